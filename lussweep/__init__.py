@@ -1,0 +1,1 @@
+"""How much are synthetic images worth? A sweep over patients, replicates and variants."""

@@ -1,0 +1,44 @@
+"""The reference backend: one step at a time, in this process."""
+
+from __future__ import annotations
+
+import traceback
+
+from lussweep.backend.driver import Outcome
+from lussweep.plan import Step
+from lussweep.stages import Context, execute
+
+
+class InlineExecutor:
+    """Runs a step when it is waited for. What it gives, every other backend must give."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.submitted: Step | None = None
+
+    def accepts(self, step: Step) -> bool:
+        return self.submitted is None
+
+    def submit(self, step: Step) -> None:
+        assert self.submitted is None, "one step at a time"
+        self.submitted = step
+
+    def wait(self) -> list[Outcome]:
+        assert self.submitted is not None, "nothing is in flight"
+        step, self.submitted = self.submitted, None
+        return [attempt(step, self.context)]
+
+
+def attempt(step: Step, context: Context) -> Outcome:
+    """Run a step; any error becomes an Outcome, so that the grid goes on without it."""
+    try:
+        execute(step, context)
+    except Exception as error:  # the boundary: a step may fail in any way
+        return failed(step.ref, error)
+    return Outcome(step.ref)
+
+
+def failed(ref: str, error: BaseException) -> Outcome:
+    """The outcome of a step that raised."""
+    text = " ".join(str(error).split()) or "no message"
+    return Outcome(ref, f"{type(error).__name__}: {text}", "".join(traceback.format_exception(error)))

@@ -1,0 +1,130 @@
+"""Drawing patients and frames. Patients are the unit: frames follow from the patients drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lussweep.errors import InputError
+from lussweep.spec import CohortSpec, ValSpec
+
+CLASS_LABEL = {"pos": 1, "neg": 0}
+
+
+def draw_cohort(
+    frames: pa.Table, n_patients: int | None, cohort: CohortSpec, seed: int
+) -> pa.Table:
+    """The frames of n positive and n negative patients, the two classes cut to equal numbers.
+
+    `frames` is the train split's index. Positive frames come from positive patients, negative
+    frames from negative patients (or, with `negatives_from: all`, from all patients drawn).
+    The larger class is cut without replacement, in proportion per patient. None takes every
+    patient and every frame. Raises InputError if a patient class has fewer than n patients.
+    """
+    rng = np.random.default_rng(seed)
+    usable = frames.filter(pc.is_valid(frames["label"]))
+    if n_patients is None:
+        return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
+    positive, negative = (
+        _draw_patients(_patients(usable, label), n_patients, rng, word)
+        for label, word in ((1, "positive"), (0, "negative"))
+    )
+    drawn = _from_patients(usable, positive, negative, cohort)
+    n_frames = min(count_label(drawn, 1), count_label(drawn, 0))
+    if not n_frames:
+        raise InputError(
+            f"a cohort of {n_patients} patients a class has no usable frame of one class: "
+            "check the labels and frame annotations"
+        )
+    return pa.concat_tables([_cut(of_class(drawn, c), n_frames, rng) for c in CLASS_LABEL])
+
+
+def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
+    """The usable validation frames, capped a video and by patients a class, by a seeded draw."""
+    rng = np.random.default_rng(seed)
+    usable = frames.filter(pc.is_valid(frames["label"]))
+    if val.n_patients is not None:
+        kept: list[str] = []
+        for label, word in ((1, "positive"), (0, "negative")):
+            kept += _draw_patients(_patients(usable, label), val.n_patients, rng, word)
+        usable = usable.filter(pc.is_in(usable["patient_id"], pa.array(kept)))
+    if val.frames_per_video is None:
+        return usable
+    videos = np.array(usable["video_id"].to_pylist())
+    rows: list[int] = []
+    for video in sorted(set(videos)):
+        here = np.flatnonzero(videos == video)
+        rows += sorted(rng.permutation(here)[: val.frames_per_video])
+    return usable.take(sorted(rows))
+
+
+def of_class(frames: pa.Table, name: str) -> pa.Table:
+    """The frames of class `pos` or `neg`."""
+    return frames.filter(pc.equal(frames["label"], CLASS_LABEL[name]))
+
+
+def count_label(frames: pa.Table, label: int) -> int:
+    return int(pc.sum(pc.equal(frames["label"], label)).as_py() or 0)
+
+
+def patient_ids(frames: pa.Table) -> list[str]:
+    """Sorted and distinct."""
+    return sorted(frames["patient_id"].unique().to_pylist())
+
+
+def _patients(frames: pa.Table, patient_class: int) -> list[str]:
+    return patient_ids(frames.filter(pc.equal(frames["patient_class"], patient_class)))
+
+
+def _draw_patients(
+    pool: Sequence[str], n_patients: int, rng: np.random.Generator, word: str
+) -> list[str]:
+    """The first n of a seeded permutation, so that with one seed a smaller draw is nested."""
+    order = rng.permutation(len(pool))
+    if n_patients > len(pool):
+        raise InputError(f"{n_patients} {word} patients asked, {len(pool)} have usable frames")
+    return sorted(pool[i] for i in order[:n_patients])
+
+
+def _from_patients(
+    frames: pa.Table, positive: list[str], negative: list[str], cohort: CohortSpec
+) -> pa.Table:
+    donors = negative + positive if cohort.negatives_from == "all" else negative
+    pos = of_class(frames, "pos")
+    neg = of_class(frames, "neg")
+    return pa.concat_tables(
+        [
+            pos.filter(pc.is_in(pos["patient_id"], pa.array(positive, pa.string()))),
+            neg.filter(pc.is_in(neg["patient_id"], pa.array(donors, pa.string()))),
+        ]
+    )
+
+
+def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
+    patients = np.array(frames["patient_id"].to_pylist())
+    names, counts = np.unique(patients, return_counts=True)
+    shares = largest_remainder(dict(zip(names.tolist(), counts.tolist(), strict=True)), n_frames)
+    rows: list[int] = []
+    for name in names.tolist():
+        here = np.flatnonzero(patients == name)
+        rows += sorted(rng.permutation(here)[: shares[name]])
+    return frames.take(sorted(rows))
+
+
+def largest_remainder(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """Whole shares of `total` in proportion to `counts`; ties go to the name that sorts first.
+
+    >>> largest_remainder({"a": 3, "b": 1}, 2)
+    {'a': 2, 'b': 0}
+    """
+    whole = sum(counts.values())
+    if total > whole:
+        raise ValueError(f"{total} asked of {whole}")
+    shares = {name: total * count // whole for name, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda name: (-(total * counts[name] % whole), name))
+    for name in by_remainder[: total - sum(shares.values())]:
+        shares[name] += 1
+    return shares

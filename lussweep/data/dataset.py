@@ -1,0 +1,72 @@
+"""Training frames of a recipe: which images of which source stand behind each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from lussweep.keys import derive_seed
+from lussweep.spec import CLASSES, Recipe
+
+
+@dataclass(frozen=True)
+class TrainSet:
+    """uint8 images (N, S, S) of each class, and how many came from each source."""
+
+    images: Mapping[str, np.ndarray]
+    counts: Mapping[str, Mapping[str, int]]
+    n_real_per_class: int
+    """F: real frames of the smaller class in the cohort."""
+
+
+def make_train_set(
+    recipe: Recipe,
+    real: Mapping[str, np.ndarray],
+    masks: Mapping[str, np.ndarray],
+    synthetic: Mapping[str, np.ndarray],
+    seed: int,
+) -> TrainSet:
+    """Put the sources of each class one after the other.
+
+    `noise` is uniform grey noise, one image a real frame, inside that frame's sector mask: a
+    control that carries neither anatomy nor a hint of the class.
+    """
+    images, counts = {}, {}
+    for label in CLASSES:
+        parts, counts[label] = [], {"real": 0, "synthetic": 0, "noise": 0}
+        for source in getattr(recipe, label):
+            if source == "real":
+                part = real[label]
+            elif source == "synthetic":
+                part = synthetic[label]
+            else:
+                part = noise_images(masks[label], derive_seed(seed, "noise", label))
+            parts.append(part)
+            counts[label][source] += len(part)
+        images[label] = np.concatenate(parts)
+    return TrainSet(images, counts, min(len(real[label]) for label in CLASSES))
+
+
+def noise_images(masks_NSS: np.ndarray, seed: int) -> np.ndarray:
+    """Uniform noise in 1..255 inside each mask, 0 outside; uint8 (N, S, S)."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(1, 256, masks_NSS.shape, dtype=np.uint8) * masks_NSS
+
+
+def epoch_indices(
+    n_pos: int, n_neg: int, n_images: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (class 0 or 1, image within its class) of one epoch, classes alternating.
+
+    Each class gives half of `n_images`: whole passes over its frames in random order, then
+    fresh draws, so that no frame is left out before another is repeated.
+    """
+    half = max(1, n_images // 2)
+    chosen = np.empty((half, 2), dtype=np.int64)
+    for column, n in ((0, n_neg), (1, n_pos)):
+        passes = [rng.permutation(n) for _ in range(half // n)]
+        passes.append(rng.permutation(n)[: half % n])
+        chosen[:, column] = rng.permutation(np.concatenate(passes))
+    return np.tile(np.array([0, 1]), half), chosen.reshape(-1)

@@ -1,0 +1,280 @@
+"""Grayscale frames from video files and image folders, and what is wrong with them.
+
+FFmpeg decodes what is left of a truncated file without a word, and the frame count in a header
+may be an estimate, so a file's length is compared with what its container announces: boxes of
+mp4 and mov, RIFF chunks of avi, blocks of gif, packets of MPEG program streams. Files are told
+apart by content, as an .avi may hold mp4. What cannot be seen: a fragmented mp4 or a program
+stream cut exactly between two fragments or packets, and any cut of an elementary or transport
+stream, as neither carries its length.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+MAX_SIDE = 8192
+"""Pixels a side, refused before a frame is decoded."""
+MAX_BYTES = 2**32
+"""Grayscale bytes that one video may decode to."""
+
+# Read by OpenCV when it loads, or at its first video.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from lussweep.errors import InputError  # noqa: E402
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+COPY_AGAIN = "copy it again from its source or take it out of the manifest"
+MIN_DECODED_SHARE = 0.9
+"""Of the frames that an mp4, mov or avi announces; edit lists and last frames may be missing."""
+
+Frames = NDArray[np.uint8]
+
+
+class _Unreadable(Exception):
+    """What is wrong with a video, without its name."""
+
+
+def read_frames(path: Path, stride: int = 1) -> Frames:
+    """Frames 0, stride, 2 * stride, ... as uint8 grey levels (T, H, W).
+
+    `path` is a video (mp4, mov, avi, mpeg, gif) or a folder of images of one size, taken in
+    natural order. Raises InputError, one line with the path and the remedy, if it is missing,
+    unreadable, empty, truncated, or larger than MAX_SIDE a side or MAX_BYTES.
+    """
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}")
+    try:
+        frames = _read_folder(path, stride) if path.is_dir() else _read_video(path, stride)
+        return np.stack(frames)
+    except (_Unreadable, OSError, ValueError, cv2.error) as error:
+        raise InputError(f"{path}: {_line(error)}") from None
+
+
+def probe(path: Path) -> str | None:
+    """The problem with a video in one line that names it, or None. Decodes one frame only."""
+    try:
+        if path.is_dir():
+            next(_folder_frames(path, 1))
+        else:
+            _check_container(path)
+            capture = _open(path)
+            if not capture.read()[0]:
+                raise _Unreadable(f"no frame can be decoded: {COPY_AGAIN}")
+    except (_Unreadable, OSError, ValueError, cv2.error) as error:
+        return f"{path}: {_line(error)}"
+    return None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder in natural order: frame2 comes before frame10."""
+    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    return sorted(files, key=lambda p: ([int(n) for n in re.findall(r"\d+", p.name)], p.name))
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, _Unreadable):
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return "does not exist: correct the path or take it out of the manifest"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return f"cannot be read ({' '.join(str(reason).split())}): {COPY_AGAIN}"
+
+
+# --- decoding -----------------------------------------------------------------------------
+
+
+def _read_folder(folder: Path, stride: int) -> list[Frames]:
+    return _collect(_folder_frames(folder, stride))
+
+
+def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
+    files = image_files(folder)
+    if not files:
+        raise _Unreadable(f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it")
+    for file in files[::stride]:
+        try:
+            image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        except cv2.error:
+            raise _Unreadable(f"{file.name} is over {MAX_SIDE} pixels a side: scale it") from None
+        if image is None:
+            raise _Unreadable(f"{file.name} is not a readable image: {COPY_AGAIN}")
+        yield np.asarray(image, np.uint8)
+
+
+def _read_video(path: Path, stride: int) -> list[Frames]:
+    kind = _check_container(path)
+    capture = _open(path)
+    announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    n_decoded = 0
+
+    def kept() -> Iterator[Frames]:
+        nonlocal n_decoded
+        while capture.grab():
+            n_decoded += 1
+            if (n_decoded - 1) % stride == 0:
+                ok, image = capture.retrieve()
+                if not ok:
+                    raise _Unreadable(f"frame {n_decoded - 1} cannot be decoded: {COPY_AGAIN}")
+                yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    frames = _collect(kept())
+    if not frames:
+        raise _Unreadable(f"no frame can be decoded: {COPY_AGAIN}")
+    if kind in ("mp4", "avi") and n_decoded < MIN_DECODED_SHARE * announced - 1:
+        raise _Unreadable(f"{n_decoded} of {announced:.0f} frames can be decoded: {COPY_AGAIN}")
+    return frames
+
+
+def _collect(images: Iterator[Frames]) -> list[Frames]:
+    frames: list[Frames] = []
+    for image in images:
+        if frames and image.shape != frames[0].shape:
+            sizes = f"{_size(frames[0])} and {_size(image)}"
+            raise _Unreadable(f"frame sizes differ ({sizes}): give frames of one size")
+        if (len(frames) + 1) * image.size > MAX_BYTES:
+            raise _Unreadable(f"has over {MAX_BYTES >> 30} GiB of frames: cut it into parts")
+        frames.append(image)
+    return frames
+
+
+def _size(image: Frames) -> str:
+    return f"{image.shape[1]} x {image.shape[0]}"
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise _Unreadable(f"OpenCV cannot open it as a video: {COPY_AGAIN}, or convert it to mp4")
+    width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
+        raise _Unreadable(
+            f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
+            "read: scale it or take it out of the manifest"
+        )
+    return capture
+
+
+# --- containers ---------------------------------------------------------------------------
+
+
+def _check_container(path: Path) -> str:
+    """The kind of container; raises _Unreadable if it is none or is cut short."""
+    n_bytes = path.stat().st_size
+    if n_bytes == 0:
+        raise _Unreadable(f"the file is empty: {COPY_AGAIN}")
+    with path.open("rb") as file:
+        kind = _kind(file.read(189))
+        file.seek(0)
+        if kind is None:
+            raise _Unreadable("is not an mp4, mov, avi, mpeg or gif video: convert it to mp4")
+        if kind in _IS_WHOLE and not _IS_WHOLE[kind](file, n_bytes):
+            raise _Unreadable(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
+    return kind
+
+
+def _kind(head: bytes) -> str | None:
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return "mp4"
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi"
+    if head[:4] == b"GIF8":
+        return "gif"
+    if head[:4] == b"\0\0\1\xba":
+        return "mpeg"
+    if head[:4] == b"\0\0\1\xb3" or (head[:1] == b"G" and head[188:189] == b"G"):
+        return "mpeg stream"
+    return None
+
+
+def _mp4_is_whole(file: BinaryIO, n_bytes: int) -> bool:
+    """Top-level boxes end within the file, and the index (moov) is among them."""
+    at, has_index = 0, False
+    while at + 8 <= n_bytes:
+        file.seek(at)
+        size, name = struct.unpack(">I4s", file.read(8))
+        if size == 1:
+            size = int.from_bytes(file.read(8), "big")
+        if size == 0:  # to the end of the file
+            size = n_bytes - at
+        if size < 8:  # not a box: what follows the last one
+            break
+        at += size
+        has_index |= name == b"moov"
+    return has_index and at <= n_bytes
+
+
+def _avi_is_whole(file: BinaryIO, n_bytes: int) -> bool:
+    """RIFF chunks (several in files over 1 GiB) end within the file, give or take the padding."""
+    at = 0
+    while at + 8 <= n_bytes:
+        file.seek(at)
+        name, size = struct.unpack("<4sI", file.read(8))
+        if name != b"RIFF":
+            break
+        at += 8 + size
+    return at <= n_bytes + 1
+
+
+def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
+    """Blocks lead to the trailer."""
+
+    def skip_colours(flags: int) -> None:
+        if flags & 0x80:
+            file.seek(3 << (flags & 7) + 1, 1)
+
+    def skip_sub_blocks() -> None:
+        while size := file.read(1):
+            if size == b"\0":
+                return
+            file.seek(size[0], 1)
+
+    skip_colours(file.read(13)[10:11].ljust(1, b"\0")[0])
+    while block := file.read(1):
+        if block == b";":
+            return True
+        if block == b"!":
+            file.seek(1, 1)
+        elif block == b",":
+            skip_colours(file.read(9).ljust(9, b"\0")[8])
+            file.seek(1, 1)
+        else:
+            return False
+        skip_sub_blocks()
+    return False
+
+
+def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:
+    """Packets of the program stream end within the file. Beyond a damaged one nothing is said."""
+    at = 0
+    while at + 6 <= n_bytes:
+        file.seek(at)
+        head = file.read(14)
+        if head[:3] != b"\0\0\1" or head[3] == 0xB9:
+            return True
+        if head[3] != 0xBA:
+            at += 6 + int.from_bytes(head[4:6], "big")
+        elif len(head) > 4 and head[4] >> 6 == 1:  # MPEG-2 pack header, with stuffing
+            at += 14 + (head[13] & 7 if len(head) == 14 else 0)
+        else:
+            at += 12
+    return at <= n_bytes
+
+
+_IS_WHOLE = {
+    "mp4": _mp4_is_whole,
+    "avi": _avi_is_whole,
+    "gif": _gif_is_whole,
+    "mpeg": _mpeg_is_whole,
+}

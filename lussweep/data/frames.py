@@ -1,0 +1,51 @@
+"""Frames of the store: a Parquet index beside memory-mapped pixels, one shard a patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lussweep import tables
+from lussweep.store import ArtifactStore
+
+PIXELS = "frames.npy"
+MASKS = "masks.npy"
+INDEX = "frames.parquet"
+
+
+def write_shard(out: Path, frames_NSS: np.ndarray, masks_VSS: np.ndarray) -> None:
+    """Pixels (uint8) of a patient's frames and the sector mask (bool) of each video."""
+    np.save(out / PIXELS, frames_NSS)
+    np.save(out / MASKS, masks_VSS)
+
+
+def load_pixels(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
+    """The pixels of the rows of an index, in their order: uint8 (N, S, S)."""
+    return _gather(store, frames, PIXELS, "row")
+
+
+def load_masks(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
+    """The sector mask of each row's video: bool (N, S, S)."""
+    return _gather(store, frames, MASKS, "mask_row")
+
+
+def _gather(store: ArtifactStore, frames: pa.Table, name: str, column: str) -> np.ndarray:
+    shards = np.array(frames["shard"].to_pylist())
+    rows = frames[column].to_numpy()
+    gathered: np.ndarray | None = None
+    for shard in dict.fromkeys(shards):
+        here = np.flatnonzero(shards == shard)
+        pixels = np.load(store.open(str(shard)) / name, mmap_mode="r")
+        if gathered is None:
+            gathered = np.empty((len(frames), *pixels.shape[1:]), pixels.dtype)
+        gathered[here] = pixels[rows[here]]
+    if gathered is None:
+        raise ValueError("no frames to load")
+    return gathered
+
+
+def read_index(folder: Path) -> pa.Table:
+    """The frame index of an ingest or shard artifact."""
+    return tables.read(folder / INDEX, tables.FRAMES)

@@ -1,0 +1,34 @@
+"""Which snapshot makes the synthetic frames."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lussweep.errors import InputError
+from lussweep.spec import SelectSpec
+
+DISTANCE_FROM_GOAL = {"kmmd": abs, "one_nn": lambda value: abs(value - 0.5)}
+
+
+def select_epoch(
+    select: SelectSpec, last_epoch: int, score_rows: Sequence[Mapping[str, Any]]
+) -> int:
+    """The epoch by the rule; `best` takes the one nearest the metric's goal, the earliest of ties.
+
+    kMMD's goal is 0, 1-NN accuracy's is 0.5. Raises InputError where the scores lack the
+    metric that the rule names.
+    """
+    if select.rule == "last":
+        return last_epoch
+    if select.rule == "epoch":
+        assert select.epoch is not None
+        return select.epoch
+    embedder = "none" if select.space == "pixel" else select.embedder
+    wanted = {"metric": select.metric, "space": select.space, "embedder": embedder}
+    rows = [row for row in score_rows if all(row[k] == v for k, v in wanted.items())]
+    if not rows:
+        raise InputError(
+            f"selection by {select.metric} in {embedder} {select.space} features, which "
+            "score.embedders does not ask for: add it there"
+        )
+    distance = DISTANCE_FROM_GOAL[select.metric]
+    return int(min(rows, key=lambda row: (distance(row["value"]), row["epoch"]))["epoch"])

@@ -1,0 +1,136 @@
+"""AUC-ROC as the share of won pairs, and its interval from a bootstrap over patients."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+Labels = NDArray[np.integer[Any]] | NDArray[np.bool_]
+Scores = NDArray[np.floating[Any]]
+
+
+class WinMatrix(NamedTuple):
+    """Pairs won between patients, in sorted order of their ids.
+
+    wins_PP[p, q]: over positive frames i of p and negative frames j of q, the number with
+    score i > score j plus half the number with equal scores.
+    """
+
+    wins_PP: Float64s
+    n_pos_P: Int64s
+    n_neg_P: Int64s
+
+
+class ClusteredAuroc(NamedTuple):
+    """AUC-ROC with a percentile interval; `n_one_class` resamples were left out of it."""
+
+    auroc: float
+    low: float
+    high: float
+    n_resamples: int
+    n_one_class: int
+
+
+def check_scored(label_N: Labels, score_N: Scores) -> None:
+    """Raise ValueError unless labels are 0 and 1, both present, with a finite score each."""
+    if label_N.ndim != 1 or label_N.shape != score_N.shape:
+        raise ValueError(f"labels have shape {label_N.shape}, scores {score_N.shape}")
+    if not np.isfinite(score_N).all():
+        raise ValueError("scores hold a value that is not finite")
+    classes = set(np.unique(label_N).tolist())
+    if not classes <= {0, 1}:
+        raise ValueError(f"labels must be 0 or 1, found {sorted(classes)[:5]}")
+    if len(classes) < 2:
+        raise ValueError(f"both classes are needed, found {sorted(map(int, classes)) or 'none'}")
+
+
+def auroc(label_N: Labels, score_N: Scores) -> float:
+    """Share of (positive, negative) pairs in which the positive scores higher; ties count half.
+
+    Exact: pairs are counted in integers. label_N: 0 or 1; score_N: any finite floats.
+    Raises ValueError for bad input or a single class.
+    """
+    check_scored(label_N, score_N)
+    pos, neg = score_N[label_N == 1], np.sort(score_N[label_N == 0])
+    return int(_doubled_wins(pos, neg).sum()) / (2 * len(pos) * len(neg))
+
+
+def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> WinMatrix:
+    """Pairs won by each patient's positive frames against each patient's negative ones.
+
+    P binary searches over sorted scores; no frame x frame matrix. patient_N: ids of any
+    sortable type. Raises ValueError for bad input or a single class.
+    """
+    check_scored(label_N, score_N)
+    if patient_N.shape != label_N.shape:
+        raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
+    ids, index_N = np.unique(patient_N, return_inverse=True)
+    n_patients = len(ids)
+    order_N = np.argsort(score_N, kind="stable")
+    index_N, score_N, is_pos_N = index_N[order_N], score_N[order_N], label_N[order_N] == 1
+    pos, pos_patient = score_N[is_pos_N], index_N[is_pos_N]
+    neg, neg_patient = score_N[~is_pos_N], index_N[~is_pos_N]
+    wins_PP = np.zeros((n_patients, n_patients))
+    for q in np.unique(neg_patient):
+        doubled = _doubled_wins(pos, neg[neg_patient == q])
+        wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_patients) / 2
+    n_pos_P = np.bincount(pos_patient, minlength=n_patients)
+    return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_patients))
+
+
+def clustered_auroc(
+    label_N: Labels,
+    score_N: Scores,
+    patient_N: NDArray[Any],
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int,
+) -> ClusteredAuroc:
+    """AUC-ROC with a percentile interval from a bootstrap that draws whole patients.
+
+    Frames of one patient are alike, so frames are not the unit: each resample draws P patients
+    with replacement and takes all frames of each. A resample with a single class has no AUC;
+    it is counted and left out. The statistic is that of `auroc`, for every resample.
+
+    Raises ValueError for bad input, a single class, or if no resample held both classes.
+    """
+    if n_resamples < 1 or not 0 < confidence < 1:
+        raise ValueError(f"n_resamples is {n_resamples}, confidence {confidence}")
+    matrix = win_matrix(label_N, score_N, patient_N)
+    n_patients = len(matrix.n_pos_P)
+    auroc_R = resampled_auroc(matrix, patient_weights(n_patients, n_resamples, seed=seed))
+    valid = auroc_R[~np.isnan(auroc_R)]
+    if not len(valid):
+        raise ValueError(f"none of {n_resamples} resamples of {n_patients} patients has 2 classes")
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(valid, [tail, 1 - tail])
+    estimate = resampled_auroc(matrix, np.ones((1, n_patients), dtype=np.int64))[0]
+    return ClusteredAuroc(
+        float(estimate), float(low), float(high), n_resamples, n_resamples - len(valid)
+    )
+
+
+def patient_weights(n_patients: int, n_resamples: int, *, seed: int) -> Int64s:
+    """How often each resample draws each patient, shape (R, P); every row sums to P."""
+    drawn_RP = np.random.default_rng(seed).integers(n_patients, size=(n_resamples, n_patients))
+    weight_RP = np.zeros((n_resamples, n_patients), dtype=np.int64)
+    np.add.at(weight_RP, (np.arange(n_resamples)[:, None], drawn_RP), 1)
+    return weight_RP
+
+
+def resampled_auroc(matrix: WinMatrix, weight_RP: Int64s) -> Float64s:
+    """AUC-ROC of each resample, w W w / ((w n_pos)(w n_neg)); NaN where one class is missing."""
+    won_R = ((weight_RP @ matrix.wins_PP) * weight_RP).sum(axis=1)
+    n_pairs_R = (weight_RP @ matrix.n_pos_P) * (weight_RP @ matrix.n_neg_P)
+    auroc_R = np.full(len(weight_RP), np.nan)
+    np.divide(won_R, n_pairs_R, out=auroc_R, where=n_pairs_R > 0)
+    return auroc_R
+
+
+def _doubled_wins(pos: Scores, sorted_neg: Scores) -> NDArray[np.intp]:
+    """For each positive score, twice the negatives below it plus those equal to it."""
+    below = np.searchsorted(sorted_neg, pos, side="left")
+    return below + np.searchsorted(sorted_neg, pos, side="right")

@@ -1,0 +1,44 @@
+"""What a classifier gets right at one operating threshold."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lussweep.metrics.auroc import Labels, Scores, check_scored
+
+
+class Confusion(NamedTuple):
+    """Shares in [0, 1] and the frame counts behind them."""
+
+    accuracy: float
+    sensitivity: float
+    specificity: float
+    f1: float
+    n_true_pos: int
+    n_false_pos: int
+    n_true_neg: int
+    n_false_neg: int
+
+
+def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Confusion:
+    """Call a frame positive where its score is at least `threshold`, and count.
+
+    f1 is that of the positive class. Raises ValueError for bad input or a single class, for
+    which sensitivity or specificity does not exist.
+    """
+    check_scored(label_N, score_N)
+    is_pos_N, called_N = label_N == 1, score_N >= threshold
+    true_pos = int(np.count_nonzero(is_pos_N & called_N))
+    false_pos = int(np.count_nonzero(~is_pos_N & called_N))
+    false_neg = int(np.count_nonzero(is_pos_N)) - true_pos
+    true_neg = len(label_N) - true_pos - false_pos - false_neg
+    return Confusion(
+        accuracy=(true_pos + true_neg) / len(label_N),
+        sensitivity=true_pos / (true_pos + false_neg),
+        specificity=true_neg / (true_neg + false_pos),
+        f1=2 * true_pos / (2 * true_pos + false_pos + false_neg),
+        n_true_pos=true_pos,
+        n_false_pos=false_pos,
+        n_true_neg=true_neg,
+        n_false_neg=false_neg,
+    )

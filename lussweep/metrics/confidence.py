@@ -1,0 +1,19 @@
+"""How consolidated synthetic positives look to the detector."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def mean_confidence(probability_N: NDArray[np.floating[Any]]) -> float:
+    """Mean detector probability of the positive class; near 1 is good.
+
+    Defined for synthetic positives (Yu et al. 2023, arXiv 2310.03608). Raises
+    ValueError for an empty or not one-dimensional array, or values outside [0, 1].
+    """
+    if probability_N.ndim != 1 or not len(probability_N):
+        raise ValueError(f"probabilities have shape {probability_N.shape}, not (samples,)")
+    if not ((probability_N >= 0) & (probability_N <= 1)).all():
+        raise ValueError("probabilities must lie in [0, 1]")
+    return float(probability_N.mean(dtype=np.float64))

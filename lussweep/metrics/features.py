@@ -1,0 +1,69 @@
+"""The four feature spaces in which synthetic frames are compared with real ones."""
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+SPACES = ("pixel", "conv", "logit", "softmax")
+
+
+class Embedder(Protocol):
+    """A network, the ImageNet trunk or the detector, that owns the scaling of its input."""
+
+    training: bool
+
+    def to(self, device: torch.device) -> Any: ...
+
+    def embed(self, image_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 frames on the network's device -> (conv_ND, logit_NK)."""
+        ...
+
+
+def features(
+    image_NHW: NDArray[np.uint8],
+    embedder: Embedder,
+    *,
+    batch_size: int,
+    device: torch.device | str,
+) -> dict[str, NDArray[np.float32]]:
+    """Features of N frames in the spaces pixel, conv, logit and softmax.
+
+    pixel: the flattened frame in [-1, 1], N x HW; conv: the global average pool, N x D; logit
+    and softmax: N x K. float32. The spaces are those of Yu et al. 2023 (arXiv 2310.03608), after
+    Xu et al. 2018 (arXiv 1806.07755). The embedder is moved to `device`; `batch_size` bounds memory
+    and changes results by rounding alone.
+
+    Raises ValueError for frames that are not uint8 N x H x W, or for an embedder in training
+    mode, whose BatchNorm would make a frame's features depend on its batch.
+    """
+    if image_NHW.ndim != 3 or 0 in image_NHW.shape or image_NHW.dtype != np.uint8:
+        raise ValueError(f"frames are {image_NHW.dtype} {image_NHW.shape}, not uint8 (N, H, W)")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}")
+    if embedder.training:
+        raise ValueError("the embedder is in training mode: call its eval() first")
+    device = torch.device(device)
+    embedder.to(device)
+    conv, logit = [], []
+    with torch.inference_mode():
+        for start in range(0, len(image_NHW), batch_size):
+            batch_NHW = torch.from_numpy(image_NHW[start : start + batch_size].copy())
+            conv_ND, logit_NK = embedder.embed(batch_NHW.to(device))
+            conv.append(conv_ND.float().cpu())
+            logit.append(logit_NK.float().cpu())
+    logit_NK = torch.cat(logit)
+    return {
+        "pixel": _pixels(image_NHW),
+        "conv": torch.cat(conv).numpy(),
+        "logit": logit_NK.numpy(),
+        "softmax": logit_NK.softmax(dim=1).numpy(),
+    }
+
+
+def _pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    flat = image_NHW.reshape(len(image_NHW), -1).astype(np.float32)
+    flat /= np.float32(127.5)
+    flat -= np.float32(1)
+    return flat

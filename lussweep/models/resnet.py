@@ -1,0 +1,172 @@
+"""The ImageNet ResNet-34 that embeds frames for the GAN scores, and its published weights."""
+
+import contextlib
+import hashlib
+import pickle
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lussweep.errors import InputError
+from lussweep.keys import KEY_LENGTH
+
+RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
+"""torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
+_HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
+_REMEDY = (
+    "give torchvision's resnet34 weights with --weights FILE, "
+    "or score without them: score.embedders: [detector]"
+)
+
+
+class ImageNetResNet34(nn.Module):
+    """torchvision's ResNet-34 (He et al. 2015, table 1) without torchvision.
+
+    Freshly made it has random weights, drawn without touching the global generator;
+    `load_resnet34` gives the trained one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        from monai.networks.nets.resnet import resnet34  # takes seconds to import
+
+        with torch.random.fork_rng(devices=[]):
+            self.net = resnet34(
+                spatial_dims=2,
+                n_input_channels=3,
+                conv1_t_size=7,
+                conv1_t_stride=2,
+                shortcut_type="B",
+                bias_downsample=False,
+                num_classes=1000,
+            )
+
+    def embed(self, image_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """uint8 frames -> (conv, the 512-d global average pool, N x 512; logit, N x 1000).
+
+        As in the reference: three equal channels in [-1, 1], neither resized nor normalised
+        with ImageNet's mean and deviation.
+        """
+        net, fc = self.net, self.net.fc
+        assert fc is not None
+        x_N1HW = image_NHW.to(fc.weight.dtype).div(127.5).sub(1).unsqueeze(1)
+        x = net.maxpool(net.act(net.bn1(net.conv1(x_N1HW.expand(-1, 3, -1, -1)))))
+        x = net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        conv_ND = net.avgpool(x).flatten(1)
+        return conv_ND, fc(conv_ND)
+
+    def forward(self, image_NHW: torch.Tensor) -> torch.Tensor:
+        """The 1,000 ImageNet logits of `embed`."""
+        return self.embed(image_NHW)[1]
+
+
+def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
+    """The trunk with trained weights, frozen, in evaluation mode, on the CPU.
+
+    weights: a state dict with torchvision's names, .safetensors or what torch.load reads with
+    weights_only. A name that ends in torchvision's hash (-xxxxxxxx.pth) is checked against the
+    file's sha256. None: the published file, from torch.hub's cache or downloaded to it.
+
+    Raises InputError, with the remedy, for a failed download, an unreadable file, a wrong hash,
+    or tensors that are not a ResNet-34's; then it names the first of them.
+    """
+    state = _download() if weights is None else _read(weights)
+    model = ImageNetResNet34()
+    expected = model.net.state_dict()
+    where = "the downloaded weights" if weights is None else str(weights)
+    _check_tensors(expected, state, where)
+    counters = {name: value for name, value in expected.items() if _is_counter(name)}
+    model.net.load_state_dict({**counters, **state})
+    return model.eval().requires_grad_(False)
+
+
+def weights_digest(path: Path) -> str:
+    """The first 16 hex digits of the file's sha256: its identity in a step's key.
+
+    Raises InputError if the file cannot be read.
+    """
+    return _sha256(path)[:KEY_LENGTH]
+
+
+def _download() -> Any:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # torch.hub announces itself on stdout
+            return torch.hub.load_state_dict_from_url(
+                RESNET34_URL, map_location="cpu", check_hash=True, weights_only=True
+            )
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"cannot get {RESNET34_URL} ({_first_line(error)}): {_REMEDY}") from error
+
+
+def _read(path: Path) -> Any:
+    """Whatever the file holds, its hash suffix checked."""
+    suffix = _HASH_SUFFIX.search(path.name)
+    if suffix and not _sha256(path).startswith(suffix[1]):
+        raise InputError(
+            f"{path} has the sha256 {_sha256(path)[:8]}..., its name says {suffix[1]}: "
+            "download it again, or rename it if the change is meant"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import SafetensorError
+            from safetensors.torch import load_file
+
+            try:
+                return load_file(path)
+            except SafetensorError as error:
+                raise ValueError(str(error)) from error
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"cannot read weights from {path} ({_first_line(error)}): {_REMEDY}"
+        ) from error
+
+
+def _check_tensors(expected: Mapping[str, torch.Tensor], state: Any, where: str) -> None:
+    """Raise InputError that names the first tensor that is missing, misshapen or unknown.
+
+    BatchNorm's counters of batches may be missing: files older than PyTorch 0.4.1 lack them,
+    and evaluation does not use them.
+    """
+    found = state if isinstance(state, Mapping) else {}
+    for name, tensor in expected.items():
+        if name not in found and _is_counter(name):
+            continue
+        if (shape := _shape(found.get(name))) != _shape(tensor):
+            raise InputError(
+                f"{where} is not torchvision's resnet34: {name} should be {_shape(tensor)}, "
+                f"found {shape}: {_REMEDY}"
+            )
+    for name in found:
+        if name not in expected:
+            raise InputError(
+                f"{where} is not torchvision's resnet34: {name} should be absent, "
+                f"found {_shape(found[name])}: {_REMEDY}"
+            )
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith(".num_batches_tracked")
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return str(tuple(value.shape))
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

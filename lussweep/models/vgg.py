@@ -1,0 +1,69 @@
+"""The reduced VGG of the paper (section 2.4): separable convolutions, c its channel multiplier."""
+
+import math
+
+import torch
+from torch import nn
+
+PAPER_SIZE = 256
+STD_FLOOR = 1e-6
+BATCHNORM = {"eps": 1e-3, "momentum": 0.01}
+"""Keras's defaults (epsilon 1e-3, momentum 0.99) in PyTorch's terms."""
+
+
+class ReducedVGG(nn.Module):
+    """uint8 images (N, S, S) to logits (N, 2); class 1 is consolidation.
+
+    Brackets [4c,4c] [8c,8c] [16c,16c] [32c,32c] [64c] [64c], each followed by max-pool and
+    dropout. At 256 pixels the convolutions are valid, as in the paper; below, nothing would be
+    left of the image, so they keep its size and the depth stays.
+    """
+
+    def __init__(self, image_size: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        padding = 0 if image_size >= PAPER_SIZE else 1
+        layers: list[nn.Module] = []
+        before = 1
+        for widths in ((4, 4), (8, 8), (16, 16), (32, 32), (64,), (64,)):
+            for width in widths:
+                layers += _separable(before, width * channels, padding)
+                before = width * channels
+            layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(before, 2)
+        _glorot(self.head.weight, before, 2)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, images_NSS: torch.Tensor) -> torch.Tensor:
+        return self.embed(images_NSS)[1]
+
+    def embed(self, images_NSS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Global-average-pooled features (N, 64c) and logits (N, 2)."""
+        maps = self.layers(standardise(images_NSS)[:, None].to(memory_format=torch.channels_last))
+        pooled = maps.mean(dim=(2, 3))
+        return pooled, self.head(self.dropout(pooled))
+
+
+def standardise(images_NSS: torch.Tensor) -> torch.Tensor:
+    """Each image to zero mean and unit standard deviation, floored at 1e-6; float32 out."""
+    x = images_NSS.to(torch.float32)
+    mean = x.mean(dim=(1, 2), keepdim=True)
+    std = x.std(dim=(1, 2), keepdim=True, correction=0).clamp_min(STD_FLOOR)
+    return (x - mean) / std
+
+
+def _separable(before: int, after: int, padding: int) -> list[nn.Module]:
+    depthwise = nn.Conv2d(before, before, 3, padding=padding, groups=before, bias=False)
+    pointwise = nn.Conv2d(before, after, 1)
+    _glorot(depthwise.weight, 9 * before, 9)
+    _glorot(pointwise.weight, before, after)
+    assert pointwise.bias is not None
+    nn.init.zeros_(pointwise.bias)
+    return [depthwise, pointwise, nn.ReLU(inplace=True), nn.BatchNorm2d(after, **BATCHNORM)]
+
+
+def _glorot(weight: torch.Tensor, fan_in: int, fan_out: int) -> None:
+    """Glorot uniform with the fans as Keras counts them (a depthwise kernel's fan out is 9)."""
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    nn.init.uniform_(weight, -limit, limit)

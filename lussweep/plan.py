@@ -1,0 +1,394 @@
+"""From a StudySpec to a Plan: every step, its key and the cells. Pure; reads no file.
+
+A step's key is a digest of what determines its result: stage, version, spec and the keys of its
+inputs by role. Two cells that need the same thing therefore share the step.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from lussweep.errors import InputError
+from lussweep.keys import derive_seed, digest
+from lussweep.spec import (
+    CLASSES,
+    SPLITS,
+    ClassifierSpec,
+    Manifest,
+    Recipe,
+    SearchSpec,
+    StudySpec,
+    Video,
+)
+
+STAGES = (
+    "shard", "ingest", "cohort", "gan", "trial", "search", "score", "synth", "evaluate",
+)  # fmt: skip
+"""In the order of the data; the order in which a summary lists them."""
+
+INGEST_VERSION = 1
+SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work with one artifact. `name` is for people and enters no key."""
+
+    stage: str
+    version: int
+    spec: dict[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits over stage, version, canonical spec and input keys by role."""
+        inputs = {role: ref.partition("/")[2] for role, ref in self.inputs.items()}
+        return digest(
+            {"stage": self.stage, "version": self.version, "spec": self.spec, "inputs": inputs}
+        )
+
+    @cached_property
+    def ref(self) -> str:
+        """Where the artifact lies in a store: `stage/key`."""
+        return f"{self.stage}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the user asks for: one classifier, judged on holdout. `refs` are its steps by role."""
+
+    n_patients: int
+    replicate: int
+    variant: str
+    gan_epoch: int | None
+    recipe: Recipe
+    refs: Mapping[str, str]
+
+    def name(self) -> str:
+        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
+        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
+
+
+@dataclass
+class Plan:
+    """Steps by ref, inputs always before the steps that use them, and the cells."""
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+
+    def add(self, step: Step) -> str:
+        for role, ref in step.inputs.items():
+            assert ref in self.steps, f"{step.name}: input {role} ({ref}) is not planned yet"
+        self.steps.setdefault(step.ref, step)
+        return step.ref
+
+    def ancestors(self, ref: str) -> set[str]:
+        """Refs of every step that `ref` depends on, itself left out."""
+        found: set[str] = set()
+        waiting = [ref]
+        while waiting:
+            for parent in self.steps[waiting.pop()].inputs.values():
+                if parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return found
+
+    def counts(self) -> Counter[str]:
+        """Steps of each stage."""
+        return Counter(step.stage for step in self.steps.values())
+
+    def only(self, stages: Iterable[str]) -> Plan:
+        """The steps of some stages, without cells."""
+        wanted = set(stages)
+        return Plan({ref: step for ref, step in self.steps.items() if step.stage in wanted})
+
+
+def make_plan(
+    study: StudySpec,
+    manifest: Manifest,
+    *,
+    phantom: bool,
+    weights_digest: str | None = None,
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> Plan:
+    """Every step and cell of a study on the given patients.
+
+    `weights_digest` stands for the ImageNet weights, needed when `score.embedders` names
+    them. `only` keeps the cells whose coordinates are listed. Raises InputError with every
+    cohort that is larger than its pool, and for a selection that matches no cell.
+    """
+    _check_pools(study, manifest)
+    return _Planner(study, manifest, phantom, weights_digest).plan(only or {})
+
+
+CLASS_WORDS = {"pos": "positive", "neg": "negative"}
+
+
+def _check_pools(study: StudySpec, manifest: Manifest) -> None:
+    problems = _shared_files(manifest)
+    for split in SPLITS:
+        classes = Counter(
+            CLASSES[max(v.label for v in videos)] for videos in manifest.patients(split).values()
+        )
+        problems += [
+            f"the {split} split has no {CLASS_WORDS[label]} patient: move some there"
+            for label in CLASSES
+            if not classes[label]
+        ]
+        if split == "train":
+            problems += [
+                f"cohort of {n} {CLASS_WORDS[label]} patients asked, {classes[label]} in the "
+                "train split: lower grid.n_patients"
+                for n in study.grid.n_patients
+                for label in CLASSES
+                if classes[label] and n > classes[label]
+            ]
+    if problems:
+        raise InputError(problems)
+
+
+def _shared_files(manifest: Manifest) -> list[str]:
+    """One file under two patients of different splits would carry holdout into training."""
+    first: dict[str, Video] = {}
+    problems = []
+    for video in manifest.videos:
+        other = first.setdefault(video.sha256, video)
+        if other.split != video.split:
+            problems.append(
+                f"the same file is in two splits: {other.video_id} of {other.patient_id} "
+                f"({other.split}) and {video.video_id} of {video.patient_id} ({video.split}): "
+                "remove one"
+            )
+    return problems
+
+
+class _Planner:
+    """Adds steps in the order of the data; each method returns the ref of what it added."""
+
+    def __init__(
+        self, study: StudySpec, manifest: Manifest, phantom: bool, weights_digest: str | None
+    ) -> None:
+        self.study = study
+        self.manifest = manifest
+        self.phantom = phantom
+        self.weights_digest = weights_digest
+        self.result = Plan()
+        self.threads = {"n_threads": study.compute.n_threads}
+        self.split_refs: dict[str, str] = {}
+
+    def plan(self, only: Mapping[str, Sequence[str]]) -> Plan:
+        grid = self.study.grid
+        cells = [
+            (n, replicate, variant, epoch)
+            for n in grid.n_patients
+            for replicate in range(1, grid.replicates + 1)
+            for variant in grid.variants
+            for epoch in self._epochs(variant)
+        ]
+        kept = [cell for cell in cells if _matches(cell, only)]
+        if not kept:
+            raise InputError(f"--only {dict(only)} matches no cell of the grid")
+        for split in SPLITS:
+            self.split_refs[split] = self._ingest(split)
+        for n, replicate, variant, epoch in kept:
+            self.result.cells.append(self._cell(n, replicate, variant, epoch))
+        return self.result
+
+    def _epochs(self, variant: str) -> tuple[int | None, ...]:
+        synthetic = self.study.variants[variant].synthetic_classes()
+        return self.study.grid.gan_epochs if synthetic and self.study.grid.gan_epochs else (None,)
+
+    def _ingest(self, split: str) -> str:
+        shards = {
+            patient: self._shard(patient, split) for patient in self.manifest.patients(split)
+        }
+        return self.result.add(
+            Step("ingest", INGEST_VERSION, {"split": split}, shards, f"ingest {split}")
+        )
+
+    def _shard(self, patient: str, split: str) -> str:
+        data = self.study.data
+        videos = [
+            v.model_dump(mode="json", exclude={"path", "patient_id", "split"})
+            for v in self.manifest.patients(split)[patient]
+        ]
+        spec: dict[str, Any] = {"patient_id": patient, "videos": videos}
+        if self.phantom:
+            version = data.phantom.version
+            spec["phantom"] = {
+                "n_frames": data.phantom.frames_per_video,
+                "image_size": data.preprocess.image_size,
+                "seed": self.study.seed,
+            }
+        else:
+            version = data.preprocess.version
+            spec["preprocess"] = data.preprocess.model_dump(mode="json")
+        return self.result.add(Step("shard", version, spec, {}, f"frames of {patient}"))
+
+    def _cohort(self, n_patients: int | None, replicate: int) -> str:
+        """A draw of patients; None stands for every training patient, for the detector."""
+        cohort = self.study.cohort
+        nested = cohort.sampling == "nested"
+        coordinates = [] if nested or n_patients is None else [n_patients]
+        spec = {
+            "cohort": cohort.model_dump(mode="json"),
+            "n_patients": n_patients,
+            "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
+        }
+        name = f"cohort {_where(n_patients, replicate)}"
+        train = self.split_refs["train"]
+        return self.result.add(Step("cohort", cohort.version, spec, {"train": train}, name))
+
+    def _gan(self, label: str, n_patients: int, replicate: int, cohort: str) -> str:
+        gan = self.study.gan
+        spec = {
+            "gan": gan.model_dump(mode="json"),
+            **self.threads,
+            "class": label,
+            "seed": derive_seed(self.study.seed, "gan", label, n_patients, replicate),
+        }
+        inputs = {"train": self.split_refs["train"], "cohort": cohort}
+        name = f"GAN {label} {_where(n_patients, replicate)}"
+        return self.result.add(Step("gan", gan.version, spec, inputs, name))
+
+    def _score(self, label: str, n_patients: int, replicate: int, cohort: str, gan: str) -> str:
+        score = self.study.score
+        spec = {
+            "score": score.model_dump(mode="json"),
+            **self.threads,
+            "class": label,
+            "seed": derive_seed(self.study.seed, "score", label, n_patients, replicate),
+            "weights": self.weights_digest if "imagenet" in score.embedders else None,
+        }
+        inputs = {
+            "train": self.split_refs["train"],
+            "cohort": cohort,
+            "gan": gan,
+            "detector": self._detector(),
+        }
+        name = f"scores {label} {_where(n_patients, replicate)}"
+        return self.result.add(Step("score", score.version, spec, inputs, name))
+
+    def _synth(
+        self,
+        label: str,
+        n_patients: int,
+        replicate: int,
+        epoch: int | None,
+        refs: Mapping[str, str],
+    ) -> str:
+        synth = self.study.synth
+        select = self.study.select.model_dump(mode="json")
+        if epoch is not None:
+            select = {"rule": "epoch", "epoch": epoch}
+        spec = {
+            "synth": synth.model_dump(mode="json"),
+            **self.threads,
+            "class": label,
+            "select": select,
+            "seed": derive_seed(self.study.seed, "synth", label, n_patients, replicate),
+        }
+        inputs = {"train": self.split_refs["train"], "cohort": refs["cohort"], "gan": refs["gan"]}
+        if select["rule"] == "best":
+            inputs["score"] = refs["score"]
+        name = f"synthetic {label} {_where(n_patients, replicate)}"
+        return self.result.add(Step("synth", synth.version, spec, inputs, name))
+
+    def _search(
+        self,
+        role: str,
+        coordinates: tuple[int, ...],
+        recipe: Recipe,
+        search: SearchSpec,
+        classifier: ClassifierSpec,
+        inputs: Mapping[str, str],
+        where: str,
+    ) -> str:
+        seed = self.study.seed
+        trials = {}
+        for trial in range(1, search.n_trials + 1):
+            spec = {
+                "trial": trial,
+                "search": search.model_dump(mode="json"),
+                "search_seed": derive_seed(seed, role, "search", *coordinates),
+                "classifier": classifier.model_dump(mode="json"),
+                "recipe": recipe.model_dump(mode="json"),
+                "val": self.study.val.model_dump(mode="json"),
+                "val_seed": derive_seed(seed, "val"),
+                **self.threads,
+                "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
+            }
+            step = Step("trial", classifier.version, spec, inputs, f"trial {trial} {where}")
+            trials[f"trial_{trial:03d}"] = self.result.add(step)
+        return self.result.add(Step("search", search.version, {}, trials, f"search {where}"))
+
+    def _detector(self) -> str:
+        study = self.study
+        return self._search(
+            "detector",
+            (),
+            Recipe(pos=("real",), neg=("real",)),
+            study.detector_search(),
+            study.detector_classifier(),
+            {
+                "train": self.split_refs["train"],
+                "val": self.split_refs["val"],
+                "cohort": self._cohort(None, 1),
+            },
+            "detector",
+        )
+
+    def _cell(self, n_patients: int, replicate: int, variant: str, epoch: int | None) -> Cell:
+        study, recipe = self.study, self.study.variants[variant]
+        cohort = self._cohort(n_patients, replicate)
+        refs = {"cohort": cohort}
+        inputs = {
+            "train": self.split_refs["train"],
+            "val": self.split_refs["val"],
+            "cohort": cohort,
+        }
+        for label in recipe.synthetic_classes():
+            gan = self._gan(label, n_patients, replicate, cohort)
+            score = self._score(label, n_patients, replicate, cohort, gan)
+            made = {"cohort": cohort, "gan": gan, "score": score}
+            synth = self._synth(label, n_patients, replicate, epoch, made)
+            refs |= {f"gan_{label}": gan, f"score_{label}": score, f"synth_{label}": synth}
+            inputs[SYNTHETIC_ROLES[label]] = synth
+        where = f"{_where(n_patients, replicate)} {variant}"
+        refs["search"] = self._search(
+            "cell",
+            (n_patients, replicate),
+            recipe,
+            study.search,
+            study.classifier,
+            inputs,
+            where,
+        )
+        spec = {
+            "evaluate": study.evaluate.model_dump(mode="json"),
+            **self.threads,
+            "batch_size": study.classifier.eval_batch_size,
+            "seed": derive_seed(study.seed, "evaluate"),
+        }
+        judged = {"search": refs["search"], "holdout": self.split_refs["holdout"]}
+        refs["evaluate"] = self.result.add(
+            Step("evaluate", study.evaluate.version, spec, judged, f"evaluate {where}")
+        )
+        return Cell(n_patients, replicate, variant, epoch, recipe, refs)
+
+
+def _where(n_patients: int | None, replicate: int) -> str:
+    return "all" if n_patients is None else f"n={n_patients} r={replicate}"
+
+
+def _matches(cell: tuple[int, int, str, int | None], only: Mapping[str, Sequence[str]]) -> bool:
+    values = dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), cell, strict=True))
+    unknown = sorted(set(only) - set(values))
+    if unknown:
+        raise InputError(f"--only knows {', '.join(values)}, not {', '.join(unknown)}")
+    return all(str(values[axis]) in wanted for axis, wanted in only.items())

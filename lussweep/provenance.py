@@ -1,0 +1,50 @@
+"""What a step's record says of the circumstances: never part of a key."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import resource
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("lussweep", "torch", "numpy", "opencv-python-headless", "optuna", "ray", "scikit-learn")
+
+
+@functools.cache
+def circumstances() -> dict[str, Any]:
+    """Host, Python, library versions and the git commit of the code, where there is one."""
+    return {
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "git_commit": _git_commit(),
+    }
+
+
+def peak_memory_bytes() -> int:
+    """The largest resident set of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    # An installed copy inside some other project's checkout is not that project's commit.
+    inside = folder.parent.joinpath(".git").exists()
+    return done.stdout.strip() if done.returncode == 0 and inside else None

@@ -1,0 +1,88 @@
+"""Content-addressed artifacts on disk: an artifact that exists is done.
+
+Each lies in `root/stage/key/`, written under a temporary name and renamed into place, so that a
+reader sees it whole or not at all. `record.json` beside the data says how it came to be.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lussweep.errors import InputError
+
+RECORD = "record.json"
+
+
+class ArtifactStore:
+    """A folder of artifacts, with further folders that are only read."""
+
+    def __init__(self, root: Path, also_read: Sequence[Path] = ()) -> None:
+        self.root = root.absolute()
+        self.also_read = tuple(path.absolute() for path in also_read)
+
+    def has(self, ref: str) -> bool:
+        return self._find(ref) is not None
+
+    def open(self, ref: str) -> Path:
+        """The artifact's folder. Raises FileNotFoundError if it has not been made."""
+        found = self._find(ref)
+        if found is None:
+            raise FileNotFoundError(f"no artifact {ref} in {self.root}")
+        return found
+
+    def record(self, ref: str) -> dict[str, Any]:
+        """What `commit` was told about the artifact."""
+        record: dict[str, Any] = json.loads((self.open(ref) / RECORD).read_text())
+        return record
+
+    @contextmanager
+    def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
+        """A fresh folder to write to; renamed into place if the block ends without an error.
+
+        `record` may be filled inside the block. A second commit of the same ref leaves the
+        first one as it is.
+        """
+        target = self.root / ref
+        scratch = self.root / ".tmp" / f"{ref.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
+        scratch.mkdir(parents=True)
+        try:
+            yield scratch
+            (scratch / RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(scratch, target)
+            except OSError:
+                if not (target / RECORD).exists():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def check_writable(self, needed_bytes: int = 100_000_000) -> None:
+        """Raises InputError unless a file can be written here and some space is left."""
+        probe = self.root / f".probe-{uuid.uuid4().hex[:8]}"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"lussweep")
+            probe.unlink()
+        except OSError as error:
+            reason = error.strerror or error
+            raise InputError(f"cannot write to {self.root}: {reason}; choose another --out") from None
+        free = shutil.disk_usage(self.root).free
+        if free < needed_bytes:
+            raise InputError(
+                f"{self.root} has {free / 1e6:.0f} MB left, at least {needed_bytes / 1e6:.0f} MB "
+                "are needed: free some or choose another --out"
+            )
+
+    def _find(self, ref: str) -> Path | None:
+        for root in (self.root, *self.also_read):
+            if (root / ref / RECORD).exists():
+                return root / ref
+        return None

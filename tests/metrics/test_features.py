@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lussweep.metrics.features import SPACES, features
+
+
+class TinyEmbedder(nn.Module):
+    """A convolution with BatchNorm, pooled, and a linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.norm = nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 3)
+
+    def embed(self, image_NHW):
+        assert image_NHW.dtype == torch.uint8
+        x = self.norm(self.conv(image_NHW.float().unsqueeze(1) / 255))
+        conv_ND = x.relu().mean(dim=(2, 3))
+        return conv_ND, self.head(conv_ND)
+
+
+@pytest.fixture
+def embedder():
+    torch.manual_seed(0)
+    return TinyEmbedder().eval()
+
+
+@pytest.fixture
+def image_NHW():
+    return np.random.default_rng(0).integers(256, size=(11, 9, 8), dtype=np.uint8)
+
+
+def test_spaces_shapes_and_types(embedder, image_NHW):
+    found = features(image_NHW, embedder, batch_size=4, device="cpu")
+    assert tuple(found) == SPACES
+    assert {k: v.shape for k, v in found.items()} == {
+        "pixel": (11, 72),
+        "conv": (11, 6),
+        "logit": (11, 3),
+        "softmax": (11, 3),
+    }
+    assert all(v.dtype == np.float32 for v in found.values())
+
+
+def test_values_are_those_of_the_network(embedder, image_NHW):
+    found = features(image_NHW, embedder, batch_size=4, device="cpu")
+    with torch.no_grad():
+        conv_ND, logit_NK = embedder.embed(torch.from_numpy(image_NHW))
+    np.testing.assert_allclose(found["conv"], conv_ND.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found["logit"], logit_NK.numpy(), atol=1e-6)
+    exp = np.exp(logit_NK.numpy())
+    np.testing.assert_allclose(found["softmax"], exp / exp.sum(axis=1, keepdims=True), atol=1e-6)
+    expected = image_NHW.reshape(11, 72) / 127.5 - 1
+    np.testing.assert_allclose(found["pixel"], expected, atol=1e-6)
+
+
+def test_pixels_span_minus_one_to_one(embedder):
+    image_NHW = np.stack([np.zeros((4, 4)), np.full((4, 4), 255)]).astype(np.uint8)
+    pixel = features(image_NHW, embedder, batch_size=2, device="cpu")["pixel"]
+    assert (pixel[0] == -1).all()
+    assert (pixel[1] == 1).all()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11, 100])
+def test_batch_size_and_neighbours_do_not_matter(embedder, image_NHW, batch_size):
+    whole = features(image_NHW, embedder, batch_size=5, device="cpu")
+    other = features(image_NHW[::-1], embedder, batch_size=batch_size, device="cpu")
+    for space in SPACES:
+        np.testing.assert_allclose(other[space][::-1], whole[space], atol=1e-6)
+
+
+def test_the_network_is_left_as_it_was(embedder, image_NHW):
+    before = {k: v.clone() for k, v in embedder.state_dict().items()}
+    features(image_NHW, embedder, batch_size=4, device="cpu")
+    assert not embedder.training
+    assert all(torch.equal(v, before[k]) for k, v in embedder.state_dict().items())
+
+
+def test_a_network_in_training_mode_is_refused(embedder, image_NHW):
+    with pytest.raises(ValueError, match="training mode"):
+        features(image_NHW, embedder.train(), batch_size=4, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((2, 4, 4)), np.zeros((4, 4), np.uint8), np.zeros((0, 4, 4), np.uint8)]
+)
+def test_what_is_no_stack_of_frames_is_refused(embedder, bad):
+    with pytest.raises(ValueError, match="not uint8"):
+        features(bad, embedder, batch_size=4, device="cpu")
