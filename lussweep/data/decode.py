@@ -22,8 +22,7 @@ MAX_SIDE = 8192
 MAX_BYTES = 2**32
 """Grayscale bytes that one video may decode to."""
 
-# Read by OpenCV when it loads, or at its first video.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+# Read by OpenCV when it loads, or at its first video: the library must stay off stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
@@ -34,6 +33,9 @@ from numpy.typing import NDArray  # noqa: E402
 
 from lussweep.errors import InputError  # noqa: E402
 
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 COPY_AGAIN = "copy it again from its source or take it out of the manifest"
 MIN_DECODED_SHARE = 0.9
@@ -42,7 +44,7 @@ MIN_DECODED_SHARE = 0.9
 Frames = NDArray[np.uint8]
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     """What is wrong with a video, without its name."""
 
 
@@ -58,7 +60,7 @@ def read_frames(path: Path, stride: int = 1) -> Frames:
     try:
         frames = _read_folder(path, stride) if path.is_dir() else _read_video(path, stride)
         return np.stack(frames)
-    except (_Unreadable, OSError, ValueError, cv2.error) as error:
+    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
         raise InputError(f"{path}: {_line(error)}") from None
 
 
@@ -71,8 +73,8 @@ def probe(path: Path) -> str | None:
             _check_container(path)
             capture = _open(path)
             if not capture.read()[0]:
-                raise _Unreadable(f"no frame can be decoded: {COPY_AGAIN}")
-    except (_Unreadable, OSError, ValueError, cv2.error) as error:
+                raise _UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
+    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
         return f"{path}: {_line(error)}"
     return None
 
@@ -84,7 +86,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def _line(error: Exception) -> str:
-    if isinstance(error, _Unreadable):
+    if isinstance(error, _UnreadableError):
         return str(error)
     if isinstance(error, FileNotFoundError):
         return "does not exist: correct the path or take it out of the manifest"
@@ -102,15 +104,26 @@ def _read_folder(folder: Path, stride: int) -> list[Frames]:
 def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
     files = image_files(folder)
     if not files:
-        raise _Unreadable(f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it")
+        raise _UnreadableError(
+            f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it"
+        )
     for file in files[::stride]:
-        try:
-            image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-        except cv2.error:
-            raise _Unreadable(f"{file.name} is over {MAX_SIDE} pixels a side: scale it") from None
+        image = _read_image(file)
         if image is None:
-            raise _Unreadable(f"{file.name} is not a readable image: {COPY_AGAIN}")
-        yield np.asarray(image, np.uint8)
+            raise _UnreadableError(
+                f"{file.name} is no readable image of at most {MAX_SIDE} pixels a side: replace it"
+            )
+        yield image
+
+
+def _read_image(file: Path) -> Frames | None:
+    try:
+        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:
+        image = None
+    if image is not None and max(image.shape) > MAX_SIDE:  # where OpenCV was loaded before
+        raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
+    return None if image is None else np.asarray(image, np.uint8)
 
 
 def _read_video(path: Path, stride: int) -> list[Frames]:
@@ -126,14 +139,16 @@ def _read_video(path: Path, stride: int) -> list[Frames]:
             if (n_decoded - 1) % stride == 0:
                 ok, image = capture.retrieve()
                 if not ok:
-                    raise _Unreadable(f"frame {n_decoded - 1} cannot be decoded: {COPY_AGAIN}")
+                    raise _UnreadableError(f"frame {n_decoded - 1} cannot be decoded: {COPY_AGAIN}")
                 yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
     frames = _collect(kept())
     if not frames:
-        raise _Unreadable(f"no frame can be decoded: {COPY_AGAIN}")
+        raise _UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
     if kind in ("mp4", "avi") and n_decoded < MIN_DECODED_SHARE * announced - 1:
-        raise _Unreadable(f"{n_decoded} of {announced:.0f} frames can be decoded: {COPY_AGAIN}")
+        raise _UnreadableError(
+            f"{n_decoded} of {announced:.0f} frames can be decoded: {COPY_AGAIN}"
+        )
     return frames
 
 
@@ -142,9 +157,9 @@ def _collect(images: Iterator[Frames]) -> list[Frames]:
     for image in images:
         if frames and image.shape != frames[0].shape:
             sizes = f"{_size(frames[0])} and {_size(image)}"
-            raise _Unreadable(f"frame sizes differ ({sizes}): give frames of one size")
+            raise _UnreadableError(f"frame sizes differ ({sizes}): give frames of one size")
         if (len(frames) + 1) * image.size > MAX_BYTES:
-            raise _Unreadable(f"has over {MAX_BYTES >> 30} GiB of frames: cut it into parts")
+            raise _UnreadableError(f"has over {MAX_BYTES >> 30} GiB of frames: cut it into parts")
         frames.append(image)
     return frames
 
@@ -156,10 +171,12 @@ def _size(image: Frames) -> str:
 def _open(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():
-        raise _Unreadable(f"OpenCV cannot open it as a video: {COPY_AGAIN}, or convert it to mp4")
+        raise _UnreadableError(
+            f"OpenCV cannot open it as a video: {COPY_AGAIN}, or convert it to mp4"
+        )
     width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise _Unreadable(
+        raise _UnreadableError(
             f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
             "read: scale it or take it out of the manifest"
         )
@@ -170,17 +187,17 @@ def _open(path: Path) -> cv2.VideoCapture:
 
 
 def _check_container(path: Path) -> str:
-    """The kind of container; raises _Unreadable if it is none or is cut short."""
+    """The kind of container; raises _UnreadableError if it is none or is cut short."""
     n_bytes = path.stat().st_size
     if n_bytes == 0:
-        raise _Unreadable(f"the file is empty: {COPY_AGAIN}")
+        raise _UnreadableError(f"the file is empty: {COPY_AGAIN}")
     with path.open("rb") as file:
         kind = _kind(file.read(189))
         file.seek(0)
         if kind is None:
-            raise _Unreadable("is not an mp4, mov, avi, mpeg or gif video: convert it to mp4")
+            raise _UnreadableError("is not an mp4, mov, avi, mpeg or gif video: convert it to mp4")
         if kind in _IS_WHOLE and not _IS_WHOLE[kind](file, n_bytes):
-            raise _Unreadable(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
+            raise _UnreadableError(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
     return kind
 
 

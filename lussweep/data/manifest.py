@@ -380,7 +380,11 @@ def _video_digest(path: Path, cache: dict[str, Any]) -> str:
 def _file_digest(path: Path, cache: dict[str, Any]) -> str:
     info = path.stat()
     entry = cache.get(str(path))
-    if isinstance(entry, list) and entry[:2] == [info.st_size, info.st_mtime_ns]:
+    if (
+        isinstance(entry, list)
+        and len(entry) == 3
+        and entry[:2] == [info.st_size, info.st_mtime_ns]
+    ):
         return str(entry[2])
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()

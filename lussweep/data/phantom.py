@@ -24,7 +24,8 @@ from lussweep.spec import CLASSES, SPLITS, Manifest, PhantomSpec, Video
 # --- difficulty: everything that is tuned -------------------------------------------------
 
 STYLE_SPREAD = 0.85
-"""Share of each range of STYLE that patients are drawn from, around its middle."""
+"""Share of each range of STYLE that patients are drawn from, around its middle. Levels are in
+shares of full brightness."""
 
 STYLE: dict[str, tuple[float, float]] = {
     "depth_cm": (4.5, 7.0),
@@ -51,8 +52,6 @@ STYLE: dict[str, tuple[float, float]] = {
     "sparkle": (0.0, 0.25),
     "decoy": (0.0, 0.6),  # probability of a smooth dark patch below the pleura
 }
-
-"""Lengths in cm, levels as shares of full brightness; drawn once a patient."""
 
 LESION_VISIBILITY = (0.8, 1.0)
 """From the subtlest patient to the most obvious, as are width and height below."""

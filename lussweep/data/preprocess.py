@@ -138,13 +138,13 @@ def _filled_hull(parts: Mask) -> Mask:
 
 def _open(mask: Mask) -> Mask:
     """Drops single noisy pixels."""
-    kernel = np.ones((2, 2), np.uint8)
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
 
 
 def _close(mask: Mask) -> Mask:
     """Joins speckle over gaps of a fiftieth of the image."""
-    size = max(3, min(mask.shape) // 50)
+    size = 2 * max(1, min(mask.shape) // 100) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
 

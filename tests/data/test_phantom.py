@@ -44,6 +44,12 @@ def test_black_outside_the_sector_and_alive_inside(size):
         assert 0.2 < sector.mean() < 0.9
 
 
+def test_each_patient_has_a_sector_of_their_own():
+    patients = {v.patient_id for v in phantom_manifest(SMALL, SEED).videos}
+    shapes = {sector_mask(patient, 128, SEED).tobytes() for patient in patients}
+    assert len(shapes) == len(patients)
+
+
 def test_splits_have_their_patients_and_share_none():
     manifest = phantom_manifest(SMALL, SEED)
     by_split = {split: manifest.patients(split) for split in SPLITS}

@@ -99,6 +99,15 @@ def published_forward(state, image_NHW):
     return conv_ND, conv_ND @ state["fc.weight"].T + state["fc.bias"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small forwards on a busy machine are slowed by threads that wait for each other."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="module")
 def state():
     return random_state()
@@ -118,7 +127,7 @@ def trunk(weights):
 
 @pytest.fixture
 def images():
-    image_NHW = np.random.default_rng(0).integers(256, size=(3, 64, 96), dtype=np.uint8)
+    image_NHW = np.random.default_rng(0).integers(256, size=(3, 48, 64), dtype=np.uint8)
     return torch.from_numpy(image_NHW)
 
 

@@ -1,0 +1,67 @@
+"""Joining or starting Ray, quietly and closed to others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# Read by Ray when it is imported or started, so they are set before that.
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+    "RAY_preload_python_modules": "torch",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+for name, value in ENVIRONMENT.items():
+    os.environ.setdefault(name, value)
+
+import ray  # noqa: E402  (after its environment)
+from ray.exceptions import RayError  # noqa: E402
+
+from lussweep.errors import InputError  # noqa: E402
+
+
+@contextmanager
+def ray_session(
+    address: str | None, *, n_cpus: int | None = None, dashboard: bool = True
+) -> Iterator[str]:
+    """Ray at `address` ("local" starts one here, by default $RAY_ADDRESS or local).
+
+    Yields the dashboard's URL, empty where there is none. Raises InputError if no cluster
+    answers there.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    local = address == "local"
+    try:
+        context = ray.init(
+            address=address,
+            num_cpus=n_cpus if local else None,
+            include_dashboard=dashboard if local else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+        )
+    except (RayError, ConnectionError, ValueError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise InputError(f"no Ray cluster answers at {address}: {line}") from None
+    if local:
+        _close_token_file()
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
+    finally:
+        ray.shutdown()
+
+
+def _close_token_file() -> None:
+    """Ray writes its token readable for everyone; it is a secret."""
+    token = Path.home() / ".ray" / "auth_token"
+    if token.exists():
+        token.chmod(0o600)

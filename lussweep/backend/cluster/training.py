@@ -1,0 +1,75 @@
+"""A GAN with several workers, through Ray Train's TorchTrainer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lussweep.backend.cluster.session import ray
+from lussweep.plan import Step
+from lussweep.stages import Context, Summary, execute, train_gan_into
+
+
+def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) -> None:
+    """Train and commit one GAN step on `gan.n_workers` workers (gloo on CPU, NCCL on GPU)."""
+
+    def stage(step: Step, context: Context, out: Path) -> Summary:
+        return _fit(step, context, out, folder, use_gpu)
+
+    execute(step, context, stage)
+
+
+def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -> Summary:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    n_workers = step.spec["gan"]["n_workers"]
+    per_worker: dict[str, float] = {"CPU": step.spec["n_threads"]}
+    if use_gpu:
+        per_worker["GPU"] = 1
+    _refuse_unplaceable(n_workers, per_worker)
+    trainer = TorchTrainer(
+        _train_worker,
+        train_loop_config={"step": step, "context": context, "out": str(out)},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=step.key,
+            storage_path=str((folder / "train").absolute()),
+            failure_config=FailureConfig(max_failures=2),
+        ),
+    )
+    result = trainer.fit()
+    summary: Summary = result.return_value
+    return {**summary, "n_workers": n_workers}
+
+
+def _train_worker(config: dict[str, Any]) -> Summary:
+    import torch
+    from ray import train
+
+    step: Step = config["step"]
+    os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
+    torch.set_num_threads(step.spec["n_threads"])
+    world = train.get_context()
+    return train_gan_into(
+        step,
+        config["context"],
+        Path(config["out"]),
+        rank=world.get_world_rank(),
+        world_size=world.get_world_size(),
+    )
+
+
+def _refuse_unplaceable(n_workers: int, per_worker: dict[str, float]) -> None:
+    """Ray Train would wait for ever for resources that the cluster does not have."""
+    total = ray.cluster_resources()
+    for name, amount in per_worker.items():
+        if n_workers * amount > total.get(name, 0):
+            raise ValueError(
+                f"gan.n_workers {n_workers} needs {n_workers * amount:g} {name}, the cluster has "
+                f"{total.get(name, 0):g}: lower gan.n_workers or add nodes"
+            )
