@@ -22,7 +22,6 @@ from lussweep.spec import (
     Recipe,
     SearchSpec,
     StudySpec,
-    Video,
 )
 
 STAGES = (
@@ -126,11 +125,19 @@ def make_plan(
     return _Planner(study, manifest, phantom, weights_digest).plan(only or {})
 
 
+def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
+    """The steps that bring videos into a store: shards and one index a split."""
+    planner = _Planner(study, manifest, False, None)
+    for split in SPLITS:
+        planner.ingest(split)
+    return planner.result
+
+
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
 
 def _check_pools(study: StudySpec, manifest: Manifest) -> None:
-    problems = _shared_files(manifest)
+    problems = []
     for split in SPLITS:
         classes = Counter(
             CLASSES[max(v.label for v in videos)] for videos in manifest.patients(split).values()
@@ -150,21 +157,6 @@ def _check_pools(study: StudySpec, manifest: Manifest) -> None:
             ]
     if problems:
         raise InputError(problems)
-
-
-def _shared_files(manifest: Manifest) -> list[str]:
-    """One file under two patients of different splits would carry holdout into training."""
-    first: dict[str, Video] = {}
-    problems = []
-    for video in manifest.videos:
-        other = first.setdefault(video.sha256, video)
-        if other.split != video.split:
-            problems.append(
-                f"the same file is in two splits: {other.video_id} of {other.patient_id} "
-                f"({other.split}) and {video.video_id} of {video.patient_id} ({video.split}): "
-                "remove one"
-            )
-    return problems
 
 
 class _Planner:
@@ -194,7 +186,7 @@ class _Planner:
         if not kept:
             raise InputError(f"--only {dict(only)} matches no cell of the grid")
         for split in SPLITS:
-            self.split_refs[split] = self._ingest(split)
+            self.split_refs[split] = self.ingest(split)
         for n, replicate, variant, epoch in kept:
             self.result.cells.append(self._cell(n, replicate, variant, epoch))
         return self.result
@@ -203,7 +195,7 @@ class _Planner:
         synthetic = self.study.variants[variant].synthetic_classes()
         return self.study.grid.gan_epochs if synthetic and self.study.grid.gan_epochs else (None,)
 
-    def _ingest(self, split: str) -> str:
+    def ingest(self, split: str) -> str:
         shards = {
             patient: self._shard(patient, split) for patient in self.manifest.patients(split)
         }

@@ -171,9 +171,16 @@ class ScoreSpec(Spec):
     version: ClassVar[int] = 1
     n_images: Annotated[int, Field(ge=2)] = 2000
     """N, at most the cohort's frames. Keep it within the smallest cohort: kMMD depends on N."""
-    embedders: tuple[Literal["imagenet", "detector"], ...] = ("detector",)
+    embedders: Literal["auto"] | tuple[Literal["imagenet", "detector"], ...] = "auto"
+    """auto: the detector, and ImageNet's ResNet-34 where `--weights` gives it."""
     batchnorm: Literal["batch", "running"] = "batch"
     batch_size: Annotated[int, Field(ge=2)] = 16
+
+    @model_validator(mode="after")
+    def _some_embedder(self) -> ScoreSpec:
+        if not self.embedders:
+            raise ValueError("name at least one embedder, or auto")
+        return self
 
 
 class SelectSpec(Spec):
@@ -379,6 +386,15 @@ class StudySpec(Spec):
 
     def detector_search(self) -> SearchSpec:
         return self.detector.search or self.search
+
+    def with_embedders(self, weights_at_hand: bool) -> StudySpec:
+        """The study with `embedders: auto` put into words."""
+        if self.score.embedders != "auto":
+            return self
+        named = ("imagenet", "detector") if weights_at_hand else ("detector",)
+        return self.model_copy(
+            update={"score": self.score.model_copy(update={"embedders": named})}
+        )
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: everything but the axes, names and housekeeping."""

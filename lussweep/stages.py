@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from lussweep import tables
 from lussweep.classifier.search_space import TrialConfig, search_list
-from lussweep.classifier.train import EpochRow, better, predict, train_classifier
+from lussweep.classifier.train import THRESHOLD, EpochRow, better, predict, train_classifier
 from lussweep.data.cohort import count_label, draw_cohort, limit_val, of_class, patient_ids
 from lussweep.data.dataset import make_train_set
 from lussweep.data.frames import INDEX, load_masks, load_pixels, read_index, write_shard
@@ -90,7 +91,8 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
     """Run one step and commit its artifact; does nothing if the artifact exists."""
     if context.store.has(step.ref):
         return
-    torch.set_num_threads(step.spec.get("n_threads", 1))
+    n_threads = step.spec.get("n_threads", 1)
+    torch.set_num_threads(n_threads)
     started, clock = datetime.now(UTC), time.perf_counter()
     record: dict[str, Any] = {
         "stage": step.stage,
@@ -101,7 +103,8 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         "inputs": dict(step.inputs),
         "circumstances": circumstances(),
     }
-    with context.store.commit(step.ref, record) as out:
+    limits = threadpool_limits(n_threads)  # numpy's BLAS; torch has its own
+    with limits, context.store.commit(step.ref, record) as out:
         record["summary"] = (stage or STAGES[step.stage])(step, context, out)
         record["circumstances"] = {
             **record["circumstances"],
@@ -125,6 +128,7 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
     pixels, masks, rows = [], [], []
     for mask_row, video in enumerate(videos):
         frames, mask = _video_frames(video, step, context)
+        _check_annotations(video, len(frames), step)
         first = sum(len(p) for p in pixels)
         rows += [
             {
@@ -171,8 +175,21 @@ def _frame_label(video: Video, frame: int, step: Step) -> int | None:
     """Positive frames come from positive videos; where annotated, only the annotated ones."""
     if video.label == 0 or video.annotated_frames is None:
         return video.label
-    stride = step.spec.get("preprocess", {}).get("frame_stride", 1)
-    return 1 if frame * stride in video.annotated_frames else None
+    return 1 if frame * _stride(step) in video.annotated_frames else None
+
+
+def _check_annotations(video: Video, n_frames: int, step: Step) -> None:
+    last = max(video.annotated_frames or (0,))
+    if last >= n_frames * _stride(step):
+        raise InputError(
+            f"video {video.video_id} of patient {video.patient_id}: frame {last} is annotated, "
+            f"the video ends before it: count frames from 0"
+        )
+
+
+def _stride(step: Step) -> int:
+    stride: int = step.spec.get("preprocess", {}).get("frame_stride", 1)
+    return stride
 
 
 def run_ingest(step: Step, context: Context, out: Path) -> Summary:
@@ -440,7 +457,7 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
         confidence=spec.confidence,
         seed=step.spec["seed"],
     )
-    confusion = at_threshold(labels, score, 0.5)
+    confusion = at_threshold(labels, score, THRESHOLD)
     return {
         "auroc": interval.auroc,
         "auroc_low": interval.low,

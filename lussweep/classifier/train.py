@@ -17,6 +17,8 @@ from lussweep.keys import derive_seed
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import ClassifierSpec
 
+THRESHOLD = 0.5
+"""A frame at the threshold is called positive, here as on holdout."""
 RMSPROP = {"alpha": 0.9, "eps": 1e-7}
 """Keras's defaults (rho 0.9, epsilon 1e-7)."""
 
@@ -162,7 +164,7 @@ def _row(
     started: float,
 ) -> EpochRow:
     of_truth = np.where(label_N == 1, probability_N, 1 - probability_N)
-    correct = int((of_truth > 0.5).sum())
+    correct = int(((probability_N >= THRESHOLD) == (label_N == 1)).sum())
     return EpochRow(
         epoch=epoch,
         n_images_seen=n_images_seen,

@@ -62,15 +62,16 @@ def read_manifest(
     """
     problems: list[str] = []
     rows = _parse_rows(path, label, problems)
-    frame_labels = _parse_annotations(annotations, problems) if annotations else {}
     _check_ids(rows, problems)
+    patients_are_known = not problems
+    frame_labels = _parse_annotations(annotations, problems) if annotations else {}
     _check_annotations(rows, frame_labels, problems)
     skipped = _probe_videos(rows, None if skip_unreadable else problems)
     left_out = {video_id for _, video_id, _ in skipped}
     rows = [row for row in rows if row.video_id not in left_out]
     if skipped and not rows:
         problems.append(f"{path}: no video is left after skipping {len(skipped)}: {skipped[0][2]}")
-    splits = {} if problems else _patient_splits(rows, split, seed, problems)
+    splits = _patient_splits(rows, split, seed, problems) if rows and patients_are_known else {}
     if problems:
         raise InputError(shorten(problems))
     digests = _digests([row.path for row in rows if row.path], cache_dir)

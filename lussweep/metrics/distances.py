@@ -12,8 +12,8 @@ Float64s = NDArray[np.float64]
 SAME_POINT = 1e-12
 """Below this share of |a|^2 + |b|^2 a squared distance is rounding: float32 features of one
 image differ by about that much between two batch sizes."""
-_TILE_ELEMENTS = 2**23
-_MAX_ROWS = 1024
+_ROWS, _FEATURES = 1024, 4096
+"""Samples of each set per tile, and features taken at a time: two float64 pieces of 32 MiB."""
 
 
 def check_features(real_ND: Floats, fake_MD: Floats) -> None:
@@ -41,22 +41,27 @@ def distance_tiles(
 ) -> Iterator[tuple[slice, slice, Float64s]]:
     """Yield (rows of a, rows of b, their squared distances in float64), covering N x M once.
 
-    |a|^2 + |b|^2 - 2ab is taken after subtracting `centre_D`, which changes no distance and
-    keeps the three terms near the size of the result. Never negative, and exactly 0 for
-    equal rows (see SAME_POINT). `block_size`: rows per tile, by default as many as keep a tile
-    of samples within 64 MiB.
+    Never negative, and exactly 0 for equal rows (see SAME_POINT). `centre_D`, a point amid the
+    samples, is subtracted first: it changes no distance and keeps rounding small.
+    `block_size`: rows per tile, 1,024 by default.
     """
-    size = block_size or max(1, min(_MAX_ROWS, _TILE_ELEMENTS // a_ND.shape[1]))
-    for rows in _slices(len(a_ND), size):
-        a_BD = a_ND[rows] - centre_D
-        a_sq_B = np.einsum("bd,bd->b", a_BD, a_BD)
-        for columns in _slices(len(b_MD), size):
-            b_BD = b_MD[columns] - centre_D
-            b_sq_B = np.einsum("bd,bd->b", b_BD, b_BD)
-            norms_BB = a_sq_B[:, None] + b_sq_B[None, :]
-            squared_BB = norms_BB - 2 * (a_BD @ b_BD.T)
-            squared_BB[squared_BB < SAME_POINT * norms_BB] = 0.0
-            yield rows, columns, squared_BB
+    for rows in _slices(len(a_ND), block_size or _ROWS):
+        for columns in _slices(len(b_MD), block_size or _ROWS):
+            yield rows, columns, _squared(a_ND[rows], b_MD[columns], centre_D)
+
+
+def _squared(a_ND: Floats, b_MD: Floats, centre_D: Float64s) -> Float64s:
+    """|a|^2 + |b|^2 - 2ab, summed over pieces of the features, shape (N, M)."""
+    norms_NM = np.zeros((len(a_ND), len(b_MD)))
+    products_NM = np.zeros_like(norms_NM)
+    for part in _slices(len(centre_D), _FEATURES):
+        x_ND, y_MD = a_ND[:, part] - centre_D[part], b_MD[:, part] - centre_D[part]
+        norms_NM += np.einsum("nd,nd->n", x_ND, x_ND)[:, None]
+        norms_NM += np.einsum("md,md->m", y_MD, y_MD)
+        products_NM += x_ND @ y_MD.T
+    squared_NM = norms_NM - 2 * products_NM
+    squared_NM[squared_NM < SAME_POINT * norms_NM] = 0.0
+    return squared_NM
 
 
 def _slices(n: int, size: int) -> Iterator[slice]:

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from lussweep.errors import InputError
-from lussweep.keys import KEY_LENGTH
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 """torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
+PUBLISHED_DIGITS = 8
 _HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
 _REMEDY = (
     "give torchvision's resnet34 weights with --weights FILE, "
@@ -85,12 +85,17 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     return model.eval().requires_grad_(False)
 
 
-def weights_digest(path: Path) -> str:
-    """The first 16 hex digits of the file's sha256: its identity in a step's key.
+def weights_digest(weights: Path | None) -> str:
+    """The first 8 hex digits of the file's sha256, as torchvision puts them into its file names.
 
-    Raises InputError if the file cannot be read.
+    They stand for the weights in a step's key. None: the published file's. Raises InputError if
+    the file cannot be read.
     """
-    return _sha256(path)[:KEY_LENGTH]
+    if weights is None:
+        published = _HASH_SUFFIX.search(RESNET34_URL)
+        assert published is not None
+        return published[1]
+    return _sha256(weights)[:PUBLISHED_DIGITS]
 
 
 def _download() -> Any:

@@ -259,6 +259,9 @@ def test_a_class_missing_in_a_split(tmp_path: Path, rows: Rows) -> None:
         "the split holdout has no pos patient: give at least one",
     ]
     assert "2 neg patients cannot fill" in only_problem(rows[2:], tmp_path)
+    (tmp_path / rows[7]["path"]).unlink()
+    first, second = problems_of(rows[2:], tmp_path)
+    assert "does not exist" in first and "2 neg patients cannot fill" in second
 
 
 @pytest.mark.parametrize(

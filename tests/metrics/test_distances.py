@@ -22,9 +22,17 @@ def test_tiles_cover_all_pairs_with_the_distances_of_the_definition(block_size, 
     np.testing.assert_allclose(assembled(a_ND, b_MD, block_size), expected, rtol=1e-12)
 
 
+def test_features_are_summed_over_all_pieces():
+    rng = np.random.default_rng(3)
+    a_ND, b_MD = rng.normal(size=(3, 9001)), rng.normal(size=(2, 9001))
+    expected = ((a_ND[:, None] - b_MD[None]) ** 2).sum(axis=2)
+    np.testing.assert_allclose(assembled(a_ND, b_MD, None), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_features", [3, 300, 9000])
 @pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
-def test_equal_rows_are_exactly_zero_apart_and_no_distance_is_negative(offset):
-    x_ND = (np.random.default_rng(1).normal(size=(40, 300)) + offset).astype(np.float32)
+def test_equal_rows_are_exactly_zero_apart_and_no_distance_is_negative(offset, n_features):
+    x_ND = (np.random.default_rng(1).normal(size=(40, n_features)) + offset).astype(np.float32)
     squared = assembled(x_ND, x_ND.copy(), 16)
     assert (np.diag(squared) == 0).all()
     assert (squared >= 0).all()

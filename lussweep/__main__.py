@@ -1,0 +1,5 @@
+"""`python -m lussweep`."""
+
+from lussweep.cli import main
+
+main()

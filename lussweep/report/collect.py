@@ -1,0 +1,184 @@
+"""From artifacts to the tables of a run folder. Every row can be traced to a step's record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lussweep import tables
+from lussweep.keys import hashed_id
+from lussweep.plan import Cell, Plan
+from lussweep.spec import CLASSES, StudySpec
+from lussweep.stages import COHORT, FRAME_SCORES, LOSSES, SCORES, TRIALS
+from lussweep.store import ArtifactStore
+
+HEADLINE_SPACE = "softmax"
+"""The feature space of the paper's plots, and so of the one-number columns."""
+
+
+def collect(
+    plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
+) -> dict[str, pa.Table]:
+    """Every table by name, over the plan's cells. `failures` maps failed refs to their error."""
+    return {
+        "frames": _frames(plan, store),
+        "cohorts": _per_cell(plan, store, "cohort", COHORT, tables.COHORTS),
+        "gan_losses": _per_gan(plan, store, "gan", LOSSES, tables.GAN_LOSSES),
+        "gan_scores": _per_gan(plan, store, "score", SCORES, tables.GAN_SCORES),
+        "trials": _per_cell(plan, store, "search", TRIALS, tables.TRIALS),
+        "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
+        "results": pa.Table.from_pylist(
+            [_result(cell, plan, study, store, failures) for cell in plan.cells], tables.RESULTS
+        ),
+    }
+
+
+def failure_rows(
+    plan: Plan, failures: Mapping[str, str], blocked: Mapping[str, str], ids: Collection[str]
+) -> list[dict[str, Any]]:
+    """One row per failed step, patients hashed."""
+    waiting = list(blocked.values())
+    return [
+        {
+            "stage": plan.steps[ref].stage,
+            "key": plan.steps[ref].key,
+            "step": conceal(plan.steps[ref].name, ids),
+            "error": conceal(error, ids),
+            "n_blocked": waiting.count(ref),
+        }
+        for ref, error in failures.items()
+    ]
+
+
+def conceal(text: str, ids: Iterable[str]) -> str:
+    """The text with every patient and video id replaced by its hash."""
+    known = sorted(set(ids), key=len, reverse=True)
+    if not known:
+        return text
+    pattern = r"(?<!\w)(?:" + "|".join(re.escape(name) for name in known) + r")(?!\w)"
+    return re.sub(pattern, lambda found: hashed_id(found.group()), text)
+
+
+def _frames(plan: Plan, store: ArtifactStore) -> pa.Table:
+    refs = [r for r, step in plan.steps.items() if step.stage == "ingest" and store.has(r)]
+    found = [tables.read(store.open(ref) / "frames.parquet", tables.FRAMES) for ref in refs]
+    return tables.concat(found, tables.FRAMES)
+
+
+def _per_cell(
+    plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema
+) -> pa.Table:
+    found = {}
+    for cell in plan.cells:
+        ref = cell.refs[role]
+        constants: dict[str, Any] = {"n_patients": cell.n_patients, "replicate": cell.replicate}
+        if "variant" in schema.names:
+            constants |= {"variant": cell.variant, "gan_epoch": _epoch(cell, store)}
+        if store.has(ref) and (ref, *constants.values()) not in found:
+            table = _read_any(store.open(ref) / name)
+            found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
+    return tables.concat(found.values(), schema)
+
+
+def _per_gan(
+    plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema
+) -> pa.Table:
+    found = {}
+    for cell in plan.cells:
+        for label in CLASSES:
+            ref = cell.refs.get(f"{role}_{label}")
+            if ref and ref not in found and store.has(ref):
+                constants = {
+                    "n_patients": cell.n_patients,
+                    "replicate": cell.replicate,
+                    "class": label,
+                }
+                table = _read_any(store.open(ref) / name)
+                found[ref] = tables.with_columns(table, constants, schema)
+    return tables.concat(found.values(), schema)
+
+
+def _read_any(path: Path) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path)
+
+
+def _epoch(cell: Cell, store: ArtifactStore) -> int | None:
+    """The epoch that was really sampled; both classes' where they agree, else the positives'."""
+    for label in ("pos", "neg"):
+        ref = cell.refs.get(f"synth_{label}")
+        if ref and store.has(ref):
+            return int(store.record(ref)["summary"]["epoch"])
+    return cell.gan_epoch
+
+
+def _result(
+    cell: Cell, plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "n_patients": cell.n_patients,
+        "replicate": cell.replicate,
+        "variant": cell.variant,
+        "gan_epoch": _epoch(cell, store),
+        "seed": study.seed,
+        **{f"{role}_key": cell.refs[role].partition("/")[2] for role in KEY_ROLES},
+        **_headline_scores(cell, study, store),
+    }
+    ref = cell.refs["evaluate"]
+    if not store.has(ref):
+        return row | _why_missing(cell, plan, failures)
+    search = store.record(cell.refs["search"])
+    chosen = search["summary"]
+    own = [ref, cell.refs["search"], *search["inputs"].values()]
+    return row | {
+        "status": "done",
+        **store.record(ref)["summary"],
+        **{
+            f"n_{label}_{source}": n
+            for label, counts in chosen["counts"].items()
+            for source, n in counts.items()
+        },
+        "images_per_epoch": chosen["images_per_epoch"],
+        "best_trial": chosen["trial"],
+        "best_epoch": chosen["best"]["epoch"],
+        "val_accuracy": chosen["best"]["val_accuracy"],
+        **chosen["config"],
+        "seconds": sum(store.record(r)["circumstances"]["seconds"] for r in own if store.has(r)),
+    }
+
+
+KEY_ROLES = ("cohort", "search", "evaluate")
+
+
+def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[str, str]:
+    ref = cell.refs["evaluate"]
+    if ref in failures:
+        return {"status": "failed", "reason": failures[ref]}
+    for ancestor in plan.ancestors(ref) & set(failures):
+        reason = f"{plan.steps[ancestor].name}: {failures[ancestor]}"
+        return {"status": "blocked", "reason": reason}
+    return {"status": "missing", "reason": "the run ended before it"}
+
+
+def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict[str, float]:
+    found: dict[str, float] = {}
+    embedder = study.score.embedders[0]
+    for label in CLASSES:
+        ref = cell.refs.get(f"score_{label}")
+        if not ref or not store.has(ref):
+            continue
+        rows = tables.read(store.open(ref) / SCORES, tables.GAN_SCORES).to_pylist()
+        epoch = _epoch(cell, store)
+        for row in rows:
+            if row["epoch"] != epoch or row["space"] != HEADLINE_SPACE:
+                continue
+            if row["metric"] == "confidence":
+                found["confidence_pos"] = row["value"]
+            elif row["embedder"] == embedder and row["metric"] in ("kmmd", "one_nn"):
+                found[f"{row['metric']}_{label}"] = row["value"]
+    return found

@@ -1,0 +1,293 @@
+"""Figures from the tables: `build_*` returns a matplotlib Figure, the rest write files.
+
+No pyplot state, no date in the files: the same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
+from lussweep.report.sheet import sample_sheet
+from lussweep.report.summary import Group, epoch_is_axis, group_cells, holdout_text, variants_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["auroc_figure", "epoch_figure", "metric_figure", "sample_sheet"]
+
+Row = dict[str, Any]
+
+DODGE = 0.012
+"""Sideways step between variants, as a share of the range of patient counts."""
+METRICS = {
+    "kmmd": ("kMMD", 0.0),
+    "one_nn": ("1-NN accuracy", 0.5),
+    "confidence": ("detector confidence", 1.0),
+}
+"""Title and goal."""
+HALVES = {"one_nn_real": ":", "one_nn_fake": "--"}
+CLASS_TITLES = {"pos": "positive GANs", "neg": "negative GANs"}
+SEEN_ALL = "(detector features: seen all training patients)"
+
+
+# --- AUC-ROC against patients -------------------------------------------------------------
+
+
+def auroc_figure(results: pa.Table, stem: Path) -> list[Path]:
+    """Write AUC-ROC on holdout against patients per class, a line a variant, as PNG and SVG."""
+    return save(build_auroc_figure(results), stem)
+
+
+def build_auroc_figure(results: pa.Table) -> Figure:
+    """Means over replicates with sample standard deviations, and single replicates as dots.
+
+    Where the GAN epoch is an axis, each variant is shown at its last one.
+    """
+    groups, variants = _last_epochs(group_cells(results)), variants_of(results)
+    counts = sorted({group.n_patients for group in groups})
+    figure, ((ax,),) = new_figure(6.4, 4.4)
+    for i, variant in enumerate(variants):
+        mine = {group.n_patients: group for group in groups if group.variant == variant}
+        line = {
+            n_patients + _dodge(i, len(variants), counts): mine[n_patients]
+            for n_patients in counts
+            if n_patients in mine
+        }
+        style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+        _draw_groups(ax, line, variant, **style)
+    ax.set_xticks(counts)
+    ax.set_xlim(counts[0] - 5 * _step(counts), counts[-1] + 5 * _step(counts))
+    ax.set_xlabel("patients per class")
+    ax.set_ylabel("AUC-ROC on holdout")
+    _limit_auroc(ax, groups)
+    text = _auroc_caption(results, groups)
+    if epoch_is_axis(results):
+        last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})
+        text += f" Synthetic frames of GAN epoch {' or '.join(map(str, last))}."
+    finish(figure, text)
+    return figure
+
+
+def _last_epochs(groups: Sequence[Group]) -> list[Group]:
+    last: dict[tuple[int, str], Group] = {}
+    for group in groups:
+        last[group.n_patients, group.variant] = group
+    return list(last.values())
+
+
+def _dodge(index: int, n: int, ticks: Sequence[int]) -> float:
+    """How far the `index`-th of `n` lines steps aside, so that their bars can be told apart."""
+    return (index - (n - 1) / 2) * _step(ticks)
+
+
+def _step(ticks: Sequence[int]) -> float:
+    return DODGE * (max(ticks) - min(ticks) or 1)
+
+
+def _draw_groups(
+    ax: Axes, line: Mapping[float, Group], label: str, *, color: Any, marker: str
+) -> None:
+    """One line of means by x, broken where none is done; bars, dots; hollow where incomplete."""
+    means = [math.nan if group.mean is None else group.mean for group in line.values()]
+    ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
+    for x, group in line.items():
+        if 0 < len(group.done) < len(group.cells):
+            face = {"markerfacecolor": "white", "markeredgecolor": color}
+            ax.plot([x], [group.mean], linestyle="none", marker=marker, zorder=4, **face)
+        low, high = _bar(group)
+        if low is not None and high is not None:
+            bar = {"color": color, "alpha": 0.45, "linewidth": 1.3, "marker": "_"}
+            ax.plot([x, x], [low, high], zorder=2, **bar)
+        if len(group.cells) > 1:
+            dots = [x] * len(group.aurocs)
+            ax.scatter(dots, group.aurocs, s=10, color=color, alpha=0.55, linewidths=0)
+
+
+def _bar(group: Group) -> tuple[float | None, float | None]:
+    """Mean ± sd over replicates; of a lone replicate, its bootstrap interval."""
+    if group.mean is not None and group.sd is not None:
+        return group.mean - group.sd, group.mean + group.sd
+    if group.done and len(group.cells) == 1:
+        return group.done[0]["auroc_low"], group.done[0]["auroc_high"]
+    return None, None
+
+
+def _limit_auroc(ax: Axes, groups: Sequence[Group]) -> None:
+    """Limits that hold every mark, not narrower than 0.02, and chance where it is in sight."""
+    values = [value for group in groups for value in (*group.aurocs, *_bar(group))]
+    marks = [value for value in values if value is not None]
+    if not marks:
+        ax.set_ylim(0, 1)
+        ax.text(0.5, 0.5, "no cell is done yet", transform=ax.transAxes, ha="center", color=GREY)
+        return
+    middle, half = (max(marks) + min(marks)) / 2, max(max(marks) - min(marks), 0.02) * 0.54
+    ax.set_ylim(middle - half, min(middle + half, 1 + 0.1 * half))
+    if middle - half < 0.5 < middle + half:
+        ax.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":", label="chance", zorder=1)
+
+
+def _auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
+    parts = [holdout_text(results)]
+    if any(len(group.done) > 1 for group in groups):
+        parts.append(
+            "Lines: means over replicates; bars: their sample standard deviation; "
+            "dots: single replicates."
+        )
+    if any(group.done and len(group.cells) == 1 for group in groups):
+        parts.append("Bars of a lone replicate: patient-clustered bootstrap interval.")
+    if any(group.done and len(group.done) < len(group.cells) for group in groups):
+        parts.append("Hollow: some replicates are missing.")
+    return " ".join(parts)
+
+
+# --- AUC-ROC against GAN epoch ------------------------------------------------------------
+
+
+def epoch_figure(results: pa.Table, stem: Path) -> list[Path]:
+    """Write AUC-ROC against the epoch of the generator; nothing if the epoch is no axis."""
+    return save(build_epoch_figure(results), stem) if epoch_is_axis(results) else []
+
+
+def build_epoch_figure(results: pa.Table) -> Figure:
+    """A panel per variant with synthetic frames, a colour per patient count.
+
+    Variants without a GAN epoch do not change along the axis: the first is a dashed line.
+    """
+    groups = group_cells(results)
+    flat = [group for group in groups if group.gan_epoch is None]
+    level = {g.n_patients: g.mean for g in flat if g.variant == flat[0].variant}
+    curves = [group for group in groups if group.gan_epoch is not None]
+    panels = [v for v in variants_of(results) if any(g.variant == v for g in curves)]
+    counts = sorted({group.n_patients for group in groups})
+    epochs = sorted({group.gan_epoch or 0 for group in curves})
+    figure, axes = new_figure(2.2 + 2.6 * len(panels), 3.9, 1, len(panels))
+    for ax, variant in zip(axes[0], panels, strict=True):
+        for i, n_patients in enumerate(counts):
+            color = sequential(n_patients, counts)
+            line = {
+                group.gan_epoch + _dodge(i, len(counts), epochs): group
+                for group in curves
+                if (group.variant, group.n_patients) == (variant, n_patients)
+            }
+            _draw_groups(ax, line, str(n_patients), color=color, marker="o")
+            if level.get(n_patients) is not None:
+                ax.axhline(level[n_patients], color=color, linestyle="--", linewidth=1, alpha=0.7)
+        ax.set_title(variant, fontsize=10)
+        ax.set_xticks(epochs)
+        ax.set_xlabel("GAN epoch")
+        _limit_auroc(ax, groups)
+    axes[0][0].set_ylabel("AUC-ROC on holdout")
+    dashed = f" Dashed: {flat[0].variant}." if level else ""
+    finish(figure, _auroc_caption(results, groups) + dashed, legend_title="patients per class")
+    return figure
+
+
+# --- GAN scores against epoch -------------------------------------------------------------
+
+
+def metric_figure(
+    gan_scores: pa.Table, stem: Path, *, space: str = "softmax", embedder: str | None = None
+) -> list[Path]:
+    """Write kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG."""
+    return save(build_metric_figure(gan_scores, space=space, embedder=embedder), stem)
+
+
+def build_metric_figure(
+    gan_scores: pa.Table, *, space: str = "softmax", embedder: str | None = None
+) -> Figure:
+    """Columns are metrics, rows classes, colours patient counts (means over replicates).
+
+    `embedder` None is the first in the table. Raises ValueError if the table has no kMMD in
+    that space of that embedder.
+    """
+    rows = gan_scores.to_pylist()
+    name = "none" if space == "pixel" else embedder or _first_embedder(rows)
+    shown = [
+        row
+        for row in rows
+        if row["metric"] == "confidence" or (row["embedder"], row["space"]) == (name, space)
+    ]
+    if not any(row["metric"] == "kmmd" for row in shown):
+        raise ValueError(f"the GAN scores have no {space} space of {name}")
+    classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in shown)]
+    figure, axes = new_figure(9.6, 1.3 + 2.5 * len(classes), len(classes), len(METRICS))
+    where = "pixel space" if space == "pixel" else f"{space} space of {name}"
+    for column, metric in enumerate(METRICS):
+        for line, label in zip(axes, classes, strict=True):
+            _draw_metric(line[column], [r for r in shown if r["class"] == label], metric)
+        mine = [row for row in shown if row["metric"] == metric]
+        axes[0][column].set_title(_metric_title(mine, metric, where), fontsize=8.5)
+        top = max((row["value"] for row in mine), default=1.0) if metric == "kmmd" else 1.0
+        for line in axes:
+            line[column].set_ylim(-0.03 * (top or 1), 1.05 * (top or 1))
+        axes[-1][column].set_xlabel("epoch")
+    for line, label in zip(axes, classes, strict=True):
+        line[0].set_ylabel(CLASS_TITLES[label])
+    finish(figure, _metric_caption(shown), legend_title="patients per class")
+    return figure
+
+
+def _metric_title(rows: Sequence[Row], metric: str, where: str) -> str:
+    title, goal = METRICS[metric]
+    lines = [f"{title} (goal {goal:g})"]
+    if metric != "confidence":
+        lines.append(where)
+    if any(row["saw_all_train_patients"] for row in rows):
+        lines.append(SEEN_ALL)
+    return "\n".join(lines)
+
+
+def _first_embedder(rows: Sequence[Row]) -> str:
+    named = (r["embedder"] for r in rows if r["metric"] == "kmmd" and r["embedder"] != "none")
+    return next(named, "none")
+
+
+def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
+    """One panel: the metric of one class against epoch, its goal as a grey line."""
+    mine = [row for row in rows if row["metric"] == metric]
+    if not mine:
+        ax.set_axis_off()
+        text = "defined for positives only" if metric == "confidence" else "not scored"
+        place = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+        ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
+        return
+    counts = sorted({row["n_patients"] for row in rows})
+    for n_patients in counts:
+        color = sequential(n_patients, counts)
+        ax.plot(*_epoch_means(mine, n_patients), color=color, marker=".", label=str(n_patients))
+        for half, style in HALVES.items() if metric == "one_nn" else ():
+            halves = [row for row in rows if row["metric"] == half]
+            ax.plot(*_epoch_means(halves, n_patients), color=color, alpha=0.4, linestyle=style)
+    ax.axhline(METRICS[metric][1], color=GREY, linewidth=1, zorder=1)
+
+
+def _epoch_means(rows: Sequence[Row], n_patients: int) -> tuple[list[int], list[float]]:
+    """Epochs, and the mean over replicates at each."""
+    by_epoch: dict[int, list[float]] = {}
+    for row in rows:
+        if row["n_patients"] == n_patients:
+            by_epoch.setdefault(row["epoch"], []).append(row["value"])
+    epochs = sorted(by_epoch)
+    return epochs, [fmean(by_epoch[epoch]) for epoch in epochs]
+
+
+def _metric_caption(rows: Sequence[Row]) -> str:
+    sizes = sorted({row["n_images"] for row in rows})
+    text = f"{sizes[0]} real against {sizes[0]} synthetic frames."
+    if len(sizes) > 1:
+        text = (
+            f"{sizes[0]} to {sizes[-1]} real against as many synthetic frames: kMMD falls with "
+            "that number, so compare lines of equal number only."
+        )
+    text += " Lines: means over replicates; grey: goal."
+    if any(row["metric"] in HALVES for row in rows):
+        text += " 1-NN: faint dots are the real half, faint dashes the synthetic half."
+    return text

@@ -1,0 +1,246 @@
+"""A TensorBoard folder from the tables: a run per GAN and per trial, and the HParams grid.
+
+Event files are written whole and carry seconds of training in place of the time of day, so the
+same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from lussweep.errors import InputError
+from lussweep.report.summary import epoch_is_axis
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+Row = dict[str, Any]
+
+COMPLETE = "complete"
+LAYOUT_VERSION = 1
+HPARAMS = (
+    "n_patients", "replicate", "variant", "gan_epoch", "learning_rate", "channels", "dropout",
+)  # fmt: skip
+BEST = "best/val_accuracy"
+HOLDOUT = "holdout/auroc"
+LOSS_TAGS = {"loss_d_real": "loss/d_real", "loss_d_fake": "loss/d_fake", "loss_g": "loss/g"}
+TRIAL_TAGS = {
+    "train_loss": "loss/train",
+    "val_loss": "loss/val",
+    "val_accuracy": "accuracy/val",
+    "n_images_seen": "n_images_seen",
+}
+
+
+def write_tensorboard(
+    logdir: Path,
+    gan_losses: pa.Table,
+    gan_scores: pa.Table,
+    trials: pa.Table,
+    results: pa.Table,
+) -> bool:
+    """Write the whole folder, or nothing if it already holds exactly these tables.
+
+    Tables are in the schemas GAN_LOSSES, GAN_SCORES, TRIALS and RESULTS. The folder is built
+    aside and renamed into place. Returns whether it was written. Raises InputError if `logdir`
+    is a folder that was not written here.
+    """
+    digest = tables_digest(gan_losses, gan_scores, trials, results)
+    marker = logdir / COMPLETE
+    if marker.exists() and marker.read_text(encoding="utf-8") == digest:
+        return False
+    if logdir.exists() and not marker.exists() and any(logdir.iterdir()):
+        raise InputError(f"{logdir} holds other files: move them, TensorBoard's logs go there")
+    scratch = logdir.with_name(f".{logdir.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    runs = {**gan_runs(gan_losses, gan_scores), **trial_runs(trials, results)}
+    for name, events in runs.items():
+        _write_run(scratch / name, events)
+    (scratch / COMPLETE).write_text(digest, encoding="utf-8")
+    if logdir.exists():
+        shutil.rmtree(logdir)
+    scratch.rename(logdir)
+    return True
+
+
+def tables_digest(*tables: pa.Table) -> str:
+    """sha256 over the values, whatever their chunks; NaN included."""
+    found = hashlib.sha256(str(LAYOUT_VERSION).encode())
+    for table in tables:
+        found.update(repr(table.to_pydict()).encode())
+    return found.hexdigest()
+
+
+# --- GANs ---------------------------------------------------------------------------------
+
+
+def gan_runs(gan_losses: pa.Table, gan_scores: pa.Table) -> dict[str, list[Event]]:
+    """Events by run, one run a GAN: losses every epoch, scores every snapshot."""
+    losses, scores = _by_run(gan_losses, _gan_name), _by_run(gan_scores, _gan_name)
+    return {
+        name: [*_loss_events(losses.get(name, [])), *_score_events(scores.get(name, []))]
+        for name in sorted({*losses, *scores})
+    }
+
+
+def _gan_name(row: Row) -> str:
+    return f"gan/{_draw(row)}_{row['class']}"
+
+
+def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
+    for row, seconds in _with_clock(rows):
+        values = {tag: row[name] for name, tag in LOSS_TAGS.items()}
+        yield _scalars(values, row["epoch"], seconds)
+
+
+def _score_events(rows: Sequence[Row]) -> Iterator[Event]:
+    by_epoch: dict[int, dict[str, float]] = {}
+    for row in rows:
+        by_epoch.setdefault(row["epoch"], {})[_score_tag(row)] = row["value"]
+    for epoch, values in sorted(by_epoch.items()):
+        yield _scalars(values, epoch, 0.0)
+
+
+def _score_tag(row: Row) -> str:
+    """`kmmd/imagenet_softmax`; a value behind which the detector stands says so."""
+    features = row["space"] if row["embedder"] == "none" else f"{row['embedder']}_{row['space']}"
+    marked = ".saw_all_train_patients" if row["saw_all_train_patients"] else ""
+    return f"{row['metric']}/{features}{marked}"
+
+
+# --- trials -------------------------------------------------------------------------------
+
+
+def trial_runs(trials: pa.Table, results: pa.Table) -> dict[str, list[Event]]:
+    """Events by run, one run a trial, with its hyperparameters and what it came to.
+
+    A trial whose checkpoint was selected also carries its cell's AUC-ROC on holdout.
+    """
+    axis = epoch_is_axis(trials) or epoch_is_axis(results)
+    by_run = _by_run(trials, lambda row: _trial_name(row, axis))
+    aurocs = {_cell(row, axis): row["auroc"] for row in results.to_pylist()}
+    config = _hparams_config(trials)
+    return {
+        name: [
+            _event(config),
+            *_hparams_events(rows[0], name),
+            *_trial_events(rows),
+            *_outcome_events(rows, aurocs.get(_cell(rows[0], axis))),
+        ]
+        for name, rows in by_run.items()
+    }
+
+
+def _trial_name(row: Row, axis: bool) -> str:
+    """`trials/n006_r1_baseline_t01`, with the GAN epoch where that is an axis."""
+    epoch = f"_g{row['gan_epoch']:03d}" if axis and row["gan_epoch"] is not None else ""
+    return f"trials/{_draw(row)}_{quote(row['variant'], safe='')}{epoch}_t{row['trial']:02d}"
+
+
+def _cell(row: Row, axis: bool) -> tuple[Any, ...]:
+    epoch = row["gan_epoch"] if axis else None
+    return (row["n_patients"], row["replicate"], row["variant"], epoch)
+
+
+def _trial_events(rows: Sequence[Row]) -> Iterator[Event]:
+    for row, seconds in _with_clock(rows):
+        values = {tag: row[name] for name, tag in TRIAL_TAGS.items()}
+        yield _scalars(values, row["epoch"], seconds)
+
+
+def _outcome_events(rows: Sequence[Row], auroc: float | None) -> Iterator[Event]:
+    """The best validation accuracy; at the selected checkpoint AUC-ROC on holdout too."""
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+    yield _scalars({BEST: best["val_accuracy"]}, best["epoch"], 0.0)
+    for row in rows:
+        if row["selected"] and auroc is not None:
+            yield _scalars({HOLDOUT: auroc}, row["epoch"], 0.0)
+
+
+def _hparams_config(trials: pa.Table) -> Summary:
+    """Columns of the HParams tab, with every value that occurs, and its metrics."""
+    from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
+
+    columns = []
+    for name in HPARAMS:
+        values = sorted(set(trials[name].to_pylist()) - {None})
+        columns.append(HParam(name, Discrete(values) if values else None))
+    metrics = [
+        Metric(BEST, display_name="val_accuracy (best epoch)"),
+        Metric(HOLDOUT, display_name="holdout AUC-ROC (selected trial)"),
+    ]
+    return hparams_config_pb(columns, metrics)
+
+
+def _hparams_events(row: Row, name: str) -> Iterator[Event]:
+    """Start and end of one session, in the run itself, so that its scalars are its metrics."""
+    from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+    from tensorboard.plugins.hparams.summary import session_end_pb
+    from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+    values = {key: row[key] for key in HPARAMS if row[key] is not None}
+    yield _event(hparams_pb(values, trial_id=name, start_time_secs=0.0))
+    yield _event(session_end_pb(STATUS_SUCCESS, end_time_secs=0.0))
+
+
+# --- runs and events ----------------------------------------------------------------------
+
+
+def _by_run(table: pa.Table, name_of: Any) -> dict[str, list[Row]]:
+    """Rows by run name, each run's in order of epoch."""
+    found: dict[str, list[Row]] = {}
+    for row in table.to_pylist():
+        found.setdefault(name_of(row), []).append(row)
+    return {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in found.items()}
+
+
+def _draw(row: Row) -> str:
+    """`n006_r1`; what is trained on every patient has no count."""
+    n_patients, replicate = row["n_patients"], row["replicate"]
+    return "all" if n_patients is None else f"n{n_patients:03d}_r{replicate}"
+
+
+def _with_clock(rows: Sequence[Row]) -> Iterator[tuple[Row, float]]:
+    """Rows with the seconds of training up to and including each."""
+    elapsed = 0.0
+    for row in rows:
+        elapsed += row["seconds"] or 0.0
+        yield row, elapsed
+
+
+def _scalars(values: Mapping[str, float | None], step: int, seconds: float) -> Event:
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    found = [
+        Summary.Value(tag=tag, simple_value=value)
+        for tag, value in values.items()
+        if value is not None
+    ]
+    return _event(Summary(value=found), step, seconds)
+
+
+def _event(summary: Summary, step: int = 0, seconds: float = 0.0) -> Event:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    return Event(wall_time=seconds, step=step, summary=summary)
+
+
+def _write_run(folder: Path, events: Iterable[Event]) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    folder.mkdir(parents=True)
+    with (folder / "events.out.tfevents.0").open("wb") as file:
+        records = RecordWriter(file)
+        records.write(Event(wall_time=0.0, file_version="brain.Event:2").SerializeToString())
+        for event in events:
+            records.write(event.SerializeToString())

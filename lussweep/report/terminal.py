@@ -1,0 +1,173 @@
+"""What the commands print: plan, progress, tables and paths."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lussweep.backend.driver import TYPICAL_COST, Progress
+from lussweep.plan import STAGES
+from lussweep.report.summary import summary_table
+from lussweep.report.write import outputs
+from lussweep.spec import SPLITS
+
+if TYPE_CHECKING:
+    from lussweep.run import Run
+
+PLAIN_INTERVAL_S = 15.0
+"""How often a line is printed where there is no terminal to redraw."""
+
+
+def print_plan(run: Run) -> None:
+    """Steps by stage: asked for by the cells, shared, done and to do."""
+    plan, store = run.asked, run.store
+    wanted: Counter[str] = Counter()
+    for cell in plan.cells:
+        ref = cell.refs["evaluate"]
+        own = plan.ancestors(ref) | {ref, *cell.refs.values()}
+        wanted.update(plan.steps[r].stage for r in own)
+    done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
+    table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
+    for heading in ("stage", "steps", "saved by sharing", "done", "to do"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    counts = plan.counts()
+    for stage in STAGES:
+        n = counts[stage]
+        saved = max(0, wanted[stage] - n)
+        table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
+    _console().print(table)
+    _console().print(f"run folder: {run.folder}", soft_wrap=True)
+
+
+def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> None:
+    """Patients, videos and frames by split and class, as the paper's Table 1."""
+    rows = frames.to_pylist()
+    table = Table(title="Frames in the store", title_justify="left")
+    table.add_column("")
+    classes = ((0, "neg"), (1, "pos"))
+    for split in SPLITS:
+        for _, word in classes:
+            table.add_column(f"{split} {word}", justify="right")
+
+    def count(name: str, field: str, *, unit: str | None) -> None:
+        cells = []
+        for split in SPLITS:
+            for label, _ in classes:
+                found = [r for r in rows if r["split"] == split and r[field] == label]
+                cells.append(str(len({r[unit] for r in found} if unit else found)))
+        table.add_row(name, *cells)
+
+    count("patients", "patient_class", unit="patient_id")
+    count("videos", "label", unit="video_id")
+    count("frames", "label", unit=None)
+    _console().print(table)
+    unusable = sum(r["label"] is None for r in rows)
+    if unusable:
+        _console().print(f"{unusable} frames of annotated positive videos are not annotated: unused")
+    for patient, video, reason in skipped:
+        _console().print(f"skipped {video} of {patient}: {reason}", soft_wrap=True)
+
+
+def print_summary(results: pa.Table) -> None:
+    _console().print(summary_table(results))
+
+
+def print_failures(run: Run, failures: Mapping[str, str]) -> None:
+    """One line a failed step. The terminal names patients; files hash them."""
+    for ref, error in failures.items():
+        _console().print(
+            Text(f"failed: {run.plan.steps[ref].name}: {error}"), style="red", soft_wrap=True
+        )
+
+
+def print_outputs(folder: Path) -> None:
+    for path in outputs(folder):
+        _console().print(Text(str(path)), soft_wrap=True)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+# --- progress -----------------------------------------------------------------------------
+
+
+@contextmanager
+def live_progress() -> Iterator[Callable[[Progress], None]]:
+    """A display on standard error: redrawn on a terminal, else a line now and then."""
+    console = Console(stderr=True, highlight=False)
+    started = time.monotonic()
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=2, transient=True) as live:
+            yield lambda progress: live.update(_progress_table(progress, started))
+        return
+    last = [0.0]
+
+    def on_change(progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.finished or now - last[0] >= PLAIN_INTERVAL_S:
+            last[0] = now
+            console.print(_progress_line(progress, started), soft_wrap=True)
+
+    yield on_change
+
+
+def _progress_table(progress: Progress, started: float) -> Table:
+    table = Table(title=_progress_line(progress, started), title_justify="left")
+    for heading in ("stage", "done", "running", "failed", "of", "now"):
+        table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
+    steps = progress.plan.steps
+    counts = {
+        "done": Counter(steps[ref].stage for ref in progress.done),
+        "running": Counter(steps[ref].stage for ref in progress.running),
+        "failed": Counter(steps[ref].stage for ref in progress.failed),
+        "of": progress.plan.counts(),
+    }
+    for stage in STAGES:
+        if counts["of"][stage]:
+            names = [steps[ref].name for ref in progress.running if steps[ref].stage == stage]
+            cells = [str(counter[stage]) for counter in counts.values()]
+            table.add_row(stage, *cells, ", ".join(sorted(names)[:3]))
+    return table
+
+
+def _progress_line(progress: Progress, started: float) -> str:
+    elapsed = time.monotonic() - started
+    steps = progress.plan.steps
+    parts = [f"{len(progress.done)}/{len(steps)} steps done"]
+    if progress.failed:
+        parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
+    if progress.running:
+        running = Counter(steps[ref].stage for ref in progress.running)
+        parts.append("running " + ", ".join(f"{n} {stage}" for stage, n in running.items()))
+    left = time_left(progress, elapsed)
+    parts.append(f"{_clock(elapsed)} elapsed" + (f", about {_clock(left)} left" if left else ""))
+    return "; ".join(parts)
+
+
+def time_left(progress: Progress, elapsed_s: float) -> float | None:
+    """Seconds, from the share of typical costs that this run has worked off; None at the start."""
+
+    def cost(refs: set[str]) -> float:
+        return sum(TYPICAL_COST.get(progress.plan.steps[ref].stage, 0.1) for ref in refs)
+
+    worked = cost(progress.done - progress.found)
+    out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
+    remaining = cost(set(progress.plan.steps) - out_of_reach)
+    return elapsed_s * remaining / worked if worked > 0 and remaining > 0 else None
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,202 @@
+import math
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from lussweep import tables
+from lussweep.report.figures import (
+    SEEN_ALL,
+    auroc_figure,
+    build_auroc_figure,
+    build_epoch_figure,
+    build_metric_figure,
+    epoch_figure,
+    metric_figure,
+    sample_sheet,
+)
+
+VARIANTS = ("baseline", "combined")
+COUNTS = (6, 15, 29)
+
+
+def auroc(n_patients, replicate, variant, epoch):
+    return 0.9 + n_patients / 1000 + replicate / 200 + len(variant) / 1000 + (epoch or 0) / 1e4
+
+
+def results(epochs=(None,), missing=()):
+    rows = [
+        {
+            "n_patients": n,
+            "replicate": replicate,
+            "variant": variant,
+            "gan_epoch": epoch,
+            "status": "missing" if (n, replicate, variant) in missing else "done",
+            "auroc": None
+            if (n, replicate, variant) in missing
+            else auroc(n, replicate, variant, epoch),
+            "n_holdout_patients": 120,
+            "n_holdout_frames": 960,
+        }
+        for n in COUNTS
+        for replicate in (1, 2, 3)
+        for variant in VARIANTS
+        for epoch in (epochs if variant != "baseline" else (None,))
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.RESULTS)
+
+
+def score_value(n_patients, replicate, label, epoch, metric):
+    return n_patients / 100 + replicate / 50 + epoch / 500 + len(metric) / 100 + (label == "pos")
+
+
+def scores(embedders=("imagenet", "detector"), labels=("pos", "neg"), n_images=None):
+    rows = [
+        {
+            "n_patients": n,
+            "replicate": replicate,
+            "class": label,
+            "epoch": epoch,
+            "metric": metric,
+            "embedder": embedder,
+            "space": "softmax" if embedder != "none" else "pixel",
+            "value": score_value(n, replicate, label, epoch, metric),
+            "n_images": n_images or 10 * n,
+            "saw_all_train_patients": embedder == "detector",
+        }
+        for n in COUNTS
+        for replicate in (1, 2)
+        for label in labels
+        for epoch in (5, 10)
+        for embedder in (*embedders, "none")
+        for metric in ("kmmd", "one_nn", "one_nn_real", "one_nn_fake", "confidence")
+        if metric != "confidence" or (label == "pos" and embedder == embedders[0])
+    ]
+    return pa.Table.from_pylist(rows, schema=tables.GAN_SCORES)
+
+
+def line(ax, label):
+    (found,) = (drawn for drawn in ax.lines if drawn.get_label() == label)
+    return found
+
+
+def caption(figure):
+    return " ".join(figure._supxlabel.get_text().split())
+
+
+def test_auroc_lines_hold_the_means_at_the_patient_counts():
+    figure = build_auroc_figure(results())
+    (ax,) = figure.axes
+    for variant in VARIANTS:
+        means = [auroc(n, 2, variant, None) for n in COUNTS]  # replicates are evenly spaced
+        assert line(ax, variant).get_ydata() == pytest.approx(means)
+        assert line(ax, variant).get_xdata() == pytest.approx(COUNTS, abs=0.02 * 23)
+    assert [int(t) for t in ax.get_xticks()] == list(COUNTS)
+    dots = np.concatenate([c.get_offsets()[:, 1] for c in ax.collections])
+    assert len(dots) == 18
+    low, high = ax.get_ylim()
+    assert low < dots.min()
+    assert high > dots.max()
+    assert "120 patients, 960 frames" in caption(figure)
+
+
+def test_missing_cells_break_the_line_and_an_incomplete_mean_is_hollow():
+    gone = {(15, r, "combined") for r in (1, 2, 3)} | {(29, 3, "combined")}
+    figure = build_auroc_figure(results(missing=gone))
+    (ax,) = figure.axes
+    first, broken, last = line(ax, "combined").get_ydata()
+    assert first == pytest.approx(auroc(6, 2, "combined", None))
+    assert math.isnan(broken)
+    assert last == pytest.approx(auroc(29, 1.5, "combined", None))
+    hollow = [drawn for drawn in ax.lines if drawn.get_markerfacecolor() == "white"]
+    assert [drawn.get_ydata()[0] for drawn in hollow] == [last]
+    assert "Hollow" in caption(figure)
+
+
+def test_no_cell_done_is_said_in_the_figure():
+    everything = {(n, r, v) for n in COUNTS for r in (1, 2, 3) for v in VARIANTS}
+    (ax,) = build_auroc_figure(results(missing=everything)).axes
+    assert "no cell is done yet" in [text.get_text() for text in ax.texts]
+
+
+def test_epoch_figure_holds_the_means_and_exists_only_for_an_axis(tmp_path):
+    swept = results(epochs=(25, 50))
+    (ax,) = build_epoch_figure(swept).axes
+    assert ax.get_title() == "combined"
+    for n in COUNTS:
+        means = [auroc(n, 2, "combined", epoch) for epoch in (25, 50)]
+        assert line(ax, str(n)).get_ydata() == pytest.approx(means)
+    assert "Dashed: baseline" in caption(build_epoch_figure(swept))
+    assert "GAN epoch 50" in caption(build_auroc_figure(swept))
+    assert epoch_figure(results(epochs=(50,)), tmp_path / "epoch") == []
+    assert len(epoch_figure(swept, tmp_path / "epoch")) == 2
+
+
+def test_metric_lines_hold_the_means_of_the_first_embedder():
+    figure = build_metric_figure(scores(n_images=60))
+    panels = np.array(figure.axes).reshape(2, 3)
+    for row, label in enumerate(("pos", "neg")):
+        for column, metric in enumerate(("kmmd", "one_nn")):
+            for n in COUNTS:
+                means = [score_value(n, 1.5, label, epoch, metric) for epoch in (5, 10)]
+                assert line(panels[row, column], str(n)).get_ydata() == pytest.approx(means)
+    titles = [ax.get_title() for ax in panels[0]]
+    assert "softmax space of imagenet" in titles[0]
+    assert "defined for positives only" in [text.get_text() for text in panels[1, 2].texts]
+    assert "60 real against 60 synthetic" in caption(figure)
+
+
+def test_what_the_detector_stands_behind_is_marked():
+    detector = build_metric_figure(scores(), embedder="detector")
+    assert all(SEEN_ALL in ax.get_title() for ax in detector.axes[:2])
+    assert "compare lines of equal number only" in caption(detector)
+    imagenet = build_metric_figure(scores())
+    assert not any(SEEN_ALL in ax.get_title() for ax in imagenet.axes[:2])
+    pixel = build_metric_figure(scores(), space="pixel")
+    assert not any(SEEN_ALL in ax.get_title() for ax in pixel.axes[:2])
+
+
+def test_one_class_alone_and_an_unknown_space():
+    assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
+    with pytest.raises(ValueError, match="conv space of imagenet"):
+        build_metric_figure(scores(), space="conv")
+    with pytest.raises(ValueError, match="no softmax space"):
+        build_metric_figure(tables.GAN_SCORES.empty_table())
+
+
+def test_files_are_the_same_twice_and_pyplot_stays_out(tmp_path):
+    first = auroc_figure(results(), tmp_path / "a" / "n=6.auroc")
+    second = auroc_figure(results(), tmp_path / "b" / "n=6.auroc")
+    first += metric_figure(scores(), tmp_path / "a" / "scores")
+    second += metric_figure(scores(), tmp_path / "b" / "scores")
+    assert [p.name for p in first[:2]] == ["n=6.auroc.png", "n=6.auroc.svg"]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in first)
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_sample_sheet_shows_the_pixels_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    real, fake = (rng.integers(0, 256, size=(n, 16, 16), dtype=np.uint8) for n in (5, 2))
+    path = sample_sheet([("real", real), ("synthetic", fake)], tmp_path / "s.png", n_columns=3)
+    sheet = np.array(Image.open(path))
+    assert sheet.shape[0] == 3 * 18 + 2 * 22 + 2
+    assert np.array_equal(sheet[22:38, 2:18], real[0])
+    assert np.array_equal(sheet[40:56, 20:36], real[4])
+    assert np.array_equal(sheet[80:96, 20:36], fake[1])
+
+
+def test_sample_sheet_makes_large_images_smaller_by_averaging(tmp_path):
+    image = np.zeros((1, 64, 64), dtype=np.uint8)
+    image[:, ::2] = 200
+    path = sample_sheet([("x", image)], tmp_path / "s.png", max_pixels=32)
+    assert set(np.unique(np.array(Image.open(path))[22:54, 2:34])) == {100}
+
+
+def test_sample_sheet_refuses_what_it_cannot_show(tmp_path):
+    good = np.zeros((2, 8, 8), dtype=np.uint8)
+    for bad in (good[:0], good.astype(np.float32), good[..., None], good[:, :4]):
+        with pytest.raises(ValueError, match="bad"):
+            sample_sheet([("good", good), ("bad", bad)], tmp_path / "s.png")

@@ -1,0 +1,137 @@
+import csv
+import io
+import statistics
+
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from lussweep import tables
+from lussweep.report.summary import (
+    SUMMARY_FIELDS,
+    epoch_is_axis,
+    summary_rows,
+    summary_table,
+    write_summary,
+)
+
+
+def cell(n_patients, replicate, variant, auroc=None, status="done", gan_epoch=None):
+    row = {
+        "n_patients": n_patients,
+        "replicate": replicate,
+        "variant": variant,
+        "gan_epoch": gan_epoch,
+        "status": status,
+    }
+    if status == "done":
+        row |= {
+            "auroc": auroc,
+            "auroc_low": auroc - 0.02,
+            "auroc_high": auroc + 0.01,
+            "confidence": 0.95,
+            "n_holdout_patients": 120,
+            "n_holdout_frames": 960,
+        }
+    return row
+
+
+def results(*cells):
+    return pa.Table.from_pylist(list(cells), schema=tables.RESULTS)
+
+
+def three_replicates():
+    return results(
+        cell(15, 1, "combined", 0.95),
+        cell(15, 1, "baseline", 0.94),
+        cell(6, 1, "combined", 0.91),
+        cell(6, 2, "combined", 0.93),
+        cell(6, 3, "combined", 0.96),
+        cell(6, 1, "baseline", 0.90),
+        cell(6, 2, "baseline", status="failed"),
+        cell(6, 3, "baseline", 0.92),
+        cell(6, 1, "pure_synthetic", status="blocked"),
+        cell(6, 2, "pure_synthetic", status="failed"),
+        cell(6, 3, "pure_synthetic", status="failed"),
+    )
+
+
+def printed(table, width=80):
+    out = io.StringIO()
+    Console(file=out, width=width, force_terminal=False).print(table)
+    return out.getvalue()
+
+
+def test_statistics_are_over_the_replicates_that_are_done():
+    rows = summary_rows(three_replicates())
+    assert [(r["n_patients"], r["variant"]) for r in rows] == [
+        (6, "combined"),
+        (6, "baseline"),
+        (6, "pure_synthetic"),
+        (15, "combined"),
+        (15, "baseline"),
+    ]
+    combined, baseline, pure, lone, _ = rows
+    assert combined["auroc_mean"] == pytest.approx((0.91 + 0.93 + 0.96) / 3)
+    assert combined["auroc_sd"] == statistics.stdev([0.91, 0.93, 0.96])
+    assert (combined["auroc_min"], combined["auroc_max"]) == (0.91, 0.96)
+    assert (baseline["n_done"], baseline["n_cells"]) == (2, 3)
+    assert baseline["auroc_mean"] == pytest.approx(0.91)
+    assert (pure["n_done"], pure["auroc_mean"], pure["auroc_sd"]) == (0, None, None)
+    assert (lone["auroc_mean"], lone["auroc_sd"]) == (0.95, None)
+
+
+def test_epochs_of_one_cell_are_an_axis_and_epochs_of_replicates_are_not():
+    swept = results(
+        cell(6, 1, "baseline", 0.9),
+        cell(6, 1, "combined", 0.91, gan_epoch=50),
+        cell(6, 1, "combined", 0.92, gan_epoch=25),
+    )
+    selected = results(
+        cell(6, 1, "combined", 0.91, gan_epoch=25), cell(6, 2, "combined", 0.93, gan_epoch=50)
+    )
+    assert epoch_is_axis(swept)
+    assert [r["gan_epoch"] for r in summary_rows(swept)] == [None, 25, 50]
+    assert not epoch_is_axis(selected)
+    (row,) = summary_rows(selected)
+    assert (row["n_done"], row["gan_epoch"]) == (2, None)
+    assert [r["gan_epoch"] for r in summary_rows(selected.slice(0, 1))] == [25]
+
+
+def test_csv_has_every_row_and_leaves_what_is_missing_empty(tmp_path):
+    write_summary(three_replicates(), tmp_path / "out" / "summary.csv")
+    with (tmp_path / "out" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == SUMMARY_FIELDS
+    assert [float(r["auroc_mean"]) for r in rows if r["auroc_mean"]] == [
+        r["auroc_mean"] for r in summary_rows(three_replicates()) if r["n_done"]
+    ]
+    assert (rows[2]["auroc_mean"], rows[2]["auroc_sd"]) == ("", "")
+
+
+def test_terminal_table_shows_spread_and_what_is_missing():
+    text = printed(summary_table(three_replicates()))
+    assert "0.933 ± 0.025" in text
+    assert "0.910 ± 0.014 2/3 done" in text
+    assert "2/3 failed" in text
+    assert "0.950 [0.930, 0.960]" in text
+    assert "120 patients, 960 frames" in text
+    assert "sample standard deviation over replicates" in " ".join(text.split())
+    assert "95 % patient-clustered bootstrap interval" in " ".join(text.split())
+
+
+def test_terminal_table_of_the_papers_grid_fits_80_columns():
+    variants = ("baseline", "combined", "positive_synthetic", "pure_synthetic")
+    lone = results(*(cell(58, 1, v, 0.95, gan_epoch=e) for v in variants for e in (25, 100)))
+    text = printed(summary_table(lone))
+    assert text.count("[0.930, 0.960]") == 8
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_nothing_done_and_nothing_planned():
+    text = printed(summary_table(results(cell(6, 1, "a[b]", status="missing"))))
+    assert "missing" in text
+    assert "No cell is done yet." in text
+    assert "a[b]" in text
+    assert summary_rows(results()) == []
+    assert "No cell is done yet." in printed(summary_table(results()))
