@@ -133,7 +133,7 @@ def plan(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
-        from lussweep.report.terminal import print_plan
+        from lussweep.terminal import print_plan
 
         print_plan(run)
 
@@ -164,8 +164,8 @@ def ingest(
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with _clear_errors(debug):
-        from lussweep.data.store import ingest_manifest
-        from lussweep.report.terminal import print_table1
+        from lussweep.ingest import ingest_manifest
+        from lussweep.terminal import print_table1
 
         preprocess = parse(
             PreprocessSpec,
@@ -277,7 +277,7 @@ def _find_data(
 
         return study, phantom_manifest(study.data.phantom, study.seed), (), ()
     if data.is_dir():
-        from lussweep.data.store import open_store
+        from lussweep.ingest import open_store
 
         manifest, preprocess = open_store(data)
         section = study.data.model_copy(update={"preprocess": preprocess})
@@ -335,9 +335,9 @@ def _run_grid(
     cpus: int | None,
     dashboard: bool,
 ) -> int:
-    from lussweep.report.terminal import print_failures, print_outputs, print_summary
-    from lussweep.report.write import write_report
+    from lussweep.outputs import write_report
     from lussweep.run import execute_data, execute_grid, is_done, start
+    from lussweep.terminal import print_failures, print_outputs, print_summary
 
     start(run)
     failures: dict[str, str] = {}
@@ -345,8 +345,9 @@ def _run_grid(
     interrupted = False
     if not is_done(run):
         with (
-            _executor(run.asked, context, run.folder / "ray", address, backend, cpus, dashboard)
-            as executor,
+            _executor(
+                run.asked, context, run.folder / "ray", address, backend, cpus, dashboard
+            ) as executor,
             _display() as on_change,
         ):
             try:
@@ -396,7 +397,7 @@ def _executor(
 
 @contextmanager
 def _display() -> Iterator[Callable[[Progress], None]]:
-    from lussweep.report.terminal import live_progress
+    from lussweep.terminal import live_progress
 
     with live_progress() as on_change:
         yield on_change

@@ -196,9 +196,7 @@ class _Planner:
         return self.study.grid.gan_epochs if synthetic and self.study.grid.gan_epochs else (None,)
 
     def ingest(self, split: str) -> str:
-        shards = {
-            patient: self._shard(patient, split) for patient in self.manifest.patients(split)
-        }
+        shards = {patient: self._shard(patient, split) for patient in self.manifest.patients(split)}
         return self.result.add(
             Step("ingest", INGEST_VERSION, {"split": split}, shards, f"ingest {split}")
         )

@@ -11,7 +11,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("lussweep", "torch", "numpy", "opencv-python-headless", "optuna", "ray", "scikit-learn")
+LIBRARIES = (
+    "lussweep",
+    "torch",
+    "numpy",
+    "opencv-python-headless",
+    "optuna",
+    "ray",
+    "scikit-learn",
+)
 
 
 @functools.cache

@@ -53,9 +53,7 @@ def open_run(
 
     Raises InputError if the folder belongs to another experiment, naming what differs.
     """
-    asked = make_plan(
-        study, manifest, phantom=phantom, weights_digest=weights_digest, only=only
-    )
+    asked = make_plan(study, manifest, phantom=phantom, weights_digest=weights_digest, only=only)
     identity = _identity(study, asked, weights_digest)
     earlier = _read_run_file(folder)
     _check_identity(folder, earlier, identity, study)
@@ -68,9 +66,7 @@ def open_run(
         for cell in plan.cells
         if cell.refs["evaluate"] in wanted or artifacts.has(cell.refs["evaluate"])
     ]
-    ids = frozenset(v.patient_id for v in manifest.videos) | {
-        v.video_id for v in manifest.videos
-    }
+    ids = frozenset(v.patient_id for v in manifest.videos) | {v.video_id for v in manifest.videos}
     return Run(folder, wide, manifest, artifacts, asked, plan, frozenset(ids))
 
 
@@ -88,12 +84,10 @@ def start(run: Run, weights_digest: str | None = None) -> None:
     _write_if_changed(run.folder / EXPERIMENT_FILE, dump_study(run.study))
 
 
-def execute_data(
-    run: Run, executor: Executor, on_change: Callable[[Progress], None]
-) -> None:
+def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
     """Bring in every video before anything is trained. Raises InputError with all that failed."""
     from lussweep.backend.driver import run_plan
-    from lussweep.data.store import step_problem
+    from lussweep.ingest import step_problem
 
     progress = run_plan(run.asked.only(DATA_STAGES), run.store, executor, on_change)
     if progress.failed:
@@ -183,9 +177,7 @@ def _check_identity(
         )
     for name, recipe in earlier["variants"].items():
         if name in study.variants and Recipe.model_validate(recipe) != study.variants[name]:
-            raise InputError(
-                f"{folder} holds a variant {name} with another recipe: rename yours"
-            )
+            raise InputError(f"{folder} holds a variant {name} with another recipe: rename yours")
 
 
 def _widened(study: StudySpec, earlier: dict[str, Any] | None) -> StudySpec:

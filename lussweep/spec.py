@@ -262,6 +262,8 @@ class ClassifierSpec(Spec):
     """Epochs without improvement before training stops."""
     early_stopping: Literal["val_loss", "train_loss"] = "val_loss"
     augment: AugmentSpec = AugmentSpec()
+    batchnorm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
+    """Weight of a new batch in the running statistics: Keras's 0.99 seen from the other side."""
     eval_batch_size: PositiveInt = 64
 
 
@@ -392,9 +394,7 @@ class StudySpec(Spec):
         if self.score.embedders != "auto":
             return self
         named = ("imagenet", "detector") if weights_at_hand else ("detector",)
-        return self.model_copy(
-            update={"score": self.score.model_copy(update={"embedders": named})}
-        )
+        return self.model_copy(update={"score": self.score.model_copy(update={"embedders": named})})
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: everything but the axes, names and housekeeping."""

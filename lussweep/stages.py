@@ -152,10 +152,11 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
 
 def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarray, np.ndarray]:
     if "phantom" in step.spec:
-        from lussweep.data.phantom import render_video
+        from lussweep.data.phantom import render_video, sector_mask
 
-        frames = render_video(video, **step.spec["phantom"])
-        return frames, frames.max(axis=0) > 0
+        phantom = step.spec["phantom"]
+        mask = sector_mask(video.patient_id, phantom["image_size"], phantom["seed"])
+        return render_video(video, **phantom), mask
     from lussweep.data.decode import read_frames
     from lussweep.data.preprocess import preprocess
 
@@ -166,9 +167,7 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
     try:
         return preprocess(read_frames(Path(path), spec.frame_stride), spec)
     except InputError as error:
-        raise InputError(
-            f"video {video.video_id} of patient {video.patient_id}: {error}"
-        ) from None
+        raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 
 
 def _frame_label(video: Video, frame: int, step: Step) -> int | None:
@@ -268,7 +267,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
 
     def embed(images: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
         found = {}
-        for name in {*spec.embedders, "detector"}:
+        for name in dict.fromkeys((*spec.embedders, "detector")):
             spaces = features(images, embedders[name], batch_size=spec.batch_size, device=device)
             found |= {
                 ("none" if space == "pixel" else name, space): values
@@ -393,9 +392,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         device=context.torch_device(),
     )
     save_file(dict(trained.weights), out / WEIGHTS)
-    rows = [
-        {**asdict(row), **asdict(config), "trial": step.spec["trial"]} for row in trained.rows
-    ]
+    rows = [{**asdict(row), **asdict(config), "trial": step.spec["trial"]} for row in trained.rows]
     tables.write(out / TRIALS, rows, tables.TRIALS)
     return {
         "trial": step.spec["trial"],

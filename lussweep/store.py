@@ -73,7 +73,9 @@ class ArtifactStore:
             probe.unlink()
         except OSError as error:
             reason = error.strerror or error
-            raise InputError(f"cannot write to {self.root}: {reason}; choose another --out") from None
+            raise InputError(
+                f"cannot write to {self.root}: {reason}; choose another --out"
+            ) from None
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
             raise InputError(

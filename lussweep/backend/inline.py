@@ -41,4 +41,6 @@ def attempt(step: Step, context: Context) -> Outcome:
 def failed(ref: str, error: BaseException) -> Outcome:
     """The outcome of a step that raised."""
     text = " ".join(str(error).split()) or "no message"
-    return Outcome(ref, f"{type(error).__name__}: {text}", "".join(traceback.format_exception(error)))
+    return Outcome(
+        ref, f"{type(error).__name__}: {text}", "".join(traceback.format_exception(error))
+    )

@@ -10,9 +10,7 @@ from lussweep.spec import AugmentSpec
 N_OPERATIONS = 4
 
 
-def augment(
-    images_NSS: torch.Tensor, spec: AugmentSpec, rng: torch.Generator
-) -> torch.Tensor:
+def augment(images_NSS: torch.Tensor, spec: AugmentSpec, rng: torch.Generator) -> torch.Tensor:
     """Flip, gamma, box blur and grey-level noise, each on with its probability, in random order.
 
     uint8 in and out, on the device of the images; draws come from `rng` on the CPU. Gamma works
@@ -45,7 +43,9 @@ def augment(
     return images
 
 
-def _choose(values: tuple[float, ...] | tuple[int, ...], n: int, rng: torch.Generator) -> torch.Tensor:
+def _choose(
+    values: tuple[float, ...] | tuple[int, ...], n: int, rng: torch.Generator
+) -> torch.Tensor:
     return torch.tensor(values)[torch.randint(len(values), (n,), generator=rng)]
 
 

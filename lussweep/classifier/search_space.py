@@ -33,8 +33,7 @@ def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
     sampler = optuna.samplers.GridSampler(space, seed=seed % 2**32)
     study = optuna.create_study(sampler=sampler)
     distributions = {
-        name: optuna.distributions.CategoricalDistribution(values)
-        for name, values in space.items()
+        name: optuna.distributions.CategoricalDistribution(values) for name, values in space.items()
     }
     configs = []
     for _ in range(search.n_trials):

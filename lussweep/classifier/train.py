@@ -75,7 +75,9 @@ def train_classifier(
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(derive_seed(seed, "initialisation and dropout"))
-        model = ReducedVGG(val_images_NSS.shape[1], config.channels, config.dropout)
+        model = ReducedVGG(
+            val_images_NSS.shape[1], config.channels, config.dropout, spec.batchnorm_momentum
+        )
         model = model.to(device, memory_format=torch.channels_last)
         return _train(
             model, train_set, val_images_NSS, val_labels_N, config, spec, seed, device, on_epoch
@@ -125,9 +127,7 @@ def _train(
 
         probabilities = predict(model, val_images_NSS, spec.eval_batch_size, device)
         train_loss = float(total) / len(positions)
-        row = _row(
-            epoch, n_images_seen, train_loss, probabilities, val_labels_N, started
-        )
+        row = _row(epoch, n_images_seen, train_loss, probabilities, val_labels_N, started)
         rows.append(row)
         on_epoch(row)
         if best is None or better(row, best):

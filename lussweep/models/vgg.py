@@ -7,7 +7,8 @@ from torch import nn
 
 PAPER_SIZE = 256
 STD_FLOOR = 1e-6
-BATCHNORM = {"eps": 1e-3, "momentum": 0.01}
+BATCHNORM_EPS = 1e-3
+BATCHNORM_MOMENTUM = 0.01
 """Keras's defaults (epsilon 1e-3, momentum 0.99) in PyTorch's terms."""
 
 
@@ -19,14 +20,20 @@ class ReducedVGG(nn.Module):
     left of the image, so they keep its size and the depth stays.
     """
 
-    def __init__(self, image_size: int, channels: int, dropout: float) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        dropout: float,
+        batchnorm_momentum: float = BATCHNORM_MOMENTUM,
+    ) -> None:
         super().__init__()
         padding = 0 if image_size >= PAPER_SIZE else 1
         layers: list[nn.Module] = []
         before = 1
         for widths in ((4, 4), (8, 8), (16, 16), (32, 32), (64,), (64,)):
             for width in widths:
-                layers += _separable(before, width * channels, padding)
+                layers += _separable(before, width * channels, padding, batchnorm_momentum)
                 before = width * channels
             layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
@@ -53,14 +60,15 @@ def standardise(images_NSS: torch.Tensor) -> torch.Tensor:
     return (x - mean) / std
 
 
-def _separable(before: int, after: int, padding: int) -> list[nn.Module]:
+def _separable(before: int, after: int, padding: int, momentum: float) -> list[nn.Module]:
     depthwise = nn.Conv2d(before, before, 3, padding=padding, groups=before, bias=False)
     pointwise = nn.Conv2d(before, after, 1)
     _glorot(depthwise.weight, 9 * before, 9)
     _glorot(pointwise.weight, before, after)
     assert pointwise.bias is not None
     nn.init.zeros_(pointwise.bias)
-    return [depthwise, pointwise, nn.ReLU(inplace=True), nn.BatchNorm2d(after, **BATCHNORM)]
+    norm = nn.BatchNorm2d(after, eps=BATCHNORM_EPS, momentum=momentum)
+    return [depthwise, pointwise, nn.ReLU(inplace=True), norm]
 
 
 def _glorot(weight: torch.Tensor, fan_in: int, fan_out: int) -> None:

@@ -84,9 +84,7 @@ def _per_cell(
     return tables.concat(found.values(), schema)
 
 
-def _per_gan(
-    plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema
-) -> pa.Table:
+def _per_gan(plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema) -> pa.Table:
     found = {}
     for cell in plan.cells:
         for label in CLASSES:
@@ -159,7 +157,7 @@ def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[st
     ref = cell.refs["evaluate"]
     if ref in failures:
         return {"status": "failed", "reason": failures[ref]}
-    for ancestor in plan.ancestors(ref) & set(failures):
+    for ancestor in sorted(plan.ancestors(ref) & set(failures)):
         reason = f"{plan.steps[ancestor].name}: {failures[ancestor]}"
         return {"status": "blocked", "reason": reason}
     return {"status": "missing", "reason": "the run ended before it"}

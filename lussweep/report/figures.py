@@ -99,7 +99,7 @@ def _draw_groups(
     means = [math.nan if group.mean is None else group.mean for group in line.values()]
     ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
     for x, group in line.items():
-        if 0 < len(group.done) < len(group.cells):
+        if group.mean is not None and len(group.done) < len(group.cells):
             face = {"markerfacecolor": "white", "markeredgecolor": color}
             ax.plot([x], [group.mean], linestyle="none", marker=marker, zorder=4, **face)
         low, high = _bar(group)
@@ -163,7 +163,11 @@ def build_epoch_figure(results: pa.Table) -> Figure:
     """
     groups = group_cells(results)
     flat = [group for group in groups if group.gan_epoch is None]
-    level = {g.n_patients: g.mean for g in flat if g.variant == flat[0].variant}
+    level = {
+        group.n_patients: group.mean
+        for group in flat
+        if group.mean is not None and group.variant == flat[0].variant
+    }
     curves = [group for group in groups if group.gan_epoch is not None]
     panels = [v for v in variants_of(results) if any(g.variant == v for g in curves)]
     counts = sorted({group.n_patients for group in groups})
@@ -173,12 +177,12 @@ def build_epoch_figure(results: pa.Table) -> Figure:
         for i, n_patients in enumerate(counts):
             color = sequential(n_patients, counts)
             line = {
-                group.gan_epoch + _dodge(i, len(counts), epochs): group
+                (group.gan_epoch or 0) + _dodge(i, len(counts), epochs): group
                 for group in curves
                 if (group.variant, group.n_patients) == (variant, n_patients)
             }
             _draw_groups(ax, line, str(n_patients), color=color, marker="o")
-            if level.get(n_patients) is not None:
+            if n_patients in level:
                 ax.axhline(level[n_patients], color=color, linestyle="--", linewidth=1, alpha=0.7)
         ax.set_title(variant, fontsize=10)
         ax.set_xticks(epochs)
@@ -225,7 +229,8 @@ def build_metric_figure(
             _draw_metric(line[column], [r for r in shown if r["class"] == label], metric)
         mine = [row for row in shown if row["metric"] == metric]
         axes[0][column].set_title(_metric_title(mine, metric, where), fontsize=8.5)
-        top = max((row["value"] for row in mine), default=1.0) if metric == "kmmd" else 1.0
+        values = [row["value"] for row in mine if math.isfinite(row["value"])]
+        top = max(values, default=1.0) if metric == "kmmd" else 1.0
         for line in axes:
             line[column].set_ylim(-0.03 * (top or 1), 1.05 * (top or 1))
         axes[-1][column].set_xlabel("epoch")
@@ -256,7 +261,7 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
     if not mine:
         ax.set_axis_off()
         text = "defined for positives only" if metric == "confidence" else "not scored"
-        place = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+        place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
         ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
         return
     counts = sorted({row["n_patients"] for row in rows})

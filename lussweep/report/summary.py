@@ -137,6 +137,7 @@ def summary_table(results: pa.Table) -> Table:
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
+        min_width=48,
         collapse_padding=True,
         title=Text("AUC-ROC on holdout"),
         caption=Text(caption(results)),
@@ -194,7 +195,7 @@ def caption(results: pa.Table) -> str:
     parts = [holdout_text(results)]
     if any(len(group.cells) > 1 for group in groups):
         parts.append("±: sample standard deviation over replicates.")
-    if any(len(group.cells) == 1 for group in groups):
+    if any(len(group.cells) == len(group.done) == 1 for group in groups):
         levels = sorted({c["confidence"] for g in groups for c in g.done} - {None})
         percent = " or ".join(f"{100 * level:g} %" for level in levels)
         parts.append(f"[low, high]: {percent} patient-clustered bootstrap interval.".strip())

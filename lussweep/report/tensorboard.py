@@ -183,13 +183,21 @@ def _hparams_config(trials: pa.Table) -> Summary:
 
 def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     """Start and end of one session, in the run itself, so that its scalars are its metrics."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
-    from tensorboard.plugins.hparams.summary import session_end_pb
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
     values = {key: row[key] for key in HPARAMS if row[key] is not None}
     yield _event(hparams_pb(values, trial_id=name, start_time_secs=0.0))
-    yield _event(session_end_pb(STATUS_SUCCESS, end_time_secs=0.0))
+    ended = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
+    value = Summary.Value(
+        tag=metadata.SESSION_END_INFO_TAG,
+        metadata=metadata.create_summary_metadata(ended),
+        tensor=metadata.NULL_TENSOR,
+    )
+    yield _event(Summary(value=[value]))
 
 
 # --- runs and events ----------------------------------------------------------------------

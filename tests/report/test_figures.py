@@ -158,6 +158,15 @@ def test_what_the_detector_stands_behind_is_marked():
     assert not any(SEEN_ALL in ax.get_title() for ax in pixel.axes[:2])
 
 
+def test_a_diverged_gan_leaves_a_gap():
+    table = scores()
+    diverged = [math.nan if i < 8 else v for i, v in enumerate(table["value"].to_pylist())]
+    column = table.column_names.index("value")
+    figure = build_metric_figure(table.set_column(column, "value", pa.array(diverged)))
+    assert math.isnan(line(figure.axes[0], "6").get_ydata()[0])
+    assert math.isfinite(figure.axes[0].get_ylim()[1])
+
+
 def test_one_class_alone_and_an_unknown_space():
     assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
     with pytest.raises(ValueError, match="conv space of imagenet"):

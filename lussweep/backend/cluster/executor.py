@@ -133,7 +133,9 @@ class ClusterExecutor:
         assert self.tune is not None
         outcomes = []
         try:
-            outcomes.append(self.tune.searcher.ended.get(timeout=timeout or None, block=timeout > 0))
+            outcomes.append(
+                self.tune.searcher.ended.get(timeout=timeout or None, block=timeout > 0)
+            )
             while True:
                 outcomes.append(self.tune.searcher.ended.get_nowait())
         except queue.Empty:

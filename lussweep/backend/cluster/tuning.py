@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt
 from lussweep.plan import Step
@@ -139,5 +138,3 @@ def _run_step(config: dict[str, Any], steps: Mapping[str, Step], context: Contex
             "traceback": outcome.traceback,
         }
     )
-
-

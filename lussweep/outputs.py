@@ -63,7 +63,9 @@ def write_report(
 def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dict[str, Any]:
     return {
         "version": REPORT_VERSION,
-        "cells": [[c.n_patients, c.replicate, c.variant, c.refs["evaluate"]] for c in run.plan.cells],
+        "cells": [
+            [c.n_patients, c.replicate, c.variant, c.refs["evaluate"]] for c in run.plan.cells
+        ],
         "done": sorted(ref for ref in run.plan.steps if run.store.has(ref)),
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],

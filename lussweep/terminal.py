@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.backend.driver import TYPICAL_COST, Progress
+from lussweep.outputs import outputs
 from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
-from lussweep.report.write import outputs
 from lussweep.spec import SPLITS
 
 if TYPE_CHECKING:
@@ -73,7 +73,9 @@ def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> N
     _console().print(table)
     unusable = sum(r["label"] is None for r in rows)
     if unusable:
-        _console().print(f"{unusable} frames of annotated positive videos are not annotated: unused")
+        _console().print(
+            f"{unusable} frames of annotated positive videos are not annotated: unused"
+        )
     for patient, video, reason in skipped:
         _console().print(f"skipped {video} of {patient}: {reason}", soft_wrap=True)
 

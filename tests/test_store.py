@@ -1,0 +1,177 @@
+import json
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from lussweep.errors import InputError
+from lussweep.store import RECORD, ArtifactStore
+
+REF = "gan/0123456789abcdef"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path / "artifacts")
+
+
+def put(store, ref=REF, text="data", record=None):
+    with store.commit(ref, {} if record is None else record) as out:
+        (out / "file.txt").write_text(text)
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# --- whole or not at all ------------------------------------------------------------------
+
+
+def test_a_committed_artifact_is_found_and_holds_what_was_written(store):
+    assert not store.has(REF)
+    put(store, text="kept")
+    assert store.has(REF)
+    assert store.open(REF) == store.root / REF
+    assert (store.open(REF) / "file.txt").read_text() == "kept"
+
+
+def test_folders_within_an_artifact_are_kept(store):
+    with store.commit(REF, {}) as out:
+        (out / "snapshots").mkdir()
+        (out / "snapshots" / "epoch_0001").write_bytes(b"\0" * 10)
+    assert (store.open(REF) / "snapshots" / "epoch_0001").read_bytes() == b"\0" * 10
+
+
+def test_nothing_is_seen_before_the_block_ends(store):
+    with store.commit(REF, {}) as out:
+        (out / "file.txt").write_text("half")
+        assert not store.has(REF)
+        assert not (store.root / REF).exists()
+        with pytest.raises(FileNotFoundError):
+            store.open(REF)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_an_exception_inside_leaves_nothing_behind(store, error):
+    with pytest.raises(error), store.commit(REF, {}) as out:
+        (out / "file.txt").write_text("half")
+        raise error
+    assert not store.has(REF)
+    assert files(store.root) == []
+    assert list((store.root / ".tmp").iterdir()) == []
+
+
+def test_a_record_that_cannot_be_written_leaves_nothing_behind(store):
+    with pytest.raises(TypeError), store.commit(REF, {"device": object()}):
+        pass
+    assert not store.has(REF)
+    assert files(store.root) == []
+
+
+def test_after_a_failure_the_same_artifact_can_be_committed(store):
+    with pytest.raises(RuntimeError), store.commit(REF, {}):
+        raise RuntimeError
+    put(store, text="second try")
+    assert (store.open(REF) / "file.txt").read_text() == "second try"
+
+
+def test_no_scratch_is_left_after_a_commit(store):
+    put(store)
+    assert list((store.root / ".tmp").iterdir()) == []
+    assert files(store.root) == [f"{REF}/file.txt", f"{REF}/{RECORD}"]
+
+
+def test_a_second_commit_keeps_the_first(store):
+    put(store, text="first", record={"n": 1})
+    put(store, text="second", record={"n": 2})
+    assert (store.open(REF) / "file.txt").read_text() == "first"
+    assert store.record(REF) == {"n": 1}
+    assert files(store.root) == [f"{REF}/file.txt", f"{REF}/{RECORD}"]
+
+
+def test_of_two_commits_at_once_the_one_that_ends_first_is_kept(store):
+    with store.commit(REF, {"who": "slow"}) as slow:
+        (slow / "file.txt").write_text("slow")
+        put(store, text="quick", record={"who": "quick"})
+    assert (store.open(REF) / "file.txt").read_text() == "quick"
+    assert store.record(REF) == {"who": "quick"}
+
+
+def test_a_folder_without_a_record_is_no_artifact(store):
+    (store.root / REF).mkdir(parents=True)
+    (store.root / REF / "file.txt").write_text("stray")
+    assert not store.has(REF)
+    with pytest.raises(OSError), store.commit(REF, {}):
+        pass
+    assert not store.has(REF)
+
+
+# --- records ------------------------------------------------------------------------------
+
+
+def test_a_record_may_be_filled_inside_the_block(store):
+    record = {"stage": "gan", "spec": {"n_epochs": 3, "name": "é"}}
+    with store.commit(REF, record):
+        record["summary"] = {"n_frames": 12, "share": 0.5, "none": None}
+    assert store.record(REF) == record
+    assert json.loads((store.open(REF) / RECORD).read_text()) == record
+
+
+def test_what_has_not_been_made_is_named_when_it_is_opened(store):
+    with pytest.raises(FileNotFoundError, match=REF):
+        store.open(REF)
+    with pytest.raises(FileNotFoundError, match=REF):
+        store.record(REF)
+
+
+# --- further stores -----------------------------------------------------------------------
+
+
+def test_artifacts_of_further_stores_are_read_and_never_written(tmp_path):
+    other = ArtifactStore(tmp_path / "other")
+    put(other, text="theirs", record={"n": 1})
+    before = files(other.root)
+    store = ArtifactStore(tmp_path / "own", [tmp_path / "nowhere", other.root])
+    assert store.has(REF)
+    assert store.open(REF) == other.root / REF
+    assert store.record(REF) == {"n": 1}
+    put(store, "gan/ffff", text="own")
+    assert files(other.root) == before
+    assert not other.has("gan/ffff")
+
+
+def test_the_own_artifact_comes_before_that_of_another_store(tmp_path):
+    other = ArtifactStore(tmp_path / "other")
+    put(other, text="theirs")
+    store = ArtifactStore(tmp_path / "own", [other.root])
+    put(store, text="own")
+    assert (store.open(REF) / "file.txt").read_text() == "own"
+
+
+# --- can it be written --------------------------------------------------------------------
+
+
+def test_a_new_folder_is_made_and_left_empty_by_the_check(store):
+    store.check_writable()
+    assert list(store.root.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_an_input_error_that_names_it(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    with pytest.raises(InputError, match=r"cannot write to .*taken.*choose another --out"):
+        ArtifactStore(tmp_path / "taken").check_writable()
+
+
+def test_a_folder_below_a_file_is_an_input_error(tmp_path):
+    (tmp_path / "taken").write_text("not a folder")
+    with pytest.raises(InputError, match="cannot write to .*deeper"):
+        ArtifactStore(tmp_path / "taken" / "deeper").check_writable()
+    assert (tmp_path / "taken").read_text() == "not a folder"
+
+
+def test_a_full_disk_is_an_input_error_that_says_how_much_is_needed(store, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 5e6, 5e6))
+    with pytest.raises(InputError, match=r"has 5 MB left, at least 100 MB are needed"):
+        store.check_writable()
+    store.check_writable(needed_bytes=5_000_000)
