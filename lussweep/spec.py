@@ -243,9 +243,11 @@ class AugmentSpec(Spec):
     """Each operation is on with `probability`, in an order drawn for each image."""
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-    gammas: tuple[PositiveFloat, ...] = (0.7, 0.8, 0.9, 1.1, 1.2, 1.3)
-    blur_sizes: tuple[PositiveInt, ...] = (2, 3, 4, 5)
-    noise_levels: NonNegativeInt = 10
+    gammas: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (
+        0.7, 0.8, 0.9, 1.1, 1.2, 1.3,
+    )  # fmt: skip
+    blur_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 3, 4, 5)
+    noise_levels: Annotated[int, Field(ge=0, le=255)] = 10
     """Grey levels added to the noisy pixels, clamped at 255."""
     noise_share: Annotated[float, Field(ge=0, le=1)] = 0.05
 
@@ -336,6 +338,14 @@ class GridSpec(Spec):
     variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
     gan_epochs: tuple[PositiveInt, ...] = ()
     """Empty: the selected snapshot alone."""
+
+    @model_validator(mode="after")
+    def _axes_are_sets(self) -> GridSpec:
+        for name in ("n_patients", "variants", "gan_epochs"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values) or (not values and name != "gan_epochs"):
+                raise ValueError(f"{name} needs one or more different values")
+        return self
 
 
 class ComputeSpec(Spec):
@@ -469,7 +479,7 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) else ""
-    return f"{where}: {name}: {message}{shown}"
+    return ": ".join((*([where] if path else []), name, f"{message}{shown}"))
 
 
 def _is_union_tag(part: str) -> bool:
@@ -479,9 +489,12 @@ def _is_union_tag(part: str) -> bool:
 def _keys_beside(kind: type[Spec], path: list[str]) -> list[str]:
     node: Any = kind
     for part in path[:-1]:
-        field = node.model_fields.get(part) if _is_spec(node) else None
-        candidates = [] if field is None else [field.annotation, *_args(field.annotation)]
-        node = next((c for c in candidates if _is_spec(c)), None)
+        if not _is_spec(node):
+            return []
+        if part not in node.model_fields:
+            continue  # a key or an index of the dict or tuple of specs that was found last
+        annotation = node.model_fields[part].annotation
+        node = next((c for c in (annotation, *_args(annotation)) if _is_spec(c)), None)
     return list(node.model_fields) if _is_spec(node) else []
 
 

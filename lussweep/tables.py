@@ -137,14 +137,18 @@ SKIPPED = _schema(("patient_id", pa.string()), ("video_id", pa.string()), ("reas
 
 def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
     """Write rows in exactly this schema; a missing field is null, an unknown one is an error."""
-    if not isinstance(rows, pa.Table):
-        known = set(schema.names)
+    known = set(schema.names)
+    if isinstance(rows, pa.Table):
+        unknown = set(rows.column_names) - known
+        assert not unknown, f"unknown fields {sorted(unknown)}"
+        table = with_columns(rows, {}, schema)
+    else:
         for row in rows:
             assert set(row) <= known, f"unknown fields {sorted(set(row) - known)}"
-        rows = pa.Table.from_pylist(list(rows), schema=schema)
+        table = pa.Table.from_pylist(list(rows), schema=schema)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(rows.select(schema.names).cast(schema), scratch)
+    pq.write_table(table, scratch)
     scratch.replace(path)
 
 
