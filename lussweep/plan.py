@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, LeakageError
 from lussweep.keys import derive_seed, digest
 from lussweep.spec import (
     CLASSES,
@@ -21,6 +21,7 @@ from lussweep.spec import (
     Manifest,
     Recipe,
     SearchSpec,
+    SelectSpec,
     StudySpec,
 )
 
@@ -30,6 +31,12 @@ STAGES = (
 """In the order of the data; the order in which a summary lists them."""
 
 INGEST_VERSION = 1
+SELECT_FIELDS = {
+    "last": {"rule"},
+    "epoch": {"rule", "epoch"},
+    "best": {"rule", "metric", "embedder", "space", "allow_detector"},
+}
+"""What a rule depends on: the other fields stay out of the key."""
 SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
 
 
@@ -119,9 +126,12 @@ def make_plan(
 
     `weights_digest` stands for the ImageNet weights, needed when `score.embedders` names
     them. `only` keeps the cells whose coordinates are listed. Raises InputError with every
-    cohort that is larger than its pool, and for a selection that matches no cell.
+    cohort that is larger than its pool, and for a selection that matches no cell; LeakageError
+    for patients of more than one split.
     """
+    _check_disjoint(manifest)
     _check_pools(study, manifest)
+    study = study.with_embedders(weights_digest is not None)
     return _Planner(study, manifest, phantom, weights_digest).plan(only or {})
 
 
@@ -134,6 +144,19 @@ def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
 
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
+
+
+def _check_disjoint(manifest: Manifest) -> None:
+    splits: dict[str, set[str]] = {}
+    for video in manifest.videos:
+        splits.setdefault(video.patient_id, set()).add(video.split)
+    problems = [
+        f"patient {patient} is in the splits {' and '.join(sorted(found))}: a patient has one split"
+        for patient, found in sorted(splits.items())
+        if len(found) > 1
+    ]
+    if problems:
+        raise LeakageError(problems)
 
 
 def _check_pools(study: StudySpec, manifest: Manifest) -> None:
@@ -273,9 +296,8 @@ class _Planner:
         refs: Mapping[str, str],
     ) -> str:
         synth = self.study.synth
-        select = self.study.select.model_dump(mode="json")
-        if epoch is not None:
-            select = {"rule": "epoch", "epoch": epoch}
+        chosen = self.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
+        select = chosen.model_dump(mode="json", include=SELECT_FIELDS[chosen.rule])
         spec = {
             "synth": synth.model_dump(mode="json"),
             **self.threads,

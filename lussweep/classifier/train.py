@@ -52,12 +52,15 @@ def better(row: EpochRow, than: EpochRow) -> bool:
 
 
 def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
-    """Images an epoch: parity follows the larger class, equal follows the cohort's F."""
+    """Images an epoch: parity follows the larger class, equal follows the cohort's F.
+
+    Always an even number, half of it from each class.
+    """
     if spec.images_per_epoch == "parity":
         return 2 * max(len(images) for images in train_set.images.values())
     if spec.images_per_epoch == "equal":
         return 2 * train_set.n_real_per_class
-    return spec.images_per_epoch
+    return 2 * max(1, spec.images_per_epoch // 2)
 
 
 def train_classifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ def sample(
     then every batch is drawn whole, so that no image depends on how many were asked for.
     """
     rng = torch.Generator().manual_seed(seed)
+    generator = copy.deepcopy(generator)  # batch statistics would move its running ones
     generator.train(batchnorm == "batch")
     batches = []
     with torch.no_grad():

@@ -105,8 +105,10 @@ class ClusterExecutor:
         return {step.stage: self._needs(step) for step in self.plan.steps.values()}
 
     def _start_task(self, function: Any, step: Step, *arguments: Any) -> None:
-        options = {"num_cpus": 0 if _is_gang(step) else self._needs(step).cpus}
-        task = function.options(**options).remote(step, self.context, *arguments)
+        # Tune's workers keep their CPUs from one trial to the next: a small task that asked for
+        # one would wait behind them all. A gang's driver computes nothing itself.
+        n_cpus = self._needs(step).cpus if step.stage == "shard" else 0
+        task = function.options(num_cpus=n_cpus).remote(step, self.context, *arguments)
         self.tasks[task] = step.ref
 
     def _tune_runs(self) -> bool:

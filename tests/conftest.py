@@ -1,0 +1,62 @@
+"""What several tests share: the small study, the real videos where they are, one local Ray."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import POCUS, TINY, lussweep
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Ray's token and our cache of file digests go to a folder of the tests' own."""
+    home = tmp_path_factory.mktemp("home")
+    before = os.environ.get("HOME")
+    os.environ["HOME"] = str(home)
+    os.environ.pop("RAY_ADDRESS", None)
+    yield home
+    if before is not None:
+        os.environ["HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def tiny_yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pocus() -> Path:
+    """The manifest of the real lung-ultrasound videos, which are no part of the project."""
+    manifest = POCUS / "manifest.csv"
+    if not manifest.exists():
+        pytest.skip("the POCUS videos are not here (../shared/data/pocus); nothing else needs them")
+    return manifest
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray of two CPUs for all tests, never somebody else's cluster."""
+    from lussweep.backend.cluster.session import ray_session
+
+    with ray_session("local", n_cpus=2, dashboard=False):
+        yield
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tiny_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the small study, done in one go by the reference backend."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    done = lussweep("grid", tiny_yaml, "--out", folder / "run", "--backend", "inline", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture
+def finished(uninterrupted: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to be changed at will."""
+    return Path(shutil.copytree(uninterrupted, tmp_path / "run"))

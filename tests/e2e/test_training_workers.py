@@ -1,0 +1,69 @@
+"""A GAN on two workers through Ray Train, with gloo on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file
+from support import TINY
+
+from lussweep.backend.driver import run_plan
+from lussweep.data.phantom import phantom_manifest
+from lussweep.plan import make_plan
+from lussweep.spec import load_study
+from lussweep.stages import Context
+from lussweep.store import ArtifactStore
+
+
+def test_two_workers_train_one_gan_beside_the_trials(tmp_path: Path, local_ray: None) -> None:
+    from lussweep.backend.cluster.executor import ClusterExecutor
+
+    study = load_study(
+        TINY, overrides=["gan.n_workers=2", "gan.batch_size=8", "grid.n_patients=[2]"]
+    ).with_embedders(False)
+    plan = make_plan(
+        study,
+        phantom_manifest(study.data.phantom, study.seed),
+        phantom=True,
+        only={"variant": ["positive_synthetic"]},
+    )
+    store = ArtifactStore(tmp_path / "artifacts")
+    with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
+        progress = run_plan(plan, store, executor)
+    assert not progress.failed, [o.traceback for o in progress.failed.values()]
+    assert progress.done == set(plan.steps)
+    gan = next(ref for ref in plan.steps if ref.startswith("gan/"))
+    assert store.record(gan)["summary"]["n_workers"] == 2
+    losses = pq.read_table(store.open(gan) / "losses.parquet").to_pylist()
+    n_frames = store.record(gan)["summary"]["n_frames"]
+    assert [row["n_images_seen"] for row in losses] == [n_frames, 2 * n_frames]
+    assert all(np.isfinite([row["loss_g"] for row in losses]))
+    weights = load_file(store.open(gan) / "snapshots" / "epoch_0002.safetensors")
+    assert all(torch.isfinite(t).all() for t in weights.values())
+
+
+def test_a_gang_that_the_cluster_cannot_hold_fails_with_the_remedy(
+    tmp_path: Path, local_ray: None
+) -> None:
+    from lussweep.backend.cluster.executor import ClusterExecutor
+
+    study = load_study(
+        TINY, overrides=["gan.n_workers=8", "gan.batch_size=8", "grid.n_patients=[2]"]
+    ).with_embedders(False)
+    plan = make_plan(
+        study,
+        phantom_manifest(study.data.phantom, study.seed),
+        phantom=True,
+        only={"variant": ["positive_synthetic"]},
+    )
+    plan = plan.only(("shard", "ingest", "cohort", "gan"))
+    store = ArtifactStore(tmp_path / "artifacts")
+    with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
+        progress = run_plan(plan, store, executor)
+    assert [o.error for o in progress.failed.values()] == [
+        "ValueError: gan.n_workers 8 needs 8 CPU, the cluster has 2: lower gan.n_workers or add "
+        "nodes"
+    ]
