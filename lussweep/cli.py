@@ -61,7 +61,7 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Change the experiment: gan.n_epochs=5.")
 ]
 AddressOption = Annotated[
-    str | None, typer.Option(help="Ray: local or HOST:PORT [$RAY_ADDRESS, else local].")
+    str | None, typer.Option(help="Ray: local, auto or HOST:PORT [$RAY_ADDRESS, else local].")
 ]
 BackendOption = Annotated[str, typer.Option(help="ray, or inline: one step at a time, no Ray.")]
 CpusOption = Annotated[int | None, typer.Option(min=1, help="CPUs of a local Ray [all].")]

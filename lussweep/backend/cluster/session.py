@@ -28,6 +28,8 @@ from ray.exceptions import RayError  # noqa: E402
 
 from lussweep.errors import InputError  # noqa: E402
 
+TOKEN = Path("~/.ray/auth_token").expanduser()
+
 
 @contextmanager
 def ray_session(
@@ -40,6 +42,8 @@ def ray_session(
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
+    if not local and TOKEN.exists():  # a driver joins a closed cluster only if told to
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         context = ray.init(
             address=address,
@@ -51,7 +55,9 @@ def ray_session(
         )
     except (RayError, ConnectionError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
-        raise InputError(f"no Ray cluster answers at {address}: {line}") from None
+        raise InputError(
+            f"no Ray cluster answers at {address}, or not with this token ({TOKEN}): {line}"
+        ) from None
     if local:
         _close_token_file()
     try:
@@ -62,6 +68,5 @@ def ray_session(
 
 def _close_token_file() -> None:
     """Ray writes its token readable for everyone; it is a secret."""
-    token = Path.home() / ".ray" / "auth_token"
-    if token.exists():
-        token.chmod(0o600)
+    if TOKEN.exists():
+        TOKEN.chmod(0o600)

@@ -1,0 +1,199 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lussweep.backend.driver import Outcome, run_plan
+from lussweep.plan import Plan, Step
+
+
+class MemoryStore:
+    """What the loop asks of a store."""
+
+    def __init__(self):
+        self.done = set()
+
+    def has(self, ref):
+        return ref in self.done
+
+
+class FakeExecutor:
+    """Takes `n_slots` steps at a time and ends them `n_at_once` at a time, oldest first."""
+
+    def __init__(self, store, n_slots=1, fails=(), n_at_once=1):
+        self.store, self.n_slots, self.n_at_once = store, n_slots, n_at_once
+        self.fails = set(fails)
+        self.in_flight, self.submitted = [], []
+
+    def accepts(self, step):
+        return len(self.in_flight) < self.n_slots
+
+    def submit(self, step):
+        assert self.accepts(step), "submitted what was not accepted"
+        missing = [ref for ref in step.inputs.values() if not self.store.has(ref)]
+        assert not missing, "submitted before its inputs were there"
+        assert step.ref not in self.submitted, "submitted twice"
+        self.in_flight.append(step)
+        self.submitted.append(step.ref)
+
+    def wait(self):
+        assert self.in_flight, "waited with nothing in flight"
+        ended, self.in_flight = (
+            self.in_flight[: self.n_at_once],
+            self.in_flight[self.n_at_once :],
+        )
+        outcomes = []
+        for step in ended:
+            if step.ref in self.fails:
+                outcomes.append(Outcome(step.ref, "ValueError: broken"))
+            else:
+                self.store.done.add(step.ref)
+                outcomes.append(Outcome(step.ref))
+        return outcomes
+
+
+def make(*steps):
+    """A plan out of (name, inputs[, stage]), and the refs by name."""
+    plan, refs = Plan(), {}
+    for name, inputs, *stage in steps:
+        step = Step(
+            stage[0] if stage else "shard", 1, {"name": name}, {i: refs[i] for i in inputs}, name
+        )
+        refs[name] = plan.add(step)
+    return plan, refs
+
+
+def names(plan, refs):
+    return [plan.steps[ref].name for ref in refs]
+
+
+TREE = [("a", ""), ("b", "a"), ("c", "a"), ("d", "b"), ("e", "bc"), ("x", ""), ("y", "x")]
+
+
+@pytest.fixture
+def tree():
+    return make(*TREE)
+
+
+# --- laws on any plan ---------------------------------------------------------------------
+
+graphs = st.lists(st.sets(st.integers(0, 11), max_size=3), min_size=1, max_size=12)
+
+
+@settings(deadline=None)
+@given(graphs, st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)), st.integers(1, 4),
+       st.integers(1, 3))  # fmt: skip
+def test_done_failed_and_blocked_follow_from_the_graph(graph, failing, found, n_slots, n_at_once):
+    plan, refs = make(
+        *((str(i), [str(j) for j in inputs if j < i]) for i, inputs in enumerate(graph))
+    )
+    store = MemoryStore()
+    store.done = {refs[str(i)] for i in found if i < len(graph)}
+    before = set(store.done)
+    fails = {refs[str(i)] for i in failing if i < len(graph)}
+    executor = FakeExecutor(store, n_slots, fails, n_at_once)
+
+    # By definition, in the order of the plan: a step runs if all its inputs are there.
+    there, broken, blocked = set(before), set(), set()
+    for ref, step in plan.steps.items():
+        if ref in before:
+            continue
+        if not set(step.inputs.values()) <= there:
+            blocked.add(ref)
+        else:
+            (broken if ref in fails else there).add(ref)
+
+    progress = run_plan(plan, store, executor)
+    assert progress.finished
+    assert progress.found == before
+    assert progress.done == there == store.done
+    assert set(progress.failed) == broken
+    assert set(progress.blocked) == blocked
+    assert set(executor.submitted) == (there | broken) - before
+    assert progress.running == set()
+    for ref, culprit in progress.blocked.items():
+        assert culprit in broken
+        assert culprit in plan.ancestors(ref)
+
+
+# --- by example ---------------------------------------------------------------------------
+
+
+def test_a_failed_step_blocks_its_descendants_and_others_go_on(tree):
+    plan, refs = tree
+    store = MemoryStore()
+    progress = run_plan(plan, store, FakeExecutor(store, fails=[refs["b"]]))
+    assert set(names(plan, progress.done)) == {"a", "c", "x", "y"}
+    assert names(plan, progress.failed) == ["b"]
+    assert progress.failed[refs["b"]].error == "ValueError: broken"
+    assert progress.blocked == {refs["d"]: refs["b"], refs["e"]: refs["b"]}
+
+
+def test_a_rerun_does_what_is_missing_and_tries_failures_again(tree):
+    plan, refs = tree
+    store = MemoryStore()
+    run_plan(plan, store, FakeExecutor(store, fails=[refs["b"]]))
+    again = FakeExecutor(store)
+    progress = run_plan(plan, store, again)
+    assert set(names(plan, again.submitted)) == {"b", "d", "e"}
+    assert progress.done == set(plan.steps)
+    assert not progress.failed
+    assert not progress.blocked
+    third = FakeExecutor(store)
+    assert run_plan(plan, store, third).finished
+    assert third.submitted == []
+
+
+def test_a_failure_of_everything_ends_all_the_same(tree):
+    plan, _ = tree
+    store = MemoryStore()
+    progress = run_plan(plan, store, FakeExecutor(store, n_slots=3, fails=set(plan.steps)))
+    assert set(names(plan, progress.failed)) == {"a", "x"}
+    assert set(names(plan, progress.blocked)) == {"b", "c", "d", "e", "y"}
+    assert progress.finished
+
+
+def test_an_empty_plan_is_finished_and_shown_once():
+    seen = []
+    assert run_plan(Plan(), MemoryStore(), FakeExecutor(None), seen.append).finished
+    assert len(seen) == 1
+
+
+def test_steps_run_side_by_side_where_the_executor_takes_them(tree):
+    plan, refs = tree
+    store, most = MemoryStore(), []
+    executor = FakeExecutor(store, n_slots=2)
+    run_plan(plan, store, executor, lambda progress: most.append(len(progress.running)))
+    assert max(most) == 2
+    assert set(names(plan, executor.submitted[:2])) == {"a", "x"}
+
+
+def test_the_longest_chain_is_begun_first():
+    plan, _ = make(
+        ("short", "", "trial"),
+        ("detector", "", "trial"),
+        ("gan", "", "gan"),
+        ("score", ["gan", "detector"], "score"),
+        ("synth", ["gan"], "synth"),
+        ("late", ["synth"], "trial"),
+    )
+    store = MemoryStore()
+    executor = FakeExecutor(store)
+    run_plan(plan, store, executor)
+    # gan 20 + synth 0.5 + trial 5, then detector 5 + score 3, then synth, the trials of 5, score.
+    assert names(plan, executor.submitted) == ["gan", "detector", "synth", "short", "late", "score"]
+
+
+def test_a_step_that_a_failure_left_ready_waits_for_no_one_else():
+    plan, refs = make(("bad", ""), ("good", ""), ("needs both", ["bad", "good"]), ("user", ["good"]))
+    store = MemoryStore()
+    progress = run_plan(plan, store, FakeExecutor(store, n_slots=2, fails=[refs["bad"]], n_at_once=2))
+    assert set(names(plan, progress.done)) == {"good", "user"}
+    assert names(plan, progress.blocked) == ["needs both"]
+
+
+def test_a_display_sees_every_state_on_the_way(tree):
+    plan, _ = tree
+    store, seen = MemoryStore(), []
+    run_plan(plan, store, FakeExecutor(store), lambda p: seen.append((len(p.done), len(p.running))))
+    assert seen == [(n, 1) for n in range(7)] + [(7, 0)]
+    assert [p for p in seen if sum(p) > len(plan.steps)] == []

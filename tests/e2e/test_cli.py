@@ -1,0 +1,327 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from support import ROOT, environment, lussweep
+from typer.testing import CliRunner
+
+from lussweep.cli import app
+
+SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
+
+
+def invoke(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and everything printed, in this process."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def refused(*arguments: str | Path) -> str:
+    """The error lines of a command that must end with code 2 and without a traceback."""
+    code, output = invoke(*arguments)
+    assert code == 2, output
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert lines, output
+    return "\n".join(lines)
+
+
+# --- the main job --------------------------------------------------------------------------
+
+
+def test_grid_from_an_empty_folder_runs_the_built_in_experiment_on_ray(tmp_path: Path) -> None:
+    done = lussweep(
+        "grid", "--replicates", "1", "--only", "variant=baseline,n_patients=6",
+        "--set", "search.n_trials=1", "--set", "classifier.n_epochs=1",
+        "--set", "detector.search={n_trials: 1}", "--cpus", "2", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "lussweep-runs" / "quickstart"
+    rows = pq.read_table(run / "results.parquet").to_pylist()
+    assert [(r["n_patients"], r["variant"], r["status"]) for r in rows] == [(6, "baseline", "done")]
+    assert "AUC-ROC on holdout" in done.stdout
+    for path in ("summary.csv", "figures/auroc.png", "results.parquet", "tensorboard"):
+        assert str(run / path) in done.stdout
+        assert (run / path).exists()
+    assert "steps done" in done.stderr
+    assert "Ray dashboard: http://127.0.0.1" in done.stderr
+
+
+def test_the_quickstart_is_the_grid_of_the_readme() -> None:
+    code, output = invoke("plan", "--replicates", "3", "--out", "none")
+    assert code == 0
+    assert "quickstart: 60 cells" in output
+
+
+def test_plan_counts_steps_and_does_nothing(tmp_path: Path, tiny_yaml: Path) -> None:
+    code, output = invoke("plan", tiny_yaml, "--out", tmp_path / "run")
+    assert code == 0
+    assert not (tmp_path / "run").exists()
+    rows = {line.split("│")[1].strip(): line.split("│") for line in output.splitlines() if "│" in line}
+    assert [cell.strip() for cell in rows["gan"][2:6]] == ["4", "4", "0", "4"]
+    assert [cell.strip() for cell in rows["trial"][2:6]] == ["18", "0", "0", "18"]
+
+
+def test_plan_knows_what_is_done(finished: Path, tiny_yaml: Path) -> None:
+    code, output = invoke("plan", tiny_yaml, "--out", finished)
+    rows = {line.split("│")[1].strip(): line.split("│") for line in output.splitlines() if "│" in line}
+    assert code == 0
+    assert all(cells[5].strip() == "0" for cells in rows.values())
+
+
+def test_help_imports_neither_torch_nor_ray() -> None:
+    program = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom lussweep.cli import app\n"
+        "assert CliRunner().invoke(app, ['grid', '--help']).exit_code == 0\n"
+        "heavy = {'torch', 'ray', 'numpy', 'cv2', 'optuna', 'pyarrow', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_the_surface_of_the_command_line_is_frozen() -> None:
+    """Change it on purpose: `python tests/e2e/test_cli.py` writes the golden file anew."""
+    assert surface() == json.loads(SURFACE.read_text())
+
+
+def surface() -> dict[str, dict[str, list[str]]]:
+    import typer.main
+
+    group = typer.main.get_command(app)
+    return {
+        name: {p.name: sorted([*p.opts, *p.secondary_opts]) for p in sub.params}
+        for name, sub in sorted(group.commands.items())
+    }
+
+
+# --- bad input -----------------------------------------------------------------------------
+
+
+def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("name: e\ngan: {n_epoch: 3}\nserch: {}\nclassifier: {batch_size: -1}\n")
+    text = refused("grid", path)
+    assert "unknown key gan.n_epoch: did you mean n_epochs?" in text
+    assert "unknown key serch: did you mean search?" in text
+    assert "classifier.batch_size" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nosuch"], "no experiment nosuch: give a YAML file, or one of controls, paper"),
+        (["nosuch.yaml"], "cannot read nosuch.yaml"),
+        (["--set", "gan.ngf"], "--set 'gan.ngf' is not of the form section.key=value"),
+        (["--only", "variant"], "--only 'variant' is not of the form axis=value"),
+        (["--only", "patients=6"], "--only knows n_patients, replicate, variant, gan_epoch"),
+        (["--only", "variant=nosuch"], "matches no cell"),
+        (["--set", "grid.n_patients=[6,500]"], "cohort of 500 positive patients asked, 120 in"),
+        (["--set", "grid.variants=[basline]"], "'basline': did you mean baseline?"),
+        (["--device", "tpu"], "--device tpu is none of auto, cpu, cuda"),
+        (["--backend", "slurm"], "--backend slurm is neither ray nor inline"),
+        (["--data", "nosuch.csv"], "nosuch.csv"),
+        (["--weights", "nosuch.pth"], "nosuch.pth"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_are_one_clear_line(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    assert message in refused("grid", *arguments, "--out", tmp_path / "run")
+
+
+def test_every_cohort_larger_than_its_pool_is_named_at_once(tmp_path: Path) -> None:
+    text = refused("grid", "--set", "grid.n_patients=[130, 140]", "--out", tmp_path / "run")
+    assert text.count("in the train split") == 4
+
+
+def test_a_folder_of_another_experiment_is_refused(finished: Path, tiny_yaml: Path) -> None:
+    before = (finished / "results.parquet").read_bytes()
+    text = refused("grid", tiny_yaml, "--out", finished, "--set", "gan.n_epochs=3")
+    assert "belongs to an experiment with other gan" in text
+    assert (finished / "results.parquet").read_bytes() == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny_yaml: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("precious")
+    assert "is not empty and no run folder" in refused("grid", tiny_yaml, "--out", tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_found_at_the_start(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    text = refused("grid", tiny_yaml, "--out", tmp_path / "file" / "run", "--backend", "inline")
+    assert "cannot write to" in text
+
+
+def test_no_disk_space_is_found_at_the_start(
+    tmp_path: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
+    text = refused("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline")
+    assert "free some or choose another --out" in text
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = lussweep("grid", "nosuch", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr
+
+
+# --- own data ------------------------------------------------------------------------------
+
+
+def write_videos(folder: Path, n_patients: int = 4) -> Path:
+    """Small AVI files of a sector with and without a bright blob, and their manifest."""
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    yy, xx = np.mgrid[:96, :128]
+    sector = (np.hypot(xx - 64, yy + 20) < 100) & (np.abs(xx - 64) < 0.6 * (yy + 20))
+    rows = []
+    for label in (0, 1):
+        for patient in range(3 * n_patients):
+            name = f"v{label}{patient}"
+            writer = cv2.VideoWriter(
+                str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96), False
+            )
+            for _ in range(6):
+                frame = rng.integers(60, 120, (96, 128))
+                if label:
+                    frame[40:60, 50:80] = 230
+                writer.write((frame * sector).astype(np.uint8))
+            writer.release()
+            split = ("train", "val", "holdout")[patient % 3]
+            rows.append([f"P{label}{patient}", name, f"{name}.avi", label, split])
+    with (folder / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["patient_id", "video_id", "path", "label", "split"])
+        writer.writerows(rows)
+    return folder / "manifest.csv"
+
+
+def test_ingest_makes_a_store_that_grid_accepts(tmp_path: Path, tiny_yaml: Path) -> None:
+    manifest = write_videos(tmp_path)
+    store = tmp_path / "store"
+    code, output = invoke(
+        "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline"
+    )
+    assert code == 0, output
+    cells = next(line for line in output.splitlines() if "patients" in line).split("│")
+    assert [c.strip() for c in cells[2:8]] == ["4"] * 6
+    frames = pq.read_table(store / "frames.parquet")
+    assert len(frames) == 24 * 6
+    code, output = invoke(
+        "grid", tiny_yaml, "--data", store, "--out", tmp_path / "run", "--backend", "inline",
+        "--only", "variant=baseline,n_patients=3",
+    )  # fmt: skip
+    assert code == 0, output
+    assert not (tmp_path / "run" / "artifacts" / "shard").exists(), "decoded a second time"
+    row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
+    assert (row["status"], row["n_holdout_patients"]) == ("done", 8)
+
+
+def test_grid_takes_a_manifest_and_gives_the_cells_of_its_store(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    manifest = write_videos(tmp_path)
+    invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "64", "--backend", "inline")
+    for name, data in (("a", manifest), ("b", tmp_path / "s")):
+        code, output = invoke(
+            "grid", tiny_yaml, "--data", data, "--out", tmp_path / name, "--backend", "inline",
+            "--only", "variant=baseline,n_patients=3",
+        )  # fmt: skip
+        assert code == 0, output
+    tables = [pq.read_table(tmp_path / n / "results.parquet") for n in "ab"]
+    assert tables[0]["evaluate_key"] == tables[1]["evaluate_key"]
+    assert tables[0]["auroc"] == tables[1]["auroc"]
+
+
+def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    """Its container is whole and its first frame decodes; the frames after that are noise."""
+    manifest = write_videos(tmp_path)
+    path = tmp_path / "v11.avi"
+    data = bytearray(path.read_bytes())
+    starts = [i for i in range(len(data) - 4) if data[i : i + 4] == b"00dc"]
+    for start, end in zip(starts[3:6], starts[4:7], strict=True):
+        data[start + 8 : end] = bytes(end - start - 8)
+    path.write_bytes(bytes(data))
+    run = tmp_path / "run"
+    text = refused("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
+    assert "video v11 of patient P11: " in text
+    assert not (run / "artifacts" / "trial").exists()
+    store = tmp_path / "store"
+    code, output = invoke(
+        "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
+        "--skip-unreadable",
+    )  # fmt: skip
+    assert code == 0, output
+    assert "skipped v11 of P11" in output
+    skipped = pq.read_table(store / "skipped.parquet").to_pylist()
+    assert [row["video_id"] for row in skipped] == ["v11"]
+
+
+def test_an_annotation_beyond_the_end_of_a_video_is_refused(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    manifest = write_videos(tmp_path)
+    notes = tmp_path / "notes.csv"
+    notes.write_text("video_id,frame,label\nv10,2,1\nv10,3,0\nv13,99,1\n")
+    text = refused(
+        "grid", tiny_yaml, "--data", manifest, "--annotations", notes, "--out", tmp_path / "run",
+        "--backend", "inline",
+    )  # fmt: skip
+    assert "frame 99 is annotated" in text
+
+
+def test_only_annotated_frames_of_a_positive_video_are_positive(tmp_path: Path) -> None:
+    manifest = write_videos(tmp_path)
+    notes = tmp_path / "notes.csv"
+    notes.write_text("video_id,frame,label\nv10,2,1\nv10,3,1\nv10,4,0\n")
+    code, output = invoke(
+        "ingest", manifest, "--out", tmp_path / "s", "--annotations", notes, "--image-size", "64",
+        "--backend", "inline",
+    )  # fmt: skip
+    assert code == 0, output
+    rows = pq.read_table(tmp_path / "s" / "frames.parquet").to_pylist()
+    labels = {r["frame"]: r["label"] for r in rows if r["video_id"] == "v10"}
+    assert labels == {0: None, 1: None, 2: 1, 3: 1, 4: None, 5: None}
+    assert "4 frames of annotated positive videos are not annotated" in output
+
+
+def test_real_videos_go_through_ingest_and_one_cell(
+    pocus: Path, tmp_path: Path, tiny_yaml: Path
+) -> None:
+    code, output = invoke(
+        "grid", tiny_yaml, "--data", pocus, "--label", "consolidation", "--out", tmp_path / "run",
+        "--backend", "inline", "--only", "variant=baseline,n_patients=3",
+        "--set", "data.preprocess.frame_stride=20",
+    )  # fmt: skip
+    assert code == 0, output
+    row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
+    assert row["status"] == "done"
+    frames = pq.read_table(tmp_path / "run" / "frames.parquet").to_pandas()
+    assert frames.patient_id.nunique() == 52
+    assert frames.video_id.nunique() == 86
+
+
+if __name__ == "__main__":
+    SURFACE.write_text(json.dumps(surface(), indent=1) + "\n")

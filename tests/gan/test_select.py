@@ -1,0 +1,67 @@
+import random
+
+import pytest
+
+from lussweep.errors import InputError
+from lussweep.gan.select import select_epoch
+from lussweep.spec import SelectSpec
+
+
+def row(epoch, value, metric="kmmd", embedder="imagenet", space="softmax"):
+    return {"epoch": epoch, "value": value, "metric": metric, "embedder": embedder, "space": space}
+
+
+def best(metric="kmmd", **fields):
+    return SelectSpec(rule="best", metric=metric, **fields)
+
+
+ROWS = [
+    row(5, 0.30), row(10, 0.10), row(15, 0.20),
+    row(5, 0.95, "one_nn"), row(10, 0.80, "one_nn"), row(15, 0.45, "one_nn"),
+    row(5, 0.01, space="conv"), row(10, 0.50, space="conv"), row(15, 0.50, space="conv"),
+    row(5, 0.90, embedder="detector"), row(10, 0.80, embedder="detector"),
+    row(15, 0.00, embedder="detector"),
+    row(5, 0.60, embedder="none", space="pixel"), row(10, 0.50, embedder="none", space="pixel"),
+    row(15, 0.40, embedder="none", space="pixel"),
+]  # fmt: skip
+
+
+def test_the_last_epoch_and_a_named_one_need_no_scores():
+    assert select_epoch(SelectSpec(rule="last"), 100, []) == 100
+    assert select_epoch(SelectSpec(rule="epoch", epoch=25), 100, ROWS) == 25
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        (best(), 10),
+        (best("one_nn"), 15),
+        (best(space="conv"), 5),
+        (best(embedder="detector", allow_detector=True), 15),
+        (best(space="pixel"), 15),
+        (best(space="pixel", embedder="detector", allow_detector=True), 15),
+    ],
+)
+def test_the_best_epoch_is_that_of_the_metric_the_embedder_and_the_space_named(select, expected):
+    for seed in range(3):
+        rows = random.Random(seed).sample(ROWS, len(ROWS))
+        assert select_epoch(select, 100, rows) == expected
+
+
+@pytest.mark.parametrize(("values", "expected"), [((0.9, 0.6, 0.2), 10), ((0.0, 0.4, 0.9), 10)])
+def test_the_goal_of_nearest_neighbours_is_a_half_from_either_side(values, expected):
+    rows = [row(epoch, v, "one_nn") for epoch, v in zip((5, 10, 15), values, strict=True)]
+    assert select_epoch(best("one_nn"), 100, rows) == expected
+
+
+def test_of_ties_the_earliest_epoch_is_taken():
+    rows = [row(20, 0.1), row(10, 0.1), row(15, 0.1), row(5, 0.2)]
+    assert select_epoch(best(), 100, rows) == 10
+    rows = [row(20, 0.25, "one_nn"), row(10, 0.75, "one_nn")]
+    assert select_epoch(best("one_nn"), 100, rows) == 10
+
+
+def test_scores_that_were_not_made_are_an_input_error_that_names_them():
+    rows = [r for r in ROWS if r["embedder"] == "detector"]
+    with pytest.raises(InputError, match=r"kmmd in imagenet softmax features.*score\.embedders"):
+        select_epoch(best(), 100, rows)
