@@ -343,20 +343,20 @@ def _run_grid(
     failures: dict[str, str] = {}
     blocked: dict[str, str] = {}
     interrupted = False
-    if not is_done(run):
-        with (
-            _executor(
-                run.asked, context, run.folder / "ray", address, backend, cpus, dashboard
-            ) as executor,
-            _display() as on_change,
-        ):
-            try:
+    try:
+        if not is_done(run):
+            with (
+                _executor(
+                    run.asked, context, run.folder / "ray", address, backend, cpus, dashboard
+                ) as executor,
+                _display() as on_change,
+            ):
                 execute_data(run, executor, on_change)
                 progress = execute_grid(run, executor, on_change)
-                failures = {ref: o.error or "" for ref, o in progress.failed.items()}
-                blocked = progress.blocked
-            except KeyboardInterrupt:
-                interrupted = True
+            failures = {ref: o.error or "" for ref, o in progress.failed.items()}
+            blocked = progress.blocked
+    except KeyboardInterrupt:  # steps in hand are lost, what is done stays
+        interrupted = True
     results = write_report(run, failures, blocked, skipped)
     print_summary(results)
     print_failures(run, failures)

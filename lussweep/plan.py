@@ -326,7 +326,8 @@ class _Planner:
         for trial in range(1, search.n_trials + 1):
             spec = {
                 "trial": trial,
-                "search": search.model_dump(mode="json"),
+                # The list up to this trial: a longer search begins with the shorter one.
+                "search": {**search.model_dump(mode="json"), "n_trials": trial},
                 "search_seed": derive_seed(seed, role, "search", *coordinates),
                 "classifier": classifier.model_dump(mode="json"),
                 "recipe": recipe.model_dump(mode="json"),

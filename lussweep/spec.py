@@ -377,6 +377,24 @@ class StudySpec(Spec):
     keep_snapshots: Literal["selected", "all"] = "selected"
     """What stays on disk after scoring; changes no result."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_values_over_given_ones(cls, value: Any) -> Any:
+        """Variants add to the paper's; the detector's values replace single ones of the cells'."""
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("variants"), dict):
+            value["variants"] = {**PAPER_VARIANTS, **value["variants"]}
+        if isinstance(value.get("detector"), dict):
+            value["detector"] = {
+                name: {**value[name], **own}
+                if isinstance(own, dict) and isinstance(value.get(name), dict)
+                else own
+                for name, own in value["detector"].items()
+            }
+        return value
+
     @model_validator(mode="after")
     def _axes_exist(self) -> StudySpec:
         for variant in self.grid.variants:

@@ -358,9 +358,8 @@ def run_synth(step: Step, context: Context, out: Path) -> Summary:
 
 def run_trial(step: Step, context: Context, out: Path) -> Summary:
     """One configuration of the search list, trained on a recipe's frames."""
-    config = search_list(SearchSpec.model_validate(step.spec["search"]), step.spec["search_seed"])[
-        step.spec["trial"] - 1
-    ]
+    search = SearchSpec.model_validate(step.spec["search"])
+    config = search_list(search, step.spec["search_seed"])[-1]
     recipe = Recipe.model_validate(step.spec["recipe"])
     cohort = _cohort(step, context)
     val = limit_val(

@@ -35,7 +35,7 @@ FRAMES = _schema(
     ("row", pa.int32(), "row in the shard's frames.npy"),
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
 )
-COHORTS = _schema(*CELL, *((f.name, f.type) for f in FRAMES))
+COHORTS = pa.schema([*_schema(*CELL), *FRAMES])
 GAN_LOSSES = _schema(
     *CELL,
     ("class", pa.string()),

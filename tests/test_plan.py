@@ -148,9 +148,7 @@ def test_a_step_whose_input_is_not_planned_is_refused():
 
 def of_split(plan: Plan, split: str) -> set[str]:
     """The ingest step of a split and the shards that only it uses."""
-    (ingest,) = [
-        ref for ref in refs(plan, "ingest") if plan.steps[ref].spec["split"] == split
-    ]
+    (ingest,) = [ref for ref in refs(plan, "ingest") if plan.steps[ref].spec["split"] == split]
     return {ingest, *plan.steps[ingest].inputs.values()}
 
 
@@ -200,7 +198,9 @@ def test_synthetic_frames_depend_on_scores_only_where_they_choose_the_snapshot()
 
 def test_a_patient_of_two_splits_is_named_before_anything_is_planned():
     leak = MANIFEST.videos[0].model_copy(update={"video_id": "again", "split": "holdout"})
-    with pytest.raises(LeakageError, match="patient train-0-000 is in the splits holdout and train"):
+    with pytest.raises(
+        LeakageError, match="patient train-0-000 is in the splits holdout and train"
+    ):
         plan_of(manifest=Manifest(videos=(*MANIFEST.videos, leak)))
 
 
@@ -469,11 +469,15 @@ def test_only_keeps_the_cells_that_match_every_axis():
 
 
 def test_an_unknown_axis_names_the_known_ones():
-    with pytest.raises(InputError, match="knows n_patients, replicate, variant, gan_epoch, not patients"):
+    with pytest.raises(
+        InputError, match="knows n_patients, replicate, variant, gan_epoch, not patients"
+    ):
         only(patients=["2"])
 
 
-@pytest.mark.parametrize("axes", [{"n_patients": ["7"]}, {"variant": ["bassline"]}, {"variant": []}])
+@pytest.mark.parametrize(
+    "axes", [{"n_patients": ["7"]}, {"variant": ["bassline"]}, {"variant": []}]
+)
 def test_a_selection_that_matches_no_cell_is_an_error(axes):
     with pytest.raises(InputError, match="matches no cell"):
         only(**axes)
@@ -520,5 +524,7 @@ def test_a_patient_with_any_positive_video_is_positive():
 def test_a_split_without_a_class_is_refused(split, label):
     videos = tuple(v for v in MANIFEST.videos if (v.split, v.label) != (split, label))
     word = ("negative", "positive")[label]
-    with pytest.raises(InputError, match=f"^the {split} split has no {word} patient: move some there$"):
+    with pytest.raises(
+        InputError, match=f"^the {split} split has no {word} patient: move some there$"
+    ):
         plan_of(manifest=Manifest(videos=videos))

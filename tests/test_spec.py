@@ -192,14 +192,20 @@ def test_a_number_that_is_not_finite_is_refused(value):
 def test_the_parts_of_a_union_do_not_show_in_a_message():
     for message in problems("{name: a, classifier: {images_per_epoch: often}}"):
         assert message.startswith("mine.yaml: classifier.images_per_epoch: Input should be")
-    assert any("'parity' or 'equal'" in m for m in problems("{name: a, classifier: {images_per_epoch: x}}"))
+    assert any(
+        "'parity' or 'equal'" in m for m in problems("{name: a, classifier: {images_per_epoch: x}}")
+    )
 
 
 def test_parse_names_where_a_broken_document_came_from():
     with pytest.raises(InputError, match=r"^store\.json: videos\.0\.split: "):
         parse(
             Manifest,
-            {"videos": [{"patient_id": "p", "video_id": "v", "label": 0, "split": "test", "sha256": ""}]},
+            {
+                "videos": [
+                    {"patient_id": "p", "video_id": "v", "label": 0, "split": "test", "sha256": ""}
+                ]
+            },
             "store.json",
         )
 
@@ -257,7 +263,13 @@ def test_a_batch_is_shared_out_evenly_among_workers():
 
 @pytest.mark.parametrize(
     ("n_epochs", "every", "expected"),
-    [(100, 25, (25, 50, 75, 100)), (7, 3, (3, 6, 7)), (4, 10, (4,)), (1, 1, (1,)), (3, 1, (1, 2, 3))],
+    [
+        (100, 25, (25, 50, 75, 100)),
+        (7, 3, (3, 6, 7)),
+        (4, 10, (4,)),
+        (1, 1, (1,)),
+        (3, 1, (1, 2, 3)),
+    ],
 )
 def test_snapshots_are_kept_at_every_multiple_and_after_the_last_epoch(n_epochs, every, expected):
     assert GanSpec(n_epochs=n_epochs, snapshot_every=every).snapshot_epochs() == expected
@@ -315,8 +327,16 @@ def test_an_unknown_variant_of_the_grid_names_the_nearest():
     )
 
 
-@pytest.mark.parametrize("axis", ["n_patients: [6, 6]", "variants: [baseline, baseline]",
-                                  "gan_epochs: [5, 5]", "n_patients: []", "variants: []"])  # fmt: skip
+@pytest.mark.parametrize(
+    "axis",
+    [
+        "n_patients: [6, 6]",
+        "variants: [baseline, baseline]",
+        "gan_epochs: [5, 5]",
+        "n_patients: []",
+        "variants: []",
+    ],
+)
 def test_an_axis_has_different_values_and_at_least_one(axis):
     name = axis.partition(":")[0]
     assert problem(f"{{name: a, grid: {{{axis}}}}}") == (
@@ -459,3 +479,19 @@ def test_the_patients_of_a_split_and_their_videos_come_sorted():
     assert list(train) == ["a", "b"]
     assert list(manifest.patients("val")) == ["c"]
     assert manifest.patients("holdout") == {}
+
+
+def test_own_variants_come_beside_those_of_the_paper() -> None:
+    study = load_study("name: a\nvariants: {oversample: {pos: [real, real], neg: [real]}}")
+    assert set(study.variants) == {*PAPER_VARIANTS, "oversample"}
+    assert study.variants["oversample"].pos == ("real", "real")
+
+
+def test_the_detector_changes_single_values_of_the_cells_budgets() -> None:
+    text = (
+        "name: a\nclassifier: {batch_size: 4, n_epochs: 7}\ndetector: {classifier: {n_epochs: 2}}"
+    )
+    study = load_study(text)
+    own = study.detector_classifier()
+    assert (own.batch_size, own.n_epochs) == (4, 2)
+    assert load_study(dump_study(study)) == study

@@ -53,9 +53,13 @@ def test_nothing_is_seen_before_the_block_ends(store):
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_an_exception_inside_leaves_nothing_behind(store, error):
-    with pytest.raises(error), store.commit(REF, {}) as out:
-        (out / "file.txt").write_text("half")
-        raise error
+    def break_off():
+        with store.commit(REF, {}) as out:
+            (out / "file.txt").write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
     assert not store.has(REF)
     assert files(store.root) == []
     assert list((store.root / ".tmp").iterdir()) == []
@@ -101,7 +105,7 @@ def test_a_folder_without_a_record_is_no_artifact(store):
     (store.root / REF).mkdir(parents=True)
     (store.root / REF / "file.txt").write_text("stray")
     assert not store.has(REF)
-    with pytest.raises(OSError), store.commit(REF, {}):
+    with pytest.raises(OSError, match="not empty"), store.commit(REF, {}):
         pass
     assert not store.has(REF)
 
@@ -164,7 +168,7 @@ def test_a_file_in_the_way_is_an_input_error_that_names_it(tmp_path):
 
 def test_a_folder_below_a_file_is_an_input_error(tmp_path):
     (tmp_path / "taken").write_text("not a folder")
-    with pytest.raises(InputError, match="cannot write to .*deeper"):
+    with pytest.raises(InputError, match=r"cannot write to .*deeper"):
         ArtifactStore(tmp_path / "taken" / "deeper").check_writable()
     assert (tmp_path / "taken").read_text() == "not a folder"
 

@@ -79,7 +79,9 @@ def test_a_table_of_another_schema_is_an_input_error_that_names_the_file(path):
 
 
 def test_a_column_of_another_type_is_an_input_error(path):
-    wider = pa.schema([f.with_type(pa.int64()) if f.name == "epoch" else f for f in SCHEMAS["TRIALS"]])
+    wider = pa.schema(
+        [f.with_type(pa.int64()) if f.name == "epoch" else f for f in SCHEMAS["TRIALS"]]
+    )
     tables.write(path, [{"epoch": 1}], wider)
     with pytest.raises(InputError, match="another schema"):
         tables.read(path, tables.TRIALS)

@@ -86,6 +86,8 @@ def run_plan(
             if outcome.error is None:
                 progress.done.add(outcome.ref)
                 for user in users[outcome.ref]:
+                    if user in found:  # done earlier, whatever has become of its inputs
+                        continue
                     waiting_for[user] -= 1
                     if waiting_for[user] == 0 and user not in progress.blocked:
                         ready.append(user)

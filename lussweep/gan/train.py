@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,6 +123,11 @@ def _train(
             dist.all_reduce(sums)
         n_images_seen += n_epoch_images
         means = (sums / n_epoch_images).tolist()
+        if not all(map(math.isfinite, means)):
+            raise ValueError(
+                f"the GAN's losses are no longer finite in epoch {epoch}: lower gan.lr_generator "
+                "and gan.lr_discriminator"
+            )
         seconds = time.perf_counter() - started
         row = EpochLosses(epoch, n_images_seen, *means, seconds=seconds)
         on_epoch(row, generator, epoch in snapshot_epochs)

@@ -143,6 +143,16 @@ def test_a_rerun_does_what_is_missing_and_tries_failures_again(tree):
     assert third.submitted == []
 
 
+def test_a_step_that_was_deleted_is_done_again_though_its_users_are_there(tree):
+    plan, refs = tree
+    store = MemoryStore()
+    store.done = set(plan.steps) - {refs["a"], refs["d"]}
+    executor = FakeExecutor(store)
+    progress = run_plan(plan, store, executor)
+    assert set(names(plan, executor.submitted)) == {"a", "d"}
+    assert progress.done == set(plan.steps)
+
+
 def test_a_failure_of_everything_ends_all_the_same(tree):
     plan, _ = tree
     store = MemoryStore()
@@ -159,7 +169,7 @@ def test_an_empty_plan_is_finished_and_shown_once():
 
 
 def test_steps_run_side_by_side_where_the_executor_takes_them(tree):
-    plan, refs = tree
+    plan, _ = tree
     store, most = MemoryStore(), []
     executor = FakeExecutor(store, n_slots=2)
     run_plan(plan, store, executor, lambda progress: most.append(len(progress.running)))
@@ -184,9 +194,13 @@ def test_the_longest_chain_is_begun_first():
 
 
 def test_a_step_that_a_failure_left_ready_waits_for_no_one_else():
-    plan, refs = make(("bad", ""), ("good", ""), ("needs both", ["bad", "good"]), ("user", ["good"]))
+    plan, refs = make(
+        ("bad", ""), ("good", ""), ("needs both", ["bad", "good"]), ("user", ["good"])
+    )
     store = MemoryStore()
-    progress = run_plan(plan, store, FakeExecutor(store, n_slots=2, fails=[refs["bad"]], n_at_once=2))
+    progress = run_plan(
+        plan, store, FakeExecutor(store, n_slots=2, fails=[refs["bad"]], n_at_once=2)
+    )
     assert set(names(plan, progress.done)) == {"good", "user"}
     assert names(plan, progress.blocked) == ["needs both"]
 

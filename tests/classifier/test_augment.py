@@ -89,7 +89,9 @@ def test_noise_adds_its_levels_to_its_share_of_pixels():
     assert len({tuple(c.ravel()) for c in change}) == 40, "each image has noise of its own"
 
 
-@pytest.mark.parametrize(("level", "expected"), [(0, 10), (244, 254), (245, 255), (250, 255), (255, 255)])
+@pytest.mark.parametrize(
+    ("level", "expected"), [(0, 10), (244, 254), (245, 255), (250, 255), (255, 255)]
+)
 def test_noise_stops_at_white(level, expected):
     images = np.full((2, 4, 4), level, np.uint8)
     assert (augmented(images, noise_levels=10, noise_share=1.0) == expected).all()
@@ -112,9 +114,9 @@ def test_each_operation_is_on_for_half_of_the_images_whatever_the_others_are():
     n = 800
     images = np.full((n, 8, 8), 100, np.uint8)
     images[:, :, 0] = 50
-    out = augmented(
-        images, probability=0.5, gammas=(2.0,), noise_levels=1, noise_share=1.0
-    ).astype(int)
+    out = augmented(images, probability=0.5, gammas=(2.0,), noise_levels=1, noise_share=1.0).astype(
+        int
+    )
     flipped = out[:, 0, 0] > out[:, 0, -1]
     bright = np.where(flipped, out[:, 0, 0], out[:, 0, -1])  # 100, 101, 39, 40 by gamma and noise
     darker, noisy = bright < 70, np.isin(bright, (101, 40))

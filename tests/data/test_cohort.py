@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -60,9 +62,9 @@ def of_patients(frames: pa.Table, initial: str) -> set[str]:
 
 # --- shares -------------------------------------------------------------------------------
 
-some_counts = st.dictionaries(st.text(max_size=3), st.integers(0, 60), min_size=1, max_size=8).filter(
-    lambda counts: sum(counts.values()) > 0
-)
+some_counts = st.dictionaries(
+    st.text(max_size=3), st.integers(0, 60), min_size=1, max_size=8
+).filter(lambda counts: sum(counts.values()) > 0)
 
 
 @given(some_counts, st.data())
@@ -143,7 +145,9 @@ def test_positive_frames_come_only_from_positive_videos():
             assert row["video_id"].endswith("-0")
 
 
-@pytest.mark.parametrize(("cohort", "expected"), [(INDEPENDENT, {"n"}), (ALL_NEGATIVES, {"n", "p"})])
+@pytest.mark.parametrize(
+    ("cohort", "expected"), [(INDEPENDENT, {"n"}), (ALL_NEGATIVES, {"n", "p"})]
+)
 @pytest.mark.parametrize("n", [6, None])
 def test_negative_frames_come_from_negative_patients_or_from_all(cohort, expected, n):
     negatives = of_class(draw_cohort(MIXED, n, cohort, 1), "neg")
@@ -191,7 +195,7 @@ def test_the_patients_drawn_do_not_depend_on_the_order_of_the_frames():
 def test_with_one_seed_a_smaller_cohort_is_part_of_a_larger_one():
     for seed in range(10):
         drawn = [set(patient_ids(draw_cohort(MIXED, n, NESTED, seed))) for n in range(1, 10)]
-        for smaller, larger in zip(drawn, drawn[1:], strict=False):
+        for smaller, larger in itertools.pairwise(drawn):
             assert smaller < larger
 
 
@@ -214,9 +218,11 @@ def test_a_pool_that_is_too_small_is_an_input_error():
 
 def test_patients_without_a_usable_frame_are_no_part_of_the_pool():
     index = make_index([[(1, 4)], [(1, 4)]], [[(0, 4)], [(0, 4)]])
-    labels = pa.array([None if p == "p01" else v for p, v in zip(
-        index["patient_id"].to_pylist(), index["label"].to_pylist(), strict=True)], pa.int8())  # fmt: skip
-    index = index.set_column(index.column_names.index("label"), tables.FRAMES.field("label"), labels)
+    known = zip(index["patient_id"].to_pylist(), index["label"].to_pylist(), strict=True)
+    labels = pa.array([None if patient == "p01" else label for patient, label in known], pa.int8())
+    index = index.set_column(
+        index.column_names.index("label"), tables.FRAMES.field("label"), labels
+    )
     assert patient_ids(of_class(draw_cohort(index, 1, INDEPENDENT, 0), "pos")) == ["p00"]
     with pytest.raises(InputError, match="2 positive patients asked, 1 have usable frames"):
         draw_cohort(index, 2, INDEPENDENT, 0)

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import TINY, command, environment, lussweep
 
 from lussweep.backend.driver import run_plan
 from lussweep.data.phantom import phantom_manifest
@@ -21,6 +20,7 @@ from lussweep.plan import make_plan
 from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from support import TINY, command, environment, lussweep
 
 TABLES = (
     "results", "trials", "frame_scores", "gan_scores", "gan_losses", "cohorts", "frames",
@@ -135,9 +135,7 @@ def test_a_failed_step_leaves_the_other_cells_alone(
     uninterrupted: Path, finished: Path, tiny_yaml: Path, tmp_path: Path
 ) -> None:
     """A GAN without its snapshots cannot be sampled: only the cells that need it are missing."""
-    plan = make_plan(
-        load_study(TINY).with_embedders(False), _tiny_manifest(), phantom=True
-    )
+    plan = make_plan(load_study(TINY).with_embedders(False), _tiny_manifest(), phantom=True)
     store = ArtifactStore(finished / "artifacts")
     broken = next(ref for ref, step in plan.steps.items() if step.name == "GAN neg n=2 r=1")
     for ref, step in plan.steps.items():
@@ -178,9 +176,7 @@ def test_every_result_can_be_computed_again_from_its_frame_scores(uninterrupted:
 
     scores = read(uninterrupted, "frame_scores").to_pandas()
     for row in read(uninterrupted, "results").to_pylist():
-        mine = scores[
-            (scores.n_patients == row["n_patients"]) & (scores.variant == row["variant"])
-        ]
+        mine = scores[(scores.n_patients == row["n_patients"]) & (scores.variant == row["variant"])]
         assert row["auroc"] == pytest.approx(roc_auc_score(mine.label, mine.score), abs=1e-12)
         assert row["f1"] == pytest.approx(f1_score(mine.label, mine.score >= 0.5), abs=1e-12)
         assert row["auroc_low"] <= row["auroc"] <= row["auroc_high"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import subprocess
 import sys
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from support import ROOT, environment, lussweep
 from typer.testing import CliRunner
 
 from lussweep.cli import app
+from support import ROOT, environment, lussweep
 
 SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
 
@@ -62,18 +63,24 @@ def test_the_quickstart_is_the_grid_of_the_readme() -> None:
     assert "quickstart: 60 cells" in output
 
 
+def plan_rows(output: str) -> dict[str, list[str]]:
+    """The cells of a printed plan by stage."""
+    lines = [line.split("│") for line in output.splitlines() if "│" in line]
+    return {cells[1].strip(): cells for cells in lines}
+
+
 def test_plan_counts_steps_and_does_nothing(tmp_path: Path, tiny_yaml: Path) -> None:
     code, output = invoke("plan", tiny_yaml, "--out", tmp_path / "run")
     assert code == 0
     assert not (tmp_path / "run").exists()
-    rows = {line.split("│")[1].strip(): line.split("│") for line in output.splitlines() if "│" in line}
+    rows = plan_rows(output)
     assert [cell.strip() for cell in rows["gan"][2:6]] == ["4", "4", "0", "4"]
     assert [cell.strip() for cell in rows["trial"][2:6]] == ["18", "0", "0", "18"]
 
 
 def test_plan_knows_what_is_done(finished: Path, tiny_yaml: Path) -> None:
     code, output = invoke("plan", tiny_yaml, "--out", finished)
-    rows = {line.split("│")[1].strip(): line.split("│") for line in output.splitlines() if "│" in line}
+    rows = plan_rows(output)
     assert code == 0
     assert all(cells[5].strip() == "0" for cells in rows.values())
 
@@ -261,7 +268,7 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
     path = tmp_path / "v11.avi"
     data = bytearray(path.read_bytes())
     starts = [i for i in range(len(data) - 4) if data[i : i + 4] == b"00dc"]
-    for start, end in zip(starts[3:6], starts[4:7], strict=True):
+    for start, end in itertools.pairwise(starts[3:7]):
         data[start + 8 : end] = bytes(end - start - 8)
     path.write_bytes(bytes(data))
     run = tmp_path / "run"

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
-from support import TINY
 
 from lussweep.backend.driver import run_plan
 from lussweep.data.phantom import phantom_manifest
@@ -16,6 +15,7 @@ from lussweep.plan import make_plan
 from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from support import TINY
 
 
 def test_two_workers_train_one_gan_beside_the_trials(tmp_path: Path, local_ray: None) -> None:

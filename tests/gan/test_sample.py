@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -12,16 +14,29 @@ SPEC = GanSpec(latent_size=6, ngf=2)
 BOTH = pytest.mark.parametrize("batchnorm", ["batch", "running"])
 
 
-@pytest.fixture
-def generator():
+@pytest.fixture(scope="module")
+def original():
     """With running statistics that are not those of a batch, and high contrast."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         made = Generator(64, 6, 2)
-        with torch.no_grad():
-            made.layers[-2].weight *= 30
-            made(torch.randn(16, 6))
+        for _ in range(40):
+            made(torch.randn(8, 6))
+        made.layers[-2].weight *= 600
     return made
+
+
+@pytest.fixture
+def generator(original):
+    return copy.deepcopy(original)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def take(generator, n, batchnorm="batch", batch_size=4, seed=1):
@@ -77,12 +92,6 @@ def test_batch_statistics_and_running_statistics_give_other_frames(generator):
     assert (take(generator, 4, "batch") != take(generator, 4, "running")).any()
 
 
-def test_the_batch_size_matters_for_batch_statistics_alone(generator):
-    assert (take(generator, 4, "batch", 4) != take(generator, 4, "batch", 2)).any()
-    small, large = take(generator, 4, "running", 2), take(generator, 4, "running", 4)
-    assert np.abs(small.astype(int) - large).max() <= 1
-
-
 @BOTH
 def test_sampling_leaves_the_generator_and_ambient_randomness_as_they_were(generator, batchnorm):
     for training in (True, False):
@@ -98,7 +107,9 @@ def test_sampling_leaves_the_generator_and_ambient_randomness_as_they_were(gener
 
 
 @BOTH
-def test_a_snapshot_gives_the_frames_of_the_generator_it_was_made_of(generator, tmp_path, batchnorm):
+def test_a_snapshot_gives_the_frames_of_the_generator_it_was_made_of(
+    generator, tmp_path, batchnorm
+):
     save_snapshot(generator, tmp_path, 25)
     loaded = load_snapshot(tmp_path, 25, SPEC, 64, CPU)
     assert same(state(loaded), state(generator))
@@ -131,7 +142,9 @@ def test_loading_leaves_ambient_randomness_as_it_was(generator, tmp_path):
 
 def test_a_dropped_snapshot_is_an_input_error_with_the_remedy(tmp_path):
     folder = tmp_path / "0123456789abcdef"
-    with pytest.raises(InputError, match=r"snapshot 25 of 0123456789abcdef was dropped.*keep_snapshots"):
+    with pytest.raises(
+        InputError, match=r"snapshot 25 of 0123456789abcdef was dropped.*keep_snapshots"
+    ):
         load_snapshot(folder, 25, SPEC, 64, CPU)
 
 
@@ -140,7 +153,9 @@ def test_a_dropped_snapshot_is_an_input_error_with_the_remedy(tmp_path):
     [(GanSpec(latent_size=6, ngf=4), 64), (GanSpec(latent_size=7, ngf=2), 64), (SPEC, 128)],
     ids=["ngf", "latent size", "image size"],
 )
-def test_a_snapshot_of_another_architecture_is_an_input_error(generator, tmp_path, spec, image_size):
+def test_a_snapshot_of_another_architecture_is_an_input_error(
+    generator, tmp_path, spec, image_size
+):
     save_snapshot(generator, tmp_path, 5)
     with pytest.raises(InputError, match="is not a snapshot of this GAN"):
         load_snapshot(tmp_path, 5, spec, image_size, CPU)

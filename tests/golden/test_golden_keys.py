@@ -45,7 +45,9 @@ COORDINATES = {
 STUDY = StudySpec(
     name="golden",
     seed=7,
-    data=DataSpec(phantom=PhantomSpec(frames_per_video=3), preprocess=PreprocessSpec(image_size=64)),
+    data=DataSpec(
+        phantom=PhantomSpec(frames_per_video=3), preprocess=PreprocessSpec(image_size=64)
+    ),
     gan=GanSpec(n_epochs=4, snapshot_every=2, ngf=4, ndf=4),
     score=ScoreSpec(n_images=16, embedders=("imagenet", "detector")),
     select=SelectSpec(rule="best", metric="kmmd", embedder="imagenet", space="softmax"),

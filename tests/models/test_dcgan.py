@@ -82,14 +82,19 @@ def test_the_order_of_layers_is_that_of_the_paper():
     up = [type(m).__name__ for m in Generator(64, 5, 2).layers]
     assert up == ["ConvTranspose2d", *["BatchNorm2d", "ReLU", "ConvTranspose2d"] * 4, "Tanh"]
     down = [type(m).__name__ for m in Discriminator(64, 2, 0.25).layers]
-    first, block = ["Conv2d", "LeakyReLU", "Dropout"], ["Conv2d", "BatchNorm2d", "LeakyReLU", "Dropout"]
+    first, block = (
+        ["Conv2d", "LeakyReLU", "Dropout"],
+        ["Conv2d", "BatchNorm2d", "LeakyReLU", "Dropout"],
+    )
     assert down == [*first, *block * 3, "Conv2d"]
 
 
 def test_dropout_follows_every_block_of_the_discriminator_and_acts_in_training_alone():
     discriminator = Discriminator(64, 4, dropout=0.25)
     assert {m.p for m in discriminator.modules() if isinstance(m, nn.Dropout)} == {0.25}
-    assert {m.negative_slope for m in discriminator.modules() if isinstance(m, nn.LeakyReLU)} == {0.2}
+    assert {m.negative_slope for m in discriminator.modules() if isinstance(m, nn.LeakyReLU)} == {
+        0.2
+    }
     assert not any(isinstance(m, nn.Dropout) for m in Generator(64, 5, 2).modules())
     images = torch.randn(4, 1, 64, 64)
     with torch.no_grad():
@@ -118,6 +123,8 @@ def test_the_weights_follow_the_seed():
         torch.manual_seed(seed)
         return Generator(64, 5, 2).state_dict()
 
-    assert all((a == b).all() for a, b in zip(weights(1).values(), weights(1).values(), strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(weights(1).values(), weights(1).values(), strict=True)
+    )
     name = "layers.0.weight"
     assert (weights(1)[name] != weights(2)[name]).any()

@@ -38,7 +38,9 @@ def test_feature_maps_have_the_sizes_of_the_paper(image_size, convolved, pooled)
     model = ReducedVGG(image_size, channels=1, dropout=0.25).eval()
     shapes, pools = [], []
     for convolution in convolutions(model)[1]:
-        convolution.register_forward_hook(lambda m, given, made: shapes.append(tuple(made.shape[1:])))
+        convolution.register_forward_hook(
+            lambda m, given, made: shapes.append(tuple(made.shape[1:]))
+        )
     for pool in [m for m in model.modules() if isinstance(m, nn.MaxPool2d)]:
         pool.register_forward_hook(lambda m, given, made: pools.append(made.shape[-1]))
     with torch.no_grad():
@@ -101,7 +103,9 @@ def test_weights_start_as_in_keras():
         assert weight.abs().max() <= limit
         if weight.numel() > 500:
             assert weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.1)
-            assert weight.mean().item() == pytest.approx(0, abs=3 * limit / math.sqrt(weight.numel()))
+            assert weight.mean().item() == pytest.approx(
+                0, abs=3 * limit / math.sqrt(weight.numel())
+            )
     assert all((p.bias == 0).all() for p in pointwise)
     assert (model.head.bias == 0).all()
 
