@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +37,8 @@ app = typer.Typer(
 )
 
 DEFAULT_EXPERIMENT = "quickstart"
+BACKENDS = ("ray", "inline")
+INTERIM_S = 60.0
 OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Experiment = Annotated[
@@ -98,13 +102,14 @@ def grid(
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
     with _clear_errors(debug):
-        run, context_of, skipped = _open(
+        if backend not in BACKENDS:
+            raise InputError(f"--backend {backend} is neither ray nor inline")
+        run, found = _open(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
-        raise typer.Exit(
-            _run_grid(run, context_of(device), skipped, address, backend, cpus, dashboard)
-        )
+        context = _context(run, device, weights)
+        raise typer.Exit(_run_grid(run, context, found, address, backend, cpus, dashboard))
 
 
 @app.command()
@@ -129,7 +134,7 @@ def plan(
 ) -> None:
     """Say what `grid` with the same arguments would do, without doing it."""
     with _clear_errors(debug):
-        run, _, _ = _open(
+        run, _ = _open(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
@@ -164,6 +169,8 @@ def ingest(
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with _clear_errors(debug):
+        if backend not in BACKENDS:
+            raise InputError(f"--backend {backend} is neither ray nor inline")
         from lussweep.ingest import ingest_manifest
         from lussweep.terminal import print_table1
 
@@ -200,6 +207,17 @@ def ingest(
 # --- from arguments to a run --------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Data:
+    """Where frames come from: patients, stores to read from, and videos left out."""
+
+    manifest: Manifest
+    source: str
+    is_phantom: bool = False
+    also_read: tuple[Path, ...] = ()
+    skipped: Sequence[tuple[str, str, str]] = ()
+
+
 def _open(
     experiment: str,
     data: Path | None,
@@ -212,7 +230,8 @@ def _open(
     overrides: list[str] | None,
     weights: Path | None,
     skip_unreadable: bool,
-) -> tuple[Run, Callable[[str], Context], Sequence[tuple[str, str, str]]]:
+) -> tuple[Run, _Data]:
+    """Everything that can be wrong with the arguments is raised from here, together."""
     from lussweep.run import open_run
 
     changes = list(overrides or ())
@@ -221,37 +240,59 @@ def _open(
     if label is not None:
         changes.append(f"data.label={label}")
     study = load_study(_experiment_text(experiment), overrides=changes, where=experiment)
-    study, manifest, also_read, skipped = _find_data(study, data, annotations, skip_unreadable)
+    problems: list[str] = []
+    with _collected(problems):
+        cells = _only(only)
+    with _collected(problems):
+        found = _find_data(study, data, label, annotations, skip_unreadable)
     study = study.with_embedders(weights is not None)
     weights_digest = None
-    if "imagenet" in study.score.embedders:
-        from lussweep.models.resnet import weights_digest as digest_of
+    with _collected(problems):
+        if "imagenet" in study.score.embedders:
+            from lussweep.models.resnet import weights_digest as digest_of
 
-        weights_digest = digest_of(weights)
+            weights_digest = digest_of(weights)
+    if problems:
+        raise InputError(problems)
     run = open_run(
         (out or Path("lussweep-runs") / study.name).absolute(),
         study,
-        manifest,
-        phantom=data is None,
+        found.manifest,
+        phantom=found.is_phantom,
         store=store,
-        also_read=also_read,
+        also_read=found.also_read,
         weights_digest=weights_digest,
-        only=_only(only),
+        only=cells,
     )
+    return run, found
 
-    def context_of(device: str) -> Context:
-        from lussweep.stages import Context
 
-        _check_device(device)
-        paths = {v.sha256: v.path for v in manifest.videos if v.path}
-        return Context(run.store, device, paths, weights.absolute() if weights else None)
+@contextmanager
+def _collected(problems: list[str]) -> Iterator[None]:
+    """Gather what is wrong instead of stopping at the first."""
+    try:
+        yield
+    except InputError as error:
+        problems += error.problems
 
-    return run, context_of, skipped
+
+def _context(run: Run, device: str, weights: Path | None) -> Context:
+    from lussweep.stages import Context
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {device} is none of auto, cpu, cuda")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InputError("--device cuda, but PyTorch sees no GPU here: use --device auto")
+    paths = {v.sha256: v.path for v in run.manifest.videos if v.path}
+    return Context(run.store, device, paths, weights.absolute() if weights else None)
 
 
 def _experiment_text(experiment: str) -> str:
     path = Path(experiment)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)
     folder = _shipped_experiments()
     shipped = sorted(p.stem for p in folder.glob("*.yaml"))
@@ -270,18 +311,21 @@ def _shipped_experiments() -> Path:
 
 
 def _find_data(
-    study: StudySpec, data: Path | None, annotations: Path | None, skip_unreadable: bool
-) -> tuple[StudySpec, Manifest, Sequence[Path], Sequence[tuple[str, str, str]]]:
+    study: StudySpec,
+    data: Path | None,
+    label: str | None,
+    annotations: Path | None,
+    skip_unreadable: bool,
+) -> _Data:
     if data is None:
         from lussweep.data.phantom import phantom_manifest
 
-        return study, phantom_manifest(study.data.phantom, study.seed), (), ()
+        if study.data.phantom is None:
+            raise InputError(f"the experiment {study.name} needs data: give --data MANIFEST")
+        manifest = phantom_manifest(study.data.phantom, study.seed)
+        return _Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
     if data.is_dir():
-        from lussweep.ingest import open_store
-
-        manifest, preprocess = open_store(data)
-        section = study.data.model_copy(update={"preprocess": preprocess})
-        return study.model_copy(update={"data": section}), manifest, (data / "artifacts",), ()
+        return _from_store(study, data, label, annotations)
     from lussweep.data.manifest import read_manifest
 
     manifest, skipped = read_manifest(
@@ -292,7 +336,27 @@ def _find_data(
         seed=study.seed,
         skip_unreadable=skip_unreadable,
     )
-    return study, manifest, (), skipped
+    return _Data(manifest, str(data), skipped=skipped)
+
+
+def _from_store(
+    study: StudySpec, folder: Path, label: str | None, annotations: Path | None
+) -> _Data:
+    """A store fixed labels, splits and preprocessing when it was made."""
+    from lussweep.ingest import open_store
+
+    if label is not None or annotations is not None:
+        raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
+    manifest, preprocess = open_store(folder)
+    if preprocess.image_size != study.data.preprocess.image_size:
+        asked = study.data.preprocess.image_size
+        raise InputError(
+            f"{folder} holds frames of {preprocess.image_size} pixels, the experiment asks for "
+            f"{asked}: ingest with --image-size {asked}, or "
+            f"--set data.preprocess.image_size={preprocess.image_size}"
+        )
+    source = f"{folder} (a store: its preprocessing and splits hold)"
+    return _Data(manifest, source, also_read=(folder / "artifacts",))
 
 
 def _only(texts: list[str] | None) -> dict[str, list[str]]:
@@ -313,58 +377,92 @@ def _box(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _check_device(device: str) -> None:
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is none of auto, cpu, cuda")
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise InputError("--device cuda, but PyTorch sees no GPU here: use --device auto")
-
-
 # --- running ------------------------------------------------------------------------------
 
 
 def _run_grid(
     run: Run,
     context: Context,
-    skipped: Sequence[tuple[str, str, str]],
+    data: _Data,
     address: str | None,
     backend: str,
     cpus: int | None,
     dashboard: bool,
 ) -> int:
+    from lussweep.backend.driver import BackendError
     from lussweep.outputs import write_report
-    from lussweep.run import execute_data, execute_grid, is_done, start
+    from lussweep.run import (
+        check_room,
+        claim,
+        execute_data,
+        execute_grid,
+        is_done,
+        write_failure_logs,
+    )
     from lussweep.terminal import print_failures, print_outputs, print_summary
 
-    start(run)
-    failures: dict[str, str] = {}
-    blocked: dict[str, str] = {}
-    interrupted = False
+    check_room(run)
+    watch = _Watch(run)
+    broken = ""
     try:
         if not is_done(run):
+            _check_weights(run, context)
+            folder = run.folder / "ray"
             with (
                 _executor(
-                    run.asked, context, run.folder / "ray", address, backend, cpus, dashboard
+                    run.asked, context, folder, address, backend, cpus, dashboard
                 ) as executor,
-                _display() as on_change,
+                _display() as watch.show,
             ):
-                execute_data(run, executor, on_change)
-                progress = execute_grid(run, executor, on_change)
-            failures = {ref: o.error or "" for ref, o in progress.failed.items()}
-            blocked = progress.blocked
+                execute_data(run, executor, watch.show)
+                claim(run)
+                execute_grid(run, executor, watch)
+        claim(run)
     except KeyboardInterrupt:  # steps in hand are lost, what is done stays
-        interrupted = True
-    results = write_report(run, failures, blocked, skipped)
-    print_summary(results)
+        broken = "interrupted"
+    except BackendError as error:
+        broken = str(error)
+    write_failure_logs(run, watch.progress)
+    failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
+    results = write_report(run, failures, watch.progress.blocked, data.skipped)
+    print_summary(results, run.study, data.source)
     print_failures(run, failures)
     print_outputs(run.folder)
-    if interrupted:
-        typer.echo("interrupted: run the same command again to go on", err=True)
-        return INTERRUPTED
-    return OK if set(results["status"].to_pylist()) == {"done"} else CELLS_MISSING
+    if broken:
+        typer.echo(f"{broken}: run the same command again to go on", err=True)
+        return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
+    done = set(results["status"].to_pylist()) == {"done"} and not failures
+    return OK if done else CELLS_MISSING
+
+
+class _Watch:
+    """Shows the progress, remembers it, and keeps the results so far on disk."""
+
+    def __init__(self, run: Run) -> None:
+        from lussweep.backend.driver import Progress
+
+        self.run = run
+        self.progress = Progress(run.asked)
+        self.show: Callable[[Progress], None] = lambda progress: None
+        self.written = time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        from lussweep.outputs import write_interim
+
+        self.progress = progress
+        self.show(progress)
+        judged = any(ref.startswith("evaluate/") for ref in progress.latest)
+        if judged and time.monotonic() - self.written > INTERIM_S:
+            write_interim(self.run, {ref: o.error or "" for ref, o in progress.failed.items()})
+            self.written = time.monotonic()
+
+
+def _check_weights(run: Run, context: Context) -> None:
+    """A wrong or missing weights file is found before anything is trained."""
+    if "imagenet" in run.study.score.embedders:
+        from lussweep.models.resnet import load_resnet34
+
+        load_resnet34(context.weights)
 
 
 @contextmanager
@@ -380,8 +478,8 @@ def _executor(
     if backend == "inline":
         from lussweep.backend.inline import InlineExecutor
 
-        yield InlineExecutor(context)
-    elif backend == "ray":
+        yield InlineExecutor(plan, context)
+    else:
         from lussweep.backend.cluster.session import ray_session
 
         with ray_session(address, n_cpus=cpus, dashboard=dashboard) as url:
@@ -391,8 +489,6 @@ def _executor(
                 typer.echo(f"Ray dashboard: {url}", err=True)
             with ClusterExecutor(plan, context, folder) as executor:
                 yield executor
-    else:
-        raise InputError(f"--backend {backend} is neither ray nor inline")
 
 
 @contextmanager

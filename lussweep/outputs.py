@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lussweep import tables
 from lussweep.keys import digest
-from lussweep.report.collect import collect, conceal, failure_rows
+from lussweep.report.collect import collect, collect_results, conceal, failure_rows
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -44,7 +44,7 @@ def write_report(
     results_path = run.folder / "results.parquet"
     state = digest(_state(run, failures, skipped))
     state_path = run.folder / STATE_FILE
-    if state_path.exists() and json.loads(state_path.read_text()).get("state") == state:
+    if _is_current(run.folder, state_path, state):
         return tables.read(results_path, tables.RESULTS)
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     found = collect(run.plan, run.study, run.store, shown)
@@ -52,12 +52,31 @@ def write_report(
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
     rows = failure_rows(run.plan, failures, blocked, run.ids)
     tables.write(run.folder / "failures.parquet", rows, tables.FAILURES)
+    (run.folder / "skipped.parquet").unlink(missing_ok=True)
     if skipped:
         rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
         tables.write(run.folder / "skipped.parquet", rows, tables.SKIPPED)
     _write_pictures(run, found)
-    state_path.write_text(json.dumps({"state": state}))
+    files = [str(path.relative_to(run.folder)) for path in outputs(run.folder)]
+    state_path.write_text(json.dumps({"state": state, "files": files}, indent=1))
     return found["results"]
+
+
+def write_interim(run: Run, failures: Mapping[str, str]) -> None:
+    """The results so far, for whoever looks into the folder of a long run."""
+    from lussweep.report.summary import write_summary
+
+    shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
+    results = collect_results(run.plan, run.study, run.store, shown)
+    tables.write(run.folder / "results.parquet", results, tables.RESULTS)
+    write_summary(results, run.folder / "summary.csv")
+
+
+def _is_current(folder: Path, state_path: Path, state: str) -> bool:
+    if not state_path.exists():
+        return False
+    before = json.loads(state_path.read_text())
+    return before["state"] == state and all((folder / name).exists() for name in before["files"])
 
 
 def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dict[str, Any]:
@@ -132,8 +151,9 @@ def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
     names = (
         "summary.csv", "results.parquet", "figures/auroc.png", "figures/auroc.svg",
-        "figures/auroc_by_epoch.png", "figures/gan_metrics.png", "figures/gan_metrics.svg",
-        "figures/samples.png", "frame_scores.parquet", "trials.parquet", "gan_scores.parquet",
+        "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
+        "figures/gan_metrics.png", "figures/gan_metrics.svg", "figures/samples.png",
+        "frame_scores.parquet", "trials.parquet", "gan_scores.parquet",
         "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
         "failures.parquet", "logs", "experiment.yaml", "tensorboard",
     )  # fmt: skip

@@ -18,11 +18,13 @@ from lussweep.spec import (
     CLASSES,
     SPLITS,
     ClassifierSpec,
+    GridSpec,
     Manifest,
     Recipe,
     SearchSpec,
     SelectSpec,
     StudySpec,
+    nearest,
 )
 
 STAGES = (
@@ -130,8 +132,14 @@ def make_plan(
     for patients of more than one split.
     """
     _check_disjoint(manifest)
-    _check_pools(study, manifest)
     study = study.with_embedders(weights_digest is not None)
+    problems = [
+        *_pool_problems(study, manifest),
+        *_selection_problems(study),
+        *_only_problems(study.grid, only or {}),
+    ]
+    if problems:
+        raise InputError(problems)
     return _Planner(study, manifest, phantom, weights_digest).plan(only or {})
 
 
@@ -159,27 +167,65 @@ def _check_disjoint(manifest: Manifest) -> None:
         raise LeakageError(problems)
 
 
-def _check_pools(study: StudySpec, manifest: Manifest) -> None:
-    problems = []
-    for split in SPLITS:
-        classes = Counter(
+def _pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
+    """Every patient count that asks for more patients than there are."""
+    pools = {
+        split: Counter(
             CLASSES[max(v.label for v in videos)] for videos in manifest.patients(split).values()
         )
+        for split in SPLITS
+    }
+    problems = [
+        f"the {split} split has no {CLASS_WORDS[label]} patient: move some there"
+        for split, pool in pools.items()
+        for label in CLASSES
+        if not pool[label]
+    ]
+    asked = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
+    if study.val.n_patients is not None:
+        asked.append(("val", "validation", study.val.n_patients, "val.n_patients"))
+    problems += [
+        f"{what} of {n} {CLASS_WORDS[label]} patients asked, {pools[split][label]} in the {split} "
+        f"split: lower {name}"
+        for split, what, n, name in asked
+        for label in CLASSES
+        if 0 < pools[split][label] < n
+    ]
+    return problems
+
+
+def _selection_problems(study: StudySpec) -> list[str]:
+    """Scores that the selection needs and nobody makes."""
+    select, embedders = study.select, study.score.embedders
+    if select.rule != "best" or select.space == "pixel" or select.embedder in embedders:
+        return []
+    return [
+        f"select takes {select.metric} in {select.embedder} features, score.embedders has "
+        f"{', '.join(embedders)}: add {select.embedder} there"
+        + (" and give --weights FILE" if select.embedder == "imagenet" else "")
+    ]
+
+
+def _only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str]:
+    """Axes and values of `--only` that the grid does not have."""
+    axes: dict[str, Sequence[object]] = {
+        "n_patients": grid.n_patients,
+        "replicate": range(1, grid.replicates + 1),
+        "variant": grid.variants,
+        "gan_epoch": grid.gan_epochs,
+    }
+    problems = []
+    for axis, wanted in only.items():
+        if axis not in axes:
+            problems.append(f"--only knows {', '.join(axes)}, not {axis}")
+            continue
+        known = [str(value) for value in axes[axis]]
         problems += [
-            f"the {split} split has no {CLASS_WORDS[label]} patient: move some there"
-            for label in CLASSES
-            if not classes[label]
+            f"--only {axis}={value}: the grid has no such value{nearest(value, known)}"
+            for value in wanted
+            if value not in known
         ]
-        if split == "train":
-            problems += [
-                f"cohort of {n} {CLASS_WORDS[label]} patients asked, {classes[label]} in the "
-                "train split: lower grid.n_patients"
-                for n in study.grid.n_patients
-                for label in CLASSES
-                if classes[label] and n > classes[label]
-            ]
-    if problems:
-        raise InputError(problems)
+    return problems
 
 
 class _Planner:
@@ -232,6 +278,7 @@ class _Planner:
         ]
         spec: dict[str, Any] = {"patient_id": patient, "videos": videos}
         if self.phantom:
+            assert data.phantom is not None, "no phantom in this experiment"
             version = data.phantom.version
             spec["phantom"] = {
                 "n_frames": data.phantom.frames_per_video,
@@ -401,7 +448,4 @@ def _where(n_patients: int | None, replicate: int) -> str:
 
 def _matches(cell: tuple[int, int, str, int | None], only: Mapping[str, Sequence[str]]) -> bool:
     values = dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), cell, strict=True))
-    unknown = sorted(set(only) - set(values))
-    if unknown:
-        raise InputError(f"--only knows {', '.join(values)}, not {', '.join(unknown)}")
     return all(str(values[axis]) in wanted for axis, wanted in only.items())

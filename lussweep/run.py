@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.yaml"
-REPORT_VERSION = 1
+UNCLAIMED = {"artifacts", "ray", "logs"}
+"""What a command that ended before training may leave behind."""
+MARGIN_BYTES = 100_000_000
 DATA_STAGES = ("shard", "ingest")
 
 
@@ -34,8 +37,15 @@ class Run:
     store: ArtifactStore
     asked: Plan
     plan: Plan
-    ids: frozenset[str] = field(default_factory=frozenset)
-    """Patient and video ids, to be concealed in what is written."""
+    described: dict[str, Any]
+    """What run.json says: whose folder it is, and every grid that was asked of it."""
+    shares_store: bool = False
+
+    @cached_property
+    def ids(self) -> frozenset[str]:
+        """Patient and video ids, to be concealed in what is written."""
+        videos = self.manifest.videos
+        return frozenset(v.patient_id for v in videos) | {v.video_id for v in videos}
 
 
 def open_run(
@@ -51,58 +61,84 @@ def open_run(
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
 
-    Raises InputError if the folder belongs to another experiment, naming what differs.
+    Writes nothing. Raises InputError if the folder belongs to another experiment, naming what
+    differs.
     """
-    asked = make_plan(study, manifest, phantom=phantom, weights_digest=weights_digest, only=only)
-    identity = _identity(study, asked, weights_digest)
+    study = study.with_embedders(weights_digest is not None)
+
+    def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
+        return make_plan(study, manifest, phantom=phantom, weights_digest=weights_digest, only=only)
+
+    asked = plan_of(study, only)
     earlier = _read_run_file(folder)
-    _check_identity(folder, earlier, identity, study)
-    wide = _widened(study, earlier)
-    plan = make_plan(wide, manifest, phantom=phantom, weights_digest=weights_digest)
+    described = _describe(study, asked, weights_digest, earlier)
+    _refuse_other_experiment(folder, earlier, described)
     artifacts = ArtifactStore(store or folder / "artifacts", also_read)
-    wanted = {cell.refs["evaluate"] for cell in asked.cells}
-    plan.cells = [
-        cell
-        for cell in plan.cells
-        if cell.refs["evaluate"] in wanted or artifacts.has(cell.refs["evaluate"])
-    ]
-    ids = frozenset(v.patient_id for v in manifest.videos) | {v.video_id for v in manifest.videos}
-    return Run(folder, wide, manifest, artifacts, asked, plan, frozenset(ids))
+    plan = Plan(dict(asked.steps), list(asked.cells))
+    for grid in described["grids"]:
+        variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
+        update = {"grid": GridSpec.model_validate(grid), "variants": variants}
+        _add_done_cells(plan, plan_of(study.model_copy(update=update)), artifacts)
+    order = list(described["variants"])
+    plan.cells.sort(
+        key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
+    )
+    return Run(folder, study, manifest, artifacts, asked, plan, described, store is not None)
 
 
-def start(run: Run, weights_digest: str | None = None) -> None:
-    """Claim the folder: check that it can be written and say whose it is."""
-    run.store.check_writable()
+def check_room(run: Run) -> None:
+    """Raises InputError unless folder and store can be written and hold what is to come."""
+    run.store.check_writable(_needed_bytes(run))
+    ArtifactStore(run.folder).check_writable()
+
+
+def claim(run: Run) -> None:
+    """Say in the folder whose it is; only then is it refused to other experiments."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    identity = _identity(run.study, run.asked, weights_digest)
-    described = {
-        "identity": identity,
-        "grid": run.study.grid.model_dump(mode="json"),
-        "variants": {n: r.model_dump(mode="json") for n, r in run.study.variants.items()},
-    }
-    _write_if_changed(run.folder / RUN_FILE, json.dumps(described, indent=1))
+    run.store.clean_scratch()
+    _write_if_changed(run.folder / RUN_FILE, json.dumps(run.described, indent=1))
     _write_if_changed(run.folder / EXPERIMENT_FILE, dump_study(run.study))
 
 
 def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
-    """Bring in every video before anything is trained. Raises InputError with all that failed."""
+    """Bring in every video before anything is trained.
+
+    Raises InputError with all that failed, and with every split that lacks frames of a class.
+    """
     from lussweep.backend.driver import run_plan
+    from lussweep.data.frames import read_index
     from lussweep.ingest import step_problem
 
     progress = run_plan(run.asked.only(DATA_STAGES), run.store, executor, on_change)
     if progress.failed:
         raise InputError([step_problem(o.error or "") for o in progress.failed.values()])
+    problems = []
+    for ref, step in run.asked.steps.items():
+        if step.stage == "ingest":
+            labels = set(read_index(run.store.open(ref))["label"].to_pylist())
+            problems += [
+                f"the {step.spec['split']} split has no usable {word} frame: check labels, frame "
+                "annotations and data.preprocess.frame_stride"
+                for label, word in ((1, "positive"), (0, "negative"))
+                if label not in labels
+            ]
+    if problems:
+        raise InputError(problems)
 
 
-def execute_grid(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> Progress:
-    """Every missing step of the asked cells, then drop the snapshots that nobody needs."""
+def execute_grid(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
+    """Every missing step of the asked cells, dropping snapshots that nobody needs any more."""
     from lussweep.backend.driver import run_plan
 
-    progress = run_plan(run.asked, run.store, executor, on_change)
-    _write_failure_logs(run, progress)
-    if run.study.keep_snapshots == "selected":
-        drop_snapshots(run.plan, run.store)
-    return progress
+    dropping = run.study.keep_snapshots == "selected" and not run.shares_store
+
+    def watch(progress: Progress) -> None:
+        if dropping:
+            for ref in progress.latest:
+                drop_snapshots(run.plan, run.store, ref)
+        on_change(progress)
+
+    run_plan(run.asked, run.store, executor, watch)
 
 
 def is_done(run: Run) -> bool:
@@ -110,89 +146,108 @@ def is_done(run: Run) -> bool:
     return all(run.store.has(ref) for ref in run.asked.steps)
 
 
-def drop_snapshots(plan: Plan, store: ArtifactStore) -> None:
-    """Delete generators that were scored and that no synthetic set was made of.
-
-    A GAN whose scores or synthetic sets are not all done keeps everything.
-    """
-    users: dict[str, list[str]] = {}
-    for ref, step in plan.steps.items():
-        if "gan" in step.inputs:
-            users.setdefault(step.inputs["gan"], []).append(ref)
-    for gan, refs in users.items():
-        if not all(store.has(ref) for ref in refs) or not (store.root / gan).exists():
-            continue
-        kept = {store.record(ref)["summary"].get("epoch") for ref in refs}
-        for path in (store.root / gan / "snapshots").glob("epoch_*.safetensors"):
-            if int(path.stem.removeprefix("epoch_")) not in kept:
-                path.unlink()
+def drop_snapshots(plan: Plan, store: ArtifactStore, latest: str) -> None:
+    """If the last user of a GAN has just ended, delete the generators that nothing came from."""
+    if "gan" not in plan.steps[latest].inputs:
+        return
+    gan = plan.steps[latest].inputs["gan"]
+    users = [ref for ref, step in plan.steps.items() if step.inputs.get("gan") == gan]
+    if not all(store.has(ref) for ref in users):
+        return
+    kept = {store.record(ref)["summary"].get("epoch") for ref in users}
+    for path in (store.root / gan / "snapshots").glob("epoch_*.safetensors"):
+        if int(path.stem.removeprefix("epoch_")) not in kept:
+            path.unlink()
 
 
-def _write_failure_logs(run: Run, progress: Progress) -> None:
+def write_failure_logs(run: Run, progress: Progress) -> None:
+    """One text a failed step, patients hashed; those of earlier runs of the command go."""
     from lussweep.report.collect import conceal
 
     logs = run.folder / "logs"
     shutil.rmtree(logs, ignore_errors=True)
     for ref, outcome in progress.failed.items():
         logs.mkdir(exist_ok=True)
-        text = f"{run.plan.steps[ref].name}\n{outcome.error}\n\n{outcome.traceback}"
+        text = f"{run.asked.steps[ref].name}\n{outcome.error}\n\n{outcome.traceback}"
         (logs / f"{ref.replace('/', '-')}.txt").write_text(conceal(text, run.ids))
 
 
 # --- identity -----------------------------------------------------------------------------
 
 
-def _identity(study: StudySpec, plan: Plan, weights_digest: str | None) -> dict[str, Any]:
-    """Data, seed and stage specs, section by section, so that a difference can be named."""
+def _describe(
+    study: StudySpec, plan: Plan, weights_digest: str | None, earlier: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Identity by section (data, seed, stage specs), so that a difference can be named."""
     data = sorted(ref for ref in plan.steps if ref.startswith("ingest/"))
     sections = {name: digest(value) for name, value in study.identity().items() if name != "data"}
-    return {**sections, "data": digest(data), "weights": digest(weights_digest)}
+    grid = study.grid.model_dump(mode="json")
+    grids = earlier["grids"] if earlier else []
+    variants = {name: recipe.model_dump(mode="json") for name, recipe in study.variants.items()}
+    return {
+        "identity": {**sections, "data": digest(data), "weights": digest(weights_digest)},
+        "grids": grids if grid in grids else [*grids, grid],
+        "variants": {**(earlier["variants"] if earlier else {}), **variants},
+    }
 
 
 def _read_run_file(folder: Path) -> dict[str, Any] | None:
     path = folder / RUN_FILE
     if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        strangers = folder.exists() and (
+            not folder.is_dir() or {p.name for p in folder.iterdir()} - UNCLAIMED
+        )
+        if strangers:
             raise InputError(f"{folder} is not empty and no run folder: choose another --out")
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text())
-        GridSpec.model_validate(found["grid"])
-    except (OSError, ValueError, KeyError, TypeError):
+        for grid in found["grids"]:
+            GridSpec.model_validate(grid)
+        for recipe in found["variants"].values():
+            Recipe.model_validate(recipe)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: choose another --out") from None
     return found
 
 
-def _check_identity(
-    folder: Path, earlier: dict[str, Any] | None, identity: dict[str, Any], study: StudySpec
+def _refuse_other_experiment(
+    folder: Path, earlier: dict[str, Any] | None, described: dict[str, Any]
 ) -> None:
     if earlier is None:
         return
-    before = earlier["identity"]
-    differ = sorted(n for n in {*before, *identity} if before.get(n) != identity.get(n))
+    before, now = earlier["identity"], described["identity"]
+    differ = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
     if differ:
         raise InputError(
             f"{folder} belongs to an experiment with other {', '.join(differ)}: "
             "choose another --out, or the experiment that made it"
         )
     for name, recipe in earlier["variants"].items():
-        if name in study.variants and Recipe.model_validate(recipe) != study.variants[name]:
+        if recipe != described["variants"][name]:
             raise InputError(f"{folder} holds a variant {name} with another recipe: rename yours")
 
 
-def _widened(study: StudySpec, earlier: dict[str, Any] | None) -> StudySpec:
-    """The study with the axes of all commands that this folder has seen."""
-    if earlier is None:
-        return study
-    before = GridSpec.model_validate(earlier["grid"])
-    variants = {n: Recipe.model_validate(r) for n, r in earlier["variants"].items()}
-    grid = GridSpec(
-        n_patients=tuple(sorted({*before.n_patients, *study.grid.n_patients})),
-        replicates=max(before.replicates, study.grid.replicates),
-        variants=tuple(dict.fromkeys((*before.variants, *study.grid.variants))),
-        gan_epochs=tuple(sorted({*before.gan_epochs, *study.grid.gan_epochs})),
-    )
-    return study.model_copy(update={"grid": grid, "variants": {**variants, **study.variants}})
+def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
+    """Cells of an earlier command that are done and that this one does not ask for."""
+    known = {(c.n_patients, c.replicate, c.variant, c.gan_epoch) for c in plan.cells}
+    for cell in other.cells:
+        coordinates = (cell.n_patients, cell.replicate, cell.variant, cell.gan_epoch)
+        if coordinates not in known and store.has(cell.refs["evaluate"]):
+            plan.cells.append(cell)
+            needed = {*cell.refs.values()}
+            for ref in cell.refs.values():
+                needed |= other.ancestors(ref)
+            plan.steps.update({r: step for r, step in other.steps.items() if r in needed})
+
+
+def _needed_bytes(run: Run) -> int:
+    """Room for the snapshots of the GANs still to be trained, and some for the rest."""
+    gan = run.study.gan
+    steps = run.asked.steps.items()
+    n_gans = sum(step.stage == "gan" and not run.store.has(ref) for ref, step in steps)
+    snapshot = gan.snapshot_bytes(run.study.data.preprocess.image_size)
+    return MARGIN_BYTES + n_gans * len(gan.snapshot_epochs()) * snapshot
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ says where or how fast (paths, hosts, GPU counts) is left to the command line.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -105,7 +106,8 @@ class PreprocessSpec(Spec):
 class DataSpec(Spec):
     """Where frames come from: the phantom, unless `--data` names a manifest or a store."""
 
-    phantom: PhantomSpec = PhantomSpec()
+    phantom: PhantomSpec | None = PhantomSpec()
+    """null: an experiment that means nothing without `--data`."""
     preprocess: PreprocessSpec = PreprocessSpec()
     split: SplitSpec = SplitSpec()
     label: str = "label"
@@ -163,6 +165,12 @@ class GanSpec(Spec):
         """Epochs, counted from 1, after which a snapshot is kept; the last one always is."""
         every = range(self.snapshot_every, self.n_epochs + 1, self.snapshot_every)
         return tuple(sorted({*every, self.n_epochs}))
+
+    def snapshot_bytes(self, image_size: int) -> int:
+        """Size of one generator on disk: 4x4 convolutions between widths that halve, in fp32."""
+        n_doublings = (image_size // 4).bit_length() - 1
+        widths = [self.latent_size, *(self.ngf << k for k in reversed(range(n_doublings))), 1]
+        return 4 * 16 * sum(a * b for a, b in itertools.pairwise(widths))
 
 
 class ScoreSpec(Spec):
@@ -400,7 +408,7 @@ class StudySpec(Spec):
         for variant in self.grid.variants:
             if variant not in self.variants:
                 raise ValueError(
-                    f"grid.variants names {variant!r}{_nearest(variant, self.variants)}"
+                    f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
                 )
         epochs = self.gan.snapshot_epochs()
         wanted = set(self.grid.gan_epochs) | ({self.select.epoch} - {None})
@@ -493,7 +501,7 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
     path = [str(part) for part in error["loc"] if not _is_union_tag(str(part))]
     name = ".".join(path) or where
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key {name}{_nearest(path[-1], _keys_beside(kind, path))}"
+        return f"{where}: unknown key {name}{nearest(path[-1], _keys_beside(kind, path))}"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) else ""
@@ -524,7 +532,7 @@ def _is_spec(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Spec)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
     options = list(known)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     if close:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,8 +81,15 @@ class ArtifactStore:
         if free < needed_bytes:
             raise InputError(
                 f"{self.root} has {free / 1e6:.0f} MB left, at least {needed_bytes / 1e6:.0f} MB "
-                "are needed: free some or choose another --out"
+                "are needed: free some, choose another --out, or raise gan.snapshot_every"
             )
+
+    def clean_scratch(self, older_than_s: float = 86_400) -> None:
+        """Remove what killed steps left behind; younger folders may belong to running ones."""
+        limit = time.time() - older_than_s
+        for scratch in (self.root / ".tmp").glob("*"):
+            if scratch.stat().st_mtime < limit:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _find(self, ref: str) -> Path | None:
         for root in (self.root, *self.also_read):

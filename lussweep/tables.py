@@ -119,6 +119,8 @@ RESULTS = _schema(
     ("one_nn_pos", pa.float64(), "softmax space of the first embedder"),
     ("one_nn_neg", pa.float64(), "softmax space of the first embedder"),
     ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
+    ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
+    ("n_score_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("seed", pa.int64(), "study seed"),
     ("cohort_key", pa.string()),
     ("search_key", pa.string()),

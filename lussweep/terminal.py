@@ -19,7 +19,7 @@ from lussweep.backend.driver import TYPICAL_COST, Progress
 from lussweep.outputs import outputs
 from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
-from lussweep.spec import SPLITS
+from lussweep.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -80,8 +80,15 @@ def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> N
         _console().print(f"skipped {video} of {patient}: {reason}", soft_wrap=True)
 
 
-def print_summary(results: pa.Table) -> None:
-    _console().print(summary_table(results))
+def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
+    """The table of AUC-ROCs, on what data, and in which features the GANs were scored."""
+    console = _console()
+    console.print(Text(f"{study.name} on {source}"), soft_wrap=True)
+    console.print(summary_table(results))
+    used = [name for name in results["score_embedder"].unique().to_pylist() if name]
+    for name in used:
+        marked = " (it has seen all training patients)" if name == "detector" else ""
+        console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
 
 
 def print_failures(run: Run, failures: Mapping[str, str]) -> None:

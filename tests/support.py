@@ -40,8 +40,15 @@ def environment() -> dict[str, str]:
     return found
 
 
-def lussweep(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+def lussweep(
+    *arguments: str | Path, cwd: Path, timeout_s: float = 500
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        command(*arguments), cwd=cwd, env=environment(), capture_output=True, text=True, timeout=500
+        command(*arguments),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
     )

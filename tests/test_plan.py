@@ -479,7 +479,7 @@ def test_an_unknown_axis_names_the_known_ones():
     "axes", [{"n_patients": ["7"]}, {"variant": ["bassline"]}, {"variant": []}]
 )
 def test_a_selection_that_matches_no_cell_is_an_error(axes):
-    with pytest.raises(InputError, match="matches no cell"):
+    with pytest.raises(InputError, match=r"the grid has no such value|matches no cell"):
         only(**axes)
 
 

@@ -22,6 +22,10 @@ class Outcome:
     traceback: str = ""
 
 
+class BackendError(RuntimeError):
+    """The backend itself broke; what is done stays done."""
+
+
 class Executor(Protocol):
     """Runs steps somewhere. Both implementations must give the same tables."""
 
@@ -44,6 +48,8 @@ class Progress:
     found: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
     running: set[str] = field(default_factory=set)
+    latest: tuple[str, ...] = ()
+    """The steps that have just been done."""
     failed: dict[str, Outcome] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     """Ref to the failed ref that it waits for."""
@@ -81,7 +87,9 @@ def run_plan(
                 held_back.append(ref)
         ready = held_back
         on_change(progress)
-        for outcome in executor.wait():
+        ended = executor.wait()
+        progress.latest = tuple(outcome.ref for outcome in ended if outcome.error is None)
+        for outcome in ended:
             progress.running.discard(outcome.ref)
             if outcome.error is None:
                 progress.done.add(outcome.ref)

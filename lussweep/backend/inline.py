@@ -5,14 +5,18 @@ from __future__ import annotations
 import traceback
 
 from lussweep.backend.driver import Outcome
-from lussweep.plan import Step
+from lussweep.errors import InputError
+from lussweep.plan import Plan, Step
 from lussweep.stages import Context, execute
 
 
 class InlineExecutor:
     """Runs a step when it is waited for. What it gives, every other backend must give."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, plan: Plan, context: Context) -> None:
+        gangs = {s.spec["gan"]["n_workers"] for s in plan.steps.values() if s.stage == "gan"}
+        if max(gangs, default=1) > 1:
+            raise InputError(f"gan.n_workers {max(gangs)} needs Ray: leave out --backend inline")
         self.context = context
         self.submitted: Step | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -167,12 +168,15 @@ def _row(
     started: float,
 ) -> EpochRow:
     of_truth = np.where(label_N == 1, probability_N, 1 - probability_N)
-    correct = int(((probability_N >= THRESHOLD) == (label_N == 1)).sum())
+    # NaN compares as "negative": a diverged network must not win where negatives prevail.
+    right = ((probability_N >= THRESHOLD) == (label_N == 1)) & np.isfinite(probability_N)
+    correct = int(right.sum())
+    val_loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
     return EpochRow(
         epoch=epoch,
         n_images_seen=n_images_seen,
         train_loss=train_loss,
-        val_loss=float(-np.log(np.maximum(of_truth, 1e-12)).mean()),
+        val_loss=val_loss if math.isfinite(val_loss) else math.inf,
         val_accuracy=correct / len(label_N),
         val_correct=correct,
         seconds=time.perf_counter() - started,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import json
 import math
@@ -19,7 +18,7 @@ from typing import Any
 from lussweep.data.decode import image_files, probe
 from lussweep.errors import InputError
 from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
+from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video, nearest
 
 MAX_LINES = 20
 CACHE_DIR = "~/.cache/lussweep"
@@ -162,7 +161,7 @@ def _read_table(path: Path, required: Collection[str], problems: list[str]) -> l
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
         return []
-    missing = [f"{path}: no column {c}{_nearest(c, columns)}" for c in required if c not in columns]
+    missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
     problems += missing
     if len(set(columns)) != len(columns):
         problems.append(f"{path}: a column name occurs twice")
@@ -181,12 +180,6 @@ def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     return str(int(value)) if isinstance(value, bool) else str(value).strip()
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    options = list(known)
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else f": columns are {', '.join(options)}"
 
 
 def _number(text: str) -> int | None:

@@ -29,12 +29,24 @@ def collect(
         "cohorts": _per_cell(plan, store, "cohort", COHORT, tables.COHORTS),
         "gan_losses": _per_gan(plan, store, "gan", LOSSES, tables.GAN_LOSSES),
         "gan_scores": _per_gan(plan, store, "score", SCORES, tables.GAN_SCORES),
-        "trials": _per_cell(plan, store, "search", TRIALS, tables.TRIALS),
-        "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
-        "results": pa.Table.from_pylist(
-            [_result(cell, plan, study, store, failures) for cell in plan.cells], tables.RESULTS
+        "trials": tables.concat(
+            [
+                _per_cell(plan, store, "search", TRIALS, tables.TRIALS),
+                _detector_trials(plan, store),
+            ],
+            tables.TRIALS,
         ),
+        "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
+        "results": collect_results(plan, study, store, failures),
     }
+
+
+def collect_results(
+    plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
+) -> pa.Table:
+    """One row a cell, done or not."""
+    rows = [_result(cell, plan, study, store, failures) for cell in plan.cells]
+    return pa.Table.from_pylist(rows, tables.RESULTS)
 
 
 def failure_rows(
@@ -82,6 +94,20 @@ def _per_cell(
             table = _read_any(store.open(ref) / name)
             found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
+
+
+def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
+    """The detector belongs to no cell: its trials have no patient count and no replicate."""
+    steps = plan.steps.values()
+    refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
+    found = [
+        tables.with_columns(
+            _read_any(store.open(ref) / TRIALS), {"variant": "detector"}, tables.TRIALS
+        )
+        for ref in refs
+        if store.has(ref)
+    ]
+    return tables.concat(found, tables.TRIALS)
 
 
 def _per_gan(plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema) -> pa.Table:
@@ -163,15 +189,20 @@ def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[st
     return {"status": "missing", "reason": "the run ended before it"}
 
 
-def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict[str, float]:
-    found: dict[str, float] = {}
+def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict[str, Any]:
+    """The scores of the snapshots that were really sampled."""
+    found: dict[str, Any] = {}
     embedder = study.score.embedders[0]
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
             continue
         rows = tables.read(store.open(ref) / SCORES, tables.GAN_SCORES).to_pylist()
-        epoch = _epoch(cell, store)
+        synth = cell.refs[f"synth_{label}"]
+        if not store.has(synth):
+            continue
+        epoch = store.record(synth)["summary"]["epoch"]
+        found |= {"score_embedder": embedder, "n_score_images": rows[0]["n_images"]}
         for row in rows:
             if row["epoch"] != epoch or row["space"] != HEADLINE_SPACE:
                 continue

@@ -288,3 +288,19 @@ def test_every_epoch_is_reported_as_it_ends():
     trained = train(spec_of(n_epochs=3), on_epoch=seen.append)
     assert seen == trained.rows
     assert [r.epoch for r in seen] == [1, 2, 3]
+
+
+def test_a_diverged_network_is_never_better() -> None:
+    """NaN compares as negative, which would be most correct where negatives prevail."""
+    import time
+
+    import numpy as np
+
+    from lussweep.classifier.train import _row, better
+
+    labels = np.array([0] * 7 + [1] * 3)
+    honest = _row(1, 10, 0.5, np.where(labels, 0.6, 0.4), labels, time.perf_counter())
+    diverged = _row(2, 20, 0.5, np.full(10, np.nan), labels, time.perf_counter())
+    assert diverged.val_correct == 0
+    assert better(honest, diverged)
+    assert not better(diverged, honest)

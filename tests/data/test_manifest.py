@@ -157,7 +157,7 @@ def test_missing_columns_name_the_nearest(tmp_path: Path, rows: Rows) -> None:
     renamed = [{"patient": r["patient_id"], "video_id": "v", "path": r["path"]} for r in rows]
     lines = problems_of(renamed, tmp_path)
     assert any("no column patient_id: did you mean patient?" in line for line in lines)
-    assert any("no column label: columns are patient, video_id, path" in line for line in lines)
+    assert any("no column label: known are patient, video_id, path" in line for line in lines)
     assert any("video_id v is in 8 rows" in line for line in lines)
 
 

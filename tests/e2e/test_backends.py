@@ -54,12 +54,12 @@ def test_ray_gives_the_tables_of_inline(
 ) -> None:
     from lussweep.backend.cluster.executor import ClusterExecutor
     from lussweep.outputs import write_report
-    from lussweep.run import open_run, start
+    from lussweep.run import claim, open_run
 
     study = load_study(TINY).with_embedders(False)
     manifest = phantom_manifest(study.data.phantom, study.seed)
     run = open_run(tmp_path / "run", study, manifest, phantom=True)
-    start(run)
+    claim(run)
     context = Context(run.store, "cpu")
     with ClusterExecutor(run.asked, context, run.folder / "ray") as executor:
         progress = run_plan(run.asked, run.store, executor)
@@ -92,7 +92,6 @@ def test_a_killed_run_goes_on_to_the_same_tables(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     survivors = snapshot_records(run)
-    assert not (run / "results.parquet").exists()
     done = lussweep("grid", tiny_yaml, "--out", run, "--backend", "inline", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert_same_tables(run, uninterrupted)

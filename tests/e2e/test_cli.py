@@ -133,7 +133,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
         (["--set", "gan.ngf"], "--set 'gan.ngf' is not of the form section.key=value"),
         (["--only", "variant"], "--only 'variant' is not of the form axis=value"),
         (["--only", "patients=6"], "--only knows n_patients, replicate, variant, gan_epoch"),
-        (["--only", "variant=nosuch"], "matches no cell"),
+        (["--only", "variant=basline"], "did you mean baseline?"),
         (["--set", "grid.n_patients=[6,500]"], "cohort of 500 positive patients asked, 120 in"),
         (["--set", "grid.variants=[basline]"], "'basline': did you mean baseline?"),
         (["--device", "tpu"], "--device tpu is none of auto, cpu, cuda"),
@@ -185,12 +185,151 @@ def test_no_disk_space_is_found_at_the_start(
     assert "free some or choose another --out" in text
 
 
-def test_debug_shows_the_traceback(tmp_path: Path) -> None:
-    done = lussweep("grid", "nosuch", "--debug", cwd=tmp_path)
-    assert "Traceback" in done.stderr
+def test_an_experiment_without_a_phantom_wants_data(tmp_path: Path) -> None:
+    text = refused("grid", "paper", "--out", tmp_path / "run")
+    assert "the experiment paper needs data: give --data MANIFEST" in text
+
+
+def test_a_folder_named_like_an_experiment_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "quickstart").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, output = invoke("plan", "quickstart")
+    assert code == 0
+    assert "60 cells" in output
+
+
+def test_what_cannot_work_is_refused_before_training(tmp_path: Path, tiny_yaml: Path) -> None:
+    text = refused(
+        "grid", tiny_yaml, "--out", tmp_path / "run", "--set", "val.n_patients=50",
+        "--set", "select={best: kmmd}", "--only", "variant=combine",
+    )  # fmt: skip
+    assert "validation of 50 positive patients asked, 2 in the val split" in text
+    assert "select takes kmmd in imagenet features" in text
+    assert "--only variant=combine: the grid has no such value: did you mean combined?" in text
+
+
+def test_a_gang_needs_ray(tmp_path: Path, tiny_yaml: Path) -> None:
+    text = refused(
+        "grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+        "--set", "gan.n_workers=2",
+    )  # fmt: skip
+    assert "gan.n_workers 2 needs Ray" in text
+
+
+def test_a_command_that_failed_at_the_start_leaves_the_folder_free(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    run = tmp_path / "run"
+    refused("grid", tiny_yaml, "--out", run, "--backend", "inline", "--set", "gan.n_workers=2")
+    code, output = invoke("grid", tiny_yaml, "--out", run, "--backend", "inline",
+                          "--only", "variant=baseline,n_patients=2")  # fmt: skip
+    assert code == 0, output
+
+
+def test_more_gan_epochs_keep_the_cells_that_are_there(finished: Path, tiny_yaml: Path) -> None:
+    """Its snapshots were dropped, so the new cells fail; the old ones stay in the tables."""
+    before = pq.read_table(finished / "results.parquet")
+    code, output = invoke(
+        "grid", tiny_yaml, "--out", finished, "--backend", "inline",
+        "--set", "grid.gan_epochs=[1]", "--only", "variant=pure_synthetic,n_patients=2",
+    )  # fmt: skip
+    assert code == 1, output
+    after = pq.read_table(finished / "results.parquet").to_pylist()
+    assert len(after) == len(before) + 1
+    assert [row for row in after if row["status"] == "done"] == before.to_pylist()
+    assert "dropped after scoring" in output
+
+
+def test_a_failed_score_is_no_success(finished: Path, tiny_yaml: Path) -> None:
+    import shutil
+
+    score = sorted((finished / "artifacts" / "score").iterdir())[0]
+    gan = json.loads((score / "record.json").read_text())["inputs"]["gan"]
+    shutil.rmtree(score)
+    shutil.rmtree(finished / "artifacts" / gan / "snapshots")
+    code, output = invoke("grid", tiny_yaml, "--out", finished, "--backend", "inline")
+    assert code == 1, output
+    assert "failed: scores" in output
+
+
+def test_a_lost_table_is_written_again(finished: Path, tiny_yaml: Path) -> None:
+    before = (finished / "results.parquet").read_bytes()
+    (finished / "results.parquet").unlink()
+    code, _ = invoke("grid", tiny_yaml, "--out", finished, "--backend", "inline")
+    assert code == 0
+    assert (finished / "results.parquet").read_bytes() == before
+
+
+# --- ImageNet weights ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def resnet_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ResNet-34 of random weights in torchvision's format."""
+    import torch
+
+    from lussweep.models.resnet import ImageNetResNet34
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "resnet34.pth"
+    torch.save(ImageNetResNet34().net.state_dict(), path)
+    return path
+
+
+def test_scores_in_imagenet_features_choose_the_snapshot_and_run_again(
+    tmp_path: Path, tiny_yaml: Path, resnet_weights: Path
+) -> None:
+    arguments = (
+        "grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+        "--weights", resnet_weights, "--set", "select={best: kmmd, space: conv}",
+        "--only", "variant=positive_synthetic,n_patients=2",
+    )  # fmt: skip
+    code, output = invoke(*arguments)
+    assert code == 0, output
+    assert "GANs scored in imagenet features." in output
+    scores = pq.read_table(tmp_path / "run" / "gan_scores.parquet").to_pandas()
+    assert set(scores.embedder) == {"imagenet", "detector", "none"}
+    assert set(scores.space) == {"pixel", "conv", "logit", "softmax"}
+    conv = scores[(scores.metric == "kmmd") & (scores.space == "conv")]
+    conv = conv[conv.embedder == "imagenet"].set_index("epoch").value
+    row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
+    assert row["gan_epoch"] == conv.idxmin()
+    assert (row["score_embedder"], row["n_score_images"]) == ("imagenet", 8)
+    code, output = invoke(*arguments)
+    assert code == 0, output
+
+
+def test_weights_that_are_no_resnet_are_refused_before_training(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    import torch
+
+    path = tmp_path / "w.pth"
+    torch.save({"conv1.weight": torch.zeros(3)}, path)
+    text = refused("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+                   "--weights", path)  # fmt: skip
+    assert str(path) in text
+    assert not (tmp_path / "run" / "artifacts" / "gan").exists()
 
 
 # --- own data ------------------------------------------------------------------------------
+
+
+def test_a_store_of_another_size_is_refused(tmp_path: Path, tiny_yaml: Path) -> None:
+    manifest = write_videos(tmp_path)
+    invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "128",
+           "--backend", "inline")  # fmt: skip
+    text = refused("grid", tiny_yaml, "--data", tmp_path / "s", "--out", tmp_path / "run")
+    assert "holds frames of 128 pixels, the experiment asks for 64" in text
+    text = refused("grid", tiny_yaml, "--data", tmp_path / "s", "--label", "x")
+    assert "belong to `lussweep ingest`" in text
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = lussweep("grid", "nosuch", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr
 
 
 def write_videos(folder: Path, n_patients: int = 4) -> Path:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from lussweep.backend.driver import run_plan
 from lussweep.data.phantom import phantom_manifest
+from lussweep.errors import InputError
 from lussweep.plan import make_plan
 from lussweep.spec import load_study
 from lussweep.stages import Context
@@ -45,25 +47,22 @@ def test_two_workers_train_one_gan_beside_the_trials(tmp_path: Path, local_ray: 
     assert all(torch.isfinite(t).all() for t in weights.values())
 
 
-def test_a_gang_that_the_cluster_cannot_hold_fails_with_the_remedy(
-    tmp_path: Path, local_ray: None
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["gan.n_workers=8", "gan.batch_size=8"], "gan.n_workers 8 needs 8 CPU, the cluster has 2"),
+        (["compute.n_threads=4"], "compute.n_threads 4 needs as many CPUs on one node"),
+    ],
+)
+def test_what_the_cluster_cannot_hold_is_refused_at_the_start(
+    overrides: list[str], message: str, tmp_path: Path, local_ray: None
 ) -> None:
+    """Ray itself would wait for ever, in silence."""
     from lussweep.backend.cluster.executor import ClusterExecutor
 
-    study = load_study(
-        TINY, overrides=["gan.n_workers=8", "gan.batch_size=8", "grid.n_patients=[2]"]
-    ).with_embedders(False)
-    plan = make_plan(
-        study,
-        phantom_manifest(study.data.phantom, study.seed),
-        phantom=True,
-        only={"variant": ["positive_synthetic"]},
-    )
-    plan = plan.only(("shard", "ingest", "cohort", "gan"))
-    store = ArtifactStore(tmp_path / "artifacts")
-    with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
-        progress = run_plan(plan, store, executor)
-    assert [o.error for o in progress.failed.values()] == [
-        "ValueError: gan.n_workers 8 needs 8 CPU, the cluster has 2: lower gan.n_workers or add "
-        "nodes"
-    ]
+    study = load_study(TINY, overrides=[*overrides, "grid.n_patients=[2]"])
+    manifest = phantom_manifest(study.data.phantom, study.seed)
+    plan = make_plan(study, manifest, phantom=True)
+    context = Context(ArtifactStore(tmp_path / "artifacts"), "cpu")
+    with pytest.raises(InputError, match=message):
+        ClusterExecutor(plan, context, tmp_path / "ray")

@@ -11,8 +11,9 @@ from typing import Any
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import Resources, TuneService
-from lussweep.backend.driver import Outcome
+from lussweep.backend.driver import BackendError, Outcome
 from lussweep.backend.inline import attempt, failed
+from lussweep.errors import InputError
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 
@@ -46,6 +47,7 @@ class ClusterExecutor:
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
         self.gang_waits = False
+        self._refuse_unplaceable()
 
     def __enter__(self) -> ClusterExecutor:
         return self
@@ -60,6 +62,10 @@ class ClusterExecutor:
             self.gang_waits = bool(self.in_flight)
             return not self.gang_waits
         if self.gang_waits or any(_is_gang(self.plan.steps[ref]) for ref in self.in_flight):
+            return False
+        # Tune's workers keep their CPUs from one trial to the next, and a task that asks for one
+        # would wait behind them, perhaps for ever: shards, which need no other step, go first.
+        if step.stage not in TASK_STAGES and any(r.startswith("shard/") for r in self.in_flight):
             return False
         need = self._needs(step)
         cpus = sum(r.cpus for r in self.in_flight.values()) + need.cpus
@@ -92,6 +98,26 @@ class ClusterExecutor:
             del self.in_flight[outcome.ref]
         return ended
 
+    def _refuse_unplaceable(self) -> None:
+        """Ray would wait for ever, and in silence, for what no node has."""
+        largest = max((n["Resources"].get("CPU", 0) for n in ray.nodes() if n["Alive"]), default=0)
+        problems = set()
+        for step in self.plan.steps.values():
+            n_threads = step.spec.get("n_threads", 1)
+            if n_threads > largest:
+                problems.add(
+                    f"compute.n_threads {n_threads} needs as many CPUs on one node, the largest "
+                    f"has {largest:g}: lower it"
+                )
+            for name, amount in self._needs(step).named().items():
+                if _is_gang(step) and amount > self.total.get(name, 0):
+                    problems.add(
+                        f"gan.n_workers {step.spec['gan']['n_workers']} needs {amount:g} {name}, "
+                        f"the cluster has {self.total.get(name, 0):g}: lower it or add nodes"
+                    )
+        if problems:
+            raise InputError(sorted(problems))
+
     def _needs(self, step: Step) -> Resources:
         n_threads = float(step.spec.get("n_threads", 1))
         gpus = 0.0
@@ -105,8 +131,7 @@ class ClusterExecutor:
         return {step.stage: self._needs(step) for step in self.plan.steps.values()}
 
     def _start_task(self, function: Any, step: Step, *arguments: Any) -> None:
-        # Tune's workers keep their CPUs from one trial to the next: a small task that asked for
-        # one would wait behind them all. A gang's driver computes nothing itself.
+        # The other tasks are too small to wait for a CPU; a gang's driver computes nothing.
         n_cpus = self._needs(step).cpus if step.stage == "shard" else 0
         task = function.options(num_cpus=n_cpus).remote(step, self.context, *arguments)
         self.tasks[task] = step.ref
@@ -143,7 +168,9 @@ class ClusterExecutor:
         except queue.Empty:
             pass
         if not outcomes and not self.tune.thread.is_alive():
-            raise RuntimeError("Ray Tune stopped with steps in flight") from self.tune.error
+            raise BackendError(
+                f"Ray Tune stopped with steps in flight: {self.tune.error}"
+            ) from self.tune.error
         return outcomes
 
 

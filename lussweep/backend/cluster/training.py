@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lussweep.backend.cluster.session import ray
 from lussweep.plan import Step
 from lussweep.stages import Context, Summary, execute, train_gan_into
 
@@ -28,7 +27,6 @@ def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -
     per_worker: dict[str, float] = {"CPU": step.spec["n_threads"]}
     if use_gpu:
         per_worker["GPU"] = 1
-    _refuse_unplaceable(n_workers, per_worker)
     trainer = TorchTrainer(
         _train_worker,
         train_loop_config={"step": step, "context": context, "out": str(out)},
@@ -62,14 +60,3 @@ def _train_worker(config: dict[str, Any]) -> Summary:
         rank=world.get_world_rank(),
         world_size=world.get_world_size(),
     )
-
-
-def _refuse_unplaceable(n_workers: int, per_worker: dict[str, float]) -> None:
-    """Ray Train would wait for ever for resources that the cluster does not have."""
-    total = ray.cluster_resources()
-    for name, amount in per_worker.items():
-        if n_workers * amount > total.get(name, 0):
-            raise ValueError(
-                f"gan.n_workers {n_workers} needs {n_workers * amount:g} {name}, the cluster has "
-                f"{total.get(name, 0):g}: lower gan.n_workers or add nodes"
-            )

@@ -27,8 +27,9 @@ from ray.tune.search import Searcher  # isort: skip
 class StepSearcher(Searcher):
     """Suggests the steps that the driver submitted, in that order."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(metric="done", mode="max")
+        self.folder = folder
         self.submitted: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.closed = threading.Event()
@@ -47,8 +48,7 @@ class StepSearcher(Searcher):
     ) -> None:
         ref = self.refs.pop(trial_id)
         if error or not result or "ref" not in result:
-            text = "WorkerDied: the process that ran this step was lost (killed or out of memory)"
-            self.ended.put(Outcome(ref, text))
+            self.ended.put(lost(ref, self.folder))
         else:
             self.ended.put(Outcome(ref, result["error"], result["traceback"]))
 
@@ -63,12 +63,29 @@ class StepSearcher(Searcher):
         """See `save`."""
 
 
+def trial_folder(ref: str) -> str:
+    """Name of the folder where Tune keeps what it knows of a step."""
+    return ref.replace("/", "-")
+
+
+def lost(ref: str, folder: Path) -> Outcome:
+    """A step that ended without a report: what Tune wrote about it, in its last line and whole."""
+    path = folder / trial_folder(ref) / "error.txt"
+    told = path.read_text() if path.exists() else ""
+    lines = [line for line in told.splitlines() if line.strip()] or ["the process was lost"]
+    return Outcome(ref, f"WorkerLost: {lines[-1].strip()}", told)
+
+
 @dataclass(frozen=True)
 class Resources:
     """What one step asks of a node."""
 
     cpus: float
     gpus: float = 0.0
+
+    def named(self) -> dict[str, float]:
+        """As Ray names them, without zeros."""
+        return {k: v for k, v in (("CPU", self.cpus), ("GPU", self.gpus)) if v}
 
 
 class TuneService:
@@ -81,7 +98,7 @@ class TuneService:
         context: Context,
         folder: Path,
     ) -> None:
-        self.searcher = StepSearcher()
+        self.searcher = StepSearcher(folder.absolute() / "tune")
         self.steps = steps
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
@@ -97,7 +114,7 @@ class TuneService:
                 reuse_actors=True,
                 metric="done",
                 mode="max",
-                trial_dirname_creator=lambda trial: trial.config["ref"].replace("/", "-"),
+                trial_dirname_creator=lambda trial: trial_folder(trial.config["ref"]),
             ),
             run_config=tune.RunConfig(
                 name="tune",
@@ -124,8 +141,7 @@ class TuneService:
 
 
 def _placement(resources: Resources) -> tune.PlacementGroupFactory:
-    bundle = {"CPU": resources.cpus, "GPU": resources.gpus}
-    return tune.PlacementGroupFactory([{k: v for k, v in bundle.items() if v}])
+    return tune.PlacementGroupFactory([resources.named()])
 
 
 def _run_step(config: dict[str, Any], steps: Mapping[str, Step], context: Context) -> None:
