@@ -165,15 +165,24 @@ def _progress_line(progress: Progress, started: float) -> str:
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:
-    """Seconds, from the share of typical costs that this run has worked off; None at the start."""
+    """Seconds still to go: steps left, by stage, at the pace of those that this run has done.
 
-    def cost(refs: set[str]) -> float:
-        return sum(TYPICAL_COST.get(progress.plan.steps[ref].stage, 0.1) for ref in refs)
-
-    worked = cost(progress.done - progress.found)
+    A stage that none has done yet is guessed from the others by its typical cost. None until a
+    step that takes time has been done.
+    """
+    seen = {
+        stage: sum(took) / len(took)
+        for stage, took in progress.seconds.items()
+        if stage in TYPICAL_COST
+    }
+    if not seen:
+        return None
+    per_cost = sum(seen.values()) / sum(TYPICAL_COST[stage] for stage in seen)
     out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
-    remaining = cost(set(progress.plan.steps) - out_of_reach)
-    return elapsed_s * remaining / worked if worked > 0 and remaining > 0 else None
+    left = Counter(progress.plan.steps[r].stage for r in progress.plan.steps.keys() - out_of_reach)
+    to_do = sum(n * seen.get(s, per_cost * TYPICAL_COST.get(s, 0.1)) for s, n in left.items())
+    worked = sum(sum(progress.seconds[stage]) for stage in seen)
+    return elapsed_s * to_do / worked if to_do else None
 
 
 def _clock(seconds: float) -> str:

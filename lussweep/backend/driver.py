@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -50,6 +51,8 @@ class Progress:
     running: set[str] = field(default_factory=set)
     latest: tuple[str, ...] = ()
     """The steps that have just been done."""
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """By stage, from submission to end of the steps done by this run."""
     failed: dict[str, Outcome] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     """Ref to the failed ref that it waits for."""
@@ -77,12 +80,14 @@ def run_plan(
     }
     ready = sorted((ref for ref, n in waiting_for.items() if n == 0), key=lambda r: -rank[r])
 
+    submitted_at: dict[str, float] = {}
     while ready or progress.running:
         held_back = []
         for ref in ready:
             if executor.accepts(plan.steps[ref]):
                 executor.submit(plan.steps[ref])
                 progress.running.add(ref)
+                submitted_at[ref] = time.monotonic()
             else:
                 held_back.append(ref)
         ready = held_back
@@ -93,6 +98,8 @@ def run_plan(
             progress.running.discard(outcome.ref)
             if outcome.error is None:
                 progress.done.add(outcome.ref)
+                elapsed = time.monotonic() - submitted_at[outcome.ref]
+                progress.seconds.setdefault(plan.steps[outcome.ref].stage, []).append(elapsed)
                 for user in users[outcome.ref]:
                     if user in found:  # done earlier, whatever has become of its inputs
                         continue
