@@ -182,7 +182,7 @@ def test_no_disk_space_is_found_at_the_start(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
     text = refused("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline")
-    assert "free some or choose another --out" in text
+    assert "free some, choose another --out" in text
 
 
 def test_an_experiment_without_a_phantom_wants_data(tmp_path: Path) -> None:
