@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,30 +112,63 @@ def _console() -> Console:
 # --- progress -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """A picture of the progress, taken in the driver's thread; the display only adds the clock."""
+
+    rows: list[tuple[str, ...]]
+    state: str
+    left_s: float | None
+    at_s: float
+
+    def line(self, now_s: float) -> str:
+        left = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
+        clock = f"{_clock(now_s)} elapsed"
+        return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
+
+    def table(self, now_s: float) -> Table:
+        table = Table(title=self.line(now_s), title_justify="left")
+        for heading in ("stage", "done", "running", "failed", "of", "now"):
+            table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
 @contextmanager
 def live_progress() -> Iterator[Callable[[Progress], None]]:
     """A display on standard error: redrawn on a terminal, else a line now and then."""
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
+    shown: list[_Shown] = []
+
+    def elapsed() -> float:
+        return time.monotonic() - started
+
+    def take(progress: Progress) -> None:
+        shown[:] = [_picture(progress, elapsed())]
+
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=2, transient=True) as live:
-            yield lambda progress: live.update(_progress_table(progress, started))
+
+        def draw() -> Table | str:
+            return shown[0].table(elapsed()) if shown else ""
+
+        # Drawn anew twice a second, so that the clock runs while a step takes hours.
+        with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
+            yield take
         return
-    last = [0.0]
+    printed = [-PLAIN_INTERVAL_S]
 
     def on_change(progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.finished or now - last[0] >= PLAIN_INTERVAL_S:
-            last[0] = now
-            console.print(_progress_line(progress, started), soft_wrap=True)
+        take(progress)
+        if progress.finished or elapsed() - printed[0] >= PLAIN_INTERVAL_S:
+            printed[0] = elapsed()
+            console.print(shown[0].line(elapsed()), soft_wrap=True)
 
     yield on_change
 
 
-def _progress_table(progress: Progress, started: float) -> Table:
-    table = Table(title=_progress_line(progress, started), title_justify="left")
-    for heading in ("stage", "done", "running", "failed", "of", "now"):
-        table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
+def _picture(progress: Progress, elapsed_s: float) -> _Shown:
     steps = progress.plan.steps
     counts = {
         "done": Counter(steps[ref].stage for ref in progress.done),
@@ -142,26 +176,19 @@ def _progress_table(progress: Progress, started: float) -> Table:
         "failed": Counter(steps[ref].stage for ref in progress.failed),
         "of": progress.plan.counts(),
     }
+    rows = []
     for stage in STAGES:
         if counts["of"][stage]:
             names = [steps[ref].name for ref in progress.running if steps[ref].stage == stage]
             cells = [str(counter[stage]) for counter in counts.values()]
-            table.add_row(stage, *cells, ", ".join(sorted(names)[:3]))
-    return table
-
-
-def _progress_line(progress: Progress, started: float) -> str:
-    elapsed = time.monotonic() - started
-    steps = progress.plan.steps
+            rows.append((stage, *cells, ", ".join(sorted(names)[:3])))
     parts = [f"{len(progress.done)}/{len(steps)} steps done"]
     if progress.failed:
         parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
     if progress.running:
-        running = Counter(steps[ref].stage for ref in progress.running)
-        parts.append("running " + ", ".join(f"{n} {stage}" for stage, n in running.items()))
-    left = time_left(progress, elapsed)
-    parts.append(f"{_clock(elapsed)} elapsed" + (f", about {_clock(left)} left" if left else ""))
-    return "; ".join(parts)
+        running = [f"{n} {stage}" for stage, n in counts["running"].items()]
+        parts.append("running " + ", ".join(running))
+    return _Shown(rows, "; ".join(parts), time_left(progress, elapsed_s), elapsed_s)
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:
