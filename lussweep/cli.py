@@ -75,7 +75,10 @@ WeightsOption = Annotated[
 ]
 DashboardOption = Annotated[bool, typer.Option(help="Start the dashboard of a local Ray.")]
 SkipOption = Annotated[
-    bool, typer.Option("--skip-unreadable", help="Go on without videos that cannot be read.")
+    bool,
+    typer.Option(
+        "--skip-unreadable", help="Leave out videos that cannot be opened (ingest: or decoded)."
+    ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -214,6 +217,8 @@ class _Data:
     manifest: Manifest
     source: str
     is_phantom: bool = False
+    preprocess: PreprocessSpec | None = None
+    """A store's own; None leaves the experiment's."""
     also_read: tuple[Path, ...] = ()
     skipped: Sequence[tuple[str, str, str]] = ()
 
@@ -254,6 +259,9 @@ def _open(
             weights_digest = digest_of(weights)
     if problems:
         raise InputError(problems)
+    if found.preprocess is not None:
+        section = study.data.model_copy(update={"preprocess": found.preprocess})
+        study = study.model_copy(update={"data": section})
     run = open_run(
         (out or Path("lussweep-runs") / study.name).absolute(),
         study,
@@ -356,7 +364,7 @@ def _from_store(
             f"--set data.preprocess.image_size={preprocess.image_size}"
         )
     source = f"{folder} (a store: its preprocessing and splits hold)"
-    return _Data(manifest, source, also_read=(folder / "artifacts",))
+    return _Data(manifest, source, preprocess=preprocess, also_read=(folder / "artifacts",))
 
 
 def _only(texts: list[str] | None) -> dict[str, list[str]]:
@@ -396,6 +404,7 @@ def _run_grid(
         claim,
         execute_data,
         execute_grid,
+        is_claimed,
         is_done,
         write_failure_logs,
     )
@@ -422,6 +431,9 @@ def _run_grid(
         broken = "interrupted"
     except BackendError as error:
         broken = str(error)
+    if broken and not is_claimed(run.folder):
+        typer.echo(f"{broken} before anything was trained: run the same command again", err=True)
+        return INTERRUPTED
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
     results = write_report(run, failures, watch.progress.blocked, data.skipped)

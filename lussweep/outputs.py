@@ -46,6 +46,7 @@ def write_report(
     state_path = run.folder / STATE_FILE
     if _is_current(run.folder, state_path, state):
         return tables.read(results_path, tables.RESULTS)
+    state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     found = collect(run.plan, run.study, run.store, shown)
     for name, schema in SCHEMAS.items():
@@ -58,7 +59,9 @@ def write_report(
         tables.write(run.folder / "skipped.parquet", rows, tables.SKIPPED)
     _write_pictures(run, found)
     files = [str(path.relative_to(run.folder)) for path in outputs(run.folder)]
-    state_path.write_text(json.dumps({"state": state, "files": files}, indent=1))
+    scratch = state_path.with_suffix(".partial")
+    scratch.write_text(json.dumps({"state": state, "files": files}, indent=1))
+    scratch.replace(state_path)
     return found["results"]
 
 

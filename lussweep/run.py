@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -100,6 +100,11 @@ def claim(run: Run) -> None:
     _write_if_changed(run.folder / EXPERIMENT_FILE, dump_study(run.study))
 
 
+def is_claimed(folder: Path) -> bool:
+    """Whether a command has come as far as training there."""
+    return (folder / RUN_FILE).exists()
+
+
 def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
     """Bring in every video before anything is trained.
 
@@ -111,7 +116,10 @@ def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], N
 
     progress = run_plan(run.asked.only(DATA_STAGES), run.store, executor, on_change)
     if progress.failed:
-        raise InputError([step_problem(o.error or "") for o in progress.failed.values()])
+        raise InputError(
+            [step_problem(o.error or "") for o in progress.failed.values()]
+            + ["mend these, or leave them out with `lussweep ingest --skip-unreadable`"]
+        )
     problems = []
     for ref, step in run.asked.steps.items():
         if step.stage == "ingest":
@@ -130,12 +138,14 @@ def execute_grid(run: Run, executor: Executor, on_change: Callable[[Progress], N
     """Every missing step of the asked cells, dropping snapshots that nobody needs any more."""
     from lussweep.backend.driver import run_plan
 
+    # Epochs that any grid of this folder names are kept, whatever --only leaves out today.
+    announced = {epoch for grid in run.described["grids"] for epoch in grid["gan_epochs"]}
     dropping = run.study.keep_snapshots == "selected" and not run.shares_store
 
     def watch(progress: Progress) -> None:
         if dropping:
             for ref in progress.latest:
-                drop_snapshots(run.plan, run.store, ref)
+                drop_snapshots(run.plan, run.store, ref, announced)
         on_change(progress)
 
     run_plan(run.asked, run.store, executor, watch)
@@ -146,7 +156,9 @@ def is_done(run: Run) -> bool:
     return all(run.store.has(ref) for ref in run.asked.steps)
 
 
-def drop_snapshots(plan: Plan, store: ArtifactStore, latest: str) -> None:
+def drop_snapshots(
+    plan: Plan, store: ArtifactStore, latest: str, announced: Collection[int]
+) -> None:
     """If the last user of a GAN has just ended, delete the generators that nothing came from."""
     if "gan" not in plan.steps[latest].inputs:
         return
@@ -154,7 +166,7 @@ def drop_snapshots(plan: Plan, store: ArtifactStore, latest: str) -> None:
     users = [ref for ref, step in plan.steps.items() if step.inputs.get("gan") == gan]
     if not all(store.has(ref) for ref in users):
         return
-    kept = {store.record(ref)["summary"].get("epoch") for ref in users}
+    kept = {*announced, *(store.record(ref)["summary"].get("epoch") for ref in users)}
     for path in (store.root / gan / "snapshots").glob("epoch_*.safetensors"):
         if int(path.stem.removeprefix("epoch_")) not in kept:
             path.unlink()

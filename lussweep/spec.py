@@ -383,7 +383,8 @@ class StudySpec(Spec):
     grid: GridSpec = GridSpec()
     compute: ComputeSpec = ComputeSpec()
     keep_snapshots: Literal["selected", "all"] = "selected"
-    """What stays on disk after scoring; changes no result."""
+    """What stays on disk after scoring; changes no result. `selected` keeps the epochs that were
+    sampled and those in grid.gan_epochs: to ask for others later, keep all."""
 
     @model_validator(mode="before")
     @classmethod

@@ -88,7 +88,11 @@ class ArtifactStore:
         """Remove what killed steps left behind; younger folders may belong to running ones."""
         limit = time.time() - older_than_s
         for scratch in (self.root / ".tmp").glob("*"):
-            if scratch.stat().st_mtime < limit:
+            try:
+                newest = max(p.stat().st_mtime for p in (scratch, *scratch.rglob("*")))
+            except FileNotFoundError:  # another command has just committed it
+                continue
+            if newest < limit:
                 shutil.rmtree(scratch, ignore_errors=True)
 
     def _find(self, ref: str) -> Path | None:

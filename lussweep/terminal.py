@@ -34,8 +34,7 @@ def print_plan(run: Run) -> None:
     plan, store = run.asked, run.store
     wanted: Counter[str] = Counter()
     for cell in plan.cells:
-        ref = cell.refs["evaluate"]
-        own = plan.ancestors(ref) | {ref, *cell.refs.values()}
+        own = set(cell.refs.values()).union(*map(plan.ancestors, cell.refs.values()))
         wanted.update(plan.steps[r].stage for r in own)
     done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
     table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
@@ -145,8 +144,11 @@ def live_progress() -> Iterator[Callable[[Progress], None]]:
     def elapsed() -> float:
         return time.monotonic() - started
 
+    began: dict[int, float] = {}  # data and grid are two plans: the pace of one is not the other's
+
     def take(progress: Progress) -> None:
-        shown[:] = [_picture(progress, elapsed())]
+        since = elapsed() - began.setdefault(id(progress), elapsed())
+        shown[:] = [_picture(progress, elapsed(), since)]
 
     if console.is_terminal:
 
@@ -168,7 +170,7 @@ def live_progress() -> Iterator[Callable[[Progress], None]]:
     yield on_change
 
 
-def _picture(progress: Progress, elapsed_s: float) -> _Shown:
+def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Shown:
     steps = progress.plan.steps
     counts = {
         "done": Counter(steps[ref].stage for ref in progress.done),
@@ -188,7 +190,7 @@ def _picture(progress: Progress, elapsed_s: float) -> _Shown:
     if progress.running:
         running = [f"{n} {stage}" for stage, n in counts["running"].items()]
         parts.append("running " + ", ".join(running))
-    return _Shown(rows, "; ".join(parts), time_left(progress, elapsed_s), elapsed_s)
+    return _Shown(rows, "; ".join(parts), time_left(progress, plan_elapsed_s), elapsed_s)
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:

@@ -228,6 +228,38 @@ def test_a_command_that_failed_at_the_start_leaves_the_folder_free(
     assert code == 0, output
 
 
+def test_epochs_that_the_grid_names_are_kept_for_later(tmp_path: Path, tiny_yaml: Path) -> None:
+    arguments = ("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+                 "--set", "grid.gan_epochs=[1, 2]", "--set", "grid.n_patients=[2]",
+                 "--set", "grid.variants=[pure_synthetic]")  # fmt: skip
+    code, output = invoke(*arguments, "--only", "gan_epoch=1")
+    assert code == 0, output
+    code, output = invoke(*arguments)
+    assert code == 0, output
+    rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
+    assert [row["gan_epoch"] for row in rows] == [1, 2]
+    assert (tmp_path / "run" / "figures" / "auroc_by_epoch.png").exists()
+
+
+def test_an_interrupt_before_training_leaves_a_folder_that_goes_on(
+    tmp_path: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lussweep import run
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    arguments = ("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+                 "--only", "variant=baseline,n_patients=2")  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "execute_data", interrupted)
+        code, output = invoke(*arguments)
+        assert code == 130
+        assert "run the same command again" in output
+    code, output = invoke(*arguments)
+    assert code == 0, output
+
+
 def test_more_gan_epochs_keep_the_cells_that_are_there(finished: Path, tiny_yaml: Path) -> None:
     """Its snapshots were dropped, so the new cells fail; the old ones stay in the tables."""
     before = pq.read_table(finished / "results.parquet")
@@ -366,13 +398,14 @@ def test_ingest_makes_a_store_that_grid_accepts(tmp_path: Path, tiny_yaml: Path)
     manifest = write_videos(tmp_path)
     store = tmp_path / "store"
     code, output = invoke(
-        "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline"
-    )
+        "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
+        "--frame-stride", "2", "--crop", "10,0,118,96",
+    )  # fmt: skip
     assert code == 0, output
     cells = next(line for line in output.splitlines() if "patients" in line).split("│")
     assert [c.strip() for c in cells[2:8]] == ["4"] * 6
     frames = pq.read_table(store / "frames.parquet")
-    assert len(frames) == 24 * 6
+    assert len(frames) == 24 * 3
     code, output = invoke(
         "grid", tiny_yaml, "--data", store, "--out", tmp_path / "run", "--backend", "inline",
         "--only", "variant=baseline,n_patients=3",

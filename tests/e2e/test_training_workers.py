@@ -50,8 +50,11 @@ def test_two_workers_train_one_gan_beside_the_trials(tmp_path: Path, local_ray: 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["gan.n_workers=8", "gan.batch_size=8"], "gan.n_workers 8 needs 8 CPU, the cluster has 2"),
-        (["compute.n_threads=4"], "compute.n_threads 4 needs as many CPUs on one node"),
+        (
+            ["gan.n_workers=8", "gan.batch_size=8"],
+            r"8 worker\(s\) of 1 CPU asked, the cluster's nodes hold 2",
+        ),
+        (["compute.n_threads=4"], r"1 worker\(s\) of 4 CPU asked, .* hold 0"),
     ],
 )
 def test_what_the_cluster_cannot_hold_is_refused_at_the_start(
@@ -66,3 +69,35 @@ def test_what_the_cluster_cannot_hold_is_refused_at_the_start(
     context = Context(ArtifactStore(tmp_path / "artifacts"), "cpu")
     with pytest.raises(InputError, match=message):
         ClusterExecutor(plan, context, tmp_path / "ray")
+
+
+def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
+    tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One trial kills its worker whenever it runs; the other cell of the same run is done."""
+    from lussweep.backend.cluster import tuning
+    from lussweep.backend.cluster.executor import ClusterExecutor
+
+    study = load_study(TINY, overrides=["grid.n_patients=[2, 3]"])
+    manifest = phantom_manifest(study.data.phantom, study.seed)
+    plan = make_plan(study, manifest, phantom=True, only={"variant": ["baseline"]})
+    victim = next(r for r, s in plan.steps.items() if s.name == "trial 1 n=2 r=1 baseline")
+    original = tuning._run_step
+
+    def run_step(config: dict, steps: dict, context: Context) -> None:
+        import os
+        import signal
+
+        if config["ref"] == victim:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(config, steps, context)
+
+    monkeypatch.setattr(tuning, "_run_step", run_step)
+    store = ArtifactStore(tmp_path / "artifacts")
+    with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
+        progress = run_plan(plan, store, executor)
+    assert set(progress.failed) == {victim}
+    assert "WorkerLost: the process of this step was lost: " in progress.failed[victim].error
+    blocked, done = plan.cells[0].refs["evaluate"], plan.cells[1].refs["evaluate"]
+    assert progress.blocked[blocked] == victim
+    assert done in progress.done

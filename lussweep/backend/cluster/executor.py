@@ -100,31 +100,37 @@ class ClusterExecutor:
 
     def _refuse_unplaceable(self) -> None:
         """Ray would wait for ever, and in silence, for what no node has."""
-        largest = max((n["Resources"].get("CPU", 0) for n in ray.nodes() if n["Alive"]), default=0)
-        problems = set()
-        for step in self.plan.steps.values():
-            n_threads = step.spec.get("n_threads", 1)
-            if n_threads > largest:
-                problems.add(
-                    f"compute.n_threads {n_threads} needs as many CPUs on one node, the largest "
-                    f"has {largest:g}: lower it"
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        asked = {
+            (self._worker_needs(step), step.spec["gan"]["n_workers"] if step.stage == "gan" else 1)
+            for step in self.plan.steps.values()
+        }
+        problems = []
+        for need, n_workers in sorted(asked, key=str):
+            slots = sum(
+                min(int(node.get(name, 0) / amount) for name, amount in need.named().items())
+                for node in nodes
+            )
+            if slots < n_workers:
+                each = ", ".join(f"{amount:g} {name}" for name, amount in need.named().items())
+                problems.append(
+                    f"{n_workers} worker(s) of {each} asked, the cluster's nodes hold {slots}: "
+                    "lower gan.n_workers or compute.n_threads, or add nodes"
                 )
-            for name, amount in self._needs(step).named().items():
-                if _is_gang(step) and amount > self.total.get(name, 0):
-                    problems.add(
-                        f"gan.n_workers {step.spec['gan']['n_workers']} needs {amount:g} {name}, "
-                        f"the cluster has {self.total.get(name, 0):g}: lower it or add nodes"
-                    )
         if problems:
-            raise InputError(sorted(problems))
+            raise InputError(problems)
 
-    def _needs(self, step: Step) -> Resources:
+    def _worker_needs(self, step: Step) -> Resources:
         n_threads = float(step.spec.get("n_threads", 1))
         gpus = 0.0
         if self.use_gpu and step.stage in GPU_STAGES:
             gpus = self.gpu_shares.gan if step.stage == "gan" else self.gpu_shares.other
-        workers = step.spec["gan"]["n_workers"] if step.stage == "gan" else 1
-        return Resources(n_threads * workers, gpus * workers)
+        return Resources(n_threads, gpus)
+
+    def _needs(self, step: Step) -> Resources:
+        worker = self._worker_needs(step)
+        n_workers = step.spec["gan"]["n_workers"] if step.stage == "gan" else 1
+        return Resources(worker.cpus * n_workers, worker.gpus * n_workers)
 
     def _resources(self) -> Mapping[str, Resources]:
         """By stage; within a stage of one study they are all the same."""

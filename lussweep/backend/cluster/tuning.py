@@ -27,30 +27,24 @@ from ray.tune.search import Searcher  # isort: skip
 class StepSearcher(Searcher):
     """Suggests the steps that the driver submitted, in that order."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         super().__init__(metric="done", mode="max")
-        self.folder = folder
         self.submitted: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.closed = threading.Event()
-        self.refs: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         try:
-            config = self.submitted.get_nowait()
+            return self.submitted.get_nowait()
         except queue.Empty:
             return Searcher.FINISHED if self.closed.is_set() else None
-        self.refs[trial_id] = config["ref"]
-        return config
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        ref = self.refs.pop(trial_id)
-        if error or not result or "ref" not in result:
-            self.ended.put(lost(ref, self.folder))
-        else:
-            self.ended.put(Outcome(ref, result["error"], result["traceback"]))
+        if not error:  # else `LostSteps` tells
+            assert result is not None, "a step reports how it ended"
+            self.ended.put(Outcome(result["ref"], result["error"], result["traceback"]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes the searcher beside its experiment; a grid never resumes from there."""
@@ -63,17 +57,22 @@ class StepSearcher(Searcher):
         """See `save`."""
 
 
-def trial_folder(ref: str) -> str:
-    """Name of the folder where Tune keeps what it knows of a step."""
-    return ref.replace("/", "-")
+class LostSteps(tune.Callback):
+    """Tells the driver of steps whose process went, with what Tune knows about it."""
 
+    def __init__(self, ended: queue.SimpleQueue[Outcome]) -> None:
+        self.ended = ended
 
-def lost(ref: str, folder: Path) -> Outcome:
-    """A step that ended without a report: what Tune wrote about it, in its last line and whole."""
-    path = folder / trial_folder(ref) / "error.txt"
-    told = path.read_text() if path.exists() else ""
-    lines = [line for line in told.splitlines() if line.strip()] or ["the process was lost"]
-    return Outcome(ref, f"WorkerLost: {lines[-1].strip()}", told)
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        told = Path(trial.error_file).read_text() if trial.error_file else ""
+        lines = [line.strip() for line in told.splitlines() if line.strip()]
+        reason = lines[-1] if lines else "killed, out of memory, or it could not start"
+        error = f"WorkerLost: the process of this step was lost: {reason}"
+        self.ended.put(Outcome(trial.config["ref"], error, told))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See StepSearcher."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class TuneService:
         context: Context,
         folder: Path,
     ) -> None:
-        self.searcher = StepSearcher(folder.absolute() / "tune")
+        self.searcher = StepSearcher()
         self.steps = steps
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
@@ -114,12 +113,13 @@ class TuneService:
                 reuse_actors=True,
                 metric="done",
                 mode="max",
-                trial_dirname_creator=lambda trial: trial_folder(trial.config["ref"]),
+                trial_dirname_creator=lambda trial: trial.config["ref"].replace("/", "-"),
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(folder.absolute()),
                 verbose=0,
+                callbacks=[LostSteps(self.searcher.ended)],
                 failure_config=tune.FailureConfig(max_failures=2),
             ),
         )
