@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,10 +86,24 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
     console = _console()
     console.print(Text(f"{study.name} on {source}"), soft_wrap=True)
     console.print(summary_table(results))
+    console.print(interval_line(results), soft_wrap=True)
     used = [name for name in results["score_embedder"].unique().to_pylist() if name]
     for name in used:
         marked = " (it has seen all training patients)" if name == "detector" else ""
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
+
+
+def interval_line(results: pa.Table) -> str:
+    """How sure a single cell can be on this holdout, which the spread over replicates hides."""
+    done = [row for row in results.to_pylist() if row["status"] == "done"]
+    if not done:
+        return "No cell is done yet."
+    widths = [row["auroc_high"] - row["auroc_low"] for row in done]
+    return (
+        f"A single cell's {100 * done[0]['confidence']:g} % interval, over the holdout patients alone, is "
+        f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f}): see "
+        "results.parquet."
+    )
 
 
 def print_failures(run: Run, failures: Mapping[str, str]) -> None:

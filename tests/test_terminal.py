@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from lussweep.backend.driver import Progress
 from lussweep.plan import Plan, Step
-from lussweep.terminal import time_left
+from lussweep.tables import RESULTS
+from lussweep.terminal import interval_line, time_left
 
 
 def plan_of(**counts: int) -> Plan:
@@ -45,3 +47,16 @@ def test_failed_and_blocked_steps_are_not_waited_for() -> None:
     progress = Progress(plan, done={first}, seconds={"trial": [10.0]}, blocked={third: second})
     progress.failed[second] = None  # type: ignore[assignment]
     assert time_left(progress, 10.0) == pytest.approx(10.0)
+
+
+def test_the_width_of_the_intervals_is_told() -> None:
+    bounds = [(0.80, 0.90), (0.60, 0.90), (0.70, 0.90)]
+    rows = [
+        {"status": "done", "auroc_low": low, "auroc_high": high, "confidence": 0.95}
+        for low, high in bounds
+    ]
+    table = pa.Table.from_pylist([*rows, {"status": "failed"}], RESULTS)
+    line = interval_line(table)
+    assert line.startswith("A single cell's 95 % interval, over the holdout patients alone, is ")
+    assert "0.20 wide (0.10 to 0.30)" in line
+    assert interval_line(RESULTS.empty_table()) == "No cell is done yet."
