@@ -100,8 +100,8 @@ def interval_line(results: pa.Table) -> str:
         return "No cell is done yet."
     widths = [row["auroc_high"] - row["auroc_low"] for row in done]
     return (
-        f"A single cell's {100 * done[0]['confidence']:g} % interval, over the holdout patients alone, is "
-        f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f}): see "
+        f"A single cell's {100 * done[0]['confidence']:g} % interval, over the holdout patients "
+        f"alone, is {statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f}): see "
         "results.parquet."
     )
 
