@@ -99,10 +99,11 @@ def interval_line(results: pa.Table) -> str:
     if not done:
         return "No cell is done yet."
     widths = [row["auroc_high"] - row["auroc_low"] for row in done]
+    level = f"{100 * done[0]['confidence']:g} %"
+    width = f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f})"
     return (
-        f"A single cell's {100 * done[0]['confidence']:g} % interval, over the holdout patients "
-        f"alone, is {statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f}): see "
-        "results.parquet."
+        f"A single cell's {level} interval, over the holdout patients alone, is {width}: "
+        "see results.parquet."
     )
 
 
