@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,8 @@ from lussweep.spec import (
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
-    from lussweep.plan import Plan
+    from lussweep.data.external import ExternalImages
+    from lussweep.plan import ExternalKey, Plan
     from lussweep.run import Run
     from lussweep.stages import Context
 
@@ -111,7 +112,7 @@ def grid(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
-        context = _context(run, device, weights)
+        context = _context(run, found, device, weights)
         raise typer.Exit(_run_grid(run, context, found, address, backend, cpus, dashboard))
 
 
@@ -207,6 +208,36 @@ def ingest(
         typer.echo(f"store: {out}")
 
 
+@app.command("export-synthetic")
+def export_synthetic(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    out: Annotated[Path, typer.Option(help="Images go to OUT/n_patients/replicate/class.")],
+    n_patients: Annotated[int | None, typer.Option(help="Of this patient count alone.")] = None,
+    replicate: Annotated[int | None, typer.Option(help="Of this replicate alone.")] = None,
+    label: Annotated[str | None, typer.Option("--class", help="pos or neg alone.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="Of several GANs, this one (memorisation.parquet, gan).")
+    ] = None,
+    gan_epoch: Annotated[int | None, typer.Option(help="Of several epochs, this one.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="png or parquet.")] = "png",
+    store: StoreOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write synthetic frames with their memorisation card, unless the release gate refuses."""
+    with _clear_errors(debug):
+        from lussweep.release import release
+
+        if format_ not in ("png", "parquet"):
+            raise InputError(f"--format {format_} is neither png nor parquet")
+        asked = {
+            "n_patients": n_patients, "replicate": replicate, "class": label, "gan": gan,
+            "gan_epoch": gan_epoch,
+        }  # fmt: skip
+        chosen = {name: value for name, value in asked.items() if value is not None}
+        for folder in release(run, out, format_, chosen, store):
+            typer.echo(str(folder))
+
+
 # --- from arguments to a run --------------------------------------------------------------
 
 
@@ -221,6 +252,8 @@ class _Data:
     """A store's own; None leaves the experiment's."""
     also_read: tuple[Path, ...] = ()
     skipped: Sequence[tuple[str, str, str]] = ()
+    external: Mapping[str, ExternalImages] = field(default_factory=dict)
+    """Images made elsewhere, by their sha256."""
 
 
 def _open(
@@ -246,6 +279,7 @@ def _open(
         changes.append(f"data.label={label}")
     study = load_study(_experiment_text(experiment), overrides=changes, where=experiment)
     problems: list[str] = []
+    cells: dict[str, list[str]] = {}
     with _collected(problems):
         cells = _only(only)
     with _collected(problems):
@@ -257,6 +291,8 @@ def _open(
             from lussweep.models.resnet import weights_digest as digest_of
 
             weights_digest = digest_of(weights)
+    with _collected(problems):
+        external = _external(study, experiment, cells)
     if problems:
         raise InputError(problems)
     if found.preprocess is not None:
@@ -270,9 +306,10 @@ def _open(
         store=store,
         also_read=found.also_read,
         weights_digest=weights_digest,
+        external=external,
         only=cells,
     )
-    return run, found
+    return run, replace(found, external={e.sha256: e for e in external.values()})
 
 
 @contextmanager
@@ -284,7 +321,36 @@ def _collected(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
-def _context(run: Run, device: str, weights: Path | None) -> Context:
+def _external(
+    study: StudySpec, experiment: str, only: Mapping[str, Sequence[str]]
+) -> dict[ExternalKey, ExternalImages]:
+    """Every set of another generator's images that the asked cells need, looked at."""
+    from lussweep.data.external import describe, resolve
+    from lussweep.plan import grid_cells
+
+    base = Path(experiment).absolute().parent if Path(experiment).is_file() else Path.cwd()
+    size = study.data.preprocess.image_size
+    found: dict[ExternalKey, ExternalImages] = {}
+    problems: list[str] = []
+    for n, replicate, variant, _ in grid_cells(study, only):
+        recipe = study.variants[variant]
+        for label in recipe.generated_classes():
+            section = recipe.external
+            if section is None or recipe.generator(label) != "external":
+                continue
+            place = (section, n, replicate, label)
+            if place in found:
+                continue
+            with _collected(problems):
+                images = resolve(section.images, base, n, replicate, label)
+                patients = resolve(section.patients, base, n, replicate, label)
+                found[place] = describe(images, patients, size)
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _context(run: Run, found: _Data, device: str, weights: Path | None) -> Context:
     from lussweep.stages import Context
 
     if device not in ("auto", "cpu", "cuda"):
@@ -295,7 +361,15 @@ def _context(run: Run, device: str, weights: Path | None) -> Context:
         if not torch.cuda.is_available():
             raise InputError("--device cuda, but PyTorch sees no GPU here: use --device auto")
     paths = {v.sha256: v.path for v in run.manifest.videos if v.path}
-    return Context(run.store, device, paths, weights.absolute() if weights else None)
+    return Context(
+        run.store,
+        device,
+        paths,
+        weights.absolute() if weights else None,
+        external=found.external,
+        checkpoint_minutes=run.study.gan.checkpoint_minutes,
+        keep_checkpoints=run.study.gan.keep_checkpoints,
+    )
 
 
 def _experiment_text(experiment: str) -> str:
@@ -419,9 +493,16 @@ def _run_grid(
             folder = run.folder / "ray"
             with (
                 _executor(
-                    run.asked, context, folder, address, backend, cpus, dashboard
+                    run.asked,
+                    context,
+                    folder,
+                    address,
+                    backend,
+                    cpus,
+                    dashboard,
+                    run.study.gan.gpus,
                 ) as executor,
-                _display() as watch.show,
+                _display(run.store.progress) as watch.show,
             ):
                 execute_data(run, executor, watch.show)
                 claim(run)
@@ -486,6 +567,7 @@ def _executor(
     backend: str,
     cpus: int | None,
     dashboard: bool,
+    gan_gpus: float | None = None,
 ) -> Iterator[Executor]:
     if backend == "inline":
         from lussweep.backend.inline import InlineExecutor
@@ -495,19 +577,22 @@ def _executor(
         from lussweep.backend.cluster.session import ray_session
 
         with ray_session(address, n_cpus=cpus, dashboard=dashboard) as url:
-            from lussweep.backend.cluster.executor import ClusterExecutor
+            from lussweep.backend.cluster.executor import ClusterExecutor, GpuShares
 
             if url:
                 typer.echo(f"Ray dashboard: {url}", err=True)
-            with ClusterExecutor(plan, context, folder) as executor:
+            shares = GpuShares() if gan_gpus is None else GpuShares(gan=gan_gpus)
+            with ClusterExecutor(plan, context, folder, shares) as executor:
                 yield executor
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[Progress], None]]:
+def _display(
+    told: Callable[[str], str] = lambda ref: "",
+) -> Iterator[Callable[[Progress], None]]:
     from lussweep.terminal import live_progress
 
-    with live_progress() as on_change:
+    with live_progress(told) as on_change:
         yield on_change
 
 

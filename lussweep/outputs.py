@@ -21,12 +21,16 @@ SCHEMAS = {
     "frames": tables.FRAMES,
     "cohorts": tables.COHORTS,
     "gan_losses": tables.GAN_LOSSES,
+    "gan_events": tables.GAN_EVENTS,
     "gan_scores": tables.GAN_SCORES,
+    "memorisation": tables.MEMORISATION,
+    "copies": tables.COPIES,
+    "closest_pairs": tables.PAIRS,
     "trials": tables.TRIALS,
     "frame_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
 }
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 STATE_FILE = "report.json"
 SHEET_COLUMNS = 10
 
@@ -57,6 +61,7 @@ def write_report(
     if skipped:
         rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
         tables.write(run.folder / "skipped.parquet", rows, tables.SKIPPED)
+    _write_events(run.folder / "events.log", found["gan_events"])
     _write_pictures(run, found)
     files = [str(path.relative_to(run.folder)) for path in outputs(run.folder)]
     scratch = state_path.with_suffix(".partial")
@@ -91,7 +96,20 @@ def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dic
         "done": sorted(ref for ref in run.plan.steps if run.store.has(ref)),
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],
+        "memorisation": run.study.memorisation.model_dump(mode="json"),
     }
+
+
+def _write_events(path: Path, events: pa.Table) -> None:
+    """One line an event of a GAN's training; no file where there was none."""
+    path.unlink(missing_ok=True)
+    lines = [
+        f"n={e['n_patients']} r={e['replicate']} {e['class']} {e['gan']} attempt {e['attempt']} "
+        f"epoch {e['epoch']} {e['kind']}: {e['message']}\n"
+        for e in events.to_pylist()
+    ]
+    if lines:
+        path.write_text("".join(lines))
 
 
 def _write_pictures(run: Run, found: Mapping[str, pa.Table]) -> None:
@@ -108,6 +126,10 @@ def _write_pictures(run: Run, found: Mapping[str, pa.Table]) -> None:
     groups = _samples(run)
     if groups:
         sample_sheet(groups, figures / "samples.png", SHEET_COLUMNS)
+    pairs = _pairs(run, found["closest_pairs"], found["memorisation"])
+    (figures / "closest_pairs.png").unlink(missing_ok=True)
+    if pairs:
+        sample_sheet(pairs, figures / "closest_pairs.png", SHEET_COLUMNS)
     write_tensorboard(
         run.folder / "tensorboard",
         found["gan_losses"],
@@ -150,12 +172,51 @@ def _samples(run: Run) -> list[tuple[str, np.ndarray]]:
     return groups
 
 
+def _pairs(run: Run, pairs: pa.Table, cards: pa.Table) -> list[tuple[str, np.ndarray]]:
+    """The synthetic frames nearest to a training frame above those frames, by class, at the
+    smallest and the largest patient count."""
+    from lussweep.data.frames import load_pixels
+    from lussweep.stages import SYNTHETIC
+
+    index = tables.read(run.folder / "frames.parquet", tables.FRAMES)
+    names = ("patient_id", "video_id", "frame")
+    where = {place: i for i, place in enumerate(_places(index, names))}
+    words = {"pos": "positive", "neg": "negative"}
+    groups = []
+    counts = pairs["n_patients"].to_pylist()
+    for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
+        for label, word in words.items():
+            mine = [
+                row for row in pairs.to_pylist() if (row["n_patients"], row["class"]) == (n, label)
+            ]
+            if not mine:
+                continue
+            set_of = [mine[0][name] for name in CARD_PLACE]
+            shown = [r for r in mine if [r[name] for name in CARD_PLACE] == set_of][:SHEET_COLUMNS]
+            card = next(c for c in cards.to_pylist() if [c[name] for name in CARD_PLACE] == set_of)
+            path = run.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
+            synthetic = np.load(path, mmap_mode="r")[[row["synthetic_row"] for row in shown]]
+            near = index.take([where[tuple(row[name] for name in names)] for row in shown])
+            title = f"synthetic {word}, n = {n}: the nearest to training frames"
+            groups += [(title, synthetic), ("these training frames", load_pixels(run.store, near))]
+    return groups
+
+
+def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+CARD_PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
+
+
 def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
     names = (
         "summary.csv", "results.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics.png", "figures/gan_metrics.svg", "figures/samples.png",
+        "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
+        "closest_pairs.parquet", "events.log", "gan_events.parquet",
         "frame_scores.parquet", "trials.parquet", "gan_scores.parquet",
         "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
         "failures.parquet", "logs", "experiment.yaml", "tensorboard",

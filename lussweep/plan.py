@@ -10,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from lussweep.errors import InputError, LeakageError
-from lussweep.keys import derive_seed, digest
+from lussweep.keys import derive_seed, digest, hashed_id
 from lussweep.spec import (
     CLASSES,
     SPLITS,
     ClassifierSpec,
+    ExternalSpec,
+    GanSpec,
     GridSpec,
     Manifest,
     Recipe,
@@ -28,11 +30,15 @@ from lussweep.spec import (
 )
 
 STAGES = (
-    "shard", "ingest", "cohort", "gan", "trial", "search", "score", "synth", "evaluate",
+    "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",
+    "synth", "memorisation", "evaluate",
 )  # fmt: skip
 """In the order of the data; the order in which a summary lists them."""
 
 INGEST_VERSION = 1
+EXTERNAL_VERSION = 1
+BOTH_CLASSES = "both"
+"""The class of a conditional GAN."""
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
@@ -64,6 +70,25 @@ class Step:
     def ref(self) -> str:
         """Where the artifact lies in a store: `stage/key`."""
         return f"{self.stage}/{self.key}"
+
+
+class ExternalImages(Protocol):
+    """What the plan needs to know of images that were made elsewhere."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def n_images(self) -> int: ...
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Everybody whose frames their generator saw, by id or by its hash."""
+        ...
+
+
+ExternalKey = tuple[ExternalSpec, int, int, str]
+"""Where external images stand in a grid: their section, n_patients, replicate, class."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +147,14 @@ def make_plan(
     *,
     phantom: bool,
     weights_digest: str | None = None,
+    external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Every step and cell of a study on the given patients.
 
     `weights_digest` stands for the ImageNet weights, needed when `score.embedders` names
-    them. `only` keeps the cells whose coordinates are listed. Raises InputError with every
+    them. `external` describes the images made elsewhere; a cell whose images it lacks is left
+    out. `only` keeps the cells whose coordinates are listed. Raises InputError with every
     cohort that is larger than its pool, and for a selection that matches no cell; LeakageError
     for patients of more than one split.
     """
@@ -140,15 +167,48 @@ def make_plan(
     ]
     if problems:
         raise InputError(problems)
-    return _Planner(study, manifest, phantom, weights_digest).plan(only or {})
+    _check_external(study, manifest, external or {}, only or {})
+    return _Planner(study, manifest, phantom, weights_digest, external or {}).plan(only or {})
 
 
 def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
     """The steps that bring videos into a store: shards and one index a split."""
-    planner = _Planner(study, manifest, False, None)
+    planner = _Planner(study, manifest, False, None, {})
     for split in SPLITS:
         planner.ingest(split)
     return planner.result
+
+
+def _check_external(
+    study: StudySpec,
+    manifest: Manifest,
+    external: Mapping[ExternalKey, ExternalImages],
+    only: Mapping[str, Sequence[str]],
+) -> None:
+    """Generators that saw others than training patients; the cohort's step knows the cohort."""
+    train = manifest.patients("train")
+    allowed = {*train, *map(hashed_id, train)}
+    elsewhere = {
+        name: (patient, split)
+        for split in SPLITS
+        if split != "train"
+        for patient in manifest.patients(split)
+        for name in (patient, hashed_id(patient))
+    }
+    asked = {(n, replicate, variant) for n, replicate, variant, _ in grid_cells(study, only)}
+    problems = {}
+    for n, replicate, variant in sorted(asked):
+        section = study.variants[variant].external
+        for label in CLASSES:
+            images = external.get((section, n, replicate, label)) if section else None
+            for patient in sorted(set(images.patients) - allowed) if images else ():
+                who, split = elsewhere.get(patient, (patient, "no"))
+                problems[label, n, replicate, who] = (
+                    f"external {label} {_where(n, replicate)}: its generator saw patient {who} of "
+                    f"the {split} split: only training patients of the cell's cohort may be seen"
+                )
+    if problems:
+        raise LeakageError(problems.values())
 
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
@@ -232,26 +292,28 @@ class _Planner:
     """Adds steps in the order of the data; each method returns the ref of what it added."""
 
     def __init__(
-        self, study: StudySpec, manifest: Manifest, phantom: bool, weights_digest: str | None
+        self,
+        study: StudySpec,
+        manifest: Manifest,
+        phantom: bool,
+        weights_digest: str | None,
+        external: Mapping[ExternalKey, ExternalImages],
     ) -> None:
         self.study = study
         self.manifest = manifest
         self.phantom = phantom
         self.weights_digest = weights_digest
+        self.external = external
         self.result = Plan()
         self.threads = {"n_threads": study.compute.n_threads}
         self.split_refs: dict[str, str] = {}
 
     def plan(self, only: Mapping[str, Sequence[str]]) -> Plan:
-        grid = self.study.grid
-        cells = [
+        kept = [
             (n, replicate, variant, epoch)
-            for n in grid.n_patients
-            for replicate in range(1, grid.replicates + 1)
-            for variant in grid.variants
-            for epoch in self._epochs(variant)
+            for n, replicate, variant, epoch in grid_cells(self.study, only)
+            if self._is_at_hand(n, replicate, self.study.variants[variant])
         ]
-        kept = [cell for cell in cells if _matches(cell, only)]
         if not kept:
             raise InputError(f"--only {dict(only)} matches no cell of the grid")
         for split in SPLITS:
@@ -260,9 +322,12 @@ class _Planner:
             self.result.cells.append(self._cell(n, replicate, variant, epoch))
         return self.result
 
-    def _epochs(self, variant: str) -> tuple[int | None, ...]:
-        synthetic = self.study.variants[variant].synthetic_classes()
-        return self.study.grid.gan_epochs if synthetic and self.study.grid.gan_epochs else (None,)
+    def _is_at_hand(self, n_patients: int, replicate: int, recipe: Recipe) -> bool:
+        return all(
+            (recipe.external, n_patients, replicate, label) in self.external
+            for label in recipe.generated_classes()
+            if recipe.generator(label) == "external"
+        )
 
     def ingest(self, split: str) -> str:
         shards = {patient: self._shard(patient, split) for patient in self.manifest.patients(split)}
@@ -296,7 +361,7 @@ class _Planner:
         nested = cohort.sampling == "nested"
         coordinates = [] if nested or n_patients is None else [n_patients]
         spec = {
-            "cohort": cohort.model_dump(mode="json"),
+            "cohort": cohort.key_fields(),
             "n_patients": n_patients,
             "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
         }
@@ -304,22 +369,60 @@ class _Planner:
         train = self.split_refs["train"]
         return self.result.add(Step("cohort", cohort.version, spec, {"train": train}, name))
 
-    def _gan(self, label: str, n_patients: int, replicate: int, cohort: str) -> str:
-        gan = self.study.gan
+    def _gan(self, gan: GanSpec, label: str, n_patients: int, replicate: int, cohort: str) -> str:
+        label = BOTH_CLASSES if gan.conditional else label
         spec = {
-            "gan": gan.model_dump(mode="json"),
+            "gan": gan.key_fields(),
             **self.threads,
             "class": label,
             "seed": derive_seed(self.study.seed, "gan", label, n_patients, replicate),
         }
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        name = f"GAN {label} {_where(n_patients, replicate)}"
+        changed = self.study.gan_label(Recipe(pos=("synthetic",), neg=("real",), gan=gan))
+        told = "" if changed == "base" else f" {changed}"
+        name = f"GAN {label} {_where(n_patients, replicate)}{told}"
         return self.result.add(Step("gan", gan.version, spec, inputs, name))
 
-    def _score(self, label: str, n_patients: int, replicate: int, cohort: str, gan: str) -> str:
+    def _external(
+        self, images: ExternalImages, label: str, n_patients: int, replicate: int, cohort: str
+    ) -> str:
+        """Images made elsewhere stand where a GAN would."""
+        spec = {
+            "class": label,
+            "sha256": images.sha256,
+            "patients": list(images.patients),
+            "image_size": self.study.data.preprocess.image_size,
+        }
+        inputs = {"train": self.split_refs["train"], "cohort": cohort}
+        name = f"external {label} {_where(n_patients, replicate)}"
+        return self.result.add(Step("external", EXTERNAL_VERSION, spec, inputs, name))
+
+    def _features(
+        self, embedder: str, label: str, n_patients: int, replicate: int, cohort: str
+    ) -> str:
+        """Real frames of a cohort's class as an embedder sees them, once for all generators."""
         score = self.study.score
         spec = {
-            "score": score.model_dump(mode="json"),
+            "embedder": embedder,
+            "class": label,
+            "n_images": score.n_images,
+            "batch_size": score.batch_size,
+            **self.threads,
+            "seed": derive_seed(self.study.seed, "score", label, n_patients, replicate),
+            "weights": self.weights_digest if embedder == "imagenet" else None,
+        }
+        inputs = {"train": self.split_refs["train"], "cohort": cohort}
+        if embedder == "detector":
+            inputs["detector"] = self._detector()
+        name = f"features {label} {_where(n_patients, replicate)} {embedder}"
+        return self.result.add(Step("features", score.version, spec, inputs, name))
+
+    def _score(
+        self, generator: Mapping[str, str], label: str, n_patients: int, replicate: int, cohort: str
+    ) -> str:
+        score = self.study.score
+        spec = {
+            "score": score.key_fields(),
             **self.threads,
             "class": label,
             "seed": derive_seed(self.study.seed, "score", label, n_patients, replicate),
@@ -328,14 +431,18 @@ class _Planner:
         inputs = {
             "train": self.split_refs["train"],
             "cohort": cohort,
-            "gan": gan,
+            **generator,
             "detector": self._detector(),
         }
+        for embedder in score.embedders:
+            ref = self._features(embedder, label, n_patients, replicate, cohort)
+            inputs[f"real_{embedder}"] = ref
         name = f"scores {label} {_where(n_patients, replicate)}"
         return self.result.add(Step("score", score.version, spec, inputs, name))
 
     def _synth(
         self,
+        generator: Mapping[str, str],
         label: str,
         n_patients: int,
         replicate: int,
@@ -343,20 +450,41 @@ class _Planner:
         refs: Mapping[str, str],
     ) -> str:
         synth = self.study.synth
-        chosen = self.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
-        select = chosen.model_dump(mode="json", include=SELECT_FIELDS[chosen.rule])
         spec = {
-            "synth": synth.model_dump(mode="json"),
+            "synth": synth.key_fields(),
             **self.threads,
             "class": label,
-            "select": select,
             "seed": derive_seed(self.study.seed, "synth", label, n_patients, replicate),
         }
-        inputs = {"train": self.split_refs["train"], "cohort": refs["cohort"], "gan": refs["gan"]}
-        if select["rule"] == "best":
-            inputs["score"] = refs["score"]
+        inputs = {"train": self.split_refs["train"], "cohort": refs["cohort"], **generator}
+        if "gan" in generator:
+            chosen = self.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
+            select = chosen.model_dump(mode="json", include=SELECT_FIELDS[chosen.rule])
+            spec["select"] = select
+            if select["rule"] == "best":
+                inputs["score"] = refs["score"]
         name = f"synthetic {label} {_where(n_patients, replicate)}"
         return self.result.add(Step("synth", synth.version, spec, inputs, name))
+
+    def _memorisation(
+        self, label: str, n_patients: int, replicate: int, refs: Mapping[str, str]
+    ) -> str:
+        """A leaf: what it finds feeds nothing, because it may see holdout."""
+        memorisation = self.study.memorisation
+        spec = {
+            "memorisation": memorisation.key_fields(),
+            **self.threads,
+            "class": label,
+            "seed": derive_seed(self.study.seed, "memorisation", label, n_patients, replicate),
+        }
+        inputs = {
+            "train": self.split_refs["train"],
+            "cohort": refs["cohort"],
+            "synth": refs["synth"],
+            "holdout": self.split_refs["holdout"],
+        }
+        name = f"memorisation {label} {_where(n_patients, replicate)}"
+        return self.result.add(Step("memorisation", memorisation.version, spec, inputs, name))
 
     def _search(
         self,
@@ -374,11 +502,11 @@ class _Planner:
             spec = {
                 "trial": trial,
                 # The list up to this trial: a longer search begins with the shorter one.
-                "search": {**search.model_dump(mode="json"), "n_trials": trial},
+                "search": {**search.key_fields(), "n_trials": trial},
                 "search_seed": derive_seed(seed, role, "search", *coordinates),
-                "classifier": classifier.model_dump(mode="json"),
-                "recipe": recipe.model_dump(mode="json"),
-                "val": self.study.val.model_dump(mode="json"),
+                "classifier": classifier.key_fields(),
+                "recipe": recipe.sources(),
+                "val": self.study.val.key_fields(),
                 "val_seed": derive_seed(seed, "val"),
                 **self.threads,
                 "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
@@ -403,6 +531,17 @@ class _Planner:
             "detector",
         )
 
+    def _generator(
+        self, recipe: Recipe, label: str, n_patients: int, replicate: int, cohort: str
+    ) -> dict[str, str]:
+        """The step that synthetic images of a class come from, by its role: gan or external."""
+        if recipe.generator(label) == "synthetic":
+            gan = self.study.gan_of(recipe)
+            return {"gan": self._gan(gan, label, n_patients, replicate, cohort)}
+        assert recipe.external is not None
+        images = self.external[recipe.external, n_patients, replicate, label]
+        return {"external": self._external(images, label, n_patients, replicate, cohort)}
+
     def _cell(self, n_patients: int, replicate: int, variant: str, epoch: int | None) -> Cell:
         study, recipe = self.study, self.study.variants[variant]
         cohort = self._cohort(n_patients, replicate)
@@ -412,12 +551,15 @@ class _Planner:
             "val": self.split_refs["val"],
             "cohort": cohort,
         }
-        for label in recipe.synthetic_classes():
-            gan = self._gan(label, n_patients, replicate, cohort)
-            score = self._score(label, n_patients, replicate, cohort, gan)
-            made = {"cohort": cohort, "gan": gan, "score": score}
-            synth = self._synth(label, n_patients, replicate, epoch, made)
-            refs |= {f"gan_{label}": gan, f"score_{label}": score, f"synth_{label}": synth}
+        for label in recipe.generated_classes():
+            generator = self._generator(recipe, label, n_patients, replicate, cohort)
+            score = self._score(generator, label, n_patients, replicate, cohort)
+            made = {"cohort": cohort, "score": score}
+            synth = self._synth(generator, label, n_patients, replicate, epoch, made)
+            made["synth"] = synth
+            card = self._memorisation(label, n_patients, replicate, made)
+            found = {**generator, "score": score, "synth": synth, "memorisation": card}
+            refs |= {f"{role}_{label}": ref for role, ref in found.items()}
             inputs[SYNTHETIC_ROLES[label]] = synth
         where = f"{_where(n_patients, replicate)} {variant}"
         refs["search"] = self._search(
@@ -430,7 +572,7 @@ class _Planner:
             where,
         )
         spec = {
-            "evaluate": study.evaluate.model_dump(mode="json"),
+            "evaluate": study.evaluate.key_fields(),
             **self.threads,
             "batch_size": study.classifier.eval_batch_size,
             "seed": derive_seed(study.seed, "evaluate"),
@@ -442,10 +584,31 @@ class _Planner:
         return Cell(n_patients, replicate, variant, epoch, recipe, refs)
 
 
+def grid_cells(
+    study: StudySpec, only: Mapping[str, Sequence[str]]
+) -> list[tuple[int, int, str, int | None]]:
+    """Coordinates (n_patients, replicate, variant, gan_epoch) of the grid that `only` keeps."""
+    grid = study.grid
+
+    def epochs(variant: str) -> tuple[int | None, ...]:
+        recipe = study.variants[variant]
+        has_gan = "synthetic" in map(recipe.generator, CLASSES)
+        return grid.gan_epochs if has_gan and grid.gan_epochs else (None,)
+
+    cells = [
+        (n, replicate, variant, epoch)
+        for n in grid.n_patients
+        for replicate in range(1, grid.replicates + 1)
+        for variant in grid.variants
+        for epoch in epochs(variant)
+    ]
+    return [cell for cell in cells if _matches(cell, only)]
+
+
 def _where(n_patients: int | None, replicate: int) -> str:
     return "all" if n_patients is None else f"n={n_patients} r={replicate}"
 
 
 def _matches(cell: tuple[int, int, str, int | None], only: Mapping[str, Sequence[str]]) -> bool:
     values = dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), cell, strict=True))
-    return all(str(values[axis]) in wanted for axis, wanted in only.items())
+    return all(str(values.get(axis)) in wanted for axis, wanted in only.items())

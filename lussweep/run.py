@@ -10,10 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.keys import digest
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import GridSpec, Manifest, Recipe, StudySpec, dump_study
+from lussweep.plan import ExternalKey, Plan, make_plan
+from lussweep.spec import ExternalSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def open_run(
     store: Path | None = None,
     also_read: Sequence[Path] = (),
     weights_digest: str | None = None,
+    external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
@@ -66,12 +68,21 @@ def open_run(
     """
     study = study.with_embedders(weights_digest is not None)
 
+    earlier = _read_run_file(folder)
+    known = {**_external_of(earlier), **(external or {})}
+
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
-        return make_plan(study, manifest, phantom=phantom, weights_digest=weights_digest, only=only)
+        return make_plan(
+            study,
+            manifest,
+            phantom=phantom,
+            weights_digest=weights_digest,
+            external=known,
+            only=only,
+        )
 
     asked = plan_of(study, only)
-    earlier = _read_run_file(folder)
-    described = _describe(study, asked, weights_digest, earlier)
+    described = _describe(study, asked, weights_digest, known, earlier)
     _refuse_other_experiment(folder, earlier, described)
     artifacts = ArtifactStore(store or folder / "artifacts", also_read)
     plan = Plan(dict(asked.steps), list(asked.cells))
@@ -188,7 +199,11 @@ def write_failure_logs(run: Run, progress: Progress) -> None:
 
 
 def _describe(
-    study: StudySpec, plan: Plan, weights_digest: str | None, earlier: dict[str, Any] | None
+    study: StudySpec,
+    plan: Plan,
+    weights_digest: str | None,
+    external: Mapping[ExternalKey, ExternalImages],
+    earlier: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Identity by section (data, seed, stage specs), so that a difference can be named."""
     data = sorted(ref for ref in plan.steps if ref.startswith("ingest/"))
@@ -200,7 +215,32 @@ def _describe(
         "identity": {**sections, "data": digest(data), "weights": digest(weights_digest)},
         "grids": grids if grid in grids else [*grids, grid],
         "variants": {**(earlier["variants"] if earlier else {}), **variants},
+        "external": [
+            {
+                "section": section.model_dump(mode="json"),
+                "n_patients": n_patients,
+                "replicate": replicate,
+                "class": label,
+                "path": str(images.path),
+                "sha256": images.sha256,
+                "n_images": images.n_images,
+                "patients": list(images.patients),
+            }
+            for (section, n_patients, replicate, label), images in external.items()
+        ],
     }
+
+
+def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalImages]:
+    """The external sets that earlier commands described, so that their cells stay in the report."""
+    found: dict[ExternalKey, ExternalImages] = {}
+    for entry in earlier["external"] if earlier else ():
+        section = ExternalSpec.model_validate(entry["section"])
+        place = (section, entry["n_patients"], entry["replicate"], entry["class"])
+        found[place] = ExternalImages(
+            Path(entry["path"]), entry["sha256"], entry["n_images"], tuple(entry["patients"])
+        )
+    return found
 
 
 def _read_run_file(folder: Path) -> dict[str, Any] | None:
@@ -218,6 +258,7 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
             GridSpec.model_validate(grid)
         for recipe in found["variants"].values():
             Recipe.model_validate(recipe)
+        _external_of(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: choose another --out") from None
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -28,7 +29,9 @@ from lussweep.errors import InputError
 
 SPLITS = ("train", "val", "holdout")
 CLASSES = ("neg", "pos")
-SourceName = Literal["real", "synthetic", "noise"]
+SourceName = Literal["real", "synthetic", "external", "noise"]
+GENERATED = ("synthetic", "external")
+"""Sources that a generator stands behind: our GAN, or somebody else's."""
 SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -38,6 +41,23 @@ class Spec(BaseModel):
     """Base of every spec: immutable, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    circumstance: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change no result: they enter no key."""
+
+    def key_fields(self) -> dict[str, Any]:
+        """Everything that results depend on, nested specs included, as plain values."""
+        names = [name for name in type(self).model_fields if name not in self.circumstance]
+        return {name: _key_value(getattr(self, name)) for name in names}
+
+
+def _key_value(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.key_fields()
+    if isinstance(value, dict):
+        return {name: _key_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_key_value(item) for item in value]
+    return value
 
 
 # --- data ---------------------------------------------------------------------------------
@@ -133,10 +153,46 @@ class ValSpec(Spec):
 # --- generation ---------------------------------------------------------------------------
 
 
+class RetrySpec(Spec):
+    """Train again from other seeds, at most so many times."""
+
+    seeds: PositiveInt = 2
+
+
+class RetryPolicy(Spec):
+    retry: RetrySpec = RetrySpec()
+
+
+class HealthSpec(Spec):
+    """When a GAN counts as collapsed, and what follows.
+
+    Losses that are not finite end a training under every policy: `warn` and `stop` then fail the
+    step with its reason, `retry` begins again from another seed, and fails when none is left.
+    """
+
+    policy: Literal["warn", "stop"] | RetryPolicy = "warn"
+    patience: PositiveInt = 3
+    """Epochs in a row before a signal becomes an event."""
+    gradient_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """The discriminator has won where it is right about every image of an epoch while the
+    generator's gradient norm is under this share of its first epoch's."""
+    diversity_floor: Annotated[float, Field(ge=0)] = 0.1
+    """Mean distance between two synthetic images over that between two real ones, in pixels."""
+
+    def n_attempts(self) -> int:
+        return 1 + self.policy.retry.seeds if isinstance(self.policy, RetryPolicy) else 1
+
+
+Augmentation = Literal["brightness", "translation", "cutout"]
+
+
 class GanSpec(Spec):
     """The DCGAN of the paper; defaults are the paper's."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    circumstance: ClassVar[frozenset[str]] = frozenset(
+        {"gpus", "checkpoint_minutes", "keep_checkpoints"}
+    )
     n_epochs: PositiveInt = 100
     images_per_epoch: PositiveInt | None = None
     """None: every frame of the cohort's class once."""
@@ -149,9 +205,32 @@ class GanSpec(Spec):
     beta1: Fraction = 0.5
     beta2: Fraction = 0.999
     dropout: Fraction = 0.25
+    loss: Literal["bce", "hinge"] = "bce"
+    spectral_norm: bool = False
+    """On the discriminator's convolutions, in the place of its BatchNorm."""
+    r1_gamma: NonNegativeFloat = 0.0
+    """Weight of the penalty gamma / 2 x |gradient at real images|^2 (Mescheder et al. 2018)."""
+    augment: tuple[Augmentation, ...] = ()
+    """Differentiable augmentations of what the discriminator sees, real and synthetic alike
+    (Zhao et al. 2020)."""
+    ema_decay: Fraction = 0.0
+    """Sample from an average of the generator's weights over steps; 0 samples the last weights."""
+    conditional: bool = False
+    """One GAN for both classes, told the label; None images_per_epoch are then both classes'."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: products in bfloat16, weights, BatchNorm statistics and losses in fp32."""
+    health: HealthSpec = HealthSpec()
     snapshot_every: PositiveInt = 5
     n_workers: PositiveInt = 1
     """Data-parallel workers. Each normalises its own share of the batch, so it changes results."""
+    sync_batchnorm: bool = False
+    """Normalise over the batches of all workers together; PyTorch has this on GPUs alone."""
+    gpus: Annotated[float, Field(gt=0, le=1)] | None = None
+    """GPU that a worker takes, 0.5 to train two GANs on one; changes no result. None: a whole."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
+    """The most work that a killed training loses; changes no result."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of a training's latest checkpoints stay while it runs; changes no result."""
 
     @model_validator(mode="after")
     def _batch_divides(self) -> GanSpec:
@@ -159,6 +238,8 @@ class GanSpec(Spec):
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of n_workers {self.n_workers}"
             )
+        if len(set(self.augment)) != len(self.augment):
+            raise ValueError("augment names an augmentation twice")
         return self
 
     def snapshot_epochs(self) -> tuple[int, ...]:
@@ -169,20 +250,26 @@ class GanSpec(Spec):
     def snapshot_bytes(self, image_size: int) -> int:
         """Size of one generator on disk: 4x4 convolutions between widths that halve, in fp32."""
         n_doublings = (image_size // 4).bit_length() - 1
-        widths = [self.latent_size, *(self.ngf << k for k in reversed(range(n_doublings))), 1]
+        first = self.latent_size + (len(CLASSES) if self.conditional else 0)
+        widths = [first, *(self.ngf << k for k in reversed(range(n_doublings))), 1]
         return 4 * 16 * sum(a * b for a, b in itertools.pairwise(widths))
 
 
 class ScoreSpec(Spec):
     """How snapshots are scored: N synthetic frames against N real ones of the GAN's own cohort."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     n_images: Annotated[int, Field(ge=2)] = 2000
     """N, at most the cohort's frames. Keep it within the smallest cohort: kMMD depends on N."""
     embedders: Literal["auto"] | tuple[Literal["imagenet", "detector"], ...] = "auto"
     """auto: the detector, and ImageNet's ResNet-34 where `--weights` gives it."""
     batchnorm: Literal["batch", "running"] = "batch"
     batch_size: Annotated[int, Field(ge=2)] = 16
+    n_neighbours: PositiveInt = 5
+    """Of each real frame, for density and coverage."""
+    n_permutations: PositiveInt = 200
+    """Of the kernel two-sample test."""
+    n_kid_subsets: Annotated[int, Field(ge=2)] = 100
 
     @model_validator(mode="after")
     def _some_embedder(self) -> ScoreSpec:
@@ -242,6 +329,63 @@ class SynthSpec(Spec):
     def n_frames(self, n_real: int) -> int:
         """Frames to make for a class with `n_real` real frames."""
         return self.n_images or max(1, round((self.ratio or 1.0) * n_real))
+
+
+class ExternalSpec(Spec):
+    """Images of another generator, in the place of our GAN's.
+
+    Paths may hold {n_patients}, {replicate} and {class} (pos or neg), and count from the
+    experiment file's folder.
+    """
+
+    images: str
+    """A folder of images, or a Parquet file."""
+    patients: str
+    """A table with a column patient_id, or a text file: everybody whose frames it saw."""
+
+
+class ReleaseGateSpec(Spec):
+    """What a memorisation card must show before its frames may leave; null asks nothing."""
+
+    max_copy_share: Fraction | None = 0.05
+    max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = 0.75
+    min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def failures(self, card: Mapping[str, Any]) -> list[str]:
+        """What the card fails, in words; a number that it lacks counts as failed."""
+        limits = {
+            "copy_share": (self.max_copy_share, "at most", lambda value, limit: value <= limit),
+            "nearer_train_share": (
+                self.max_nearer_train_share, "at most", lambda value, limit: value <= limit,
+            ),
+            "authenticity": (
+                self.min_authenticity, "at least", lambda value, limit: value >= limit,
+            ),
+        }  # fmt: skip
+        found = []
+        for name, (limit, words, passes) in limits.items():
+            value = card.get(name)
+            if limit is None or (value is not None and passes(value, limit)):
+                continue
+            shown = "unknown" if value is None else f"{value:.3g}"
+            found.append(f"{name} is {shown}, allowed is {words} {limit:g}")
+        return found
+
+
+class MemorisationSpec(Spec):
+    """How far synthetic frames stay from the frames that their generator saw."""
+
+    version: ClassVar[int] = 1
+    circumstance: ClassVar[frozenset[str]] = frozenset({"release_gate"})
+    n_images: Annotated[int, Field(ge=2)] = 2000
+    """The most synthetic frames that are looked at; of training and holdout frames, all are."""
+    side: PositiveInt = 64
+    """Frames are shrunk to so many pixels a side before their pixels are compared."""
+    copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Frames nearer to a training frame than this share of frames of different patients are to
+    each other count as copies of it."""
+    release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
+    """What `export-synthetic` demands; null lets everything out. Changes no result."""
 
 
 # --- classification -----------------------------------------------------------------------
@@ -318,16 +462,39 @@ class Recipe(Spec):
 
     pos: tuple[SourceName, ...]
     neg: tuple[SourceName, ...]
+    gan: GanSpec | None = None
+    """In an experiment: the values that differ from the study's `gan`. None: none does."""
+    external: ExternalSpec | None = None
+    """Where the source `external` comes from."""
 
     @model_validator(mode="after")
-    def _both_classes(self) -> Recipe:
+    def _makes_sense(self) -> Recipe:
         if not self.pos or not self.neg:
             raise ValueError("a variant needs at least one source for pos and one for neg")
+        named = {*self.pos, *self.neg}
+        if ("external" in named) != (self.external is not None):
+            raise ValueError("the source external and the section external belong together")
+        both = all(self.generator(label) == "external" for label in CLASSES)
+        if both and self.external and "{class}" not in self.external.images:
+            raise ValueError("external.images needs {class} where both classes take from it")
+        if self.gan is not None and "synthetic" not in named:
+            raise ValueError("gan is set, but no class has the source synthetic")
+        for label in CLASSES:
+            if set(GENERATED) <= set(getattr(self, label)):
+                raise ValueError(f"{label} has two generators, synthetic and external: use one")
         return self
 
-    def synthetic_classes(self) -> tuple[str, ...]:
-        """The classes for which this recipe needs a GAN."""
-        return tuple(c for c in CLASSES if "synthetic" in getattr(self, c))
+    def sources(self) -> dict[str, list[str]]:
+        """Of both classes, as plain values."""
+        return {label: list(getattr(self, label)) for label in CLASSES}
+
+    def generator(self, label: str) -> str | None:
+        """The generated source of a class, synthetic or external."""
+        return next((name for name in getattr(self, label) if name in GENERATED), None)
+
+    def generated_classes(self) -> tuple[str, ...]:
+        """The classes for which this recipe needs a generator."""
+        return tuple(label for label in CLASSES if self.generator(label))
 
 
 PAPER_VARIANTS = {
@@ -365,6 +532,9 @@ class ComputeSpec(Spec):
 class StudySpec(Spec):
     """A whole experiment file."""
 
+    circumstance: ClassVar[frozenset[str]] = frozenset(
+        {"name", "description", "grid", "variants", "keep_snapshots"}
+    )
     name: str
     description: str = ""
     seed: NonNegativeInt = 2023
@@ -375,6 +545,7 @@ class StudySpec(Spec):
     score: ScoreSpec = ScoreSpec()
     select: SelectSpec = SelectSpec()
     synth: SynthSpec = SynthSpec()
+    memorisation: MemorisationSpec = MemorisationSpec()
     classifier: ClassifierSpec = ClassifierSpec()
     search: SearchSpec = SearchSpec()
     detector: DetectorSpec = DetectorSpec()
@@ -394,7 +565,8 @@ class StudySpec(Spec):
             return value
         value = dict(value)
         if isinstance(value.get("variants"), dict):
-            value["variants"] = {**PAPER_VARIANTS, **value["variants"]}
+            own = {n: _over_gan(r, value.get("gan")) for n, r in value["variants"].items()}
+            value["variants"] = {**PAPER_VARIANTS, **own}
         if isinstance(value.get("detector"), dict):
             value["detector"] = {
                 name: {**value[name], **own}
@@ -411,14 +583,27 @@ class StudySpec(Spec):
                 raise ValueError(
                     f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
                 )
-        epochs = self.gan.snapshot_epochs()
         wanted = set(self.grid.gan_epochs) | ({self.select.epoch} - {None})
-        for epoch in sorted(e for e in wanted if e is not None):
-            if epoch not in epochs:
-                raise ValueError(
-                    f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}"
-                )
+        for gan in (
+            self.gan,
+            *(self.variants[name].gan or self.gan for name in self.grid.variants),
+        ):
+            epochs = gan.snapshot_epochs()
+            for epoch in sorted(e for e in wanted if e is not None):
+                if epoch not in epochs:
+                    raise ValueError(
+                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}"
+                    )
         return self
+
+    def gan_of(self, recipe: Recipe) -> GanSpec:
+        return recipe.gan or self.gan
+
+    def gan_label(self, recipe: Recipe) -> str:
+        """How tables name the recipe's GAN: `base`, or what differs from the study's."""
+        base, own = self.gan.key_fields(), self.gan_of(recipe).key_fields()
+        differ = [f"{name}={_short(own[name])}" for name in own if own[name] != base[name]]
+        return ", ".join(differ) or "base"
 
     def detector_classifier(self) -> ClassifierSpec:
         return self.detector.classifier or self.classifier
@@ -435,9 +620,18 @@ class StudySpec(Spec):
 
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run: everything but the axes, names and housekeeping."""
-        return self.model_dump(
-            mode="json", exclude={"name", "description", "grid", "variants", "keep_snapshots"}
-        )
+        return self.key_fields()
+
+
+def _over_gan(recipe: Any, base: Any) -> Any:
+    """A variant's GAN as the study's with single values changed."""
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("gan"), dict):
+        return recipe
+    return {**recipe, "gan": {**(base if isinstance(base, dict) else {}), **recipe["gan"]}}
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 S = TypeVar("S", bound=Spec)

@@ -6,6 +6,7 @@ reader sees it whole or not at all. `record.json` beside the data says how it ca
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,11 +15,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lussweep.errors import InputError
 
 RECORD = "record.json"
+PROGRESS = "progress.txt"
+"""In a workplace: how far the step is, for who watches."""
 
 
 class ArtifactStore:
@@ -62,8 +65,40 @@ class ArtifactStore:
             except OSError:
                 if not (target / RECORD).exists():
                     raise
+            shutil.rmtree(self.workplace_of(ref), ignore_errors=True)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def workplace_of(self, ref: str) -> Path:
+        """Where `workplace` keeps what an unfinished step has so far."""
+        return self.root / ".work" / ref.replace("/", "-")
+
+    @contextmanager
+    def workplace(self, ref: str) -> Iterator[Path]:
+        """A folder that outlives a killed step and that its next attempt finds again.
+
+        It goes when the artifact is committed. While another process works there, this one gets
+        an empty folder of its own.
+        """
+        shared = self.workplace_of(ref)
+        shared.mkdir(parents=True, exist_ok=True)
+        with (shared / "lock").open("w") as lock:
+            if _is_locked(lock):
+                private = shared.with_name(f"{shared.name}-{uuid.uuid4().hex[:8]}")
+                private.mkdir()
+                try:
+                    yield private
+                finally:
+                    shutil.rmtree(private, ignore_errors=True)
+            else:
+                yield shared
+
+    def progress(self, ref: str) -> str:
+        """How far a step under way says that it is; empty if it says nothing."""
+        try:
+            return (self.workplace_of(ref) / PROGRESS).read_text()
+        except OSError:
+            return ""
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written here and some space is left."""
@@ -100,3 +135,14 @@ class ArtifactStore:
             if (root / ref / RECORD).exists():
                 return root / ref
         return None
+
+
+def _is_locked(lock: IO[str]) -> bool:
+    """Take the lock until the file is closed; true if another process has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: whoever writes, writes the same
+        return False
+    return False

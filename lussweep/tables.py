@@ -36,26 +36,74 @@ FRAMES = _schema(
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
 )
 COHORTS = pa.schema([*_schema(*CELL), *FRAMES])
-GAN_LOSSES = _schema(
+GAN = (
     *CELL,
-    ("class", pa.string()),
+    ("class", pa.string(), "pos, neg, or both for a conditional GAN"),
+    ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
+)
+GAN_LOSSES = _schema(
+    *GAN,
+    ("attempt", pa.int32(), "from 1; more than one after a collapse with retries"),
     ("epoch", pa.int32()),
     ("n_images_seen", pa.int64(), "images"),
-    ("loss_d_real", pa.float64(), "nats"),
-    ("loss_d_fake", pa.float64(), "nats"),
-    ("loss_g", pa.float64(), "nats"),
+    ("loss_d_real", pa.float64(), "nats, or margins for the hinge loss"),
+    ("loss_d_fake", pa.float64(), "nats, or margins for the hinge loss"),
+    ("loss_g", pa.float64(), "nats, or margins for the hinge loss"),
+    ("r1", pa.float64(), "penalty, gamma included"),
+    ("d_accuracy_real", pa.float64(), "share of real images that the discriminator calls real"),
+    ("d_accuracy_fake", pa.float64(), "share of synthetic images that it calls synthetic"),
+    ("g_gradient_norm", pa.float64(), "mean over images, of the generator's gradient"),
+    ("diversity", pa.float64(), "mean pixel distance between two synthetic images, real ones' 1"),
     ("seconds", pa.float64(), "s"),
 )
-GAN_SCORES = _schema(
-    *CELL,
-    ("class", pa.string()),
+GAN_EVENTS = _schema(
+    *GAN,
+    ("attempt", pa.int32()),
     ("epoch", pa.int32()),
+    ("kind", pa.string(), "not_finite, discriminator_won or low_diversity"),
+    ("message", pa.string()),
+)
+GAN_SCORES = _schema(
+    *GAN,
+    ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
     ("embedder", pa.string(), "imagenet, detector, or none for pixels"),
     ("space", pa.string()),
     ("value", pa.float64()),
     ("n_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("saw_all_train_patients", pa.bool_(), "true where the detector stands behind the value"),
+)
+CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
+MEMORISATION = _schema(
+    *CARD,
+    ("n_synthetic", pa.int32(), "frames looked at"),
+    ("n_train", pa.int32(), "frames that the generator saw"),
+    ("n_compared", pa.int32(), "training frames, and as many holdout frames"),
+    ("ratio_median", pa.float64(), "distance to the nearest training over nearest holdout frame"),
+    ("nearer_train_share", pa.float64(), "of synthetic frames; 0.5 without memorisation"),
+    ("copy_threshold", pa.float64(), "pixel distance, a quantile of real frames' to others'"),
+    ("copy_share", pa.float64(), "of synthetic frames within the threshold of a training frame"),
+    ("most_copies_of_a_patient", pa.int32(), "synthetic frames"),
+    ("authenticity", pa.float64(), "Alaa et al. 2022"),
+    ("authenticity_across_patients", pa.float64(), "with distances between patients alone"),
+    ("passed", pa.bool_(), "the experiment's release gate; true without one"),
+    ("failed_because", pa.string()),
+    ("synth_key", pa.string()),
+    ("memorisation_key", pa.string()),
+)
+COPIES = _schema(
+    *CARD,
+    ("patient_id", pa.string()),
+    ("n_copies", pa.int32(), "synthetic frames"),
+)
+PAIRS = _schema(
+    *CARD,
+    ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
+    ("distance", pa.float64(), "pixel distance to the nearest training frame"),
+    ("is_copy", pa.bool_()),
+    ("patient_id", pa.string(), "of the training frame"),
+    ("video_id", pa.string(), "of the training frame"),
+    ("frame", pa.int32(), "of the training frame"),
 )
 TRIALS = _schema(
     *CELL,
@@ -88,6 +136,7 @@ RESULTS = _schema(
     *CELL,
     ("variant", pa.string()),
     ("gan_epoch", pa.int32(), "epoch of the snapshot that made the synthetic frames"),
+    ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
     ("status", pa.string(), "done, failed, blocked or missing"),
     ("reason", pa.string()),
     ("auroc", pa.float64()),
@@ -103,9 +152,11 @@ RESULTS = _schema(
     ("n_holdout_frames", pa.int32()),
     ("n_pos_real", pa.int32(), "training frames"),
     ("n_pos_synthetic", pa.int32(), "training frames"),
+    ("n_pos_external", pa.int32(), "training frames"),
     ("n_pos_noise", pa.int32(), "training frames"),
     ("n_neg_real", pa.int32(), "training frames"),
     ("n_neg_synthetic", pa.int32(), "training frames"),
+    ("n_neg_external", pa.int32(), "training frames"),
     ("n_neg_noise", pa.int32(), "training frames"),
     ("images_per_epoch", pa.int32(), "images"),
     ("best_trial", pa.int32()),
@@ -119,6 +170,10 @@ RESULTS = _schema(
     ("one_nn_pos", pa.float64(), "softmax space of the first embedder"),
     ("one_nn_neg", pa.float64(), "softmax space of the first embedder"),
     ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
+    ("events_pos", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
+    ("events_neg", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
+    ("copy_share_pos", pa.float64(), "of the memorisation card"),
+    ("copy_share_neg", pa.float64(), "of the memorisation card"),
     ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
     ("n_score_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("seed", pa.int64(), "study seed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from lussweep.run import Run
 
 PLAIN_INTERVAL_S = 15.0
-"""How often a line is printed where there is no terminal to redraw."""
+"""How often a line is printed where there is no terminal to redraw, as steps end."""
+QUIET_S = 60.0
+"""How long that may be silent while no step ends."""
 
 
 def print_plan(run: Run) -> None:
@@ -132,6 +135,8 @@ class _Shown:
     """A picture of the progress, taken in the driver's thread; the display only adds the clock."""
 
     rows: list[tuple[str, ...]]
+    running: dict[str, list[tuple[str, str]]]
+    """By stage, name and ref of some of the steps in hand."""
     state: str
     left_s: float | None
     at_s: float
@@ -141,18 +146,34 @@ class _Shown:
         clock = f"{_clock(now_s)} elapsed"
         return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
 
-    def table(self, now_s: float) -> Table:
+    def now(self, stage: str, told: Callable[[str], str]) -> str:
+        """What is in hand, and how far it says that it is."""
+        parts = [(name, told(ref)) for name, ref in self.running.get(stage, ())]
+        return ", ".join(f"{name} ({far})" if far else name for name, far in parts)
+
+    def table(self, now_s: float, told: Callable[[str], str]) -> Table:
         table = Table(title=self.line(now_s), title_justify="left")
         for heading in ("stage", "done", "running", "failed", "of", "now"):
             table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
         for row in self.rows:
-            table.add_row(*row)
+            table.add_row(*row, self.now(row[0], told))
         return table
+
+    def long_line(self, now_s: float, told: Callable[[str], str]) -> str:
+        """The line, with what says how far it is."""
+        parts = [pair for pairs in self.running.values() for pair in pairs]
+        far = [f"{name}: {told(ref)}" for name, ref in parts if told(ref)]
+        return "; ".join([self.line(now_s), *far])
 
 
 @contextmanager
-def live_progress() -> Iterator[Callable[[Progress], None]]:
-    """A display on standard error: redrawn on a terminal, else a line now and then."""
+def live_progress(
+    told: Callable[[str], str] = lambda ref: "",
+) -> Iterator[Callable[[Progress], None]]:
+    """A display on standard error: redrawn on a terminal, else a line now and then.
+
+    `told` says of a step under way how far it is, or nothing.
+    """
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
     shown: list[_Shown] = []
@@ -169,21 +190,36 @@ def live_progress() -> Iterator[Callable[[Progress], None]]:
     if console.is_terminal:
 
         def draw() -> Table | str:
-            return shown[0].table(elapsed()) if shown else ""
+            return shown[0].table(elapsed(), told) if shown else ""
 
         # Drawn anew twice a second, so that the clock runs while a step takes hours.
         with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
             yield take
         return
     printed = [-PLAIN_INTERVAL_S]
+    ended = threading.Event()
+
+    def say() -> None:
+        printed[0] = elapsed()
+        console.print(shown[0].long_line(elapsed(), told), soft_wrap=True)
 
     def on_change(progress: Progress) -> None:
         take(progress)
         if progress.finished or elapsed() - printed[0] >= PLAIN_INTERVAL_S:
-            printed[0] = elapsed()
-            console.print(shown[0].line(elapsed()), soft_wrap=True)
+            say()
 
-    yield on_change
+    def say_now_and_then() -> None:
+        while not ended.wait(QUIET_S):
+            if shown and elapsed() - printed[0] >= QUIET_S:
+                say()
+
+    beside = threading.Thread(target=say_now_and_then, name="progress", daemon=True)
+    beside.start()
+    try:
+        yield on_change
+    finally:
+        ended.set()
+        beside.join()
 
 
 def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Shown:
@@ -194,19 +230,21 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
         "failed": Counter(steps[ref].stage for ref in progress.failed),
         "of": progress.plan.counts(),
     }
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    running: dict[str, list[tuple[str, str]]] = {}
     for stage in STAGES:
         if counts["of"][stage]:
-            names = [steps[ref].name for ref in progress.running if steps[ref].stage == stage]
-            cells = [str(counter[stage]) for counter in counts.values()]
-            rows.append((stage, *cells, ", ".join(sorted(names)[:3])))
+            named = [(steps[r].name, r) for r in progress.running if steps[r].stage == stage]
+            running[stage] = sorted(named)[:3]
+            rows.append((stage, *(str(counter[stage]) for counter in counts.values())))
     parts = [f"{len(progress.done)}/{len(steps)} steps done"]
     if progress.failed:
         parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
     if progress.running:
-        running = [f"{n} {stage}" for stage, n in counts["running"].items()]
-        parts.append("running " + ", ".join(running))
-    return _Shown(rows, "; ".join(parts), time_left(progress, plan_elapsed_s), elapsed_s)
+        in_hand = [f"{n} {stage}" for stage, n in counts["running"].items()]
+        parts.append("running " + ", ".join(in_hand))
+    left_s = time_left(progress, plan_elapsed_s)
+    return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from lussweep.errors import InputError, LeakageError
-from lussweep.keys import digest
+from lussweep.keys import digest, hashed_id
 from lussweep.plan import STAGES, Plan, Step, make_data_plan, make_plan
 from lussweep.spec import (
     PAPER_VARIANTS,
@@ -12,9 +12,12 @@ from lussweep.spec import (
     ComputeSpec,
     DataSpec,
     EvaluateSpec,
+    ExternalSpec,
     GanSpec,
     GridSpec,
+    HealthSpec,
     Manifest,
+    MemorisationSpec,
     PreprocessSpec,
     Recipe,
     ScoreSpec,
@@ -95,20 +98,22 @@ def test_the_grid_of_the_paper_has_sixty_cells_and_thirty_gans(paper):
         "ingest": 3,
         "cohort": 15 + 1,
         "gan": 30,
+        "features": 2 * 30,
         "score": 30,
         "synth": 30,
+        "memorisation": 30,
         "trial": 12 * 61,
         "search": 60 + 1,
         "evaluate": 60,
     }
-    assert set(counts) == set(STAGES)
+    assert set(counts) == set(STAGES) - {"external"}
     labels = [step.spec["class"] for step in steps(paper, "gan")]
     assert (labels.count("pos"), labels.count("neg")) == (15, 15)
 
 
 def test_no_gan_is_trained_for_the_baseline():
     plan = plan_of(grid=GridSpec(n_patients=(2,), variants=("baseline",)))
-    assert not refs(plan, "gan", "score", "synth")
+    assert not refs(plan, "gan", "features", "score", "synth", "memorisation")
     assert len(refs(plan, "search")) == 3, "and there is nothing to score, so no detector"
 
 
@@ -152,19 +157,22 @@ def of_split(plan: Plan, split: str) -> set[str]:
     return {ingest, *plan.steps[ingest].inputs.values()}
 
 
-def test_holdout_is_an_ancestor_of_evaluate_and_of_nothing_else(paper):
+LEAVES = {"evaluate", "memorisation"}
+
+
+def test_holdout_is_an_ancestor_of_evaluate_and_memorisation_and_of_nothing_else(paper):
     holdout = of_split(paper, "holdout")
     for ref, step in paper.steps.items():
         reached = paper.ancestors(ref) & holdout
-        if step.stage == "evaluate":
+        if step.stage in LEAVES:
             assert reached == holdout
         elif ref not in holdout:
             assert not reached, step.name
 
 
-def test_nothing_comes_after_evaluate(paper):
+def test_nothing_comes_after_what_has_seen_holdout(paper):
     for step in paper.steps.values():
-        assert not any(ref.startswith("evaluate/") for ref in step.inputs.values())
+        assert not any(ref.partition("/")[0] in LEAVES for ref in step.inputs.values())
 
 
 def test_validation_is_an_input_of_trials_alone(paper):
@@ -273,16 +281,29 @@ def test_replicates_of_the_full_pool_do_not_collide(sampling):
 
 
 def changed_stages(before: Plan, after: Plan) -> set[str]:
-    """Stages of which no step is common to both plans; the rest must be the same entirely."""
+    """Stages of which no step is common to both plans; the rest must be the same entirely.
+
+    Features are told apart by their embedder, because only the detector's depend on it.
+    """
     found = set()
-    for stage in STAGES:
-        if refs(before, stage) != refs(after, stage):
-            assert not refs(before, stage) & refs(after, stage), f"some of {stage} changed"
+    for stage in EVERY_STAGE:
+        old, new = by_stage(before)[stage], by_stage(after)[stage]
+        if old != new:
+            assert not old & new, f"some of {stage} changed"
             found.add(stage)
     return found
 
 
-DOWNSTREAM = {"trial", "search", "score", "evaluate"}
+def by_stage(plan: Plan) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {stage: set() for stage in EVERY_STAGE}
+    for ref, step in plan.steps.items():
+        found[f"{step.stage} {step.spec.get('embedder', '')}".strip()].add(ref)
+    return found
+
+
+FEATURES = {"features imagenet", "features detector"}
+EVERY_STAGE = {*STAGES, *FEATURES} - {"external", "features"}
+DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
 
 
 @pytest.mark.parametrize(
@@ -293,15 +314,25 @@ DOWNSTREAM = {"trial", "search", "score", "evaluate"}
         ({"classifier": ClassifierSpec(n_epochs=3)}, DOWNSTREAM),
         ({"val": ValSpec(frames_per_video=1)}, DOWNSTREAM),
         ({"search": SearchSpec(n_trials=2, dropouts=(0.1,))}, DOWNSTREAM),
-        ({"score": ScoreSpec(n_images=10, embedders=("imagenet", "detector"))}, {"score"}),
+        (
+            {"score": ScoreSpec(n_images=10, embedders=("imagenet", "detector"))},
+            {"score", *FEATURES},
+        ),
+        (
+            {"score": ScoreSpec(n_permutations=9, embedders=("imagenet", "detector"))},
+            {"score"},
+        ),
+        ({"memorisation": MemorisationSpec(copy_quantile=0.1)}, {"memorisation"}),
+        ({"memorisation": MemorisationSpec(release_gate=None)}, set()),
+        ({"gan": GanSpec(gpus=0.5, checkpoint_minutes=1, keep_checkpoints=1)}, set()),
         ({"evaluate": EvaluateSpec(n_resamples=10)}, {"evaluate"}),
-        ({"cohort": CohortSpec(negatives_from="all")}, set(STAGES) - {"shard", "ingest"}),
+        ({"cohort": CohortSpec(negatives_from="all")}, EVERY_STAGE - {"shard", "ingest"}),
         (
             {"compute": ComputeSpec(n_threads=2)},
-            set(STAGES) - {"shard", "ingest", "cohort"},
+            EVERY_STAGE - {"shard", "ingest", "cohort"},
         ),
-        ({"seed": 1}, set(STAGES) - {"shard", "ingest"}),
-        ({"data": DataSpec(preprocess=PreprocessSpec(image_size=64))}, set(STAGES)),
+        ({"seed": 1}, EVERY_STAGE - {"shard", "ingest"}),
+        ({"data": DataSpec(preprocess=PreprocessSpec(image_size=64))}, EVERY_STAGE),
         ({"data": DataSpec(label="other")}, set()),
     ],
     ids=lambda value: next(iter(value), "none") if isinstance(value, dict) else "",
@@ -327,7 +358,7 @@ def test_a_change_of_the_generator_leaves_the_baseline_and_the_detector_alone(ch
 
 def test_other_weights_change_scores_and_nothing_else():
     other = make_plan(SMALL, MANIFEST, phantom=False, weights_digest="00000000")
-    assert changed_stages(plan_of(), other) == {"score"}
+    assert changed_stages(plan_of(), other) == {"features imagenet", "score"}
 
 
 def test_automatic_embedders_mean_what_is_at_hand():
@@ -528,3 +559,114 @@ def test_a_split_without_a_class_is_refused(split, label):
         InputError, match=f"^the {split} split has no {word} patient: move some there$"
     ):
         plan_of(manifest=Manifest(videos=videos))
+
+
+# --- other generators ---------------------------------------------------------------------
+
+
+def with_variant(**recipe) -> StudySpec:
+    grid = GridSpec(n_patients=(2, 3), replicates=2, variants=("pure_synthetic", "other"))
+    return SMALL.model_copy(
+        update={"variants": {**PAPER_VARIANTS, "other": Recipe(**recipe)}, "grid": grid}
+    )
+
+
+PURE = {"pos": ("synthetic",), "neg": ("synthetic",)}
+
+
+def test_a_variant_with_a_gan_of_its_own_has_steps_of_its_own_and_paired_seeds():
+    plan = plan_of(with_variant(**PURE, gan=GanSpec(loss="hinge")))
+    assert len(refs(plan, "gan")) == 2 * 2 * 2 * 2
+    assert len(refs(plan, "features")) == len(refs(plan_of(), "features"))
+    for replicate in (1, 2):
+        base = cell_of(plan, 2, replicate, "pure_synthetic")
+        other = cell_of(plan, 2, replicate, "other")
+        for role in ("gan_pos", "synth_neg", "score_pos", "memorisation_neg"):
+            assert base.refs[role] != other.refs[role]
+            first, second = (plan.steps[cell.refs[role]].spec["seed"] for cell in (base, other))
+            assert first == second
+
+
+def test_a_gan_that_says_what_the_study_says_is_the_studys():
+    plan = plan_of(with_variant(**PURE, gan=SMALL.gan))
+    assert len(refs(plan, "gan")) == 2 * 2 * 2
+
+
+def test_a_conditional_gan_is_one_for_both_classes():
+    plan = plan_of(with_variant(**PURE, gan=GanSpec(conditional=True)))
+    for replicate in (1, 2):
+        cell = cell_of(plan, 3, replicate, "other")
+        assert cell.refs["gan_pos"] == cell.refs["gan_neg"]
+        assert plan.steps[cell.refs["gan_pos"]].spec["class"] == "both"
+        assert cell.refs["synth_pos"] != cell.refs["synth_neg"]
+
+
+def test_how_tables_name_a_gan():
+    study = with_variant(**PURE, gan=GanSpec(ema_decay=0.9, augment=("cutout", "brightness")))
+    assert study.gan_label(study.variants["pure_synthetic"]) == "base"
+    assert study.gan_label(study.variants["other"]) == "augment=cutout+brightness, ema_decay=0.9"
+    patient = GanSpec(health=HealthSpec(patience=9))
+    assert "health" in study.gan_label(Recipe(**PURE, gan=patient))
+
+
+class Images:
+    """Images made elsewhere, as the plan sees them."""
+
+    n_images = 10
+
+    def __init__(self, sha256="ab", patients=("train-1-000",)):
+        self.sha256, self.patients = sha256, patients
+
+
+SECTION = ExternalSpec(images="made/{class}", patients="made/patients.csv")
+ELSEWHERE = {"pos": ("external",), "neg": ("real",), "external": SECTION}
+
+
+def external_plan(images=None, **changes) -> Plan:
+    at = {(SECTION, n, r, "pos"): images or Images() for n in (2, 3) for r in (1, 2)}
+    study = with_variant(**ELSEWHERE).model_copy(update=changes)
+    return make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
+
+
+def test_external_images_stand_where_a_gan_would():
+    plan = external_plan()
+    cell = cell_of(plan, 2, 1, "other")
+    assert not any(role.startswith("gan_") for role in cell.refs)
+    assert plan.steps[cell.refs["external_pos"]].inputs["cohort"] == cell.refs["cohort"]
+    for role in ("score_pos", "synth_pos"):
+        assert plan.steps[cell.refs[role]].inputs["external"] == cell.refs["external_pos"]
+    assert cell.refs["memorisation_pos"] in plan.steps
+    assert cell.refs["synth_pos"] in plan.steps[trials_of(plan, cell)[0].ref].inputs.values()
+
+
+def test_other_images_change_what_comes_of_them_and_nothing_else():
+    changed = changed_stages_of_external(external_plan(), external_plan(Images("cd")))
+    assert changed == {"external", "score", "synth", "memorisation", "trial", "search", "evaluate"}
+
+
+def changed_stages_of_external(before: Plan, after: Plan) -> set[str]:
+    return {before.steps[ref].stage for ref in before.steps.keys() - after.steps.keys()}
+
+
+def test_cells_whose_images_are_not_at_hand_are_left_out():
+    study = with_variant(**ELSEWHERE)
+    plan = plan_of(study)
+    assert {cell.variant for cell in plan.cells} == {"pure_synthetic"}
+
+
+@pytest.mark.parametrize(
+    ("patient", "message"),
+    [
+        ("holdout-1-000", "saw patient holdout-1-000 of the holdout split"),
+        (hashed_id("holdout-1-000"), "saw patient holdout-1-000 of the holdout split"),
+        ("val-0-000", "saw patient val-0-000 of the val split"),
+        ("nobody", "saw patient nobody of the no split"),
+    ],
+)
+def test_a_generator_that_saw_others_than_training_patients_is_refused(patient, message):
+    with pytest.raises(LeakageError, match=message):
+        external_plan(Images(patients=("train-1-000", patient)))
+
+
+def test_training_patients_may_be_declared_by_their_hash():
+    assert external_plan(Images(patients=(hashed_id("train-1-000"),))).cells

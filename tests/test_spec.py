@@ -17,6 +17,7 @@ from lussweep.spec import (
     Manifest,
     PreprocessSpec,
     Recipe,
+    ReleaseGateSpec,
     ScoreSpec,
     SearchSpec,
     SelectSpec,
@@ -358,8 +359,8 @@ def test_a_recipe_has_sources_for_both_classes(recipe):
     )
 
 
-def test_the_classes_that_need_a_gan_follow_from_the_recipe():
-    needed = {name: recipe.synthetic_classes() for name, recipe in PAPER_VARIANTS.items()}
+def test_the_classes_that_need_a_generator_follow_from_the_recipe():
+    needed = {name: recipe.generated_classes() for name, recipe in PAPER_VARIANTS.items()}
     assert needed == {
         "baseline": (),
         "combined": ("pos",),
@@ -495,3 +496,69 @@ def test_the_detector_changes_single_values_of_the_cells_budgets() -> None:
     own = study.detector_classifier()
     assert (own.batch_size, own.n_epochs) == (4, 2)
     assert load_study(dump_study(study)) == study
+
+
+# --- variants of the GAN, external images, the release gate -------------------------------
+
+
+def study_with(recipe: str, rest: str = "") -> StudySpec:
+    return load_study(f"{{name: a, variants: {{x: {recipe}}}, grid: {{variants: [x]}}{rest}}}")
+
+
+def test_a_variants_gan_is_the_studys_with_single_values_changed():
+    study = study_with("{pos: [synthetic], neg: [real], gan: {loss: hinge}}", ", gan: {ngf: 5}")
+    assert study.variants["x"].gan == GanSpec(ngf=5, loss="hinge")
+    assert study.gan_of(study.variants["combined"]) == GanSpec(ngf=5)
+
+
+def test_a_study_with_a_gan_variant_reads_back_what_it_writes():
+    study = study_with("{pos: [synthetic], neg: [real], gan: {health: {policy: stop}}}")
+    assert load_study(dump_study(study)) == study
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("{pos: [external], neg: [real]}", "the source external and the section external belong"),
+        ("{pos: [real], neg: [real], external: {images: a, patients: b}}", "belong together"),
+        ("{pos: [real], neg: [real], gan: {ngf: 4}}", "gan is set, but no class has the source"),
+        ("{pos: [external, synthetic], neg: [real], external: {images: a, patients: b}}",
+         "pos has two generators, synthetic and external: use one"),
+        ("{pos: [external], neg: [external], external: {images: a, patients: b}}",
+         "external.images needs {class} where both classes take from it"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_makes_no_sense_is_refused(recipe, message):
+    assert message in problem(f"{{name: a, variants: {{x: {recipe}}}, grid: {{variants: [x]}}}}")
+
+
+@pytest.mark.parametrize(
+    ("policy", "n_attempts"),
+    [("warn", 1), ("stop", 1), ("{retry: {}}", 3), ("{retry: {seeds: 5}}", 6)],
+)
+def test_policies_after_a_collapse(policy, n_attempts):
+    study = load_study(f"{{name: a, gan: {{health: {{policy: {policy}}}}}}}")
+    assert study.gan.health.n_attempts() == n_attempts
+
+
+def test_circumstances_enter_no_key_and_no_identity():
+    study = load_study("{name: a}")
+    other = load_study(
+        "{name: a, gan: {gpus: 0.5, checkpoint_minutes: 1, keep_checkpoints: 5}, "
+        "memorisation: {release_gate: null}}"
+    )
+    assert other != study
+    assert other.identity() == study.identity()
+    assert "gpus" not in study.gan.key_fields()
+    changed = load_study("{name: a, gan: {precision: bf16}}")
+    assert changed.identity() != study.identity()
+
+
+def test_a_gate_lets_through_what_is_within_its_limits_and_nothing_else():
+    gate = ReleaseGateSpec(max_copy_share=0.1, max_nearer_train_share=None, min_authenticity=0.5)
+    assert gate.failures({"copy_share": 0.1, "authenticity": 0.5}) == []
+    assert gate.failures({"copy_share": 0.11, "authenticity": 0.49}) == [
+        "copy_share is 0.11, allowed is at most 0.1",
+        "authenticity is 0.49, allowed is at least 0.5",
+    ]
+    assert gate.failures({"authenticity": 0.9}) == ["copy_share is unknown, allowed is at most 0.1"]

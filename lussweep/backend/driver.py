@@ -10,7 +10,10 @@ from typing import Protocol
 from lussweep.plan import Plan, Step
 from lussweep.store import ArtifactStore
 
-TYPICAL_COST = {"gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "synth": 0.5}
+TYPICAL_COST = {
+    "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,
+    "synth": 0.5,
+}  # fmt: skip
 """Rough relative durations: only the order of submission depends on them, no result does."""
 
 

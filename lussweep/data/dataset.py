@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, Recipe
+from lussweep.spec import CLASSES, GENERATED
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,25 @@ class TrainSet:
 
 
 def make_train_set(
-    recipe: Recipe,
+    sources: Mapping[str, Sequence[str]],
     real: Mapping[str, np.ndarray],
     masks: Mapping[str, np.ndarray],
     synthetic: Mapping[str, np.ndarray],
     seed: int,
 ) -> TrainSet:
-    """Put the sources of each class one after the other.
+    """Put the sources of each class (a recipe's) one after the other.
 
     `noise` is uniform grey noise, one image a real frame, inside that frame's sector mask: a
     control that carries neither anatomy nor a hint of the class.
     """
     images, counts = {}, {}
     for label in CLASSES:
-        parts, counts[label] = [], {"real": 0, "synthetic": 0, "noise": 0}
-        for source in getattr(recipe, label):
+        parts = []
+        counts[label] = {"real": 0, "synthetic": 0, "external": 0, "noise": 0}
+        for source in sources[label]:
             if source == "real":
                 part = real[label]
-            elif source == "synthetic":
+            elif source in GENERATED:
                 part = synthetic[label]
             else:
                 part = noise_images(masks[label], derive_seed(seed, "noise", label))

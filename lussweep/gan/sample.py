@@ -11,9 +11,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lussweep.errors import InputError
-from lussweep.gan.train import GREY_HALF
+from lussweep.gan.step import GREY_HALF
 from lussweep.models.dcgan import Generator
-from lussweep.spec import GanSpec
+from lussweep.models.weights import first_mismatch
+from lussweep.spec import CLASSES, GanSpec
+
+_REMEDY = "delete the GAN's folder in the artifacts to train it again"
 
 
 def sample(
@@ -24,21 +27,26 @@ def sample(
     batch_size: int,
     seed: int,
     device: torch.device,
+    class_label: int = 0,
 ) -> np.ndarray:
     """uint8 images (n_images, S, S), rounded and clamped.
 
     `batchnorm="batch"` normalises by each batch's own statistics, as the published code does:
-    then every batch is drawn whole, so that no image depends on how many were asked for.
+    then every batch is drawn whole, so that no image depends on how many were asked for. A
+    conditional generator gives images of `class_label`, out of batches of both classes, because
+    such batches are what it was trained on.
     """
     rng = torch.Generator().manual_seed(seed)
     generator = copy.deepcopy(generator)  # batch statistics would move its running ones
     generator.train(batchnorm == "batch")
+    labels = torch.arange(batch_size) % max(generator.n_classes, 1)
+    wanted = labels == class_label if generator.n_classes else torch.ones(batch_size).bool()
     batches = []
     with torch.no_grad():
-        for _ in range(-(-n_images // batch_size)):
+        for _ in range(-(-n_images // int(wanted.sum()))):
             z = torch.randn(batch_size, generator.latent_size, generator=rng).to(device)
-            images = ((generator(z)[:, 0] + 1) * GREY_HALF).round().clamp(0, 255)
-            batches.append(images.to(torch.uint8).cpu().numpy())
+            images = (generator(z, labels.to(device))[wanted.to(device), 0] + 1) * GREY_HALF
+            batches.append(images.round().clamp(0, 255).to(torch.uint8).cpu().numpy())
     return np.concatenate(batches)[:n_images]
 
 
@@ -47,10 +55,13 @@ def snapshot_path(folder: Path, epoch: int) -> Path:
 
 
 def save_snapshot(generator: Generator, folder: Path, epoch: int) -> None:
+    """Written under another name and renamed, so that a snapshot is there whole or not at all."""
     path = snapshot_path(folder, epoch)
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    save_file(state, path)
+    scratch = path.with_suffix(".partial")
+    save_file(state, scratch)
+    scratch.replace(path)
 
 
 def load_snapshot(
@@ -64,10 +75,14 @@ def load_snapshot(
             f"{folder} to train this GAN again with keep_snapshots: all"
         )
     # The state dict replaces every weight, so the initialisation must not touch ambient state.
+    n_classes = len(CLASSES) if spec.conditional else 0
     with torch.random.fork_rng(devices=[]):
-        generator = Generator(image_size, spec.latent_size, spec.ngf)
+        generator = Generator(image_size, spec.latent_size, spec.ngf, n_classes)
     try:
-        generator.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise InputError(f"{path} is not a snapshot of this GAN: {str(error)[:200]}") from None
+        found = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {str(error)[:200]}: {_REMEDY}") from None
+    if mismatch := first_mismatch(generator.state_dict(), found):
+        raise InputError(f"{path} is not a snapshot of this GAN: {mismatch}: {_REMEDY}")
+    generator.load_state_dict(found)
     return generator.to(device, memory_format=torch.channels_last)

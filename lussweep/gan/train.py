@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
+from lussweep.errors import InputError
+from lussweep.gan.capture import captured
+from lussweep.gan.checkpoint import Checkpoints
+from lussweep.gan.frames import FramePool
+from lussweep.gan.health import (
+    N_COMPARED,
+    Collapse,
+    EpochRow,
+    Event,
+    mean_distance,
+    new_events,
+    sampled_distance,
+)
+from lussweep.gan.step import SUMS, GanStep, scale
 from lussweep.keys import derive_seed
 from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.spec import GanSpec
+from lussweep.spec import CLASSES, GanSpec
 
-GREY_HALF = 127.5
+OnEpoch = Callable[[EpochRow, Generator, bool], None]
+"""Called after every epoch with its row, the generator to sample from, and whether a snapshot
+is due."""
 
-
-@dataclass(frozen=True)
-class EpochLosses:
-    """Mean losses of one epoch (nats), over images."""
-
-    epoch: int
-    n_images_seen: int
-    loss_d_real: float
-    loss_d_fake: float
-    loss_g: float
-    seconds: float
+NO_SYNC_BATCHNORM = (
+    "gan.sync_batchnorm needs GPUs, PyTorch has no SyncBatchNorm on the CPU: set it to false, "
+    "then each worker normalises its own share of the batch"
+)
+AGREEMENTS = 10
+"""How often workers compare clocks in the time between two checkpoints."""
 
 
-OnEpoch = Callable[[EpochLosses, Generator, bool], None]
-"""Called after every epoch with its losses, the generator, and whether a snapshot is due."""
+@dataclass
+class TrainedGan:
+    """The generator to sample from, a row for each epoch and what went wrong on the way."""
+
+    generator: Generator
+    rows: list[EpochRow] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    how: str = "eager"
+    """captured: the step was one CUDA graph; or eager."""
 
 
 def train_gan(
@@ -42,128 +60,256 @@ def train_gan(
     *,
     seed: int,
     device: torch.device,
-    on_epoch: OnEpoch,
+    on_epoch: OnEpoch = lambda row, generator, snapshot_due: None,
+    label_N: np.ndarray | None = None,
     rank: int = 0,
     world_size: int = 1,
-) -> Generator:
+    checkpoints: Checkpoints | None = None,
+) -> TrainedGan:
     """Train on uint8 frames of one class (paper section 2.2: BCE, one D step and one G step).
 
-    With `world_size` > 1 an initialised process group is expected: the permutation and the
-    latent vectors are drawn once for all ranks and shared out, gradients are summed, BatchNorm
-    normalises each rank's own share. A last batch smaller than the world is left out.
+    A conditional GAN takes both classes and `label_N` (0 or 1). With `world_size` > 1 an
+    initialised process group is expected: the permutation and the latent vectors are drawn once
+    for all ranks and shared out, gradients are summed, BatchNorm normalises each rank's own share
+    (or all of them, `sync_batchnorm`). A last batch smaller than the world is left out.
+
+    With `checkpoints` it goes on from the latest one, to the same weights (on a CPU, to the bit).
+    Raises InputError for what the device cannot do, and Collapse where the spec's policy says so.
     """
     if len(frames_NSS) < max(2, world_size):
         raise ValueError(f"a GAN needs at least {max(2, world_size)} frames, got {len(frames_NSS)}")
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(derive_seed(seed, "initialisation"))
-        generator = Generator(frames_NSS.shape[1], spec.latent_size, spec.ngf)
-        discriminator = Discriminator(frames_NSS.shape[1], spec.ndf, spec.dropout)
-        torch.manual_seed(derive_seed(seed, "dropout", rank))
-        generator = generator.to(device, memory_format=torch.channels_last)
-        discriminator = discriminator.to(device, memory_format=torch.channels_last)
-        return _train(
-            generator, discriminator, frames_NSS, spec, seed, device, on_epoch, rank, world_size
+    assert spec.conditional == (label_N is not None), "labels belong to conditional GANs"
+    check_device(spec, device)
+    pool = FramePool(frames_NSS, label_N, device)
+    saved = checkpoints.load(torch.device("cpu")) if checkpoints else None
+    rows = [EpochRow(**row) for row in saved["rows"]] if saved else []
+    events = [Event(**event) for event in saved["events"]] if saved else []
+    n_attempts = spec.health.n_attempts()
+    with _own_randomness(device):
+        for attempt in range(saved["attempt"] if saved else 1, n_attempts + 1):
+            training = _Training(pool, spec, seed, device, attempt, rank, world_size, checkpoints)
+            training.rows, training.events = rows, events
+            if saved and saved["attempt"] == attempt:
+                training.restore(saved)
+            try:
+                return training.run(on_epoch)
+            except Collapse:
+                if attempt == n_attempts:
+                    raise
+    raise AssertionError("an attempt returns or raises")
+
+
+class _Training:
+    """One attempt, and all that a checkpoint of it holds."""
+
+    def __init__(
+        self,
+        pool: FramePool,
+        spec: GanSpec,
+        seed: int,
+        device: torch.device,
+        attempt: int,
+        rank: int,
+        world_size: int,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.pool, self.spec, self.device, self.attempt = pool, spec, device, attempt
+        self.rank, self.world_size, self.checkpoints = rank, world_size, checkpoints
+        self.seed = seed if attempt == 1 else derive_seed(seed, "attempt", attempt)
+        self.image_size = pool.frames.shape[1]
+        self.step = GanStep(*self._networks(), spec, device, world_size)
+        self.rng = torch.Generator().manual_seed(derive_seed(self.seed, "order and latents"))
+        self.rng_at_epoch = self.rng.get_state()
+        self.epoch, self.n_batches, self.n_images_seen, self.seconds = 1, 0, 0, 0.0
+        self.rows: list[EpochRow] = []
+        self.events: list[Event] = []
+        self.n_steps = self.next_agreement = 0
+        self._watch = self._watched_images()
+        torch.manual_seed(derive_seed(self.seed, "dropout", rank))
+
+    def run(self, on_epoch: OnEpoch) -> TrainedGan:
+        """Every epoch that is left."""
+        spec, world = self.spec, self.world_size
+        run_step, how = captured(self.step, self.image_size)
+        snapshot_epochs = spec.snapshot_epochs()
+        for epoch in range(self.epoch, spec.n_epochs + 1):
+            self.epoch = epoch
+            self.rng_at_epoch = self.rng.get_state()
+            order, z = self._draw_epoch()
+            started = time.perf_counter()
+            batches = list(_batches(len(order), spec.batch_size, world))
+            for start, n_batch in batches[self.n_batches :]:
+                mine = slice(start + self.rank, start + n_batch, world)
+                frames, label = self.pool.take(order[mine])
+                run_step(frames, z[mine], label, n_batch)
+                self.n_batches += 1
+                if self._checkpoint_is_due():
+                    self.save(self.seconds + time.perf_counter() - started)
+            self.n_images_seen += sum(n_batch for _, n_batch in batches)
+            row = self._end_epoch(batches, self.seconds + time.perf_counter() - started)
+            self._act_on(
+                new_events([r for r in self.rows if r.attempt == self.attempt], spec.health)
+            )
+            on_epoch(row, self.step.sampler, epoch in snapshot_epochs)
+        return TrainedGan(self.step.sampler, self.rows, self.events, how)
+
+    def save(self, seconds: float) -> None:
+        """Leave a checkpoint; all ranks take part, the first one writes."""
+        assert self.checkpoints is not None
+        of_ranks = self._of_ranks()
+        if self.rank == 0:
+            state = {
+                "attempt": self.attempt,
+                "epoch": self.epoch,
+                "n_batches": self.n_batches,
+                "n_images_seen": self.n_images_seen,
+                "seconds": seconds,
+                "rng_at_epoch": self.rng_at_epoch,
+                "of_ranks": of_ranks,
+                "step": self.step.state(),
+                "rows": [asdict(row) for row in self.rows],
+                "events": [asdict(event) for event in self.events],
+            }
+            self.checkpoints.save(state)
+        self.checkpoints.saved_at = time.monotonic()
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Stand where `save` was called."""
+        self.epoch, self.n_batches = saved["epoch"], saved["n_batches"]
+        self.n_images_seen, self.seconds = saved["n_images_seen"], saved["seconds"]
+        self.rng.set_state(saved["rng_at_epoch"])
+        self.step.load_state(saved["step"])
+        sums, cpu, cuda = saved["of_ranks"][self.rank]
+        self.step.sums.copy_(sums)
+        torch.set_rng_state(cpu)
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(cuda, self.device)
+
+    def _networks(self) -> tuple[Generator, Discriminator]:
+        spec, n_classes = self.spec, len(CLASSES) if self.spec.conditional else 0
+        torch.manual_seed(derive_seed(self.seed, "initialisation"))
+        generator = Generator(self.image_size, spec.latent_size, spec.ngf, n_classes)
+        discriminator = Discriminator(
+            self.image_size, spec.ndf, spec.dropout, n_classes, spec.spectral_norm
+        )
+        if spec.sync_batchnorm and self.world_size > 1:
+            convert = nn.SyncBatchNorm.convert_sync_batchnorm
+            generator, discriminator = convert(generator), convert(discriminator)
+        return generator, discriminator
+
+    def _draw_epoch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frame indices and latent vectors of an epoch, the same on all ranks.
+
+        Whole passes over the frames, cut where `images_per_epoch` ends: no frame comes again
+        before every other has come.
+        """
+        n_frames = len(self.pool)
+        n_images = self.spec.images_per_epoch or n_frames
+        passes = [
+            torch.randperm(n_frames, generator=self.rng) for _ in range(-(-n_images // n_frames))
+        ]
+        order = torch.cat(passes)[:n_images]
+        z = torch.randn(n_images, self.spec.latent_size, generator=self.rng)
+        return self.pool.place(order), z.to(self.device)
+
+    def _end_epoch(self, batches: list[tuple[int, int]], seconds: float) -> EpochRow:
+        """The only place in an epoch that waits for the device."""
+        sums = self.step.sums.clone()
+        z, label, real_distance = self._watch
+        distance = sampled_distance(self.step.sampler, z, label)
+        if self.world_size > 1:
+            dist.all_reduce(sums)
+            dist.broadcast(distance, 0)  # ranks that differ in rounding must decide alike
+        n_images = sum(n_batch for _, n_batch in batches)
+        # Real frames that are all the same have no distance to compare with.
+        means = [*(sums / n_images).tolist(), float(distance) / (real_distance or 1.0)]
+        named = dict(zip((*SUMS, "diversity"), means, strict=True))
+        row = EpochRow(
+            attempt=self.attempt,
+            epoch=self.epoch,
+            n_images_seen=self.n_images_seen,
+            seconds=seconds,
+            **named,
+        )
+        self.rows.append(row)
+        self.step.sums.zero_()
+        self.n_batches, self.seconds = 0, 0.0
+        return row
+
+    def _act_on(self, events: list[Event]) -> None:
+        self.events += events
+        for event in events:
+            if event.kind == "not_finite" or self.spec.health.policy != "warn":
+                raise Collapse(event)
+
+    def _watched_images(self) -> tuple[torch.Tensor, torch.Tensor | None, float]:
+        """Latents and labels whose images are compared after each epoch, and the real distance."""
+        rng = torch.Generator().manual_seed(derive_seed(self.seed, "diversity"))
+        z = torch.randn(N_COMPARED, self.spec.latent_size, generator=rng).to(self.device)
+        label = torch.arange(N_COMPARED, device=self.device) % len(CLASSES)
+        chosen = torch.randperm(len(self.pool), generator=rng)[:N_COMPARED]
+        frames, _ = self.pool.take(self.pool.place(chosen))
+        return z, label if self.spec.conditional else None, float(mean_distance(scale(frames)))
+
+    def _checkpoint_is_due(self) -> bool:
+        """The same answer on all ranks, which therefore compare clocks now and then."""
+        self.n_steps += 1
+        if self.checkpoints is None:
+            return False
+        limit_s = 60 * self.checkpoints.minutes
+        if self.world_size == 1:
+            return self.checkpoints.seconds_since() >= limit_s
+        if self.n_steps < self.next_agreement:
+            return False
+        elapsed = torch.tensor([self.checkpoints.seconds_since()], device=self.device)
+        dist.all_reduce(elapsed, dist.ReduceOp.MAX)
+        seconds_per_step = max(float(elapsed) / self.n_steps, 1e-6)
+        is_due = float(elapsed) >= limit_s * (1 - 1 / AGREEMENTS)
+        if is_due:
+            self.n_steps = 0
+        wait = int(limit_s / AGREEMENTS / seconds_per_step)
+        self.next_agreement = self.n_steps + max(1, wait)
+        return is_due
+
+    def _of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """Of every rank: its sums, and what its dropout and augmentation draw from."""
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        own = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
+        if self.world_size == 1:
+            return [own]
+        states: list[Any] = [None] * self.world_size
+        dist.all_gather_object(states, own)
+        return states
+
+
+def check_device(spec: GanSpec, device: torch.device) -> None:
+    """Raises InputError for what the spec asks of a device that cannot do it."""
+    if spec.sync_batchnorm and device.type != "cuda":
+        raise InputError(NO_SYNC_BATCHNORM)
+    if spec.precision == "bf16" and not _has_bfloat16(device):
+        raise InputError(
+            f"gan.precision bf16 is not supported on this {device.type} device: set it to fp32"
         )
 
 
-def _train(
-    generator: Generator,
-    discriminator: Discriminator,
-    frames_NSS: np.ndarray,
-    spec: GanSpec,
-    seed: int,
-    device: torch.device,
-    on_epoch: OnEpoch,
-    rank: int,
-    world_size: int,
-) -> Generator:
-    frames = torch.from_numpy(np.ascontiguousarray(frames_NSS)).to(device)
-    rng = torch.Generator().manual_seed(derive_seed(seed, "order and latents"))
-    g_optimiser = _adam(generator, spec.lr_generator, spec)
-    d_optimiser = _adam(discriminator, spec.lr_discriminator, spec)
-    snapshot_epochs = spec.snapshot_epochs()
-    n_images_seen = 0
-
-    for epoch in range(1, spec.n_epochs + 1):
-        started = time.perf_counter()
-        sums = torch.zeros(3, dtype=torch.float64, device=device)
-        n_epoch_images = 0
-        for batch in _batches(len(frames), spec, rng):
-            if len(batch) < world_size:
-                continue
-            n_batch = len(batch)
-            z = torch.randn(n_batch, spec.latent_size, generator=rng)[rank::world_size]
-            real = _scale(frames[batch[rank::world_size].to(device)])
-
-            # Discriminator: real and fake pass apart, so BatchNorm sees them apart.
-            d_optimiser.zero_grad(set_to_none=True)
-            fake = generator(z.to(device))
-            loss_real = _bce(discriminator(real), 1.0, n_batch)
-            loss_real.backward()
-            loss_fake = _bce(discriminator(fake.detach()), 0.0, n_batch)
-            loss_fake.backward()
-            _sum_gradients(discriminator, world_size)
-            d_optimiser.step()
-
-            # Generator: the same fakes again, judged by the discriminator just updated.
-            g_optimiser.zero_grad(set_to_none=True)
-            discriminator.requires_grad_(False)
-            loss_g = _bce(discriminator(fake), 1.0, n_batch)
-            loss_g.backward()
-            discriminator.requires_grad_(True)
-            _sum_gradients(generator, world_size)
-            g_optimiser.step()
-
-            losses = torch.stack([loss_real.detach(), loss_fake.detach(), loss_g.detach()])
-            sums += losses * n_batch
-            n_epoch_images += n_batch
-
-        if world_size > 1:
-            dist.all_reduce(sums)
-        n_images_seen += n_epoch_images
-        means = (sums / n_epoch_images).tolist()
-        if not all(map(math.isfinite, means)):
-            raise ValueError(
-                f"the GAN's losses are no longer finite in epoch {epoch}: lower gan.lr_generator "
-                "and gan.lr_discriminator"
-            )
-        seconds = time.perf_counter() - started
-        row = EpochLosses(epoch, n_images_seen, *means, seconds=seconds)
-        on_epoch(row, generator, epoch in snapshot_epochs)
-    return generator
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _batches(n_frames: int, spec: GanSpec, rng: torch.Generator) -> Iterator[torch.Tensor]:
-    """Indices of one epoch's batches: a permutation, or as many as `images_per_epoch` needs."""
-    n_images = spec.images_per_epoch or n_frames
-    n_rounds = -(-n_images // n_frames)
-    order = torch.cat([torch.randperm(n_frames, generator=rng) for _ in range(n_rounds)])
-    yield from order[:n_images].split(spec.batch_size)
+def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[int, int]]:
+    """First image and size of each batch; one that is smaller than the world is left out."""
+    for start in range(0, n_images, batch_size):
+        n_batch = min(batch_size, n_images - start)
+        if n_batch >= world_size:
+            yield start, n_batch
 
 
-def _scale(frames_NSS: torch.Tensor) -> torch.Tensor:
-    images = frames_NSS[:, None].to(torch.float32) / GREY_HALF - 1
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def _bce(logits_N: torch.Tensor, target: float, n_batch: int) -> torch.Tensor:
-    """This rank's part of the mean over the whole batch, so that ranks add up to it."""
-    targets = torch.full_like(logits_N, target)
-    return binary_cross_entropy_with_logits(logits_N, targets, reduction="sum") / n_batch
-
-
-def _adam(module: nn.Module, learning_rate: float, spec: GanSpec) -> torch.optim.Adam:
-    return torch.optim.Adam(
-        module.parameters(), lr=learning_rate, betas=(spec.beta1, spec.beta2), fused=True
-    )
-
-
-def _sum_gradients(module: nn.Module, world_size: int) -> None:
-    if world_size == 1:
-        return
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    dist.all_reduce(flat)
-    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(part.view_as(gradient))
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Ambient random states stay as they were; fp32 means fp32 (no TF32 in convolutions)."""
+    cuda = [device] if device.type == "cuda" else []
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+    with torch.random.fork_rng(devices=cuda), flags:
+        yield

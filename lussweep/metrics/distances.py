@@ -1,68 +1,170 @@
-"""Squared Euclidean distances, tile by tile, so that no N x M matrix is ever held."""
+"""Squared Euclidean distances in float64, tile by tile, so that no N x M matrix is ever held."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-Floats = NDArray[np.floating[Any]]
-Float64s = NDArray[np.float64]
+Features = NDArray[np.floating[Any]] | Tensor
+Device = torch.device | str
 
 SAME_POINT = 1e-12
 """Below this share of |a|^2 + |b|^2 a squared distance is rounding: float32 features of one
 image differ by about that much between two batch sizes."""
+TIE = 1e-9
+"""Squared distances that differ by no more than this share are a tie."""
 _ROWS, _FEATURES = 1024, 4096
 """Samples of each set per tile, and features taken at a time: two float64 pieces of 32 MiB."""
 
 
-def check_features(real_ND: Floats, fake_MD: Floats) -> None:
-    """Raise ValueError unless both are finite float matrices with rows and one feature count."""
-    for name, x_ND in (("real", real_ND), ("fake", fake_MD)):
-        if x_ND.ndim != 2 or 0 in x_ND.shape:
-            raise ValueError(f"{name} features have shape {x_ND.shape}, not (samples, features)")
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Samples on a device, and what every tile of their distances needs.
+
+    x_ND: the samples in their own float type. centre_D: a float64 point amid the samples, equal
+    for two sets that are compared; it is subtracted before squaring, which changes no distance
+    and keeps rounding small. norm_N: squared distance of each sample to it, float64.
+    """
+
+    x_ND: Tensor
+    centre_D: Tensor
+    norm_N: Tensor
+
+    @staticmethod
+    def around(centre_D: Tensor, x_ND: Tensor) -> "Points":
+        norms = [(x_BD - centre_D).square_().sum(dim=1) for x_BD in row_blocks(x_ND)]
+        return Points(x_ND, centre_D, torch.cat(norms))
+
+    def __len__(self) -> int:
+        return len(self.x_ND)
+
+    def is_constant(self) -> bool:
+        """Whether all samples are equal."""
+        return all(bool((x_BD == self.x_ND[0]).all()) for x_BD in row_blocks(self.x_ND))
+
+    def mean_pair_distance(self) -> float:
+        """Mean squared distance over all N x N pairs, of samples centred on their own mean.
+
+        Twice the mean squared distance to the mean, hence without a pass over the pairs.
+        """
+        if self.is_constant():  # the mean is rounded, hence not quite the sample
+            return 0.0
+        return 2 * float(self.norm_N.mean())
+
+
+def check_features(
+    real_ND: Features, fake_MD: Features, *, device: Device = "cpu"
+) -> tuple[Tensor, Tensor]:
+    """Both as tensors on `device`, after `check_samples` and a check for one feature count."""
+    real_ND = check_samples("real", real_ND, device=device)
+    fake_MD = check_samples("fake", fake_MD, device=device)
+    check_same_width(real_ND, fake_MD)
+    return real_ND, fake_MD
+
+
+def check_samples(name: str, x_ND: Features, *, device: Device = "cpu") -> Tensor:
+    """The samples as a tensor on `device`; memory is shared with the input where it can be.
+
+    Raises ValueError, which calls them `name`, unless they are a finite float matrix with rows.
+    """
+    if x_ND.ndim != 2 or 0 in x_ND.shape:
+        raise ValueError(f"{name} features have shape {tuple(x_ND.shape)}, not (samples, features)")
+    if isinstance(x_ND, np.ndarray):
         if not np.issubdtype(x_ND.dtype, np.floating):
             raise ValueError(f"{name} features are {x_ND.dtype}, not floating point")
-        if not np.isfinite(x_ND).all():
-            raise ValueError(f"{name} features hold a value that is not finite")
+        # a tensor needs memory that may be written and strides that are not negative
+        x_ND = torch.from_numpy(np.require(x_ND, requirements=["C", "W"]))
+    if not x_ND.is_floating_point():
+        raise ValueError(f"{name} features are {x_ND.dtype}, not floating point")
+    x_ND = x_ND.detach().to(device)
+    if not all(bool(x_BD.isfinite().all()) for x_BD in row_blocks(x_ND)):
+        raise ValueError(f"{name} features hold a value that is not finite")
+    return x_ND
+
+
+def check_same_width(real_ND: Tensor, fake_MD: Tensor) -> None:
+    """Raise ValueError unless both sets have one feature count."""
     if real_ND.shape[1] != fake_MD.shape[1]:
         raise ValueError(
             f"real samples have {real_ND.shape[1]} features, fake ones {fake_MD.shape[1]}"
         )
 
 
-def centre(real_ND: Floats) -> Float64s:
+def centre(x_ND: Tensor) -> Tensor:
     """The mean sample, shape (D,), in float64."""
-    return np.asarray(real_ND.mean(axis=0, dtype=np.float64))
+    total_D = torch.zeros(x_ND.shape[1], dtype=torch.float64, device=x_ND.device)
+    for x_BD in row_blocks(x_ND):
+        total_D += x_BD.double().sum(dim=0)
+    return total_D / len(x_ND)
 
 
 def distance_tiles(
-    a_ND: Floats, b_MD: Floats, centre_D: Float64s, *, block_size: int | None = None
-) -> Iterator[tuple[slice, slice, Float64s]]:
+    a: Points, b: Points, *, block_size: int | None = None
+) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield (rows of a, rows of b, their squared distances in float64), covering N x M once.
 
-    Never negative, and exactly 0 for equal rows (see SAME_POINT). `centre_D`, a point amid the
-    samples, is subtracted first: it changes no distance and keeps rounding small.
-    `block_size`: rows per tile, 1,024 by default.
+    Never negative, and exactly 0 for equal rows (see SAME_POINT). A tile belongs to the caller,
+    who may write into it. `block_size`: rows per tile, 1,024 by default.
     """
-    for rows in _slices(len(a_ND), block_size or _ROWS):
-        for columns in _slices(len(b_MD), block_size or _ROWS):
-            yield rows, columns, _squared(a_ND[rows], b_MD[columns], centre_D)
+    for rows, columns in tiles(len(a), len(b), block_size=block_size):
+        yield rows, columns, _squared(a, rows, b, columns)
 
 
-def _squared(a_ND: Floats, b_MD: Floats, centre_D: Float64s) -> Float64s:
-    """|a|^2 + |b|^2 - 2ab, summed over pieces of the features, shape (N, M)."""
-    norms_NM = np.zeros((len(a_ND), len(b_MD)))
-    products_NM = np.zeros_like(norms_NM)
-    for part in _slices(len(centre_D), _FEATURES):
-        x_ND, y_MD = a_ND[:, part] - centre_D[part], b_MD[:, part] - centre_D[part]
-        norms_NM += np.einsum("nd,nd->n", x_ND, x_ND)[:, None]
-        norms_NM += np.einsum("md,md->m", y_MD, y_MD)
-        products_NM += x_ND @ y_MD.T
-    squared_NM = norms_NM - 2 * products_NM
-    squared_NM[squared_NM < SAME_POINT * norms_NM] = 0.0
-    return squared_NM
+def own_distance_tiles(
+    x: Points, *, block_size: int | None = None
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """The tiles of `distance_tiles(x, x)` on and above the diagonal; see `own_tiles`."""
+    for rows, columns in own_tiles(len(x), block_size=block_size):
+        yield rows, columns, _squared(x, rows, x, columns)
 
 
-def _slices(n: int, size: int) -> Iterator[slice]:
-    return (slice(start, min(start + size, n)) for start in range(0, n, size))
+def tiles(n: int, m: int, *, block_size: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """(rows, columns) of tiles that cover N x M once."""
+    for rows in _slices(n, block_size or _ROWS):
+        for columns in _slices(m, block_size or _ROWS):
+            yield rows, columns
+
+
+def own_tiles(n: int, *, block_size: int | None = None) -> Iterator[tuple[slice, slice]]:
+    """(rows, columns) of the tiles of N x N on and above the diagonal.
+
+    One off the diagonal (rows != columns) stands for its mirror image as well.
+    """
+    for rows in _slices(n, block_size or _ROWS):
+        for columns in _slices(n, block_size or _ROWS, start=rows.start):
+            yield rows, columns
+
+
+def add_products(
+    into_BB: Tensor, a: Points, rows: slice, b: Points, columns: slice, *, scale: float = 1
+) -> Tensor:
+    """Add `scale` times the inner products of two blocks, about the centre, and return the sum.
+
+    Over pieces of the features, so that no block is held in float64 whole.
+    """
+    for part in _slices(len(a.centre_D), _FEATURES):
+        x_BD = a.x_ND[rows, part] - a.centre_D[part]
+        y_BD = b.x_ND[columns, part] - b.centre_D[part]
+        into_BB.addmm_(x_BD, y_BD.T, alpha=scale)
+    return into_BB
+
+
+def row_blocks(x_ND: Tensor) -> Iterator[Tensor]:
+    """Consecutive rows, as many at a time as keep a float64 copy of them under 32 MiB."""
+    size = max(1, _ROWS * _FEATURES // x_ND.shape[1])
+    return (x_ND[rows] for rows in _slices(len(x_ND), size))
+
+
+def _squared(a: Points, rows: slice, b: Points, columns: slice) -> Tensor:
+    """|a|^2 + |b|^2 - 2ab, shape (B, B)."""
+    norms_BB = a.norm_N[rows, None] + b.norm_N[columns]
+    squared_BB = add_products(norms_BB.clone(), a, rows, b, columns, scale=-2)
+    return squared_BB.masked_fill_(squared_BB < norms_BB.mul_(SAME_POINT), 0.0)
+
+
+def _slices(n: int, size: int, *, start: int = 0) -> Iterator[slice]:
+    return (slice(begin, min(begin + size, n)) for begin in range(start, n, size))

@@ -21,25 +21,23 @@ class Embedder(Protocol):
         ...
 
 
-def features(
+def embed(
     image_NHW: NDArray[np.uint8],
     embedder: Embedder,
     *,
     batch_size: int,
     device: torch.device | str,
 ) -> dict[str, NDArray[np.float32]]:
-    """Features of N frames in the spaces pixel, conv, logit and softmax.
+    """Features of N frames in the spaces conv, logit and softmax; `pixels` gives the fourth.
 
-    pixel: the flattened frame in [-1, 1], N x HW; conv: the global average pool, N x D; logit
-    and softmax: N x K. float32. The spaces are those of Yu et al. 2023 (arXiv 2310.03608), after
-    Xu et al. 2018 (arXiv 1806.07755). The embedder is moved to `device`; `batch_size` bounds memory
-    and changes results by rounding alone.
+    conv: the global average pool, N x D; logit and softmax: N x K. float32. The spaces are those
+    of Yu et al. 2023 (arXiv 2310.03608), after Xu et al. 2018 (arXiv 1806.07755). The embedder is
+    moved to `device`; `batch_size` bounds memory and changes results by rounding alone.
 
     Raises ValueError for frames that are not uint8 N x H x W, or for an embedder in training
     mode, whose BatchNorm would make a frame's features depend on its batch.
     """
-    if image_NHW.ndim != 3 or 0 in image_NHW.shape or image_NHW.dtype != np.uint8:
-        raise ValueError(f"frames are {image_NHW.dtype} {image_NHW.shape}, not uint8 (N, H, W)")
+    _check_frames(image_NHW)
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}")
     if embedder.training:
@@ -55,15 +53,21 @@ def features(
             logit.append(logit_NK.float().cpu())
     logit_NK = torch.cat(logit)
     return {
-        "pixel": _pixels(image_NHW),
         "conv": torch.cat(conv).numpy(),
         "logit": logit_NK.numpy(),
         "softmax": logit_NK.softmax(dim=1).numpy(),
     }
 
 
-def _pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+def pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The flattened frames in [-1, 1], N x HW, float32: the space `pixel`."""
+    _check_frames(image_NHW)
     flat = image_NHW.reshape(len(image_NHW), -1).astype(np.float32)
     flat /= np.float32(127.5)
     flat -= np.float32(1)
     return flat
+
+
+def _check_frames(image_NHW: NDArray[np.uint8]) -> None:
+    if image_NHW.ndim != 3 or 0 in image_NHW.shape or image_NHW.dtype != np.uint8:
+        raise ValueError(f"frames are {image_NHW.dtype} {image_NHW.shape}, not uint8 (N, H, W)")

@@ -2,12 +2,10 @@
 
 from typing import NamedTuple
 
-import numpy as np
+from torch import Tensor
 
-from lussweep.metrics.distances import Float64s, Floats, centre, check_features, distance_tiles
-
-_TIE = 1e-9
-"""Squared distances that differ by no more than this share are a tie."""
+from lussweep.metrics.distances import TIE, Device, Features, Points, centre, check_features
+from lussweep.metrics.passes import Across, across, within
 
 
 class OneNN(NamedTuple):
@@ -18,7 +16,9 @@ class OneNN(NamedTuple):
     fake_accuracy: float
 
 
-def one_nn(real_ND: Floats, fake_ND: Floats, *, block_size: int | None = None) -> OneNN:
+def one_nn(
+    real_ND: Features, fake_ND: Features, *, device: Device = "cpu", block_size: int | None = None
+) -> OneNN:
     """Leave-one-out 1-NN accuracy over the pooled 2N samples, and its halves.
 
     Yu et al. 2023 (arXiv 2310.03608), after Xu et al. 2018 (arXiv 1806.07755). 0.5: the two sets
@@ -27,40 +27,32 @@ def one_nn(real_ND: Floats, fake_ND: Floats, *, block_size: int | None = None) -
     the nearest of the other kind: a tie counts as wrong, so that a set against itself is 0
     even if it holds duplicates, and the order of the samples does not matter.
 
-    real_ND, fake_ND: N x D floats, N >= 2. `block_size` bounds memory and changes no result.
+    real_ND, fake_ND: N x D floats, N >= 2. Distances are float64, on `device`. `block_size`
+    bounds memory and changes no result.
     Raises ValueError for bad shapes, unequal N (0.5 is chance only then), or values that are
     not finite.
     """
-    check_features(real_ND, fake_ND)
-    if len(real_ND) != len(fake_ND) or len(real_ND) < 2:
+    real_ND, fake_ND = check_features(real_ND, fake_ND, device=device)
+    check_equal_counts(len(real_ND), len(fake_ND))
+    real = Points.around(centre(real_ND), real_ND)
+    fake = Points.around(real.centre_D, fake_ND)
+    return accuracies(
+        within(real, k=1, block_size=block_size).nearest_NK[:, 0],
+        within(fake, k=1, block_size=block_size).nearest_NK[:, 0],
+        across(real, fake, block_size=block_size),
+    )
+
+
+def check_equal_counts(n_real: int, n_fake: int) -> None:
+    """Raise ValueError unless there are as many real as fake samples, 2 or more."""
+    if n_real != n_fake or n_real < 2:
         raise ValueError(
-            f"1-NN needs as many real as fake samples, 2 or more of each: "
-            f"got {len(real_ND)} and {len(fake_ND)}"
+            f"1-NN needs as many real as fake samples, 2 or more of each: got {n_real} and {n_fake}"
         )
-    centre_D = centre(real_ND)
-    to_fake_N, to_real_N = _nearest_across(real_ND, fake_ND, centre_D, block_size)
-    real_N = _nearest_within(real_ND, centre_D, block_size) < to_fake_N * (1 - _TIE)
-    fake_N = _nearest_within(fake_ND, centre_D, block_size) < to_real_N * (1 - _TIE)
-    real, fake = float(real_N.mean()), float(fake_N.mean())
+
+
+def accuracies(own_real_N: Tensor, own_fake_N: Tensor, cross: Across) -> OneNN:
+    """1-NN accuracy from squared distances to the nearest other sample of the own kind."""
+    real = float((own_real_N < cross.nearest_N * (1 - TIE)).double().mean())
+    fake = float((own_fake_N < cross.nearest_M * (1 - TIE)).double().mean())
     return OneNN((real + fake) / 2, real, fake)
-
-
-def _nearest_within(x_ND: Floats, centre_D: Float64s, block_size: int | None) -> Float64s:
-    """Squared distance of each sample to the nearest other one of its set."""
-    nearest_N = np.full(len(x_ND), np.inf)
-    for rows, columns, squared_BB in distance_tiles(x_ND, x_ND, centre_D, block_size=block_size):
-        if rows == columns:
-            np.fill_diagonal(squared_BB, np.inf)
-        nearest_N[rows] = np.minimum(nearest_N[rows], squared_BB.min(axis=1))
-    return nearest_N
-
-
-def _nearest_across(
-    a_ND: Floats, b_MD: Floats, centre_D: Float64s, block_size: int | None
-) -> tuple[Float64s, Float64s]:
-    """Squared distance of each sample of a to its nearest in b, and of each of b to a."""
-    a_N, b_M = np.full(len(a_ND), np.inf), np.full(len(b_MD), np.inf)
-    for rows, columns, squared_BB in distance_tiles(a_ND, b_MD, centre_D, block_size=block_size):
-        a_N[rows] = np.minimum(a_N[rows], squared_BB.min(axis=1))
-        b_M[columns] = np.minimum(b_M[columns], squared_BB.min(axis=0))
-    return a_N, b_M

@@ -1,7 +1,11 @@
 """The DCGAN of the paper (section 2.2), its depth following the image size."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
+from torch.nn.utils.parametrizations import spectral_norm
 
 KERNEL = 4
 SMALLEST = 4
@@ -11,41 +15,70 @@ SMALLEST = 4
 class Generator(nn.Module):
     """Latent vectors (N, latent_size) to images (N, 1, S, S) in [-1, 1].
 
-    At 256 pixels: channels 32, 16, 8, 4, 2, 1 x ngf, then 1; fewer doublings when smaller.
+    At 256 pixels: channels 32, 16, 8, 4, 2, 1 x ngf, then 1; fewer doublings when smaller. With
+    `n_classes` it is label-conditional: the label's one-hot vector stands beside the latent one
+    (Mirza and Osindero 2014, arXiv 1411.1784).
     """
 
-    def __init__(self, image_size: int, latent_size: int, ngf: int) -> None:
+    def __init__(self, image_size: int, latent_size: int, ngf: int, n_classes: int = 0) -> None:
         super().__init__()
-        self.latent_size = latent_size
+        self.image_size, self.latent_size, self.n_classes = image_size, latent_size, n_classes
         widths = [ngf * 2**k for k in reversed(range(_n_doublings(image_size)))]
-        layers: list[nn.Module] = [_up(latent_size, widths[0], stride=1, padding=0)]
+        layers: list[nn.Module] = [_up(latent_size + n_classes, widths[0], stride=1, padding=0)]
         for before, after in zip(widths, [*widths[1:], None], strict=True):
             layers += [nn.BatchNorm2d(before), nn.ReLU(inplace=True), _up(before, after or 1)]
         self.layers = nn.Sequential(*layers, nn.Tanh())
         self.apply(_initialise)
 
-    def forward(self, z_NL: torch.Tensor) -> torch.Tensor:
+    def forward(self, z_NL: torch.Tensor, label_N: torch.Tensor | None = None) -> torch.Tensor:
+        if self.n_classes:
+            assert label_N is not None, "a conditional generator wants labels"
+            z_NL = torch.cat([z_NL, one_hot(label_N, self.n_classes).to(z_NL)], dim=1)
         images: torch.Tensor = self.layers(z_NL[:, :, None, None])
         return images
 
 
 class Discriminator(nn.Module):
-    """Images (N, 1, S, S) to logits (N,)."""
+    """Images (N, 1, S, S) to logits (N,).
 
-    def __init__(self, image_size: int, ndf: int, dropout: float) -> None:
+    With `n_classes` each label's one-hot map stands beside the image as further channels. With
+    `spectral_norm` every convolution's largest singular value is 1 and BatchNorm, which would
+    undo that, is left out (Miyato et al. 2018, arXiv 1802.05957).
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        ndf: int,
+        dropout: float,
+        n_classes: int = 0,
+        spectral_norm: bool = False,
+    ) -> None:
         super().__init__()
+        self.n_classes = n_classes
         widths = [ndf * 2**k for k in range(_n_doublings(image_size))]
         layers: list[nn.Module] = []
-        for k, (before, after) in enumerate(zip([1, *widths], widths, strict=False)):
+        for k, (before, after) in enumerate(zip([1 + n_classes, *widths], widths, strict=False)):
             layers.append(nn.Conv2d(before, after, KERNEL, stride=2, padding=1, bias=False))
-            if k:
+            if k and not spectral_norm:
                 layers.append(nn.BatchNorm2d(after))
-            layers += [nn.LeakyReLU(0.2, inplace=True), nn.Dropout(dropout)]
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
+            if dropout:
+                layers.append(nn.Dropout(dropout))
         layers.append(nn.Conv2d(widths[-1], 1, SMALLEST, bias=False))
         self.layers = nn.Sequential(*layers)
         self.apply(_initialise)
+        if spectral_norm:
+            self.apply(_normalise_spectrum)
 
-    def forward(self, images_N1SS: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, images_N1SS: torch.Tensor, label_N: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        if self.n_classes:
+            assert label_N is not None, "a conditional discriminator wants labels"
+            maps = one_hot(label_N, self.n_classes).to(images_N1SS)[:, :, None, None]
+            maps = maps.expand(-1, -1, *images_N1SS.shape[2:])
+            images_N1SS = torch.cat([images_N1SS, maps], dim=1)
         logits: torch.Tensor = self.layers(images_N1SS)
         return logits.flatten()
 
@@ -67,3 +100,8 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
+
+
+def _normalise_spectrum(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        spectral_norm(module)

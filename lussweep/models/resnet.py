@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lussweep.errors import InputError
+from lussweep.models.weights import first_mismatch, is_counter
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 """torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
@@ -80,7 +81,7 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     expected = model.net.state_dict()
     where = "the downloaded weights" if weights is None else str(weights)
     _check_tensors(expected, state, where)
-    counters = {name: value for name, value in expected.items() if _is_counter(name)}
+    counters = {name: value for name, value in expected.items() if is_counter(name)}
     model.net.load_state_dict({**counters, **state})
     return model.eval().requires_grad_(False)
 
@@ -133,36 +134,8 @@ def _read(path: Path) -> Any:
 
 
 def _check_tensors(expected: Mapping[str, torch.Tensor], state: Any, where: str) -> None:
-    """Raise InputError that names the first tensor that is missing, misshapen or unknown.
-
-    BatchNorm's counters of batches may be missing: files older than PyTorch 0.4.1 lack them,
-    and evaluation does not use them.
-    """
-    found = state if isinstance(state, Mapping) else {}
-    for name, tensor in expected.items():
-        if name not in found and _is_counter(name):
-            continue
-        if (shape := _shape(found.get(name))) != _shape(tensor):
-            raise InputError(
-                f"{where} is not torchvision's resnet34: {name} should be {_shape(tensor)}, "
-                f"found {shape}: {_REMEDY}"
-            )
-    for name in found:
-        if name not in expected:
-            raise InputError(
-                f"{where} is not torchvision's resnet34: {name} should be absent, "
-                f"found {_shape(found[name])}: {_REMEDY}"
-            )
-
-
-def _is_counter(name: str) -> bool:
-    return name.endswith(".num_batches_tracked")
-
-
-def _shape(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return str(tuple(value.shape))
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    if mismatch := first_mismatch(expected, state):
+        raise InputError(f"{where} is not torchvision's resnet34: {mismatch}: {_REMEDY}")
 
 
 def _sha256(path: Path) -> str:

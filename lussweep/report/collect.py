@@ -13,7 +13,17 @@ from lussweep import tables
 from lussweep.keys import hashed_id
 from lussweep.plan import Cell, Plan
 from lussweep.spec import CLASSES, StudySpec
-from lussweep.stages import COHORT, FRAME_SCORES, LOSSES, SCORES, TRIALS
+from lussweep.stages import (
+    CARD,
+    COHORT,
+    COPIES,
+    EVENTS,
+    FRAME_SCORES,
+    LOSSES,
+    PAIRS,
+    SCORES,
+    TRIALS,
+)
 from lussweep.store import ArtifactStore
 
 HEADLINE_SPACE = "softmax"
@@ -27,8 +37,12 @@ def collect(
     return {
         "frames": _frames(plan, store),
         "cohorts": _per_cell(plan, store, "cohort", COHORT, tables.COHORTS),
-        "gan_losses": _per_gan(plan, store, "gan", LOSSES, tables.GAN_LOSSES),
-        "gan_scores": _per_gan(plan, store, "score", SCORES, tables.GAN_SCORES),
+        "gan_losses": _per_gan(plan, study, store, "gan", LOSSES, tables.GAN_LOSSES),
+        "gan_events": _per_gan(plan, study, store, "gan", EVENTS, tables.GAN_EVENTS),
+        "gan_scores": _per_gan(plan, study, store, "score", SCORES, tables.GAN_SCORES),
+        "memorisation": _cards(plan, study, store, CARD, tables.MEMORISATION),
+        "copies": _cards(plan, study, store, COPIES, tables.COPIES),
+        "closest_pairs": _cards(plan, study, store, PAIRS, tables.PAIRS),
         "trials": tables.concat(
             [
                 _per_cell(plan, store, "search", TRIALS, tables.TRIALS),
@@ -110,7 +124,9 @@ def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
     return tables.concat(found, tables.TRIALS)
 
 
-def _per_gan(plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema) -> pa.Table:
+def _per_gan(
+    plan: Plan, study: StudySpec, store: ArtifactStore, role: str, name: str, schema: pa.Schema
+) -> pa.Table:
     found = {}
     for cell in plan.cells:
         for label in CLASSES:
@@ -119,11 +135,50 @@ def _per_gan(plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.
                 constants = {
                     "n_patients": cell.n_patients,
                     "replicate": cell.replicate,
-                    "class": label,
+                    "class": plan.steps[ref].spec["class"],
+                    "gan": gan_name(cell, study, label),
                 }
                 table = _read_any(store.open(ref) / name)
                 found[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
+
+
+def _cards(
+    plan: Plan, study: StudySpec, store: ArtifactStore, name: str, schema: pa.Schema
+) -> pa.Table:
+    """What the memorisation steps found, one set once, and whether it may leave."""
+    found = {}
+    for cell in plan.cells:
+        for label in CLASSES:
+            ref, synth = (cell.refs.get(f"{role}_{label}") for role in ("memorisation", "synth"))
+            if not ref or not synth or ref in found:
+                continue
+            if not (store.has(ref) and store.has(synth)):
+                continue
+            constants: dict[str, Any] = {
+                "n_patients": cell.n_patients,
+                "replicate": cell.replicate,
+                "gan": gan_name(cell, study, label),
+                "gan_epoch": store.record(synth)["summary"]["epoch"],
+            }
+            if "passed" in schema.names:
+                gate = study.memorisation.release_gate
+                reasons = gate.failures(store.record(ref)["summary"]) if gate else []
+                constants |= {
+                    "passed": not reasons,
+                    "failed_because": "; ".join(reasons) or None,
+                    "synth_key": plan.steps[synth].key,
+                    "memorisation_key": plan.steps[ref].key,
+                }
+            table = _read_any(store.open(ref) / name)
+            found[ref] = tables.with_columns(table, constants, schema)
+    return tables.concat(found.values(), schema)
+
+
+def gan_name(cell: Cell, study: StudySpec, label: str) -> str | None:
+    """What stands behind a class's synthetic frames; None where it has none."""
+    source = cell.recipe.generator(label)
+    return study.gan_label(cell.recipe) if source == "synthetic" else source
 
 
 def _read_any(path: Path) -> pa.Table:
@@ -137,21 +192,26 @@ def _epoch(cell: Cell, store: ArtifactStore) -> int | None:
     for label in ("pos", "neg"):
         ref = cell.refs.get(f"synth_{label}")
         if ref and store.has(ref):
-            return int(store.record(ref)["summary"]["epoch"])
+            epoch: int | None = store.record(ref)["summary"]["epoch"]
+            if epoch is not None:  # an external set has none
+                return epoch
     return cell.gan_epoch
 
 
 def _result(
     cell: Cell, plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> dict[str, Any]:
+    names = (gan_name(cell, study, label) for label in CLASSES)
     row: dict[str, Any] = {
         "n_patients": cell.n_patients,
         "replicate": cell.replicate,
         "variant": cell.variant,
         "gan_epoch": _epoch(cell, store),
+        "gan": " and ".join(dict.fromkeys(filter(None, names))) or None,
         "seed": study.seed,
         **{f"{role}_key": cell.refs[role].partition("/")[2] for role in KEY_ROLES},
         **_headline_scores(cell, study, store),
+        **_warnings(cell, store),
     }
     ref = cell.refs["evaluate"]
     if not store.has(ref):
@@ -211,3 +271,21 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
             elif row["embedder"] == embedder and row["metric"] in ("kmmd", "one_nn"):
                 found[f"{row['metric']}_{label}"] = row["value"]
     return found
+
+
+def _warnings(cell: Cell, store: ArtifactStore) -> dict[str, Any]:
+    """What went wrong in the cell's GANs, and how much of its frames is copied."""
+    found: dict[str, Any] = {}
+    for label in CLASSES:
+        gan, card = (cell.refs.get(f"{role}_{label}") for role in ("gan", "memorisation"))
+        if gan and store.has(gan):
+            events = tables.read(store.open(gan) / EVENTS, tables.GAN_EVENTS).to_pylist()
+            told = [f"{e['kind']} at epoch {e['epoch']}{_again(e['attempt'])}" for e in events]
+            found[f"events_{label}"] = "; ".join(told) or None
+        if card and store.has(card):
+            found[f"copy_share_{label}"] = store.record(card)["summary"].get("copy_share")
+    return found
+
+
+def _again(attempt: int) -> str:
+    return f" of attempt {attempt}" if attempt > 1 else ""

@@ -1,25 +1,52 @@
-"""Metrics against naive ones in the same process: `python tests/benchmarks/bench_metrics.py`."""
+"""Metrics against naive ones in the same process: `python tests/benchmarks/bench_metrics.py`.
+
+`python tests/benchmarks/bench_metrics.py memory` runs the whole family on 20,000 frames and prints
+the peak memory of its process; without an argument that is done in a process of its own.
+"""
 
 import math
+import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from lussweep.metrics.auroc import clustered_auroc
+from lussweep.metrics.comparison import Reference, compare
+from lussweep.metrics.frechet import fid
+from lussweep.metrics.kid import kid
 from lussweep.metrics.kmmd import kmmd
 from lussweep.metrics.nearest import one_nn
+from lussweep.metrics.permutation import kmmd_test
+from lussweep.metrics.privacy import memorisation
 
 N_POS, N_NEG, N_PATIENTS, N_RESAMPLES = 64_955, 117_391, 124, 2_000  # the paper's holdout set
-N_IMAGES, N_FEATURES = 2_000, 512
+N_IMAGES, N_MANY_IMAGES, N_FEATURES = 2_000, 20_000, 512
 
 
-def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def seconds(run: Callable[[], object], repeats: int = 1) -> float:
+    """Of the fastest of `repeats` runs."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def feature_sets(n: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    real_ND = rng.standard_normal((n, N_FEATURES), dtype=np.float32)
+    return real_ND, rng.standard_normal((n, N_FEATURES), dtype=np.float32) + np.float32(0.05)
 
 
 def bench_auroc() -> None:
@@ -48,21 +75,119 @@ def naive_scores(real_ND: np.ndarray, fake_ND: np.ndarray) -> tuple[float, float
     return mmd, float((is_real[m.argmin(axis=1)] == is_real).mean())
 
 
+def numpy_tiles(
+    a_ND: np.ndarray, b_MD: np.ndarray, centre_D: np.ndarray
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """All tiles of a full pass in float64, as a metric by itself takes them."""
+    for i in range(0, len(a_ND), 1024):
+        for j in range(0, len(b_MD), 1024):
+            x_ND, y_MD = a_ND[i : i + 1024] - centre_D, b_MD[j : j + 1024] - centre_D
+            norms_NM = (x_ND**2).sum(axis=1)[:, None] + (y_MD**2).sum(axis=1)
+            squared_NM = norms_NM - 2 * (x_ND @ y_MD.T)
+            squared_NM[squared_NM < 1e-12 * norms_NM] = 0
+            yield i, j, squared_NM
+
+
+def separate_passes(real_ND: np.ndarray, fake_ND: np.ndarray) -> tuple[float, float]:
+    """kMMD and 1-NN accuracy by six full passes in numpy: three for each metric."""
+    n, centre_D = len(real_ND), real_ND.mean(axis=0, dtype=np.float64)
+    bandwidth = 4 * float(((real_ND - centre_D) ** 2).sum(axis=1).mean())
+
+    def mean_kernel(a_ND: np.ndarray, b_ND: np.ndarray) -> float:
+        tiles = numpy_tiles(a_ND, b_ND, centre_D)
+        return math.fsum(float(np.exp(m / -bandwidth).sum()) for _, _, m in tiles) / n**2
+
+    def nearest(a_ND: np.ndarray, b_ND: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        a_N, b_N = np.full(n, np.inf), np.full(n, np.inf)
+        for i, j, m in numpy_tiles(a_ND, b_ND, centre_D):
+            if a_ND is b_ND and i == j:
+                np.fill_diagonal(m, np.inf)
+            a_N[i : i + 1024] = np.minimum(a_N[i : i + 1024], m.min(axis=1))
+            b_N[j : j + 1024] = np.minimum(b_N[j : j + 1024], m.min(axis=0))
+        return a_N, b_N
+
+    square = mean_kernel(real_ND, real_ND) + mean_kernel(fake_ND, fake_ND)
+    square -= 2 * mean_kernel(real_ND, fake_ND)
+    to_fake_N, to_real_N = nearest(real_ND, fake_ND)
+    own_real_N, own_fake_N = nearest(real_ND, real_ND)[0], nearest(fake_ND, fake_ND)[0]
+    correct = [(own_real_N < to_fake_N).mean(), (own_fake_N < to_real_N).mean()]
+    return math.sqrt(max(0.0, square)), float(np.mean(correct))
+
+
 def bench_distances() -> None:
-    rng = np.random.default_rng(0)
-    real_ND = rng.normal(size=(N_IMAGES, N_FEATURES)).astype(np.float32)
-    fake_ND = (rng.normal(size=(N_IMAGES, N_FEATURES)) + 0.05).astype(np.float32)
-    naive = naive_scores(real_ND, fake_ND)
-    found = kmmd(real_ND, fake_ND), one_nn(real_ND, fake_ND).accuracy
-    assert np.allclose(found, naive, rtol=1e-9), (found, naive)
-    ours = seconds(lambda: (kmmd(real_ND, fake_ND), one_nn(real_ND, fake_ND)))
-    theirs = seconds(lambda: naive_scores(real_ND, fake_ND))
+    real_ND, fake_ND = feature_sets(N_IMAGES)
+    naive, separate = naive_scores(real_ND, fake_ND), separate_passes(real_ND, fake_ND)
+    reference = Reference.of(real_ND)
+    together = compare(reference, fake_ND)
+    alone = kmmd(real_ND, fake_ND), one_nn(real_ND, fake_ND).accuracy
+    for found in (alone, separate, (together.kmmd, together.one_nn)):
+        assert np.allclose(found, naive, rtol=1e-9), (found, naive)
+    runs = {
+        "scipy cdist": lambda: naive_scores(real_ND, fake_ND),
+        "separate numpy passes": lambda: separate_passes(real_ND, fake_ND),
+        "kmmd and one_nn": lambda: (kmmd(real_ND, fake_ND), one_nn(real_ND, fake_ND)),
+        "Reference.of": lambda: Reference.of(real_ND),
+        "compare": lambda: compare(reference, fake_ND),
+    }
+    took = {name: seconds(run, repeats=3) for name, run in runs.items()}
+    listed = "; ".join(f"{name} {s:.2f} s" for name, s in took.items())
+    ratio = took["separate numpy passes"] / took["compare"]
     print(
-        f"kMMD and 1-NN, {N_IMAGES:,} x {N_IMAGES:,} x {N_FEATURES}: {ours:.2f} s; scipy cdist "
-        f"{theirs:.2f} s; {theirs / ours:.1f} times faster"
+        f"kMMD and 1-NN, {N_IMAGES:,} x {N_IMAGES:,} x {N_FEATURES}: {listed}; compare, with "
+        f"density and coverage, {ratio:.1f} times faster than separate passes"
     )
 
 
+def bench_family() -> None:
+    real_ND, fake_ND = feature_sets(N_IMAGES)
+    fid(real_ND[:9], fake_ND[:9])  # the import of torchmetrics
+    took = whole_family(real_ND, fake_ND)
+    separate = seconds(lambda: separate_passes(real_ND, fake_ND), repeats=3)
+    print(
+        f"whole family, {N_IMAGES:,} x {N_IMAGES:,} x {N_FEATURES}: {listing(took)}; "
+        f"{sum(took.values()) / separate:.1f} times the {separate:.2f} s of separate passes for "
+        f"kMMD and 1-NN alone"
+    )
+
+
+def whole_family(real_ND: np.ndarray, fake_ND: np.ndarray) -> dict[str, float]:
+    """Seconds of each metric; a memorisation card is not among them."""
+    return {
+        "compare": seconds(lambda: compare(Reference.of(real_ND), fake_ND)),
+        "test": seconds(lambda: kmmd_test(real_ND, fake_ND, seed=0)),
+        "fid": seconds(lambda: fid(real_ND, fake_ND)),
+        "kid": seconds(lambda: kid(real_ND, fake_ND, seed=0)),
+    }
+
+
+def listing(took: dict[str, float]) -> str:
+    return "; ".join(f"{name} {s:.2f} s" for name, s in took.items())
+
+
+def bench_memory() -> None:
+    """Of this process, so run it in a fresh one."""
+    real_ND, fake_ND = feature_sets(N_MANY_IMAGES)
+    before = peak_gib()
+    took = whole_family(real_ND, fake_ND)
+    family = peak_gib()
+    patient_N = np.arange(N_MANY_IMAGES) // 500
+    took["memorisation"] = seconds(
+        lambda: memorisation(real_ND, patient_N, real_ND[::2] + 1, fake_ND, seed=0)
+    )
+    print(
+        f"whole family, {N_MANY_IMAGES:,} x {N_MANY_IMAGES:,} x {N_FEATURES}: {listing(took)}; "
+        f"peak memory of the process {family:.2f} GiB, with memorisation {peak_gib():.2f} GiB, "
+        f"{before:.2f} GiB of it imports and features"
+    )
+    assert peak_gib() < 2e9 / 2**30
+
+
 if __name__ == "__main__":
-    bench_auroc()
-    bench_distances()
+    torch.set_num_threads(2)
+    if sys.argv[1:] == ["memory"]:
+        bench_memory()
+    else:
+        bench_auroc()
+        bench_distances()
+        bench_family()
+        subprocess.run([sys.executable, __file__, "memory"], check=True)

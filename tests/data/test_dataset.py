@@ -19,7 +19,7 @@ MASKS = {c: np.random.default_rng(i).random((F, SIZE, SIZE)) < 0.5 for i, c in e
 
 
 def made(recipe, seed=0):
-    return make_train_set(recipe, REAL, MASKS, SYNTHETIC, seed)
+    return make_train_set(recipe.sources(), REAL, MASKS, SYNTHETIC, seed)
 
 
 # --- epochs -------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_the_sources_of_each_variant_are_what_the_paper_says(variant, pos, neg):
     levels = {"neg": (10, 30), "pos": (20, 40)}
     for label, (n_real, n_synthetic) in (("pos", pos), ("neg", neg)):
         images, (real, synthetic) = train_set.images[label], levels[label]
-        assert train_set.counts[label] == {"real": n_real, "synthetic": n_synthetic, "noise": 0}
+        assert train_set.counts[label] == {"real": n_real, "synthetic": n_synthetic, "external": 0, "noise": 0}
         assert (images[:n_real] == real).all()
         assert (images[n_real:] == synthetic).all()
         assert images.shape == (n_real + n_synthetic, SIZE, SIZE)
@@ -96,7 +96,7 @@ def test_the_smaller_class_sets_the_number_of_real_frames():
     real = {"neg": grey(0, 4), "pos": grey(0, 9)}
     masks = {c: np.ones_like(frames, bool) for c, frames in real.items()}
     recipe = Recipe(pos=("real",), neg=("real",))
-    assert make_train_set(recipe, real, masks, {}, 0).n_real_per_class == 4
+    assert make_train_set(recipe.sources(), real, masks, {}, 0).n_real_per_class == 4
 
 
 def test_a_recipe_leaves_its_sources_as_they_were():
@@ -114,8 +114,8 @@ NOISE = Recipe(pos=("real", "noise"), neg=("noise",))
 def test_noise_lies_inside_the_mask_of_each_frame_and_nowhere_else():
     train_set = made(NOISE)
     assert train_set.counts == {
-        "pos": {"real": F, "synthetic": 0, "noise": F},
-        "neg": {"real": 0, "synthetic": 0, "noise": F},
+        "pos": {"real": F, "synthetic": 0, "external": 0, "noise": F},
+        "neg": {"real": 0, "synthetic": 0, "external": 0, "noise": F},
     }
     assert ((train_set.images["pos"][F:] > 0) == MASKS["pos"]).all()
     assert ((train_set.images["neg"] > 0) == MASKS["neg"]).all()
@@ -138,5 +138,5 @@ def test_noise_follows_the_seed_and_differs_between_frames_and_classes():
     first, second = noise_images(everywhere, 0)
     assert (first != second).mean() > 0.99
     masks = {c: np.ones((F, SIZE, SIZE), bool) for c in REAL}
-    both = make_train_set(Recipe(pos=("noise",), neg=("noise",)), REAL, masks, {}, 0).images
+    both = make_train_set(Recipe(pos=("noise",), neg=("noise",)).sources(), REAL, masks, {}, 0).images
     assert (both["pos"] != both["neg"]).mean() > 0.99

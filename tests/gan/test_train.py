@@ -1,65 +1,16 @@
 import numpy as np
 import pytest
 import torch
+from gan.trainings import CPU, SIZE, copy_of, equal, losses, random_frames, spec_of, train
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from lussweep.errors import InputError
+from lussweep.gan import train as module
+from lussweep.gan.sample import sample
+from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan
 from lussweep.keys import derive_seed
 from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.spec import GanSpec
-
-CPU = torch.device("cpu")
-SIZE = 64
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def spec_of(**changes):
-    small = {
-        "n_epochs": 1,
-        "batch_size": 4,
-        "latent_size": 6,
-        "ngf": 2,
-        "ndf": 2,
-        "snapshot_every": 1,
-    }
-    return GanSpec(**{**small, **changes})
-
-
-def random_frames(n, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, SIZE, SIZE), dtype=np.uint8)
-
-
-def train(frames, spec, seed=1):
-    """Losses of every epoch, the weights after each snapshot, and the generator."""
-    rows, snapshots = [], {}
-
-    def on_epoch(row, generator, snapshot_due):
-        rows.append(row)
-        if snapshot_due:
-            snapshots[row.epoch] = copy_of(generator)
-
-    generator = train_gan(frames, spec, seed=seed, device=CPU, on_epoch=on_epoch)
-    return rows, snapshots, generator
-
-
-def copy_of(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def equal(first, second):
-    return first.keys() == second.keys() and all((first[k] == second[k]).all() for k in first)
-
-
-def losses(rows):
-    return [(row.loss_d_real, row.loss_d_fake, row.loss_g) for row in rows]
-
 
 # --- the definition -----------------------------------------------------------------------
 
@@ -101,20 +52,43 @@ def leaky(x):
 
 
 def discriminate(w, x):
-    """Probability that an image is real."""
+    """Logits: above 0 for what looks real."""
     x = leaky(conv2d(x, w[0], stride=2, padding=1))
     for i in range(1, len(w) - 1, 3):
         kernel, gain, shift = w[i : i + 3]
         x = leaky(normalise(conv2d(x, kernel, stride=2, padding=1), gain, shift))
-    return 1 / (1 + (-conv2d(x, w[-1]).flatten()).exp())
+    return conv2d(x, w[-1]).flatten()
+
+
+def probability(logits):
+    return 1 / (1 + (-logits).exp())
+
+
+LOSSES = {
+    "bce": (
+        lambda real: -probability(real).log().mean(),
+        lambda fake: -(1 - probability(fake)).log().mean(),
+        lambda fake: -probability(fake).log().mean(),
+    ),
+    "hinge": (  # Lim and Ye 2017, arXiv 1705.02894
+        lambda real: (1 - real).clamp(min=0).mean(),
+        lambda fake: (1 + fake).clamp(min=0).mean(),
+        lambda fake: -fake.mean(),
+    ),
+}
 
 
 def naive_gan(frames, spec, seed):
-    """The loop of the paper in float64, from the same first weights, order and latents."""
+    """The loop of the paper in float64, from the same first weights, order and latents.
+
+    Of each epoch: losses on real, on synthetic, of the generator, the penalty, the shares of
+    real and of synthetic images that were told right, and the norm of the generator's gradient.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "initialisation"))
         generator = Generator(SIZE, spec.latent_size, spec.ngf)
         discriminator = Discriminator(SIZE, spec.ndf, 0.0)
+    on_real, on_fake, on_generator = LOSSES[spec.loss]
     g = [p.detach().double().requires_grad_() for p in generator.parameters()]
     d = [p.detach().double().requires_grad_() for p in discriminator.parameters()]
     g_adam = Adam(g, spec.lr_generator, spec.beta1, spec.beta2)
@@ -122,35 +96,57 @@ def naive_gan(frames, spec, seed):
     rng = torch.Generator().manual_seed(derive_seed(seed, "order and latents"))
     epochs = []
     for _ in range(spec.n_epochs):
-        order, total, n_seen = torch.randperm(len(frames), generator=rng), np.zeros(3), 0
+        order = torch.randperm(len(frames), generator=rng)
+        latents = torch.randn(len(frames), spec.latent_size, generator=rng).double()
+        total = np.zeros(7)
         for start in range(0, len(frames), spec.batch_size):
             batch = order[start : start + spec.batch_size]
-            z = torch.randn(len(batch), spec.latent_size, generator=rng).double()
+            z = latents[start : start + spec.batch_size]
             real = torch.from_numpy(frames[batch.numpy()])[:, None].double() / 127.5 - 1
+            real.requires_grad_()
             fake = generate(g, z)
-            loss_real = -discriminate(d, real).log().mean()
-            loss_fake = -(1 - discriminate(d, fake.detach())).log().mean()
-            d_adam.step(torch.autograd.grad(loss_real + loss_fake, d))
-            loss_g = -discriminate(d, fake).log().mean()
-            g_adam.step(torch.autograd.grad(loss_g, g))
-            total += len(batch) * np.array([x.item() for x in (loss_real, loss_fake, loss_g)])
-            n_seen += len(batch)
-        epochs.append(tuple(total / n_seen))
+            real_logits, fake_logits = discriminate(d, real), discriminate(d, fake.detach())
+            loss_real, loss_fake = on_real(real_logits), on_fake(fake_logits)
+            slope = torch.autograd.grad(real_logits.sum(), real, create_graph=True)[0]
+            r1 = spec.r1_gamma / 2 * (slope**2).sum(dim=(1, 2, 3)).mean()
+            d_adam.step(torch.autograd.grad(loss_real + loss_fake + r1, d))
+            loss_g = on_generator(discriminate(d, fake))
+            gradients = torch.autograd.grad(loss_g, g)
+            g_adam.step(gradients)
+            right = ((real_logits > 0).double().mean(), (fake_logits <= 0).double().mean())
+            norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+            values = (loss_real, loss_fake, loss_g, r1, *right, norm)
+            total += len(batch) * np.array([value.item() for value in values])
+        epochs.append(total / len(frames))
     return epochs, g
 
 
-def test_losses_and_weights_equal_those_of_the_plain_loop_of_the_paper():
+def means(row):
+    return [
+        row.loss_d_real, row.loss_d_fake, row.loss_g, row.r1, row.d_accuracy_real,
+        row.d_accuracy_fake, row.g_gradient_norm,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"loss": "hinge"}, {"r1_gamma": 10.0}, {"loss": "hinge", "r1_gamma": 0.3}],
+    ids=["the paper", "hinge", "R1", "hinge and R1"],
+)
+def test_losses_and_weights_equal_those_of_the_plain_loop(changes):
     frames = random_frames(10)
-    spec = spec_of(n_epochs=2, dropout=0.0, lr_generator=1e-3, lr_discriminator=5e-4)  # 4 + 4 + 2
-    expected_losses, expected_weights = naive_gan(frames, spec, seed=3)
-    rows, _, generator = train(frames, spec, seed=3)
-    assert np.allclose(losses(rows), expected_losses, rtol=2e-4)
+    rates = {"lr_generator": 1e-3, "lr_discriminator": 5e-4}
+    spec = spec_of(n_epochs=2, dropout=0.0, **rates, **changes)  # batches of 4, 4 and 2
+    expected_means, expected_weights = naive_gan(frames, spec, seed=3)
+    trained, _ = train(frames, spec, seed=3)
+    assert np.allclose([means(row) for row in trained.rows], expected_means, rtol=2e-4)
+    assert (expected_means[0][3] > 0) == ("r1_gamma" in changes)
     n_steps, moved, apart = 6, [], []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(3, "initialisation"))
         start = Generator(SIZE, spec.latent_size, spec.ngf)
     for first, weight, expected in zip(
-        start.parameters(), generator.parameters(), expected_weights, strict=True
+        start.parameters(), trained.generator.parameters(), expected_weights, strict=True
     ):
         moved.append((weight - first).abs().flatten())
         apart.append((weight - expected).abs().flatten())
@@ -160,10 +156,9 @@ def test_losses_and_weights_equal_those_of_the_plain_loop_of_the_paper():
 
 
 def test_the_generator_sees_each_batch_once():
-    _, _, generator = train(random_frames(10), spec_of(n_epochs=2))
-    seen = [
-        v.item() for k, v in generator.state_dict().items() if k.endswith("num_batches_tracked")
-    ]
+    trained, _ = train(random_frames(10), spec_of(n_epochs=2))
+    weights = trained.generator.state_dict()
+    seen = [v.item() for k, v in weights.items() if k.endswith("num_batches_tracked")]
     assert seen == [6] * 4
 
 
@@ -178,7 +173,7 @@ def test_the_mean_image_of_the_generator_moves_toward_that_of_the_data():
     spec = spec_of(
         n_epochs=30, batch_size=8, ngf=4, ndf=4, lr_generator=1e-2, lr_discriminator=1e-3
     )
-    rows, _, generator = train(frames, spec)
+    trained, _ = train(frames, spec)
 
     def distance(g):
         with torch.no_grad():
@@ -188,13 +183,13 @@ def test_the_mean_image_of_the_generator_moves_toward_that_of_the_data():
 
     with torch.random.fork_rng(devices=[]):
         untrained = Generator(SIZE, spec.latent_size, spec.ngf)
-    assert distance(generator) < 0.5 * distance(untrained)
-    assert np.isfinite(losses(rows)).all()
+    assert distance(trained.generator) < 0.5 * distance(untrained)
+    assert np.isfinite(losses(trained)).all()
 
 
 def test_a_discriminator_against_a_generator_that_stands_still_gets_better():
     spec = spec_of(n_epochs=4, ndf=4, dropout=0.0, lr_generator=1e-12, lr_discriminator=2e-3)
-    rows, _, _ = train(random_frames(24), spec)
+    rows = train(random_frames(24), spec)[0].rows
     total = [row.loss_d_real + row.loss_d_fake for row in rows]
     assert total[-1] < 0.5 * total[0]
     assert rows[-1].loss_g > rows[0].loss_g
@@ -205,12 +200,13 @@ def test_a_discriminator_against_a_generator_that_stands_still_gets_better():
 
 def test_one_seed_gives_one_gan_and_another_seed_another():
     frames, spec = random_frames(6), spec_of()
-    rows, snapshots, generator = train(frames, spec, seed=1)
-    again_rows, again_snapshots, again = train(frames, spec, seed=1)
-    assert equal(copy_of(generator), copy_of(again))
+    first, snapshots = train(frames, spec, seed=1)
+    again, again_snapshots = train(frames, spec, seed=1)
+    other, _ = train(frames, spec, seed=2)
+    assert equal(copy_of(first.generator), copy_of(again.generator))
     assert equal(snapshots[1], again_snapshots[1])
-    assert losses(rows) == losses(again_rows)
-    assert not equal(copy_of(generator), copy_of(train(frames, spec, seed=2)[2]))
+    assert losses(first) == losses(again)
+    assert not equal(copy_of(first.generator), copy_of(other.generator))
 
 
 def test_ambient_randomness_neither_matters_nor_changes():
@@ -218,11 +214,11 @@ def test_ambient_randomness_neither_matters_nor_changes():
     torch.manual_seed(0)
     np.random.seed(0)
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    first = copy_of(train(frames, spec)[2])
+    first = copy_of(train(frames, spec)[0].generator)
     assert (torch.get_rng_state() == state).all()
     assert (np.random.get_state()[1] == numpy_state).all()
     torch.manual_seed(12345)
-    assert equal(copy_of(train(frames, spec)[2]), first)
+    assert equal(copy_of(train(frames, spec)[0].generator), first)
 
 
 def test_the_frames_are_left_as_they_were():
@@ -238,12 +234,17 @@ def test_what_a_snapshot_does_with_the_generator_does_not_change_training():
     def rough(row, generator, snapshot_due):
         torch.rand(7)
 
-    rough_one = train_gan(frames, spec, seed=1, device=CPU, on_epoch=rough)
-    with_dropout_off = spec.model_copy(update={"dropout": 0.0})
-    quiet = train(frames, with_dropout_off)[2]
-    drawing = train_gan(frames, with_dropout_off, seed=1, device=CPU, on_epoch=rough)
-    assert equal(copy_of(quiet), copy_of(drawing))
-    assert not equal(copy_of(rough_one), copy_of(quiet)), "dropout does something"
+    without = spec.model_copy(update={"dropout": 0.0})
+    quiet = copy_of(train(frames, without)[0].generator)
+    assert equal(copy_of(train(frames, without, on_epoch=rough)[0].generator), quiet)
+    assert not equal(copy_of(train(frames, spec)[0].generator), quiet), "dropout does something"
+
+
+def test_what_is_done_after_an_epoch_may_be_left_out():
+    frames, spec = random_frames(6), spec_of()
+    alone = train_gan(frames, spec, seed=1, device=CPU)
+    assert equal(copy_of(alone.generator), copy_of(train(frames, spec)[0].generator))
+    assert (len(alone.rows), alone.events, alone.how) == (1, [], "eager")
 
 
 # --- epochs -------------------------------------------------------------------------------
@@ -255,7 +256,8 @@ def test_what_a_snapshot_does_with_the_generator_does_not_change_training():
 )
 def test_an_epoch_has_as_many_images_as_asked_for(n_frames, images_per_epoch, expected):
     spec = spec_of(n_epochs=2, images_per_epoch=images_per_epoch)
-    rows, _, generator = train(random_frames(n_frames), spec)
+    trained, _ = train(random_frames(n_frames), spec)
+    rows, generator = trained.rows, trained.generator
     assert [row.n_images_seen for row in rows] == [expected, 2 * expected]
     assert [row.epoch for row in rows] == [1, 2]
     n_batches = 2 * -(-expected // spec.batch_size)
@@ -264,23 +266,23 @@ def test_an_epoch_has_as_many_images_as_asked_for(n_frames, images_per_epoch, ex
 
 def test_snapshots_are_due_after_the_epochs_of_the_spec():
     spec = spec_of(n_epochs=5, snapshot_every=2, images_per_epoch=2)
-    _, snapshots, generator = train(random_frames(4), spec)
+    trained, snapshots = train(random_frames(4), spec)
     assert list(snapshots) == [2, 4, 5] == list(spec.snapshot_epochs())
-    assert equal(snapshots[5], copy_of(generator))
+    assert equal(snapshots[5], copy_of(trained.generator))
     assert not equal(snapshots[4], snapshots[5])
 
 
 def test_a_longer_training_begins_with_the_shorter_one():
     frames = random_frames(6)
-    _, short, _ = train(frames, spec_of(n_epochs=1))
-    _, long, _ = train(frames, spec_of(n_epochs=2))
+    _, short = train(frames, spec_of(n_epochs=1))
+    _, long = train(frames, spec_of(n_epochs=2))
     assert equal(short[1], long[1])
 
 
 def test_a_last_batch_of_one_image_is_kept():
-    rows, _, _ = train(random_frames(5), spec_of())
-    assert rows[0].n_images_seen == 5
-    assert np.isfinite(losses(rows)).all()
+    trained, _ = train(random_frames(5), spec_of())
+    assert trained.rows[0].n_images_seen == 5
+    assert np.isfinite(losses(trained)).all()
 
 
 def test_too_few_frames_are_refused():
@@ -288,10 +290,150 @@ def test_too_few_frames_are_refused():
         train(random_frames(1), spec_of())
 
 
-def test_losses_that_are_no_longer_finite_stop_the_training() -> None:
-    frames = np.random.default_rng(0).integers(0, 256, (8, 64, 64), dtype=np.uint8)
-    spec = GanSpec(n_epochs=50, ngf=2, ndf=2, lr_generator=1e30, lr_discriminator=1e30)
-    with pytest.raises(ValueError, match=r"no longer finite in epoch \d+: lower gan.lr_generator"):
-        train_gan(
-            frames, spec, seed=1, device=torch.device("cpu"), on_epoch=lambda row, g, due: None
-        )
+def test_labels_belong_to_conditional_gans_and_to_no_others():
+    for spec, label in ((spec_of(), np.arange(4) % 2), (spec_of(conditional=True), None)):
+        with pytest.raises(AssertionError, match="labels belong to conditional GANs"):
+            train(random_frames(4), spec, label_N=label)
+
+
+# --- the average of the weights -----------------------------------------------------------
+
+
+def watch_steps(monkeypatch, watch):
+    """Call `watch` with the step's networks after each step of a training."""
+    original = GanStep.__call__
+
+    def step_and_watch(step, *arguments):
+        original(step, *arguments)
+        watch(step)
+
+    monkeypatch.setattr(GanStep, "__call__", step_and_watch)
+
+
+def flat(parameters):
+    return torch.cat([p.detach().double().flatten() for p in parameters])
+
+
+def test_the_average_follows_its_recursion_and_is_what_is_sampled_from(monkeypatch):
+    decay, weights, statistics = 0.8, [], []
+
+    def watch(step):
+        weights.append(flat(step.generator.parameters()))
+        statistics.append([b.clone() for b in step.generator.buffers()])
+
+    watch_steps(monkeypatch, watch)
+    spec = spec_of(n_epochs=3, ema_decay=decay, lr_generator=1e-2)
+    sampled = []
+    trained, snapshots = train(
+        random_frames(8), spec, on_epoch=lambda row, g, due: sampled.append(flat(g.parameters()))
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(1, "initialisation"))
+        first = flat(Generator(SIZE, spec.latent_size, spec.ngf).parameters())
+    assert len(weights) == 6
+    for epoch in (1, 2, 3):
+        n = 2 * epoch
+        expected = decay**n * first
+        for k, weight in enumerate(weights[:n]):
+            expected = expected + (1 - decay) * decay ** (n - 1 - k) * weight
+        assert torch.allclose(sampled[epoch - 1], expected, rtol=0, atol=1e-6)
+        assert (expected - weights[n - 1]).abs().max() > 1e-3
+        names = [name for name, _ in trained.generator.named_parameters()]
+        assert (flat(snapshots[epoch][name] for name in names) == sampled[epoch - 1]).all()
+        buffers = [v for k, v in snapshots[epoch].items() if k not in names]
+        for buffer, expected_buffer in zip(buffers, statistics[n - 1], strict=True):
+            assert (buffer == expected_buffer).all(), "BatchNorm's statistics are copied"
+    assert (flat(trained.generator.parameters()) == sampled[-1]).all()
+
+
+def test_averaging_does_not_change_the_training(monkeypatch):
+    last = {}
+
+    def watch(step):
+        last[step.spec.ema_decay] = (copy_of(step.generator), copy_of(step.discriminator))
+
+    watch_steps(monkeypatch, watch)
+    for decay in (0.0, 0.9):
+        spec = spec_of(n_epochs=2, ema_decay=decay, lr_generator=1e-2)
+        trained, _ = train(random_frames(8), spec)
+        last[decay] += (losses(trained), copy_of(trained.generator))
+    plain, averaged = last[0.0], last[0.9]
+    assert equal(plain[0], averaged[0]) and equal(plain[1], averaged[1])
+    assert plain[2] == averaged[2]
+    assert equal(plain[0], plain[3]), "without an average the last weights are sampled from"
+    assert not equal(averaged[0], averaged[3])
+
+
+# --- both classes in one ------------------------------------------------------------------
+
+
+def test_a_conditional_gan_learns_to_sample_each_class():
+    label = np.arange(32) % 2
+    frames = np.where(label[:, None, None] == 1, 220, 35) * np.ones((1, 16, 16))
+    spec = spec_of(
+        n_epochs=30, batch_size=8, ngf=4, ndf=4, conditional=True, dropout=0.5,
+        augment=("brightness",), lr_generator=3e-3, lr_discriminator=1e-3,
+    )  # fmt: skip
+    trained, _ = train(frames.astype(np.uint8), spec, label_N=label)
+    options = {"batchnorm": "batch", "batch_size": 8, "seed": 1, "device": CPU}
+    dark, bright = (
+        sample(trained.generator, 8, class_label=k, **options).mean(axis=(1, 2)) for k in (0, 1)
+    )
+    assert dark.max() < 127.5 < bright.min()
+
+
+def test_labels_go_with_their_frames(monkeypatch):
+    """Each class has a grey level of its own, so that a batch tells whether its labels fit."""
+    label = np.random.default_rng(0).integers(0, 2, 13)
+    frames = np.where(label[:, None, None] == 1, 200, 50) * np.ones((1, SIZE, SIZE))
+    seen = []
+    original = GanStep.__call__
+
+    def look(step, frames_NSS, z_NL, label_N, n_batch):
+        seen.extend(zip((frames_NSS[:, 0, 0] > 100).tolist(), label_N.tolist(), strict=True))
+        original(step, frames_NSS, z_NL, label_N, n_batch)
+
+    monkeypatch.setattr(GanStep, "__call__", look)
+    train(frames.astype(np.uint8), spec_of(conditional=True), label_N=label)
+    assert sorted(k for _, k in seen) == sorted(label)
+    assert all(is_bright == k for is_bright, k in seen)
+
+
+# --- what a device can do -----------------------------------------------------------------
+
+needs_bfloat16 = pytest.mark.skipif(
+    not module._has_bfloat16(CPU), reason="needs a CPU with products in bfloat16"
+)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("changes", [{}, {"loss": "hinge", "spectral_norm": True, "r1_gamma": 1.0}])
+def test_bf16_keeps_weights_in_float32_and_losses_near(changes, monkeypatch):
+    steps = []
+    watch_steps(monkeypatch, steps.append)
+    spec = spec_of(dropout=0.0, lr_generator=1e-4, lr_discriminator=1e-4, **changes)
+    frames = random_frames(16)
+    exact = losses(train(frames, spec)[0])
+    trained, snapshots = train(frames, spec.model_copy(update={"precision": "bf16"}))
+    assert losses(trained) != exact, "the products are in bfloat16"
+    assert np.allclose(losses(trained), exact, rtol=0.05, atol=0.01)
+    step = steps[-1]
+    tensors = [*step.generator.parameters(), *step.discriminator.parameters()]
+    tensors += [*step.generator.buffers(), *snapshots[1].values()]
+    for optimiser in (step.g_optimiser, step.d_optimiser):
+        tensors += [tensor for state in optimiser.state.values() for tensor in state.values()]
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
+
+
+def test_bf16_is_refused_in_one_line_where_the_device_lacks_it(monkeypatch):
+    monkeypatch.setattr(module, "_has_bfloat16", lambda device: False)
+    expected = r"^gan\.precision bf16 is not supported on this cpu device: set it to fp32$"
+    with pytest.raises(InputError, match=expected):
+        train(random_frames(4), spec_of(precision="bf16"))
+    train(random_frames(4), spec_of())
+
+
+def test_synchronised_batchnorm_is_refused_in_one_line_on_a_cpu():
+    expected = r"^gan\.sync_batchnorm needs GPUs, .* set it to false, .*$"
+    with pytest.raises(InputError, match=expected):
+        train(random_frames(4), spec_of(sync_batchnorm=True))

@@ -14,13 +14,16 @@ import pytest
 from lussweep.keys import derive_seed, digest
 from lussweep.plan import STAGES, Step, make_plan
 from lussweep.spec import (
+    PAPER_VARIANTS,
     ClassifierSpec,
     DataSpec,
+    ExternalSpec,
     GanSpec,
     GridSpec,
     Manifest,
     PhantomSpec,
     PreprocessSpec,
+    Recipe,
     ScoreSpec,
     SearchSpec,
     SelectSpec,
@@ -42,6 +45,7 @@ COORDINATES = {
     "trial": (7, "cell", "classifier", 15, 2, 12),
     "nothing": (),
 }
+MADE = ExternalSpec(images="made/{class}", patients="made/patients.csv")
 STUDY = StudySpec(
     name="golden",
     seed=7,
@@ -53,8 +57,20 @@ STUDY = StudySpec(
     select=SelectSpec(rule="best", metric="kmmd", embedder="imagenet", space="softmax"),
     classifier=ClassifierSpec(n_epochs=2),
     search=SearchSpec(n_trials=2),
-    grid=GridSpec(n_patients=(1, 2), replicates=2),
+    variants={
+        **PAPER_VARIANTS,
+        "made": Recipe(pos=("external",), neg=("real",), external=MADE),
+    },
+    grid=GridSpec(n_patients=(1, 2), replicates=2, variants=(*PAPER_VARIANTS, "made")),
 )
+
+
+class Images:
+    """Images made elsewhere, as the plan sees them."""
+
+    sha256, n_images, patients = "0123", 8, ("train-1-1", "train-1-2")
+
+
 MANIFEST = Manifest(
     videos=tuple(
         Video(
@@ -75,17 +91,22 @@ MANIFEST = Manifest(
 
 def steps_by_stage(phantom: bool) -> dict[str, Step]:
     """The steps behind one cell, one a stage, whatever the order of the plan."""
-    plan = make_plan(STUDY, MANIFEST, phantom=phantom, weights_digest="b627a593")
+    made = {(MADE, n, replicate, "pos"): Images() for n in (1, 2) for replicate in (1, 2)}
+    plan = make_plan(STUDY, MANIFEST, phantom=phantom, weights_digest="b627a593", external=made)
     wanted = (2, 2, "pure_synthetic")
     cell = next(c for c in plan.cells if (c.n_patients, c.replicate, c.variant) == wanted)
     search, train = plan.steps[cell.refs["search"]], plan.steps[cell.refs["cohort"]].inputs["train"]
+    elsewhere = next(c for c in plan.cells if c.variant == "made")
     refs = {
         "shard": plan.steps[train].inputs["train-1-1"],
         "ingest": train,
         "cohort": cell.refs["cohort"],
+        "external": elsewhere.refs["external_pos"],
         "gan": cell.refs["gan_pos"],
+        "features": plan.steps[cell.refs["score_pos"]].inputs["real_imagenet"],
         "score": cell.refs["score_pos"],
         "synth": cell.refs["synth_pos"],
+        "memorisation": cell.refs["memorisation_pos"],
         "trial": search.inputs["trial_002"],
         "search": cell.refs["search"],
         "evaluate": cell.refs["evaluate"],

@@ -3,7 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from lussweep.metrics.features import SPACES, features
+from lussweep.metrics.features import SPACES, embed, pixels
+
+
+def features(image_NHW, embedder, **how):
+    return {"pixel": pixels(image_NHW), **embed(image_NHW, embedder, **how)}
 
 
 class TinyEmbedder(nn.Module):

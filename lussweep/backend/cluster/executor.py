@@ -14,11 +14,12 @@ from lussweep.backend.cluster.tuning import Resources, TuneService
 from lussweep.backend.driver import BackendError, Outcome
 from lussweep.backend.inline import attempt, failed
 from lussweep.errors import InputError
+from lussweep.gan.train import NO_SYNC_BATCHNORM
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 
-TASK_STAGES = ("shard", "ingest", "cohort")
-GPU_STAGES = ("gan", "trial", "score", "synth", "evaluate")
+TASK_STAGES = ("shard", "ingest", "cohort", "external")
+GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
 LOOK_AHEAD = 2
 """Steps handed to Ray beyond what it can run, so that no worker waits for the driver."""
 
@@ -117,6 +118,11 @@ class ClusterExecutor:
                     f"{n_workers} worker(s) of {each} asked, the cluster's nodes hold {slots}: "
                     "lower gan.n_workers or compute.n_threads, or add nodes"
                 )
+        syncs = any(
+            s.stage == "gan" and s.spec["gan"]["sync_batchnorm"] for s in self.plan.steps.values()
+        )
+        if syncs and not self.use_gpu:
+            problems.append(NO_SYNC_BATCHNORM)
         if problems:
             raise InputError(problems)
 

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.plan import Step
-from lussweep.stages import Context, Summary, execute, train_gan_into
+from lussweep.stages import Context, Summary, execute
+from lussweep.stages.generation import hand_over, train_gan_into
+
+MAX_FAILURES = 3
+"""How often a gang is started again, from its latest checkpoint, before its step fails."""
 
 
 def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) -> None:
@@ -20,29 +24,39 @@ def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) 
 
 
 def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -> Summary:
+    """Workers write into the step's workplace, where a restarted gang finds its checkpoint."""
+    with context.store.workplace(step.ref) as work:
+        summary = _train_gang(step, context, work, folder, use_gpu)
+        hand_over(work, out)
+    return {**summary, "n_workers": step.spec["gan"]["n_workers"]}
+
+
+def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu: bool) -> Summary:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    n_workers = step.spec["gan"]["n_workers"]
     per_worker: dict[str, float] = {"CPU": step.spec["n_threads"]}
     if use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"step": step, "context": context, "out": str(out)},
+        train_loop_config={"step": step, "context": context, "work": str(work)},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=n_workers, use_gpu=use_gpu, resources_per_worker=per_worker
+            num_workers=step.spec["gan"]["n_workers"],
+            use_gpu=use_gpu,
+            resources_per_worker=per_worker,
         ),
         run_config=RunConfig(
             name=step.key,
             storage_path=str((folder / "train").absolute()),
-            failure_config=FailureConfig(max_failures=2),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    result = trainer.fit()
-    summary: Summary = result.return_value
-    return {**summary, "n_workers": n_workers}
+    summary: Summary = trainer.fit().return_value
+    if "error" in summary:
+        raise ValueError(summary["error"])
+    return summary
 
 
 def _train_worker(config: dict[str, Any]) -> Summary:
@@ -53,10 +67,13 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
-    return train_gan_into(
-        step,
-        config["context"],
-        Path(config["out"]),
-        rank=world.get_world_rank(),
-        world_size=world.get_world_size(),
-    )
+    try:
+        return train_gan_into(
+            step,
+            config["context"],
+            Path(config["work"]),
+            rank=world.get_world_rank(),
+            world_size=world.get_world_size(),
+        )
+    except ValueError as error:  # a collapse or bad input: starting again would not help
+        return {"error": str(error)}

@@ -1,0 +1,441 @@
+"""Images of any other generator: read, checked, and bound to the patients that it saw.
+
+A set is a folder of images or one Parquet file with a column `image` (the bytes of one image
+file a row, plain or as the struct of bytes and path that Hugging Face `datasets` writes). It
+takes part only with a declaration of the patients behind it, as nothing in the pixels says
+whose frames a generator was trained on. Sets come from elsewhere, so no header is believed:
+sizes are checked before pixels are decoded, and every refusal is one line that names the image.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from lussweep.errors import InputError, LeakageError
+from lussweep.keys import hashed_id
+
+PLACEHOLDERS = ("n_patients", "replicate", "class")
+IMAGE_COLUMN = "image"
+PATIENT_COLUMN = "patient_id"
+MAX_PROBLEMS = 20
+MAX_FILE_BYTES = 2**24
+"""Of one encoded image; uncompressed, the largest images of a study take a sixtieth of it."""
+MAX_DECODED_BYTES = 2**34
+"""Grey levels of one set."""
+MAX_DECLARATION_BYTES = 2**24
+
+_TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_PARQUET = (".parquet", ".pq")
+_PARQUET_ERRORS = (OSError, UnicodeError, pa.ArrowException)
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+"""Pillow's modes of 8-bit levels that may hold a grey image."""
+
+Frame = NDArray[np.uint8]
+Source = tuple[str, Path | bytes | None]
+"""Name of an image, and its file or its bytes."""
+
+
+@dataclass(frozen=True)
+class ExternalImages:
+    """A set that has been looked at: where it is, what it holds, and whose frames are behind it."""
+
+    path: Path
+    sha256: str
+    """Of the decoded pixels in their order, whatever the file names and formats."""
+    n_images: int
+    patients: tuple[str, ...]
+    """As declared: plain ids or hashed ones, sorted."""
+
+
+class _RefusedError(Exception):
+    """What is wrong with one image, without its name."""
+
+
+# --- where a set lies ---------------------------------------------------------------------
+
+
+def resolve(template: str, base: Path, n_patients: int, replicate: int, label: str) -> Path:
+    """The path that `template` gives for one class of one cohort, relative to `base`.
+
+    `{n_patients}`, `{replicate}` and `{class}` are filled in. Raises InputError for any other
+    placeholder, a stray brace or an empty template.
+    """
+    values = dict(zip(PLACEHOLDERS, (str(n_patients), str(replicate), label), strict=True))
+    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    if not template.strip():
+        raise InputError(f"the path of a set is empty: give one, with {known} where needed")
+    # A fill of str.format would also look into attributes and pad to any width.
+    found = re.findall(r"\{[^{}]*\}|[{}]", template)
+    unknown = [text for text in found if text[1:-1] not in values]
+    if unknown:
+        raise InputError(f"{template}: unknown placeholder {unknown[0]}; known are {known}")
+    return base / re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+
+
+# --- whose frames are behind it -----------------------------------------------------------
+
+
+def read_patients(path: Path) -> tuple[str, ...]:
+    """The declared patients, sorted and distinct: plain ids, or as `keys.hashed_id` gives them.
+
+    `path` is a CSV or Parquet table with a column `patient_id`, or a .txt file of one id a line.
+    Raises InputError, one line with the remedy, if it is missing, unreadable or without ids.
+    """
+    remedy = (
+        "it must list every patient whose frames its generator saw, a column patient_id "
+        "(.csv, .parquet) or one id a line (.txt)"
+    )
+    if not path.is_file():
+        raise InputError(f"the declaration {path} does not exist: {remedy}")
+    try:
+        ids = _read_ids(path)
+    except _RefusedError as error:
+        raise InputError(f"the declaration {path} {error}: {remedy}") from None
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise InputError(
+            f"the declaration {path} cannot be read ({_line(error)}): {remedy}"
+        ) from None
+    empty = [i for i, patient in enumerate(ids, 1) if not patient]
+    if empty:
+        raise InputError(f"the declaration {path} has no patient_id in row {empty[0]}: {remedy}")
+    if not ids:
+        raise InputError(f"the declaration {path} names no patient: {remedy}")
+    return tuple(sorted(set(ids)))
+
+
+def check_declaration(
+    declared: Collection[str], allowed: Collection[str], forbidden: Collection[str], where: str
+) -> None:
+    """Refuse a set whose generator saw a patient that its cell must not have.
+
+    `allowed` is the cell's cohort, `forbidden` the patients of validation and holdout, in plain
+    ids; `where` names the set. An entry stands for every patient whose id or hashed id it is, so
+    a hash that fits two patients counts for the forbidden one. Raises LeakageError naming the
+    patients that are forbidden or, known or not, outside the cohort; InputError if none are
+    declared. A part of the cohort is enough.
+    """
+    if not declared:
+        raise InputError(f"{where}: no patients are declared: list those its generator saw")
+    forbidden_names, allowed_names = _by_entry(forbidden), _by_entry(allowed)
+    seen = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
+    outside = sorted({e for e in declared if e not in forbidden_names and e not in allowed_names})
+    problems = []
+    if seen:
+        problems.append(
+            f"{where}: its generator saw patients of validation or holdout: {', '.join(seen)}; "
+            "train it without them"
+        )
+    if outside:
+        problems.append(
+            f"{where}: its generator saw patients outside the cohort: {', '.join(outside)}; "
+            "train it on the cohort's alone"
+        )
+    if problems:
+        raise LeakageError(problems)
+
+
+def _by_entry(patients: Collection[str]) -> dict[str, set[str]]:
+    """Patients by what a declaration may call them."""
+    found: dict[str, set[str]] = {}
+    for patient in patients:
+        for entry in (patient, hashed_id(patient)):
+            found.setdefault(entry, set()).add(patient)
+    return found
+
+
+def _read_ids(path: Path) -> list[str]:
+    suffix = path.suffix.lower()
+    if path.stat().st_size > MAX_DECLARATION_BYTES:
+        raise _RefusedError(f"has over {MAX_DECLARATION_BYTES >> 20} MiB")
+    if suffix == ".txt":
+        return [s for line in path.read_text("utf-8-sig").splitlines() if (s := line.strip())]
+    if suffix == ".csv":
+        return _csv_ids(path)
+    if suffix in _PARQUET:
+        return _parquet_ids(path)
+    raise _RefusedError("is no .csv, .parquet or .txt file")
+
+
+def _csv_ids(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, strict=True)
+        if list(reader.fieldnames or ()).count(PATIENT_COLUMN) != 1:
+            raise _RefusedError("has no single column patient_id")
+        return [(row[PATIENT_COLUMN] or "").strip() for row in reader]
+
+
+def _parquet_ids(path: Path) -> list[str]:
+    with pq.ParquetFile(path) as file:
+        if file.schema_arrow.names.count(PATIENT_COLUMN) != 1:
+            raise _RefusedError("has no single column patient_id")
+        # Repeated values take next to no room in the file, and all of it once read.
+        if file.metadata.num_rows > MAX_DECLARATION_BYTES:
+            raise _RefusedError(f"has {file.metadata.num_rows} rows")
+        kind = file.schema_arrow.field(PATIENT_COLUMN).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not any(is_id(kind) for is_id in _ID_TYPES):
+            raise _RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
+        cells = file.read(columns=[PATIENT_COLUMN])[PATIENT_COLUMN].to_pylist()
+    return ["" if cell is None else str(cell).strip() for cell in cells]
+
+
+_ID_TYPES = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_integer,
+)
+
+
+# --- the images ---------------------------------------------------------------------------
+
+
+def describe(path: Path, declaration: Path, image_size: int) -> ExternalImages:
+    """Look at a whole set once: what it holds, and that it can take part.
+
+    `path` is a folder of PNG, JPEG, TIFF or BMP files, taken in the order of their names (hidden
+    ones are ignored), or a Parquet file, taken in the order of its rows. Each image must have
+    `image_size` x `image_size` pixels of 8-bit grey levels; a colour image passes if its channels
+    are equal. Raises one InputError with the problems of images and declaration, at most
+    MAX_PROBLEMS of the images. Prefer lossless formats: JPEG decoders differ by a level between
+    library versions, and so would the digest between machines.
+    """
+    problems: list[str] = []
+    patients: tuple[str, ...] = ()
+    pixels, n_images = _new_digest(image_size), 0
+    try:
+        patients = read_patients(declaration)
+    except InputError as error:
+        problems += error.problems
+    try:
+        for n_images, frame in enumerate(_frames(path, image_size), 1):  # noqa: B007
+            pixels.update(frame)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return ExternalImages(path, pixels.hexdigest(), n_images, patients)
+
+
+def load_images(external: ExternalImages, image_size: int) -> Frame:
+    """The set's frames in the order that `describe` saw: uint8 (N, S, S).
+
+    Raises InputError if the images have changed since, or can no longer be read.
+    """
+    changed = InputError(
+        f"{external.path} has changed since the study was planned: restore its images, "
+        "or plan the study again"
+    )
+    frames = np.empty((external.n_images, image_size, image_size), np.uint8)
+    n_images = 0
+    for frame in _frames(external.path, image_size):
+        if n_images == len(frames):
+            raise changed
+        frames[n_images] = frame
+        n_images += 1
+    if n_images < len(frames) or pixel_digest(frames) != external.sha256:
+        raise changed
+    return frames
+
+
+def pixel_digest(frames_NSS: Frame) -> str:
+    """The sha256 of a set's pixels and their order, as `describe` computes it."""
+    pixels = _new_digest(frames_NSS.shape[1])
+    pixels.update(np.ascontiguousarray(frames_NSS))
+    return str(pixels.hexdigest())
+
+
+def _new_digest(image_size: int) -> Any:
+    """Begins with the size, as the same bytes may be one large image or four small ones."""
+    return hashlib.sha256(f"uint8 {image_size} x {image_size}\n".encode())
+
+
+def _frames(path: Path, image_size: int) -> Iterator[Frame]:
+    """The frames that can be had, and after the last one InputError if there were problems."""
+    problems: list[str] = []
+    for name, source in _sources(path, image_size):
+        try:
+            frame = _decode(source, image_size)
+        except _RefusedError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            yield frame
+        if len(problems) == MAX_PROBLEMS:
+            problems.append(f"({path}: nothing was looked at after {Path(name).name})")
+            break
+    if problems:
+        raise InputError(problems)
+
+
+def _sources(path: Path, image_size: int) -> Iterator[Source]:
+    """Every image of the set, none decoded yet. Raises InputError if it is no set."""
+    if path.is_dir():
+        n_images, sources = _folder(path)
+    elif path.is_file() and path.suffix.lower() in _PARQUET:
+        n_images, sources = _parquet(path)
+    else:
+        wrong = "is no .parquet file and no folder" if path.exists() else "does not exist"
+        raise InputError(f"{path} {wrong}: give a folder of images or one Parquet file")
+    limit = MAX_DECODED_BYTES // image_size**2
+    if not n_images:
+        raise InputError(f"{path} holds no image: put {', '.join(_FORMATS)} images in it")
+    if n_images > limit:
+        raise InputError(f"{path} holds {n_images} images, over {limit}: give fewer")
+    return sources
+
+
+def _folder(path: Path) -> tuple[int, Iterator[Source]]:
+    try:
+        files = sorted(
+            (file for file in path.iterdir() if not file.name.startswith(".")),
+            key=lambda file: file.name,
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({_line(error)}): allow it") from None
+    return len(files), ((str(file), file) for file in files)
+
+
+def _parquet(path: Path) -> tuple[int, Iterator[Source]]:
+    try:
+        with pq.ParquetFile(path) as file:
+            _check_schema(path, file)
+            n_images = file.metadata.num_rows
+    except _PARQUET_ERRORS as error:
+        raise _broken_parquet(path, error) from None
+    return n_images, _parquet_images(path)
+
+
+def _check_schema(path: Path, file: pq.ParquetFile) -> None:
+    names = file.schema_arrow.names
+    if names.count(IMAGE_COLUMN) != 1:
+        raise InputError(
+            f"{path} has no single column image (its columns: {', '.join(names)[:200]}): "
+            "name it so, with the bytes of one image file a row"
+        )
+    kind = file.schema_arrow.field(IMAGE_COLUMN).type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if not any(is_bytes(kind) for is_bytes in _BYTES_TYPES):
+        raise InputError(
+            f"{path}: its column image holds {str(kind)[:200]}, not the bytes of image files: "
+            "encode each image as PNG"
+        )
+    # Of whole groups: pyarrow aborts the process on a column's metadata that is damaged.
+    groups = range(file.metadata.num_row_groups)
+    n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in groups)
+    if n_bytes > MAX_FILE_BYTES * max(1, file.metadata.num_rows):
+        raise InputError(
+            f"{path}: its rows take over {MAX_FILE_BYTES >> 20} MiB each: encode the images as PNG"
+        )
+
+
+_BYTES_TYPES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+
+
+def _parquet_images(path: Path) -> Iterator[Source]:
+    row = 0
+    try:
+        with pq.ParquetFile(path, buffer_size=2**20) as file:
+            # Row by row: one stored value may stand in many rows, and a batch holds it as often.
+            for batch in file.iter_batches(batch_size=1, columns=[IMAGE_COLUMN]):
+                for cell in batch.column(0).to_pylist():
+                    row += 1
+                    image = cell["bytes"] if isinstance(cell, dict) else cell
+                    if image is not None and len(image) > MAX_FILE_BYTES:  # read no more of these
+                        raise InputError(f"{path}: row {row} {_TOO_MANY_BYTES}")
+                    yield f"{path}: row {row}", image
+    except _PARQUET_ERRORS as error:
+        raise _broken_parquet(path, error) from None
+
+
+def _broken_parquet(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is no whole Parquet file ({_line(error)}): write it again")
+
+
+# --- one image ----------------------------------------------------------------------------
+
+
+def _decode(source: Path | bytes | None, image_size: int) -> Frame:
+    """Grey levels (S, S); its header is judged before a pixel is decoded."""
+    try:
+        opened = _checked(source)
+        # What Pillow warns of is an image too large, refused here, or of no account.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(opened, formats=_FORMATS) as image:
+                _check_header(image, image_size)
+                return _grey(image)
+    except _RefusedError:
+        raise
+    except Image.DecompressionBombError:
+        raise _RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
+    except UnidentifiedImageError:
+        raise _RefusedError(
+            f"is no {', '.join(_FORMATS)} image, or cut within its header: replace it"
+        ) from None
+    except Exception as error:
+        # Pillow's parsers raise whatever a broken file leads them to (SyntaxError, struct.error,
+        # IndexError, ...); each becomes a problem that names the image.
+        raise _RefusedError(
+            f"is no whole {', '.join(_FORMATS)} image ({_line(error)}): replace it"
+        ) from None
+
+
+def _checked(source: Path | bytes | None) -> Path | io.BytesIO:
+    """What Pillow may open: never a pipe, which would block, nor a file of any size."""
+    if source is None:
+        raise _RefusedError("holds no image: fill it or take it out")
+    if isinstance(source, Path) and not (source.suffix.lower() in _SUFFIXES and source.is_file()):
+        raise _RefusedError(f"is no {', '.join(_FORMATS)} file: take it out of the folder")
+    if isinstance(source, Path) and source.stat().st_size > MAX_FILE_BYTES:
+        raise _RefusedError(_TOO_MANY_BYTES)
+    return io.BytesIO(source) if isinstance(source, bytes) else source
+
+
+def _check_header(image: Image.Image, image_size: int) -> None:
+    if image.size != (image_size, image_size):
+        width, height = image.size
+        raise _RefusedError(
+            f"is {width} x {height} pixels, not {image_size} x {image_size}: scale it"
+        )
+    # 16-bit colour shows in the raw mode alone; Pillow drops the lower bits without a word.
+    if image.mode not in _MODES or ";16" in str(getattr(image, "tile", "")):
+        raise _RefusedError(f"is no 8-bit image (mode {image.mode}): save it as 8-bit grey levels")
+    try:
+        image.seek(1)
+    except EOFError:
+        return
+    raise _RefusedError("holds several images: give each a file of its own")
+
+
+def _grey(image: Image.Image) -> Frame:
+    if image.mode == "L" and "transparency" not in image.info:
+        return np.asarray(image, np.uint8)
+    red, green, blue, opacity = np.moveaxis(np.asarray(image.convert("RGBA"), np.uint8), -1, 0)
+    if (opacity != 255).any():
+        raise _RefusedError("is transparent in places: save it without transparency")
+    if (red != green).any() or (red != blue).any():
+        raise _RefusedError("is in colour: save it as 8-bit grey levels")
+    return np.ascontiguousarray(red)
+
+
+def _line(error: Exception) -> str:
+    """The reason alone, in one line: Pillow and Arrow repeat paths and add lines."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(str(reason).split())[:200] or type(error).__name__

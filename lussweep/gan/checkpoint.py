@@ -1,0 +1,79 @@
+"""Checkpoints of a GAN in training: whole or not at all, the latest few kept."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lussweep.errors import InputError
+
+_NAME = re.compile(r"checkpoint_(\d{8})\.pt")
+
+
+@dataclass
+class Checkpoints:
+    """Where a training leaves its state, and how often.
+
+    `key` stands for everything that the training depends on: a checkpoint with another one is
+    refused.
+    """
+
+    folder: Path
+    key: str
+    minutes: float = 10.0
+    n_kept: int = 2
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def seconds_since(self) -> float:
+        return time.monotonic() - self.saved_at
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write under another name, then rename; older ones than the last few go."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        earlier = self._found()
+        number = 1 + (_number(earlier[-1]) if earlier else 0)
+        path = self.folder / f"checkpoint_{number:08d}.pt"
+        scratch = path.with_suffix(".partial")
+        with scratch.open("wb") as file:
+            torch.save({"key": self.key, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+        for old in [*earlier, path][: -self.n_kept]:
+            old.unlink()
+        self.saved_at = time.monotonic()
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The latest state that can be read, or None where there is none.
+
+        Raises InputError if it belongs to another training.
+        """
+        for path in reversed(self._found()):
+            try:
+                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+                key = state["key"]
+            except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+                continue  # damaged by the disk: the one before it costs a few minutes more
+            if key != self.key:
+                raise InputError(
+                    f"{path} is a checkpoint of another training ({key}, this one is {self.key}): "
+                    f"delete the folder {self.folder}"
+                )
+            return state
+        return None
+
+    def _found(self) -> list[Path]:
+        return sorted(p for p in self.folder.glob("checkpoint_*.pt") if _NAME.fullmatch(p.name))
+
+
+def _number(path: Path) -> int:
+    found = _NAME.fullmatch(path.name)
+    assert found is not None
+    return int(found[1])

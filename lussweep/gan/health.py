@@ -1,0 +1,127 @@
+"""Collapse and divergence: what is watched in a training, and when it becomes an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lussweep.models.dcgan import Generator
+from lussweep.spec import HealthSpec
+
+N_COMPARED = 32
+"""Images whose distances are averaged."""
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch: means over its images. Losses in nats (BCE) or margins (hinge)."""
+
+    attempt: int
+    epoch: int
+    n_images_seen: int
+    loss_d_real: float
+    loss_d_fake: float
+    loss_g: float
+    r1: float
+    d_accuracy_real: float
+    d_accuracy_fake: float
+    g_gradient_norm: float
+    diversity: float
+    """Mean distance between two synthetic images over that between two real ones."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something wrong with a training, at the epoch at which it was seen."""
+
+    attempt: int
+    epoch: int
+    kind: str
+    """not_finite, discriminator_won or low_diversity."""
+    message: str
+
+
+class Collapse(ValueError):
+    """A training that its policy ends."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__(f"epoch {event.epoch}: {event.message}")
+        self.event = event
+
+    def __reduce__(self) -> tuple[type, tuple[Event]]:
+        return (type(self), (self.event,))
+
+
+def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
+    """The events that begin with the last of these epochs of one attempt.
+
+    A signal that lasts is one event, at the epoch at which it has lasted for `patience` epochs.
+    """
+    last = rows[-1]
+    if not _is_finite(last):
+        message = "the losses are no longer finite: lower gan.lr_generator and gan.lr_discriminator"
+        return [Event(last.attempt, last.epoch, "not_finite", message)]
+    first_norm = rows[0].g_gradient_norm
+
+    def won(row: EpochRow) -> bool:
+        right = row.d_accuracy_real == 1.0 and row.d_accuracy_fake == 1.0
+        return right and row.g_gradient_norm < health.gradient_floor * first_norm
+
+    def alike(row: EpochRow) -> bool:
+        return row.diversity < health.diversity_floor
+
+    events = []
+    if _has_just_lasted(rows, won, health.patience):
+        share = last.g_gradient_norm / first_norm if first_norm else 0.0
+        message = (
+            "the discriminator is right about every image and the generator's gradient has "
+            f"vanished ({share:.1e} of the first epoch's): lower gan.lr_discriminator"
+        )
+        events.append(Event(last.attempt, last.epoch, "discriminator_won", message))
+    if _has_just_lasted(rows, alike, health.patience):
+        message = (
+            f"synthetic images differ {last.diversity:.2g} times as much as real ones: "
+            "the generator has collapsed"
+        )
+        events.append(Event(last.attempt, last.epoch, "low_diversity", message))
+    return events
+
+
+def _is_finite(row: EpochRow) -> bool:
+    values = (row.loss_d_real, row.loss_d_fake, row.loss_g, row.r1, row.diversity)
+    return all(map(math.isfinite, values))
+
+
+def _has_just_lasted(
+    rows: Sequence[EpochRow], holds: Callable[[EpochRow], bool], patience: int
+) -> bool:
+    n = 0
+    for row in reversed(rows):
+        if not holds(row):
+            break
+        n += 1
+    return n == patience
+
+
+def mean_distance(images_N1SS: torch.Tensor) -> torch.Tensor:
+    """Mean Euclidean distance over all pairs of different images; a scalar on their device."""
+    flat = images_N1SS.flatten(1).double()
+    return torch.pdist(flat).mean()
+
+
+@torch.no_grad()
+def sampled_distance(
+    generator: Generator, z_NL: torch.Tensor, label_N: torch.Tensor | None
+) -> torch.Tensor:
+    """`mean_distance` of images sampled with batch statistics, leaving the running ones alone."""
+    before = [buffer.clone() for buffer in generator.buffers()]
+    was_training = generator.training
+    images = generator.train()(z_NL, label_N)
+    generator.train(was_training)
+    for buffer, old in zip(generator.buffers(), before, strict=True):
+        buffer.copy_(old)
+    return mean_distance(images)

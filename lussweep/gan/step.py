@@ -1,0 +1,198 @@
+"""One step of adversarial training: the discriminator once, then the generator once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits, relu
+
+from lussweep.gan.augment import augment
+from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.spec import GanSpec
+
+GREY_HALF = 127.5
+SUMS = (
+    "loss_d_real", "loss_d_fake", "loss_g", "r1", "d_accuracy_real", "d_accuracy_fake",
+    "g_gradient_norm",
+)  # fmt: skip
+"""What a step adds up on the device, weighted by its images; read once an epoch."""
+
+
+class GanStep:
+    """Both networks, their optimisers and the average of the generator; calling it is one step.
+
+    Paper section 2.2: the discriminator sees real and synthetic images in passes of their own, so
+    that BatchNorm sees them apart, and the generator is judged on the same images again, by the
+    discriminator just updated. Nothing in a step waits for the device.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        spec: GanSpec,
+        device: torch.device,
+        world_size: int = 1,
+    ) -> None:
+        self.generator = generator.to(device, memory_format=torch.channels_last)
+        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(generator) if spec.ema_decay else None
+        self.spec, self.device, self.world_size = spec, device, world_size
+        self.dtype = next(generator.parameters()).dtype
+        self.g_optimiser = _adam(generator, spec.lr_generator, spec)
+        self.d_optimiser = _adam(discriminator, spec.lr_discriminator, spec)
+        self.sums = torch.zeros(len(SUMS), dtype=torch.float64, device=device)
+
+    def __call__(
+        self,
+        frames_NSS: torch.Tensor,
+        z_NL: torch.Tensor,
+        label_N: torch.Tensor | None,
+        n_batch: int,
+    ) -> None:
+        """One step on this worker's uint8 frames, out of `n_batch` of all workers."""
+        spec, d = self.spec, self.discriminator
+        real = scale(frames_NSS, self.dtype)
+
+        self.d_optimiser.zero_grad(set_to_none=True)
+        fake = self._generate(z_NL, label_N)
+        if spec.r1_gamma:
+            real.requires_grad_()
+        real_logits = self._judge(real, label_N)
+        loss_real = self._loss(real_logits, is_real=True, n_batch=n_batch)
+        r1 = self._r1(real_logits, real, n_batch)
+        (loss_real + r1).backward()
+        fake_logits = self._judge(fake.detach(), label_N)
+        loss_fake = self._loss(fake_logits, is_real=False, n_batch=n_batch)
+        loss_fake.backward()
+        _sum_gradients(d.parameters(), self.world_size)
+        self.d_optimiser.step()
+
+        self.g_optimiser.zero_grad(set_to_none=True)
+        d.requires_grad_(False)  # only the way through it is wanted now
+        loss_g = self._generator_loss(self._judge(fake, label_N), n_batch)
+        loss_g.backward()
+        d.requires_grad_(True)
+        _sum_gradients(self.generator.parameters(), self.world_size)
+        self.g_optimiser.step()
+
+        if self.average is not None:
+            _move_average(self.average, self.generator, spec.ema_decay)
+        with torch.no_grad():
+            gradients = [p.grad for p in self.generator.parameters() if p.grad is not None]
+            # The norm is already of all workers' gradient: each adds its share.
+            norm = nn.utils.get_total_norm(gradients) / self.world_size
+            shares = [
+                loss_real, loss_fake, loss_g, r1,
+                (real_logits > 0).sum() / n_batch, (fake_logits <= 0).sum() / n_batch, norm,
+            ]  # fmt: skip
+            self.sums += torch.stack([s.detach().double() for s in shares]) * n_batch
+
+    @property
+    def sampler(self) -> Generator:
+        """The generator that images are sampled from."""
+        return self.generator if self.average is None else self.average
+
+    def state(self) -> dict[str, object]:
+        """Everything that the next step depends on, but for the random states."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load_state(self, state: dict[str, object]) -> None:
+        """Go on from what `state` gave, copied."""
+        for name, part in self._parts().items():
+            part.load_state_dict(copy.deepcopy(state[name]))
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "g_optimiser": self.g_optimiser,
+            "d_optimiser": self.d_optimiser,
+        }
+        return parts if self.average is None else {**parts, "average": self.average}
+
+    def _autocast(self) -> torch.autocast:
+        # Without the cache of cast weights, which would outlive the optimiser's step, and which a
+        # captured step may not use.
+        return torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.spec.precision == "bf16",
+            cache_enabled=False,
+        )
+
+    def _generate(self, z_NL: torch.Tensor, label_N: torch.Tensor | None) -> torch.Tensor:
+        with self._autocast():
+            fake: torch.Tensor = self.generator(z_NL.to(self.dtype), label_N)
+        return fake.to(self.dtype)
+
+    def _judge(self, images_N1SS: torch.Tensor, label_N: torch.Tensor | None) -> torch.Tensor:
+        with self._autocast():
+            logits: torch.Tensor = self.discriminator(
+                augment(images_N1SS, self.spec.augment), label_N
+            )
+        return logits.to(self.dtype)
+
+    def _loss(self, logits_N: torch.Tensor, *, is_real: bool, n_batch: int) -> torch.Tensor:
+        """This worker's part of the mean over the whole batch, so that workers add up to it."""
+        if self.spec.loss == "hinge":
+            return relu(1 - logits_N if is_real else 1 + logits_N).sum() / n_batch
+        return _bce(logits_N, float(is_real)) / n_batch
+
+    def _generator_loss(self, logits_N: torch.Tensor, n_batch: int) -> torch.Tensor:
+        if self.spec.loss == "hinge":
+            return -logits_N.sum() / n_batch
+        return _bce(logits_N, 1.0) / n_batch
+
+    def _r1(self, logits_N: torch.Tensor, real_N1SS: torch.Tensor, n_batch: int) -> torch.Tensor:
+        """Mescheder et al. 2018 (arXiv 1801.04406), equation 9."""
+        if not self.spec.r1_gamma:
+            return logits_N.new_zeros(())
+        (slope,) = torch.autograd.grad(logits_N.sum(), real_N1SS, create_graph=True)
+        return self.spec.r1_gamma / 2 * slope.square().sum() / n_batch
+
+
+def scale(frames_NSS: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """uint8 frames (N, S, S) as images (N, 1, S, S) in [-1, 1]."""
+    images = frames_NSS[:, None].to(dtype) / GREY_HALF - 1
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _bce(logits_N: torch.Tensor, target: float) -> torch.Tensor:
+    targets = torch.full_like(logits_N, target)
+    return binary_cross_entropy_with_logits(logits_N, targets, reduction="sum")
+
+
+def _adam(module: nn.Module, learning_rate: float, spec: GanSpec) -> torch.optim.Adam:
+    on_gpu = next(module.parameters()).device.type == "cuda"
+    return torch.optim.Adam(
+        module.parameters(),
+        lr=learning_rate,
+        betas=(spec.beta1, spec.beta2),
+        fused=True,
+        capturable=on_gpu,
+    )
+
+
+def _sum_gradients(parameters: Iterable[nn.Parameter], world_size: int) -> None:
+    """One flat message for each network: DistributedDataParallel allows one pass before each
+    backward, and the discriminator has two."""
+    if world_size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    dist.all_reduce(flat)
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+@torch.no_grad()
+def _move_average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """Weights move by 1 - decay; BatchNorm's statistics, averages already, are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+    for old, new in zip(average.buffers(), module.buffers(), strict=True):
+        old.copy_(new)

@@ -1,0 +1,113 @@
+"""All distance metrics of a synthetic set from one pass, against a real set prepared once."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from lussweep.metrics.distances import (
+    TIE,
+    Device,
+    Features,
+    Points,
+    centre,
+    check_same_width,
+    check_samples,
+)
+from lussweep.metrics.kmmd import real_bandwidth, root_discrepancy
+from lussweep.metrics.nearest import accuracies, check_equal_counts
+from lussweep.metrics.passes import across, within
+
+
+class Comparison(NamedTuple):
+    """Scores of one synthetic set; see `compare`."""
+
+    kmmd: float
+    one_nn: float
+    one_nn_real: float
+    one_nn_fake: float
+    density: float
+    coverage: float
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A real set of N samples, and all that depends on no synthetic one.
+
+    bandwidth: of the kMMD kernel; mean_kernel: over real x real; nearest_N and kth_N: squared
+    distance of each sample to its nearest and k-th nearest other one, float64.
+    """
+
+    real: Points
+    k: int
+    bandwidth: float
+    mean_kernel: float
+    nearest_N: Tensor
+    kth_N: Tensor
+
+    @staticmethod
+    def of(
+        real_ND: Features,
+        *,
+        k: int = 5,
+        device: Device = "cpu",
+        block_size: int | None = None,
+    ) -> "Reference":
+        """Prepare N x D floats in one pass over their pairs, for any number of `compare` calls.
+
+        k: neighbours for density and coverage, N - 1 at most (a larger k is cut to it). The
+        samples stay on `device`, in their own float type; a CPU array is not copied and must not
+        be written to. Raises ValueError for a bad shape, values that are not finite, k < 1, or
+        samples that are all the same.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}, not 1 or more")
+        real_ND = check_samples("real", real_ND, device=device)
+        real = Points.around(centre(real_ND), real_ND)
+        bandwidth, k = real_bandwidth(real), min(k, len(real) - 1)
+        own = within(real, bandwidth=bandwidth, k=k, block_size=block_size)
+        nearest_N, kth_N = own.nearest_NK[:, 0].clone(), own.nearest_NK[:, -1].clone()
+        return Reference(real, k, bandwidth, own.mean_kernel, nearest_N, kth_N)
+
+
+def compare(
+    reference: Reference, fake_ND: Features, *, block_size: int | None = None
+) -> Comparison:
+    """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
+
+    One pass over fake x fake, each pair once, and one over real x fake. `kmmd` and `one_nn` are
+    those of `lussweep.metrics.kmmd` and `lussweep.metrics.nearest`. Density and coverage (Naeem et
+    al. 2020, arXiv 2002.09797, section 3), with a ball around each real sample that
+    reaches to its k-th nearest real neighbour: density is the number of (ball, synthetic sample)
+    pairs with the sample inside, per k synthetic samples, expected to be 1 if both sets are of one
+    distribution and above 1 if the synthetic ones crowd where real ones are dense; coverage is the
+    share of balls with a synthetic sample inside, near 1 - 2^-k for one distribution. A sample on
+    a ball's surface is inside, unlike in the authors' code, so that a copy of a real sample with k
+    duplicates is covered.
+
+    fake_ND: N x D floats. `block_size` bounds memory and changes no result. Raises ValueError for
+    a bad shape, values that are not finite, or another N than the reference's (see `one_nn`).
+    """
+    real = reference.real
+    fake_ND = check_samples("fake", fake_ND, device=real.x_ND.device)
+    check_same_width(real.x_ND, fake_ND)
+    check_equal_counts(len(real), len(fake_ND))
+    fake = Points.around(real.centre_D, fake_ND)
+    own = within(fake, bandwidth=reference.bandwidth, k=1, block_size=block_size)
+    cross = across(
+        real,
+        fake,
+        bandwidth=reference.bandwidth,
+        radius_N=reference.kth_N,
+        block_size=block_size,
+    )
+    nearest = accuracies(reference.nearest_N, own.nearest_NK[:, 0], cross)
+    covered_N = cross.nearest_N <= reference.kth_N * (1 + TIE)
+    return Comparison(
+        kmmd=root_discrepancy(reference.mean_kernel, own.mean_kernel, cross.mean_kernel),
+        one_nn=nearest.accuracy,
+        one_nn_real=nearest.real_accuracy,
+        one_nn_fake=nearest.fake_accuracy,
+        density=cross.n_within_radius / (reference.k * len(fake)),
+        coverage=float(covered_N.double().mean()),
+    )

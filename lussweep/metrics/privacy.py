@@ -1,0 +1,217 @@
+"""Did a generator memorise? Its frames' distances to training frames and to unseen patients'."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lussweep.metrics.distances import (
+    TIE,
+    Device,
+    Features,
+    Points,
+    centre,
+    check_samples,
+    distance_tiles,
+    own_distance_tiles,
+)
+
+Float64s = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Memorisation:
+    """Memorisation of N training frames in K synthetic ones; see `memorisation`.
+
+    Shares are in [0, 1], distances Euclidean, in units of the feature space. nearest_train_K:
+    index of each synthetic frame's nearest training frame; distance_K: how far that one is;
+    is_copy_K: whether that is within `copy_threshold`.
+    """
+
+    n_compared: int
+    ratio_median: float
+    nearer_train_share: float
+    copy_threshold: float
+    copy_share: float
+    copies_per_patient: dict[str, int]
+    authenticity: float
+    authenticity_across_patients: float
+    nearest_train_K: NDArray[np.int64]
+    distance_K: Float64s
+    is_copy_K: NDArray[np.bool_]
+
+
+def memorisation(
+    train_ND: Features,
+    train_patient_N: NDArray[Any],
+    holdout_MD: Features,
+    synthetic_KD: Features,
+    *,
+    copy_quantile: float = 0.01,
+    seed: int,
+    device: Device = "cpu",
+    block_size: int | None = None,
+) -> Memorisation:
+    """Whether synthetic frames lie nearer to training frames than unseen patients' frames do.
+
+    Against the holdout, `n_compared` frames each, the larger set cut by a seeded draw, since the
+    nearest of more frames is nearer:
+    - ratio_median: median over synthetic frames of (distance to the nearest training frame) /
+      (distance to the nearest holdout frame). About 1 without memorisation, well below 1 with;
+      0 / 0 counts as 1.
+    - nearer_train_share: share of synthetic frames nearer to training than to holdout frames,
+      about 0.5 without memorisation; ties count half.
+
+    Copies, by all training frames:
+    - copy_threshold: the `copy_quantile` quantile of the distances of training frames to the
+      nearest training frame of another patient. Frames of one cine loop are near-duplicates, so
+      distances within a patient would calibrate nothing. The threshold thus calls about
+      `copy_quantile` of real frames copies of another patient: read copy_share against that.
+    - is_copy_K: distance <= threshold, so that an exact copy counts even where the threshold is 0.
+      copies_per_patient: copies by the patient of their nearest training frame; all patients.
+
+    Authenticity (Alaa et al. 2022, arXiv 2102.08921, section on authenticity): the share of
+    synthetic frames that are further from their nearest training frame than that frame is from its
+    own nearest other training frame; a tie is inauthentic, so that a copy of a duplicated frame is.
+    `authenticity_across_patients` takes the other training frame from other patients only:
+    near-duplicates within a patient hide a frame that follows a training one nearly as closely.
+
+    train_ND: N x D, holdout_MD: M x D, synthetic_KD: K x D floats of one feature space.
+    train_patient_N: N patient ids. Distances are float64, on `device`; no K x N matrix is held.
+    `block_size` bounds memory and changes no result beyond rounding.
+    Raises ValueError for bad shapes, values that are not finite, a quantile outside [0, 1], or
+    training frames of a single patient.
+    """
+    train, holdout, synthetic = _points(train_ND, holdout_MD, synthetic_KD, device)
+    patients, code_N = _patient_codes(train_patient_N, len(train))
+    if not 0 <= copy_quantile <= 1:
+        raise ValueError(f"copy_quantile is {copy_quantile}, not in [0, 1]")
+    n_compared = min(len(train), len(holdout))
+    rng = np.random.default_rng(seed)
+    to_train = _nearest(synthetic, train, _drawn(len(train), n_compared, rng), block_size)
+    to_holdout = _nearest(synthetic, holdout, _drawn(len(holdout), n_compared, rng), block_size)
+    nearest_K = to_train.index_K.cpu().numpy()
+    distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
+
+    own = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
+    threshold = float(np.quantile(np.sqrt(own.other_patient_N.cpu().numpy()), copy_quantile))
+    is_copy_K = distance_K <= threshold
+    copies_P = np.bincount(code_N[nearest_K[is_copy_K]], minlength=len(patients))
+    return Memorisation(
+        n_compared=n_compared,
+        ratio_median=_median_ratio(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
+        nearer_train_share=_nearer_share(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
+        copy_threshold=threshold,
+        copy_share=float(is_copy_K.mean()),
+        copies_per_patient=dict(zip(patients, copies_P.tolist(), strict=True)),
+        authenticity=_authentic_share(to_train, own.any_N),
+        authenticity_across_patients=_authentic_share(to_train, own.other_patient_N),
+        nearest_train_K=nearest_K,
+        distance_K=distance_K,
+        is_copy_K=is_copy_K,
+    )
+
+
+class _Nearest(NamedTuple):
+    """For each of K frames: squared distance and index of the nearest frame of another set, and
+    squared distance to the nearest of the frames drawn from it."""
+
+    squared_K: Tensor
+    index_K: Tensor
+    drawn_squared_K: Tensor
+
+
+class _Neighbours(NamedTuple):
+    """Squared distance of each frame to the nearest other one, and to one of another patient."""
+
+    any_N: Tensor
+    other_patient_N: Tensor
+
+
+def _points(
+    train_ND: Features, holdout_MD: Features, synthetic_KD: Features, device: Device
+) -> tuple[Points, Points, Points]:
+    sets = {"train": train_ND, "holdout": holdout_MD, "synthetic": synthetic_KD}
+    checked = {name: check_samples(name, x_ND, device=device) for name, x_ND in sets.items()}
+    widths = {name: x_ND.shape[1] for name, x_ND in checked.items()}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"the sets differ in their number of features: {widths}")
+    centre_D = centre(checked["train"])
+    train, holdout, synthetic = (Points.around(centre_D, x_ND) for x_ND in checked.values())
+    return train, holdout, synthetic
+
+
+def _patient_codes(patient_N: NDArray[Any], n_frames: int) -> tuple[list[str], NDArray[np.int64]]:
+    """Sorted ids, and each frame's index into them."""
+    if np.shape(patient_N) != (n_frames,):
+        raise ValueError(f"{n_frames} train frames, patient ids of shape {np.shape(patient_N)}")
+    patients, code_N = np.unique(patient_N, return_inverse=True)
+    if len(patients) < 2:
+        raise ValueError(
+            "copies are told apart by distances between patients, and the train frames are of one"
+        )
+    return [str(patient) for patient in patients], code_N.astype(np.int64)
+
+
+def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """A mask with `n_drawn` of `n` frames."""
+    mask_N = np.zeros(n, dtype=np.bool_)
+    mask_N[rng.choice(n, size=n_drawn, replace=False)] = True
+    return mask_N
+
+
+def _nearest(a: Points, b: Points, drawn_M: NDArray[np.bool_], block_size: int | None) -> _Nearest:
+    """One pass; of equally near frames the first."""
+    left_out_M = torch.from_numpy(~drawn_M).to(a.norm_N.device)
+    squared_K = a.norm_N.new_full((len(a),), torch.inf)
+    drawn_squared_K = squared_K.clone()
+    index_K = torch.zeros_like(squared_K, dtype=torch.int64)
+    for rows, columns, squared_BB in distance_tiles(a, b, block_size=block_size):
+        nearest_B, column_B = squared_BB.min(dim=1)
+        is_nearer_B = nearest_B < squared_K[rows]
+        index_K[rows] = torch.where(is_nearer_B, column_B + columns.start, index_K[rows])
+        squared_K[rows] = torch.minimum(squared_K[rows], nearest_B)
+        squared_BB.masked_fill_(left_out_M[columns], torch.inf)
+        drawn_squared_K[rows] = torch.minimum(drawn_squared_K[rows], squared_BB.amin(dim=1))
+    return _Nearest(squared_K, index_K, drawn_squared_K)
+
+
+def _neighbours(x: Points, code_N: Tensor, block_size: int | None) -> _Neighbours:
+    """One pass over the pairs, each pair once."""
+    any_N = x.norm_N.new_full((len(x),), torch.inf)
+    other_N = any_N.clone()
+    for rows, columns, squared_BB in own_distance_tiles(x, block_size=block_size):
+        if rows == columns:
+            squared_BB.fill_diagonal_(torch.inf)
+        _lower(any_N, rows, columns, squared_BB)
+        squared_BB.masked_fill_(code_N[rows, None] == code_N[columns], torch.inf)
+        _lower(other_N, rows, columns, squared_BB)
+    return _Neighbours(any_N, other_N)
+
+
+def _lower(nearest_N: Tensor, rows: slice, columns: slice, squared_BB: Tensor) -> None:
+    """Let a tile and its mirror image lower the nearest distances found so far, in place."""
+    nearest_N[rows] = torch.minimum(nearest_N[rows], squared_BB.amin(dim=1))
+    nearest_N[columns] = torch.minimum(nearest_N[columns], squared_BB.amin(dim=0))
+
+
+def _median_ratio(train_K: Tensor, holdout_K: Tensor) -> float:
+    """Median of the quotients of the roots; 0 / 0 is 1."""
+    ratio_K = (train_K / holdout_K).sqrt()
+    ratio_K[(train_K == 0) & (holdout_K == 0)] = 1
+    return float(np.median(ratio_K.cpu().numpy()))
+
+
+def _nearer_share(train_K: Tensor, holdout_K: Tensor) -> float:
+    wins = (train_K < holdout_K * (1 - TIE)).sum()
+    losses = (holdout_K < train_K * (1 - TIE)).sum()
+    return 0.5 + float(wins - losses) / (2 * len(train_K))
+
+
+def _authentic_share(to_train: _Nearest, neighbour_N: Tensor) -> float:
+    """Share of frames further from their nearest training frame than that from its neighbour."""
+    own_K = neighbour_N[to_train.index_K]
+    return float((to_train.squared_K > own_K * (1 + TIE)).double().mean())

@@ -1,0 +1,30 @@
+"""One function per stage: from a planned step and its inputs to files in a folder.
+
+This is where the pure functions meet the disk. Each stage re-checks the patients that it was
+really given, writes into `out`, and returns a summary for the step's record.
+"""
+
+from lussweep.stages.classification import run_evaluate, run_search, run_trial
+from lussweep.stages.context import (
+    COHORT,
+    EVENTS,
+    FRAME_SCORES,
+    LOSSES,
+    SCORES,
+    SYNTHETIC,
+    TRIALS,
+    Context,
+    Stage,
+    Summary,
+    load_classifier,
+)
+from lussweep.stages.generation import run_features, run_gan, run_score, run_synth
+from lussweep.stages.memorisation import CARD, COPIES, PAIRS, run_memorisation
+from lussweep.stages.table import STAGES, execute
+
+__all__ = [
+    "CARD", "COHORT", "COPIES", "EVENTS", "FRAME_SCORES", "LOSSES", "PAIRS", "SCORES", "STAGES",
+    "SYNTHETIC", "TRIALS", "Context", "Stage", "Summary", "execute", "load_classifier",
+    "run_evaluate", "run_features", "run_gan", "run_memorisation", "run_score", "run_search",
+    "run_synth", "run_trial",
+]  # fmt: skip

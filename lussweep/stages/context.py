@@ -1,0 +1,104 @@
+"""What every stage needs: where things lie, and checks of the patients that it was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from safetensors.torch import load_file
+
+from lussweep import tables
+from lussweep.classifier.search_space import TrialConfig
+from lussweep.data.cohort import of_class, patient_ids
+from lussweep.data.external import ExternalImages
+from lussweep.data.frames import read_index
+from lussweep.errors import LeakageError
+from lussweep.models.vgg import ReducedVGG
+from lussweep.plan import BOTH_CLASSES, Step
+from lussweep.store import ArtifactStore
+
+COHORT = "cohort.parquet"
+LOSSES = "losses.parquet"
+EVENTS = "events.parquet"
+SCORES = "scores.parquet"
+TRIALS = "trials.parquet"
+FRAME_SCORES = "frame_scores.parquet"
+SYNTHETIC = "synthetic.npy"
+WEIGHTS = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Context:
+    """Circumstance: where things lie and what to compute on. Enters no key."""
+
+    store: ArtifactStore
+    device: str = "auto"
+    video_paths: Mapping[str, str] = field(default_factory=dict)
+    """File by sha256."""
+    weights: Path | None = None
+    """ImageNet ResNet-34 in torchvision's format; None downloads it."""
+    external: Mapping[str, ExternalImages] = field(default_factory=dict)
+    """Images made elsewhere, by their sha256."""
+    checkpoint_minutes: float = 10.0
+    keep_checkpoints: int = 2
+
+    def torch_device(self) -> torch.device:
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+
+Summary = dict[str, Any]
+Stage = Callable[[Step, Context, Path], Summary]
+
+
+def load_classifier(ref: str, context: Context) -> ReducedVGG:
+    """The best classifier of a search, on the context's device, in evaluation mode."""
+    summary = context.store.record(ref)["summary"]
+    config = TrialConfig(**summary["config"])
+    with torch.random.fork_rng(devices=[]):
+        model = ReducedVGG(summary["image_size"], config.channels, config.dropout)
+    model.load_state_dict(load_file(context.store.open(ref) / WEIGHTS))
+    return model.to(context.torch_device(), memory_format=torch.channels_last).eval()
+
+
+def refuse_overlap(where: str, first: Iterable[str], second: Iterable[str]) -> None:
+    """Raises LeakageError that names the patients who are on both sides."""
+    both = sorted(set(first) & set(second))
+    if both:
+        raise LeakageError(f"patients in both {where}: {', '.join(both)}")
+
+
+def split_index(step: Step, context: Context, split: str) -> pa.Table:
+    """A split's index, re-checked to hold that split alone."""
+    index = read_index(context.store.open(step.inputs[split]))
+    _only_split(index, split)
+    return index
+
+
+def cohort_frames(step: Step, context: Context) -> pa.Table:
+    """The cohort's frames, re-checked against the train split."""
+    cohort = tables.read(context.store.open(step.inputs["cohort"]) / COHORT, tables.FRAMES)
+    _only_split(cohort, "train")
+    train = patient_ids(split_index(step, context, "train"))
+    strangers = sorted(set(patient_ids(cohort)) - set(train))
+    if strangers:
+        raise LeakageError(f"patients outside the train split: {', '.join(strangers)}")
+    return cohort
+
+
+def cohort_class(step: Step, context: Context) -> pa.Table:
+    """The cohort's frames of the step's class; of both where it has both."""
+    cohort, label = cohort_frames(step, context), step.spec["class"]
+    return cohort if label == BOTH_CLASSES else of_class(cohort, label)
+
+
+def _only_split(frames: pa.Table, split: str) -> None:
+    strangers = patient_ids(frames.filter(pc.not_equal(frames["split"], split)))
+    if strangers:
+        raise LeakageError(f"patients of another split than {split}: {', '.join(strangers)}")

@@ -1,0 +1,122 @@
+"""Raw videos to frames, one index a split, cohorts, and images that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lussweep import tables
+from lussweep.data.cohort import count_label, draw_cohort, patient_ids
+from lussweep.data.external import check_declaration, load_images
+from lussweep.data.frames import INDEX, read_index, write_shard
+from lussweep.errors import InputError
+from lussweep.plan import Step
+from lussweep.spec import CohortSpec, PreprocessSpec, Video
+from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
+
+
+def run_shard(step: Step, context: Context, out: Path) -> Summary:
+    """One patient's videos to pixels, sector masks and index rows."""
+    patient = step.spec["patient_id"]
+    videos = [
+        Video(patient_id=patient, split="train", **described)  # the split is the ingest step's
+        for described in step.spec["videos"]
+    ]
+    pixels, masks, rows = [], [], []
+    for mask_row, video in enumerate(videos):
+        frames, mask = _video_frames(video, step, context)
+        _check_annotations(video, len(frames), step)
+        first = sum(len(p) for p in pixels)
+        rows += [
+            {
+                "patient_id": patient,
+                "video_id": video.video_id,
+                "frame": i,
+                "label": _frame_label(video, i, step),
+                "patient_class": max(v.label for v in videos),
+                "shard": step.ref,
+                "row": first + i,
+                "mask_row": mask_row,
+            }
+            for i in range(len(frames))
+        ]
+        pixels.append(frames)
+        masks.append(mask)
+    write_shard(out, np.concatenate(pixels), np.stack(masks))
+    tables.write(out / INDEX, rows, tables.FRAMES)
+    return {"n_frames": len(rows), "n_videos": len(videos)}
+
+
+def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarray, np.ndarray]:
+    if "phantom" in step.spec:
+        from lussweep.data.phantom import render_video, sector_mask
+
+        phantom = step.spec["phantom"]
+        mask = sector_mask(video.patient_id, phantom["image_size"], phantom["seed"])
+        return render_video(video, **phantom), mask
+    from lussweep.data.decode import read_frames
+    from lussweep.data.preprocess import preprocess
+
+    spec = PreprocessSpec.model_validate(step.spec["preprocess"])
+    path = context.video_paths.get(video.sha256)
+    if path is None:
+        raise InputError(f"video {video.video_id} of patient {video.patient_id} is not at hand")
+    try:
+        return preprocess(read_frames(Path(path), spec.frame_stride), spec)
+    except InputError as error:
+        raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
+
+
+def _frame_label(video: Video, frame: int, step: Step) -> int | None:
+    """Positive frames come from positive videos; where annotated, only the annotated ones."""
+    if video.label == 0 or video.annotated_frames is None:
+        return video.label
+    return 1 if frame * _stride(step) in video.annotated_frames else None
+
+
+def _check_annotations(video: Video, n_frames: int, step: Step) -> None:
+    last = max(video.annotated_frames or (0,))
+    if last >= n_frames * _stride(step):
+        raise InputError(
+            f"video {video.video_id} of patient {video.patient_id}: frame {last} is annotated, "
+            f"the video ends before it: count frames from 0"
+        )
+
+
+def _stride(step: Step) -> int:
+    stride: int = step.spec.get("preprocess", {}).get("frame_stride", 1)
+    return stride
+
+
+def run_ingest(step: Step, context: Context, out: Path) -> Summary:
+    """The frame index of one split."""
+    indices = [read_index(context.store.open(ref)) for _, ref in sorted(step.inputs.items())]
+    index = tables.with_columns(
+        tables.concat(indices, tables.FRAMES), {"split": step.spec["split"]}, tables.FRAMES
+    )
+    tables.write(out / INDEX, index, tables.FRAMES)
+    return {"n_patients": len(indices), "n_frames": len(index)}
+
+
+def run_cohort(step: Step, context: Context, out: Path) -> Summary:
+    train = split_index(step, context, "train")
+    n_patients = step.spec["n_patients"]
+    spec = CohortSpec.model_validate(step.spec["cohort"])
+    drawn = draw_cohort(train, n_patients, spec, step.spec["seed"])
+    tables.write(out / COHORT, drawn, tables.FRAMES)
+    return {
+        "n_patients": len(patient_ids(drawn)),
+        "n_pos_frames": count_label(drawn, 1),
+        "n_neg_frames": count_label(drawn, 0),
+    }
+
+
+def run_external(step: Step, context: Context, out: Path) -> Summary:
+    """Images of another generator, refused where it saw patients outside the cohort."""
+    spec = step.spec
+    cohort = patient_ids(cohort_frames(step, context))
+    check_declaration(spec["patients"], cohort, (), step.name)
+    images = load_images(context.external[spec["sha256"]], spec["image_size"])
+    np.save(out / SYNTHETIC, images)
+    return {"n_images": len(images)}

@@ -1,0 +1,61 @@
+"""Every stage by name, and how one is run: computed into a folder, then committed whole."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from lussweep.plan import Step
+from lussweep.provenance import circumstances, peak_memory_bytes
+from lussweep.stages.classification import run_evaluate, run_search, run_trial
+from lussweep.stages.context import Context, Stage
+from lussweep.stages.data import run_cohort, run_external, run_ingest, run_shard
+from lussweep.stages.generation import run_features, run_gan, run_score, run_synth
+from lussweep.stages.memorisation import run_memorisation
+
+STAGES: dict[str, Stage] = {
+    "shard": run_shard,
+    "ingest": run_ingest,
+    "cohort": run_cohort,
+    "external": run_external,
+    "gan": run_gan,
+    "features": run_features,
+    "score": run_score,
+    "synth": run_synth,
+    "memorisation": run_memorisation,
+    "trial": run_trial,
+    "search": run_search,
+    "evaluate": run_evaluate,
+}
+
+
+def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
+    """Run one step and commit its artifact; does nothing if the artifact exists."""
+    if context.store.has(step.ref):
+        return
+    n_threads = step.spec.get("n_threads", 1)
+    torch.set_num_threads(n_threads)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    record: dict[str, Any] = {
+        "stage": step.stage,
+        "version": step.version,
+        "key": step.key,
+        "name": step.name,
+        "spec": step.spec,
+        "inputs": dict(step.inputs),
+        "circumstances": circumstances(),
+    }
+    limits = threadpool_limits(n_threads)  # numpy's BLAS; torch has its own
+    with limits, context.store.commit(step.ref, record) as out:
+        record["summary"] = (stage or STAGES[step.stage])(step, context, out)
+        record["circumstances"] = {
+            **record["circumstances"],
+            "device": str(context.torch_device()),
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - clock, 3),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
