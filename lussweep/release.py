@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from lussweep import tables
+from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.export import Kind, write_images
-from lussweep.plan import Step
+from lussweep.plan import BOTH_CLASSES
 from lussweep.run import EXPERIMENT_FILE
 from lussweep.spec import ReleaseGateSpec, load_study, read_text
+from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.store import ArtifactStore
 
 PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
@@ -29,9 +31,9 @@ def release(
     what the source `external` reads. Raises InputError if no set is described, if two would share
     a folder, or if the release gate refuses any of them; then nothing is written.
     """
-    study = load_study(read_text(run / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
     artifacts = ArtifactStore(store or run / "artifacts")
-    rows = _matching(run, chosen)
+    rows = _matching(run, chosen, artifacts)
+    study = load_study(read_text(run / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
     gate = study.memorisation.release_gate
     refused = [line for row in rows for line in _refusals(row, gate, artifacts)]
     if refused:
@@ -51,7 +53,7 @@ def release(
     return folders
 
 
-def _matching(run: Path, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> list[dict[str, Any]]:
     path = run / "memorisation.parquet"
     if not path.exists():
         raise InputError(f"{run} has no {path.name}: give the folder of a run of `lussweep grid`")
@@ -60,14 +62,30 @@ def _matching(run: Path, chosen: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not rows:
         known = "; ".join(sorted({_name(row) for row in every})) or "none"
         raise InputError(f"{run} has no such synthetic set; there are: {known}")
+    absent = [row for row in rows if not all(map(store.has, _refs(row)))]
+    if absent:
+        raise InputError(f"{_name(absent[0])} is not in {store.root}: give --store as to the grid")
     folders: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         twin = folders.setdefault(tuple(row[name] for name in PLACE[:3]), row)
-        if twin is not row:
+        if twin is not row and not _is_same_set(twin, row, store):
             raise InputError(
                 f"two sets fit, {_name(twin)} and {_name(row)}: choose with --gan and --gan-epoch"
             )
-    return rows
+    return list(folders.values())
+
+
+def _refs(row: Mapping[str, Any]) -> tuple[str, str]:
+    """The set and its card in a store."""
+    return f"synth/{row['synth_key']}", f"memorisation/{row['memorisation_key']}"
+
+
+def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: ArtifactStore) -> bool:
+    """Whether two steps made the same frames, as the last epoch and the same one by number do."""
+    if any(one[name] != other[name] for name in PLACE):
+        return False
+    first, second = (np.load(store.open(_refs(row)[0]) / SYNTHETIC) for row in (one, other))
+    return np.array_equal(first, second)
 
 
 def _refusals(
@@ -75,7 +93,7 @@ def _refusals(
 ) -> list[str]:
     if gate is None:
         return []
-    card = store.record(f"memorisation/{row['memorisation_key']}")["summary"]
+    card = store.record(_refs(row)[1])["summary"]
     return [
         f"{_name(row)} may not leave: {reason} (memorisation.release_gate)"
         for reason in gate.failures(card)
@@ -86,18 +104,16 @@ def _open_set(
     row: Mapping[str, Any], store: ArtifactStore
 ) -> tuple[np.ndarray, list[str], dict[str, Any]]:
     """Frames, the patients whose frames their generator saw, and the card."""
-    from lussweep.data.cohort import patient_ids
-    from lussweep.stages import SYNTHETIC, Context
-    from lussweep.stages.generation import generator_frames
-
-    ref = f"synth/{row['synth_key']}"
-    record = store.record(ref)
-    step = Step("synth", record["version"], record["spec"], record["inputs"], record["name"])
-    patients = patient_ids(generator_frames(ref, step, Context(store)))
+    synth, memorisation = _refs(row)
+    record = store.record(synth)
     role = "external" if "external" in record["inputs"] else "gan"
     made_by = store.record(record["inputs"][role])
-    frames = np.load(store.open(ref) / SYNTHETIC)
-    measured = store.record(f"memorisation/{row['memorisation_key']}")["summary"]
+    # An external set may have been made of both classes, whichever it shows.
+    label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
+    cohort = tables.read(store.open(record["inputs"]["cohort"]) / COHORT, tables.FRAMES)
+    patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))
+    frames = np.load(store.open(synth) / SYNTHETIC)
+    measured = store.record(memorisation)["summary"]
     card = {
         **{name: row[name] for name in PLACE},
         "n_images": len(frames),

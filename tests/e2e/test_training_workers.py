@@ -10,41 +10,125 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lussweep.backend.driver import run_plan
+from lussweep.backend.driver import Outcome, run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
-from lussweep.plan import make_plan
+from lussweep.plan import Plan, Step, make_plan
 from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
 from support import TINY
 
+OVERRIDES = ["gan.n_workers=2", "gan.batch_size=8", "gan.n_epochs=6", "grid.n_patients=[2]"]
 
-def test_two_workers_train_one_gan_beside_the_trials(tmp_path: Path, local_ray: None) -> None:
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    study = load_study(TINY, overrides=OVERRIDES).with_embedders(False)
+    manifest = phantom_manifest(study.data.phantom, study.seed)
+    return make_plan(
+        study, manifest, phantom=True, only={"variant": ["baseline", "positive_synthetic"]}
+    )
+
+
+@pytest.fixture(scope="module")
+def gan(plan: Plan) -> str:
+    return next(ref for ref in plan.steps if ref.startswith("gan/"))
+
+
+@pytest.fixture(scope="module")
+def store(plan: Plan, tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> ArtifactStore:
+    """The whole plan, done without anything being killed."""
     from lussweep.backend.cluster.executor import ClusterExecutor
 
-    study = load_study(
-        TINY, overrides=["gan.n_workers=2", "gan.batch_size=8", "grid.n_patients=[2]"]
-    ).with_embedders(False)
-    plan = make_plan(
-        study,
-        phantom_manifest(study.data.phantom, study.seed),
-        phantom=True,
-        only={"variant": ["positive_synthetic"]},
-    )
-    store = ArtifactStore(tmp_path / "artifacts")
-    with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
+    folder = tmp_path_factory.mktemp("workers")
+    store = ArtifactStore(folder / "artifacts")
+    with ClusterExecutor(plan, Context(store, "cpu"), folder / "ray") as executor:
         progress = run_plan(plan, store, executor)
     assert not progress.failed, [o.traceback for o in progress.failed.values()]
     assert progress.done == set(plan.steps)
-    gan = next(ref for ref in plan.steps if ref.startswith("gan/"))
+    return store
+
+
+def test_two_workers_train_one_gan_beside_the_trials(store: ArtifactStore, gan: str) -> None:
     assert store.record(gan)["summary"]["n_workers"] == 2
     losses = pq.read_table(store.open(gan) / "losses.parquet").to_pylist()
     n_frames = store.record(gan)["summary"]["n_frames"]
-    assert [row["n_images_seen"] for row in losses] == [n_frames, 2 * n_frames]
+    assert [row["n_images_seen"] for row in losses] == [k * n_frames for k in range(1, 7)]
     assert all(np.isfinite([row["loss_g"] for row in losses]))
-    weights = load_file(store.open(gan) / "snapshots" / "epoch_0002.safetensors")
+    weights = load_file(store.open(gan) / "snapshots" / "epoch_0006.safetensors")
     assert all(torch.isfinite(t).all() for t in weights.values())
+
+
+def test_a_gang_with_a_killed_worker_goes_on_from_its_checkpoint(
+    store: ArtifactStore,
+    plan: Plan,
+    gan: str,
+    tmp_path: Path,
+    local_ray: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second rank dies in mid-epoch, once; nobody does anything, and the weights are equal."""
+    import ray
+
+    from lussweep.backend.cluster import executor as module
+
+    killed, seen = tmp_path / "killed", tmp_path / "resumed_from"
+
+    def train_worker(config: dict) -> dict:
+        import os
+        import signal
+        import threading
+        import time
+        from pathlib import Path
+
+        from ray import train
+
+        from lussweep.backend.cluster.training import _train_worker
+
+        checkpoints = Path(config["work"]) / "checkpoints"
+        rank = train.get_context().get_world_rank()
+        if killed.exists():
+            seen.write_text(" ".join(sorted(p.name for p in checkpoints.iterdir())))
+
+        def kill_after_a_checkpoint() -> None:
+            while not list(checkpoints.glob("checkpoint_*.pt")):
+                time.sleep(0.001)
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if rank == 1 and not killed.exists():
+            threading.Thread(target=kill_after_a_checkpoint, daemon=True).start()
+        return _train_worker(config)
+
+    @ray.remote(max_retries=0)
+    def gang_task(step: Step, context: Context, folder: str, use_gpu: bool) -> Outcome:
+        """As `_gang_task`, in whose process the worker's function is another."""
+        from lussweep.backend.cluster import training
+
+        training._train_worker, original = train_worker, training._train_worker
+        try:
+            training.train_on_workers(step, context, Path(folder), use_gpu)
+        finally:
+            training._train_worker = original
+        return Outcome(step.ref)
+
+    monkeypatch.setattr(module, "_gang_task", gang_task)
+    needed = plan.ancestors(gan) | {gan}
+    part = Plan({ref: step for ref, step in plan.steps.items() if ref in needed})
+    again = ArtifactStore(tmp_path / "artifacts")
+    context = Context(again, "cpu", checkpoint_minutes=0.0)
+    with module.ClusterExecutor(part, context, tmp_path / "ray") as executor:
+        progress = run_plan(part, again, executor)
+    assert not progress.failed, [o.traceback for o in progress.failed.values()]
+    assert killed.exists()
+    assert "checkpoint_" in seen.read_text()
+    for epoch in ("0001", "0006"):
+        name = f"snapshots/epoch_{epoch}.safetensors"
+        first, second = (load_file(s.open(gan) / name) for s in (store, again))
+        for tensor, weights in first.items():
+            if "running" not in tensor and "num_batches" not in tensor:
+                assert torch.equal(weights, second[tensor]), (epoch, tensor)
 
 
 @pytest.mark.parametrize(

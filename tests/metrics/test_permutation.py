@@ -69,6 +69,12 @@ def test_a_shift_gives_the_least_p_value():
     assert found.n_permutations == 200
 
 
+def test_the_observed_split_counts_each_time_it_comes_up():
+    """2 against 2: it and its mirror image are 2 of 6 splits; 4 standard errors."""
+    found = kmmd_test(normal(2, 3, seed=0), normal(2, 3, seed=1, shift=9), seed=0, block_size=3)
+    assert found.p_value == pytest.approx(1 / 3, abs=4 * np.sqrt(2 / 9 / 200))
+
+
 def test_a_set_against_itself_is_never_flagged():
     real = normal(30, 5, seed=0)
     found = kmmd_test(real, real[::-1].copy(), seed=0)

@@ -145,6 +145,16 @@ def test_near_duplicates_within_a_patient_do_not_move_the_threshold(sets):
     )
 
 
+def test_a_copy_of_a_duplicated_frame_is_inauthentic(sets):
+    """It is as near to the frame as the frame's duplicate is, of its own or another patient."""
+    train, patient, holdout, _ = sets
+    train = train.copy()
+    train[1] = train[-1] = train[0]
+    found = memorisation(train, patient, holdout, train[:1], seed=0)
+    assert (found.authenticity, found.authenticity_across_patients) == (0, 0)
+    assert found.nearest_train_K.tolist() == [0]  # of equally near frames the first
+
+
 def test_an_exact_copy_counts_where_the_threshold_is_zero(sets):
     """Two patients share a frame, so real frames themselves are 0 apart."""
     train, patient, holdout, synthetic = sets
