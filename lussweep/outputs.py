@@ -211,14 +211,14 @@ CARD_PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
 
 def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
-    names = (
+    patterns = (
         "summary.csv", "results.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
-        "figures/gan_metrics.png", "figures/gan_metrics.svg", "figures/samples.png",
+        "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
         "closest_pairs.parquet", "events.log", "gan_events.parquet",
         "frame_scores.parquet", "trials.parquet", "gan_scores.parquet",
         "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
         "failures.parquet", "logs", "experiment.yaml", "tensorboard",
     )  # fmt: skip
-    return [folder / name for name in names if (folder / name).exists()]
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]

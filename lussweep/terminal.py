@@ -47,6 +47,8 @@ def print_plan(run: Run) -> None:
     counts = plan.counts()
     for stage in STAGES:
         n = counts[stage]
+        if not n:
+            continue
         saved = max(0, wanted[stage] - n)
         table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
     _console().print(table)

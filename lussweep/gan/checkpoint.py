@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import time
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ import torch
 from lussweep.errors import InputError
 
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
+_DAMAGED = (
+    OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
+    pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
+"""All that reading a damaged file was seen to raise."""
 
 
 @dataclass
@@ -56,21 +62,35 @@ class Checkpoints:
         Raises InputError if it belongs to another training.
         """
         for path in reversed(self._found()):
-            try:
-                state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-                key = state["key"]
-            except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+            state = _read(path, device)
+            if state is None:
                 continue  # damaged by the disk: the one before it costs a few minutes more
-            if key != self.key:
+            if state["key"] != self.key:
                 raise InputError(
-                    f"{path} is a checkpoint of another training ({key}, this one is {self.key}): "
-                    f"delete the folder {self.folder}"
+                    f"{path} is a checkpoint of another training ({state['key']}, this one is "
+                    f"{self.key}): delete the folder {self.folder}"
                 )
             return state
         return None
 
     def _found(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("checkpoint_*.pt") if _NAME.fullmatch(p.name))
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """What `save` wrote, or None if it is damaged.
+
+    torch.load does not look at the checksums that torch.save leaves: without them, a changed
+    weight would pass.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                return None
+        state = torch.load(path, map_location=device, weights_only=True)
+    except _DAMAGED:
+        return None
+    return state if isinstance(state, dict) and "key" in state else None
 
 
 def _number(path: Path) -> int:

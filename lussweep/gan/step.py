@@ -86,11 +86,14 @@ class GanStep:
             gradients = [p.grad for p in self.generator.parameters() if p.grad is not None]
             # The norm is already of all workers' gradient: each adds its share.
             norm = nn.utils.get_total_norm(gradients) / self.world_size
-            shares = [
-                loss_real, loss_fake, loss_g, r1,
-                (real_logits > 0).sum() / n_batch, (fake_logits <= 0).sum() / n_batch, norm,
-            ]  # fmt: skip
-            self.sums += torch.stack([s.detach().double() for s in shares]) * n_batch
+            means = (loss_real, loss_fake, loss_g, r1)
+            # Counts stay whole, so that a share of 1 is 1 over all workers' parts.
+            right = ((real_logits > 0).sum(), (fake_logits <= 0).sum())
+            self.sums += torch.stack([
+                *(m.detach().double() * n_batch for m in means),
+                *(n.double() for n in right),
+                norm.double() * n_batch,
+            ])  # fmt: skip
 
     @property
     def sampler(self) -> Generator:

@@ -6,12 +6,14 @@ No pyplot state, no date in the files: the same tables give the same bytes.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
 from lussweep.report.sheet import sample_sheet
@@ -200,8 +202,19 @@ def build_epoch_figure(results: pa.Table) -> Figure:
 def metric_figure(
     gan_scores: pa.Table, stem: Path, *, space: str = "softmax", embedder: str | None = None
 ) -> list[Path]:
-    """Write kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG."""
-    return save(build_metric_figure(gan_scores, space=space, embedder=embedder), stem)
+    """Write kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG.
+
+    One pair of files for each GAN with snapshots: `stem` for the study's own, `stem`_NAME for one
+    that differs from it. An external set has no epochs and no figure.
+    """
+    paths = []
+    with_epochs = gan_scores.filter(pc.is_valid(gan_scores["epoch"]))
+    for gan in with_epochs["gan"].unique().to_pylist():
+        mine = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
+        told = "" if gan == "base" else "_" + re.sub(r"[^A-Za-z0-9.+=]+", "-", gan)
+        figure = build_metric_figure(mine, space=space, embedder=embedder)
+        paths += save(figure, stem.with_name(stem.name + told))
+    return paths
 
 
 def build_metric_figure(
@@ -293,6 +306,9 @@ def _metric_caption(rows: Sequence[Row]) -> str:
             "that number, so compare lines of equal number only."
         )
     text += " Lines: means over replicates; grey: goal."
+    changed = sorted({row["gan"] for row in rows} - {"base", None})
+    if changed:
+        text += f" GAN: {', '.join(changed)}."
     if any(row["metric"] in HALVES for row in rows):
         text += " 1-NN: faint dots are the real half, faint dashes the synthetic half."
     return text

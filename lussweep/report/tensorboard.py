@@ -31,7 +31,15 @@ HPARAMS = (
 )  # fmt: skip
 BEST = "best/val_accuracy"
 HOLDOUT = "holdout/auroc"
-LOSS_TAGS = {"loss_d_real": "loss/d_real", "loss_d_fake": "loss/d_fake", "loss_g": "loss/g"}
+LOSS_TAGS = {
+    "loss_d_real": "loss/d_real",
+    "loss_d_fake": "loss/d_fake",
+    "loss_g": "loss/g",
+    "d_accuracy_real": "health/d_accuracy_real",
+    "d_accuracy_fake": "health/d_accuracy_fake",
+    "g_gradient_norm": "health/g_gradient_norm",
+    "diversity": "health/diversity",
+}
 TRIAL_TAGS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
@@ -93,7 +101,10 @@ def gan_runs(gan_losses: pa.Table, gan_scores: pa.Table) -> dict[str, list[Event
 
 
 def _gan_name(row: Row) -> str:
-    return f"gan/{_draw(row)}_{row['class']}"
+    """`gan/n006_r1_pos`, with what tells the GAN from the study's and from earlier attempts."""
+    which = "" if row["gan"] == "base" else f"_{quote(row['gan'], safe='=+')}"
+    again = f"_attempt{row['attempt']}" if row.get("attempt", 1) > 1 else ""
+    return f"gan/{_draw(row)}_{row['class']}{which}{again}"
 
 
 def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
@@ -105,7 +116,8 @@ def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
 def _score_events(rows: Sequence[Row]) -> Iterator[Event]:
     by_epoch: dict[int, dict[str, float]] = {}
     for row in rows:
-        by_epoch.setdefault(row["epoch"], {})[_score_tag(row)] = row["value"]
+        # An external set has no epochs: it stands at 0.
+        by_epoch.setdefault(row["epoch"] or 0, {})[_score_tag(row)] = row["value"]
     for epoch, values in sorted(by_epoch.items()):
         yield _scalars(values, epoch, 0.0)
 
@@ -208,7 +220,7 @@ def _by_run(table: pa.Table, name_of: Any) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
     for row in table.to_pylist():
         found.setdefault(name_of(row), []).append(row)
-    return {name: sorted(rows, key=lambda row: row["epoch"]) for name, rows in found.items()}
+    return {name: sorted(rows, key=lambda row: row["epoch"] or 0) for name, rows in found.items()}
 
 
 def _draw(row: Row) -> str:

@@ -323,23 +323,25 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(damage, tmp_path, unint
     same_as_uninterrupted(spec, uninterrupted("dropout"), tmp_path, snapshots)
 
 
-def test_noise_in_a_checkpoint_never_ends_in_a_traceback(tmp_path):
-    """Whatever is read back is a state of this training, or nothing."""
+def test_whatever_noise_does_to_a_checkpoint_it_is_read_as_written_or_not_at_all(tmp_path):
+    """torch.load alone would take one in ten of these for whole, with other values in it."""
     checkpoints, dice = every_step(tmp_path), random.Random(0)
-    checkpoints.save({"n": 1, "rows": [{"loss": 0.5}], "weights": {"a": torch.rand(50)}})
+    weights = torch.rand(50)
+    checkpoints.save({"rows": [{"loss": 0.5}], "weights": weights})
     (path,) = tmp_path.iterdir()
-    whole = path.read_bytes()
+    whole, n_refused = path.read_bytes(), 0
     for _ in range(300):
         damaged = bytearray(whole)
         for _ in range(dice.choice([1, 3, 30])):
             damaged[dice.randrange(len(whole))] = dice.randrange(256)
         path.write_bytes(damaged)
-        try:
-            found = checkpoints.load(CPU)
-        except InputError as error:
-            assert "is a checkpoint of another training" in str(error)
-        else:
-            assert found is None or found["key"] == "key"
+        found = checkpoints.load(CPU)
+        n_refused += found is None
+        if found is not None:
+            assert found.keys() == {"key", "rows", "weights"}
+            assert found["rows"] == [{"loss": 0.5}]
+            assert (found["weights"] == weights).all()
+    assert 100 < n_refused < 300, "some bytes lie between the records"
 
 
 def test_if_all_are_damaged_training_begins_again(tmp_path, uninterrupted):

@@ -52,12 +52,13 @@ def score_value(n_patients, replicate, label, epoch, metric):
     return n_patients / 100 + replicate / 50 + epoch / 500 + len(metric) / 100 + (label == "pos")
 
 
-def scores(embedders=("imagenet", "detector"), labels=("pos", "neg"), n_images=None):
+def scores(embedders=("imagenet", "detector"), labels=("pos", "neg"), n_images=None, gan="base"):
     rows = [
         {
             "n_patients": n,
             "replicate": replicate,
             "class": label,
+            "gan": gan,
             "epoch": epoch,
             "metric": metric,
             "embedder": embedder,
@@ -185,6 +186,19 @@ def test_files_are_the_same_twice_and_pyplot_stays_out(tmp_path):
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in first)
     pyplot = sys.modules.get("matplotlib.pyplot")  # another library may have loaded it
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_each_gan_has_metrics_of_its_own_and_an_external_set_none(tmp_path):
+    external = scores(gan="external")
+    position = external.column_names.index("epoch")
+    external = external.set_column(
+        position, external.schema.field("epoch"), pa.nulls(len(external), pa.int32())
+    )
+    table = pa.concat_tables([scores(), scores(gan="loss=hinge, ngf=4"), external])
+    names = [path.name for path in metric_figure(table, tmp_path / "m")]
+    assert names == ["m.png", "m.svg", "m_loss=hinge-ngf=4.png", "m_loss=hinge-ngf=4.svg"]
+    hinge = build_metric_figure(scores(gan="loss=hinge"))
+    assert "GAN: loss=hinge." in " ".join(hinge.get_supxlabel().split())
 
 
 def test_sample_sheet_shows_the_pixels_as_they_are(tmp_path):

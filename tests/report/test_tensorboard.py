@@ -36,10 +36,12 @@ def trial_rows(variant, epoch, n_trials=2, replicate=1):
 
 
 def made_tables(epochs=(10,)):
-    draw = {"n_patients": 6, "replicate": 1, "class": "pos"}
+    draw = {"n_patients": 6, "replicate": 1, "class": "pos", "gan": "base"}
     losses = [
-        {**draw, "epoch": e, "n_images_seen": 60 * e, "loss_d_real": 0.5, "loss_d_fake": 0.25,
-         "loss_g": math.nan if e == 3 else 2.0 / e, "seconds": 1.5}
+        {**draw, "attempt": 1, "epoch": e, "n_images_seen": 60 * e, "loss_d_real": 0.5,
+         "loss_d_fake": 0.25,
+         "loss_g": math.nan if e == 3 else 2.0 / e, "d_accuracy_real": 0.75,
+         "d_accuracy_fake": 0.5, "g_gradient_norm": 3.0, "diversity": 1.25, "seconds": 1.5}
         for e in (1, 2, 3)
     ]  # fmt: skip
     scores = [
@@ -104,6 +106,24 @@ def test_gan_losses_and_scores_by_epoch(tmp_path):
         "kmmd/detector_softmax.saw_all_train_patients",
         "kmmd/pixel",
     }
+
+
+def test_gans_that_differ_and_later_attempts_are_runs_of_their_own(tmp_path):
+    losses, scores, trials, results = made_tables()
+    hinge = [{**row, "gan": "loss=hinge"} for row in losses.to_pylist()]
+    again = [{**row, "attempt": 2} for row in losses.to_pylist()]
+    losses = pa.Table.from_pylist([*losses.to_pylist(), *hinge, *again], schema=losses.schema)
+    external = [{**row, "gan": "external", "epoch": None} for row in scores.to_pylist()[:3]]
+    scores = pa.Table.from_pylist([*scores.to_pylist(), *external], schema=scores.schema)
+    write_tensorboard(tmp_path / "tb", losses, scores, trials, results)
+    assert [name for name in run_names(tmp_path / "tb") if name.startswith("gan/")] == [
+        "gan/n006_r1_pos",
+        "gan/n006_r1_pos_attempt2",
+        "gan/n006_r1_pos_external",
+        "gan/n006_r1_pos_loss=hinge",
+    ]
+    run = tmp_path / "tb" / "gan" / "n006_r1_pos"
+    assert scalars(run, "health/diversity") == [(1, 1.25), (2, 1.25), (3, 1.25)]
 
 
 def test_trial_scalars_and_what_the_trial_came_to(tmp_path):

@@ -21,8 +21,16 @@ ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "16",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
-for name, value in ENVIRONMENT.items():
-    os.environ.setdefault(name, value)
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**31),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+"""For worker processes: glibc keeps large activations instead of giving them back to the kernel
+after every step, whose page faults cost up to half of a classifier's training step on a virtual
+machine (tests/benchmarks/bench_allocator.py)."""
+for name, value in {**ENVIRONMENT, **ALLOCATOR}.items():
+    os.environ.setdefault(name, value)  # the workers of a local Ray inherit it
 
 import ray  # noqa: E402  (after its environment)
 from ray.exceptions import RayError  # noqa: E402
@@ -50,6 +58,7 @@ def ray_session(
             address=address,
             num_cpus=n_cpus if local else None,
             include_dashboard=dashboard if local else None,
+            runtime_env=None if local else {"env_vars": ALLOCATOR},
             log_to_driver=False,
             logging_level="ERROR",
             configure_logging=True,
