@@ -1,11 +1,14 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 
 import pytest
 
 from lussweep.errors import InputError
 from lussweep.store import RECORD, ArtifactStore
+from support import environment
 
 REF = "gan/0123456789abcdef"
 
@@ -179,3 +182,96 @@ def test_a_full_disk_is_an_input_error_that_says_how_much_is_needed(store, monke
     with pytest.raises(InputError, match=r"has 5 MB left, at least 100 MB are needed"):
         store.check_writable()
     store.check_writable(needed_bytes=5_000_000)
+
+
+# --- where an unfinished step works -------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_workplace_is_found_again_after_an_exception(store, error):
+    def break_off():
+        with store.workplace(REF) as work:
+            (work / "half").write_text("so far")
+            raise error
+
+    with pytest.raises(error):
+        break_off()
+    with store.workplace(REF) as work:
+        assert work == store.workplace_of(REF)
+        assert (work / "half").read_text() == "so far"
+
+
+def test_steps_have_workplaces_of_their_own(store):
+    with store.workplace(REF) as mine, store.workplace("gan/ffff") as other:
+        assert mine != other
+        (mine / "half").write_text("mine")
+        assert files(other) == ["lock"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from lussweep.store import ArtifactStore
+with ArtifactStore(Path(sys.argv[1])).workplace(sys.argv[2]) as work:
+    (work / "half").write_text("theirs")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(store):
+    """Another process in the workplace, until its input ends."""
+    command = [sys.executable, "-c", HOLD, str(store.root), REF]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environment(), text=True, **pipes)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate(timeout=30)
+
+
+def test_while_another_process_works_there_a_workplace_is_private_and_then_goes(store, holder):
+    with store.workplace(REF) as work:
+        assert work != store.workplace_of(REF)
+        assert list(work.iterdir()) == []
+        (work / "half").write_text("mine")
+        with store.workplace(REF) as third:
+            assert third not in (work, store.workplace_of(REF))
+    assert not work.exists()
+    assert (store.workplace_of(REF) / "half").read_text() == "theirs"
+    holder.communicate("", timeout=30)
+    assert holder.returncode == 0
+    with store.workplace(REF) as work:
+        assert work == store.workplace_of(REF), "free again"
+
+
+def test_a_killed_process_leaves_its_workplace_free_and_what_it_had(store, holder):
+    holder.kill()
+    holder.wait(30)
+    with store.workplace(REF) as work:
+        assert work == store.workplace_of(REF)
+        assert (work / "half").read_text() == "theirs"
+
+
+def test_a_workplace_goes_when_the_artifact_is_committed_and_not_before(store):
+    with store.workplace(REF) as work:
+        (work / "half").write_text("so far")
+    with pytest.raises(RuntimeError), store.commit(REF, {}):
+        raise RuntimeError
+    assert (work / "half").exists()
+    with store.workplace("gan/ffff") as other:
+        pass
+    with store.commit(REF, {}) as out:
+        with store.workplace(REF) as work:
+            shutil.copy(work / "half", out / "file.txt")
+        assert work.exists()
+    assert not work.exists()
+    assert other.exists(), "that of another step stays"
+    assert (store.open(REF) / "file.txt").read_text() == "so far"
+
+
+def test_a_workplace_is_no_artifact(store):
+    with store.workplace(REF) as work:
+        (work / RECORD).write_text("{}")
+        assert not store.has(REF)

@@ -153,7 +153,7 @@ class EverySecond(Checkpoints):
 def test_steps_since_the_last_checkpoint_are_done_again(
     name, at, uninterrupted, tmp_path, monkeypatch
 ):
-    spec, snapshots = spec_with(name), {}
+    spec, snapshots, expected = spec_with(name), {}, uninterrupted(name)
     with monkeypatch.context() as patch:
         patch.setattr(GanStep, "__call__", dying(GanStep.__call__, at))
         with pytest.raises(Killed):
@@ -167,7 +167,7 @@ def test_steps_since_the_last_checkpoint_are_done_again(
         original(step, *arguments)
 
     monkeypatch.setattr(GanStep, "__call__", count)
-    same_as_uninterrupted(spec, uninterrupted(name), tmp_path, snapshots)
+    same_as_uninterrupted(spec, expected, tmp_path, snapshots)
     assert len(n_steps) == 2 * N_BATCHES - 2 * n_saved
 
 

@@ -31,16 +31,9 @@ def generator(original):
     return copy.deepcopy(original)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def take(generator, n, batchnorm="batch", batch_size=4, seed=1):
-    return sample(generator, n, batchnorm=batchnorm, batch_size=batch_size, seed=seed, device=CPU)
+def take(generator, n, batchnorm="batch", batch_size=4, seed=1, **label):
+    options = {"batchnorm": batchnorm, "batch_size": batch_size, "seed": seed, **label}
+    return sample(generator, n, device=CPU, **options)
 
 
 def state(generator):
@@ -103,6 +96,51 @@ def test_sampling_leaves_the_generator_and_ambient_randomness_as_they_were(gener
         assert (torch.get_rng_state() == ambient).all()
 
 
+# --- one class of two ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def conditional():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        made = Generator(64, 6, 2, n_classes=2)
+        for n in range(40):
+            made(torch.randn(8, 6), torch.arange(n, n + 8) % 2)
+        made.layers[-2].weight *= 600
+    return made
+
+
+@BOTH
+@pytest.mark.parametrize("batch_size", [4, 5])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_frame_of_a_class_does_not_depend_on_how_many_are_asked_for(
+    conditional, batchnorm, batch_size, label
+):
+    ten = take(conditional, 10, batchnorm, batch_size, class_label=label)
+    assert len({frame.tobytes() for frame in ten}) == 10
+    for n in (1, 2, 3, 4, 7):
+        some = take(conditional, n, batchnorm, batch_size, class_label=label)
+        assert (some == ten[:n]).all()
+
+
+@BOTH
+def test_frames_of_a_class_are_those_of_its_label_in_batches_of_both(conditional, batchnorm):
+    made = copy.deepcopy(conditional).train(batchnorm == "batch")
+    rng, batches = torch.Generator().manual_seed(1), []
+    with torch.no_grad():
+        for _ in range(3):
+            batches.append(made(torch.randn(4, 6, generator=rng), torch.tensor([0, 1, 0, 1]))[:, 0])
+    exact = (torch.stack(batches).numpy().astype(np.float64) + 1) * 127.5
+    for label in (0, 1):
+        found = take(conditional, 6, batchnorm, class_label=label)
+        assert np.abs(found - exact[:, label::2].reshape(6, 64, 64)).max() <= 0.5 + 1e-4
+
+
+def test_the_class_matters_to_a_conditional_generator_alone(generator, conditional):
+    assert (take(generator, 4, class_label=0) == take(generator, 4, class_label=1)).all()
+    assert (take(conditional, 4, class_label=0) != take(conditional, 4, class_label=1)).any()
+
+
 # --- snapshots ----------------------------------------------------------------------------
 
 
@@ -161,10 +199,54 @@ def test_a_snapshot_of_another_architecture_is_an_input_error(
         load_snapshot(tmp_path, 5, spec, image_size, CPU)
 
 
+@pytest.mark.parametrize(
+    ("spec", "image_size", "mismatch"),
+    [
+        (
+            GanSpec(latent_size=6, ngf=4), 64,
+            r"layers\.0\.weight should be \(6, 32, 4, 4\), found \(6, 16, 4, 4\)",
+        ),
+        (
+            GanSpec(latent_size=6, ngf=2, conditional=True), 64,
+            r"layers\.0\.weight should be \(8, 16, 4, 4\), found \(6, 16, 4, 4\)",
+        ),
+        (SPEC, 32, r"layers\.0\.weight should be \(6, 8, 4, 4\), found \(6, 16, 4, 4\)"),
+        (SPEC, 128, r"layers\.0\.weight should be \(6, 32, 4, 4\), found \(6, 16, 4, 4\)"),
+    ],
+    ids=["ngf", "conditional", "smaller", "larger"],
+)  # fmt: skip
+def test_a_mismatch_names_the_first_tensor_and_the_remedy(
+    generator, tmp_path, spec, image_size, mismatch
+):
+    save_snapshot(generator, tmp_path, 5)
+    expected = rf"epoch_0005\.safetensors is not a snapshot of this GAN: {mismatch}: delete the"
+    with pytest.raises(InputError, match=expected):
+        load_snapshot(tmp_path, 5, spec, image_size, CPU)
+
+
+def test_a_conditional_snapshot_comes_back_as_it_was(conditional, tmp_path):
+    save_snapshot(conditional, tmp_path, 5)
+    loaded = load_snapshot(tmp_path, 5, SPEC.model_copy(update={"conditional": True}), 64, CPU)
+    assert loaded.n_classes == 2
+    assert (take(loaded, 5, class_label=1) == take(conditional, 5, class_label=1)).all()
+
+
 @pytest.mark.parametrize("cut", [0, 5, -1])
 def test_a_damaged_snapshot_is_an_input_error(generator, tmp_path, cut):
     save_snapshot(generator, tmp_path, 5)
     path = snapshot_path(tmp_path, 5)
     path.write_bytes(path.read_bytes()[:cut])
-    with pytest.raises(InputError, match="is not a snapshot of this GAN"):
+    expected = r"epoch_0005\.safetensors cannot be read: .*: delete the GAN's folder"
+    with pytest.raises(InputError, match=expected):
         load_snapshot(tmp_path, 5, SPEC, 64, CPU)
+
+
+def test_a_snapshot_that_was_not_finished_is_not_there(generator, tmp_path, monkeypatch):
+    def stop(state, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lussweep.gan.sample.save_file", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save_snapshot(generator, tmp_path, 5)
+    assert not snapshot_path(tmp_path, 5).exists()

@@ -128,3 +128,96 @@ def test_the_weights_follow_the_seed():
     )
     name = "layers.0.weight"
     assert (weights(1)[name] != weights(2)[name]).any()
+
+
+# --- two classes in one -------------------------------------------------------------------
+
+BOTH = pytest.mark.parametrize("size", [16, 64])
+
+
+@BOTH
+def test_the_label_stands_beside_the_latent_vector_and_beside_the_image(size):
+    generator, discriminator = Generator(size, 5, 2, n_classes=2), Discriminator(size, 2, 0.0, 2)
+    assert convolutions(generator)[0].in_channels == 5 + 2
+    assert convolutions(discriminator)[0].in_channels == 1 + 2
+    plain, plain_d = Generator(size, 5, 2), Discriminator(size, 2, 0.0)
+    n_doublings = int(math.log2(size // 4))
+    assert n_parameters(generator) - n_parameters(plain) == 2 * 16 * 2 * 2 ** (n_doublings - 1)
+    assert n_parameters(discriminator) - n_parameters(plain_d) == 2 * 16 * 2
+
+
+@BOTH
+def test_a_label_is_a_one_hot_part_of_what_the_first_layer_sees(size):
+    generator, discriminator = Generator(size, 5, 2, n_classes=2), Discriminator(size, 2, 0.0, 2)
+    z, images, label = torch.randn(4, 5), torch.randn(4, 1, size, size), torch.tensor([0, 1, 1, 0])
+    seen = []
+    for module in (generator, discriminator):
+        convolutions(module)[0].register_forward_pre_hook(lambda m, given: seen.append(given[0]))
+    with torch.no_grad():
+        generator(z, label)
+        discriminator(images, label)
+    one_hot = torch.tensor([[1.0, 0], [0, 1], [0, 1], [1, 0]])
+    assert (seen[0][:, :, 0, 0] == torch.cat([z, one_hot], dim=1)).all()
+    maps = one_hot[:, :, None, None].expand(4, 2, size, size)
+    assert (seen[1] == torch.cat([images, maps], dim=1)).all()
+
+
+def test_another_label_gives_another_image_and_another_logit():
+    generator = Generator(16, 5, 2, n_classes=2).eval()
+    discriminator = Discriminator(16, 2, 0.0, n_classes=2).eval()
+    z, images = torch.randn(6, 5), torch.randn(6, 1, 16, 16)
+    zeros, ones = torch.zeros(6, dtype=torch.long), torch.ones(6, dtype=torch.long)
+    with torch.no_grad():
+        assert (generator(z, zeros) != generator(z, ones)).flatten(1).any(dim=1).all()
+        assert (discriminator(images, zeros) != discriminator(images, ones)).all()
+
+
+def test_conditional_networks_want_labels():
+    with pytest.raises(AssertionError, match="a conditional generator wants labels"):
+        Generator(16, 5, 2, n_classes=2)(torch.randn(2, 5))
+    with pytest.raises(AssertionError, match="a conditional discriminator wants labels"):
+        Discriminator(16, 2, 0.0, n_classes=2)(torch.randn(2, 1, 16, 16))
+
+
+def test_without_classes_labels_do_nothing():
+    generator, discriminator = Generator(16, 5, 2).eval(), Discriminator(16, 2, 0.0).eval()
+    z, images, label = torch.randn(2, 5), torch.randn(2, 1, 16, 16), torch.tensor([0, 1])
+    with torch.no_grad():
+        assert (generator(z, label) == generator(z)).all()
+        assert (discriminator(images, label) == discriminator(images)).all()
+
+
+# --- spectral normalisation ---------------------------------------------------------------
+
+
+def test_spectral_normalisation_takes_the_place_of_batchnorm():
+    network = Discriminator(64, 2, 0.25, spectral_norm=True)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in Discriminator(64, 2, 0.25).modules())
+    kinds = [type(m).__name__ for m in network.layers]
+    assert len(kinds) == 4 * 3 + 1
+    assert [k.removeprefix("Parametrized") for k in kinds] == [
+        *["Conv2d", "LeakyReLU", "Dropout"] * 4,
+        "Conv2d",
+    ]
+
+
+def test_normalised_convolutions_begin_with_a_largest_singular_value_of_one():
+    torch.manual_seed(0)
+    for size, n_classes in ((16, 0), (64, 2)):
+        network = Discriminator(size, 4, 0.0, n_classes, spectral_norm=True).eval()
+        assert len(convolutions(network)) == int(math.log2(size // 4)) + 1
+        for convolution in convolutions(network):
+            values = torch.linalg.svdvals(convolution.weight.flatten(1))
+            assert values[0].item() == pytest.approx(1, abs=0.05)
+        plain = convolutions(Discriminator(size, 4, 0.0, n_classes))
+        assert all(abs(torch.linalg.svdvals(c.weight.flatten(1))[0] - 1) > 0.1 for c in plain)
+
+
+def test_in_evaluation_a_normalised_discriminator_gives_the_same_twice_and_keeps_its_state():
+    network = Discriminator(16, 2, 0.0, spectral_norm=True).eval()
+    images = torch.randn(3, 1, 16, 16)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        assert (network(images) == network(images)).all()
+    assert all((before[name] == value).all() for name, value in network.state_dict().items())
