@@ -65,14 +65,16 @@ def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> lis
     absent = [row for row in rows if not all(map(store.has, _refs(row)))]
     if absent:
         raise InputError(f"{_name(absent[0])} is not in {store.root}: give --store as to the grid")
-    folders: dict[tuple[Any, ...], dict[str, Any]] = {}
+    by_folder: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        twin = folders.setdefault(tuple(row[name] for name in PLACE[:3]), row)
-        if twin is not row and not _is_same_set(twin, row, store):
-            raise InputError(
-                f"two sets fit, {_name(twin)} and {_name(row)}: choose with --gan and --gan-epoch"
-            )
-    return list(folders.values())
+        here = by_folder.setdefault(tuple(row[name] for name in PLACE[:3]), [])
+        if not any(_is_same_set(other, row, store) for other in here):
+            here.append(row)
+    for here in by_folder.values():
+        if len(here) > 1:
+            fit = "; ".join(map(_name, here))
+            raise InputError(f"several sets fit ({fit}): choose with --gan and --gan-epoch")
+    return [here[0] for here in by_folder.values()]
 
 
 def _refs(row: Mapping[str, Any]) -> tuple[str, str]:

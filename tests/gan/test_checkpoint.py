@@ -389,7 +389,7 @@ def test_checkpoints_are_left_when_their_minutes_are_over_and_not_before(tmp_pat
 
     monkeypatch.setattr(GanStep, "__call__", a_minute)
     spec = spec_of(n_epochs=3)
-    train(FRAMES, spec, checkpoints=Checkpoints(tmp_path, "key", minutes=4))
+    train(FRAMES, spec, checkpoints=Checkpoints(tmp_path, "key", minutes=4, saved_at=0))
     found.append(files(tmp_path))
     assert [len(names) for names in found] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 

@@ -1,144 +1,49 @@
-"""From a StudySpec to a Plan: every step, its key and the cells. Pure; reads no file.
-
-A step's key is a digest of what determines its result: stage, version, spec and the keys of its
-inputs by role. Two cells that need the same thing therefore share the step.
-"""
+"""From a study to its plan: each step is added once, whoever asks for it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from lussweep.errors import InputError, LeakageError
-from lussweep.keys import derive_seed, digest, hashed_id
+from lussweep.errors import InputError
+from lussweep.keys import derive_seed
+from lussweep.plan.checks import (
+    check_disjoint,
+    check_external,
+    grid_cells,
+    only_problems,
+    pool_problems,
+    selection_problems,
+    where,
+)
+from lussweep.plan.steps import (
+    BOTH_CLASSES,
+    SYNTHETIC_ROLES,
+    Cell,
+    ExternalImages,
+    ExternalKey,
+    Plan,
+    Step,
+)
 from lussweep.spec import (
-    CLASSES,
     SPLITS,
     ClassifierSpec,
-    ExternalSpec,
     GanSpec,
-    GridSpec,
     Manifest,
     Recipe,
     SearchSpec,
     SelectSpec,
     StudySpec,
-    nearest,
 )
-
-STAGES = (
-    "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",
-    "synth", "memorisation", "evaluate",
-)  # fmt: skip
-"""In the order of the data; the order in which a summary lists them."""
 
 INGEST_VERSION = 1
 EXTERNAL_VERSION = 1
-BOTH_CLASSES = "both"
-"""The class of a conditional GAN."""
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
     "best": {"rule", "metric", "embedder", "space", "allow_detector"},
 }
 """What a rule depends on: the other fields stay out of the key."""
-SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
-
-
-@dataclass(frozen=True)
-class Step:
-    """One unit of work with one artifact. `name` is for people and enters no key."""
-
-    stage: str
-    version: int
-    spec: dict[str, Any]
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    name: str = ""
-
-    @cached_property
-    def key(self) -> str:
-        """16 hex digits over stage, version, canonical spec and input keys by role."""
-        inputs = {role: ref.partition("/")[2] for role, ref in self.inputs.items()}
-        return digest(
-            {"stage": self.stage, "version": self.version, "spec": self.spec, "inputs": inputs}
-        )
-
-    @cached_property
-    def ref(self) -> str:
-        """Where the artifact lies in a store: `stage/key`."""
-        return f"{self.stage}/{self.key}"
-
-
-class ExternalImages(Protocol):
-    """What the plan needs to know of images that were made elsewhere."""
-
-    @property
-    def sha256(self) -> str: ...
-
-    @property
-    def n_images(self) -> int: ...
-
-    @property
-    def patients(self) -> tuple[str, ...]:
-        """Everybody whose frames their generator saw, by id or by its hash."""
-        ...
-
-
-ExternalKey = tuple[ExternalSpec, int, int, str]
-"""Where external images stand in a grid: their section, n_patients, replicate, class."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What the user asks for: one classifier, judged on holdout. `refs` are its steps by role."""
-
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
-    recipe: Recipe
-    refs: Mapping[str, str]
-
-    def name(self) -> str:
-        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
-        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
-
-
-@dataclass
-class Plan:
-    """Steps by ref, inputs always before the steps that use them, and the cells."""
-
-    steps: dict[str, Step] = field(default_factory=dict)
-    cells: list[Cell] = field(default_factory=list)
-
-    def add(self, step: Step) -> str:
-        for role, ref in step.inputs.items():
-            assert ref in self.steps, f"{step.name}: input {role} ({ref}) is not planned yet"
-        self.steps.setdefault(step.ref, step)
-        return step.ref
-
-    def ancestors(self, ref: str) -> set[str]:
-        """Refs of every step that `ref` depends on, itself left out."""
-        found: set[str] = set()
-        waiting = [ref]
-        while waiting:
-            for parent in self.steps[waiting.pop()].inputs.values():
-                if parent not in found:
-                    found.add(parent)
-                    waiting.append(parent)
-        return found
-
-    def counts(self) -> Counter[str]:
-        """Steps of each stage."""
-        return Counter(step.stage for step in self.steps.values())
-
-    def only(self, stages: Iterable[str]) -> Plan:
-        """The steps of some stages, without cells."""
-        wanted = set(stages)
-        return Plan({ref: step for ref, step in self.steps.items() if step.stage in wanted})
 
 
 def make_plan(
@@ -158,16 +63,16 @@ def make_plan(
     cohort that is larger than its pool, and for a selection that matches no cell; LeakageError
     for patients of more than one split.
     """
-    _check_disjoint(manifest)
+    check_disjoint(manifest)
     study = study.with_embedders(weights_digest is not None)
     problems = [
-        *_pool_problems(study, manifest),
-        *_selection_problems(study),
-        *_only_problems(study.grid, only or {}),
+        *pool_problems(study, manifest),
+        *selection_problems(study),
+        *only_problems(study.grid, only or {}),
     ]
     if problems:
         raise InputError(problems)
-    _check_external(study, manifest, external or {}, only or {})
+    check_external(study, manifest, external or {}, only or {})
     return _Planner(study, manifest, phantom, weights_digest, external or {}).plan(only or {})
 
 
@@ -177,115 +82,6 @@ def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
     for split in SPLITS:
         planner.ingest(split)
     return planner.result
-
-
-def _check_external(
-    study: StudySpec,
-    manifest: Manifest,
-    external: Mapping[ExternalKey, ExternalImages],
-    only: Mapping[str, Sequence[str]],
-) -> None:
-    """Generators that saw others than training patients; the cohort's step knows the cohort."""
-    train = manifest.patients("train")
-    allowed = {*train, *map(hashed_id, train)}
-    elsewhere = {
-        name: (patient, split)
-        for split in SPLITS
-        if split != "train"
-        for patient in manifest.patients(split)
-        for name in (patient, hashed_id(patient))
-    }
-    asked = {(n, replicate, variant) for n, replicate, variant, _ in grid_cells(study, only)}
-    problems = {}
-    for n, replicate, variant in sorted(asked):
-        section = study.variants[variant].external
-        for label in CLASSES:
-            images = external.get((section, n, replicate, label)) if section else None
-            for patient in sorted(set(images.patients) - allowed) if images else ():
-                who, split = elsewhere.get(patient, (patient, "no"))
-                problems[label, n, replicate, who] = (
-                    f"external {label} {_where(n, replicate)}: its generator saw patient {who} of "
-                    f"the {split} split: only training patients of the cell's cohort may be seen"
-                )
-    if problems:
-        raise LeakageError(problems.values())
-
-
-CLASS_WORDS = {"pos": "positive", "neg": "negative"}
-
-
-def _check_disjoint(manifest: Manifest) -> None:
-    splits: dict[str, set[str]] = {}
-    for video in manifest.videos:
-        splits.setdefault(video.patient_id, set()).add(video.split)
-    problems = [
-        f"patient {patient} is in the splits {' and '.join(sorted(found))}: a patient has one split"
-        for patient, found in sorted(splits.items())
-        if len(found) > 1
-    ]
-    if problems:
-        raise LeakageError(problems)
-
-
-def _pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
-    """Every patient count that asks for more patients than there are."""
-    pools = {
-        split: Counter(
-            CLASSES[max(v.label for v in videos)] for videos in manifest.patients(split).values()
-        )
-        for split in SPLITS
-    }
-    problems = [
-        f"the {split} split has no {CLASS_WORDS[label]} patient: move some there"
-        for split, pool in pools.items()
-        for label in CLASSES
-        if not pool[label]
-    ]
-    asked = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
-    if study.val.n_patients is not None:
-        asked.append(("val", "validation", study.val.n_patients, "val.n_patients"))
-    problems += [
-        f"{what} of {n} {CLASS_WORDS[label]} patients asked, {pools[split][label]} in the {split} "
-        f"split: lower {name}"
-        for split, what, n, name in asked
-        for label in CLASSES
-        if 0 < pools[split][label] < n
-    ]
-    return problems
-
-
-def _selection_problems(study: StudySpec) -> list[str]:
-    """Scores that the selection needs and nobody makes."""
-    select, embedders = study.select, study.score.embedders
-    if select.rule != "best" or select.space == "pixel" or select.embedder in embedders:
-        return []
-    return [
-        f"select takes {select.metric} in {select.embedder} features, score.embedders has "
-        f"{', '.join(embedders)}: add {select.embedder} there"
-        + (" and give --weights FILE" if select.embedder == "imagenet" else "")
-    ]
-
-
-def _only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str]:
-    """Axes and values of `--only` that the grid does not have."""
-    axes: dict[str, Sequence[object]] = {
-        "n_patients": grid.n_patients,
-        "replicate": range(1, grid.replicates + 1),
-        "variant": grid.variants,
-        "gan_epoch": grid.gan_epochs,
-    }
-    problems = []
-    for axis, wanted in only.items():
-        if axis not in axes:
-            problems.append(f"--only knows {', '.join(axes)}, not {axis}")
-            continue
-        known = [str(value) for value in axes[axis]]
-        problems += [
-            f"--only {axis}={value}: the grid has no such value{nearest(value, known)}"
-            for value in wanted
-            if value not in known
-        ]
-    return problems
 
 
 class _Planner:
@@ -365,7 +161,7 @@ class _Planner:
             "n_patients": n_patients,
             "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
         }
-        name = f"cohort {_where(n_patients, replicate)}"
+        name = f"cohort {where(n_patients, replicate)}"
         train = self.split_refs["train"]
         return self.result.add(Step("cohort", cohort.version, spec, {"train": train}, name))
 
@@ -380,7 +176,7 @@ class _Planner:
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
         changed = self.study.gan_label(Recipe(pos=("synthetic",), neg=("real",), gan=gan))
         told = "" if changed == "base" else f" {changed}"
-        name = f"GAN {label} {_where(n_patients, replicate)}{told}"
+        name = f"GAN {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("gan", gan.version, spec, inputs, name))
 
     def _external(
@@ -394,7 +190,7 @@ class _Planner:
             "image_size": self.study.data.preprocess.image_size,
         }
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        name = f"external {label} {_where(n_patients, replicate)}"
+        name = f"external {label} {where(n_patients, replicate)}"
         return self.result.add(Step("external", EXTERNAL_VERSION, spec, inputs, name))
 
     def _features(
@@ -414,7 +210,7 @@ class _Planner:
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
         if embedder == "detector":
             inputs["detector"] = self._detector()
-        name = f"features {label} {_where(n_patients, replicate)} {embedder}"
+        name = f"features {label} {where(n_patients, replicate)} {embedder}"
         return self.result.add(Step("features", score.version, spec, inputs, name))
 
     def _score(
@@ -437,7 +233,7 @@ class _Planner:
         for embedder in score.embedders:
             ref = self._features(embedder, label, n_patients, replicate, cohort)
             inputs[f"real_{embedder}"] = ref
-        name = f"scores {label} {_where(n_patients, replicate)}"
+        name = f"scores {label} {where(n_patients, replicate)}"
         return self.result.add(Step("score", score.version, spec, inputs, name))
 
     def _synth(
@@ -463,7 +259,7 @@ class _Planner:
             spec["select"] = select
             if select["rule"] == "best":
                 inputs["score"] = refs["score"]
-        name = f"synthetic {label} {_where(n_patients, replicate)}"
+        name = f"synthetic {label} {where(n_patients, replicate)}"
         return self.result.add(Step("synth", synth.version, spec, inputs, name))
 
     def _memorisation(
@@ -483,7 +279,7 @@ class _Planner:
             "synth": refs["synth"],
             "holdout": self.split_refs["holdout"],
         }
-        name = f"memorisation {label} {_where(n_patients, replicate)}"
+        name = f"memorisation {label} {where(n_patients, replicate)}"
         return self.result.add(Step("memorisation", memorisation.version, spec, inputs, name))
 
     def _search(
@@ -494,7 +290,7 @@ class _Planner:
         search: SearchSpec,
         classifier: ClassifierSpec,
         inputs: Mapping[str, str],
-        where: str,
+        place: str,
     ) -> str:
         seed = self.study.seed
         trials = {}
@@ -511,9 +307,9 @@ class _Planner:
                 **self.threads,
                 "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
             }
-            step = Step("trial", classifier.version, spec, inputs, f"trial {trial} {where}")
+            step = Step("trial", classifier.version, spec, inputs, f"trial {trial} {place}")
             trials[f"trial_{trial:03d}"] = self.result.add(step)
-        return self.result.add(Step("search", search.version, {}, trials, f"search {where}"))
+        return self.result.add(Step("search", search.version, {}, trials, f"search {place}"))
 
     def _detector(self) -> str:
         study = self.study
@@ -561,7 +357,7 @@ class _Planner:
             found = {**generator, "score": score, "synth": synth, "memorisation": card}
             refs |= {f"{role}_{label}": ref for role, ref in found.items()}
             inputs[SYNTHETIC_ROLES[label]] = synth
-        where = f"{_where(n_patients, replicate)} {variant}"
+        place = f"{where(n_patients, replicate)} {variant}"
         refs["search"] = self._search(
             "cell",
             (n_patients, replicate),
@@ -569,7 +365,7 @@ class _Planner:
             study.search,
             study.classifier,
             inputs,
-            where,
+            place,
         )
         spec = {
             "evaluate": study.evaluate.key_fields(),
@@ -579,36 +375,6 @@ class _Planner:
         }
         judged = {"search": refs["search"], "holdout": self.split_refs["holdout"]}
         refs["evaluate"] = self.result.add(
-            Step("evaluate", study.evaluate.version, spec, judged, f"evaluate {where}")
+            Step("evaluate", study.evaluate.version, spec, judged, f"evaluate {place}")
         )
         return Cell(n_patients, replicate, variant, epoch, recipe, refs)
-
-
-def grid_cells(
-    study: StudySpec, only: Mapping[str, Sequence[str]]
-) -> list[tuple[int, int, str, int | None]]:
-    """Coordinates (n_patients, replicate, variant, gan_epoch) of the grid that `only` keeps."""
-    grid = study.grid
-
-    def epochs(variant: str) -> tuple[int | None, ...]:
-        recipe = study.variants[variant]
-        has_gan = "synthetic" in map(recipe.generator, CLASSES)
-        return grid.gan_epochs if has_gan and grid.gan_epochs else (None,)
-
-    cells = [
-        (n, replicate, variant, epoch)
-        for n in grid.n_patients
-        for replicate in range(1, grid.replicates + 1)
-        for variant in grid.variants
-        for epoch in epochs(variant)
-    ]
-    return [cell for cell in cells if _matches(cell, only)]
-
-
-def _where(n_patients: int | None, replicate: int) -> str:
-    return "all" if n_patients is None else f"n={n_patients} r={replicate}"
-
-
-def _matches(cell: tuple[int, int, str, int | None], only: Mapping[str, Sequence[str]]) -> bool:
-    values = dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), cell, strict=True))
-    return all(str(values.get(axis)) in wanted for axis, wanted in only.items())

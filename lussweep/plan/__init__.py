@@ -1,0 +1,22 @@
+"""From a StudySpec to a Plan: every step, its key and the cells. Pure; reads no file.
+
+A step's key is a digest of what determines its result: stage, version, spec and the keys of its
+inputs by role. Two cells that need the same thing therefore share the step.
+"""
+
+from lussweep.plan.checks import grid_cells
+from lussweep.plan.planner import make_data_plan, make_plan
+from lussweep.plan.steps import (
+    BOTH_CLASSES,
+    STAGES,
+    SYNTHETIC_ROLES,
+    Cell,
+    ExternalKey,
+    Plan,
+    Step,
+)
+
+__all__ = [
+    "BOTH_CLASSES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan", "Step",
+    "grid_cells", "make_data_plan", "make_plan",
+]  # fmt: skip

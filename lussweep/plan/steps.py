@@ -1,0 +1,115 @@
+"""What a plan is made of: steps with their keys, cells, and their order."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+from lussweep.keys import digest
+from lussweep.spec import CLASSES, ExternalSpec, Recipe
+
+STAGES = (
+    "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",
+    "synth", "memorisation", "evaluate",
+)  # fmt: skip
+"""In the order of the data; the order in which a summary lists them."""
+
+BOTH_CLASSES = "both"
+"""The class of a conditional GAN."""
+SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One unit of work with one artifact. `name` is for people and enters no key."""
+
+    stage: str
+    version: int
+    spec: dict[str, Any]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits over stage, version, canonical spec and input keys by role."""
+        inputs = {role: ref.partition("/")[2] for role, ref in self.inputs.items()}
+        return digest(
+            {"stage": self.stage, "version": self.version, "spec": self.spec, "inputs": inputs}
+        )
+
+    @cached_property
+    def ref(self) -> str:
+        """Where the artifact lies in a store: `stage/key`."""
+        return f"{self.stage}/{self.key}"
+
+
+class ExternalImages(Protocol):
+    """What the plan needs to know of images that were made elsewhere."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def n_images(self) -> int: ...
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Everybody whose frames their generator saw, by id or by its hash."""
+        ...
+
+
+ExternalKey = tuple[ExternalSpec, int, int, str]
+"""Where external images stand in a grid: their section, n_patients, replicate, class."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the user asks for: one classifier, judged on holdout. `refs` are its steps by role."""
+
+    n_patients: int
+    replicate: int
+    variant: str
+    gan_epoch: int | None
+    recipe: Recipe
+    refs: Mapping[str, str]
+
+    def name(self) -> str:
+        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
+        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
+
+
+@dataclass
+class Plan:
+    """Steps by ref, inputs always before the steps that use them, and the cells."""
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    cells: list[Cell] = field(default_factory=list)
+
+    def add(self, step: Step) -> str:
+        for role, ref in step.inputs.items():
+            assert ref in self.steps, f"{step.name}: input {role} ({ref}) is not planned yet"
+        self.steps.setdefault(step.ref, step)
+        return step.ref
+
+    def ancestors(self, ref: str) -> set[str]:
+        """Refs of every step that `ref` depends on, itself left out."""
+        found: set[str] = set()
+        waiting = [ref]
+        while waiting:
+            for parent in self.steps[waiting.pop()].inputs.values():
+                if parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return found
+
+    def counts(self) -> Counter[str]:
+        """Steps of each stage."""
+        return Counter(step.stage for step in self.steps.values())
+
+    def only(self, stages: Iterable[str]) -> Plan:
+        """The steps of some stages, without cells."""
+        wanted = set(stages)
+        return Plan({ref: step for ref, step in self.steps.items() if step.stage in wanted})

@@ -1,0 +1,39 @@
+"""What every spec is: frozen, validated, and knowing which of its fields results depend on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SPLITS = ("train", "val", "holdout")
+CLASSES = ("neg", "pos")
+SourceName = Literal["real", "synthetic", "external", "noise"]
+GENERATED = ("synthetic", "external")
+"""Sources that a generator stands behind: our GAN, or somebody else's."""
+SplitName = Literal["train", "val", "holdout"]
+ImageSize = Literal[64, 128, 256]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Spec(BaseModel):
+    """Base of every spec: immutable, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    circumstance: ClassVar[frozenset[str]] = frozenset()
+    """Fields that change no result: they enter no key."""
+
+    def key_fields(self) -> dict[str, Any]:
+        """Everything that results depend on, nested specs included, as plain values."""
+        names = [name for name in type(self).model_fields if name not in self.circumstance]
+        return {name: _key_value(getattr(self, name)) for name in names}
+
+
+def _key_value(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return value.key_fields()
+    if isinstance(value, dict):
+        return {name: _key_value(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_key_value(item) for item in value]
+    return value

@@ -1,0 +1,96 @@
+"""Patients, videos, preprocessing, and who is drawn."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from lussweep.spec.base import ImageSize, Spec, SplitName
+
+
+class Video(Spec):
+    """One cine loop of one patient. `path` is circumstance: it never enters a key."""
+
+    patient_id: str
+    video_id: str
+    label: Literal[0, 1]
+    split: SplitName
+    sha256: str
+    path: str | None = None
+    annotated_frames: tuple[NonNegativeInt, ...] | None = None
+    """Frames marked positive by an annotator; None where the video has no annotation."""
+
+
+class Manifest(Spec):
+    """Every video of a study, each patient in exactly one split."""
+
+    videos: tuple[Video, ...]
+
+    def patients(self, split: str) -> dict[str, list[Video]]:
+        """Patient id to videos, both in sorted order."""
+        found: dict[str, list[Video]] = {}
+        for video in sorted(self.videos, key=lambda v: (v.patient_id, v.video_id)):
+            if video.split == split:
+                found.setdefault(video.patient_id, []).append(video)
+        return found
+
+
+class PhantomSpec(Spec):
+    """The built-in simulator of convex-probe lung ultrasound. Patient counts are per class."""
+
+    version: ClassVar[int] = 1
+    train_patients: PositiveInt = 120
+    val_patients: PositiveInt = 24
+    holdout_patients: PositiveInt = 60
+    videos_per_patient: PositiveInt = 2
+    frames_per_video: PositiveInt = 4
+
+
+class SplitSpec(Spec):
+    """Shares of patients, stratified by patient class; a manifest's own splits win."""
+
+    val: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.3
+
+
+class PreprocessSpec(Spec):
+    """From a raw video to square grayscale frames. Boxes are (x0, y0, x1, y1) in pixels."""
+
+    version: ClassVar[int] = 1
+    image_size: ImageSize = 256
+    crop: Literal["auto", "none"] | tuple[int, int, int, int] = "auto"
+    """`auto`: the smallest box around the sector of each video."""
+    mask_boxes: tuple[tuple[int, int, int, int], ...] = ()
+    """Blanked before the crop: burnt-in text at fixed places."""
+    mask_outside_sector: bool = True
+    """Blank what never changes brightness outside the sector of the video."""
+    frame_stride: PositiveInt = 1
+    """Keep every k-th frame of a video."""
+
+
+class DataSpec(Spec):
+    """Where frames come from: the phantom, unless `--data` names a manifest or a store."""
+
+    phantom: PhantomSpec | None = PhantomSpec()
+    """null: an experiment that means nothing without `--data`."""
+    preprocess: PreprocessSpec = PreprocessSpec()
+    split: SplitSpec = SplitSpec()
+    label: str = "label"
+    """The manifest's label column."""
+
+
+class CohortSpec(Spec):
+    """Which patients a cell draws: n positive plus n negative patients of the train split."""
+
+    version: ClassVar[int] = 1
+    sampling: Literal["independent", "nested"] = "independent"
+    negatives_from: Literal["negative_patients", "all"] = "negative_patients"
+
+
+class ValSpec(Spec):
+    """What validation sees in every cell. None means all."""
+
+    frames_per_video: PositiveInt | None = None
+    n_patients: PositiveInt | None = None
+    """Patients per class."""

@@ -1,0 +1,105 @@
+"""Experiments from YAML and back, with one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from lussweep.errors import InputError
+from lussweep.spec.base import Spec
+from lussweep.spec.study import StudySpec
+from lussweep.spec.words import nearest
+
+S = TypeVar("S", bound=Spec)
+
+
+def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
+    """A StudySpec from YAML text, with `section.key=value` overrides applied on top.
+
+    Raises InputError that names every unknown key (and the nearest right one) and every bad
+    value.
+    """
+    try:
+        raw = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise InputError(f"{where} must be a mapping of keys to values")
+    for override in overrides:
+        _apply_override(raw, override)
+    return parse(StudySpec, raw, where)
+
+
+def parse(kind: type[S], raw: Any, where: str) -> S:
+    """Validate `raw`, turning every pydantic error into one clear line of an InputError."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise InputError([_explain(kind, e, where) for e in error.errors()]) from None
+
+
+def dump_study(study: StudySpec) -> str:
+    """The resolved experiment as YAML that `load_study` reads back to an equal spec."""
+    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from None
+
+
+def _apply_override(raw: dict[str, Any], override: str) -> None:
+    name, equals, value = override.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set {override!r} is not of the form section.key=value")
+    *parents, leaf = name.strip().split(".")
+    node = raw
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise InputError(f"--set {override!r}: {parent} is a value, not a section")
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override!r}: the value is not valid YAML") from None
+
+
+def _explain(kind: type[Spec], error: Any, where: str) -> str:
+    path = [str(part) for part in error["loc"] if not _is_union_tag(str(part))]
+    name = ".".join(path) or where
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key {name}{nearest(path[-1], _keys_beside(kind, path))}"
+    message = error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    return ": ".join((*([where] if path else []), name, f"{message}{shown}"))
+
+
+def _is_union_tag(part: str) -> bool:
+    return "[" in part or part in ("int", "constrained-int")
+
+
+def _keys_beside(kind: type[Spec], path: list[str]) -> list[str]:
+    node: Any = kind
+    for part in path[:-1]:
+        if not _is_spec(node):
+            return []
+        if part not in node.model_fields:
+            continue  # a key or an index of the dict or tuple of specs that was found last
+        annotation = node.model_fields[part].annotation
+        node = next((c for c in (annotation, *_args(annotation)) if _is_spec(c)), None)
+    return list(node.model_fields) if _is_spec(node) else []
+
+
+def _args(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__args__", ())
+
+
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Spec)

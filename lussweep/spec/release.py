@@ -1,0 +1,64 @@
+"""Images of other generators, and what a synthetic set must show before it may leave."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from lussweep.spec.base import Fraction, Spec
+
+
+class ExternalSpec(Spec):
+    """Images of another generator, in the place of our GAN's.
+
+    Paths may hold {n_patients}, {replicate} and {class} (pos or neg), and count from the
+    experiment file's folder.
+    """
+
+    images: str
+    """A folder of images, or a Parquet file."""
+    patients: str
+    """A table with a column patient_id, or a text file: everybody whose frames it saw."""
+
+
+class ReleaseGateSpec(Spec):
+    """What a memorisation card must show before its frames may leave; null asks nothing."""
+
+    max_copy_share: Fraction | None = 0.05
+    max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = 0.75
+    min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    def failures(self, card: Mapping[str, Any]) -> list[str]:
+        """What the card fails, in words; a number that it lacks counts as failed."""
+        limits = (
+            ("copy_share", self.max_copy_share, "at most", operator.le),
+            ("nearer_train_share", self.max_nearer_train_share, "at most", operator.le),
+            ("authenticity", self.min_authenticity, "at least", operator.ge),
+        )
+        found = []
+        for name, limit, words, passes in limits:
+            value = card.get(name)
+            if limit is None or (value is not None and passes(value, limit)):
+                continue
+            shown = "unknown" if value is None else f"{value:.3g}"
+            found.append(f"{name} is {shown}, allowed is {words} {limit:g}")
+        return found
+
+
+class MemorisationSpec(Spec):
+    """How far synthetic frames stay from the frames that their generator saw."""
+
+    version: ClassVar[int] = 1
+    circumstance: ClassVar[frozenset[str]] = frozenset({"release_gate"})
+    n_images: Annotated[int, Field(ge=2)] = 2000
+    """The most synthetic frames that are looked at; of training and holdout frames, all are."""
+    side: PositiveInt = 64
+    """Frames are shrunk to so many pixels a side before their pixels are compared."""
+    copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Frames nearer to a training frame than this share of frames of different patients are to
+    each other count as copies of it."""
+    release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
+    """What `export-synthetic` demands; null lets everything out. Changes no result."""

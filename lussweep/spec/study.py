@@ -1,0 +1,191 @@
+"""Variants, the axes of the grid, and a whole experiment."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import NonNegativeInt, PositiveInt, model_validator
+
+from lussweep.spec.base import CLASSES, GENERATED, SourceName, Spec
+from lussweep.spec.classification import ClassifierSpec, DetectorSpec, EvaluateSpec, SearchSpec
+from lussweep.spec.data import CohortSpec, DataSpec, ValSpec
+from lussweep.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.spec.release import ExternalSpec, MemorisationSpec
+from lussweep.spec.words import nearest
+
+
+class Recipe(Spec):
+    """Sources of the training frames of each class; a source named twice is used twice."""
+
+    pos: tuple[SourceName, ...]
+    neg: tuple[SourceName, ...]
+    gan: GanSpec | None = None
+    """In an experiment: the values that differ from the study's `gan`. None: none does."""
+    external: ExternalSpec | None = None
+    """Where the source `external` comes from."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Recipe:
+        if not self.pos or not self.neg:
+            raise ValueError("a variant needs at least one source for pos and one for neg")
+        named = {*self.pos, *self.neg}
+        if ("external" in named) != (self.external is not None):
+            raise ValueError("the source external and the section external belong together")
+        both = all(self.generator(label) == "external" for label in CLASSES)
+        if both and self.external and "{class}" not in self.external.images:
+            raise ValueError("external.images needs {class} where both classes take from it")
+        if self.gan is not None and "synthetic" not in named:
+            raise ValueError("gan is set, but no class has the source synthetic")
+        for label in CLASSES:
+            if set(GENERATED) <= set(getattr(self, label)):
+                raise ValueError(f"{label} has two generators, synthetic and external: use one")
+        return self
+
+    def sources(self) -> dict[str, list[str]]:
+        """Of both classes, as plain values."""
+        return {label: list(getattr(self, label)) for label in CLASSES}
+
+    def generator(self, label: str) -> str | None:
+        """The generated source of a class, synthetic or external."""
+        return next((name for name in getattr(self, label) if name in GENERATED), None)
+
+    def generated_classes(self) -> tuple[str, ...]:
+        """The classes for which this recipe needs a generator."""
+        return tuple(label for label in CLASSES if self.generator(label))
+
+
+PAPER_VARIANTS = {
+    "baseline": Recipe(pos=("real",), neg=("real",)),
+    "combined": Recipe(pos=("real", "synthetic"), neg=("real",)),
+    "positive_synthetic": Recipe(pos=("synthetic",), neg=("real",)),
+    "pure_synthetic": Recipe(pos=("synthetic",), neg=("synthetic",)),
+}
+
+
+class GridSpec(Spec):
+    """The axes. They are not part of a run's identity: widening one extends the run."""
+
+    n_patients: tuple[PositiveInt, ...] = (6, 15, 29, 44, 58)
+    replicates: PositiveInt = 3
+    variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
+    gan_epochs: tuple[PositiveInt, ...] = ()
+    """Empty: the selected snapshot alone."""
+
+    @model_validator(mode="after")
+    def _axes_are_sets(self) -> GridSpec:
+        for name in ("n_patients", "variants", "gan_epochs"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values) or (not values and name != "gan_epochs"):
+                raise ValueError(f"{name} needs one or more different values")
+        return self
+
+
+class ComputeSpec(Spec):
+    """Threads change float sums, so they are part of the identity."""
+
+    n_threads: PositiveInt = 1
+
+
+class StudySpec(Spec):
+    """A whole experiment file."""
+
+    circumstance: ClassVar[frozenset[str]] = frozenset(
+        {"name", "description", "grid", "variants", "keep_snapshots"}
+    )
+    name: str
+    description: str = ""
+    seed: NonNegativeInt = 2023
+    data: DataSpec = DataSpec()
+    cohort: CohortSpec = CohortSpec()
+    val: ValSpec = ValSpec()
+    gan: GanSpec = GanSpec()
+    score: ScoreSpec = ScoreSpec()
+    select: SelectSpec = SelectSpec()
+    synth: SynthSpec = SynthSpec()
+    memorisation: MemorisationSpec = MemorisationSpec()
+    classifier: ClassifierSpec = ClassifierSpec()
+    search: SearchSpec = SearchSpec()
+    detector: DetectorSpec = DetectorSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    variants: dict[str, Recipe] = PAPER_VARIANTS
+    grid: GridSpec = GridSpec()
+    compute: ComputeSpec = ComputeSpec()
+    keep_snapshots: Literal["selected", "all"] = "selected"
+    """What stays on disk after scoring; changes no result. `selected` keeps the epochs that were
+    sampled and those in grid.gan_epochs: to ask for others later, keep all."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_values_over_given_ones(cls, value: Any) -> Any:
+        """Variants add to the paper's; the detector's values replace single ones of the cells'."""
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("variants"), dict):
+            own = {n: _over_gan(r, value.get("gan")) for n, r in value["variants"].items()}
+            value["variants"] = {**PAPER_VARIANTS, **own}
+        if isinstance(value.get("detector"), dict):
+            value["detector"] = {
+                name: {**value[name], **own}
+                if isinstance(own, dict) and isinstance(value.get(name), dict)
+                else own
+                for name, own in value["detector"].items()
+            }
+        return value
+
+    @model_validator(mode="after")
+    def _axes_exist(self) -> StudySpec:
+        for variant in self.grid.variants:
+            if variant not in self.variants:
+                raise ValueError(
+                    f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
+                )
+        wanted = set(self.grid.gan_epochs) | ({self.select.epoch} - {None})
+        for gan in (
+            self.gan,
+            *(self.variants[name].gan or self.gan for name in self.grid.variants),
+        ):
+            epochs = gan.snapshot_epochs()
+            for epoch in sorted(e for e in wanted if e is not None):
+                if epoch not in epochs:
+                    raise ValueError(
+                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}"
+                    )
+        return self
+
+    def gan_of(self, recipe: Recipe) -> GanSpec:
+        return recipe.gan or self.gan
+
+    def gan_label(self, recipe: Recipe) -> str:
+        """How tables name the recipe's GAN: `base`, or what differs from the study's."""
+        base, own = self.gan.key_fields(), self.gan_of(recipe).key_fields()
+        differ = [f"{name}={_short(own[name])}" for name in own if own[name] != base[name]]
+        return ", ".join(differ) or "base"
+
+    def detector_classifier(self) -> ClassifierSpec:
+        return self.detector.classifier or self.classifier
+
+    def detector_search(self) -> SearchSpec:
+        return self.detector.search or self.search
+
+    def with_embedders(self, weights_at_hand: bool) -> StudySpec:
+        """The study with `embedders: auto` put into words."""
+        if self.score.embedders != "auto":
+            return self
+        named = ("imagenet", "detector") if weights_at_hand else ("detector",)
+        return self.model_copy(update={"score": self.score.model_copy(update={"embedders": named})})
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same run: everything but the axes, names and housekeeping."""
+        return self.key_fields()
+
+
+def _over_gan(recipe: Any, base: Any) -> Any:
+    """A variant's GAN as the study's with single values changed."""
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("gan"), dict):
+        return recipe
+    return {**recipe, "gan": {**(base if isinstance(base, dict) else {}), **recipe["gan"]}}
+
+
+def _short(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)

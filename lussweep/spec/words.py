@@ -1,0 +1,14 @@
+"""Words for whoever mistyped one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    options = list(known)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
+    if close:
+        return f": did you mean {close[0]}?"
+    return f": known are {', '.join(options)}" if options else ""
