@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import lussweep
+from lussweep.arguments import Data, make_context, open_arguments, parse_box
 from lussweep.errors import InputError
-from lussweep.spec import (
-    Manifest,
-    PreprocessSpec,
-    SplitSpec,
-    StudySpec,
-    load_study,
-    parse,
-    read_text,
-)
+from lussweep.spec import PreprocessSpec, SplitSpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
-    from lussweep.data.external import ExternalImages
-    from lussweep.plan import ExternalKey, Plan
+    from lussweep.plan import Plan
     from lussweep.run import Run
     from lussweep.stages import Context
 
@@ -108,11 +98,11 @@ def grid(
     with _clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
-        run, found = _open(
+        run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
-        context = _context(run, found, device, weights)
+        context = make_context(run, found, device, weights)
         raise typer.Exit(_run_grid(run, context, found, address, backend, cpus, dashboard))
 
 
@@ -138,7 +128,7 @@ def plan(
 ) -> None:
     """Say what `grid` with the same arguments would do, without doing it."""
     with _clear_errors(debug):
-        run, _ = _open(
+        run, _ = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
@@ -182,8 +172,8 @@ def ingest(
             PreprocessSpec,
             {
                 "image_size": image_size,
-                "crop": _box(crop) if "," in crop else crop,
-                "mask_boxes": [_box(box) for box in mask_box or []],
+                "crop": parse_box(crop) if "," in crop else crop,
+                "mask_boxes": [parse_box(box) for box in mask_box or []],
                 "mask_outside_sector": mask_outside_sector,
                 "frame_stride": frame_stride,
             },
@@ -238,234 +228,13 @@ def export_synthetic(
             typer.echo(str(folder))
 
 
-# --- from arguments to a run --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Where frames come from: patients, stores to read from, and videos left out."""
-
-    manifest: Manifest
-    source: str
-    is_phantom: bool = False
-    preprocess: PreprocessSpec | None = None
-    """A store's own; None leaves the experiment's."""
-    also_read: tuple[Path, ...] = ()
-    skipped: Sequence[tuple[str, str, str]] = ()
-    external: Mapping[str, ExternalImages] = field(default_factory=dict)
-    """Images made elsewhere, by their sha256."""
-
-
-def _open(
-    experiment: str,
-    data: Path | None,
-    label: str | None,
-    annotations: Path | None,
-    out: Path | None,
-    store: Path | None,
-    replicates: int | None,
-    only: list[str] | None,
-    overrides: list[str] | None,
-    weights: Path | None,
-    skip_unreadable: bool,
-) -> tuple[Run, _Data]:
-    """Everything that can be wrong with the arguments is raised from here, together."""
-    from lussweep.run import open_run
-
-    changes = list(overrides or ())
-    if replicates is not None:
-        changes.append(f"grid.replicates={replicates}")
-    if label is not None:
-        changes.append(f"data.label={label}")
-    study = load_study(_experiment_text(experiment), overrides=changes, where=experiment)
-    problems: list[str] = []
-    cells: dict[str, list[str]] = {}
-    with _collected(problems):
-        cells = _only(only)
-    with _collected(problems):
-        found = _find_data(study, data, label, annotations, skip_unreadable)
-    study = study.with_embedders(weights is not None)
-    weights_digest = None
-    with _collected(problems):
-        if "imagenet" in study.score.embedders:
-            from lussweep.models.resnet import weights_digest as digest_of
-
-            weights_digest = digest_of(weights)
-    with _collected(problems):
-        external = _external(study, experiment, cells)
-    if problems:
-        raise InputError(problems)
-    if found.preprocess is not None:
-        section = study.data.model_copy(update={"preprocess": found.preprocess})
-        study = study.model_copy(update={"data": section})
-    run = open_run(
-        (out or Path("lussweep-runs") / study.name).absolute(),
-        study,
-        found.manifest,
-        phantom=found.is_phantom,
-        store=store,
-        also_read=found.also_read,
-        weights_digest=weights_digest,
-        external=external,
-        only=cells,
-    )
-    return run, replace(found, external={e.sha256: e for e in external.values()})
-
-
-@contextmanager
-def _collected(problems: list[str]) -> Iterator[None]:
-    """Gather what is wrong instead of stopping at the first."""
-    try:
-        yield
-    except InputError as error:
-        problems += error.problems
-
-
-def _external(
-    study: StudySpec, experiment: str, only: Mapping[str, Sequence[str]]
-) -> dict[ExternalKey, ExternalImages]:
-    """Every set of another generator's images that the asked cells need, looked at."""
-    from lussweep.data.external import describe, resolve
-    from lussweep.plan import grid_cells
-
-    base = Path(experiment).absolute().parent if Path(experiment).is_file() else Path.cwd()
-    size = study.data.preprocess.image_size
-    found: dict[ExternalKey, ExternalImages] = {}
-    problems: list[str] = []
-    for n, replicate, variant, _ in grid_cells(study, only):
-        recipe = study.variants[variant]
-        for label in recipe.generated_classes():
-            section = recipe.external
-            if section is None or recipe.generator(label) != "external":
-                continue
-            place = (section, n, replicate, label)
-            if place in found:
-                continue
-            with _collected(problems):
-                images = resolve(section.images, base, n, replicate, label)
-                patients = resolve(section.patients, base, n, replicate, label)
-                found[place] = describe(images, patients, size)
-    if problems:
-        raise InputError(problems)
-    return found
-
-
-def _context(run: Run, found: _Data, device: str, weights: Path | None) -> Context:
-    from lussweep.stages import Context
-
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is none of auto, cpu, cuda")
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise InputError("--device cuda, but PyTorch sees no GPU here: use --device auto")
-    paths = {v.sha256: v.path for v in run.manifest.videos if v.path}
-    return Context(
-        run.store,
-        device,
-        paths,
-        weights.absolute() if weights else None,
-        external=found.external,
-        checkpoint_minutes=run.study.gan.checkpoint_minutes,
-        keep_checkpoints=run.study.gan.keep_checkpoints,
-    )
-
-
-def _experiment_text(experiment: str) -> str:
-    path = Path(experiment)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        return read_text(path)
-    folder = _shipped_experiments()
-    shipped = sorted(p.stem for p in folder.glob("*.yaml"))
-    if experiment not in shipped:
-        raise InputError(
-            f"no experiment {experiment}: give a YAML file, or one of {', '.join(shipped)}"
-        )
-    return (folder / f"{experiment}.yaml").read_text(encoding="utf-8")
-
-
-def _shipped_experiments() -> Path:
-    """Package data where lussweep is installed, the folder beside the package in a checkout."""
-    package = Path(lussweep.__file__).parent
-    installed = package / "experiments"
-    return installed if installed.is_dir() else package.parent / "experiments"
-
-
-def _find_data(
-    study: StudySpec,
-    data: Path | None,
-    label: str | None,
-    annotations: Path | None,
-    skip_unreadable: bool,
-) -> _Data:
-    if data is None:
-        from lussweep.data.phantom import phantom_manifest
-
-        if study.data.phantom is None:
-            raise InputError(f"the experiment {study.name} needs data: give --data MANIFEST")
-        manifest = phantom_manifest(study.data.phantom, study.seed)
-        return _Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
-    if data.is_dir():
-        return _from_store(study, data, label, annotations)
-    from lussweep.data.manifest import read_manifest
-
-    manifest, skipped = read_manifest(
-        data,
-        label=study.data.label,
-        annotations=annotations,
-        split=study.data.split,
-        seed=study.seed,
-        skip_unreadable=skip_unreadable,
-    )
-    return _Data(manifest, str(data), skipped=skipped)
-
-
-def _from_store(
-    study: StudySpec, folder: Path, label: str | None, annotations: Path | None
-) -> _Data:
-    """A store fixed labels, splits and preprocessing when it was made."""
-    from lussweep.ingest import open_store
-
-    if label is not None or annotations is not None:
-        raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
-    manifest, preprocess = open_store(folder)
-    if preprocess.image_size != study.data.preprocess.image_size:
-        asked = study.data.preprocess.image_size
-        raise InputError(
-            f"{folder} holds frames of {preprocess.image_size} pixels, the experiment asks for "
-            f"{asked}: ingest with --image-size {asked}, or "
-            f"--set data.preprocess.image_size={preprocess.image_size}"
-        )
-    source = f"{folder} (a store: its preprocessing and splits hold)"
-    return _Data(manifest, source, preprocess=preprocess, also_read=(folder / "artifacts",))
-
-
-def _only(texts: list[str] | None) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for part in ",".join(texts or ()).split(","):
-        axis, equals, value = part.partition("=")
-        if equals and axis and value:
-            found.setdefault(axis.strip(), []).append(value.strip())
-        elif part:
-            raise InputError(f"--only {part!r} is not of the form axis=value")
-    return found
-
-
-def _box(text: str) -> list[int]:
-    parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdigit() for part in parts):
-        raise InputError(f"the box {text!r} is not of the form x0,y0,x1,y1 in pixels")
-    return [int(part) for part in parts]
-
-
 # --- running ------------------------------------------------------------------------------
 
 
 def _run_grid(
     run: Run,
     context: Context,
-    data: _Data,
+    data: Data,
     address: str | None,
     backend: str,
     cpus: int | None,

@@ -230,7 +230,7 @@ def test_two_gans_of_one_class_and_cohort_must_be_told_apart(run: Path, tmp_path
 def test_two_epochs_of_one_gan_must_be_told_apart(run: Path, tmp_path: Path) -> None:
     row = cards(run)[0]
     twin_of(run, row, gan_epoch=1)
-    with pytest.raises(InputError, match="epoch=2; .* epoch=1"):
+    with pytest.raises(InputError, match=r"epoch=2; .* epoch=1"):
         release(run, tmp_path / "out", "png", {})
     assert len(release(run, tmp_path / "out", "png", {"gan_epoch": 1})) == 1
 
@@ -328,7 +328,7 @@ def test_no_file_names_a_patient_in_plain_words(kind: str, run: Path, tmp_path: 
     frames = pq.read_table(run / "frames.parquet").to_pylist()
     names = {row["patient_id"] for row in frames} | {row["video_id"] for row in frames}
     files = [path for path in out.rglob("*") if path.is_file()]
-    assert len(files) > 4 * len(SETS) - 1
+    assert len(files) >= 4 * len(SETS)
     for path in files:
         content = path.read_bytes()
         assert not any(name.encode() in content for name in names), path

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import traceback
 
+import torch
+
 from lussweep.backend.driver import Outcome
 from lussweep.errors import InputError
+from lussweep.gan.train import check_device
 from lussweep.plan import Plan, Step
+from lussweep.spec import GanSpec
 from lussweep.stages import Context, execute
 
 
@@ -17,6 +21,7 @@ class InlineExecutor:
         gangs = {s.spec["gan"]["n_workers"] for s in plan.steps.values() if s.stage == "gan"}
         if max(gangs, default=1) > 1:
             raise InputError(f"gan.n_workers {max(gangs)} needs Ray: leave out --backend inline")
+        refuse_unsupported(plan, context.torch_device())
         self.context = context
         self.submitted: Step | None = None
 
@@ -31,6 +36,13 @@ class InlineExecutor:
         assert self.submitted is not None, "nothing is in flight"
         step, self.submitted = self.submitted, None
         return [attempt(step, self.context)]
+
+
+def refuse_unsupported(plan: Plan, device: torch.device) -> None:
+    """Raises InputError, before anything is trained, for GANs that the device cannot train."""
+    specs = {GanSpec.model_validate(s.spec["gan"]) for s in plan.steps.values() if s.stage == "gan"}
+    for spec in specs:
+        check_device(spec, device)
 
 
 def attempt(step: Step, context: Context) -> Outcome:

@@ -35,10 +35,6 @@ OnEpoch = Callable[[EpochRow, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot
 is due."""
 
-NO_SYNC_BATCHNORM = (
-    "gan.sync_batchnorm needs GPUs, PyTorch has no SyncBatchNorm on the CPU: set it to false, "
-    "then each worker normalises its own share of the batch"
-)
 AGREEMENTS = 10
 """How often workers compare clocks in the time between two checkpoints."""
 
@@ -285,7 +281,10 @@ class _Training:
 def check_device(spec: GanSpec, device: torch.device) -> None:
     """Raises InputError for what the spec asks of a device that cannot do it."""
     if spec.sync_batchnorm and device.type != "cuda":
-        raise InputError(NO_SYNC_BATCHNORM)
+        raise InputError(
+            "gan.sync_batchnorm needs GPUs, PyTorch has no SyncBatchNorm on the CPU: set it to "
+            "false, then each worker normalises its own share of the batch"
+        )
     if spec.precision == "bf16" and not _has_bfloat16(device):
         raise InputError(
             f"gan.precision bf16 is not supported on this {device.type} device: set it to fp32"

@@ -129,7 +129,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "no experiment nosuch: give a YAML file, or one of controls, paper"),
+        (["nosuch"], "no experiment nosuch: give a YAML file, or one of controls, gan_ablation, paper"),
         (["nosuch.yaml"], "cannot read nosuch.yaml"),
         (["--set", "gan.ngf"], "--set 'gan.ngf' is not of the form section.key=value"),
         (["--only", "variant"], "--only 'variant' is not of the form axis=value"),
@@ -217,6 +217,17 @@ def test_a_gang_needs_ray(tmp_path: Path, tiny_yaml: Path) -> None:
         "--set", "gan.n_workers=2",
     )  # fmt: skip
     assert "gan.n_workers 2 needs Ray" in text
+
+
+def test_what_the_device_cannot_train_is_refused_at_the_start(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    text = refused(
+        "grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline", "--device", "cpu",
+        "--set", "gan.sync_batchnorm=true",
+    )  # fmt: skip
+    assert "gan.sync_batchnorm needs GPUs" in text
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_a_command_that_failed_at_the_start_leaves_the_folder_free(

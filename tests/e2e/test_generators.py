@@ -21,8 +21,7 @@ from typer.testing import CliRunner
 
 from lussweep.cli import app
 from lussweep.data.cohort import of_class
-from lussweep.data.external import load_images
-from lussweep.data.external import describe as describe_images
+from lussweep.data.external import describe, load_images
 from lussweep.data.frames import load_masks
 from lussweep.gan.health import EpochRow, Event
 from lussweep.keys import hashed_id
@@ -193,7 +192,7 @@ def test_exported_files_hold_the_frames_of_the_run_bit_by_bit(ground: Path) -> N
         frames = np.load(store.open(f"synth/{card['synth_key']}") / "synthetic.npy")
         for kind, images in (("made", "images"), ("packed", "images.parquet")):
             place = ground / kind / folder
-            found = describe_images(place / images, place / "patients.csv", 64)
+            found = describe(place / images, place / "patients.csv", 64)
             np.testing.assert_array_equal(load_images(found, 64), frames)
 
 
@@ -463,11 +462,11 @@ def test_scores_and_cards_tell_each_gans_classes_apart(several: Path) -> None:
 def test_of_several_gans_one_must_be_chosen(several: Path, ground: Path, tmp_path: Path) -> None:
     store = ("--store", ground / "run" / "artifacts")
     line = refused("export-synthetic", several, "--out", tmp_path / "out", "--class", "pos", *store)
-    fit = "; ".join(f"n=2 r=1 pos {gan} epoch=2" for gan in (CONDITIONAL, AVERAGED, "base"))
+    fit = "; ".join(f"n=2 r=1 pos {gan} epoch=2" for gan in ("base", AVERAGED, CONDITIONAL))
     assert f"several sets fit ({fit}): choose with --gan and --gan-epoch" in line
     assert not (tmp_path / "out").exists()
     line = refused("export-synthetic", several, "--out", tmp_path / "out", "--gan", "hinge", *store)
-    assert f"n=2 r=1 pos {AVERAGED} epoch=2; n=2 r=1 pos base epoch=2" in line
+    assert f"pos base epoch=2; n=2 r=1 pos {CONDITIONAL} epoch=2; n=2 r=1 pos {AVERAGED}" in line
 
 
 def test_all_patients_of_a_conditional_gan_stand_behind_either_class(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from lussweep.errors import InputError
-from lussweep.metrics.features import features
+from lussweep.metrics.features import embed
 from lussweep.models.resnet import (
     RESNET34_URL,
     ImageNetResNet34,
@@ -163,8 +163,8 @@ def test_making_one_leaves_the_global_generator_alone():
 
 
 def test_features_do_not_depend_on_the_batch(trunk, images):
-    one = features(images.numpy(), trunk, batch_size=1, device="cpu")
-    all_ = features(images.numpy(), trunk, batch_size=3, device="cpu")
+    one = embed(images.numpy(), trunk, batch_size=1, device="cpu")
+    all_ = embed(images.numpy(), trunk, batch_size=3, device="cpu")
     assert one["conv"].shape == (3, 512)
     assert one["softmax"].shape == (3, 1000)
     for space in one:

@@ -25,9 +25,9 @@ from lussweep.store import ArtifactStore
 STUDY = """
 name: memory
 data:
-  phantom: {train_patients: 12, val_patients: 1, holdout_patients: 12, frames_per_video: 3}
+  phantom: {train_patients: 30, val_patients: 1, holdout_patients: 20, frames_per_video: 3}
   preprocess: {image_size: 64}
-grid: {n_patients: [1, 6], replicates: 1}
+grid: {n_patients: [1, 15], replicates: 1}
 variants:
   conditional: {pos: [synthetic], neg: [synthetic], gan: {conditional: true}}
 """
@@ -69,7 +69,7 @@ def ground(laid: Ground, tmp_path: Path) -> Ground:
 
 
 def step_of(
-    ground: Ground, label: str, n_patients: int = 6, variant: str = "pure_synthetic"
+    ground: Ground, label: str, n_patients: int = 15, variant: str = "pure_synthetic"
 ) -> Step:
     (cell,) = (c for c in ground.plan.cells if (c.n_patients, c.variant) == (n_patients, variant))
     return ground.plan.steps[cell.refs[f"memorisation_{label}"]]
@@ -146,11 +146,12 @@ def test_frames_of_patients_whom_the_generator_never_saw_are_hardly_ever_copies(
     cohort = cohort_of(ground, step)
     train = of_class(split_of(ground, "train"), "pos")
     fresh = train.filter(pc.invert(pc.is_in(train["patient_id"], cohort["patient_id"])))
-    assert len(patient_ids(fresh)) == 6
+    assert len(patient_ids(fresh)) == 15
     card, copies, pairs = judge(ground, step, load_pixels(ground.store, fresh), tmp_path / "out")
-    assert card["copy_share"] <= 0.1
-    assert 0.2 <= card["nearer_train_share"] <= 0.8
+    assert card["copy_share"] <= 0.05
+    assert card["nearer_train_share"] <= 0.75
     assert 0.9 <= card["ratio_median"] <= 1.1
+    assert ReleaseGateSpec().failures(card) == []
     assert sum(row["n_copies"] for row in copies) == round(card["copy_share"] * len(fresh))
     distances = [pair["distance"] for pair in pairs]
     assert distances == sorted(distances) and distances[0] > 0
@@ -228,18 +229,15 @@ def test_holdout_frames_of_the_other_class_do_not_count_for_a_gan_of_one_class(
 
 
 def test_both_classes_count_for_a_conditional_gan(ground: Ground, tmp_path: Path) -> None:
-    """Of a set that repeats unseen negatives, no frame is nearer to a training frame."""
+    """Without the other class's frames, as many could not be compared."""
     step = step_of(ground, "pos", variant="conditional")
     cohort = cohort_of(ground, step)
     holdout = split_of(ground, "holdout")
+    assert len(of_class(holdout, "pos")) < len(cohort) < len(holdout)
     frames = load_pixels(ground.store, of_class(holdout, "neg"))
-    n_labelled = len(holdout) - holdout["label"].null_count
-    assert n_labelled > len(cohort), "else the cut below would leave no room for a miss"
-    n_kept = len(cohort) - len(of_class(holdout, "pos"))
-    assert n_kept < len(of_class(holdout, "neg"))
     card = judge(ground, step, frames, tmp_path / "out").card
     assert (card["n_train"], card["n_compared"]) == (len(cohort), len(cohort))
-    assert card["nearer_train_share"] < 0.5
+    assert card["nearer_train_share"] < 0.5, "unseen negatives are nearer to themselves"
 
 
 def test_no_more_frames_are_looked_at_than_the_spec_allows(ground: Ground, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import Resources, TuneService
 from lussweep.backend.driver import BackendError, Outcome
-from lussweep.backend.inline import attempt, failed
+from lussweep.backend.inline import attempt, failed, refuse_unsupported
 from lussweep.errors import InputError
-from lussweep.gan.train import NO_SYNC_BATCHNORM
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 
@@ -49,6 +50,8 @@ class ClusterExecutor:
         self.tune: TuneService | None = None
         self.gang_waits = False
         self._refuse_unplaceable()
+        if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know
+            refuse_unsupported(plan, torch.device("cpu"))
 
     def __enter__(self) -> ClusterExecutor:
         return self
@@ -118,11 +121,6 @@ class ClusterExecutor:
                     f"{n_workers} worker(s) of {each} asked, the cluster's nodes hold {slots}: "
                     "lower gan.n_workers or compute.n_threads, or add nodes"
                 )
-        syncs = any(
-            s.stage == "gan" and s.spec["gan"]["sync_batchnorm"] for s in self.plan.steps.values()
-        )
-        if syncs and not self.use_gpu:
-            problems.append(NO_SYNC_BATCHNORM)
         if problems:
             raise InputError(problems)
 
