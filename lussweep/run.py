@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.keys import digest
+from lussweep.keys import digest, hashed_id
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.store import ArtifactStore
@@ -208,6 +208,7 @@ def _describe(
     """Identity by section (data, seed, stage specs), so that a difference can be named."""
     data = sorted(ref for ref in plan.steps if ref.startswith("ingest/"))
     sections = {name: digest(value) for name, value in study.identity().items() if name != "data"}
+    ids = {step.spec["patient_id"] for step in plan.steps.values() if step.stage == "shard"}
     grid = study.grid.model_dump(mode="json")
     grids = earlier["grids"] if earlier else []
     variants = {name: recipe.model_dump(mode="json") for name, recipe in study.variants.items()}
@@ -224,7 +225,7 @@ def _describe(
                 "path": str(images.path),
                 "sha256": images.sha256,
                 "n_images": images.n_images,
-                "patients": list(images.patients),
+                "patients": [hashed_id(p) if p in ids else p for p in images.patients],
             }
             for (section, n_patients, replicate, label), images in external.items()
         ],

@@ -65,7 +65,7 @@ class ArtifactStore:
             except OSError:
                 if not (target / RECORD).exists():
                     raise
-            shutil.rmtree(self.workplace_of(ref), ignore_errors=True)
+            self._discard_workplace(ref)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -92,6 +92,15 @@ class ArtifactStore:
                     shutil.rmtree(private, ignore_errors=True)
             else:
                 yield shared
+
+    def _discard_workplace(self, ref: str) -> None:
+        """Unless another process works there, which will do so when it is done."""
+        folder = self.workplace_of(ref)
+        if not folder.exists():
+            return
+        with (folder / "lock").open("w") as lock:
+            if not _is_locked(lock):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def progress(self, ref: str) -> str:
         """How far a step under way says that it is; empty if it says nothing."""

@@ -81,7 +81,11 @@ MEMORISATION = _schema(
     ("n_compared", pa.int32(), "training frames, and as many holdout frames"),
     ("ratio_median", pa.float64(), "distance to the nearest training over nearest holdout frame"),
     ("nearer_train_share", pa.float64(), "of synthetic frames; 0.5 without memorisation"),
-    ("copy_threshold", pa.float64(), "pixel distance, a quantile of real frames' to others'"),
+    (
+        "copy_threshold",
+        pa.float64(),
+        "pixel distance, a quantile of holdout frames' to the nearest training one",
+    ),
     ("copy_share", pa.float64(), "of synthetic frames within the threshold of a training frame"),
     ("most_copies_of_a_patient", pa.int32(), "synthetic frames"),
     ("authenticity", pa.float64(), "Alaa et al. 2022"),

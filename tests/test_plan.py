@@ -660,7 +660,7 @@ def test_cells_whose_images_are_not_at_hand_are_left_out():
         ("holdout-1-000", "saw patient holdout-1-000 of the holdout split"),
         (hashed_id("holdout-1-000"), "saw patient holdout-1-000 of the holdout split"),
         ("val-0-000", "saw patient val-0-000 of the val split"),
-        ("nobody", "saw patient nobody of the no split"),
+        ("nobody", "saw patient nobody, who is in no split"),
     ],
 )
 def test_a_generator_that_saw_others_than_training_patients_is_refused(patient, message):

@@ -79,7 +79,8 @@ def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
         share = last.g_gradient_norm / first_norm if first_norm else 0.0
         message = (
             "the discriminator is right about every image and the generator's gradient has "
-            f"vanished ({share:.1e} of the first epoch's): lower gan.lr_discriminator"
+            f"vanished ({share:.1e} of the first epoch's): lower gan.lr_discriminator, or "
+            "gan.lr_generator if its images are black and white"
         )
         events.append(Event(last.attempt, last.epoch, "discriminator_won", message))
     if _has_just_lasted(rows, alike, health.patience):

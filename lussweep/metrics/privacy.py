@@ -1,5 +1,6 @@
 """Did a generator memorise? Its frames' distances to training frames and to unseen patients'."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ def memorisation(
     train_ND: Features,
     train_patient_N: NDArray[Any],
     holdout_MD: Features,
+    holdout_patient_M: NDArray[Any],
     synthetic_KD: Features,
     *,
     copy_quantile: float = 0.01,
@@ -66,10 +68,9 @@ def memorisation(
       about 0.5 without memorisation; ties count half.
 
     Copies, by all training frames:
-    - copy_threshold: the `copy_quantile` quantile of the distances of training frames to the
-      nearest training frame of another patient. Frames of one cine loop are near-duplicates, so
-      distances within a patient would calibrate nothing. The threshold thus calls about
-      `copy_quantile` of real frames copies of another patient: read copy_share against that.
+    - copy_threshold: the `copy_quantile` quantile of the distances of holdout frames to the
+      nearest training frame, every holdout patient weighing the same. Of frames of unseen patients
+      about `copy_quantile` are thus as near as a copy: read copy_share against that.
     - is_copy_K: distance <= threshold, so that an exact copy counts even where the threshold is 0.
       copies_per_patient: copies by the patient of their nearest training frame; all patients.
 
@@ -78,15 +79,16 @@ def memorisation(
     own nearest other training frame; a tie is inauthentic, so that a copy of a duplicated frame is.
     `authenticity_across_patients` takes the other training frame from other patients only:
     near-duplicates within a patient hide a frame that follows a training one nearly as closely.
+    It is NaN where all training frames are of one patient.
 
     train_ND: N x D, holdout_MD: M x D, synthetic_KD: K x D floats of one feature space.
-    train_patient_N: N patient ids. Distances are float64, on `device`; no K x N matrix is held.
-    `block_size` bounds memory and changes no result beyond rounding.
-    Raises ValueError for bad shapes, values that are not finite, a quantile outside [0, 1], or
-    training frames of a single patient.
+    train_patient_N, holdout_patient_M: a patient id a frame. Distances are float64, on `device`;
+    no K x N matrix is held. `block_size` bounds memory and changes no result beyond rounding.
+    Raises ValueError for bad shapes, values that are not finite, or a quantile outside [0, 1].
     """
     train, holdout, synthetic = _points(train_ND, holdout_MD, synthetic_KD, device)
-    patients, code_N = _patient_codes(train_patient_N, len(train))
+    patients, code_N = _patient_codes("train", train_patient_N, len(train))
+    _, holdout_code_M = _patient_codes("holdout", holdout_patient_M, len(holdout))
     if not 0 <= copy_quantile <= 1:
         raise ValueError(f"copy_quantile is {copy_quantile}, not in [0, 1]")
     n_compared = min(len(train), len(holdout))
@@ -97,7 +99,10 @@ def memorisation(
     distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
 
     own = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
-    threshold = float(np.quantile(np.sqrt(own.other_patient_N.cpu().numpy()), copy_quantile))
+    calibration = _nearest(holdout, train, np.ones(len(train), dtype=np.bool_), block_size)
+    threshold = _patient_quantile(
+        np.sqrt(calibration.squared_K.cpu().numpy()), holdout_code_M, copy_quantile
+    )
     is_copy_K = distance_K <= threshold
     copies_P = np.bincount(code_N[nearest_K[is_copy_K]], minlength=len(patients))
     return Memorisation(
@@ -108,7 +113,9 @@ def memorisation(
         copy_share=float(is_copy_K.mean()),
         copies_per_patient=dict(zip(patients, copies_P.tolist(), strict=True)),
         authenticity=_authentic_share(to_train, own.any_N),
-        authenticity_across_patients=_authentic_share(to_train, own.other_patient_N),
+        authenticity_across_patients=(
+            _authentic_share(to_train, own.other_patient_N) if len(patients) > 1 else math.nan
+        ),
         nearest_train_K=nearest_K,
         distance_K=distance_K,
         is_copy_K=is_copy_K,
@@ -144,16 +151,24 @@ def _points(
     return train, holdout, synthetic
 
 
-def _patient_codes(patient_N: NDArray[Any], n_frames: int) -> tuple[list[str], NDArray[np.int64]]:
+def _patient_codes(
+    name: str, patient_N: NDArray[Any], n_frames: int
+) -> tuple[list[str], NDArray[np.int64]]:
     """Sorted ids, and each frame's index into them."""
     if np.shape(patient_N) != (n_frames,):
-        raise ValueError(f"{n_frames} train frames, patient ids of shape {np.shape(patient_N)}")
+        raise ValueError(f"{n_frames} {name} frames, patient ids of shape {np.shape(patient_N)}")
     patients, code_N = np.unique(patient_N, return_inverse=True)
-    if len(patients) < 2:
-        raise ValueError(
-            "copies are told apart by distances between patients, and the train frames are of one"
-        )
     return [str(patient) for patient in patients], code_N.astype(np.int64)
+
+
+def _patient_quantile(value_N: Float64s, code_N: NDArray[np.int64], quantile: float) -> float:
+    """The smallest value that a share `quantile` of the frames does not exceed, a frame weighing
+    one over its patient's number of frames."""
+    weight_N = 1 / np.bincount(code_N)[code_N]
+    order = np.argsort(value_N, kind="stable")
+    share_N = np.cumsum(weight_N[order]) / weight_N.sum()
+    # Rounding of the sum must not push a quantile that a frame just reaches on to the next.
+    return float(value_N[order][np.searchsorted(share_N, quantile - 1e-12)])
 
 
 def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> NDArray[np.bool_]:

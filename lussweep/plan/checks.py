@@ -97,7 +97,7 @@ def check_external(
     train = manifest.patients("train")
     allowed = {*train, *map(hashed_id, train)}
     elsewhere = {
-        name: (patient, split)
+        name: f"{patient} of the {split} split"
         for split in SPLITS
         if split != "train"
         for patient in manifest.patients(split)
@@ -110,10 +110,10 @@ def check_external(
         for label in CLASSES:
             images = external.get((section, n, replicate, label)) if section else None
             for patient in sorted(set(images.patients) - allowed) if images else ():
-                who, split = elsewhere.get(patient, (patient, "no"))
+                who = elsewhere.get(patient, f"{patient}, who is in no split")
                 problems[label, n, replicate, who] = (
-                    f"external {label} {where(n, replicate)}: its generator saw patient {who} of "
-                    f"the {split} split: only training patients of the cell's cohort may be seen"
+                    f"external {label} {where(n, replicate)}: its generator saw patient {who}: "
+                    "only training patients of the cell's cohort may be seen"
                 )
     if problems:
         raise LeakageError(problems.values())

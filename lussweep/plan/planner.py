@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.keys import derive_seed
+from lussweep.keys import derive_seed, hashed_id
 from lussweep.plan.checks import (
     check_disjoint,
     check_external,
@@ -100,6 +100,7 @@ class _Planner:
         self.phantom = phantom
         self.weights_digest = weights_digest
         self.external = external
+        self.ids = {video.patient_id for video in manifest.videos}
         self.result = Plan()
         self.threads = {"n_threads": study.compute.n_threads}
         self.split_refs: dict[str, str] = {}
@@ -165,7 +166,9 @@ class _Planner:
         train = self.split_refs["train"]
         return self.result.add(Step("cohort", cohort.version, spec, {"train": train}, name))
 
-    def _gan(self, gan: GanSpec, label: str, n_patients: int, replicate: int, cohort: str) -> str:
+    def _gan(
+        self, gan: GanSpec, label: str, n_patients: int, replicate: int, cohort: str, told: str
+    ) -> str:
         label = BOTH_CLASSES if gan.conditional else label
         spec = {
             "gan": gan.key_fields(),
@@ -174,23 +177,28 @@ class _Planner:
             "seed": derive_seed(self.study.seed, "gan", label, n_patients, replicate),
         }
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        changed = self.study.gan_label(Recipe(pos=("synthetic",), neg=("real",), gan=gan))
-        told = "" if changed == "base" else f" {changed}"
         name = f"GAN {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("gan", gan.version, spec, inputs, name))
 
     def _external(
-        self, images: ExternalImages, label: str, n_patients: int, replicate: int, cohort: str
+        self,
+        images: ExternalImages,
+        label: str,
+        n_patients: int,
+        replicate: int,
+        cohort: str,
+        told: str,
     ) -> str:
         """Images made elsewhere stand where a GAN would."""
         spec = {
             "class": label,
             "sha256": images.sha256,
-            "patients": list(images.patients),
+            # By hash, so that a patient declared by id or by hash is the same work.
+            "patients": sorted({hashed_id(p) if p in self.ids else p for p in images.patients}),
             "image_size": self.study.data.preprocess.image_size,
         }
         inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        name = f"external {label} {where(n_patients, replicate)}"
+        name = f"images {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("external", EXTERNAL_VERSION, spec, inputs, name))
 
     def _features(
@@ -214,7 +222,13 @@ class _Planner:
         return self.result.add(Step("features", score.version, spec, inputs, name))
 
     def _score(
-        self, generator: Mapping[str, str], label: str, n_patients: int, replicate: int, cohort: str
+        self,
+        generator: Mapping[str, str],
+        label: str,
+        n_patients: int,
+        replicate: int,
+        cohort: str,
+        told: str,
     ) -> str:
         score = self.study.score
         spec = {
@@ -233,7 +247,7 @@ class _Planner:
         for embedder in score.embedders:
             ref = self._features(embedder, label, n_patients, replicate, cohort)
             inputs[f"real_{embedder}"] = ref
-        name = f"scores {label} {where(n_patients, replicate)}"
+        name = f"scores {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("score", score.version, spec, inputs, name))
 
     def _synth(
@@ -244,6 +258,7 @@ class _Planner:
         replicate: int,
         epoch: int | None,
         refs: Mapping[str, str],
+        told: str,
     ) -> str:
         synth = self.study.synth
         spec = {
@@ -259,11 +274,11 @@ class _Planner:
             spec["select"] = select
             if select["rule"] == "best":
                 inputs["score"] = refs["score"]
-        name = f"synthetic {label} {where(n_patients, replicate)}"
+        name = f"synthetic {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("synth", synth.version, spec, inputs, name))
 
     def _memorisation(
-        self, label: str, n_patients: int, replicate: int, refs: Mapping[str, str]
+        self, label: str, n_patients: int, replicate: int, refs: Mapping[str, str], told: str
     ) -> str:
         """A leaf: what it finds feeds nothing, because it may see holdout."""
         memorisation = self.study.memorisation
@@ -279,7 +294,7 @@ class _Planner:
             "synth": refs["synth"],
             "holdout": self.split_refs["holdout"],
         }
-        name = f"memorisation {label} {where(n_patients, replicate)}"
+        name = f"memorisation {label} {where(n_patients, replicate)}{told}"
         return self.result.add(Step("memorisation", memorisation.version, spec, inputs, name))
 
     def _search(
@@ -331,12 +346,18 @@ class _Planner:
         self, recipe: Recipe, label: str, n_patients: int, replicate: int, cohort: str
     ) -> dict[str, str]:
         """The step that synthetic images of a class come from, by its role: gan or external."""
+        told = self._told(recipe, label)
         if recipe.generator(label) == "synthetic":
             gan = self.study.gan_of(recipe)
-            return {"gan": self._gan(gan, label, n_patients, replicate, cohort)}
+            return {"gan": self._gan(gan, label, n_patients, replicate, cohort, told)}
         assert recipe.external is not None
         images = self.external[recipe.external, n_patients, replicate, label]
-        return {"external": self._external(images, label, n_patients, replicate, cohort)}
+        return {"external": self._external(images, label, n_patients, replicate, cohort, told)}
+
+    def _told(self, recipe: Recipe, label: str) -> str:
+        """What a step's name adds to tell its generator from the study's GAN."""
+        name = self.study.generator_name(recipe, label)
+        return "" if name == "base" else f" {name}"
 
     def _cell(self, n_patients: int, replicate: int, variant: str, epoch: int | None) -> Cell:
         study, recipe = self.study, self.study.variants[variant]
@@ -349,11 +370,12 @@ class _Planner:
         }
         for label in recipe.generated_classes():
             generator = self._generator(recipe, label, n_patients, replicate, cohort)
-            score = self._score(generator, label, n_patients, replicate, cohort)
+            told = self._told(recipe, label)
+            score = self._score(generator, label, n_patients, replicate, cohort, told)
             made = {"cohort": cohort, "score": score}
-            synth = self._synth(generator, label, n_patients, replicate, epoch, made)
+            synth = self._synth(generator, label, n_patients, replicate, epoch, made, told)
             made["synth"] = synth
-            card = self._memorisation(label, n_patients, replicate, made)
+            card = self._memorisation(label, n_patients, replicate, made, told)
             found = {**generator, "score": score, "synth": synth, "memorisation": card}
             refs |= {f"{role}_{label}": ref for role, ref in found.items()}
             inputs[SYNTHETIC_ROLES[label]] = synth

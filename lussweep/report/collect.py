@@ -136,7 +136,7 @@ def _per_gan(
                     "n_patients": cell.n_patients,
                     "replicate": cell.replicate,
                     "class": plan.steps[ref].spec["class"],
-                    "gan": gan_name(cell, study, label),
+                    "gan": study.generator_name(cell.recipe, label),
                 }
                 table = _read_any(store.open(ref) / name)
                 found[ref] = tables.with_columns(table, constants, schema)
@@ -158,7 +158,7 @@ def _cards(
             constants: dict[str, Any] = {
                 "n_patients": cell.n_patients,
                 "replicate": cell.replicate,
-                "gan": gan_name(cell, study, label),
+                "gan": study.generator_name(cell.recipe, label),
                 "gan_epoch": store.record(synth)["summary"]["epoch"],
             }
             if "passed" in schema.names:
@@ -173,12 +173,6 @@ def _cards(
             table = _read_any(store.open(ref) / name)
             found[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
-
-
-def gan_name(cell: Cell, study: StudySpec, label: str) -> str | None:
-    """What stands behind a class's synthetic frames; None where it has none."""
-    source = cell.recipe.generator(label)
-    return study.gan_label(cell.recipe) if source == "synthetic" else source
 
 
 def _read_any(path: Path) -> pa.Table:
@@ -201,7 +195,7 @@ def _epoch(cell: Cell, store: ArtifactStore) -> int | None:
 def _result(
     cell: Cell, plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> dict[str, Any]:
-    names = (gan_name(cell, study, label) for label in CLASSES)
+    names = (study.generator_name(cell.recipe, label) for label in CLASSES)
     row: dict[str, Any] = {
         "n_patients": cell.n_patients,
         "replicate": cell.replicate,

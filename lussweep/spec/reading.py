@@ -61,7 +61,9 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
     *parents, leaf = name.strip().split(".")
     node = raw
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:  # absent, or null in the experiment
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
             raise InputError(f"--set {override!r}: {parent} is a value, not a section")
     try:

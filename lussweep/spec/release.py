@@ -20,6 +20,8 @@ class ExternalSpec(Spec):
 
     images: str
     """A folder of images, or a Parquet file."""
+    name: str = "external"
+    """How tables call it."""
     patients: str
     """A table with a column patient_id, or a text file: everybody whose frames it saw."""
 
@@ -58,7 +60,7 @@ class MemorisationSpec(Spec):
     side: PositiveInt = 64
     """Frames are shrunk to so many pixels a side before their pixels are compared."""
     copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Frames nearer to a training frame than this share of frames of different patients are to
-    each other count as copies of it."""
+    """Frames as near to a training frame as this share of holdout frames, patients weighing the
+    same, count as copies of it."""
     release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
     """What `export-synthetic` demands; null lets everything out. Changes no result."""

@@ -140,6 +140,15 @@ class StudySpec(Spec):
                 raise ValueError(
                     f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
                 )
+        sections: dict[str, ExternalSpec] = {}
+        for recipe in self.variants.values():
+            if recipe.external and sections.setdefault(recipe.external.name, recipe.external) != (
+                recipe.external
+            ):
+                raise ValueError(
+                    f"two variants have different external images of the name "
+                    f"{recipe.external.name}: give each external section a name of its own"
+                )
         wanted = set(self.grid.gan_epochs) | ({self.select.epoch} - {None})
         for gan in (
             self.gan,
@@ -155,6 +164,12 @@ class StudySpec(Spec):
 
     def gan_of(self, recipe: Recipe) -> GanSpec:
         return recipe.gan or self.gan
+
+    def generator_name(self, recipe: Recipe, label: str) -> str | None:
+        """How tables name what makes a class's synthetic frames; None where nothing does."""
+        if recipe.generator(label) == "synthetic":
+            return self.gan_label(recipe)
+        return recipe.external.name if recipe.generator(label) and recipe.external else None
 
     def gan_label(self, recipe: Recipe) -> str:
         """How tables name the recipe's GAN: `base`, or what differs from the study's."""

@@ -11,6 +11,7 @@ from lussweep.data.cohort import count_label, draw_cohort, patient_ids
 from lussweep.data.external import check_declaration, load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
+from lussweep.keys import hashed_id
 from lussweep.plan import Step
 from lussweep.spec import CohortSpec, PreprocessSpec, Video
 from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
@@ -115,8 +116,11 @@ def run_cohort(step: Step, context: Context, out: Path) -> Summary:
 def run_external(step: Step, context: Context, out: Path) -> Summary:
     """Images of another generator, refused where it saw patients outside the cohort."""
     spec = step.spec
-    cohort = patient_ids(cohort_frames(step, context))
-    check_declaration(spec["patients"], cohort, (), step.name)
+    by_hash = {hashed_id(p): p for p in patient_ids(split_index(step, context, "train"))}
+    declared = [by_hash.get(patient, patient) for patient in spec["patients"]]
+    check_declaration(declared, patient_ids(cohort_frames(step, context)), (), step.name)
     images = load_images(context.external[spec["sha256"]], spec["image_size"])
+    if len(images) < 2:
+        raise InputError(f"{step.name}: one image is no set: give at least 2")
     np.save(out / SYNTHETIC, images)
     return {"n_images": len(images)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -35,14 +36,12 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
     if set(train["label"].to_pylist()) != {0, 1}:
         holdout = of_class(holdout, label)
-    patients = np.array(train["patient_id"].to_pylist())
     synthetic = np.load(context.store.open(step.inputs["synth"]) / SYNTHETIC)[: spec.n_images]
-    if len(set(patients)) < 2:
-        return _uncalibrated(out, label, len(synthetic), len(train))
     found = memorisation(
         _shrunk(load_pixels(context.store, train), spec.side),
-        patients,
+        np.array(train["patient_id"].to_pylist()),
         _shrunk(load_pixels(context.store, holdout), spec.side),
+        np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
         seed=step.spec["seed"],
@@ -53,13 +52,13 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         "n_synthetic": len(synthetic),
         "n_train": len(train),
         "n_compared": found.n_compared,
-        "ratio_median": found.ratio_median,
+        "ratio_median": _known(found.ratio_median),
         "nearer_train_share": found.nearer_train_share,
         "copy_threshold": found.copy_threshold,
         "copy_share": found.copy_share,
         "most_copies_of_a_patient": max(found.copies_per_patient.values()),
         "authenticity": found.authenticity,
-        "authenticity_across_patients": found.authenticity_across_patients,
+        "authenticity_across_patients": _known(found.authenticity_across_patients),
     }
     tables.write(out / CARD, [card], tables.MEMORISATION)
     copies = [
@@ -83,14 +82,10 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     return card
 
 
-def _uncalibrated(out: Path, label: str, n_synthetic: int, n_train: int) -> Summary:
-    """One patient leaves no distance between patients to calibrate by: a card without numbers,
-    which no gate lets through."""
-    card = {"class": label, "n_synthetic": n_synthetic, "n_train": n_train}
-    tables.write(out / CARD, [card], tables.MEMORISATION)
-    tables.write(out / COPIES, [], tables.COPIES)
-    tables.write(out / PAIRS, [], tables.PAIRS)
-    return card
+def _known(value: float) -> float | None:
+    """None for what cannot be measured: a share between patients where there is one, a ratio of
+    which half is zero."""
+    return value if math.isfinite(value) else None
 
 
 def _shrunk(frames_NSS: np.ndarray, side: int) -> np.ndarray:
