@@ -84,7 +84,7 @@ MEMORISATION = _schema(
     (
         "copy_threshold",
         pa.float64(),
-        "pixel distance, a quantile of holdout frames' to the nearest training one",
+        "grey levels, a quantile of holdout frames' distances to the nearest training one",
     ),
     ("copy_share", pa.float64(), "of synthetic frames within the threshold of a training frame"),
     ("most_copies_of_a_patient", pa.int32(), "synthetic frames"),
@@ -103,7 +103,11 @@ COPIES = _schema(
 PAIRS = _schema(
     *CARD,
     ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
-    ("distance", pa.float64(), "pixel distance to the nearest training frame"),
+    (
+        "distance",
+        pa.float64(),
+        "grey levels, Euclidean over the shrunk frames, to the nearest training frame",
+    ),
     ("is_copy", pa.bool_()),
     ("patient_id", pa.string(), "of the training frame"),
     ("video_id", pa.string(), "of the training frame"),

@@ -8,6 +8,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from typer.testing import CliRunner
+
+from lussweep.cli import app
+
 ROOT = Path(__file__).parents[1]
 POCUS = ROOT.parent / "shared" / "data" / "pocus"
 
@@ -52,3 +56,33 @@ def lussweep(
         text=True,
         timeout=timeout_s,
     )
+
+
+def invoke(*arguments: str | Path) -> tuple[int, str]:
+    """Exit code and everything printed by a command, in this process."""
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def succeed(*arguments: str | Path) -> str:
+    """The output of a command that must succeed."""
+    code, output = invoke(*arguments)
+    assert code == 0, output
+    return output
+
+
+def refused(*arguments: str | Path) -> list[str]:
+    """The error lines of a command that must end with code 2 and without a traceback."""
+    code, output = invoke(*arguments)
+    assert code == 2, output
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert lines, output
+    return lines
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The only error line of a command that must end with code 2."""
+    (line,) = refused(*arguments)
+    return line

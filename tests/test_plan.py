@@ -668,5 +668,59 @@ def test_a_generator_that_saw_others_than_training_patients_is_refused(patient, 
         external_plan(Images(patients=("train-1-000", patient)))
 
 
-def test_training_patients_may_be_declared_by_their_hash():
-    assert external_plan(Images(patients=(hashed_id("train-1-000"),))).cells
+def test_a_patient_declared_by_id_by_hash_or_by_both_is_the_same_work():
+    plain, other = "train-1-000", "train-0-001"
+    by_id = external_plan(Images(patients=(plain, other)))
+    assert by_id.cells
+    for patients in (
+        (hashed_id(plain), other),
+        (hashed_id(other), hashed_id(plain)),
+        (plain, hashed_id(plain), other),
+    ):
+        assert external_plan(Images(patients=patients)).steps.keys() == by_id.steps.keys()
+    fewer = external_plan(Images(patients=(plain,)))
+    assert "external" in changed_stages_of_external(by_id, fewer)
+    specs = [step.spec for step in by_id.steps.values() if step.stage == "external"]
+    assert {tuple(s["patients"]) for s in specs} == {tuple(sorted(map(hashed_id, (plain, other))))}
+
+
+def test_the_name_of_a_section_is_in_no_key():
+    renamed = SECTION.model_copy(update={"name": "diffusion"})
+    at = {(renamed, n, r, "pos"): Images() for n in (2, 3) for r in (1, 2)}
+    study = with_variant(**{**ELSEWHERE, "external": renamed})
+    plan = make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
+    assert plan.steps.keys() == external_plan().steps.keys()
+
+
+# --- how steps are named ------------------------------------------------------------------
+
+OWN_STEPS = ("scores", "synthetic", "memorisation")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "first", "told"),
+    [
+        ({**PURE}, "GAN", ""),
+        ({**PURE, "gan": GanSpec(loss="hinge")}, "GAN", " loss=hinge"),
+        (ELSEWHERE, "images", " external"),
+        ({**ELSEWHERE, "external": SECTION.model_copy(update={"name": "LDM"})}, "images", " LDM"),
+    ],
+    ids=["the study's", "own GAN", "external", "named"],
+)
+def test_a_step_is_named_after_a_generator_that_is_not_the_studys_gan(recipe, first, told):
+    at = {(recipe.get("external"), n, r, "pos"): Images() for n in (2, 3) for r in (1, 2)}
+    study = with_variant(**recipe)
+    plan = make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
+    cell = cell_of(plan, 2, 1, "other")
+    roles = ["gan_pos" if first == "GAN" else "external_pos"]
+    roles += ["score_pos", "synth_pos", "memorisation_pos"]
+    names = [plan.steps[cell.refs[role]].name for role in roles]
+    assert names == [f"{word} pos n=2 r=1{told}" for word in (first, *OWN_STEPS)]
+
+
+def test_no_two_steps_that_are_not_searches_have_one_name():
+    """Whatever generators a grid has; cells are told apart by variant, trials by number."""
+    study = with_variant(**PURE, gan=GanSpec(loss="hinge"))
+    plan = plan_of(study)
+    names = [step.name for step in plan.steps.values()]
+    assert len(set(names)) == len(names)

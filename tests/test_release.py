@@ -11,32 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 from lussweep import tables
-from lussweep.cli import app
 from lussweep.errors import InputError
 from lussweep.keys import hashed_id
 from lussweep.release import release
 from lussweep.spec import MemorisationSpec, ReleaseGateSpec, dump_study, load_study
 from lussweep.store import ArtifactStore
+from support import refusal, refused, succeed
 
 SETS = {f"{n}/1/{label}" for n in (2, 3) for label in ("pos", "neg")}
 OPEN = ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=None)
-
-
-def invoke(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and everything printed, in this process."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-def refused(*arguments: str | Path) -> list[str]:
-    """The error lines of a command that must end with code 2."""
-    code, output = invoke(*arguments)
-    assert code == 2, output
-    return [line for line in output.splitlines() if line.startswith("error: ")]
 
 
 def cards(run: Path) -> list[dict[str, Any]]:
@@ -87,12 +72,11 @@ def test_one_set_that_fails_keeps_the_others_from_being_written(run: Path, tmp_p
     victim = cards(run)[-1]
     change_card(run, victim, {"copy_share": 0.5})
     set_gate(run, ReleaseGateSpec(max_copy_share=0.25, max_nearer_train_share=None))
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out")
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert "copy_share is 0.5, allowed is at most 0.25" in line
     assert not (tmp_path / "out").exists()
     chosen = ("--n-patients", str(cards(run)[0]["n_patients"]))
-    code, output = invoke("export-synthetic", run, "--out", tmp_path / "out", *chosen)
-    assert code == 0, output
+    succeed("export-synthetic", run, "--out", tmp_path / "out", *chosen)
 
 
 def change_card(run: Path, row: dict[str, Any], change: dict[str, Any]) -> None:
@@ -119,14 +103,13 @@ def test_a_card_without_numbers_fails_every_gate_that_asks_something(
     lost = {"copy_share": None, "nearer_train_share": None, "authenticity": None}
     change_card(run, cards(run)[0], lost)
     set_gate(run, gate)
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out")
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert "is unknown, allowed is" in line
 
 
 def test_without_a_gate_everything_leaves_and_says_so(finished: Path, tmp_path: Path) -> None:
     set_gate(finished, None)
-    code, output = invoke("export-synthetic", finished, "--out", tmp_path / "out")
-    assert code == 0, output
+    output = succeed("export-synthetic", finished, "--out", tmp_path / "out")
     assert written(tmp_path / "out") == SETS
     assert set(output.split()) == {str(tmp_path / "out" / place) for place in SETS}
     readme = (tmp_path / "out" / "2" / "1" / "pos" / "README.md").read_text()
@@ -145,8 +128,7 @@ def test_a_change_of_the_gate_alone_redoes_nothing_and_changes_the_verdict(
 
     def verdicts(*changes: str) -> list[tuple[bool, str | None]]:
         sets = [part for change in changes for part in ("--set", change)]
-        code, output = invoke("grid", tiny_yaml, "--out", finished, "--backend", "inline", *sets)
-        assert code == 0, output
+        succeed("grid", tiny_yaml, "--out", finished, "--backend", "inline", *sets)
         return [(card["passed"], card["failed_because"]) for card in cards(finished)]
 
     gate = "memorisation.release_gate"
@@ -182,8 +164,7 @@ def test_a_change_of_the_gate_alone_redoes_nothing_and_changes_the_verdict(
 def test_a_choice_takes_the_sets_that_it_describes(
     chosen: list[str], expected: set[str], run: Path, tmp_path: Path
 ) -> None:
-    code, output = invoke("export-synthetic", run, "--out", tmp_path / "out", *chosen)
-    assert code == 0, output
+    succeed("export-synthetic", run, "--out", tmp_path / "out", *chosen)
     assert written(tmp_path / "out") == expected
 
 
@@ -197,7 +178,7 @@ def test_a_choice_takes_the_sets_that_it_describes(
 def test_a_choice_that_fits_nothing_names_what_there_is(
     chosen: list[str], run: Path, tmp_path: Path
 ) -> None:
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out", *chosen)
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out", *chosen)
     assert "has no such synthetic set; there are: n=2 r=1 neg base epoch=2; n=2 r=1 pos" in line
     assert not (tmp_path / "out").exists()
 
@@ -217,12 +198,11 @@ def test_two_gans_of_one_class_and_cohort_must_be_told_apart(run: Path, tmp_path
     row = cards(run)[0]
     twin_of(run, row, gan="loss=hinge")
     name = f"n=2 r=1 {row['class']}"
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out")
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert f"several sets fit ({name} base epoch=2; {name} loss=hinge epoch=2)" in line
     for gan in ("base", "loss=hinge"):
         out = tmp_path / gan
-        code, output = invoke("export-synthetic", run, "--out", out, "--gan", gan)
-        assert code == 0, output
+        succeed("export-synthetic", run, "--out", out, "--gan", gan)
         card = json.loads((out / "2" / "1" / row["class"] / "card.json").read_text())
         assert card["gan"] == gan
 
@@ -251,7 +231,7 @@ def test_one_set_that_two_grids_have_asked_for_is_one_set(run: Path, tmp_path: P
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    (line,) = refused("export-synthetic", tmp_path, "--out", tmp_path / "out")
+    line = refusal("export-synthetic", tmp_path, "--out", tmp_path / "out")
     assert "has no memorisation.parquet: give the folder of a run of `lussweep grid`" in line
 
 
@@ -260,8 +240,7 @@ def test_artifacts_that_lie_elsewhere_want_the_store(run: Path, tmp_path: Path) 
     lines = refused("export-synthetic", run, "--out", tmp_path / "out")
     assert len(lines) == 1 and "give --store as to the grid" in lines[0]
     arguments = ("export-synthetic", run, "--out", tmp_path / "out", "--store", store)
-    code, output = invoke(*arguments)
-    assert code == 0, output
+    succeed(*arguments)
     assert written(tmp_path / "out") == SETS
 
 
@@ -284,13 +263,13 @@ def test_a_folder_in_use_is_refused_and_left_alone(run: Path, tmp_path: Path) ->
     place = tmp_path / "out" / "2" / "1" / "pos"
     place.mkdir(parents=True)
     (place / "thesis.doc").write_text("precious")
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out", "--class", "pos")
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out", "--class", "pos")
     assert "is not empty: choose another folder, or remove it" in line
     assert [path.name for path in place.iterdir()] == ["thesis.doc"]
 
 
 def test_an_unknown_format_is_refused(run: Path, tmp_path: Path) -> None:
-    (line,) = refused("export-synthetic", run, "--out", tmp_path / "out", "--format", "jpeg")
+    line = refusal("export-synthetic", run, "--out", tmp_path / "out", "--format", "jpeg")
     assert "--format jpeg is neither png nor parquet" in line
 
 

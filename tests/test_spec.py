@@ -235,6 +235,16 @@ def test_overrides_are_applied_on_top_in_their_order():
     assert study.select == SelectSpec(rule="best", metric="one_nn")
 
 
+@pytest.mark.parametrize("gate", ["{release_gate: null}", "{release_gate: {}}", "null", "{}"])
+def test_an_override_reaches_into_a_section_that_the_experiment_sets_to_null(gate):
+    """The other values of the section are then those that it has where nothing is said."""
+    limit = "memorisation.release_gate.max_copy_share=0.5"
+    study = load_study(f"{{name: a, memorisation: {gate}}}", overrides=[limit])
+    assert study.memorisation.release_gate == ReleaseGateSpec(max_copy_share=0.5)
+    again = load_study(dump_study(study), overrides=["memorisation.release_gate=null"])
+    assert again.memorisation.release_gate is None
+
+
 def test_an_override_may_hold_an_equals_sign():
     assert load_study("name: a", overrides=["description=lr=0.1"]).description == "lr=0.1"
 
@@ -530,6 +540,33 @@ def test_a_study_with_a_gan_variant_reads_back_what_it_writes():
 )  # fmt: skip
 def test_a_recipe_that_makes_no_sense_is_refused(recipe, message):
     assert message in problem(f"{{name: a, variants: {{x: {recipe}}}, grid: {{variants: [x]}}}}")
+
+
+EXTERNAL = "{{pos: [external], neg: [real], external: {{images: {}, patients: b{}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(("a", ""), ("c", "")), (("a", ", name: x"), ("c", ", name: x")), (("a", ""), ("c", ", name: external"))],
+    ids=["default", "given", "given and default"],
+)  # fmt: skip
+def test_two_external_sections_of_one_name_are_refused(first, second):
+    one, other = EXTERNAL.format(*first), EXTERNAL.format(*second)
+    line = problem(f"{{name: a, variants: {{x: {one}, y: {other}}}}}")
+    name = "x" if "name: x" in one else "external"
+    assert f"two variants have different external images of the name {name}: " in line
+    assert "give each external section a name of its own" in line
+
+
+def test_external_sections_of_one_name_that_are_one_and_those_of_two_names_are_taken():
+    same = EXTERNAL.format("a", "")
+    load_study(f"{{name: a, variants: {{x: {same}, y: {same}}}}}")
+    other = EXTERNAL.format("c", ", name: diffusion")
+    study = load_study(f"{{name: a, variants: {{x: {same}, y: {other}}}}}")
+    names = [study.generator_name(study.variants[v], "pos") for v in ("x", "y")]
+    assert names == ["external", "diffusion"]
+    assert study.generator_name(study.variants["y"], "neg") is None
+    assert load_study(dump_study(study)) == study
 
 
 @pytest.mark.parametrize(

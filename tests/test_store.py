@@ -271,6 +271,23 @@ def test_a_workplace_goes_when_the_artifact_is_committed_and_not_before(store):
     assert (store.open(REF) / "file.txt").read_text() == "so far"
 
 
+def test_a_commit_leaves_the_workplace_that_another_process_has(store, holder):
+    """Two processes may make one artifact; the slower one loses nothing that it works on."""
+    put(store)
+    assert (store.workplace_of(REF) / "half").read_text() == "theirs"
+    assert store.has(REF)
+    holder.communicate("", timeout=30)
+    put(store)  # as the slower one does when it is done
+    assert not store.workplace_of(REF).exists()
+
+
+def test_a_commit_after_a_killed_process_clears_its_workplace(store, holder):
+    holder.kill()
+    holder.wait(30)
+    put(store)
+    assert not store.workplace_of(REF).exists()
+
+
 def test_a_workplace_is_no_artifact(store):
     with store.workplace(REF) as work:
         (work / RECORD).write_text("{}")

@@ -142,7 +142,7 @@ class _Training:
                 if self._checkpoint_is_due():
                     self.save(self.seconds + time.perf_counter() - started)
             self.n_images_seen += sum(n_batch for _, n_batch in batches)
-            row = self._end_epoch(batches, self.seconds + time.perf_counter() - started)
+            row = self._end_epoch(batches, started)
             self._act_on(
                 new_events([r for r in self.rows if r.attempt == self.attempt], spec.health)
             )
@@ -208,17 +208,20 @@ class _Training:
         z = torch.randn(n_images, self.spec.latent_size, generator=self.rng)
         return self.pool.place(order), z.to(self.device)
 
-    def _end_epoch(self, batches: list[tuple[int, int]], seconds: float) -> EpochRow:
+    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> EpochRow:
         """The only place in an epoch that waits for the device."""
         sums = self.step.sums.clone()
+        if self.world_size > 1:
+            dist.all_reduce(sums)
+        n_images = sum(n_batch for _, n_batch in batches)
+        means = (sums / n_images).tolist()
+        seconds = self.seconds + time.perf_counter() - started
         z, label, real_distance = self._watch
         distance = sampled_distance(self.step.sampler, z, label)
         if self.world_size > 1:
-            dist.all_reduce(sums)
             dist.broadcast(distance, 0)  # ranks that differ in rounding must decide alike
-        n_images = sum(n_batch for _, n_batch in batches)
         # Real frames that are all the same have no distance to compare with.
-        means = [*(sums / n_images).tolist(), float(distance) / (real_distance or 1.0)]
+        means.append(float(distance) / (real_distance or 1.0))
         named = dict(zip((*SUMS, "diversity"), means, strict=True))
         row = EpochRow(
             attempt=self.attempt,

@@ -59,13 +59,10 @@ def embed(
     }
 
 
-def pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The flattened frames in [-1, 1], N x HW, float32: the space `pixel`."""
+def pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The flattened frames, grey levels N x HW: the space `pixel`, whose distances are exact."""
     _check_frames(image_NHW)
-    flat = image_NHW.reshape(len(image_NHW), -1).astype(np.float32)
-    flat /= np.float32(127.5)
-    flat -= np.float32(1)
-    return flat
+    return image_NHW.reshape(len(image_NHW), -1)
 
 
 def _check_frames(image_NHW: NDArray[np.uint8]) -> None:

@@ -166,9 +166,9 @@ def _patient_quantile(value_N: Float64s, code_N: NDArray[np.int64], quantile: fl
     one over its patient's number of frames."""
     weight_N = 1 / np.bincount(code_N)[code_N]
     order = np.argsort(value_N, kind="stable")
-    share_N = np.cumsum(weight_N[order]) / weight_N.sum()
-    # Rounding of the sum must not push a quantile that a frame just reaches on to the next.
-    return float(value_N[order][np.searchsorted(share_N, quantile - 1e-12)])
+    total_N = np.cumsum(weight_N[order])
+    # Rounding of the sums must not push a quantile that a frame just reaches on to the next.
+    return float(value_N[order][np.searchsorted(total_N, (quantile - 1e-9) * total_N[-1])])
 
 
 def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> NDArray[np.bool_]:

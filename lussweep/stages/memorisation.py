@@ -89,7 +89,7 @@ def _known(value: float) -> float | None:
 
 
 def _shrunk(frames_NSS: np.ndarray, side: int) -> np.ndarray:
-    """Frames as rows of float32 pixels in [-1, 1], no more than `side` a side."""
+    """Frames as rows of grey levels, no more than `side` pixels a side."""
     if frames_NSS.shape[1] > side:
         small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in frames_NSS]
         frames_NSS = np.stack(small)

@@ -172,7 +172,7 @@ def bench_memory() -> None:
     family = peak_gib()
     patient_N = np.arange(N_MANY_IMAGES) // 500
     took["memorisation"] = seconds(
-        lambda: memorisation(real_ND, patient_N, real_ND[::2] + 1, fake_ND, seed=0)
+        lambda: memorisation(real_ND, patient_N, real_ND[::2] + 1, patient_N[::2], fake_ND, seed=0)
     )
     print(
         f"whole family, {N_MANY_IMAGES:,} x {N_MANY_IMAGES:,} x {N_FEATURES}: {listing(took)}; "

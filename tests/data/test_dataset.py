@@ -73,7 +73,12 @@ def test_the_sources_of_each_variant_are_what_the_paper_says(variant, pos, neg):
     levels = {"neg": (10, 30), "pos": (20, 40)}
     for label, (n_real, n_synthetic) in (("pos", pos), ("neg", neg)):
         images, (real, synthetic) = train_set.images[label], levels[label]
-        assert train_set.counts[label] == {"real": n_real, "synthetic": n_synthetic, "external": 0, "noise": 0}
+        assert train_set.counts[label] == {
+            "real": n_real,
+            "synthetic": n_synthetic,
+            "external": 0,
+            "noise": 0,
+        }
         assert (images[:n_real] == real).all()
         assert (images[n_real:] == synthetic).all()
         assert images.shape == (n_real + n_synthetic, SIZE, SIZE)
@@ -138,5 +143,7 @@ def test_noise_follows_the_seed_and_differs_between_frames_and_classes():
     first, second = noise_images(everywhere, 0)
     assert (first != second).mean() > 0.99
     masks = {c: np.ones((F, SIZE, SIZE), bool) for c in REAL}
-    both = make_train_set(Recipe(pos=("noise",), neg=("noise",)).sources(), REAL, masks, {}, 0).images
+    both = make_train_set(
+        Recipe(pos=("noise",), neg=("noise",)).sources(), REAL, masks, {}, 0
+    ).images
     assert (both["pos"] != both["neg"]).mean() > 0.99

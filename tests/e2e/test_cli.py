@@ -11,29 +11,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
 from lussweep.cli import app
-from support import ROOT, environment, lussweep
+from support import ROOT, environment, invoke, lussweep, refusal, refused, succeed
 
 SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
-
-
-def invoke(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and everything printed, in this process."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-def refused(*arguments: str | Path) -> str:
-    """The error lines of a command that must end with code 2 and without a traceback."""
-    code, output = invoke(*arguments)
-    assert code == 2, output
-    assert "Traceback" not in output
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert lines, output
-    return "\n".join(lines)
 
 
 # --- the main job --------------------------------------------------------------------------
@@ -58,8 +40,7 @@ def test_grid_from_an_empty_folder_runs_the_built_in_experiment_on_ray(tmp_path:
 
 
 def test_the_quickstart_is_the_grid_of_the_readme() -> None:
-    code, output = invoke("plan", "--replicates", "3", "--out", "none")
-    assert code == 0
+    output = succeed("plan", "--replicates", "3", "--out", "none")
     assert "quickstart: 60 cells" in output
 
 
@@ -70,19 +51,15 @@ def plan_rows(output: str) -> dict[str, list[str]]:
 
 
 def test_plan_counts_steps_and_does_nothing(tmp_path: Path, tiny_yaml: Path) -> None:
-    code, output = invoke("plan", tiny_yaml, "--out", tmp_path / "run")
-    assert code == 0
+    rows = plan_rows(succeed("plan", tiny_yaml, "--out", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-    rows = plan_rows(output)
     assert [cell.strip() for cell in rows["gan"][2:6]] == ["4", "4", "0", "4"]
     # The detector's 2 trials serve 6 cells with synthetic frames; 8 cells have 2 of their own.
     assert [cell.strip() for cell in rows["trial"][2:6]] == ["18", "10", "0", "18"]
 
 
 def test_plan_knows_what_is_done(finished: Path, tiny_yaml: Path) -> None:
-    code, output = invoke("plan", tiny_yaml, "--out", finished)
-    rows = plan_rows(output)
-    assert code == 0
+    rows = plan_rows(succeed("plan", tiny_yaml, "--out", finished))
     assert all(cells[5].strip() == "0" for cells in rows.values())
 
 
@@ -120,7 +97,7 @@ def surface() -> dict[str, dict[str, list[str]]]:
 def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     path = tmp_path / "e.yaml"
     path.write_text("name: e\ngan: {n_epoch: 3}\nserch: {}\nclassifier: {batch_size: -1}\n")
-    text = refused("grid", path)
+    text = "\n".join(refused("grid", path))
     assert "unknown key gan.n_epoch: did you mean n_epochs?" in text
     assert "unknown key serch: did you mean search?" in text
     assert "classifier.batch_size" in text
@@ -129,7 +106,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nosuch"], "no experiment nosuch: give a YAML file, or one of controls, gan_ablation, paper"),
+        (["nosuch"], "no experiment nosuch: give a YAML file, or one of controls, gan_ablation, "),
         (["nosuch.yaml"], "cannot read nosuch.yaml"),
         (["--set", "gan.ngf"], "--set 'gan.ngf' is not of the form section.key=value"),
         (["--only", "variant"], "--only 'variant' is not of the form axis=value"),
@@ -146,31 +123,33 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 def test_bad_arguments_are_one_clear_line(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
-    assert message in refused("grid", *arguments, "--out", tmp_path / "run")
+    assert message in refusal("grid", *arguments, "--out", tmp_path / "run")
 
 
 def test_every_cohort_larger_than_its_pool_is_named_at_once(tmp_path: Path) -> None:
-    text = refused("grid", "--set", "grid.n_patients=[130, 140]", "--out", tmp_path / "run")
+    text = "\n".join(
+        refused("grid", "--set", "grid.n_patients=[130, 140]", "--out", tmp_path / "run")
+    )
     assert text.count("in the train split") == 4
 
 
 def test_a_folder_of_another_experiment_is_refused(finished: Path, tiny_yaml: Path) -> None:
     before = (finished / "results.parquet").read_bytes()
-    text = refused("grid", tiny_yaml, "--out", finished, "--set", "gan.n_epochs=3")
+    text = refusal("grid", tiny_yaml, "--out", finished, "--set", "gan.n_epochs=3")
     assert "belongs to an experiment with other gan" in text
     assert (finished / "results.parquet").read_bytes() == before
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny_yaml: Path) -> None:
     (tmp_path / "thesis.doc").write_text("precious")
-    assert "is not empty and no run folder" in refused("grid", tiny_yaml, "--out", tmp_path)
+    assert "is not empty and no run folder" in refusal("grid", tiny_yaml, "--out", tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_found_at_the_start(
     tmp_path: Path, tiny_yaml: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    text = refused("grid", tiny_yaml, "--out", tmp_path / "file" / "run", "--backend", "inline")
+    text = refusal("grid", tiny_yaml, "--out", tmp_path / "file" / "run", "--backend", "inline")
     assert "cannot write to" in text
 
 
@@ -182,12 +161,12 @@ def test_no_disk_space_is_found_at_the_start(
 
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1, 1, 1000))
-    text = refused("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline")
+    text = refusal("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline")
     assert "free some, choose another --out" in text
 
 
 def test_an_experiment_without_a_phantom_wants_data(tmp_path: Path) -> None:
-    text = refused("grid", "paper", "--out", tmp_path / "run")
+    text = refusal("grid", "paper", "--out", tmp_path / "run")
     assert "the experiment paper needs data: give --data MANIFEST" in text
 
 
@@ -196,23 +175,22 @@ def test_a_folder_named_like_an_experiment_does_not_hide_it(
 ) -> None:
     (tmp_path / "quickstart").mkdir()
     monkeypatch.chdir(tmp_path)
-    code, output = invoke("plan", "quickstart")
-    assert code == 0
-    assert "60 cells" in output
+    assert "60 cells" in succeed("plan", "quickstart")
 
 
 def test_what_cannot_work_is_refused_before_training(tmp_path: Path, tiny_yaml: Path) -> None:
-    text = refused(
+    lines = refused(
         "grid", tiny_yaml, "--out", tmp_path / "run", "--set", "val.n_patients=50",
         "--set", "select={best: kmmd}", "--only", "variant=combine",
     )  # fmt: skip
+    text = "\n".join(lines)
     assert "validation of 50 positive patients asked, 2 in the val split" in text
     assert "select takes kmmd in imagenet features" in text
     assert "--only variant=combine: the grid has no such value: did you mean combined?" in text
 
 
 def test_a_gang_needs_ray(tmp_path: Path, tiny_yaml: Path) -> None:
-    text = refused(
+    text = refusal(
         "grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
         "--set", "gan.n_workers=2",
     )  # fmt: skip
@@ -222,7 +200,7 @@ def test_a_gang_needs_ray(tmp_path: Path, tiny_yaml: Path) -> None:
 def test_what_the_device_cannot_train_is_refused_at_the_start(
     tmp_path: Path, tiny_yaml: Path
 ) -> None:
-    text = refused(
+    text = refusal(
         "grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline", "--device", "cpu",
         "--set", "gan.sync_batchnorm=true",
     )  # fmt: skip
@@ -234,20 +212,17 @@ def test_a_command_that_failed_at_the_start_leaves_the_folder_free(
     tmp_path: Path, tiny_yaml: Path
 ) -> None:
     run = tmp_path / "run"
-    refused("grid", tiny_yaml, "--out", run, "--backend", "inline", "--set", "gan.n_workers=2")
-    code, output = invoke("grid", tiny_yaml, "--out", run, "--backend", "inline",
-                          "--only", "variant=baseline,n_patients=2")  # fmt: skip
-    assert code == 0, output
+    refusal("grid", tiny_yaml, "--out", run, "--backend", "inline", "--set", "gan.n_workers=2")
+    only = ("--only", "variant=baseline,n_patients=2")
+    succeed("grid", tiny_yaml, "--out", run, "--backend", "inline", *only)
 
 
 def test_epochs_that_the_grid_names_are_kept_for_later(tmp_path: Path, tiny_yaml: Path) -> None:
     arguments = ("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
                  "--set", "grid.gan_epochs=[1, 2]", "--set", "grid.n_patients=[2]",
                  "--set", "grid.variants=[pure_synthetic]")  # fmt: skip
-    code, output = invoke(*arguments, "--only", "gan_epoch=1")
-    assert code == 0, output
-    code, output = invoke(*arguments)
-    assert code == 0, output
+    succeed(*arguments, "--only", "gan_epoch=1")
+    succeed(*arguments)
     rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
     assert [row["gan_epoch"] for row in rows] == [1, 2]
     assert (tmp_path / "run" / "figures" / "auroc_by_epoch.png").exists()
@@ -268,8 +243,7 @@ def test_an_interrupt_before_training_leaves_a_folder_that_goes_on(
         code, output = invoke(*arguments)
         assert code == 130
         assert "run the same command again" in output
-    code, output = invoke(*arguments)
-    assert code == 0, output
+    succeed(*arguments)
 
 
 def test_more_gan_epochs_keep_the_cells_that_are_there(finished: Path, tiny_yaml: Path) -> None:
@@ -301,8 +275,7 @@ def test_a_failed_score_is_no_success(finished: Path, tiny_yaml: Path) -> None:
 def test_a_lost_table_is_written_again(finished: Path, tiny_yaml: Path) -> None:
     before = (finished / "results.parquet").read_bytes()
     (finished / "results.parquet").unlink()
-    code, _ = invoke("grid", tiny_yaml, "--out", finished, "--backend", "inline")
-    assert code == 0
+    succeed("grid", tiny_yaml, "--out", finished, "--backend", "inline")
     assert (finished / "results.parquet").read_bytes() == before
 
 
@@ -330,8 +303,7 @@ def test_scores_in_imagenet_features_choose_the_snapshot_and_run_again(
         "--weights", resnet_weights, "--set", "select={best: kmmd, space: conv}",
         "--only", "variant=positive_synthetic,n_patients=2",
     )  # fmt: skip
-    code, output = invoke(*arguments)
-    assert code == 0, output
+    output = succeed(*arguments)
     assert "GANs scored in imagenet features." in output
     scores = pq.read_table(tmp_path / "run" / "gan_scores.parquet").to_pandas()
     assert set(scores.embedder) == {"imagenet", "detector", "none"}
@@ -341,8 +313,7 @@ def test_scores_in_imagenet_features_choose_the_snapshot_and_run_again(
     row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
     assert row["gan_epoch"] == conv.idxmin()
     assert (row["score_embedder"], row["n_score_images"]) == ("imagenet", 8)
-    code, output = invoke(*arguments)
-    assert code == 0, output
+    succeed(*arguments)
 
 
 def test_weights_that_are_no_resnet_are_refused_before_training(
@@ -352,7 +323,7 @@ def test_weights_that_are_no_resnet_are_refused_before_training(
 
     path = tmp_path / "w.pth"
     torch.save({"conv1.weight": torch.zeros(3)}, path)
-    text = refused("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
+    text = refusal("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
                    "--weights", path)  # fmt: skip
     assert str(path) in text
     assert not (tmp_path / "run" / "artifacts" / "gan").exists()
@@ -365,9 +336,9 @@ def test_a_store_of_another_size_is_refused(tmp_path: Path, tiny_yaml: Path) -> 
     manifest = write_videos(tmp_path)
     invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "128",
            "--backend", "inline")  # fmt: skip
-    text = refused("grid", tiny_yaml, "--data", tmp_path / "s", "--out", tmp_path / "run")
+    text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--out", tmp_path / "run")
     assert "holds frames of 128 pixels, the experiment asks for 64" in text
-    text = refused("grid", tiny_yaml, "--data", tmp_path / "s", "--label", "x")
+    text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--label", "x")
     assert "belong to `lussweep ingest`" in text
 
 
@@ -409,20 +380,18 @@ def write_videos(folder: Path, n_patients: int = 4) -> Path:
 def test_ingest_makes_a_store_that_grid_accepts(tmp_path: Path, tiny_yaml: Path) -> None:
     manifest = write_videos(tmp_path)
     store = tmp_path / "store"
-    code, output = invoke(
+    output = succeed(
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--frame-stride", "2", "--crop", "10,0,118,96",
     )  # fmt: skip
-    assert code == 0, output
     cells = next(line for line in output.splitlines() if "patients" in line).split("│")
     assert [c.strip() for c in cells[2:8]] == ["4"] * 6
     frames = pq.read_table(store / "frames.parquet")
     assert len(frames) == 24 * 3
-    code, output = invoke(
+    succeed(
         "grid", tiny_yaml, "--data", store, "--out", tmp_path / "run", "--backend", "inline",
         "--only", "variant=baseline,n_patients=3",
     )  # fmt: skip
-    assert code == 0, output
     assert not (tmp_path / "run" / "artifacts" / "shard").exists(), "decoded a second time"
     row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
     assert (row["status"], row["n_holdout_patients"]) == ("done", 8)
@@ -434,11 +403,10 @@ def test_grid_takes_a_manifest_and_gives_the_cells_of_its_store(
     manifest = write_videos(tmp_path)
     invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "64", "--backend", "inline")
     for name, data in (("a", manifest), ("b", tmp_path / "s")):
-        code, output = invoke(
+        succeed(
             "grid", tiny_yaml, "--data", data, "--out", tmp_path / name, "--backend", "inline",
             "--only", "variant=baseline,n_patients=3",
         )  # fmt: skip
-        assert code == 0, output
     tables = [pq.read_table(tmp_path / n / "results.parquet") for n in "ab"]
     assert tables[0]["evaluate_key"] == tables[1]["evaluate_key"]
     assert tables[0]["auroc"] == tables[1]["auroc"]
@@ -456,15 +424,14 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
         data[start + 8 : end] = bytes(end - start - 8)
     path.write_bytes(bytes(data))
     run = tmp_path / "run"
-    text = refused("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
+    text = refusal("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
     assert "video v11 of patient P11: " in text
     assert not (run / "artifacts" / "trial").exists()
     store = tmp_path / "store"
-    code, output = invoke(
+    output = succeed(
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--skip-unreadable",
     )  # fmt: skip
-    assert code == 0, output
     assert "skipped v11 of P11" in output
     skipped = pq.read_table(store / "skipped.parquet").to_pylist()
     assert [row["video_id"] for row in skipped] == ["v11"]
@@ -476,7 +443,7 @@ def test_an_annotation_beyond_the_end_of_a_video_is_refused(
     manifest = write_videos(tmp_path)
     notes = tmp_path / "notes.csv"
     notes.write_text("video_id,frame,label\nv10,2,1\nv10,3,0\nv13,99,1\n")
-    text = refused(
+    text = refusal(
         "grid", tiny_yaml, "--data", manifest, "--annotations", notes, "--out", tmp_path / "run",
         "--backend", "inline",
     )  # fmt: skip
@@ -487,11 +454,10 @@ def test_only_annotated_frames_of_a_positive_video_are_positive(tmp_path: Path) 
     manifest = write_videos(tmp_path)
     notes = tmp_path / "notes.csv"
     notes.write_text("video_id,frame,label\nv10,2,1\nv10,3,1\nv10,4,0\n")
-    code, output = invoke(
+    output = succeed(
         "ingest", manifest, "--out", tmp_path / "s", "--annotations", notes, "--image-size", "64",
         "--backend", "inline",
     )  # fmt: skip
-    assert code == 0, output
     rows = pq.read_table(tmp_path / "s" / "frames.parquet").to_pylist()
     labels = {r["frame"]: r["label"] for r in rows if r["video_id"] == "v10"}
     assert labels == {0: None, 1: None, 2: 1, 3: 1, 4: None, 5: None}
@@ -501,12 +467,11 @@ def test_only_annotated_frames_of_a_positive_video_are_positive(tmp_path: Path) 
 def test_real_videos_go_through_ingest_and_one_cell(
     pocus: Path, tmp_path: Path, tiny_yaml: Path
 ) -> None:
-    code, output = invoke(
+    succeed(
         "grid", tiny_yaml, "--data", pocus, "--label", "consolidation", "--out", tmp_path / "run",
         "--backend", "inline", "--only", "variant=baseline,n_patients=3",
         "--set", "data.preprocess.frame_stride=20",
     )  # fmt: skip
-    assert code == 0, output
     row = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()[0]
     assert row["status"] == "done"
     frames = pq.read_table(tmp_path / "run" / "frames.parquet").to_pandas()

@@ -17,9 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
-from lussweep.cli import app
 from lussweep.data.cohort import of_class
 from lussweep.data.external import describe, load_images
 from lussweep.data.frames import load_masks
@@ -29,7 +27,7 @@ from lussweep.spec import HealthSpec
 from lussweep.store import ArtifactStore
 from lussweep.tables import FRAMES
 from lussweep.tables import read as read_table
-from support import TINY
+from support import TINY, invoke, refusal, succeed
 
 SETS = "{n_patients}/{replicate}/{class}"
 MADE = {
@@ -40,6 +38,7 @@ MADE = {
 PACKED = {
     **MADE,
     "external": {
+        "name": "packed",
         "images": f"packed/{SETS}/images.parquet",
         "patients": f"packed/{SETS}/patients.csv",
     },
@@ -53,29 +52,6 @@ GANS = {
     },
 }
 AVERAGED, CONDITIONAL = "loss=hinge, ema_decay=0.5", "conditional=True"
-
-
-def invoke(*arguments: str | Path) -> tuple[int, str]:
-    """Exit code and everything printed, in this process."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.output
-
-
-def done(*arguments: str | Path) -> str:
-    """The output of a command that must succeed."""
-    code, output = invoke(*arguments)
-    assert code == 0, output
-    return output
-
-
-def refused(*arguments: str | Path) -> str:
-    """The one error line of a command that must end with code 2."""
-    code, output = invoke(*arguments)
-    assert code == 2, output
-    lines = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, output
-    return lines[0]
 
 
 def rows(run: Path, name: str) -> list[dict[str, Any]]:
@@ -123,10 +99,10 @@ def ground(uninterrupted: Path, tiny_yaml: Path, tmp_path_factory: pytest.TempPa
     """A folder with a finished run whose gate lets everything out, and its sets as images."""
     folder = tmp_path_factory.mktemp("ground")
     run = Path(shutil.copytree(uninterrupted, folder / "run"))
-    done("grid", tiny_yaml, "--out", run, "--backend", "inline",
+    succeed("grid", tiny_yaml, "--out", run, "--backend", "inline",
          "--set", "memorisation.release_gate=null")  # fmt: skip
-    done("export-synthetic", run, "--out", folder / "made")
-    done("export-synthetic", run, "--out", folder / "packed", "--format", "parquet")
+    succeed("export-synthetic", run, "--out", folder / "made")
+    succeed("export-synthetic", run, "--out", folder / "packed", "--format", "parquet")
     return folder
 
 
@@ -277,7 +253,7 @@ def test_a_generator_that_saw_validation_or_holdout_is_refused_before_training(
         extra = [declared] if label == "pos" else []
         write_set(tmp_path / "made" / "2" / "1" / label, [*cohorts[2], *extra])
     study = write_study(tmp_path, {"made": MADE})
-    line = refused("grid", study, "--out", tmp_path / "run", "--backend", "inline")
+    line = refusal("grid", study, "--out", tmp_path / "run", "--backend", "inline")
     assert message in line
     assert "external pos n=2 r=1" in line
     assert not (tmp_path / "run").exists()
@@ -311,7 +287,7 @@ def test_a_set_that_cannot_take_part_is_one_clear_line(
         write_set(tmp_path / "made" / "2" / "1" / label, cohorts[2], n_images=2)
     spoil(tmp_path / "made" / "2" / "1")
     study = write_study(tmp_path, {"made": MADE})
-    assert message in refused("grid", study, "--out", tmp_path / "run", "--backend", "inline")
+    assert message in refusal("grid", study, "--out", tmp_path / "run", "--backend", "inline")
     assert not (tmp_path / "run").exists()
 
 
@@ -338,7 +314,7 @@ def test_a_recipe_that_says_too_little_is_one_clear_line(
 ) -> None:
     write_set(tmp_path / "made" / "2" / "1" / "neg", cohorts[2], n_images=2)
     study = write_study(tmp_path, {"made": recipe})
-    assert message in refused("grid", study, "--out", tmp_path / "run", "--backend", "inline")
+    assert message in refusal("grid", study, "--out", tmp_path / "run", "--backend", "inline")
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +336,7 @@ def hindered(
             "pos": ["external"],
             "neg": ["real"],
             "external": {
+                "name": name,
                 "images": f"{name}/{{n_patients}}/images",
                 "patients": f"{name}/{{n_patients}}/patients.csv",
             },
@@ -386,7 +363,7 @@ def test_a_patient_outside_the_cohort_blocks_that_cell_alone(
         (3, "wide"): "done",
     }  # fmt: skip
     reason = result(run, "wide", 2)["reason"]
-    assert reason.startswith("external pos n=2 r=1: LeakageError: ")
+    assert reason.startswith("images pos n=2 r=1 wide: LeakageError: images pos n=2 r=1 wide: ")
     assert f"outside the cohort: {hashed_id(stranger)};" in reason
     assert stranger not in reason
     assert f"outside the cohort: {stranger};" in " ".join(output.split())
@@ -399,7 +376,7 @@ def test_too_few_images_block_their_cells_and_say_what_to_do(
     for n in (2, 3):
         needed = result(run, "baseline", n)["n_pos_real"]
         assert result(run, "few", n)["reason"] == (
-            f"synthetic pos n={n} r=1: InputError: the external set has 3 images, the cell needs "
+            f"synthetic pos n={n} r=1 few: InputError: the external set has 3 images, the cell needs "
             f"{needed}: make more, or lower synth.ratio or synth.n_images"
         )
     failed = sorted(row["stage"] for row in rows(run, "failures"))
@@ -461,11 +438,11 @@ def test_scores_and_cards_tell_each_gans_classes_apart(several: Path) -> None:
 
 def test_of_several_gans_one_must_be_chosen(several: Path, ground: Path, tmp_path: Path) -> None:
     store = ("--store", ground / "run" / "artifacts")
-    line = refused("export-synthetic", several, "--out", tmp_path / "out", "--class", "pos", *store)
+    line = refusal("export-synthetic", several, "--out", tmp_path / "out", "--class", "pos", *store)
     fit = "; ".join(f"n=2 r=1 pos {gan} epoch=2" for gan in ("base", AVERAGED, CONDITIONAL))
     assert f"several sets fit ({fit}): choose with --gan and --gan-epoch" in line
     assert not (tmp_path / "out").exists()
-    line = refused("export-synthetic", several, "--out", tmp_path / "out", "--gan", "hinge", *store)
+    line = refusal("export-synthetic", several, "--out", tmp_path / "out", "--gan", "hinge", *store)
     assert f"pos base epoch=2; n=2 r=1 pos {CONDITIONAL} epoch=2; n=2 r=1 pos {AVERAGED}" in line
 
 
@@ -473,8 +450,8 @@ def test_all_patients_of_a_conditional_gan_stand_behind_either_class(
     several: Path, ground: Path, cohorts: dict[int, list[str]], tmp_path: Path
 ) -> None:
     store = ("--store", ground / "run" / "artifacts")
-    done("export-synthetic", several, "--out", tmp_path / "c", "--gan", CONDITIONAL, *store)
-    done("export-synthetic", several, "--out", tmp_path / "a", "--gan", AVERAGED, *store)
+    succeed("export-synthetic", several, "--out", tmp_path / "c", "--gan", CONDITIONAL, *store)
+    succeed("export-synthetic", several, "--out", tmp_path / "a", "--gan", AVERAGED, *store)
     assert not (tmp_path / "a" / "2" / "1" / "neg").exists()
     for label in ("pos", "neg"):
         assert declared(tmp_path / "c" / "2" / "1" / label) == set(map(hashed_id, cohorts[2]))
@@ -544,7 +521,7 @@ def test_a_training_that_is_tried_again_says_so(
     # What is trained under other rules than ours must not lie where other tests look.
     own_store = shutil.copytree(ground / "run" / "artifacts", tmp_path / "artifacts")
     arguments = unhealthy(tmp_path, "{retry: {seeds: 1}}")
-    done("grid", *arguments, "--backend", "inline", "--store", own_store)
+    succeed("grid", *arguments, "--backend", "inline", "--store", own_store)
     losses = rows(tmp_path / "run", "gan_losses")
     assert [(row["attempt"], row["epoch"]) for row in losses] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert losses[0]["loss_g"] != losses[2]["loss_g"], "the second attempt has another seed"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from lussweep.metrics.distances import (
     Points,
@@ -113,10 +114,46 @@ def test_far_from_the_origin_distances_keep_their_precision():
         (np.ones((3, 2)), np.ones((0, 2)), "fake features have shape"),
         (np.ones((3, 2)), np.ones((3, 4)), "real samples have 2 features, fake ones 4"),
         (np.ones((3, 2)), np.full((3, 2), np.nan), "fake features hold a value that is not finite"),
-        (np.ones((3, 2), dtype=np.uint8), np.ones((3, 2)), "not floating point"),
+        (np.ones((3, 2), dtype=np.int64), np.ones((3, 2)), "not floating point"),
         (torch.ones(3, 2), torch.ones((3, 2), dtype=torch.int64), "fake features are torch.int64"),
     ],
 )
 def test_bad_features_are_refused_by_name(real, fake, message):
     with pytest.raises(ValueError, match=message):
         check_features(real, fake)
+
+
+# --- grey levels --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_size", [None, 3])
+@pytest.mark.parametrize("extremes", [False, True])
+def test_distances_of_grey_levels_are_exact_whole_numbers(block_size, extremes):
+    """Also where every product is as large as it can be, over more features than one piece has."""
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 256, (n, 2500), dtype=np.uint8) for n in (7, 5))
+    if extremes:
+        a, b = np.zeros_like(a), np.where(np.arange(5)[:, None] % 2, 255, 0).astype(np.uint8)
+        b = np.broadcast_to(b[:, :1], (5, 2500)).copy()
+    x, y = check_features(a, b)
+    middle = centre(x)
+    tiles = distance_tiles(
+        Points.around(middle, x), Points.around(middle, y), block_size=block_size
+    )
+    found = np.empty((7, 5))
+    for rows, columns, squared_BB in tiles:
+        found[rows, columns] = squared_BB.numpy()
+    expected = ((a[:, None].astype(np.int64) - b[None].astype(np.int64)) ** 2).sum(axis=2)
+    assert (found == expected).all()
+
+
+def test_the_mean_pair_distance_of_grey_levels_is_that_of_all_pairs():
+    x = np.random.default_rng(1).integers(0, 90, (9, 300), dtype=np.uint8)
+    tensor = check_samples("real", x)
+    points = Points.around(centre(tensor), tensor)
+    assert points.mean_pair_distance() == pytest.approx(cdist(x, x, "sqeuclidean").mean())
+
+
+def test_grey_levels_are_not_compared_with_other_features():
+    with pytest.raises(ValueError, match=r"real features are torch.uint8, fake ones torch.float64"):
+        check_features(np.zeros((3, 4), np.uint8), np.zeros((3, 4)))

@@ -1,3 +1,7 @@
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 import torch
@@ -5,93 +9,207 @@ from scipy.spatial.distance import cdist
 
 from lussweep.metrics.privacy import memorisation
 
-N_PATIENTS, N_FRAMES, N_FEATURES = 12, 10, 6
+N_PATIENTS, N_FEATURES = 12, 6
 
 
-def population(n_patients, seed, n_frames=N_FRAMES, jitter=1.0):
-    """Frames around one centre per patient; their ids."""
+class Sets(NamedTuple):
+    train: np.ndarray
+    patient: np.ndarray
+    holdout: np.ndarray
+    holdout_patient: np.ndarray
+    synthetic: np.ndarray
+
+
+def population(n_frames, seed):
+    """Frames around one centre per patient, `n_frames` of each; their ids."""
     rng = np.random.default_rng(seed)
-    centre_PD = 3 * rng.normal(size=(n_patients, N_FEATURES))
+    centre_PD = 3 * rng.normal(size=(len(n_frames), N_FEATURES))
     frame_ND = np.repeat(centre_PD, n_frames, axis=0)
-    patient_N = np.repeat([f"p{p:02d}" for p in range(n_patients)], n_frames)
-    return frame_ND + jitter * rng.normal(size=frame_ND.shape), patient_N
+    patient_N = np.repeat([f"{seed}-{p:02d}" for p in range(len(n_frames))], n_frames)
+    return frame_ND + rng.normal(size=frame_ND.shape), patient_N
+
+
+def strangers(n_train, n_holdout, n_synthetic):
+    """One frame a patient, of one population in all three: the answer is known."""
+    counts = (n_train, n_holdout, n_synthetic)
+    train, holdout, synthetic = (population([1] * n, seed) for seed, n in enumerate(counts))
+    return Sets(*train, *holdout, synthetic[0])
 
 
 @pytest.fixture
 def sets():
-    train, patient = population(N_PATIENTS, seed=0)
-    holdout, _ = population(N_PATIENTS, seed=1)
-    synthetic, _ = population(N_PATIENTS, seed=2)
-    return train, patient, holdout, synthetic
+    """Patients of 1 to 12 frames; as many frames in all sets, so that none is cut."""
+    n_frames = np.arange(1, N_PATIENTS + 1)
+    train, holdout = population(n_frames, seed=0), population(n_frames[::-1], seed=1)
+    return Sets(*train, *holdout, population(n_frames, seed=2)[0])
 
 
-def loop_scores(train, patient, synthetic, quantile):
-    """Threshold, copies and both authenticities by the definitions, on full matrices."""
+def loop_threshold(distance, patient, quantile):
+    """The smallest distance within which lies that share of the patients' frames, as a mean over
+    patients; in whole fractions."""
+    own_distances = [distance[patient == p].tolist() for p in sorted(set(patient))]
+    for candidate in sorted(distance.tolist()):
+        within = [Fraction(sum(d <= candidate for d in own), len(own)) for own in own_distances]
+        if sum(within) >= Fraction(quantile) * len(within):
+            return candidate
+    raise AssertionError
+
+
+def loop_scores(train, patient, synthetic, threshold):
+    """Copies and both authenticities by the definitions, on full matrices."""
     own, to_train = cdist(train, train), cdist(synthetic, train)
     np.fill_diagonal(own, np.inf)
     across = np.where(patient[:, None] == patient[None], np.inf, own)
-    threshold = np.quantile(across.min(axis=1), quantile)
     nearest, distance = to_train.argmin(axis=1), to_train.min(axis=1)
     copies = dict.fromkeys(sorted(set(patient)), 0)
     for k in np.flatnonzero(distance <= threshold):
         copies[patient[nearest[k]]] += 1
-    authentic = (distance > own.min(axis=1)[nearest]).mean()
-    return (
-        threshold,
-        nearest,
-        distance,
-        copies,
-        authentic,
-        (distance > across.min(axis=1)[nearest]).mean(),
+    authentic, authentic_across = (
+        (distance > neighbour.min(axis=1)[nearest]).mean() for neighbour in (own, across)
     )
+    return nearest, distance, copies, authentic, authentic_across
 
 
 @pytest.mark.parametrize("block_size", [None, 7, 50])
-@pytest.mark.parametrize("quantile", [0.0, 0.1, 0.9])
+@pytest.mark.parametrize("quantile", [0.0, 0.1, 0.25, 0.9, 1.0])
 def test_equals_the_definitions_on_full_matrices(sets, quantile, block_size):
-    train, patient, holdout, synthetic = sets
     found = memorisation(*sets, copy_quantile=quantile, seed=0, block_size=block_size)
-    threshold, nearest, distance, copies, authentic, across = loop_scores(
-        train, patient, synthetic, quantile
-    )
+    calibration = cdist(sets.holdout, sets.train).min(axis=1)
+    threshold = loop_threshold(calibration, sets.holdout_patient, quantile)
     assert found.copy_threshold == pytest.approx(threshold)
+    nearest, distance, copies, authentic, across = loop_scores(
+        sets.train, sets.patient, sets.synthetic, found.copy_threshold
+    )
     assert (found.nearest_train_K == nearest).all()
     np.testing.assert_allclose(found.distance_K, distance)
     assert found.copies_per_patient == copies
-    assert found.copy_share == sum(copies.values()) / len(synthetic) == found.is_copy_K.mean()
+    assert found.copy_share == sum(copies.values()) / len(distance) == found.is_copy_K.mean()
     assert (found.authenticity, found.authenticity_across_patients) == (authentic, across)
-    to_holdout = cdist(synthetic, holdout).min(axis=1)  # equally many: nothing is cut
-    assert found.n_compared == len(train)
+    to_holdout = cdist(sets.synthetic, sets.holdout).min(axis=1)
+    assert found.n_compared == len(sets.train)
     assert found.ratio_median == pytest.approx(np.median(distance / to_holdout))
     assert found.nearer_train_share == (distance < to_holdout).mean()
 
 
 def test_a_fresh_sample_is_no_nearer_to_train_than_to_holdout():
-    """300 patients of one frame each: 5 standard errors of a share over 300 frames are 0.14."""
-    train, patient = population(300, seed=0, n_frames=1)
-    holdout, synthetic = population(300, 1, n_frames=1)[0], population(300, 2, n_frames=1)[0]
-    found = memorisation(train, patient, holdout, synthetic, seed=0)
+    """5 standard errors of a share over 300 frames are 0.14."""
+    found = memorisation(*strangers(300, 300, 300), seed=0)
     assert found.nearer_train_share == pytest.approx(0.5, abs=0.14)
     assert found.ratio_median == pytest.approx(1, abs=0.1)
-    assert found.copy_share < 0.04
     assert found.authenticity == pytest.approx(0.5, abs=0.14)
     assert found.authenticity == found.authenticity_across_patients
 
 
+# --- the threshold of a copy ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_train", [1, 20, 400])
+@pytest.mark.parametrize("quantile", [0.01, 0.1, 0.5])
+def test_of_a_fresh_sample_the_share_of_the_quantile_is_copies(quantile, n_train):
+    """However many training frames there are; 5 standard errors of a difference of two shares."""
+    n = 2000
+    found = memorisation(*strangers(n_train, n, n), copy_quantile=quantile, seed=0)
+    error = 5 * math.sqrt(2 * quantile * (1 - quantile) / n)
+    assert found.copy_share == pytest.approx(quantile, abs=error)
+
+
+@pytest.mark.parametrize("quantile", [0.02, 0.1, 0.5])
+def test_the_holdout_itself_has_the_share_of_the_quantile(sets, quantile):
+    """Every patient weighing the same, and one frame at most beyond it."""
+    found = memorisation(
+        *sets._replace(synthetic=sets.holdout), copy_quantile=quantile, seed=0, block_size=1000
+    )
+    shares = {p: found.is_copy_K[sets.holdout_patient == p].mean() for p in sets.holdout_patient}
+    counts = {p: (sets.holdout_patient == p).sum() for p in shares}
+    assert quantile <= np.mean(list(shares.values())) < quantile + 1 / min(counts.values())
+
+
+def test_frames_of_a_holdout_patient_weigh_less_the_more_there_are(sets):
+    """All of a patient's frames twice or 20 times tell nothing new."""
+    for patient in sorted(set(sets.holdout_patient)):
+        own = np.flatnonzero(sets.holdout_patient == patient)
+        for times in (1, 19):
+            order = np.concatenate([np.arange(len(sets.holdout)), np.tile(own, times)])
+            more = sets._replace(
+                holdout=sets.holdout[order], holdout_patient=sets.holdout_patient[order]
+            )
+            for quantile in (0.05, 0.25, 0.5):
+                plain = memorisation(*sets, copy_quantile=quantile, seed=0)
+                found = memorisation(*more, copy_quantile=quantile, seed=0)
+                assert found.copy_threshold == pytest.approx(plain.copy_threshold)
+                assert (found.is_copy_K == plain.is_copy_K).all()
+
+
+def test_a_patient_of_many_near_frames_does_not_set_the_threshold_alone():
+    """One of ten patients has nine tenths of the frames, all of them on training frames."""
+    train, patient = population([1] * 50, seed=0)
+    near, far = train[:45].repeat(2, axis=0), 100 + np.arange(9)[:, None] + np.zeros((9, 6))
+    holdout_patient = np.repeat(np.arange(10), [90] + [1] * 9)
+    sets = Sets(train, patient, np.concatenate([near, far]), holdout_patient, train + 50)
+    thresholds = [
+        memorisation(*sets, copy_quantile=q, seed=0).copy_threshold for q in (0.1, 0.11, 0.2, 0.21)
+    ]
+    assert thresholds[0] == 0 < 100 < thresholds[1] == thresholds[2] < thresholds[3]
+
+
+def test_the_threshold_is_monotone_and_knows_nothing_of_the_synthetic_frames(sets):
+    quantiles = np.linspace(0, 1, 21)
+    found = [memorisation(*sets, copy_quantile=q, seed=0) for q in quantiles]
+    thresholds = [card.copy_threshold for card in found]
+    assert thresholds == sorted(thresholds) and thresholds[0] < thresholds[-1]
+    assert [card.copy_share for card in found] == sorted(card.copy_share for card in found)
+    other = sets._replace(synthetic=sets.train[:5])
+    assert thresholds == [
+        memorisation(*other, copy_quantile=q, seed=0).copy_threshold for q in quantiles
+    ]
+
+
+@pytest.mark.parametrize("n_per_patient", [3, 500])
+def test_a_quantile_that_rounding_just_misses_is_reached(n_per_patient):
+    """A half and all of so many frames that the sum of their weights is inexact."""
+    n_frames = 600_000
+    holdout = np.arange(1.0, n_frames + 1)[:, None]
+    patient = np.arange(n_frames) // n_per_patient
+    train = np.zeros((1, 1))
+    for quantile in (0.5, 1.0):
+        found = memorisation(
+            train, np.array(["a"]), holdout, patient, train, copy_quantile=quantile, seed=0
+        )
+        assert found.copy_threshold == quantile * n_frames
+
+
+def test_near_duplicates_within_a_training_patient_move_no_threshold(sets):
+    """A second, jittered copy of every frame."""
+    jitter = 1e-6 * np.random.default_rng(3).normal(size=sets.train.shape)
+    doubled = sets._replace(
+        train=np.concatenate([sets.train, sets.train + jitter]), patient=np.tile(sets.patient, 2)
+    )
+    plain = memorisation(*sets, copy_quantile=0.1, seed=0)
+    found = memorisation(*doubled, copy_quantile=0.1, seed=0)
+    assert found.copy_threshold == pytest.approx(plain.copy_threshold, rel=1e-5)
+    assert found.copies_per_patient == plain.copies_per_patient
+    assert found.authenticity == 1  # every frame now has a nearer neighbour than any synthetic one
+    assert found.authenticity_across_patients == pytest.approx(
+        plain.authenticity_across_patients, abs=0.02
+    )
+
+
+# --- copies --------------------------------------------------------------------------------
+
+
 def test_exact_copies_are_counted_and_laid_to_their_patients(sets):
-    train, patient, holdout, synthetic = sets
-    source = np.array([3, 14, 15, 92, 65])
-    mixed = np.concatenate([synthetic, train[source]])
-    without = memorisation(train, patient, holdout, synthetic, seed=0)
-    found = memorisation(train, patient, holdout, mixed, seed=0)
+    source = np.array([3, 14, 15, 72, 65])
+    mixed = np.concatenate([sets.synthetic, sets.train[source]])
+    without = memorisation(*sets, seed=0)
+    found = memorisation(*sets._replace(synthetic=mixed), seed=0)
     assert (found.nearest_train_K[-5:] == source).all()
     assert (found.distance_K[-5:] == 0).all() and found.is_copy_K[-5:].all()
     gained = {
         p: found.copies_per_patient[p] - without.copies_per_patient[p]
         for p in found.copies_per_patient
     }
-    assert gained == {p: int((patient[source] == p).sum()) for p in gained}
-    assert set(gained) == set(patient) and 0 in gained.values()
+    assert gained == {p: int((sets.patient[source] == p).sum()) for p in gained}
+    assert set(gained) == set(sets.patient) and 0 in gained.values()
     share = len(source) / len(mixed)
     assert found.authenticity == pytest.approx(without.authenticity * (1 - share))
     assert found.authenticity_across_patients == pytest.approx(
@@ -100,136 +218,140 @@ def test_exact_copies_are_counted_and_laid_to_their_patients(sets):
 
 
 def test_a_set_of_copies_is_all_memorised(sets):
-    train, patient, holdout, _ = sets
-    found = memorisation(train, patient, holdout, train[::-1], seed=0)
+    found = memorisation(*sets._replace(synthetic=sets.train[::-1]), seed=0)
     assert (found.ratio_median, found.nearer_train_share, found.copy_share) == (0, 1, 1)
     assert (found.authenticity, found.authenticity_across_patients) == (0, 0)
-    assert found.copies_per_patient == dict.fromkeys(sorted(set(patient)), N_FRAMES)
+    assert found.copies_per_patient == {p: (sets.patient == p).sum() for p in sets.patient}
 
 
 def test_copies_with_the_rounding_of_another_batch_size_are_exact(sets):
-    train, patient, holdout, _ = (np.asarray(x) for x in sets)
-    train = train.astype(np.float32)
+    train, holdout = (x.astype(np.float32) for x in (sets.train, sets.holdout))
     jittered = train * np.float32(1 + 1e-7)
-    found = memorisation(train, patient, holdout.astype(np.float32), jittered, seed=0)
+    found = memorisation(train, sets.patient, holdout, sets.holdout_patient, jittered, seed=0)
     assert found.copy_share == 1 and (found.distance_K == 0).all()
 
 
 def test_copies_of_the_holdout_are_the_mirror_image(sets):
-    train, patient, holdout, _ = sets
-    found = memorisation(train, patient, holdout, holdout, seed=0)
+    found = memorisation(*sets._replace(synthetic=sets.holdout), seed=0)
     assert (found.ratio_median, found.nearer_train_share) == (np.inf, 0)
 
 
 def test_a_tie_between_train_and_holdout_counts_half(sets):
-    train, patient, _, synthetic = sets
-    found = memorisation(train, patient, train, synthetic, seed=0)
+    alike = sets._replace(holdout=sets.train)
+    found = memorisation(*alike, seed=0)
     assert (found.ratio_median, found.nearer_train_share) == (1, 0.5)
-    found = memorisation(train, patient, train, train, seed=0)
+    found = memorisation(*alike._replace(synthetic=sets.train), seed=0)
     assert (found.ratio_median, found.nearer_train_share) == (1, 0.5)  # 0 / 0
-
-
-def test_near_duplicates_within_a_patient_do_not_move_the_threshold(sets):
-    """A second, jittered copy of every frame: nearly no distance between patients shrinks."""
-    train, patient, holdout, synthetic = sets
-    jitter = 1e-6 * np.random.default_rng(3).normal(size=train.shape)
-    doubled = np.concatenate([train, train + jitter])
-    plain = memorisation(train, patient, holdout, synthetic, copy_quantile=0.1, seed=0)
-    found = memorisation(
-        doubled, np.tile(patient, 2), holdout, synthetic, copy_quantile=0.1, seed=0
-    )
-    assert found.copy_threshold == pytest.approx(plain.copy_threshold, rel=0.05)
-    assert found.authenticity == 1  # every frame now has a nearer neighbour than any synthetic one
-    assert found.authenticity_across_patients == pytest.approx(
-        plain.authenticity_across_patients, abs=0.02
-    )
 
 
 def test_a_copy_of_a_duplicated_frame_is_inauthentic(sets):
     """It is as near to the frame as the frame's duplicate is, of its own or another patient."""
-    train, patient, holdout, _ = sets
-    train = train.copy()
-    train[1] = train[-1] = train[0]
-    found = memorisation(train, patient, holdout, train[:1], seed=0)
+    train = sets.train.copy()
+    train[2] = train[-1] = train[1]
+    found = memorisation(*sets._replace(train=train, synthetic=train[1:2]), seed=0)
     assert (found.authenticity, found.authenticity_across_patients) == (0, 0)
-    assert found.nearest_train_K.tolist() == [0]  # of equally near frames the first
+    assert found.nearest_train_K.tolist() == [1]  # of equally near frames the first
 
 
 def test_an_exact_copy_counts_where_the_threshold_is_zero(sets):
-    """Two patients share a frame, so real frames themselves are 0 apart."""
-    train, patient, holdout, synthetic = sets
-    train = train.copy()
-    train[0] = train[-1]
-    mixed = np.concatenate([synthetic, train[5:6]])
-    found = memorisation(train, patient, holdout, mixed, copy_quantile=0.0, seed=0)
+    """A holdout patient's frame is a training frame, so that real frames themselves are 0 apart."""
+    holdout = sets.holdout.copy()
+    holdout[0] = sets.train[-1]
+    mixed = np.concatenate([sets.synthetic, sets.train[5:6]])
+    changed = sets._replace(holdout=holdout, synthetic=mixed)
+    found = memorisation(*changed, copy_quantile=0.0, seed=0)
     assert found.copy_threshold == 0
-    assert found.is_copy_K.tolist() == [False] * len(synthetic) + [True]
+    assert found.is_copy_K.tolist() == [False] * len(sets.synthetic) + [True]
 
 
-def test_the_larger_set_is_cut_to_the_size_of_the_smaller(sets):
+def test_one_training_patient_leaves_only_what_is_between_patients_unknown(sets):
+    """All else is as if the same frames were of several patients."""
+    one = sets._replace(patient=np.full(len(sets.patient), "p"))
+    plain = memorisation(*sets, copy_quantile=0.2, seed=0)
+    found = memorisation(*one, copy_quantile=0.2, seed=0)
+    assert math.isnan(found.authenticity_across_patients)
+    assert found.copies_per_patient == {"p": sum(plain.copies_per_patient.values())}
+    for name in ("copy_threshold", "copy_share", "authenticity", "ratio_median"):
+        assert getattr(found, name) == getattr(plain, name)
+
+
+# --- draws, order, input -------------------------------------------------------------------
+
+
+def test_the_larger_set_is_cut_to_the_size_of_the_smaller():
     """One population in all three: without the cut, three times the frames would lie nearer."""
-    train, patient = population(300, seed=0, n_frames=1)
-    synthetic = population(300, seed=2, n_frames=1)[0]
     for n_train, n_holdout in ((300, 100), (100, 300)):
-        holdout = population(n_holdout, seed=1, n_frames=1)[0]
-        found = memorisation(train[:n_train], patient[:n_train], holdout, synthetic, seed=0)
+        sets = strangers(n_train, n_holdout, 300)
+        found = memorisation(*sets, seed=0)
         assert found.n_compared == 100
         assert found.nearer_train_share == pytest.approx(0.5, abs=0.14)
-        # copies are looked for among all training frames
-        expected = cdist(synthetic, train[:n_train]).min(axis=1)
+        # copies are looked for among all training frames, and calibrated on all of the holdout
+        expected = cdist(sets.synthetic, sets.train).min(axis=1)
         np.testing.assert_allclose(found.distance_K, expected)
+        calibration = cdist(sets.holdout, sets.train).min(axis=1)
+        assert found.copy_threshold == pytest.approx(np.sort(calibration)[n_holdout // 100 - 1])
 
 
 def test_the_seed_decides_the_draw_and_nothing_ambient_does(sets):
-    train, patient, holdout, synthetic = sets
-    first = memorisation(train, patient, holdout[:40], synthetic, seed=1)
+    sets = sets._replace(holdout=sets.holdout[:40], holdout_patient=sets.holdout_patient[:40])
+    first = memorisation(*sets, seed=1)
     np.random.seed(0)
-    again = memorisation(train, patient, holdout[:40], synthetic, seed=1)
-    other = memorisation(train, patient, holdout[:40], synthetic, seed=2)
+    again = memorisation(*sets, seed=1)
+    other = memorisation(*sets, seed=2)
     assert again.ratio_median == first.ratio_median
-    assert again.nearer_train_share == first.nearer_train_share != other.nearer_train_share
-    assert other.copy_share == first.copy_share
+    assert again.nearer_train_share == first.nearer_train_share
+    assert first.ratio_median != other.ratio_median
+    for name in ("copy_threshold", "copy_share", "authenticity"):
+        assert getattr(first, name) == getattr(other, name)
 
 
 def test_order_of_frames_does_not_matter(sets):
-    train, patient, holdout, synthetic = sets
-    order = np.random.default_rng(5).permutation(len(train))
-    plain = memorisation(train, patient, holdout, synthetic, copy_quantile=0.1, seed=0)
-    found = memorisation(
-        train[order], patient[order], holdout[::-1], synthetic, copy_quantile=0.1, seed=0
+    rng = np.random.default_rng(5)
+    order, turned = rng.permutation(len(sets.train)), rng.permutation(len(sets.holdout))
+    moved = Sets(
+        sets.train[order],
+        sets.patient[order],
+        sets.holdout[turned],
+        sets.holdout_patient[turned],
+        sets.synthetic,
     )
+    plain = memorisation(*sets, copy_quantile=0.1, seed=0)
+    found = memorisation(*moved, copy_quantile=0.1, seed=0)
     assert (order[found.nearest_train_K] == plain.nearest_train_K).all()
+    assert found.copy_threshold == pytest.approx(plain.copy_threshold)
     assert found.copies_per_patient == plain.copies_per_patient
     assert found.authenticity_across_patients == plain.authenticity_across_patients
     assert found.ratio_median == pytest.approx(plain.ratio_median)
 
 
 def test_tensors_and_ids_of_other_types_are_taken(sets):
-    train, patient, holdout, synthetic = sets
     plain = memorisation(*sets, seed=0)
-    number = np.unique(patient, return_inverse=True)[1]
-    tensors = [torch.from_numpy(x) for x in (train, holdout, synthetic)]
-    found = memorisation(tensors[0], number, *tensors[1:], seed=0, device=torch.device("cpu"))
+    numbers = [np.unique(x, return_inverse=True)[1] for x in (sets.patient, sets.holdout_patient)]
+    train, holdout, synthetic = map(torch.from_numpy, (sets.train, sets.holdout, sets.synthetic))
+    found = memorisation(
+        train, numbers[0], holdout, numbers[1], synthetic, seed=0, device=torch.device("cpu")
+    )
     assert found.ratio_median == plain.ratio_median
+    assert found.copy_threshold == plain.copy_threshold
     assert list(found.copies_per_patient.values()) == list(plain.copies_per_patient.values())
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_patient_N": np.full(120, "p")}, "the train frames are of one"),
-        (
-            {"train_patient_N": np.array(["p", "q"])},
-            r"120 train frames, patient ids of shape \(2,\)",
-        ),
-        ({"copy_quantile": 1.5}, "copy_quantile is 1.5"),
-        ({"holdout_MD": np.ones((4, 3))}, "differ in their number of features.*'holdout': 3"),
-        ({"synthetic_KD": np.full((4, 6), np.nan)}, "synthetic features hold a value"),
-        ({"train_ND": np.ones(6)}, "train features have shape"),
+        ({"patient": np.array(["p", "q"])}, r"78 train frames, patient ids of shape \(2,\)"),
+        ({"holdout_patient": np.full((78, 1), "p")}, r"78 holdout frames, .* shape \(78, 1\)"),
+        ({"holdout": np.ones((4, 3))}, "differ in their number of features.*'holdout': 3"),
+        ({"synthetic": np.full((4, 6), np.nan)}, "synthetic features hold a value"),
+        ({"train": np.ones(6)}, "train features have shape"),
     ],
 )
 def test_bad_input_is_refused(sets, change, message):
-    names = ("train_ND", "train_patient_N", "holdout_MD", "synthetic_KD")
-    arguments = dict(zip(names, sets, strict=True)) | {"seed": 0} | change
     with pytest.raises(ValueError, match=message):
-        memorisation(**arguments)
+        memorisation(*sets._replace(**change), seed=0)
+
+
+@pytest.mark.parametrize("quantile", [-0.1, 1.5, math.nan])
+def test_a_quantile_that_is_no_share_is_refused(sets, quantile):
+    with pytest.raises(ValueError, match=f"copy_quantile is {quantile}, not in"):
+        memorisation(*sets, copy_quantile=quantile, seed=0)

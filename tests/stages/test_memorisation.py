@@ -75,6 +75,12 @@ def step_of(
     return ground.plan.steps[cell.refs[f"memorisation_{label}"]]
 
 
+def with_spec(step: Step, **changes: Any) -> Step:
+    """Another spec of memorisation."""
+    changed = {**step.spec["memorisation"], **changes}
+    return Step(step.stage, step.version, {**step.spec, "memorisation": changed}, step.inputs)
+
+
 def cohort_of(ground: Ground, step: Step) -> pa.Table:
     return tables.read(ground.store.open(step.inputs["cohort"]) / COHORT, tables.FRAMES)
 
@@ -174,23 +180,32 @@ def test_a_part_of_copies_is_found_among_fresh_frames(ground: Ground, tmp_path: 
 # --- whom it looks at ----------------------------------------------------------------------
 
 
-def test_one_patient_leaves_a_card_without_numbers_that_no_gate_lets_through(
+def test_one_patient_leaves_only_what_is_between_patients_unknown(
     ground: Ground, tmp_path: Path
 ) -> None:
     step = step_of(ground, "pos", n_patients=1)
     train = of_class(cohort_of(ground, step), "pos")
     frames = load_pixels(ground.store, train)
     card, copies, pairs = judge(ground, step, frames, tmp_path / "out")
-    assert card == {"class": "pos", "n_synthetic": len(frames), "n_train": len(train)}
-    assert copies == pairs == []
-    for gate in (
-        ReleaseGateSpec(),
-        ReleaseGateSpec(max_copy_share=0.99, max_nearer_train_share=None),
-        ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=1.0),
-        ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=None, min_authenticity=0.0),
-    ):
-        assert all("is unknown" in reason for reason in gate.failures(card))
-        assert gate.failures(card)
+    assert [name for name, value in card.items() if value is None] == [
+        "authenticity_across_patients"
+    ]
+    assert (card["copy_share"], card["authenticity"]) == (1.0, 0.0)
+    assert copies == [{"class": "pos", "patient_id": train["patient_id"][0].as_py(),
+                       "n_copies": len(frames)}]  # fmt: skip
+    assert len(pairs) == len(frames)
+    (reason,) = ReleaseGateSpec(max_nearer_train_share=None).failures(card)
+    assert reason == "copy_share is 1, allowed is at most 0.05"
+
+
+def test_a_ratio_that_is_not_finite_is_none(ground: Ground, tmp_path: Path) -> None:
+    """Of frames of the holdout, which are 0 away from it."""
+    step = step_of(ground, "pos")
+    frames = load_pixels(ground.store, of_class(split_of(ground, "holdout"), "pos"))
+    card = judge(ground, with_spec(step, copy_quantile=0.25), frames, tmp_path / "out").card
+    assert card["ratio_median"] is None
+    # Frames per patient differ by a factor of 2 at most, so that shares of frames do too.
+    assert 0.125 <= card["copy_share"] <= 0.5
 
 
 def test_one_patient_of_each_class_is_enough_for_a_conditional_gan(
@@ -242,8 +257,7 @@ def test_both_classes_count_for_a_conditional_gan(ground: Ground, tmp_path: Path
 
 def test_no_more_frames_are_looked_at_than_the_spec_allows(ground: Ground, tmp_path: Path) -> None:
     step = step_of(ground, "pos")
-    changed = {**step.spec["memorisation"], "n_images": 5}
-    step = Step(step.stage, step.version, {**step.spec, "memorisation": changed}, step.inputs)
+    step = with_spec(step, n_images=5)
     train = of_class(cohort_of(ground, step), "pos")
     frames = load_pixels(ground.store, train)
     found = judge(ground, step, frames, tmp_path / "out")
