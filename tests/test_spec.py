@@ -547,9 +547,13 @@ EXTERNAL = "{{pos: [external], neg: [real], external: {{images: {}, patients: b{
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(("a", ""), ("c", "")), (("a", ", name: x"), ("c", ", name: x")), (("a", ""), ("c", ", name: external"))],
+    [
+        (("a", ""), ("c", "")),
+        (("a", ", name: x"), ("c", ", name: x")),
+        (("a", ""), ("c", ", name: external")),
+    ],
     ids=["default", "given", "given and default"],
-)  # fmt: skip
+)
 def test_two_external_sections_of_one_name_are_refused(first, second):
     one, other = EXTERNAL.format(*first), EXTERNAL.format(*second)
     line = problem(f"{{name: a, variants: {{x: {one}, y: {other}}}}}")

@@ -30,7 +30,9 @@ class ReleaseGateSpec(Spec):
     """What a memorisation card must show before its frames may leave; null asks nothing."""
 
     max_copy_share: Fraction | None = 0.05
-    max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = 0.75
+    max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Off by default: frames made of a few patients lie nearer to them than to strangers, even
+    where none is repeated."""
     min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def failures(self, card: Mapping[str, Any]) -> list[str]:

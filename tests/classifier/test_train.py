@@ -9,17 +9,10 @@ from lussweep.data.dataset import TrainSet
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import AugmentSpec, ClassifierSpec
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 SIZE = 64
 CONFIG = TrialConfig(learning_rate=0.003, channels=1, dropout=0.05)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def stripes(n, label, seed=0):

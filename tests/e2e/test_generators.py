@@ -210,6 +210,7 @@ def test_a_set_is_the_same_work_in_whatever_files_it_comes(judged: Path) -> None
     made, packed = result(judged, "made"), result(judged, "packed")
     assert made["evaluate_key"] == packed["evaluate_key"]
     assert made["auroc"] == packed["auroc"]
+    assert (made["gan"], packed["gan"]) == ("external", "packed")
 
 
 def test_cells_of_other_generators_stay_when_another_variant_is_asked_for(
@@ -323,14 +324,15 @@ def hindered(
     cohorts: dict[int, list[str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, str, str]:
-    """A run with a generator that saw a patient too many at n = 2 and one that made too few
-    images; with its output and that patient."""
+    """A run with a generator that saw a patient too many at n = 2, declared by hash, one that made
+    too few images and one that made a single image; with its output and that patient."""
     folder = tmp_path_factory.mktemp("hindered")
     stranger = sorted(p for p in set(cohorts[3]) - set(cohorts[2]) if "-pos-" in p)[0]
     for n in (2, 3):
-        declared = sorted({*cohorts[n], stranger})
-        write_set(folder / "wide" / str(n), declared)
+        also = {2: hashed_id(stranger), 3: stranger}[n]
+        write_set(folder / "wide" / str(n), sorted({*cohorts[n], also}))
         write_set(folder / "few" / str(n), cohorts[n], n_images=3)
+        write_set(folder / "one" / str(n), cohorts[n], n_images=1)
     variants = {
         name: {
             "pos": ["external"],
@@ -341,7 +343,7 @@ def hindered(
                 "patients": f"{name}/{{n_patients}}/patients.csv",
             },
         }
-        for name in ("wide", "few")
+        for name in ("wide", "few", "one")
     }
     study = write_study(folder, variants, n_patients=(2, 3))
     code, output = grid(study, "--out", folder / "run")
@@ -356,7 +358,7 @@ def test_a_patient_outside_the_cohort_blocks_that_cell_alone(
     status = {
         (row["n_patients"], row["variant"]): row["status"]
         for row in rows(run, "results")
-        if row["variant"] != "few"
+        if row["variant"] in ("baseline", "wide")
     }
     assert status == {
         (2, "baseline"): "done", (3, "baseline"): "done", (2, "wide"): "blocked",
@@ -376,11 +378,53 @@ def test_too_few_images_block_their_cells_and_say_what_to_do(
     for n in (2, 3):
         needed = result(run, "baseline", n)["n_pos_real"]
         assert result(run, "few", n)["reason"] == (
-            f"synthetic pos n={n} r=1 few: InputError: the external set has 3 images, the cell needs "
-            f"{needed}: make more, or lower synth.ratio or synth.n_images"
+            f"synthetic pos n={n} r=1 few: InputError: the external set has 3 images, the cell "
+            f"needs {needed}: make more, or lower synth.ratio or synth.n_images"
         )
-    failed = sorted(row["stage"] for row in rows(run, "failures"))
-    assert failed == ["external", "synth", "synth"], "a small set is scored all the same"
+    failed = {row["step"] for row in rows(run, "failures") if row["step"].endswith(" few")}
+    assert failed == {f"synthetic pos n={n} r=1 few" for n in (2, 3)}, "even few are scored"
+
+
+def test_a_set_of_one_image_is_no_set(hindered: tuple[Path, str, str]) -> None:
+    """Nothing can be told from it, however few images a cell needs."""
+    run, _, _ = hindered
+    for n in (2, 3):
+        reason = result(run, "one", n)["reason"]
+        assert reason.startswith(f"images pos n={n} r=1 one: InputError: ")
+        assert reason.endswith("one image is no set: give at least 2")
+
+
+def test_a_run_says_whom_a_generator_saw_by_hash(
+    hindered: tuple[Path, str, str], cohorts: dict[int, list[str]]
+) -> None:
+    run, _, stranger = hindered
+    text = (run / "run.json").read_text()
+    assert "phantom-" not in text
+    seen = {
+        (entry["section"]["name"], entry["n_patients"]): set(entry["patients"])
+        for entry in json.loads(text)["external"]
+    }
+    assert seen["wide", 2] == set(map(hashed_id, [*cohorts[2], stranger]))
+    assert seen["one", 3] == set(map(hashed_id, cohorts[3]))
+
+
+def test_a_set_declared_by_hash_is_the_work_that_it_was_by_id(
+    hindered: tuple[Path, str, str],
+    grid: Callable[..., tuple[int, str]],
+    cohorts: dict[int, list[str]],
+    tmp_path: Path,
+) -> None:
+    run, _, stranger = hindered
+    folder = Path(
+        shutil.copytree(run.parent, tmp_path / "again", ignore=shutil.ignore_patterns("run"))
+    )
+    declared = sorted(map(hashed_id, {*cohorts[3], stranger}))
+    (folder / "wide" / "3" / "patients.csv").write_text("\n".join(["patient_id", *declared, ""]))
+    only = ("--only", "variant=wide,n_patients=3")
+    code, output = grid(folder / "study.yaml", "--out", tmp_path / "run", *only)
+    assert code == 0, output
+    for key in ("evaluate_key", "search_key", "auroc"):
+        assert result(tmp_path / "run", "wide", 3)[key] == result(run, "wide", 3)[key]
 
 
 # --- several GANs in one grid ----------------------------------------------------------------

@@ -17,6 +17,7 @@ from lussweep.models.resnet import (
     weights_digest,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 STAGES = ((1, 64, 3), (2, 128, 4), (3, 256, 6), (4, 512, 3))
 
 
@@ -97,15 +98,6 @@ def published_forward(state, image_NHW):
             x = F.relu(x + y)
     conv_ND = x.mean(dim=(2, 3))
     return conv_ND, conv_ND @ state["fc.weight"].T + state["fc.bias"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small forwards on a busy machine are slowed by threads that wait for each other."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="module")

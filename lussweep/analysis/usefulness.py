@@ -1,0 +1,268 @@
+"""Does a GAN metric predict what synthetic frames are good for?
+
+Rank correlation between a generator's metric and the gain in AUC-ROC of the cell that was
+trained with its frames. An association over few cells, not a cause; cells of one cohort share
+patients, hence cohorts are what is resampled.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussweep.metrics.auroc import patient_weights
+
+Float64s = NDArray[np.float64]
+Integers = NDArray[np.integer[Any]]
+
+MIN_CELLS = 6
+"""With five cells a perfect order comes by chance once in 120; no correlation is given."""
+MIN_COHORTS = 6
+"""Fewer resampled units give intervals that are far too narrow; none is given."""
+
+
+class Orientation(NamedTuple):
+    """Where a metric is best: at `goal`, which is inf or -inf for "the larger" or "the smaller"."""
+
+    goal: float
+    reason: str
+
+
+_SET_DISTANCE = "a distance between the two sets, 0 for one distribution"
+_UNBIASED = "an unbiased squared distance: below 0 is noise about 0, so it is not folded there"
+_NEIGHBOUR = "chance for sets that cannot be told apart; 1 is separable and 0 memorised"
+
+ORIENTATIONS: Mapping[str, Orientation] = MappingProxyType(
+    {
+        "kmmd": Orientation(-np.inf, _SET_DISTANCE),
+        "fid": Orientation(-np.inf, _SET_DISTANCE),
+        "kid": Orientation(-np.inf, _UNBIASED),
+        "mmd2_unbiased": Orientation(-np.inf, _UNBIASED),
+        "mmd2_p_value": Orientation(np.inf, "small where a test tells the sets apart"),
+        "one_nn": Orientation(0.5, _NEIGHBOUR),
+        "one_nn_real": Orientation(0.5, _NEIGHBOUR),
+        "one_nn_fake": Orientation(0.5, _NEIGHBOUR),
+        "density": Orientation(1.0, "1 for one distribution; above it frames crowd where real do"),
+        "coverage": Orientation(np.inf, "share of real neighbourhoods that are reached"),
+        "confidence": Orientation(np.inf, "synthetic positives should look consolidated"),
+        "diversity": Orientation(1.0, "pixel distance between frames, that of real ones being 1"),
+        "copy_share": Orientation(-np.inf, "copies of training frames add nothing new"),
+        "authenticity": Orientation(np.inf, "share of frames that are no copies"),
+    }
+)
+"""By metric, as named in the table of GAN scores and on the memorisation card."""
+
+
+class PairedGains(NamedTuple):
+    """cell_G: index of each cell that has a baseline; gain_G: its AUC-ROC less the baseline's."""
+
+    cell_G: NDArray[np.intp]
+    gain_G: Float64s
+
+
+class Correlation(NamedTuple):
+    """A rank correlation with a percentile interval, NaN where none is given.
+
+    n_undefined resamples had all metrics or all gains equal and were left out.
+    """
+
+    value: float
+    low: float
+    high: float
+    n_undefined: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usefulness:
+    """How well one metric orders cells by gain; positive: the better metric, the larger gain.
+
+    `within` compares cells of one patient count only: more patients may improve a GAN and lower
+    the gain, which makes a correlation over all counts without the metric predicting anything.
+    A correlation that cannot be given is None, and `reason` says why, as it does for intervals.
+    n_missing cells without a metric were left out.
+    """
+
+    metric: str
+    n_cells: int
+    n_cohorts: int
+    n_missing: int
+    spearman: Correlation | None
+    kendall: Correlation | None
+    spearman_within: Correlation | None
+    kendall_within: Correlation | None
+    reason: str
+
+
+def oriented(metric: str, value_C: Float64s) -> Float64s:
+    """The metric turned so that larger is better: as it is, negated, or minus its distance to goal.
+
+    Raises ValueError for a metric that `ORIENTATIONS` does not name.
+    """
+    if metric not in ORIENTATIONS:
+        raise ValueError(f"no orientation for {metric!r}: known are {', '.join(ORIENTATIONS)}")
+    goal = ORIENTATIONS[metric].goal
+    if np.isinf(goal):
+        return np.asarray(np.sign(goal) * value_C, dtype=np.float64)
+    return np.asarray(-np.abs(value_C - goal), dtype=np.float64)
+
+
+def paired_gains(
+    variant_C: Sequence[str] | NDArray[np.str_],
+    n_patients_C: Integers,
+    replicate_C: Integers,
+    auroc_C: Float64s,
+    *,
+    baseline: str = "baseline",
+) -> PairedGains:
+    """AUC-ROC of every other variant's cell less that of the baseline of the same cohort.
+
+    A cohort is an (n_patients, replicate). Cells whose cohort has no baseline are left out.
+    Raises ValueError for a cohort with two baselines, or AUCs that are not finite.
+    """
+    if not np.isfinite(auroc_C).all():
+        raise ValueError("an AUC-ROC is not finite: leave out the cells that have none")
+    rows = list(zip(variant_C, n_patients_C.tolist(), replicate_C.tolist(), auroc_C, strict=True))
+    reference: dict[tuple[int, int], float] = {}
+    for variant, n, replicate, value in rows:
+        if variant == baseline:
+            if (n, replicate) in reference:
+                raise ValueError(f"two {baseline!r} cells at {n} patients, replicate {replicate}")
+            reference[n, replicate] = float(value)
+    pairs = [
+        (i, float(value) - reference[n, replicate])
+        for i, (variant, n, replicate, value) in enumerate(rows)
+        if variant != baseline and (n, replicate) in reference
+    ]
+    return PairedGains(
+        np.array([i for i, _ in pairs], dtype=np.intp),
+        np.array([gain for _, gain in pairs], dtype=np.float64),
+    )
+
+
+def usefulness(
+    metric: str,
+    value_C: Float64s,
+    gain_C: Float64s,
+    n_patients_C: Integers,
+    replicate_C: Integers,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int,
+) -> Usefulness:
+    """Spearman's rho and Kendall's tau-b between a metric and the gain, over C cells.
+
+    The interval draws (n_patients, replicate) cohorts with replacement, each with all of its
+    cells. It speaks of other cohorts of the same pool, judged on the same holdout patients.
+    value_C: the metric as reported, oriented here, NaN where a cell has none; gain_C: see
+    `paired_gains`.
+
+    No correlation with fewer than 6 cells, or where the metric or the gain is the same in all;
+    no interval with fewer than 6 cohorts. Raises ValueError for an unknown metric, shapes that
+    differ, infinite values or a gain that is not finite, n_resamples < 1 or a bad confidence.
+    """
+    shapes = {x.shape for x in (value_C, gain_C, n_patients_C, replicate_C)}
+    if shapes != {(len(value_C),)}:
+        raise ValueError(f"metric, gain, patient count and replicate have shapes {sorted(shapes)}")
+    if np.isinf(value_C).any() or not np.isfinite(gain_C).all():
+        raise ValueError("a metric is infinite or a gain is not finite")
+    if n_resamples < 1 or not 0 < confidence < 1:
+        raise ValueError(f"n_resamples is {n_resamples}, confidence {confidence}")
+    better_C = oriented(metric, value_C)
+    kept_C = ~np.isnan(value_C)
+    x_C, y_C, count_C = better_C[kept_C], gain_C[kept_C], n_patients_C[kept_C]
+    cohorts, cohort_C = np.unique(
+        np.stack([count_C, replicate_C[kept_C]], axis=1), axis=0, return_inverse=True
+    )
+    reason = _why_none(x_C, y_C) or _why_no_interval(len(cohorts))
+    found: list[Correlation | None] = [None] * 4
+    if not _why_none(x_C, y_C):
+        drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
+        # row 0 is the estimate
+        weight_RC = np.concatenate([np.ones((1, len(x_C)), dtype=np.int64), drawn])
+        same_CC = count_C[:, None] == count_C[None, :]
+        found = [
+            _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), confidence, not reason)
+            for pairs_CC in (np.ones_like(same_CC), same_CC)
+            for statistic in (spearman, kendall)
+        ]
+        if found[2] is None:
+            reason = "; ".join(filter(None, [reason, "within patient counts nothing differs"]))
+    return Usefulness(
+        metric=metric,
+        n_cells=len(x_C),
+        n_cohorts=len(cohorts),
+        n_missing=int((~kept_C).sum()),
+        spearman=found[0],
+        kendall=found[1],
+        spearman_within=found[2],
+        kendall_within=found[3],
+        reason=reason,
+    )
+
+
+def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) -> Float64s:
+    """Spearman's rho of R weightings, NaN where x or y is constant; ties take mean ranks.
+
+    A weight counts how often a cell is repeated. Ranks are taken among the cells that pairs_CC,
+    a symmetric mask that splits cells into groups, allows to be compared.
+    """
+    sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
+    # twice a rank, less its group's mean: cells below less cells above
+    rank_x_RC, rank_y_RC = weight_RC @ sign_x_CC, weight_RC @ sign_y_CC
+    return _ratio(
+        (weight_RC * rank_x_RC * rank_y_RC).sum(axis=1),
+        (weight_RC * rank_x_RC**2).sum(axis=1),
+        (weight_RC * rank_y_RC**2).sum(axis=1),
+    )
+
+
+def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) -> Float64s:
+    """Kendall's tau-b of R weightings over the pairs of the mask; see `spearman`."""
+    sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
+    return _ratio(
+        ((weight_RC @ (sign_x_CC * sign_y_CC)) * weight_RC).sum(axis=1),
+        ((weight_RC @ sign_x_CC**2) * weight_RC).sum(axis=1),
+        ((weight_RC @ sign_y_CC**2) * weight_RC).sum(axis=1),
+    )
+
+
+def _signs(x_C: Float64s) -> NDArray[np.int64]:
+    return np.sign(x_C[None, :] - x_C[:, None]).astype(np.int64)
+
+
+def _ratio(product_R: Integers, square_x_R: Integers, square_y_R: Integers) -> Float64s:
+    scale_R = np.sqrt(square_x_R.astype(np.float64)) * np.sqrt(square_y_R.astype(np.float64))
+    ratio_R = np.full(len(scale_R), np.nan)
+    np.divide(product_R, scale_R, out=ratio_R, where=scale_R > 0)
+    return ratio_R.clip(-1, 1)
+
+
+def _correlation(value_R: Float64s, confidence: float, with_interval: bool) -> Correlation | None:
+    estimate, resampled_R = value_R[0], value_R[1:]
+    if np.isnan(estimate):
+        return None
+    valid_R = resampled_R[~np.isnan(resampled_R)]
+    low, high = np.nan, np.nan
+    if with_interval and len(valid_R):
+        low, high = np.quantile(valid_R, [(1 - confidence) / 2, (1 + confidence) / 2])
+    n_undefined = len(resampled_R) - len(valid_R) if with_interval else 0
+    return Correlation(float(estimate), float(low), float(high), n_undefined)
+
+
+def _why_none(x_C: Float64s, y_C: Float64s) -> str:
+    if len(x_C) < MIN_CELLS:
+        return f"{len(x_C)} cells with this metric: {MIN_CELLS} are needed for a correlation"
+    for name, values in (("metric", x_C), ("gain", y_C)):
+        if (values == values[0]).all():
+            return f"the {name} is the same in all {len(values)} cells"
+    return ""
+
+
+def _why_no_interval(n_cohorts: int) -> str:
+    if n_cohorts < MIN_COHORTS:
+        return f"{n_cohorts} cohorts: {MIN_COHORTS} are needed for an interval"
+    return ""

@@ -1,0 +1,262 @@
+"""Worth in patients: with how many real patients is the baseline as good as a variant?
+
+The baseline's AUC-ROC against its patient count is fitted by a curve that never falls, and the
+curve is read backwards. Nothing is extrapolated: beyond the counts of the study the answer is
+"< 6" or "> 58", and where the curve is flat it is a range of counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64s = NDArray[np.float64]
+Int64s = NDArray[np.int64]
+
+TIE = 1e-12
+"""AUCs that differ by no more than this are equal: means of equal values may round apart."""
+
+
+class Inversion(NamedTuple):
+    """Least and greatest patient count that each of R AUCs is worth, shape (R,).
+
+    -inf: below the smallest count of the study; inf: above the largest.
+    """
+
+    low_R: Float64s
+    high_R: Float64s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What a variant with n_patients is worth, in patients of the baseline; see `worths`.
+
+    k_low and k_high are equal but where the curve is flat; k_low is -inf where the worth is less
+    than `smallest`, k_high inf where it is more than `largest`. interval_low and interval_high:
+    the same of the bootstrap interval. share_below, share_above: of the resamples, those whose
+    worth reaches below `smallest` or above `largest`.
+    """
+
+    variant: str
+    n_patients: int
+    n_replicates: int
+    auroc: float
+    k_low: float
+    k_high: float
+    interval_low: float
+    interval_high: float
+    share_below: float
+    share_above: float
+    smallest: int
+    largest: int
+
+    @property
+    def gain(self) -> tuple[float, float]:
+        """k - n: patients that the variant saves, least and greatest; infinite where k is."""
+        return self.k_low - self.n_patients, self.k_high - self.n_patients
+
+    @property
+    def text(self) -> str:
+        """The worth, such as "23.4", "44 to 58", "< 6" or "44 to > 58"."""
+        return self._words(self.k_low, self.k_high)
+
+    @property
+    def interval_text(self) -> str:
+        """The interval, such as "12.5 to > 58"."""
+        return self._words(self.interval_low, self.interval_high)
+
+    def _words(self, low: float, high: float) -> str:
+        bounds = {-np.inf: f"< {self.smallest}", np.inf: f"> {self.largest}"}
+        words = [bounds.get(k) or f"{k:.1f}".removesuffix(".0") for k in (low, high)]
+        return words[0] if words[0] == words[1] else " to ".join(words)
+
+
+class Worths(NamedTuple):
+    """The baseline's curve at its K patient counts, and the worth of every (variant, n).
+
+    n_resamples were used; n_one_class more held one class alone and were left out.
+    """
+
+    n_patients_K: Int64s
+    n_replicates_K: Int64s
+    mean_auroc_K: Float64s
+    fitted_auroc_K: Float64s
+    rows: list[Worth]
+    n_resamples: int
+    n_one_class: int
+
+
+def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
+    """Weighted least-squares fit that never falls, of each of R rows along K ordered points.
+
+    The max-min formula, fit[k] = max over i <= k of min over j >= k of the weighted mean of i..j
+    (Barlow et al. 1972, Statistical Inference under Order Restrictions, theorem 1.4), for all
+    rows at once. A point that needs no pooling keeps its value exactly. Values that differ by
+    `TIE` or less come out equal.
+
+    mean_RK: finite floats; weight_K: positive. Raises ValueError for other input.
+    """
+    n_rows, n_points = mean_RK.shape
+    if weight_K.shape != (n_points,) or not (weight_K > 0).all():
+        raise ValueError(f"{n_points} points need as many positive weights, got {weight_K}")
+    if not np.isfinite(mean_RK).all():
+        raise ValueError("the points of an isotonic fit must be finite")
+    fit_RK = np.full((n_rows, n_points), -np.inf)
+    for i in range(n_points):
+        block_RJ = np.cumsum((mean_RK * weight_K)[:, i:], axis=1) / np.cumsum(weight_K[i:])
+        block_RJ[:, 0] = mean_RK[:, i]
+        least_RJ = np.minimum.accumulate(block_RJ[:, ::-1], axis=1)[:, ::-1]
+        fit_RK[:, i:] = np.maximum(fit_RK[:, i:], least_RJ)
+    for k in range(1, n_points):
+        before_R = fit_RK[:, k - 1]
+        fit_RK[:, k] = np.where(fit_RK[:, k] - before_R <= TIE, before_R, fit_RK[:, k])
+    return fit_RK
+
+
+def invert(
+    count_K: NDArray[Any], mean_RK: Float64s, fit_RK: Float64s, auroc_R: Float64s
+) -> Inversion:
+    """The patient counts at which each row's curve has the AUC that is asked for.
+
+    The curve is linear between its knots (count_K, fit_RK). Its flat stretches give a range of
+    counts. Such a stretch is an average over points that stood in the wrong order, so an AUC
+    within the span of those points cannot be placed better than the stretch, and the range is
+    widened to it: the baseline's own AUC at n gives a range with n in it, always.
+
+    count_K: rising patient counts; mean_RK: the points before the fit; auroc_R: one AUC a row.
+    """
+    nearest_R = np.abs(fit_RK - auroc_R[:, None]).argmin(axis=1)
+    knot_R = fit_RK[np.arange(len(fit_RK)), nearest_R]
+    wanted_R = np.where(np.abs(knot_R - auroc_R) <= TIE, knot_R, auroc_R)
+    low_R = _read(count_K, fit_RK, wanted_R, (fit_RK < wanted_R[:, None]).sum(axis=1))
+    high_R = _read(count_K, fit_RK, wanted_R, (fit_RK <= wanted_R[:, None]).sum(axis=1) - 1)
+
+    pooled_RKK = fit_RK[:, :, None] == fit_RK[:, None, :]
+    least_RK = np.where(pooled_RKK, mean_RK[:, None, :], np.inf).min(axis=2)
+    most_RK = np.where(pooled_RKK, mean_RK[:, None, :], -np.inf).max(axis=2)
+    asked_R1 = auroc_R[:, None]
+    within_RK = (least_RK - TIE <= asked_R1) & (asked_R1 <= most_RK + TIE)
+    low_R = np.minimum(low_R, np.where(within_RK, count_K, np.inf).min(axis=1))
+    high_R = np.maximum(high_R, np.where(within_RK, count_K, -np.inf).max(axis=1))
+    return Inversion(low_R, high_R)
+
+
+def worths(
+    variant_C: Sequence[str] | NDArray[np.str_],
+    n_patients_C: NDArray[np.integer[Any]],
+    replicate_C: NDArray[np.integer[Any]],
+    auroc_C: Float64s,
+    auroc_RC: Float64s,
+    *,
+    baseline: str = "baseline",
+    confidence: float = 0.95,
+) -> Worths:
+    """Worth in patients of every variant at every patient count, the baseline's own included.
+
+    auroc_C: AUC-ROC of C cells on holdout; auroc_RC: the same in R resamples of the holdout
+    patients, every cell with the same weights (`resampled_auroc`; NaN where a resample holds one
+    class). AUCs are averaged over replicates; a count weighs as much in the fit as it has
+    baseline replicates. Every resample refits the curve.
+
+    The interval takes order statistics, the lower end among the resamples' k_low and the upper
+    one among their k_high, never between a count and infinity. It speaks of other holdout
+    patients; how much other training patients would change is not in it, so read it beside the
+    spread of the replicates. A variant that lacks a replicate is averaged over those it has.
+
+    Raises ValueError for shapes that do not agree, a repeated (variant, n, replicate), AUCs
+    outside [0, 1], fewer than two patient counts of the baseline, or no resample with both
+    classes.
+    """
+    names_C = np.asarray(variant_C, dtype=np.str_)
+    _check_cells(names_C, n_patients_C, replicate_C, auroc_C, auroc_RC)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, not between 0 and 1")
+    valid_R = ~np.isnan(auroc_RC).any(axis=1)
+    if not valid_R.any():
+        raise ValueError(f"none of {len(auroc_RC)} resamples has both classes")
+    resampled_RC = np.concatenate([auroc_C[None], auroc_RC[valid_R]])  # row 0: the estimate
+    is_baseline_C = names_C == baseline
+    count_K, n_replicates_K = np.unique(n_patients_C[is_baseline_C], return_counts=True)
+    if len(count_K) < 2:
+        raise ValueError(f"{baseline!r} has {len(count_K)} patient counts, a curve needs 2")
+    means = [
+        resampled_RC[:, is_baseline_C & (n_patients_C == count)].mean(axis=1) for count in count_K
+    ]
+    mean_RK = np.stack(means, axis=1)
+    fit_RK = isotonic(mean_RK, n_replicates_K)
+    rows = []
+    for variant, n in sorted(set(zip(names_C.tolist(), n_patients_C.tolist(), strict=True))):
+        mine_C = (names_C == variant) & (n_patients_C == n)
+        mean_R = resampled_RC[:, mine_C].mean(axis=1)
+        low_R, high_R = invert(count_K, mean_RK, fit_RK, mean_R)
+        low, high = _interval(low_R[1:], high_R[1:], confidence)
+        rows.append(
+            Worth(
+                variant=variant,
+                n_patients=n,
+                n_replicates=int(mine_C.sum()),
+                auroc=float(mean_R[0]),
+                k_low=float(low_R[0]),
+                k_high=float(high_R[0]),
+                interval_low=low,
+                interval_high=high,
+                share_below=float((low_R[1:] == -np.inf).mean()),
+                share_above=float((high_R[1:] == np.inf).mean()),
+                smallest=int(count_K[0]),
+                largest=int(count_K[-1]),
+            )
+        )
+    n_valid = int(valid_R.sum())
+    return Worths(
+        count_K.astype(np.int64),
+        n_replicates_K.astype(np.int64),
+        mean_RK[0],
+        fit_RK[0],
+        rows,
+        n_valid,
+        len(auroc_RC) - n_valid,
+    )
+
+
+def _read(
+    count_K: NDArray[Any], fit_RK: Float64s, auroc_R: Float64s, knot_R: NDArray[np.intp]
+) -> Float64s:
+    """The count at a knot where the curve has the AUC there, else between it and its neighbour."""
+    last = len(count_K) - 1
+    row_R, inside_R = np.arange(len(fit_RK)), knot_R.clip(0, last)
+    at_knot_R = fit_RK[row_R, inside_R] == auroc_R
+    left_R = ((fit_RK <= auroc_R[:, None]).sum(axis=1) - 1).clip(0, last - 1)
+    floor_R, top_R = fit_RK[row_R, left_R], fit_RK[row_R, left_R + 1]
+    rise_R = np.where(top_R > floor_R, top_R - floor_R, 1.0)
+    step_R = (count_K[left_R + 1] - count_K[left_R]) * ((auroc_R - floor_R) / rise_R)
+    between_R = np.where(at_knot_R, count_K[inside_R], count_K[left_R] + step_R)
+    censored_R = np.where(auroc_R < fit_RK[:, 0], -np.inf, between_R)
+    return np.asarray(np.where(auroc_R > fit_RK[:, -1], np.inf, censored_R))
+
+
+def _interval(low_R: Float64s, high_R: Float64s, confidence: float) -> tuple[float, float]:
+    """Order statistics, outwards: an average of a count and infinity would be no count."""
+    reach = (1 - confidence) / 2 * (len(low_R) - 1)
+    first = int(np.floor(reach + 1e-9))
+    return float(np.sort(low_R)[first]), float(np.sort(high_R)[len(high_R) - 1 - first])
+
+
+def _check_cells(
+    names_C: NDArray[np.str_],
+    n_patients_C: NDArray[np.integer[Any]],
+    replicate_C: NDArray[np.integer[Any]],
+    auroc_C: Float64s,
+    auroc_RC: Float64s,
+) -> None:
+    shapes = {x.shape for x in (names_C, n_patients_C, replicate_C, auroc_C, auroc_RC[:1].ravel())}
+    if shapes != {(len(names_C),)} or auroc_RC.ndim != 2:
+        raise ValueError(f"cells and their AUCs have the shapes {sorted(shapes)}, {auroc_RC.shape}")
+    triples = list(zip(names_C.tolist(), n_patients_C.tolist(), replicate_C.tolist(), strict=True))
+    repeated = sorted({t for t in triples if triples.count(t) > 1})
+    if repeated:
+        raise ValueError(f"a cell is given more than once: {repeated[:3]}")
+    for values in (auroc_C, auroc_RC[~np.isnan(auroc_RC)]):
+        if not ((values >= 0) & (values <= 1)).all():
+            raise ValueError("an AUC-ROC lies outside [0, 1]")
