@@ -280,6 +280,13 @@ def _refuse_other_experiment(
     for name, recipe in earlier["variants"].items():
         if recipe != described["variants"][name]:
             raise InputError(f"{folder} holds a variant {name} with another recipe: rename yours")
+    sections: dict[str, Any] = {}
+    for recipe in described["variants"].values():
+        section = recipe["external"]
+        if section and sections.setdefault(section["name"], section) != section:
+            raise InputError(
+                f"{folder} holds other external images of the name {section['name']}: name yours"
+            )
 
 
 def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:

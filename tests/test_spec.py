@@ -515,6 +515,17 @@ def study_with(recipe: str, rest: str = "") -> StudySpec:
     return load_study(f"{{name: a, variants: {{x: {recipe}}}, grid: {{variants: [x]}}{rest}}}")
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("base", "base is the study's own GAN"), ("loss=hinge", "should match pattern"),
+     ("''", "should match pattern")],
+)  # fmt: skip
+def test_names_of_external_images_are_words_of_their_own(name, message):
+    recipe = f"{{pos: [external], neg: [real], external: {{name: {name}, images: a, patients: b}}}}"
+    text = f"{{name: a, variants: {{x: {recipe}}}, grid: {{variants: [x]}}}}"
+    assert message in problem(text)
+
+
 def test_a_variants_gan_is_the_studys_with_single_values_changed():
     study = study_with("{pos: [synthetic], neg: [real], gan: {loss: hinge}}", ", gan: {ngf: 5}")
     assert study.variants["x"].gan == GanSpec(ngf=5, loss="hinge")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.analysis.operating import Estimate, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]
@@ -63,36 +64,24 @@ class PairedGains(NamedTuple):
     gain_G: Float64s
 
 
-class Correlation(NamedTuple):
-    """A rank correlation with a percentile interval, NaN where none is given.
-
-    n_undefined resamples had all metrics or all gains equal and were left out.
-    """
-
-    value: float
-    low: float
-    high: float
-    n_undefined: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class Usefulness:
     """How well one metric orders cells by gain; positive: the better metric, the larger gain.
 
     `within` compares cells of one patient count only: more patients may improve a GAN and lower
     the gain, which makes a correlation over all counts without the metric predicting anything.
-    A correlation that cannot be given is None, and `reason` says why, as it does for intervals.
-    n_missing cells without a metric were left out.
+    A correlation that cannot be given is None and an interval NaN; `reason` says why. Resamples
+    with all metrics or all gains equal are counted in `n_undefined`. n_missing cells without a metric were left out.
     """
 
     metric: str
     n_cells: int
     n_cohorts: int
     n_missing: int
-    spearman: Correlation | None
-    kendall: Correlation | None
-    spearman_within: Correlation | None
-    kendall_within: Correlation | None
+    spearman: Estimate | None
+    kendall: Estimate | None
+    spearman_within: Estimate | None
+    kendall_within: Estimate | None
     reason: str
 
 
@@ -178,7 +167,7 @@ def usefulness(
         np.stack([count_C, replicate_C[kept_C]], axis=1), axis=0, return_inverse=True
     )
     reason = _why_none(x_C, y_C) or _why_no_interval(len(cohorts))
-    found: list[Correlation | None] = [None] * 4
+    found: list[Estimate | None] = [None] * 4
     if not _why_none(x_C, y_C):
         drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
         # row 0 is the estimate
@@ -241,16 +230,13 @@ def _ratio(product_R: Integers, square_x_R: Integers, square_y_R: Integers) -> F
     return ratio_R.clip(-1, 1)
 
 
-def _correlation(value_R: Float64s, confidence: float, with_interval: bool) -> Correlation | None:
-    estimate, resampled_R = value_R[0], value_R[1:]
-    if np.isnan(estimate):
+def _correlation(value_R: Float64s, confidence: float, with_interval: bool) -> Estimate | None:
+    """The estimate stands in row 0, the resamples follow."""
+    if np.isnan(value_R[0]):
         return None
-    valid_R = resampled_R[~np.isnan(resampled_R)]
-    low, high = np.nan, np.nan
-    if with_interval and len(valid_R):
-        low, high = np.quantile(valid_R, [(1 - confidence) / 2, (1 + confidence) / 2])
-    n_undefined = len(resampled_R) - len(valid_R) if with_interval else 0
-    return Correlation(float(estimate), float(low), float(high), n_undefined)
+    if not with_interval:
+        return Estimate(float(value_R[0]), np.nan, np.nan, 0)
+    return percentile_estimate(float(value_R[0]), value_R[1:], confidence)
 
 
 def _why_none(x_C: Float64s, y_C: Float64s) -> str:

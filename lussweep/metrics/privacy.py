@@ -59,8 +59,8 @@ def memorisation(
 ) -> Memorisation:
     """Whether synthetic frames lie nearer to training frames than unseen patients' frames do.
 
-    Against the holdout, `n_compared` frames each, the larger set cut by a seeded draw, since the
-    nearest of more frames is nearer:
+    Against the holdout, by equally many patients and then `n_compared` frames on both sides, the
+    larger one cut by a seeded draw: the nearest of more frames, or of more patients, is nearer:
     - ratio_median: median over synthetic frames of (distance to the nearest training frame) /
       (distance to the nearest holdout frame). About 1 without memorisation, well below 1 with;
       0 / 0 counts as 1.
@@ -91,10 +91,9 @@ def memorisation(
     _, holdout_code_M = _patient_codes("holdout", holdout_patient_M, len(holdout))
     if not 0 <= copy_quantile <= 1:
         raise ValueError(f"copy_quantile is {copy_quantile}, not in [0, 1]")
-    n_compared = min(len(train), len(holdout))
-    rng = np.random.default_rng(seed)
-    to_train = _nearest(synthetic, train, _drawn(len(train), n_compared, rng), block_size)
-    to_holdout = _nearest(synthetic, holdout, _drawn(len(holdout), n_compared, rng), block_size)
+    train_drawn_N, holdout_drawn_M = _drawn(code_N, holdout_code_M, np.random.default_rng(seed))
+    to_train = _nearest(synthetic, train, train_drawn_N, block_size)
+    to_holdout = _nearest(synthetic, holdout, holdout_drawn_M, block_size)
     nearest_K = to_train.index_K.cpu().numpy()
     distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
 
@@ -106,7 +105,7 @@ def memorisation(
     is_copy_K = distance_K <= threshold
     copies_P = np.bincount(code_N[nearest_K[is_copy_K]], minlength=len(patients))
     return Memorisation(
-        n_compared=n_compared,
+        n_compared=int(train_drawn_N.sum()),
         ratio_median=_median_ratio(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
         nearer_train_share=_nearer_share(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
         copy_threshold=threshold,
@@ -171,11 +170,20 @@ def _patient_quantile(value_N: Float64s, code_N: NDArray[np.int64], quantile: fl
     return float(value_N[order][np.searchsorted(total_N, (quantile - 1e-9) * total_N[-1])])
 
 
-def _drawn(n: int, n_drawn: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A mask with `n_drawn` of `n` frames."""
-    mask_N = np.zeros(n, dtype=np.bool_)
-    mask_N[rng.choice(n, size=n_drawn, replace=False)] = True
-    return mask_N
+def _drawn(
+    code_N: NDArray[np.int64], code_M: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Masks of two sets with equally many patients, then equally many frames."""
+    n_patients = min(code_N.max(), code_M.max()) + 1
+    masks = []
+    for code in (code_N, code_M):
+        chosen = rng.choice(code.max() + 1, size=n_patients, replace=False)
+        masks.append(np.isin(code, chosen))
+    n_frames = min(int(mask.sum()) for mask in masks)
+    for mask in masks:
+        inside = np.flatnonzero(mask)
+        mask[rng.choice(inside, size=len(inside) - n_frames, replace=False)] = False
+    return masks[0], masks[1]
 
 
 def _nearest(a: Points, b: Points, drawn_M: NDArray[np.bool_], block_size: int | None) -> _Nearest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lussweep.errors import InputError
 from lussweep.keys import derive_seed, hashed_id
@@ -82,6 +82,20 @@ def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
     for split in SPLITS:
         planner.ingest(split)
     return planner.result
+
+
+class _ClassAt(NamedTuple):
+    """One class of one cohort, and what tells its generator from the study's GAN."""
+
+    label: str
+    n_patients: int
+    replicate: int
+    cohort: str
+    told: str | None
+
+    def name(self) -> str:
+        told = f" {self.told}" if self.told else ""
+        return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
 
 
 class _Planner:
@@ -166,136 +180,90 @@ class _Planner:
         train = self.split_refs["train"]
         return self.result.add(Step("cohort", cohort.version, spec, {"train": train}, name))
 
-    def _gan(
-        self, gan: GanSpec, label: str, n_patients: int, replicate: int, cohort: str, told: str
-    ) -> str:
-        label = BOTH_CLASSES if gan.conditional else label
+    def _gan(self, gan: GanSpec, at: _ClassAt) -> str:
+        label = BOTH_CLASSES if gan.conditional else at.label
         spec = {
             "gan": gan.key_fields(),
             **self.threads,
             "class": label,
-            "seed": derive_seed(self.study.seed, "gan", label, n_patients, replicate),
+            "seed": derive_seed(self.study.seed, "gan", label, at.n_patients, at.replicate),
         }
-        inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        name = f"GAN {label} {where(n_patients, replicate)}{told}"
-        return self.result.add(Step("gan", gan.version, spec, inputs, name))
+        name = f"GAN {at._replace(label=label).name()}"
+        return self.result.add(Step("gan", gan.version, spec, self._drawn_from(at), name))
 
-    def _external(
-        self,
-        images: ExternalImages,
-        label: str,
-        n_patients: int,
-        replicate: int,
-        cohort: str,
-        told: str,
-    ) -> str:
+    def _external(self, images: ExternalImages, at: _ClassAt) -> str:
         """Images made elsewhere stand where a GAN would."""
         spec = {
-            "class": label,
+            "class": at.label,
             "sha256": images.sha256,
             # By hash, so that a patient declared by id or by hash is the same work.
             "patients": sorted({hashed_id(p) if p in self.ids else p for p in images.patients}),
             "image_size": self.study.data.preprocess.image_size,
         }
-        inputs = {"train": self.split_refs["train"], "cohort": cohort}
-        name = f"images {label} {where(n_patients, replicate)}{told}"
-        return self.result.add(Step("external", EXTERNAL_VERSION, spec, inputs, name))
+        name = f"images {at.name()}"
+        return self.result.add(Step("external", EXTERNAL_VERSION, spec, self._drawn_from(at), name))
 
-    def _features(
-        self, embedder: str, label: str, n_patients: int, replicate: int, cohort: str
-    ) -> str:
+    def _features(self, embedder: str, at: _ClassAt) -> str:
         """Real frames of a cohort's class as an embedder sees them, once for all generators."""
         score = self.study.score
         spec = {
             "embedder": embedder,
-            "class": label,
             "n_images": score.n_images,
             "batch_size": score.batch_size,
-            **self.threads,
-            "seed": derive_seed(self.study.seed, "score", label, n_patients, replicate),
+            **self._seeded("score", at),
             "weights": self.weights_digest if embedder == "imagenet" else None,
         }
-        inputs = {"train": self.split_refs["train"], "cohort": cohort}
+        inputs = self._drawn_from(at)
         if embedder == "detector":
             inputs["detector"] = self._detector()
-        name = f"features {label} {where(n_patients, replicate)} {embedder}"
+        name = f"features {at._replace(told='').name()} {embedder}"
         return self.result.add(Step("features", score.version, spec, inputs, name))
 
-    def _score(
-        self,
-        generator: Mapping[str, str],
-        label: str,
-        n_patients: int,
-        replicate: int,
-        cohort: str,
-        told: str,
-    ) -> str:
+    def _score(self, generator: Mapping[str, str], at: _ClassAt) -> str:
         score = self.study.score
         spec = {
             "score": score.key_fields(),
-            **self.threads,
-            "class": label,
-            "seed": derive_seed(self.study.seed, "score", label, n_patients, replicate),
+            **self._seeded("score", at),
             "weights": self.weights_digest if "imagenet" in score.embedders else None,
         }
-        inputs = {
-            "train": self.split_refs["train"],
-            "cohort": cohort,
-            **generator,
-            "detector": self._detector(),
-        }
+        inputs = {**self._drawn_from(at), **generator, "detector": self._detector()}
         for embedder in score.embedders:
-            ref = self._features(embedder, label, n_patients, replicate, cohort)
-            inputs[f"real_{embedder}"] = ref
-        name = f"scores {label} {where(n_patients, replicate)}{told}"
-        return self.result.add(Step("score", score.version, spec, inputs, name))
+            inputs[f"real_{embedder}"] = self._features(embedder, at)
+        return self.result.add(Step("score", score.version, spec, inputs, f"scores {at.name()}"))
 
     def _synth(
-        self,
-        generator: Mapping[str, str],
-        label: str,
-        n_patients: int,
-        replicate: int,
-        epoch: int | None,
-        refs: Mapping[str, str],
-        told: str,
+        self, generator: Mapping[str, str], score: str, epoch: int | None, at: _ClassAt
     ) -> str:
         synth = self.study.synth
-        spec = {
-            "synth": synth.key_fields(),
-            **self.threads,
-            "class": label,
-            "seed": derive_seed(self.study.seed, "synth", label, n_patients, replicate),
-        }
-        inputs = {"train": self.split_refs["train"], "cohort": refs["cohort"], **generator}
+        spec = {"synth": synth.key_fields(), **self._seeded("synth", at)}
+        inputs = {**self._drawn_from(at), **generator}
         if "gan" in generator:
             chosen = self.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
             select = chosen.model_dump(mode="json", include=SELECT_FIELDS[chosen.rule])
             spec["select"] = select
             if select["rule"] == "best":
-                inputs["score"] = refs["score"]
-        name = f"synthetic {label} {where(n_patients, replicate)}{told}"
-        return self.result.add(Step("synth", synth.version, spec, inputs, name))
+                inputs["score"] = score
+        return self.result.add(Step("synth", synth.version, spec, inputs, f"synthetic {at.name()}"))
 
-    def _memorisation(
-        self, label: str, n_patients: int, replicate: int, refs: Mapping[str, str], told: str
-    ) -> str:
+    def _memorisation(self, synth: str, at: _ClassAt) -> str:
         """A leaf: what it finds feeds nothing, because it may see holdout."""
         memorisation = self.study.memorisation
-        spec = {
-            "memorisation": memorisation.key_fields(),
-            **self.threads,
-            "class": label,
-            "seed": derive_seed(self.study.seed, "memorisation", label, n_patients, replicate),
-        }
+        spec = {"memorisation": memorisation.key_fields(), **self._seeded("memorisation", at)}
         inputs = {
-            "train": self.split_refs["train"],
-            "cohort": refs["cohort"],
-            "synth": refs["synth"],
+            **self._drawn_from(at),
+            "synth": synth,
             "holdout": self.split_refs["holdout"],
         }
-        name = f"memorisation {label} {where(n_patients, replicate)}{told}"
+        name = f"memorisation {at.name()}"
         return self.result.add(Step("memorisation", memorisation.version, spec, inputs, name))
+
+    def _drawn_from(self, at: _ClassAt) -> dict[str, str]:
+        return {"train": self.split_refs["train"], "cohort": at.cohort}
+
+    def _seeded(self, role: str, at: _ClassAt) -> dict[str, Any]:
+        coordinates = (at.label, at.n_patients, at.replicate)
+        seed = derive_seed(self.study.seed, role, *coordinates)
+        return {**self.threads, "class": at.label, "seed": seed}
 
     def _search(
         self,
@@ -342,22 +310,13 @@ class _Planner:
             "detector",
         )
 
-    def _generator(
-        self, recipe: Recipe, label: str, n_patients: int, replicate: int, cohort: str
-    ) -> dict[str, str]:
+    def _generator(self, recipe: Recipe, at: _ClassAt) -> dict[str, str]:
         """The step that synthetic images of a class come from, by its role: gan or external."""
-        told = self._told(recipe, label)
-        if recipe.generator(label) == "synthetic":
-            gan = self.study.gan_of(recipe)
-            return {"gan": self._gan(gan, label, n_patients, replicate, cohort, told)}
+        if recipe.generator(at.label) == "synthetic":
+            return {"gan": self._gan(self.study.gan_of(recipe), at)}
         assert recipe.external is not None
-        images = self.external[recipe.external, n_patients, replicate, label]
-        return {"external": self._external(images, label, n_patients, replicate, cohort, told)}
-
-    def _told(self, recipe: Recipe, label: str) -> str:
-        """What a step's name adds to tell its generator from the study's GAN."""
-        name = self.study.generator_name(recipe, label)
-        return "" if name == "base" else f" {name}"
+        images = self.external[recipe.external, at.n_patients, at.replicate, at.label]
+        return {"external": self._external(images, at)}
 
     def _cell(self, n_patients: int, replicate: int, variant: str, epoch: int | None) -> Cell:
         study, recipe = self.study, self.study.variants[variant]
@@ -369,13 +328,12 @@ class _Planner:
             "cohort": cohort,
         }
         for label in recipe.generated_classes():
-            generator = self._generator(recipe, label, n_patients, replicate, cohort)
-            told = self._told(recipe, label)
-            score = self._score(generator, label, n_patients, replicate, cohort, told)
-            made = {"cohort": cohort, "score": score}
-            synth = self._synth(generator, label, n_patients, replicate, epoch, made, told)
-            made["synth"] = synth
-            card = self._memorisation(label, n_patients, replicate, made, told)
+            told = study.generator_name(recipe, label)
+            at = _ClassAt(label, n_patients, replicate, cohort, "" if told == "base" else told)
+            generator = self._generator(recipe, at)
+            score = self._score(generator, at)
+            synth = self._synth(generator, score, epoch, at)
+            card = self._memorisation(synth, at)
             found = {**generator, "score": score, "synth": synth, "memorisation": card}
             refs |= {f"{role}_{label}": ref for role, ref in found.items()}
             inputs[SYNTHETIC_ROLES[label]] = synth

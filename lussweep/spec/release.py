@@ -6,7 +6,7 @@ import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from lussweep.spec.base import Fraction, Spec
 
@@ -20,16 +20,23 @@ class ExternalSpec(Spec):
 
     images: str
     """A folder of images, or a Parquet file."""
-    name: str = "external"
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")] = "external"
     """How tables call it."""
     patients: str
     """A table with a column patient_id, or a text file: everybody whose frames it saw."""
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> ExternalSpec:
+        if self.name == "base":
+            raise ValueError("base is the study's own GAN: give these images another name")
+        return self
 
 
 class ReleaseGateSpec(Spec):
     """What a memorisation card must show before its frames may leave; null asks nothing."""
 
-    max_copy_share: Fraction | None = 0.05
+    max_copy_share: Fraction | None = 0.1
+    """Ten times the default `copy_quantile`: frames of unseen patients stay below it."""
     max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = None
     """Off by default: frames made of a few patients lie nearer to them than to strangers, even
     where none is repeated."""

@@ -118,9 +118,10 @@ def run_external(step: Step, context: Context, out: Path) -> Summary:
     spec = step.spec
     by_hash = {hashed_id(p): p for p in patient_ids(split_index(step, context, "train"))}
     declared = [by_hash.get(patient, patient) for patient in spec["patients"]]
-    check_declaration(declared, patient_ids(cohort_frames(step, context)), (), step.name)
+    cohort = patient_ids(cohort_frames(step, context))
+    check_declaration(declared, cohort, (), "external images")
     images = load_images(context.external[spec["sha256"]], spec["image_size"])
     if len(images) < 2:
-        raise InputError(f"{step.name}: one image is no set: give at least 2")
+        raise InputError("one image is no set: give at least 2")
     np.save(out / SYNTHETIC, images)
     return {"n_images": len(images)}

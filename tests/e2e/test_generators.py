@@ -365,7 +365,7 @@ def test_a_patient_outside_the_cohort_blocks_that_cell_alone(
         (3, "wide"): "done",
     }  # fmt: skip
     reason = result(run, "wide", 2)["reason"]
-    assert reason.startswith("images pos n=2 r=1 wide: LeakageError: images pos n=2 r=1 wide: ")
+    assert reason.startswith("images pos n=2 r=1 wide: LeakageError: external images: ")
     assert f"outside the cohort: {hashed_id(stranger)};" in reason
     assert stranger not in reason
     assert f"outside the cohort: {stranger};" in " ".join(output.split())

@@ -1,0 +1,165 @@
+"""AUC-ROC at any level, with intervals from a bootstrap that draws whole patients.
+
+Which interval is promised: **BCa for the AUC-ROC of one model, percentile for a difference of
+two** (`contrasts`). An AUC near 1 is skewed, which BCa corrects; a difference is nearly
+symmetric, and there BCa's estimated corrections only add noise. The choice was made on simulated
+studies apart from those that the tests run: at AUC 0.95 with 100 positive and 24 negative
+patients BCa covered in 93 %, percentile in 92 %; for differences 91 % and 94 %.
+
+Patients are the unit at every level: a bootstrap over frames would take the frames of one
+patient for as many patients.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from lussweep.analysis.levels import Scored, check_units
+from lussweep.metrics.auroc import (
+    Float64s,
+    WinMatrix,
+    patient_weights,
+    resampled_auroc,
+    win_matrix,
+)
+
+
+class Interval(NamedTuple):
+    """Both ends of a confidence interval."""
+
+    low: float
+    high: float
+
+
+class Bootstrap(NamedTuple):
+    """An estimate with its patient-clustered intervals."""
+
+    estimate: float
+    percentile: Interval
+    bca: Interval | None
+    bca_withheld: str | None
+    """Why there is no BCa interval; None where there is one."""
+    standard_error: float
+    """Sample standard deviation over the resamples that have both classes."""
+    confidence: float
+    n_resamples: int
+    """Drawn, those of one class included."""
+    n_one_class: int
+    """Resamples with a single class, which have no AUC and were left out."""
+    n_patients: int
+    n_pos_patients: int
+    """Patients with a positive unit; some may have negative ones too."""
+    n_neg_patients: int
+    """Patients with a negative unit. The scarcer of the two limits what can be known."""
+
+
+def bootstrap_auroc(
+    units: Scored, *, n_resamples: int = 2000, confidence: float = 0.95, seed: int
+) -> Bootstrap:
+    """AUC-ROC of frames, videos or patients, with percentile and BCa intervals over patients.
+
+    The percentile interval equals that of `metrics.auroc.clustered_auroc` for the same seed.
+    Raises ValueError for bad input, a single class, or fewer than two resamples with both.
+    """
+    check_units(units)
+    matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
+    valid_R = valid_resamples(matrix, n_resamples, seed=seed)
+    return summarise(matrix, valid_R, n_resamples=n_resamples, confidence=confidence)
+
+
+def valid_resamples(matrix: WinMatrix, n_resamples: int, *, seed: int) -> Float64s:
+    """AUC-ROC of the resamples of patients that have both classes; up to `n_resamples` values.
+
+    `matrix` may hold a difference or a sum of win matrices of the same units: the formula is
+    linear in the wins. Raises ValueError if fewer than two resamples have both classes.
+    """
+    n_patients = len(matrix.n_pos_P)
+    if n_resamples < 2:
+        raise ValueError(f"n_resamples is {n_resamples}, it must be 2 or more")
+    auroc_R = resampled_auroc(matrix, patient_weights(n_patients, n_resamples, seed=seed))
+    valid_R = auroc_R[~np.isnan(auroc_R)]
+    if len(valid_R) < 2:
+        raise ValueError(
+            f"{len(valid_R)} of {n_resamples} resamples of {n_patients} patients has 2 classes"
+        )
+    return valid_R
+
+
+def summarise(
+    matrix: WinMatrix, valid_R: Float64s, *, n_resamples: int, confidence: float
+) -> Bootstrap:
+    """Estimate, intervals and standard error out of a matrix and its valid resamples."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
+    estimate, jackknife_P = point_auroc(matrix), jackknife_auroc(matrix)
+    withheld = bca_undefined(estimate, valid_R, jackknife_P)
+    return Bootstrap(
+        estimate,
+        percentile_interval(valid_R, confidence),
+        None if withheld else bca_interval(estimate, valid_R, jackknife_P, confidence),
+        withheld,
+        float(valid_R.std(ddof=1)),
+        confidence,
+        n_resamples,
+        n_resamples - len(valid_R),
+        len(matrix.n_pos_P),
+        int((matrix.n_pos_P > 0).sum()),
+        int((matrix.n_neg_P > 0).sum()),
+    )
+
+
+def point_auroc(matrix: WinMatrix) -> float:
+    """The statistic on the patients as they are."""
+    return float(resampled_auroc(matrix, np.ones((1, len(matrix.n_pos_P)), dtype=np.int64))[0])
+
+
+def jackknife_auroc(matrix: WinMatrix) -> Float64s:
+    """The statistic without each patient in turn, shape (P,); NaN where a class would be lost."""
+    n_patients = len(matrix.n_pos_P)
+    return resampled_auroc(matrix, 1 - np.eye(n_patients, dtype=np.int64))
+
+
+def percentile_interval(valid_R: Float64s, confidence: float) -> Interval:
+    """The central share of the resamples."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(valid_R, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def bca_interval(
+    estimate: float, valid_R: Float64s, jackknife_P: Float64s, confidence: float
+) -> Interval:
+    """Bias-corrected and accelerated interval (Efron 1987; Efron & Tibshirani 1993, ch. 14).
+
+    The bias correction counts resamples equal to the estimate half; the acceleration is the
+    jackknife's, over patients, and 0 where no patient matters.
+    """
+    assert bca_undefined(estimate, valid_R, jackknife_P) is None
+    normal = NormalDist()
+    bias = normal.inv_cdf(_share_below(estimate, valid_R))
+    lead_P = jackknife_P.mean() - jackknife_P
+    scale = float((lead_P**2).sum()) ** 1.5
+    acceleration = float((lead_P**3).sum()) / (6 * scale) if scale > 0 else 0.0
+    tail = (1 - confidence) / 2
+    shares = []
+    for z in (normal.inv_cdf(tail), normal.inv_cdf(1 - tail)):
+        shares.append(normal.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))))
+    low, high = np.quantile(valid_R, shares)
+    return Interval(float(low), float(high))
+
+
+def bca_undefined(estimate: float, valid_R: Float64s, jackknife_P: Float64s) -> str | None:
+    """Why BCa has no value here, or None where it has one."""
+    if np.isnan(jackknife_P).any():
+        return "one class lives in a single patient: without that patient there is no AUC-ROC"
+    if not 0 < _share_below(estimate, valid_R) < 1:
+        return "all resamples lie on one side of the estimate: its bias correction is infinite"
+    return None
+
+
+def _share_below(estimate: float, valid_R: Float64s) -> float:
+    """Share of resamples below the estimate, equal ones counted half."""
+    return float((np.mean(valid_R < estimate) + np.mean(valid_R <= estimate)) / 2)

@@ -1,0 +1,201 @@
+"""Paired contrasts of two variants on the same holdout patients and the same replicates.
+
+The effect is the mean over replicates of AUC-ROC(variant) - AUC-ROC(reference). Its primary
+interval is the percentile interval of a bootstrap over holdout patients, conditional on the
+trained models: every resample weighs the patients alike for both variants and all replicates.
+It says how far other patients would move the effect, and nothing about other trainings; those
+are judged apart, by the spread over replicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lussweep.analysis.bootstrap import Interval, point_auroc, summarise, valid_resamples
+from lussweep.analysis.paired import PairedWins
+from lussweep.analysis.replicates import rank_test, t_interval, two_level_interval
+from lussweep.metrics.auroc import Float64s
+
+
+class Contrast(NamedTuple):
+    """Mean over replicates of AUC-ROC(variant) - AUC-ROC(reference), with its uncertainty.
+
+    A statistic that cannot be given is None, and `withheld` has the reason under its name.
+    """
+
+    variant: str
+    reference: str
+    replicates: tuple[int, ...]
+    """Those that both variants have; no others enter."""
+    auroc: float
+    reference_auroc: float
+    difference: float
+    difference_by_replicate: tuple[float, ...]
+    percentile: Interval
+    """The promised interval: over patients, conditional on the trained models."""
+    bca: Interval | None
+    p_value: float
+    """Two-sided, by inversion of the percentile interval; see `bootstrap_p_value`."""
+    p_holm: float | None
+    """Adjusted for the planned contrasts; None where the contrast stands alone."""
+    standard_error: float
+    """Of the difference, over patients, conditional on the trained models."""
+    replicate_interval: Interval | None
+    """t interval of the mean over other trainings (and cohorts), on these same patients."""
+    two_level_interval: Interval | None
+    """Percentile interval over patients and replicates both."""
+    rank_p_value: float | None
+    """Wilcoxon's signed-rank test over replicates, exact, two-sided."""
+    withheld: Mapping[str, str]
+    confidence: float
+    n_patients: int
+    n_resamples: int
+    n_one_class: int
+
+
+class NonInferiority(NamedTuple):
+    """Whether a variant is at most `margin` worse than its reference."""
+
+    margin: float
+    alpha: float
+    """One-sided error rate: half of what the contrast's interval leaves out."""
+    lower_bound: float
+    non_inferior: bool
+
+
+def contrast(
+    paired: PairedWins,
+    variant: str,
+    reference: str,
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int,
+) -> Contrast:
+    """The contrast of two variants over the replicates that both have.
+
+    The same seed draws the same patients, so contrasts of one study are comparable with one
+    another. Raises ValueError if the variants share no replicate or are one and the same.
+    """
+    if variant == reference:
+        raise ValueError(f"{variant} cannot be its own reference")
+    replicates = sorted(paired.replicates(variant) & paired.replicates(reference))
+    if not replicates:
+        raise ValueError(f"{variant} and {reference} share no replicate")
+    n = len(replicates)
+    # Wins are halves of whole numbers: sums of them are exact, so that no difference is 0, not
+    # 1e-17. Hence the sum over replicates is resampled, and divided by their number last.
+    difference_K = [
+        paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates
+    ]
+    total = paired.matrix(np.sum([difference.wins_PP for difference in difference_K], axis=0))
+    valid_R = valid_resamples(total, n_resamples, seed=seed)
+    summary = summarise(total, valid_R, n_resamples=n_resamples, confidence=confidence)
+    by_replicate_K = np.array([point_auroc(difference) for difference in difference_K])
+    across = t_interval(by_replicate_K, confidence)
+    both = two_level_interval(
+        difference_K, n_resamples=n_resamples, confidence=confidence, seed=seed
+    )
+    ranks = rank_test(by_replicate_K)
+    reasons = {
+        "bca": summary.bca_withheld,
+        "replicate_interval": across.withheld,
+        "two_level_interval": both.withheld,
+        "rank_p_value": ranks.withheld,
+    }
+    return Contrast(
+        variant,
+        reference,
+        tuple(replicates),
+        _mean_auroc(paired, variant, replicates),
+        _mean_auroc(paired, reference, replicates),
+        summary.estimate / n,
+        tuple(by_replicate_K.tolist()),
+        _divided(summary.percentile, n),
+        None if summary.bca is None else _divided(summary.bca, n),
+        bootstrap_p_value(valid_R),
+        None,
+        summary.standard_error / n,
+        across.interval,
+        both.interval,
+        ranks.p_value,
+        {name: reason for name, reason in reasons.items() if reason is not None},
+        confidence,
+        summary.n_patients,
+        n_resamples,
+        summary.n_one_class,
+    )
+
+
+def planned_contrasts(
+    paired: PairedWins,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    n_resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int,
+) -> tuple[Contrast, ...]:
+    """All planned (variant, reference) contrasts, with Holm's adjustment over exactly these.
+
+    Raises ValueError for a pair that is planned twice, and as `contrast` does.
+    """
+    if len(set(pairs)) < len(pairs):
+        raise ValueError("a contrast is planned twice")
+    found = [
+        contrast(paired, *pair, n_resamples=n_resamples, confidence=confidence, seed=seed)
+        for pair in pairs
+    ]
+    adjusted = holm([each.p_value for each in found])
+    return tuple(each._replace(p_holm=p) for each, p in zip(found, adjusted, strict=True))
+
+
+def bootstrap_p_value(valid_R: Float64s) -> float:
+    """Two-sided p-value of "no difference", by inversion of the percentile interval.
+
+    With R resamples of the difference: 2 min(1 + #{<= 0}, 1 + #{>= 0}) / (R + 1), at most 1
+    (the added ones: Davison & Hinkley 1997). The interval of confidence 1 - p is the
+    widest that leaves 0 out. Never below 2 / (R + 1).
+    """
+    n_low, n_high = int((valid_R <= 0).sum()), int((valid_R >= 0).sum())
+    return min(1.0, 2 * (1 + min(n_low, n_high)) / (len(valid_R) + 1))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Holm's (1979) step-down adjusted p-values, in the order given.
+
+    Raises ValueError for a value outside [0, 1].
+    """
+    if not all(0 <= p <= 1 for p in p_values):
+        raise ValueError(f"p-values lie between 0 and 1, found {list(p_values)}")
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return tuple(adjusted)
+
+
+def non_inferiority(found: Contrast, margin: float) -> NonInferiority:
+    """Non-inferior if the lower end of the 95 % percentile interval lies above -margin.
+
+    That is a one-sided test at alpha 0.025 on AUC-ROC, conditional on the trained models. The
+    margin is to be fixed before the scores are seen. Raises ValueError for a margin that is
+    not positive, or a contrast of another confidence than 0.95.
+    """
+    if not margin > 0:
+        raise ValueError(f"margin is {margin}, it must be positive")
+    if found.confidence != 0.95:
+        raise ValueError(f"alpha is 0.025: 95 % confidence is needed, not {found.confidence}")
+    low = found.percentile.low
+    return NonInferiority(margin, 0.025, low, low > -margin)
+
+
+def _mean_auroc(paired: PairedWins, variant: str, replicates: Sequence[int]) -> float:
+    total_PP = np.sum([paired.wins[variant, k] for k in replicates], axis=0)
+    return point_auroc(paired.matrix(total_PP)) / len(replicates)
+
+
+def _divided(interval: Interval, n: int) -> Interval:
+    return Interval(interval.low / n, interval.high / n)

@@ -1,0 +1,82 @@
+"""DeLong's test of two correlated AUC-ROCs, for one score a patient and nothing else."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+from lussweep.analysis.bootstrap import Interval
+from lussweep.analysis.levels import Scored, check_units
+from lussweep.metrics.auroc import Float64s
+
+
+class DeLong(NamedTuple):
+    """AUC-ROC(variant) - AUC-ROC(reference) with a normal test and interval."""
+
+    auroc: float
+    reference_auroc: float
+    difference: float
+    standard_error: float
+    z: float
+    """0 without any difference, infinite for one without variance."""
+    p_value: float
+    """Two-sided."""
+    interval: Interval
+
+
+def delong_test(variant: Scored, reference: Scored, *, confidence: float = 0.95) -> DeLong:
+    """DeLong, DeLong & Clarke-Pearson (1988) for two classifiers.
+
+    Both are at patient level (`levels.to_patients`), same patients in the same order. The test
+    takes units for independent, which frames and videos of one patient are not: they are
+    refused. Raises ValueError for units other than patients, patients or labels that differ,
+    or fewer than two patients in a class.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
+    for units in (variant, reference):
+        _check_patients(units)
+    for name in ("patient_U", "label_U"):
+        if not np.array_equal(getattr(variant, name), getattr(reference, name)):
+            raise ValueError(f"variant and reference differ in {name}")
+    won_MN, reference_won_MN = _won(variant), _won(reference)
+    difference_MN = won_MN - reference_won_MN
+    variance = sum(
+        float(difference_MN.mean(axis=axis).var(ddof=1)) / difference_MN.shape[1 - axis]
+        for axis in (0, 1)
+    )
+    difference, error = float(difference_MN.mean()), variance**0.5
+    if error > 0:
+        z = difference / error
+    else:
+        z = math.copysign(math.inf, difference) if difference else 0.0
+    reach = NormalDist().inv_cdf((1 + confidence) / 2) * error
+    return DeLong(
+        float(won_MN.mean()),
+        float(reference_won_MN.mean()),
+        difference,
+        error,
+        z,
+        2 * NormalDist().cdf(-abs(z)),
+        Interval(difference - reach, difference + reach),
+    )
+
+
+def _check_patients(units: Scored) -> None:
+    check_units(units)
+    if units.video_U is not None or units.frame_U is not None:
+        raise ValueError("DeLong's test is for one score a patient, not for frames or videos")
+    if len(np.unique(units.patient_U)) < len(units.patient_U):
+        raise ValueError("DeLong's test is for one score a patient; a patient appears twice")
+    n_pos = int((units.label_U == 1).sum())
+    if min(n_pos, len(units.label_U) - n_pos) < 2:
+        raise ValueError("DeLong's test needs two patients of each class")
+
+
+def _won(units: Scored) -> Float64s:
+    """1, 1/2 or 0 for each pair of a positive (M) and a negative (N) patient."""
+    pos, neg = units.score_U[units.label_U == 1], units.score_U[units.label_U == 0]
+    return np.where(pos[:, None] == neg, 0.5, (pos[:, None] > neg).astype(np.float64))

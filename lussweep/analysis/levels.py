@@ -1,0 +1,113 @@
+"""Scores by frame, by video and by patient: what one unit of an AUC-ROC is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
+
+
+class Scored(NamedTuple):
+    """U units with a label and a score each: frames, videos or patients.
+
+    label_U: 0 or 1. score_U: any finite floats, higher is more positive. The ids are of any
+    sortable type; video ids need to be unique within their patient only. Frames have all three
+    ids, videos have no `frame_U`, patients neither `frame_U` nor `video_U`.
+    """
+
+    label_U: Labels
+    score_U: Scores
+    patient_U: NDArray[Any]
+    video_U: NDArray[Any] | None = None
+    frame_U: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """How the scores of many units become one: their mean, their maximum, or the mean of the
+    `k` highest (of all of them, where there are fewer). Raises ValueError for a bad `k`."""
+
+    kind: Literal["mean", "max", "top_k_mean"]
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("mean", "max", "top_k_mean"):
+            raise ValueError(f"unknown aggregate {self.kind!r}")
+        if (self.kind == "top_k_mean") != (self.k is not None):
+            raise ValueError(f"k is for top_k_mean and needed there: {self.kind}, k {self.k}")
+        if self.k is not None and self.k < 1:
+            raise ValueError(f"k is {self.k}, it must be 1 or more")
+
+
+MEAN = Aggregate("mean")
+MAX = Aggregate("max")
+
+
+def top_k_mean(k: int) -> Aggregate:
+    """The mean of the k highest scores."""
+    return Aggregate("top_k_mean", k)
+
+
+def check_units(units: Scored) -> None:
+    """Raise ValueError unless labels, scores and ids have one shape, with both classes."""
+    check_scored(units.label_U, units.score_U)
+    for name in ("patient_U", "video_U", "frame_U"):
+        id_U = getattr(units, name)
+        if id_U is not None and id_U.shape != units.label_U.shape:
+            raise ValueError(f"{name} has shape {id_U.shape}, labels {units.label_U.shape}")
+
+
+def to_videos(frames: Scored, aggregate: Aggregate = MEAN) -> Scored:
+    """One unit a video, in sorted order of (patient, video); positive if any frame is.
+
+    Raises ValueError for bad input or frames without video ids.
+    """
+    if frames.video_U is None:
+        raise ValueError("there are no video ids to aggregate by")
+    check_units(frames)
+    videos, video_code_U = np.unique(frames.video_U, return_inverse=True)
+    patient_code_U = np.unique(frames.patient_U, return_inverse=True)[1]
+    code_U = patient_code_U * len(videos) + video_code_U
+    first_G, group_U = np.unique(code_U, return_index=True, return_inverse=True)[1:]
+    return Scored(
+        _any_positive(frames.label_U, group_U),
+        _aggregated(frames.score_U, group_U, aggregate),
+        frames.patient_U[first_G],
+        frames.video_U[first_G],
+    )
+
+
+def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
+    """One unit a patient, in sorted order of their ids; positive if any unit is.
+
+    `units` are frames or videos: `to_patients(frames)` weighs every frame alike,
+    `to_patients(to_videos(frames), MAX)` is the highest of a patient's video scores. All units
+    of a patient count, the negative ones of a positive patient too, because a reader does not
+    know which they are. Raises ValueError for bad input.
+    """
+    check_units(units)
+    patient_G, group_U = np.unique(units.patient_U, return_inverse=True)
+    return Scored(
+        _any_positive(units.label_U, group_U),
+        _aggregated(units.score_U, group_U, aggregate),
+        patient_G,
+    )
+
+
+def _any_positive(label_U: Labels, group_U: NDArray[np.intp]) -> NDArray[np.int64]:
+    return (np.bincount(group_U, weights=label_U == 1) > 0).astype(np.int64)
+
+
+def _aggregated(score_U: Scores, group_U: NDArray[np.intp], aggregate: Aggregate) -> Float64s:
+    """Mean of each group's highest scores: all of them, one, or k."""
+    n_G = np.bincount(group_U)
+    limit = aggregate.k or (1 if aggregate.kind == "max" else len(score_U))
+    order_U = np.lexsort((-score_U, group_U))
+    rank_U = np.arange(len(score_U)) - np.repeat(np.cumsum(n_G) - n_G, n_G)
+    kept = order_U[rank_U < limit]
+    sum_G = np.bincount(group_U[kept], weights=score_U[kept], minlength=len(n_G))
+    return np.asarray(sum_G / np.bincount(group_U[kept], minlength=len(n_G)), dtype=np.float64)
