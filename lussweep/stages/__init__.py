@@ -18,9 +18,11 @@ from lussweep.stages.context import (
     Summary,
     load_classifier,
 )
-from lussweep.stages.generation import run_features, run_gan, run_score, run_synth
 from lussweep.stages.memorisation import CARD, COPIES, PAIRS, run_memorisation
+from lussweep.stages.scoring import run_features, run_score
+from lussweep.stages.synthesis import run_synth
 from lussweep.stages.table import STAGES, execute
+from lussweep.stages.training import run_gan
 
 __all__ = [
     "CARD", "COHORT", "COPIES", "EVENTS", "FRAME_SCORES", "LOSSES", "PAIRS", "SCORES", "STAGES",

@@ -17,7 +17,7 @@ from lussweep.metrics.privacy import memorisation
 from lussweep.plan import Step
 from lussweep.spec import MemorisationSpec
 from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap, split_index
-from lussweep.stages.generation import generator_frames
+from lussweep.stages.synthesis import generator_frames
 
 CARD = "card.parquet"
 COPIES = "copies.parquet"

@@ -8,7 +8,7 @@ from typing import Any
 
 from lussweep.plan import Step
 from lussweep.stages import Context, Summary, execute
-from lussweep.stages.generation import hand_over, train_gan_into
+from lussweep.stages.training import hand_over, train_gan_into
 
 MAX_FAILURES = 3
 """How often a gang is started again, from its latest checkpoint, before its step fails."""

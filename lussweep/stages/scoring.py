@@ -1,0 +1,157 @@
+"""Real features of a cohort, and the scores of what a generator makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from lussweep import tables
+from lussweep.data.frames import load_pixels
+from lussweep.metrics.comparison import Reference, compare
+from lussweep.metrics.confidence import mean_confidence
+from lussweep.metrics.features import embed, pixels
+from lussweep.metrics.frechet import fid
+from lussweep.metrics.kid import kid
+from lussweep.metrics.permutation import kmmd_test
+from lussweep.plan import Step
+from lussweep.spec import ScoreSpec
+from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
+from lussweep.stages.synthesis import external_images, sampled, trained_gan
+
+FEATURES = "features.safetensors"
+NO_EMBEDDER = "none"
+WIDE_SPACES = ("conv",)
+"""Where the customary scores of the literature are taken."""
+
+
+def run_features(step: Step, context: Context, out: Path) -> Summary:
+    """Real frames of one cohort and class as one embedder sees them: drawn and embedded once."""
+    real = _real_frames(step, context, step.spec["n_images"])
+    found = embed(
+        real,
+        _embedder(step.spec["embedder"], step, context),
+        batch_size=step.spec["batch_size"],
+        device=context.torch_device(),
+    )
+    save_file({space: torch.from_numpy(values) for space, values in found.items()}, out / FEATURES)
+    return {"n_images": len(real)}
+
+
+def run_score(step: Step, context: Context, out: Path) -> Summary:
+    """Every snapshot of one GAN, or an external set, against real frames of its own cohort."""
+    spec = ScoreSpec.model_validate(step.spec["score"])
+    label, device = step.spec["class"], context.torch_device()
+    embedders = {
+        name: _embedder(name, step, context) for name in {*spec.embedders, "detector"}
+    }  # the detector's confidence is wanted whatever the features are
+    real = _real_frames(step, context, _n_scored(step, context, spec))
+    real_features = {(NO_EMBEDDER, "pixel"): pixels(real)}
+    for name in spec.embedders:
+        known = load_file(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in known.items()}
+    references = {
+        place: Reference.of(values, k=spec.n_neighbours, device=device)
+        for place, values in real_features.items()
+    }
+    rows: list[dict[str, Any]] = []
+    for epoch, fake in _fakes(step, context, spec, len(real), real.shape[1]):
+        fake_features = {(NO_EMBEDDER, "pixel"): pixels(fake)}
+        for name, network in embedders.items():
+            found = embed(fake, network, batch_size=spec.batch_size, device=device)
+            fake_features |= {(name, space): values for space, values in found.items()}
+        for place, reference in references.items():
+            values = {
+                **compare(reference, fake_features[place])._asdict(),
+                **_customary(place, real_features, fake_features, spec, step.spec["seed"], device),
+            }
+            rows += [_score_row(label, epoch, m, place, v, len(real)) for m, v in values.items()]
+        if label == "pos":
+            place = ("detector", "softmax")
+            confidence = mean_confidence(fake_features[place][:, 1])
+            rows.append(_score_row(label, epoch, "confidence", place, confidence, len(real)))
+    tables.write(out / SCORES, rows, tables.GAN_SCORES)
+    return {"n_images": len(real), "embedders": list(spec.embedders)}
+
+
+def _customary(
+    place: tuple[str, str],
+    real: dict[tuple[str, str], np.ndarray],
+    fake: dict[tuple[str, str], np.ndarray],
+    spec: ScoreSpec,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """FID, KID and the kernel test, in the wide spaces alone."""
+    if place[1] not in WIDE_SPACES:
+        return {}
+    test = kmmd_test(
+        real[place], fake[place], n_permutations=spec.n_permutations, seed=seed, device=device
+    )
+    spread = kid(real[place], fake[place], seed=seed, n_subsets=spec.n_kid_subsets, device=device)
+    return {
+        "fid": fid(real[place], fake[place]),
+        "kid": spread.mean,
+        "kid_low": spread.low,
+        "kid_high": spread.high,
+        "mmd2_unbiased": test.mmd2_unbiased,
+        "mmd2_p_value": test.p_value,
+    }
+
+
+def _real_frames(step: Step, context: Context, n_images: int) -> np.ndarray:
+    """The first n of a seeded permutation: the same frames for whoever asks for fewer."""
+    cohort = cohort_class(step, context)
+    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(cohort))[:n_images]
+    return load_pixels(context.store, cohort.take(chosen))
+
+
+def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:
+    """N, which an external set with fewer images lowers."""
+    n_real: int = context.store.record(step.inputs[f"real_{spec.embedders[0]}"])["summary"][
+        "n_images"
+    ]
+    if "external" not in step.inputs:
+        return n_real
+    n_external: int = context.store.record(step.inputs["external"])["summary"]["n_images"]
+    return min(n_real, n_external)
+
+
+def _fakes(
+    step: Step, context: Context, spec: ScoreSpec, n_images: int, image_size: int
+) -> Iterator[tuple[int | None, np.ndarray]]:
+    """Epoch and images of every snapshot, or the images of an external set without an epoch."""
+    if "external" in step.inputs:
+        yield None, external_images(step, context, n_images)
+        return
+    for epoch in trained_gan(step, context)[0].snapshot_epochs():
+        yield epoch, sampled(step, context, spec, epoch, n_images, image_size)
+
+
+def _embedder(name: str, step: Step, context: Context) -> Any:
+    """The detector or ImageNet's ResNet-34, on the context's device, in evaluation mode."""
+    if name == "detector":
+        return load_classifier(step.inputs["detector"], context)
+    from lussweep.models.resnet import load_resnet34
+
+    return load_resnet34(context.weights).to(context.torch_device())
+
+
+def _score_row(
+    label: str, epoch: int | None, metric: str, place: tuple[str, str], value: float, n_images: int
+) -> dict[str, Any]:
+    embedder, space = place
+    return {
+        "class": label,
+        "epoch": epoch,
+        "metric": metric,
+        "embedder": embedder,
+        "space": space,
+        "value": float(value),
+        "n_images": n_images,
+        "saw_all_train_patients": embedder == "detector",
+    }

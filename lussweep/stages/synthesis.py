@@ -1,0 +1,95 @@
+"""Synthetic sets: out of a snapshot, or out of images that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from lussweep import tables
+from lussweep.data.cohort import CLASS_LABEL
+from lussweep.data.frames import load_masks
+from lussweep.errors import InputError
+from lussweep.gan.sample import load_snapshot, sample
+from lussweep.gan.select import select_epoch
+from lussweep.plan import BOTH_CLASSES, Step
+from lussweep.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
+
+
+def run_synth(step: Step, context: Context, out: Path) -> Summary:
+    """The cell's synthetic frames; each gets the sector mask of a real one."""
+    spec = SynthSpec.model_validate(step.spec["synth"])
+    masks = load_masks(context.store, cohort_class(step, context))
+    n_images = spec.n_frames(len(masks))
+    if "external" in step.inputs:
+        epoch, frames = None, external_images(step, context, n_images)
+    else:
+        epoch = _selected_epoch(step, context)
+        frames = sampled(step, context, spec, epoch, n_images, masks.shape[1])
+    if len(frames) < n_images:
+        raise InputError(
+            f"the external set has {len(frames)} images, the cell needs {n_images}: make more, or "
+            "lower synth.ratio or synth.n_images"
+        )
+    frames *= masks[np.arange(len(frames)) % len(masks)]
+    np.save(out / SYNTHETIC, frames)
+    return {"epoch": epoch, "n_frames": len(frames)}
+
+
+def _selected_epoch(step: Step, context: Context) -> int:
+    scores = (
+        tables.read(context.store.open(step.inputs["score"]) / SCORES, tables.GAN_SCORES)
+        if "score" in step.inputs
+        else tables.GAN_SCORES.empty_table()
+    )
+    select = SelectSpec.model_validate(step.spec["select"])
+    return select_epoch(select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
+
+
+def sampled(
+    step: Step,
+    context: Context,
+    how: ScoreSpec | SynthSpec,
+    epoch: int,
+    n_images: int,
+    image_size: int,
+) -> np.ndarray:
+    """uint8 images (n_images, S, S) of the step's class out of one snapshot of its GAN."""
+    gan, folder = trained_gan(step, context)
+    device = context.torch_device()
+    return sample(
+        load_snapshot(folder, epoch, gan, image_size, device),
+        n_images,
+        batchnorm=how.batchnorm,
+        batch_size=how.batch_size,
+        seed=step.spec["seed"],
+        device=device,
+        class_label=CLASS_LABEL[step.spec["class"]],
+    )
+
+
+def trained_gan(step: Step, context: Context) -> tuple[GanSpec, Path]:
+    """The spec of the step's GAN, and the folder of its artifact."""
+    record = context.store.record(step.inputs["gan"])
+    return GanSpec.model_validate(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
+
+
+def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
+    """The first n of a seeded permutation of a set, or all of them if they are fewer."""
+    images = np.load(context.store.open(step.inputs["external"]) / SYNTHETIC)
+    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(images))[:n_images]
+    return np.ascontiguousarray(images[chosen])
+
+
+def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
+    """The cohort's frames that the generator behind a synthetic set saw, or may have seen."""
+    inputs = context.store.record(synth_ref)["inputs"]
+    label = step.spec["class"]
+    if "external" in inputs:
+        label = BOTH_CLASSES
+    else:
+        label = context.store.record(inputs["gan"])["spec"]["class"]
+    seen = Step(step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name)
+    return cohort_class(seen, context)

@@ -1,0 +1,104 @@
+"""Training GANs in a workplace that outlives a killed process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from lussweep import tables
+from lussweep.data.frames import load_pixels
+from lussweep.errors import InputError
+from lussweep.gan.checkpoint import Checkpoints
+from lussweep.gan.health import EpochRow
+from lussweep.gan.memory import memory_advice
+from lussweep.gan.sample import save_snapshot
+from lussweep.gan.train import train_gan
+from lussweep.models.dcgan import Generator
+from lussweep.plan import BOTH_CLASSES, Step
+from lussweep.spec import GanSpec
+from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
+from lussweep.store import PROGRESS
+
+TRAINED = ("snapshots", LOSSES, EVENTS)
+
+
+def run_gan(step: Step, context: Context, out: Path) -> Summary:
+    """Train in this process; several workers are a matter of the cluster backend."""
+    assert step.spec["gan"]["n_workers"] == 1, "a gang needs the cluster backend"
+    with context.store.workplace(step.ref) as work:
+        summary = train_gan_into(step, context, work)
+        hand_over(work, out)
+    return summary
+
+
+def train_gan_into(
+    step: Step, context: Context, work: Path, rank: int = 0, world_size: int = 1
+) -> Summary:
+    """Train one rank in a workplace, going on from what lies there; rank 0 writes."""
+    spec = GanSpec.model_validate(step.spec["gan"])
+    cohort = cohort_class(step, context)
+    frames = load_pixels(context.store, cohort)
+    is_conditional = step.spec["class"] == BOTH_CLASSES
+
+    def on_epoch(row: EpochRow, generator: Generator, snapshot_due: bool) -> None:
+        if rank:
+            return
+        if snapshot_due:
+            save_snapshot(generator, work, row.epoch)
+        again = f", attempt {row.attempt}" if row.attempt > 1 else ""
+        write_progress(work, f"epoch {row.epoch} of {spec.n_epochs}{again}")
+
+    device = context.torch_device()
+    try:
+        trained = train_gan(
+            frames,
+            spec,
+            seed=step.spec["seed"],
+            device=device,
+            on_epoch=on_epoch,
+            label_N=cohort["label"].to_numpy() if is_conditional else None,
+            rank=rank,
+            world_size=world_size,
+            checkpoints=Checkpoints(
+                work / "checkpoints", step.key, context.checkpoint_minutes, context.keep_checkpoints
+            ),
+        )
+    except torch.OutOfMemoryError as error:
+        raise InputError(memory_advice(spec, frames.shape[1], device)) from error
+    if rank == 0:
+        tables.write(work / LOSSES, [asdict(row) for row in trained.rows], tables.GAN_LOSSES)
+        tables.write(work / EVENTS, [asdict(event) for event in trained.events], tables.GAN_EVENTS)
+    return {
+        "n_frames": len(frames),
+        "n_images_seen": trained.rows[-1].n_images_seen,
+        "n_attempts": trained.rows[-1].attempt,
+        "n_events": len(trained.events),
+        "step": trained.how,
+    }
+
+
+def hand_over(work: Path, out: Path) -> None:
+    """A training's results into the artifact; the workplace stays until that is committed."""
+    for name in TRAINED:
+        if (work / name).is_dir():
+            shutil.copytree(work / name, out / name, copy_function=_link)
+        else:
+            _link(work / name, out / name)
+
+
+def write_progress(work: Path, text: str) -> None:
+    scratch = work / f"{PROGRESS}.partial"
+    scratch.write_text(text)
+    scratch.replace(work / PROGRESS)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """A second name for a file, or a copy where the file system has no such thing."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
