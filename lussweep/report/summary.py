@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,7 @@ def write_summary(results: pa.Table, path_csv: Path) -> None:
 
 
 def summary_table(results: pa.Table) -> Table:
-    """Patient counts down, variants across; in a cell the mean AUC-ROC and its spread."""
+    """Patient counts against variants; in a cell the mean AUC-ROC and its spread."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -143,23 +143,53 @@ def summary_table(results: pa.Table) -> Table:
         caption=Text(caption(results)),
         caption_justify="left",
     )
+    by_line: dict[tuple[int, int], dict[str, Group]] = {}
+    for group in groups:
+        line = (group.n_patients, group.gan_epoch or 0 if axis else 0)
+        by_line.setdefault(line, {})[group.variant] = group
+    lines = dict(sorted(by_line.items()))
+    if len(variants) > MOST_ACROSS:
+        _variants_down(table, lines, variants, axis)
+    else:
+        _variants_across(table, lines, variants, axis)
+    return table
+
+
+MOST_ACROSS = 4
+"""Variants beside one another in 80 columns."""
+Lines = Mapping[tuple[int, int], Mapping[str, Group]]
+"""By patient count and GAN epoch (0 where it is no axis), the variants."""
+
+
+def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+    from rich.text import Text
+
     table.add_column("patients\nper class", justify="right", no_wrap=True)
     if axis:
         table.add_column("GAN\nepoch", justify="right", no_wrap=True)
     for variant in variants:
         table.add_column(Text(variant.replace("_", "_\n")), justify="right")
-    by_line: dict[tuple[int, int], dict[str, Group]] = {}
-    for group in groups:
-        line = (group.n_patients, group.gan_epoch or 0 if axis else 0)
-        by_line.setdefault(line, {})[group.variant] = group
-    for (n_patients, epoch), found in sorted(by_line.items()):
+    for (n_patients, epoch), found in lines.items():
         head = [str(n_patients), *([str(epoch or "-")] if axis else [])]
         cells = [
             cell_text(found[variant], wide=len(variants) <= 3) if variant in found else ""
             for variant in variants
         ]
         table.add_row(*head, *(Text(cell) for cell in cells))
-    return table
+
+
+def _variants_down(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+    from rich.text import Text
+
+    table.add_column("patients per class", no_wrap=True)
+    for n_patients, epoch in lines:
+        table.add_column(f"{n_patients}\nepoch {epoch or '-'}" if axis else str(n_patients))
+    for variant in variants:
+        cells = [
+            cell_text(found[variant], wide=len(lines) <= 3) if variant in found else ""
+            for found in lines.values()
+        ]
+        table.add_row(Text(variant), *(Text(cell) for cell in cells))
 
 
 def cell_text(group: Group, *, wide: bool = True) -> str:

@@ -128,6 +128,16 @@ def test_terminal_table_of_the_papers_grid_fits_80_columns():
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+def test_many_variants_stand_below_one_another_with_their_whole_names():
+    variants = [f"a_variant_of_the_gan_number_{i}" for i in range(8)]
+    cells = [cell(n, r, v, 0.9) for v in variants for n in (6, 15, 58) for r in (1, 2)]
+    text = printed(summary_table(results(*cells)))
+    assert all(variant in text for variant in variants)
+    assert text.count("0.900 ± 0.000") == 24
+    by_epoch = [cell(6, 1, v, 0.9, gan_epoch=e) for v in variants for e in (25, 100)]
+    assert "epoch 100" in printed(summary_table(results(*by_epoch)))
+
+
 def test_nothing_done_and_nothing_planned():
     text = printed(summary_table(results(cell(6, 1, "a[b]", status="missing"))))
     assert "missing" in text
