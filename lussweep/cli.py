@@ -251,7 +251,12 @@ def _run_grid(
         is_done,
         write_failure_logs,
     )
-    from lussweep.terminal import print_failures, print_outputs, print_summary
+    from lussweep.terminal import (
+        print_contrasts,
+        print_failures,
+        print_outputs,
+        print_summary,
+    )
 
     check_room(run)
     watch = _Watch(run)
@@ -288,6 +293,7 @@ def _run_grid(
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
     results = write_report(run, failures, watch.progress.blocked, data.skipped)
     print_summary(results, run.study, data.source)
+    print_contrasts(run.folder)
     print_failures(run, failures)
     print_outputs(run.folder)
     if broken:

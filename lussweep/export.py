@@ -40,8 +40,8 @@ ROWS_PER_GROUP = 1000
 MEMORISATION_LINES = {
     "copy_share": "share of the images no farther from a training frame than copy_threshold; "
     "best 0",
-    "nearer_train_share": "share of the images nearer to a training frame than to any frame of "
-    "patients whom the generator never saw; about 0.5 without memorisation",
+    "nearer_train_share": "share of the images nearer to a training frame than to a frame of as "
+    "many unseen patients; about 0.5 without memorisation",
     "ratio_median": "median distance to the nearest training frame, divided by that to the "
     "nearest frame of unseen patients; about 1 without memorisation, well below 1 with",
     "authenticity": "share of the images farther from their nearest training frame than that one "
@@ -49,8 +49,8 @@ MEMORISATION_LINES = {
     "authenticity_across_patients": "the same with frames of other patients alone, as those of "
     "one patient are near-duplicates and hide repetition",
     "most_copies_of_a_patient": "copies of the patient who is copied most often; best 0",
-    "copy_threshold": "the distance within which an image counts as a copy; hardly any two "
-    "training frames of different patients are so near to each other",
+    "copy_threshold": "the distance within which an image counts as a copy; hardly any frame of "
+    "unseen patients is so near to a training frame",
     "n_compared": "training frames, and as many of unseen patients, behind the first shares",
     "n_synthetic": "images looked at",
     "n_train": "frames that the generator saw",
@@ -185,7 +185,8 @@ def _readme(
         "| file | content |",
         "|---|---|",
         f"| `{images}` | {_IMAGES_LINE[kind]} |",
-        f"| `patients.csv` | hashed ids of the {n_patients_behind} patients whose frames the "
+        f"| `patients.csv` | hashed ids (guessable ones can be found by trying them all: "
+        f"pseudonymise before you begin) of the {n_patients_behind} patients whose frames the "
         "generator saw; belongs to the images wherever they are used |",
         "| `card.json` | everything below, for programs |",
         "",

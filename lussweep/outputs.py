@@ -13,6 +13,7 @@ import pyarrow as pa
 from lussweep import tables
 from lussweep.keys import digest
 from lussweep.report.collect import collect, collect_results, conceal, failure_rows
+from lussweep.report.statistics import collect_statistics
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -29,6 +30,10 @@ SCHEMAS = {
     "trials": tables.TRIALS,
     "frame_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
+    "aurocs": tables.AUROCS,
+    "contrasts": tables.CONTRASTS,
+    "worth": tables.WORTH,
+    "usefulness": tables.USEFULNESS,
 }
 REPORT_VERSION = 2
 STATE_FILE = "report.json"
@@ -53,6 +58,9 @@ def write_report(
     state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     found = collect(run.plan, run.study, run.store, shown)
+    found |= collect_statistics(
+        found["results"], found["frame_scores"], found["gan_scores"], run.study
+    )
     for name, schema in SCHEMAS.items():
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
     rows = failure_rows(run.plan, failures, blocked, run.ids)
@@ -97,6 +105,7 @@ def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dic
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],
         "memorisation": run.study.memorisation.model_dump(mode="json"),
+        "analysis": run.study.analysis.model_dump(mode="json"),
     }
 
 
@@ -212,7 +221,8 @@ CARD_PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
 def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
     patterns = (
-        "summary.csv", "results.parquet", "figures/auroc.png", "figures/auroc.svg",
+        "summary.csv", "results.parquet", "contrasts.parquet", "worth.parquet", "aurocs.parquet",
+        "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",

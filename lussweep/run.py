@@ -14,7 +14,7 @@ from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id
 from lussweep.plan import ExternalKey, Plan, make_plan
-from lussweep.spec import ExternalSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
+from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ EXPERIMENT_FILE = "experiment.yaml"
 UNCLAIMED = {"artifacts", "ray", "logs"}
 """What a command that ended before training may leave behind."""
 MARGIN_BYTES = 100_000_000
+NETWORKS_AND_MOMENTS = 6
+"""A checkpoint holds two networks of about one size, each with Adam's two moments."""
 DATA_STAGES = ("shard", "ingest")
 
 
@@ -211,7 +213,7 @@ def _describe(
     ids = {step.spec["patient_id"] for step in plan.steps.values() if step.stage == "shard"}
     grid = study.grid.model_dump(mode="json")
     grids = earlier["grids"] if earlier else []
-    variants = {name: recipe.model_dump(mode="json") for name, recipe in study.variants.items()}
+    variants = {name: recipe.key_fields() for name, recipe in study.variants.items()}
     return {
         "identity": {**sections, "data": digest(data), "weights": digest(weights_digest)},
         "grids": grids if grid in grids else [*grids, grid],
@@ -303,12 +305,15 @@ def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
 
 
 def _needed_bytes(run: Run) -> int:
-    """Room for the snapshots of the GANs still to be trained, and some for the rest."""
-    gan = run.study.gan
-    steps = run.asked.steps.items()
-    n_gans = sum(step.stage == "gan" and not run.store.has(ref) for ref, step in steps)
-    snapshot = gan.snapshot_bytes(run.study.data.preprocess.image_size)
-    return MARGIN_BYTES + n_gans * len(gan.snapshot_epochs()) * snapshot
+    """Room for the snapshots of GANs still to be trained, a training's checkpoints, and some."""
+    size = run.study.data.preprocess.image_size
+    snapshots, checkpoint = 0, 0
+    for ref, step in run.asked.steps.items():
+        if step.stage == "gan" and not run.store.has(ref):
+            gan = GanSpec.model_validate(step.spec["gan"])
+            snapshots += len(gan.snapshot_epochs()) * gan.snapshot_bytes(size)
+            checkpoint = max(checkpoint, NETWORKS_AND_MOMENTS * gan.snapshot_bytes(size))
+    return MARGIN_BYTES + snapshots + (run.study.gan.keep_checkpoints + 1) * checkpoint
 
 
 def _write_if_changed(path: Path, text: str) -> None:

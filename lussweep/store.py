@@ -20,6 +20,7 @@ from typing import IO, Any
 from lussweep.errors import InputError
 
 RECORD = "record.json"
+DAY_S = 86_400
 PROGRESS = "progress.txt"
 """In a workplace: how far the step is, for who watches."""
 
@@ -128,22 +129,35 @@ class ArtifactStore:
                 "are needed: free some, choose another --out, or raise gan.snapshot_every"
             )
 
-    def clean_scratch(self, older_than_s: float = 86_400) -> None:
-        """Remove what killed steps left behind; younger folders may belong to running ones."""
-        limit = time.time() - older_than_s
+    def clean_scratch(
+        self, older_than_s: float = 86_400, workplaces_s: float = 30 * 86_400
+    ) -> None:
+        """Remove what killed steps left behind; younger folders may belong to running ones.
+
+        A workplace can still be gone on from: it stays for a month, unless its artifact is there.
+        """
+        now = time.time()
         for scratch in (self.root / ".tmp").glob("*"):
-            try:
-                newest = max(p.stat().st_mtime for p in (scratch, *scratch.rglob("*")))
-            except FileNotFoundError:  # another command has just committed it
-                continue
-            if newest < limit:
+            if _newest(scratch) < now - older_than_s:
                 shutil.rmtree(scratch, ignore_errors=True)
+        for workplace in (self.root / ".work").glob("*"):
+            stage, _, key = workplace.name.partition("-")
+            if self.has(f"{stage}/{key}") or _newest(workplace) < now - workplaces_s:
+                self._discard_workplace(f"{stage}/{key}")
 
     def _find(self, ref: str) -> Path | None:
         for root in (self.root, *self.also_read):
             if (root / ref / RECORD).exists():
                 return root / ref
         return None
+
+
+def _newest(folder: Path) -> float:
+    """When something in it was last written; now, if another command has just moved it."""
+    try:
+        return max(p.stat().st_mtime for p in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
 
 
 def _is_locked(lock: IO[str]) -> bool:

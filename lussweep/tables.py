@@ -190,6 +190,85 @@ RESULTS = _schema(
     ("evaluate_key", pa.string()),
     ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
 )
+WHO = (*CELL, ("variant", pa.string()), ("gan_epoch", pa.int32(), "where it is an axis"))
+AUROCS = _schema(
+    *WHO,
+    ("level", pa.string(), "frame, or the mean or maximum over a video or a patient"),
+    ("n_units", pa.int32(), "frames, videos or patients"),
+    ("auroc", pa.float64()),
+    ("low", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
+    ("high", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
+    ("percentile_low", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
+    ("percentile_high", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
+    ("standard_error", pa.float64(), "over patients"),
+    ("n_resamples", pa.int32()),
+    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
+    ("n_pos_patients", pa.int32()),
+    ("n_neg_patients", pa.int32()),
+    ("withheld", pa.string(), "why an interval is not given"),
+)
+CONTRASTS = _schema(
+    ("n_patients", pa.int32()),
+    ("gan_epoch", pa.int32(), "where it is an axis"),
+    ("variant", pa.string()),
+    ("reference", pa.string()),
+    ("n_replicates", pa.int32(), "that both have"),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("reference_auroc", pa.float64(), "mean over replicates"),
+    ("difference", pa.float64(), "mean over replicates"),
+    ("low", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("high", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("percentile_low", pa.float64(), "the same, not expanded: somewhat narrow"),
+    ("percentile_high", pa.float64(), "the same, not expanded: somewhat narrow"),
+    ("replicate_low", pa.float64(), "95 % t interval over replicates, for these patients"),
+    ("replicate_high", pa.float64(), "95 % t interval over replicates, for these patients"),
+    ("two_level_low", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
+    ("two_level_high", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
+    ("p_value", pa.float64(), "two-sided, over holdout patients"),
+    ("p_holm", pa.float64(), "adjusted for every contrast of this table"),
+    ("rank_p_value", pa.float64(), "signed-rank test over replicates, from 6 on"),
+    ("margin", pa.float64()),
+    ("non_inferior", pa.bool_(), "whether low lies above -margin: one-sided, 0.025"),
+    ("standard_error", pa.float64(), "of the difference, over holdout patients"),
+    ("detectable", pa.float64(), "smallest true difference found with power 0.8 at 0.05"),
+    ("withheld", pa.string(), "what is not given, and why"),
+    ("n_resamples", pa.int32()),
+    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
+)
+WORTH = _schema(
+    ("variant", pa.string()),
+    ("n_patients", pa.int32()),
+    ("n_replicates", pa.int32()),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("worth", pa.string(), "patients per class of the baseline that are as good"),
+    ("interval", pa.string(), "95 %, over holdout patients"),
+    ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
+    ("k_high", pa.float64(), "patients per class; inf above the largest count"),
+    ("interval_low", pa.float64(), "patients per class"),
+    ("interval_high", pa.float64(), "patients per class"),
+    ("share_below", pa.float64(), "of resamples, below the smallest count"),
+    ("share_above", pa.float64(), "of resamples, above the largest count"),
+)
+_CORRELATIONS = tuple(
+    (f"{name}{end}", pa.float64(), unit)
+    for name, unit in (
+        ("spearman", "over cells; positive: the better metric, the larger gain"),
+        ("kendall", "over cells; positive: the better metric, the larger gain"),
+        ("spearman_within", "between cells of one patient count"),
+        ("kendall_within", "between cells of one patient count"),
+    )
+    for end in ("", "_low", "_high")
+)
+USEFULNESS = _schema(
+    ("variant", pa.string()),
+    ("metric", pa.string(), "of the positives' generator"),
+    ("embedder", pa.string()),
+    ("space", pa.string()),
+    ("n_cells", pa.int32()),
+    ("n_cohorts", pa.int32()),
+    *_CORRELATIONS,
+    ("reason", pa.string(), "why something is not given"),
+)
 FAILURES = _schema(
     ("stage", pa.string()),
     ("key", pa.string()),

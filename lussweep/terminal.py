@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lussweep import tables
 from lussweep.backend.driver import TYPICAL_COST, Progress
 from lussweep.outputs import outputs
 from lussweep.plan import STAGES
@@ -96,6 +98,36 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
     for name in used:
         marked = " (it has seen all training patients)" if name == "detector" else ""
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
+
+
+def print_contrasts(folder: Path) -> None:
+    """Differences from the reference, with their interval over holdout patients, and worths."""
+    contrasts = tables.read(folder / "contrasts.parquet", tables.CONTRASTS).to_pylist()
+    if not contrasts:
+        return
+    worth = {
+        (row["variant"], row["n_patients"]): row["worth"]
+        for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
+    }
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
+    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients"
+    for heading in ("patients", "contrast", "difference", "p (Holm)", "worth in patients"):
+        table.add_column(heading, justify="left" if heading == "contrast" else "right")
+    for row in contrasts:
+        epoch = "" if row["gan_epoch"] is None else f" epoch {row['gan_epoch']}"
+        table.add_row(
+            str(row["n_patients"]),
+            Text(f"{row['variant']}{epoch} - {row['reference']}"),
+            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            f"{row['p_holm']:.2g}",
+            worth.get((f"{row['variant']}{epoch}", row["n_patients"]), ""),
+        )
+    _console().print(table)
+    _console().print(
+        "Conditional on the trained models: other trainings are in contrasts.parquet "
+        "(replicate_low, replicate_high).",
+        soft_wrap=True,
+    )
 
 
 def interval_line(results: pa.Table) -> str:

@@ -1,7 +1,9 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import namedtuple
 
 import pytest
@@ -292,3 +294,20 @@ def test_a_workplace_is_no_artifact(store):
     with store.workplace(REF) as work:
         (work / RECORD).write_text("{}")
         assert not store.has(REF)
+
+
+def test_cleaning_keeps_a_workplace_for_a_month_unless_its_artifact_is_there(tmp_path):
+    store = ArtifactStore(tmp_path)
+    for ref in ("gan/aaaa", "gan/bbbb", "gan/cccc"):
+        with store.workplace(ref) as work:
+            (work / "checkpoint").write_text("state")
+    with store.commit("gan/bbbb", {}) as out:
+        (out / "data").write_text("done")
+    with store.workplace("gan/bbbb") as work:  # another attempt that came too late
+        (work / "checkpoint").write_text("state")
+    old = time.time() - 31 * 86_400
+    for path in (store.workplace_of("gan/cccc"), *store.workplace_of("gan/cccc").iterdir()):
+        os.utime(path, (old, old))
+    store.clean_scratch()
+    left = {ref for ref in ("gan/aaaa", "gan/bbbb", "gan/cccc") if store.workplace_of(ref).exists()}
+    assert left == {"gan/aaaa"}

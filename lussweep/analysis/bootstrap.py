@@ -1,10 +1,16 @@
 """AUC-ROC at any level, with intervals from a bootstrap that draws whole patients.
 
-Which interval is promised: **BCa for the AUC-ROC of one model, percentile for a difference of
-two** (`contrasts`). An AUC near 1 is skewed, which BCa corrects; a difference is nearly
-symmetric, and there BCa's estimated corrections only add noise. The choice was made on simulated
-studies apart from those that the tests run: at AUC 0.95 with 100 positive and 24 negative
-patients BCa covered in 93 %, percentile in 92 %; for differences 91 % and 94 %.
+Which interval is promised: **expanded BCa for the AUC-ROC of one model, expanded percentile for
+a difference of two** (`contrasts`). An AUC near 1 is skewed, which BCa corrects; a difference is
+nearly symmetric, and there BCa's estimated corrections only add noise. Expanded, because a
+holdout with few patients of one class makes every plain bootstrap interval too narrow.
+
+Share of 95 % intervals that cover the truth, in 4,000 simulated studies with true AUC 0.95, 100
+positive and 24 negative patients and half of the variance between patients:
+
+    statistic             percentile   expanded   BCa      expanded
+    AUC                   91.5 %       93.1 %     92.8 %   94.4 %
+    difference, truly 0   92.8 %       94.5 %     89.5 %   91.6 %
 
 Patients are the unit at every level: a bootstrap over frames would take the frames of one
 patient for as many patients.
@@ -16,6 +22,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.metrics.auroc import (
@@ -40,8 +47,10 @@ class Bootstrap(NamedTuple):
     estimate: float
     percentile: Interval
     bca: Interval | None
+    bca_expanded: Interval | None
+    """The promised one for an AUC-ROC: BCa at `expanded_confidence` for the scarcer class."""
     bca_withheld: str | None
-    """Why there is no BCa interval; None where there is one."""
+    """Why there is no BCa interval, expanded or not; None where there is one."""
     standard_error: float
     """Sample standard deviation over the resamples that have both classes."""
     confidence: float
@@ -95,19 +104,27 @@ def summarise(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
     estimate, jackknife_P = point_auroc(matrix), jackknife_auroc(matrix)
+    n_pos_patients = int((matrix.n_pos_P > 0).sum())
+    n_neg_patients = int((matrix.n_neg_P > 0).sum())
     withheld = bca_undefined(estimate, valid_R, jackknife_P)
+    bca = bca_expanded = None
+    if withheld is None:
+        wider = expanded_confidence(confidence, min(n_pos_patients, n_neg_patients))
+        bca = bca_interval(estimate, valid_R, jackknife_P, confidence)
+        bca_expanded = bca_interval(estimate, valid_R, jackknife_P, wider)
     return Bootstrap(
-        estimate,
-        percentile_interval(valid_R, confidence),
-        None if withheld else bca_interval(estimate, valid_R, jackknife_P, confidence),
-        withheld,
-        float(valid_R.std(ddof=1)),
-        confidence,
-        n_resamples,
-        n_resamples - len(valid_R),
-        len(matrix.n_pos_P),
-        int((matrix.n_pos_P > 0).sum()),
-        int((matrix.n_neg_P > 0).sum()),
+        estimate=estimate,
+        percentile=percentile_interval(valid_R, confidence),
+        bca=bca,
+        bca_expanded=bca_expanded,
+        bca_withheld=withheld,
+        standard_error=float(valid_R.std(ddof=1)),
+        confidence=confidence,
+        n_resamples=n_resamples,
+        n_one_class=n_resamples - len(valid_R),
+        n_patients=len(matrix.n_pos_P),
+        n_pos_patients=n_pos_patients,
+        n_neg_patients=n_neg_patients,
     )
 
 
@@ -149,6 +166,20 @@ def bca_interval(
         shares.append(normal.cdf(bias + (bias + z) / (1 - acceleration * (bias + z))))
     low, high = np.quantile(valid_R, shares)
     return Interval(float(low), float(high))
+
+
+def expanded_confidence(confidence: float, n_patients: int) -> float:
+    """A higher confidence, so that a bootstrap over few patients is not too narrow.
+
+    A resample varies less than a sample by sqrt((n - 1) / n), and normal quantiles stand where
+    t's belong: both are made up for by taking the level of sqrt(n / (n - 1)) t(n - 1) on the
+    normal scale (Hesterberg 2015, the expanded percentile interval). n_patients: 2 or more, of
+    the scarcer class, which is the cautious choice. 0.95 becomes 0.965 for 24 of them. For fewer
+    than about five it nears 1, and the interval spans all of 2,000 resamples.
+    """
+    quantile = float(stdtrit(n_patients - 1, (1 + confidence) / 2))
+    wider = 2 * NormalDist().cdf((n_patients / (n_patients - 1)) ** 0.5 * quantile) - 1
+    return min(wider, 1 - 1e-9)
 
 
 def bca_undefined(estimate: float, valid_R: Float64s, jackknife_P: Float64s) -> str | None:

@@ -1,20 +1,29 @@
 """Paired contrasts of two variants on the same holdout patients and the same replicates.
 
 The effect is the mean over replicates of AUC-ROC(variant) - AUC-ROC(reference). Its primary
-interval is the percentile interval of a bootstrap over holdout patients, conditional on the
-trained models: every resample weighs the patients alike for both variants and all replicates.
-It says how far other patients would move the effect, and nothing about other trainings; those
-are judged apart, by the spread over replicates.
+interval is the expanded percentile interval of a bootstrap over holdout patients, conditional on
+the trained models: every resample weighs the patients alike for both variants and all
+replicates. It says how far other patients would move the effect, and nothing about other
+trainings; those are judged apart, by the spread over replicates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import stdtr  # type: ignore[import-untyped]
 
-from lussweep.analysis.bootstrap import Interval, point_auroc, summarise, valid_resamples
+from lussweep.analysis.bootstrap import (
+    Interval,
+    expanded_confidence,
+    percentile_interval,
+    point_auroc,
+    summarise,
+    valid_resamples,
+)
 from lussweep.analysis.paired import PairedWins
 from lussweep.analysis.replicates import rank_test, t_interval, two_level_interval
 from lussweep.metrics.auroc import Float64s
@@ -34,11 +43,13 @@ class Contrast(NamedTuple):
     reference_auroc: float
     difference: float
     difference_by_replicate: tuple[float, ...]
+    percentile_expanded: Interval
+    """The promised interval: over patients, conditional on the trained models. The percentile
+    interval at `bootstrap.expanded_confidence` for the scarcer class of patients."""
     percentile: Interval
-    """The promised interval: over patients, conditional on the trained models."""
     bca: Interval | None
     p_value: float
-    """Two-sided, by inversion of the percentile interval; see `bootstrap_p_value`."""
+    """Two-sided, by inversion of the promised interval; see `bootstrap_p_value`."""
     p_holm: float | None
     """Adjusted for the planned contrasts; None where the contrast stands alone."""
     standard_error: float
@@ -51,9 +62,13 @@ class Contrast(NamedTuple):
     """Wilcoxon's signed-rank test over replicates, exact, two-sided."""
     withheld: Mapping[str, str]
     confidence: float
-    n_patients: int
     n_resamples: int
+    """Drawn, those of one class included."""
     n_one_class: int
+    """Resamples with a single class, left out."""
+    n_patients: int
+    n_pos_patients: int
+    n_neg_patients: int
 
 
 class NonInferiority(NamedTuple):
@@ -61,7 +76,7 @@ class NonInferiority(NamedTuple):
 
     margin: float
     alpha: float
-    """One-sided error rate: half of what the contrast's interval leaves out."""
+    """One-sided error rate: half of what the contrast's promised interval leaves out."""
     lower_bound: float
     non_inferior: bool
 
@@ -78,7 +93,8 @@ def contrast(
     """The contrast of two variants over the replicates that both have.
 
     The same seed draws the same patients, so contrasts of one study are comparable with one
-    another. Raises ValueError if the variants share no replicate or are one and the same.
+    another. Raises ValueError if the variants share no replicate or are one and the same, or if
+    a class has fewer than two patients.
     """
     if variant == reference:
         raise ValueError(f"{variant} cannot be its own reference")
@@ -86,6 +102,9 @@ def contrast(
     if not replicates:
         raise ValueError(f"{variant} and {reference} share no replicate")
     n = len(replicates)
+    scarcer = min(int((paired.n_pos_P > 0).sum()), int((paired.n_neg_P > 0).sum()))
+    if scarcer < 2:
+        raise ValueError("one class lives in a single patient: patients cannot be resampled")
     # Wins are halves of whole numbers: sums of them are exact, so that no difference is 0, not
     # 1e-17. Hence the sum over replicates is resampled, and divided by their number last.
     difference_K = [
@@ -94,6 +113,7 @@ def contrast(
     total = paired.matrix(np.sum([difference.wins_PP for difference in difference_K], axis=0))
     valid_R = valid_resamples(total, n_resamples, seed=seed)
     summary = summarise(total, valid_R, n_resamples=n_resamples, confidence=confidence)
+    expanded = percentile_interval(valid_R, expanded_confidence(confidence, scarcer))
     by_replicate_K = np.array([point_auroc(difference) for difference in difference_K])
     across = t_interval(by_replicate_K, confidence)
     both = two_level_interval(
@@ -107,26 +127,29 @@ def contrast(
         "rank_p_value": ranks.withheld,
     }
     return Contrast(
-        variant,
-        reference,
-        tuple(replicates),
-        _mean_auroc(paired, variant, replicates),
-        _mean_auroc(paired, reference, replicates),
-        summary.estimate / n,
-        tuple(by_replicate_K.tolist()),
-        _divided(summary.percentile, n),
-        None if summary.bca is None else _divided(summary.bca, n),
-        bootstrap_p_value(valid_R),
-        None,
-        summary.standard_error / n,
-        across.interval,
-        both.interval,
-        ranks.p_value,
-        {name: reason for name, reason in reasons.items() if reason is not None},
-        confidence,
-        summary.n_patients,
-        n_resamples,
-        summary.n_one_class,
+        variant=variant,
+        reference=reference,
+        replicates=tuple(replicates),
+        auroc=_mean_auroc(paired, variant, replicates),
+        reference_auroc=_mean_auroc(paired, reference, replicates),
+        difference=summary.estimate / n,
+        difference_by_replicate=tuple(by_replicate_K.tolist()),
+        percentile_expanded=_divided(expanded, n),
+        percentile=_divided(summary.percentile, n),
+        bca=None if summary.bca is None else _divided(summary.bca, n),
+        p_value=bootstrap_p_value(valid_R, scarcer),
+        p_holm=None,
+        standard_error=summary.standard_error / n,
+        replicate_interval=across.interval,
+        two_level_interval=both.interval,
+        rank_p_value=ranks.p_value,
+        withheld={name: reason for name, reason in reasons.items() if reason is not None},
+        confidence=confidence,
+        n_resamples=n_resamples,
+        n_one_class=summary.n_one_class,
+        n_patients=summary.n_patients,
+        n_pos_patients=summary.n_pos_patients,
+        n_neg_patients=summary.n_neg_patients,
     )
 
 
@@ -152,15 +175,20 @@ def planned_contrasts(
     return tuple(each._replace(p_holm=p) for each, p in zip(found, adjusted, strict=True))
 
 
-def bootstrap_p_value(valid_R: Float64s) -> float:
-    """Two-sided p-value of "no difference", by inversion of the percentile interval.
+def bootstrap_p_value(valid_R: Float64s, n_patients: int) -> float:
+    """Two-sided p-value of "no difference", by inversion of the expanded percentile interval.
 
-    With R resamples of the difference: 2 min(1 + #{<= 0}, 1 + #{>= 0}) / (R + 1), at most 1
-    (the added ones: Davison & Hinkley 1997). The interval of confidence 1 - p is the
-    widest that leaves 0 out. Never below 2 / (R + 1).
+    With R resamples of the difference the percentile interval gives
+    p = 2 min(1 + #{<= 0}, 1 + #{>= 0}) / (R + 1), at most 1 (the added ones: Davison & Hinkley
+    1997). Expanded, with z the normal quantile of 1 - p/2 and n patients of the scarcer class,
+    2 or more, that is the two-sided tail of Student's t(n - 1) beyond z sqrt((n - 1) / n). The
+    expanded interval of confidence 1 - p is about the widest that leaves 0 out. The smallest
+    p-value of 2,000 resamples is 0.004 with 24 patients; with four or fewer it exceeds 0.05.
     """
     n_low, n_high = int((valid_R <= 0).sum()), int((valid_R >= 0).sum())
-    return min(1.0, 2 * (1 + min(n_low, n_high)) / (len(valid_R) + 1))
+    tail = min(0.5, (1 + min(n_low, n_high)) / (len(valid_R) + 1))
+    quantile = NormalDist().inv_cdf(tail) * ((n_patients - 1) / n_patients) ** 0.5
+    return 2 * float(stdtr(n_patients - 1, quantile))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -178,7 +206,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def non_inferiority(found: Contrast, margin: float) -> NonInferiority:
-    """Non-inferior if the lower end of the 95 % percentile interval lies above -margin.
+    """Non-inferior if the lower end of the promised 95 % interval lies above -margin.
 
     That is a one-sided test at alpha 0.025 on AUC-ROC, conditional on the trained models. The
     margin is to be fixed before the scores are seen. Raises ValueError for a margin that is
@@ -188,7 +216,7 @@ def non_inferiority(found: Contrast, margin: float) -> NonInferiority:
         raise ValueError(f"margin is {margin}, it must be positive")
     if found.confidence != 0.95:
         raise ValueError(f"alpha is 0.025: 95 % confidence is needed, not {found.confidence}")
-    low = found.percentile.low
+    low = found.percentile_expanded.low
     return NonInferiority(margin, 0.025, low, low > -margin)
 
 

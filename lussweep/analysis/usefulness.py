@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.operating import Estimate, percentile_estimate
+from lussweep.analysis.operating import Estimate, Weights, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]
@@ -71,7 +71,8 @@ class Usefulness:
     `within` compares cells of one patient count only: more patients may improve a GAN and lower
     the gain, which makes a correlation over all counts without the metric predicting anything.
     A correlation that cannot be given is None and an interval NaN; `reason` says why. Resamples
-    with all metrics or all gains equal are counted in `n_undefined`. n_missing cells without a metric were left out.
+    with all metrics or all gains equal are counted in `n_undefined`. n_missing cells without a
+    metric were left out.
     """
 
     metric: str
@@ -171,7 +172,7 @@ def usefulness(
     if not _why_none(x_C, y_C):
         drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
         # row 0 is the estimate
-        weight_RC = np.concatenate([np.ones((1, len(x_C)), dtype=np.int64), drawn])
+        weight_RC = np.concatenate([np.ones((1, len(x_C))), drawn])
         same_CC = count_C[:, None] == count_C[None, :]
         found = [
             _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), confidence, not reason)
@@ -193,7 +194,7 @@ def usefulness(
     )
 
 
-def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) -> Float64s:
+def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
     """Spearman's rho of R weightings, NaN where x or y is constant; ties take mean ranks.
 
     A weight counts how often a cell is repeated. Ranks are taken among the cells that pairs_CC,
@@ -209,7 +210,7 @@ def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) -
     )
 
 
-def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) -> Float64s:
+def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
     """Kendall's tau-b of R weightings over the pairs of the mask; see `spearman`."""
     sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
     return _ratio(
@@ -219,12 +220,13 @@ def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Integers, pairs_CC: Any) ->
     )
 
 
-def _signs(x_C: Float64s) -> NDArray[np.int64]:
-    return np.sign(x_C[None, :] - x_C[:, None]).astype(np.int64)
+def _signs(x_C: Float64s) -> Float64s:
+    """Whole numbers, in floats because their matrix products are fast and as exact."""
+    return np.asarray(np.sign(x_C[None, :] - x_C[:, None]))
 
 
-def _ratio(product_R: Integers, square_x_R: Integers, square_y_R: Integers) -> Float64s:
-    scale_R = np.sqrt(square_x_R.astype(np.float64)) * np.sqrt(square_y_R.astype(np.float64))
+def _ratio(product_R: Float64s, square_x_R: Float64s, square_y_R: Float64s) -> Float64s:
+    scale_R = np.sqrt(square_x_R) * np.sqrt(square_y_R)
     ratio_R = np.full(len(scale_R), np.nan)
     np.divide(product_R, scale_R, out=ratio_R, where=scale_R > 0)
     return ratio_R.clip(-1, 1)

@@ -91,9 +91,10 @@ class Worths(NamedTuple):
 def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
     """Weighted least-squares fit that never falls, of each of R rows along K ordered points.
 
-    The max-min formula, fit[k] = max over i <= k of min over j >= k of the weighted mean of i..j
-    (Barlow et al. 1972, Statistical Inference under Order Restrictions, theorem 1.4), for all
-    rows at once. A point that needs no pooling keeps its value exactly. Values that differ by
+    fit[k] = max over i <= k of min over j >= i of the weighted mean of i..j, for all rows at
+    once: a pooled block has its mean from its first point, and none within has more (after the
+    max-min formulas of Barlow et al. 1972, Statistical Inference under Order Restrictions).
+    A point that needs no pooling keeps its value exactly. Values that differ by
     `TIE` or less come out equal.
 
     mean_RK: finite floats; weight_K: positive. Raises ValueError for other input.
@@ -103,15 +104,13 @@ def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
         raise ValueError(f"{n_points} points need as many positive weights, got {weight_K}")
     if not np.isfinite(mean_RK).all():
         raise ValueError("the points of an isotonic fit must be finite")
-    fit_RK = np.full((n_rows, n_points), -np.inf)
-    for i in range(n_points):
-        block_RJ = np.cumsum((mean_RK * weight_K)[:, i:], axis=1) / np.cumsum(weight_K[i:])
-        block_RJ[:, 0] = mean_RK[:, i]
-        least_RJ = np.minimum.accumulate(block_RJ[:, ::-1], axis=1)[:, ::-1]
-        fit_RK[:, i:] = np.maximum(fit_RK[:, i:], least_RJ)
-    for k in range(1, n_points):
-        before_R = fit_RK[:, k - 1]
-        fit_RK[:, k] = np.where(fit_RK[:, k] - before_R <= TIE, before_R, fit_RK[:, k])
+    fit_RK = np.empty((n_rows, n_points))
+    for k in range(n_points):
+        block_RJ = np.cumsum((mean_RK * weight_K)[:, k:], axis=1) / np.cumsum(weight_K[k:])
+        block_RJ[:, 0] = mean_RK[:, k]
+        least_R = block_RJ.min(axis=1)
+        before_R = fit_RK[:, k - 1] if k else np.full(n_rows, -np.inf)
+        fit_RK[:, k] = np.where(least_R - before_R <= TIE, before_R, least_R)
     return fit_RK
 
 

@@ -25,13 +25,23 @@ def captured(step: GanStep, image_size: int) -> tuple[Run, str]:
     if step.device.type != "cuda" or step.world_size > 1:
         return step, "eager"
     before = _Rewind(step)
+    generator = _generator(step.device)
+    spare = generator.clone_state()  # a failed capture leaves the generator's own state capturing
     try:
         replay = _capture(step, image_size)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:  # an operation that cannot be captured on this GPU
+        generator.graphsafe_set_state(spare)
         before.rewind(step)
         return step, f"eager: the step could not be captured: {str(error).splitlines()[0]}"
     before.rewind(step)
     return replay, "captured"
+
+
+def _generator(device: torch.device) -> torch.Generator:
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]
 
 
 def _capture(step: GanStep, image_size: int) -> Run:

@@ -56,13 +56,19 @@ class Checkpoints:
             old.unlink()
         self.saved_at = time.monotonic()
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """The latest state that can be read, or None where there is none.
+    def load(self, number: int | None = None) -> dict[str, Any] | None:
+        """The latest state that can be read, on the CPU, or None where there is none.
 
-        Raises InputError if it belongs to another training.
+        With a `number` that very one. Raises InputError if it is not there, or belongs to
+        another training.
         """
-        for path in reversed(self._found()):
-            state = _read(path, device)
+        found = self._found()
+        if number is not None:
+            found = [path for path in found if _number(path) == number]
+            if not found:
+                raise InputError(f"{self.folder} has no checkpoint {number}: all workers share it")
+        for path in reversed(found):
+            state = _read(path)
             if state is None:
                 continue  # damaged by the disk: the one before it costs a few minutes more
             if state["key"] != self.key:
@@ -70,14 +76,16 @@ class Checkpoints:
                     f"{path} is a checkpoint of another training ({state['key']}, this one is "
                     f"{self.key}): delete the folder {self.folder}"
                 )
-            return state
+            return {**state, "number": _number(path)}
+        if number is not None:
+            raise InputError(f"checkpoint {number} in {self.folder} cannot be read")
         return None
 
     def _found(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("checkpoint_*.pt") if _NAME.fullmatch(p.name))
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
+def _read(path: Path) -> dict[str, Any] | None:
     """What `save` wrote, or None if it is damaged.
 
     torch.load does not look at the checksums that torch.save leaves: without them, a changed
@@ -87,7 +95,7 @@ def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip():
                 return None
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except _DAMAGED:
         return None
     return state if isinstance(state, dict) and "key" in state else None

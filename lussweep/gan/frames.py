@@ -38,7 +38,8 @@ class FramePool:
         labels = None if self.labels is None else self.labels[index_N]
         if self.home != self.device:
             frames = frames.pin_memory().to(self.device, non_blocking=True)
-            labels = None if labels is None else labels.to(self.device)
+            if labels is not None:
+                labels = labels.pin_memory().to(self.device, non_blocking=True)
         return frames, labels
 
 

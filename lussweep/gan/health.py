@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -46,14 +47,16 @@ class Event:
 
 
 class Collapse(ValueError):
-    """A training that its policy ends."""
+    """A training that its policy ends, with all its rows and events so far."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(
+        self, event: Event, rows: Sequence[EpochRow] = (), events: Sequence[Event] = ()
+    ) -> None:
         super().__init__(f"epoch {event.epoch}: {event.message}")
-        self.event = event
+        self.event, self.rows, self.events = event, rows, events
 
-    def __reduce__(self) -> tuple[type, tuple[Event]]:
-        return (type(self), (self.event,))
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return (type(self), (self.event, self.rows, self.events))
 
 
 def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:

@@ -108,6 +108,9 @@ class GanStep:
         """Go on from what `state` gave, copied."""
         for name, part in self._parts().items():
             part.load_state_dict(copy.deepcopy(state[name]))
+        for optimiser in (self.g_optimiser, self.d_optimiser):
+            for group in optimiser.param_groups:  # the device may be another one
+                group["capturable"] = self.device.type == "cuda"
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         parts: dict[str, nn.Module | torch.optim.Optimizer] = {

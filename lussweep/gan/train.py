@@ -77,22 +77,36 @@ def train_gan(
     assert spec.conditional == (label_N is not None), "labels belong to conditional GANs"
     check_device(spec, device)
     pool = FramePool(frames_NSS, label_N, device)
-    saved = checkpoints.load(torch.device("cpu")) if checkpoints else None
+    saved = _resume_point(checkpoints, rank, world_size) if checkpoints else None
     rows = [EpochRow(**row) for row in saved["rows"]] if saved else []
     events = [Event(**event) for event in saved["events"]] if saved else []
     n_attempts = spec.health.n_attempts()
     with _own_randomness(device):
-        for attempt in range(saved["attempt"] if saved else 1, n_attempts + 1):
+        first = saved["attempt"] if saved else 1
+        for attempt in range(first, n_attempts + 1):
             training = _Training(pool, spec, seed, device, attempt, rank, world_size, checkpoints)
             training.rows, training.events = rows, events
             if saved and saved["attempt"] == attempt:
                 training.restore(saved)
+            saved = None  # the size of both networks and their moments: not for the whole training
             try:
                 return training.run(on_epoch)
-            except Collapse:
+            except Collapse as collapse:
                 if attempt == n_attempts:
-                    raise
+                    raise Collapse(collapse.event, rows, events) from None
     raise AssertionError("an attempt returns or raises")
+
+
+def _resume_point(checkpoints: Checkpoints, rank: int, world_size: int) -> dict[str, Any] | None:
+    """The latest checkpoint; of several ranks, the one that the first can read."""
+    if world_size == 1:
+        return checkpoints.load()
+    saved = checkpoints.load() if rank == 0 else None
+    number = [None if saved is None else saved["number"]]
+    dist.broadcast_object_list(number, src=0)
+    if rank == 0 or number[0] is None:
+        return saved
+    return checkpoints.load(number[0])
 
 
 class _Training:
@@ -130,9 +144,9 @@ class _Training:
         snapshot_epochs = spec.snapshot_epochs()
         for epoch in range(self.epoch, spec.n_epochs + 1):
             self.epoch = epoch
+            started = time.perf_counter()
             self.rng_at_epoch = self.rng.get_state()
             order, z = self._draw_epoch()
-            started = time.perf_counter()
             batches = list(_batches(len(order), spec.batch_size, world))
             for start, n_batch in batches[self.n_batches :]:
                 mine = slice(start + self.rank, start + n_batch, world)
@@ -178,7 +192,7 @@ class _Training:
         sums, cpu, cuda = saved["of_ranks"][self.rank]
         self.step.sums.copy_(sums)
         torch.set_rng_state(cpu)
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and cuda is not None:  # None: it began on a CPU
             torch.cuda.set_rng_state(cuda, self.device)
 
     def _networks(self) -> tuple[Generator, Discriminator]:
@@ -209,19 +223,18 @@ class _Training:
         return self.pool.place(order), z.to(self.device)
 
     def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> EpochRow:
-        """The only place in an epoch that waits for the device."""
+        """Where one process waits for the device; workers also wait for one another."""
         sums = self.step.sums.clone()
         if self.world_size > 1:
             dist.all_reduce(sums)
         n_images = sum(n_batch for _, n_batch in batches)
-        means = (sums / n_images).tolist()
-        seconds = self.seconds + time.perf_counter() - started
         z, label, real_distance = self._watch
-        distance = sampled_distance(self.step.sampler, z, label)
-        if self.world_size > 1:
-            dist.broadcast(distance, 0)  # ranks that differ in rounding must decide alike
         # Real frames that are all the same have no distance to compare with.
-        means.append(float(distance) / (real_distance or 1.0))
+        diversity = sampled_distance(self.step.sampler, z, label) / (real_distance or 1.0)
+        if self.world_size > 1:
+            dist.broadcast(diversity, 0)  # ranks that differ in rounding must decide alike
+        means = [*(sums / n_images).tolist(), float(diversity)]
+        seconds = self.seconds + time.perf_counter() - started
         named = dict(zip((*SUMS, "diversity"), means, strict=True))
         row = EpochRow(
             attempt=self.attempt,

@@ -23,7 +23,7 @@ _ROWS, _FEATURES = 1024, 4096
 _MID_GREY = 128
 _GREY_FEATURES = 1024
 """Grey levels about the middle multiply to 2^14 at most: so many products of them add up to 2^24,
-below which float32 holds every whole number, in half the time of float64."""
+below which float32 holds every whole number. Its products take less than half of float64's time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +162,12 @@ def add_products(
 
     Over pieces of the features, so that no block is held in float64 whole.
     """
+    if a.x_ND.dtype == torch.uint8:
+        for part in _slices(len(a.centre_D), _GREY_FEATURES):
+            x_BD = a.x_ND[rows, part].float().sub_(_MID_GREY)
+            y_BD = b.x_ND[columns, part].float().sub_(_MID_GREY)
+            into_BB.add_(x_BD @ y_BD.T, alpha=scale)
+        return into_BB
     for part in _slices(len(a.centre_D), _FEATURES):
         x_BD = a.x_ND[rows, part] - a.centre_D[part]
         y_BD = b.x_ND[columns, part] - b.centre_D[part]

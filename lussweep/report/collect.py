@@ -131,16 +131,22 @@ def _per_gan(
     for cell in plan.cells:
         for label in CLASSES:
             ref = cell.refs.get(f"{role}_{label}")
-            if ref and ref not in found and store.has(ref):
+            path = _written(store, ref, name) if ref and ref not in found else None
+            if ref and path:
                 constants = {
                     "n_patients": cell.n_patients,
                     "replicate": cell.replicate,
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                table = _read_any(store.open(ref) / name)
-                found[ref] = tables.with_columns(table, constants, schema)
+                found[ref] = tables.with_columns(_read_any(path), constants, schema)
     return tables.concat(found.values(), schema)
+
+
+def _written(store: ArtifactStore, ref: str, name: str) -> Path | None:
+    """A step's table, or what a training that collapsed has left in its workplace."""
+    path = (store.open(ref) if store.has(ref) else store.workplace_of(ref)) / name
+    return path if path.exists() else None
 
 
 def _cards(
@@ -272,8 +278,8 @@ def _warnings(cell: Cell, store: ArtifactStore) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for label in CLASSES:
         gan, card = (cell.refs.get(f"{role}_{label}") for role in ("gan", "memorisation"))
-        if gan and store.has(gan):
-            events = tables.read(store.open(gan) / EVENTS, tables.GAN_EVENTS).to_pylist()
+        if gan and (path := _written(store, gan, EVENTS)):
+            events = tables.read(path, tables.GAN_EVENTS).to_pylist()
             told = [f"{e['kind']} at epoch {e['epoch']}{_again(e['attempt'])}" for e in events]
             found[f"events_{label}"] = "; ".join(told) or None
         if card and store.has(card):

@@ -4,6 +4,7 @@ A field here changes results unless its docstring says that it does not. Everyth
 says where or how fast (paths, hosts, GPU counts) is left to the command line.
 """
 
+from lussweep.spec.analysis import AnalysisSpec
 from lussweep.spec.base import CLASSES, GENERATED, SPLITS, Spec
 from lussweep.spec.classification import (
     AugmentSpec,
@@ -41,6 +42,7 @@ __all__ = [
     "GENERATED",
     "PAPER_VARIANTS",
     "SPLITS",
+    "AnalysisSpec",
     "AugmentSpec",
     "ClassifierSpec",
     "CohortSpec",

@@ -95,6 +95,11 @@ class GanSpec(Spec):
             raise ValueError(
                 f"batch_size {self.batch_size} is not a multiple of n_workers {self.n_workers}"
             )
+        if self.sync_batchnorm and self.r1_gamma and not self.spectral_norm:
+            raise ValueError(
+                "r1_gamma needs second derivatives, which SyncBatchNorm has not: set "
+                "sync_batchnorm: false or spectral_norm: true"
+            )
         if len(set(self.augment)) != len(self.augment):
             raise ValueError("augment names an augmentation twice")
         return self

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from lussweep.errors import InputError
 from lussweep.spec.base import Spec
+from lussweep.spec.generation import GanSpec
 from lussweep.spec.study import StudySpec
 from lussweep.spec.words import nearest
 
@@ -44,7 +45,13 @@ def parse(kind: type[S], raw: Any, where: str) -> S:
 
 def dump_study(study: StudySpec) -> str:
     """The resolved experiment as YAML that `load_study` reads back to an equal spec."""
-    return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False)
+    plain = study.model_dump(mode="json")
+    for recipe in plain["variants"].values():
+        if recipe["gan"]:  # what is one for all GANs stands with the study's
+            recipe["gan"] = {
+                k: v for k, v in recipe["gan"].items() if k not in GanSpec.circumstance
+            }
+    return yaml.safe_dump(plain, sort_keys=False)
 
 
 def read_text(path: Path) -> str:

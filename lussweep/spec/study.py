@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
+from lussweep.spec.analysis import AnalysisSpec
 from lussweep.spec.base import CLASSES, GENERATED, SourceName, Spec
 from lussweep.spec.classification import ClassifierSpec, DetectorSpec, EvaluateSpec, SearchSpec
 from lussweep.spec.data import CohortSpec, DataSpec, ValSpec
@@ -90,7 +91,7 @@ class StudySpec(Spec):
     """A whole experiment file."""
 
     circumstance: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "grid", "variants", "keep_snapshots"}
+        {"name", "description", "grid", "variants", "keep_snapshots", "analysis"}
     )
     name: str
     description: str = ""
@@ -107,6 +108,7 @@ class StudySpec(Spec):
     search: SearchSpec = SearchSpec()
     detector: DetectorSpec = DetectorSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
+    analysis: AnalysisSpec = AnalysisSpec()
     variants: dict[str, Recipe] = PAPER_VARIANTS
     grid: GridSpec = GridSpec()
     compute: ComputeSpec = ComputeSpec()
@@ -140,6 +142,10 @@ class StudySpec(Spec):
                 raise ValueError(
                     f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
                 )
+        for name, recipe in self.variants.items():
+            for field in sorted(GanSpec.circumstance) if recipe.gan else ():
+                if getattr(recipe.gan, field) != getattr(self.gan, field):
+                    raise ValueError(f"variants.{name}.gan.{field} is one for all: set gan.{field}")
         sections: dict[str, ExternalSpec] = {}
         for recipe in self.variants.values():
             if recipe.external and sections.setdefault(recipe.external.name, recipe.external) != (

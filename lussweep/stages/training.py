@@ -13,10 +13,10 @@ from lussweep import tables
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
 from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.health import EpochRow
+from lussweep.gan.health import Collapse, EpochRow
 from lussweep.gan.memory import memory_advice
 from lussweep.gan.sample import save_snapshot
-from lussweep.gan.train import train_gan
+from lussweep.gan.train import TrainedGan, train_gan
 from lussweep.models.dcgan import Generator
 from lussweep.plan import BOTH_CLASSES, Step
 from lussweep.spec import GanSpec
@@ -69,9 +69,12 @@ def train_gan_into(
         )
     except torch.OutOfMemoryError as error:
         raise InputError(memory_advice(spec, frames.shape[1], device)) from error
+    except Collapse as collapse:  # there will be no artifact: the report looks here
+        if rank == 0:
+            _write_history(work, collapse)
+        raise
     if rank == 0:
-        tables.write(work / LOSSES, [asdict(row) for row in trained.rows], tables.GAN_LOSSES)
-        tables.write(work / EVENTS, [asdict(event) for event in trained.events], tables.GAN_EVENTS)
+        _write_history(work, trained)
     return {
         "n_frames": len(frames),
         "n_images_seen": trained.rows[-1].n_images_seen,
@@ -79,6 +82,12 @@ def train_gan_into(
         "n_events": len(trained.events),
         "step": trained.how,
     }
+
+
+def _write_history(work: Path, told: TrainedGan | Collapse) -> None:
+    """Every epoch of every attempt, and what went wrong."""
+    tables.write(work / LOSSES, [asdict(row) for row in told.rows], tables.GAN_LOSSES)
+    tables.write(work / EVENTS, [asdict(event) for event in told.events], tables.GAN_EVENTS)
 
 
 def hand_over(work: Path, out: Path) -> None:

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,7 +108,7 @@ def test_a_greater_auc_is_never_worth_less(raw, weight):
     asked = np.sort(np.concatenate([np.linspace(0.8, 1.01, 60), raw]))
     found = np.array([worth_of(a, raw, weight=weight) for a in asked])
     for ends in found.T:
-        assert all(a <= b for a, b in zip(ends[:-1], ends[1:], strict=True))
+        assert all(a <= b for a, b in itertools.pairwise(ends))
 
 
 def test_values_by_hand():
@@ -160,6 +162,19 @@ def test_censored_worth_is_said_and_counted():
     assert (row.text, row.interval_text) == ("12", "< 6 to > 16")
 
 
+def test_the_interval_takes_flat_stretches_whole():
+    def resampled(value_C):  # a flat curve with the variant on it, a rising one in one of ten
+        flat, rising = np.array([0.7, 0.8, 0.8, 0.8]), np.array([0.7, 0.8, 0.9, 0.8])
+        return np.array([flat] * 36 + [rising] * 4)
+
+    aurocs = {"baseline": {6: 0.7, 15: 0.8, 29: 0.9}, "combined": {6: 0.8}}
+    _, rows = rows_of(aurocs, resampled)
+    row = rows["combined", 6]
+    assert (row.k_low, row.k_high) == (15, 15)
+    assert (row.interval_low, row.interval_high, row.interval_text) == (15, 29, "15 to 29")
+    assert (row.share_below, row.share_above) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
@@ -210,7 +225,9 @@ def test_the_interval_is_that_of_resampled_and_refitted_frames():
 
     ends = np.array([brute(weight_P) for weight_P in weight_RP])
     row = next(r for r in found.rows if (r.variant, r.n_patients) == ("combined", 6))
-    assert (row.k_low, row.k_high) == worth_of(auroc_C[3], auroc_C[:3], counts=np.array([6, 15, 29]))
+    assert (row.k_low, row.k_high) == worth_of(
+        auroc_C[3], auroc_C[:3], counts=np.array([6, 15, 29])
+    )
     at = int(0.05 * 59)
     assert row.interval_low == pytest.approx(np.sort(ends[:, 0])[at], abs=1e-6)
     assert row.interval_high == pytest.approx(np.sort(ends[:, 1])[59 - at], abs=1e-6)

@@ -24,6 +24,7 @@ from support import TINY, command, environment, lussweep
 
 TABLES = (
     "results", "trials", "frame_scores", "gan_scores", "gan_losses", "cohorts", "frames",
+    "memorisation", "contrasts", "worth", "aurocs",
 )  # fmt: skip
 
 
@@ -115,6 +116,20 @@ def test_only_what_is_missing_is_done(finished: Path, tiny_yaml: Path, tmp_path:
     after = snapshot_records(finished)
     assert set(after) - set(before) == {f"{victim}/record.json"}
     assert {name: after[name] for name in before} == before
+
+
+def test_other_statistics_train_nothing(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:
+    before, table = snapshot_records(finished), read(finished, "contrasts")
+    assert set(table["n_resamples"].to_pylist()) == {2000}
+    done = lussweep(
+        "grid", tiny_yaml, "--out", finished, "--backend", "inline",
+        "--set", "analysis.n_resamples=200", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert snapshot_records(finished) == before
+    after = read(finished, "contrasts")
+    assert set(after["n_resamples"].to_pylist()) == {200}
+    assert after["difference"] == table["difference"]
 
 
 def test_more_replicates_extend_the_run(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:

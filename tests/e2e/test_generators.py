@@ -549,6 +549,25 @@ def test_a_stopped_training_blocks_the_cells_that_need_it(
     assert "the generator has collapsed" in " ".join(output.split())
     assert result(tmp_path / "run", "baseline")["status"] == "done"
     assert [row["stage"] for row in rows(tmp_path / "run", "failures")] == ["gan"]
+    # Without an artifact, what went wrong is told all the same.
+    assert row["events_pos"] == "low_diversity at epoch 1"
+    assert [event["kind"] for event in rows(tmp_path / "run", "gan_events")] == ["low_diversity"]
+    assert [loss["epoch"] for loss in rows(tmp_path / "run", "gan_losses")] == [1]
+    assert "low_diversity" in (tmp_path / "run" / "events.log").read_text()
+
+
+def test_losses_that_are_not_finite_are_an_event_under_every_policy(
+    grid: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    code, output = grid(
+        *unhealthy(tmp_path, "warn"), "--set", "gan.lr_generator=1.0e+30",
+        "--set", "gan.lr_discriminator=1.0e+30",
+    )  # fmt: skip
+    assert code == 1, output
+    row = result(tmp_path / "run", "positive_synthetic")
+    assert row["status"] == "blocked"
+    assert "not_finite at epoch" in row["events_pos"]
+    assert "not_finite" in (tmp_path / "run" / "events.log").read_text()
 
 
 def test_a_training_that_is_tried_again_says_so(

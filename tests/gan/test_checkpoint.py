@@ -8,7 +8,6 @@ import pytest
 import torch
 from gan import gang
 from gan.trainings import (
-    CPU,
     EVERYTHING,
     copy_of,
     equal,
@@ -273,7 +272,7 @@ def test_the_latest_few_are_kept(tmp_path, n_kept):
         checkpoints.save({"n": n})
         found = [int(name[11:19]) for name in files(tmp_path)]
         assert found == list(range(max(1, n - n_kept + 1), n + 1))
-    assert checkpoints.load(CPU)["n"] == 5
+    assert checkpoints.load()["n"] == 5
 
 
 def test_numbers_go_on_from_those_that_are_there(tmp_path):
@@ -283,7 +282,7 @@ def test_numbers_go_on_from_those_that_are_there(tmp_path):
 
 
 def test_there_is_none_at_first(tmp_path):
-    assert every_step(tmp_path / "nowhere").load(CPU) is None
+    assert every_step(tmp_path / "nowhere").load() is None
 
 
 def damage_cut(path):
@@ -319,7 +318,7 @@ def test_of_a_damaged_checkpoint_the_one_before_is_taken(damage, tmp_path, unint
     train(FRAMES, spec, snapshots=snapshots, checkpoints=every_step(tmp_path))
     assert files(tmp_path) == ["checkpoint_00000005.pt", "checkpoint_00000006.pt"]
     damage(tmp_path / "checkpoint_00000006.pt")
-    assert every_step(tmp_path).load(CPU)["n_batches"] == N_BATCHES - 1
+    assert every_step(tmp_path).load()["n_batches"] == N_BATCHES - 1
     same_as_uninterrupted(spec, uninterrupted("dropout"), tmp_path, snapshots)
 
 
@@ -335,10 +334,10 @@ def test_whatever_noise_does_to_a_checkpoint_it_is_read_as_written_or_not_at_all
         for _ in range(dice.choice([1, 3, 30])):
             damaged[dice.randrange(len(whole))] = dice.randrange(256)
         path.write_bytes(damaged)
-        found = checkpoints.load(CPU)
+        found = checkpoints.load()
         n_refused += found is None
         if found is not None:
-            assert found.keys() == {"key", "rows", "weights"}
+            assert found.keys() == {"key", "number", "rows", "weights"}
             assert found["rows"] == [{"loss": 0.5}]
             assert (found["weights"] == weights).all()
     assert 100 < n_refused < 300, "some bytes lie between the records"
@@ -360,10 +359,10 @@ def test_a_file_that_was_not_finished_is_never_read(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert files(tmp_path) == ["checkpoint_00000001.pt", "checkpoint_00000002.partial"]
     assert torch.load(tmp_path / "checkpoint_00000002.partial")["n"] == 2, "whole, as it happens"
-    assert every_step(tmp_path).load(CPU)["n"] == 1
+    assert every_step(tmp_path).load()["n"] == 1
     every_step(tmp_path).save({"n": 3})
     assert files(tmp_path) == ["checkpoint_00000001.pt", "checkpoint_00000002.pt"]
-    assert every_step(tmp_path).load(CPU)["n"] == 3
+    assert every_step(tmp_path).load()["n"] == 3
 
 
 def test_a_checkpoint_of_another_training_is_an_input_error_that_names_both(tmp_path):
@@ -403,3 +402,16 @@ def test_checkpoints_change_no_weight(uninterrupted, tmp_path):
     for name in OPTIONS:
         _, snapshots = train(FRAMES, spec_with(name), checkpoints=every_step(tmp_path / name))
         assert all(equal(snapshots[k], uninterrupted(name)[1][k]) for k in (1, 2))
+
+
+def test_a_checkpoint_is_asked_for_by_its_number_or_refused(tmp_path):
+    """All ranks go on from the one that the first of them could read."""
+    checkpoints = every_step(tmp_path)
+    for n in (1, 2):
+        checkpoints.save({"n": n})
+    assert (checkpoints.load(1)["n"], checkpoints.load(2)["number"]) == (1, 2)
+    with pytest.raises(InputError, match="has no checkpoint 7: all workers share it"):
+        checkpoints.load(7)
+    damage_cut(tmp_path / "checkpoint_00000001.pt")
+    with pytest.raises(InputError, match=r"checkpoint 1 in .* cannot be read"):
+        checkpoints.load(1)

@@ -127,7 +127,9 @@ class ClusterExecutor:
     def _worker_needs(self, step: Step) -> Resources:
         n_threads = float(step.spec.get("n_threads", 1))
         gpus = 0.0
-        if self.use_gpu and step.stage in GPU_STAGES:
+        if self.use_gpu and _is_gang(step):
+            gpus = 1.0  # the workers of one gang cannot share a GPU
+        elif self.use_gpu and step.stage in GPU_STAGES:
             gpus = self.gpu_shares.gan if step.stage == "gan" else self.gpu_shares.other
         return Resources(n_threads, gpus)
 
@@ -137,8 +139,9 @@ class ClusterExecutor:
         return Resources(worker.cpus * n_workers, worker.gpus * n_workers)
 
     def _resources(self) -> Mapping[str, Resources]:
-        """By stage; within a stage of one study they are all the same."""
-        return {step.stage: self._needs(step) for step in self.plan.steps.values()}
+        """By stage: steps with one worker are the same throughout a stage of one study."""
+        steps = self.plan.steps.values()
+        return {step.stage: self._needs(step) for step in steps if not _is_gang(step)}
 
     def _start_task(self, function: Any, step: Step, *arguments: Any) -> None:
         # The other tasks are too small to wait for a CPU; a gang's driver computes nothing.

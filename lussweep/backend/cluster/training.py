@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lussweep.gan.health import Collapse
 from lussweep.plan import Step
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_gan_into
@@ -75,5 +76,7 @@ def _train_worker(config: dict[str, Any]) -> Summary:
             rank=world.get_world_rank(),
             world_size=world.get_world_size(),
         )
-    except ValueError as error:  # a collapse or bad input: starting again would not help
-        return {"error": str(error)}
+    except Collapse as collapse:
+        # Every rank sees it in the same epoch, and starting again would not help. Whatever else
+        # one rank raises must reach Ray, which ends the others: they wait for it.
+        return {"error": str(collapse)}

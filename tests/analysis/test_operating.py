@@ -1,0 +1,366 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
+
+from lussweep.analysis.operating import (
+    CLIP,
+    average_precision,
+    brier_score,
+    calibration_line,
+    expected_calibration_error,
+    operating_point,
+    percentile_estimate,
+    score_quality,
+    threshold_for_specificity,
+)
+from lussweep.metrics.auroc import patient_weights
+from lussweep.metrics.classification import at_threshold
+
+STATISTICS = [
+    average_precision,
+    brier_score,
+    calibration_line,
+    lambda *given: calibration_line(*given).intercept,
+    expected_calibration_error,
+]
+
+
+def cohort(n_patients=12, n_frames=240, seed=0, decimals=2):
+    """Frames of patients, some of a single class, with tied scores, some of them 0 or 1."""
+    rng = np.random.default_rng(seed)
+    patient_N = rng.integers(n_patients, size=n_frames)
+    label_N = (rng.random(n_frames) < (patient_N % 3) / 2).astype(np.int64)
+    margin_N = 3 * (label_N - 0.5) + 2 * rng.normal(size=n_frames)
+    return label_N, np.round(1 / (1 + np.exp(-margin_N)), decimals), patient_N
+
+
+def repeated_frames(patient_N, weight_P):
+    return np.concatenate(
+        [np.tile(np.flatnonzero(patient_N == p), w) for p, w in enumerate(weight_P)]
+    )
+
+
+labelled_scores = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=40
+).filter(lambda pairs: len({label for label, _ in pairs}) == 2)
+settled = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+
+
+def arrays(pairs):
+    return np.array([label for label, _ in pairs]), np.array([s / 8 for _, s in pairs])
+
+
+# --- thresholds ---------------------------------------------------------------------------
+
+
+@settled
+@given(labelled_scores, st.sampled_from([0.05, 0.5, 0.8, 0.9, 0.95, 1.0]))
+def test_the_threshold_is_the_most_sensitive_of_sklearns_that_reach_the_specificity(pairs, wanted):
+    label_N, score_N = arrays(pairs)
+    found = threshold_for_specificity(label_N, score_N, wanted)
+    false_pos_T, true_pos_T, threshold_T = roc_curve(label_N, score_N, drop_intermediate=False)
+    reaching = 1 - false_pos_T >= wanted - 1e-9
+    assert found.specificity >= wanted - 1e-9
+    assert found.sensitivity == pytest.approx(true_pos_T[reaching].max())
+    assert found.threshold == threshold_T[reaching].min()
+
+
+def test_nine_tenths_of_ten_negatives_are_nine():
+    score_N = np.concatenate([np.arange(10) / 20, [0.44, 0.46, 0.9]])
+    label_N = np.array([0] * 10 + [1] * 3)
+    assert threshold_for_specificity(label_N, score_N, 0.9) == (0.44, 1.0, 0.9)
+    assert threshold_for_specificity(label_N, score_N, 0.95) == (0.46, pytest.approx(2 / 3), 1.0)
+
+
+def test_rounding_of_a_product_asks_for_no_more_negatives():
+    assert 0.55 * 100 > 55
+    score_N = np.concatenate([np.arange(100) / 100, [0.545]])
+    found = threshold_for_specificity(np.array([0] * 100 + [1]), score_N, 0.55)
+    assert found == (0.545, 1.0, 0.55)
+
+
+def test_more_wanted_specificity_never_lowers_the_threshold():
+    label_N, score_N, _ = cohort()
+    found = [threshold_for_specificity(label_N, score_N, w) for w in np.linspace(0.01, 1, 100)]
+    assert (np.diff([f.threshold for f in found]) >= 0).all()
+    assert (np.diff([f.sensitivity for f in found]) <= 0).all()
+
+
+def test_a_specificity_out_of_reach_calls_no_frame_positive():
+    label_N, score_N = np.array([0, 0, 1, 1]), np.array([0.2, 1.0, 1.0, 0.9])
+    assert threshold_for_specificity(label_N, score_N, 0.9) == (np.inf, 0.0, 1.0)
+    assert threshold_for_specificity(label_N, score_N, 0.5) == (0.9, 1.0, 0.5)
+    point = operating_point(label_N, score_N, np.arange(4), np.inf, n_resamples=20, seed=0)
+    assert (point.sensitivity.value, point.specificity.value) == (0, 1)
+
+
+@pytest.mark.parametrize("wanted", [0.0, 1.01, np.nan])
+def test_a_share_that_is_none_is_refused(wanted):
+    with pytest.raises(ValueError, match="wanted specificity"):
+        threshold_for_specificity(*cohort()[:2], wanted)
+
+
+def test_every_share_and_its_interval_equal_those_of_materialised_frames():
+    label_N, score_N, patient_N = cohort(8, 80, seed=2)
+    found = operating_point(label_N, score_N, patient_N, 0.4, n_resamples=80, seed=5)
+    assert found.counts == at_threshold(label_N, score_N, 0.4)
+    brute = {"sensitivity": [], "specificity": [], "accuracy": [], "f1": []}
+    for weight_P in patient_weights(8, 80, seed=5):
+        rows = repeated_frames(patient_N, weight_P)
+        counted = at_threshold(label_N[rows], score_N[rows], 0.4)
+        for name, values in brute.items():
+            values.append(getattr(counted, name))
+    for name, values in brute.items():
+        estimate = getattr(found, name)
+        assert estimate.value == getattr(found.counts, name)
+        assert estimate[1:3] == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        assert estimate.n_undefined == 0
+
+
+def test_resamples_without_a_class_have_no_share_of_it():
+    label_N, score_N = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.7])
+    found = operating_point(label_N, score_N, np.array([0, 0, 1, 1]), 0.55, n_resamples=400, seed=0)
+    assert 70 < found.sensitivity.n_undefined < 130  # a quarter in expectation
+    assert 70 < found.specificity.n_undefined < 130
+    assert found.accuracy.n_undefined == 0
+    assert found.sensitivity[:3] == found.specificity[:3] == (0.5, 0.5, 0.5)
+
+
+def test_copies_within_a_patient_widen_the_clustered_interval_only():
+    rng = np.random.default_rng(0)
+    label_P = np.arange(60) % 2
+    score_P = label_P * 0.3 + rng.random(60) * 0.7
+    label_N, score_N, patient_N = (np.repeat(x, 25) for x in (label_P, score_P, np.arange(60)))
+    by_patient = operating_point(label_N, score_N, patient_N, 0.5, seed=0)
+    by_frame = operating_point(label_N, score_N, np.arange(1500), 0.5, seed=0)
+    for a, b in zip(by_patient[1:5], by_frame[1:5], strict=True):
+        assert (a.high - a.low) / (b.high - b.low) == pytest.approx(5, rel=0.25)  # sqrt(25)
+
+
+# --- weighted statistics ------------------------------------------------------------------
+
+
+@settled
+@given(labelled_scores)
+def test_average_precision_and_brier_equal_sklearn(pairs):
+    label_N, score_N = arrays(pairs)
+    expected = average_precision_score(label_N, score_N)
+    assert average_precision(label_N, score_N) == pytest.approx(expected, abs=1e-12)
+    expected = brier_score_loss(label_N, score_N)
+    assert brier_score(label_N, score_N) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_equal_repeated_frames_and_their_scale_is_nothing(statistic, seed):
+    label_N, score_N, patient_N = cohort(seed=seed)
+    weight_N = patient_weights(12, 1, seed=seed)[0][patient_N]
+    rows = repeated_frames(np.arange(len(label_N)), weight_N)
+    found = statistic(label_N, score_N, weight_N)
+    assert found == pytest.approx(statistic(label_N[rows], score_N[rows]), abs=1e-9)
+    assert found == pytest.approx(statistic(label_N, score_N, weight_N / 7), abs=1e-9)
+    ones = np.ones(len(label_N))
+    assert statistic(label_N, score_N, ones) == statistic(label_N, score_N)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_the_order_of_frames_does_not_matter(statistic):
+    label_N, score_N, _ = cohort()
+    order = np.random.default_rng(0).permutation(len(label_N))
+    found = statistic(label_N[order], score_N[order])
+    assert found == pytest.approx(statistic(label_N, score_N), abs=1e-9)
+
+
+def test_average_precision_with_weights_equals_sklearns():
+    label_N, score_N, _ = cohort()
+    weight_N = np.random.default_rng(0).random(len(label_N))
+    expected = average_precision_score(label_N, score_N, sample_weight=weight_N)
+    assert average_precision(label_N, score_N, weight_N) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_score_without_information_has_the_prevalence_as_average_precision():
+    label_N = np.array([1, 0, 0, 1, 0])
+    assert average_precision(label_N, np.full(5, 0.3)) == pytest.approx(0.4)
+    assert average_precision(label_N, label_N * 0.5) == 1.0
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize(
+    ("label", "score", "weight", "message"),
+    [
+        ([1, 1], [0.1, 0.2], None, "both classes are needed"),
+        ([0, 1], [0.1, 0.2], [0, 1], "both classes are needed"),
+        ([0, 1], [0.1, 0.2], [1, -1], "not negative"),
+        ([0, 1], [0.1, 0.2], [1], "weights must be"),
+        ([0, 1], [0.1, np.inf], None, "not finite|probabilities"),
+    ],
+)
+def test_bad_input_is_refused(statistic, label, score, weight, message):
+    weight_N = None if weight is None else np.array(weight)
+    with pytest.raises(ValueError, match=message):
+        statistic(np.array(label), np.array(score), weight_N)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS[1:])
+def test_scores_that_are_no_probabilities_are_refused(statistic):
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        statistic(np.array([0, 1, 0]), np.array([0.1, 1.5, 0.2]))
+
+
+# --- calibration --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_line_equals_sklearns_without_penalty_and_a_general_minimiser(seed):
+    label_N, score_N, _ = cohort(seed=seed)
+    weight_N = np.random.default_rng(seed).integers(0, 4, size=len(label_N))
+    clipped_N = score_N.clip(CLIP, 1 - CLIP)
+    logit_N = np.log(clipped_N / (1 - clipped_N))
+    found = calibration_line(label_N, score_N, weight_N)
+    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000, solver="newton-cholesky")
+    model.fit(logit_N[:, None], label_N, sample_weight=weight_N)
+    assert found == pytest.approx((model.coef_[0, 0], model.intercept_[0]), abs=1e-5)
+
+    def loss(line):
+        margin_N = line[1] + line[0] * logit_N
+        return weight_N @ (np.logaddexp(0, margin_N) - label_N * margin_N)
+
+    best = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
+    assert found == pytest.approx(best.x, abs=1e-5)
+    assert loss(found) <= best.fun + 1e-9
+
+
+def test_calibrated_scores_have_slope_1_and_intercept_0_and_sharpened_ones_half_the_slope():
+    rng = np.random.default_rng(0)
+    score_N = 1 / (1 + np.exp(-2 * rng.normal(size=200_000)))
+    label_N = (rng.random(200_000) < score_N).astype(np.int64)
+    assert calibration_line(label_N, score_N) == pytest.approx((1, 0), abs=0.02)
+    assert expected_calibration_error(label_N, score_N) < 0.005
+    sharpened_N = score_N**2 / (score_N**2 + (1 - score_N) ** 2)  # twice the logit
+    assert calibration_line(label_N, sharpened_N).slope == pytest.approx(0.5, abs=0.01)
+    assert expected_calibration_error(label_N, sharpened_N) > 0.05
+
+
+def test_the_line_undoes_a_known_change_of_the_logit():
+    """Halving the logit and adding 1 divides the slope and moves the intercept, exactly."""
+    label_N, score_N, _ = cohort(decimals=6)
+    score_N = score_N.clip(0.01, 0.99)
+    slope, intercept = calibration_line(label_N, score_N)
+    changed_N = 1 / (1 + np.exp(-(0.5 * np.log(score_N / (1 - score_N)) + 1)))
+    expected = (2 * slope, intercept - 2 * slope)
+    assert calibration_line(label_N, changed_N) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("label", "score"),
+    [
+        ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]),
+        ([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4]),
+        ([0, 0, 1, 1], [0.1, 0.2, 0.2, 0.4]),  # separable but for a tie
+        ([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5]),
+    ],
+)
+def test_a_line_that_does_not_exist_is_not_a_number(label, score):
+    assert np.isnan(calibration_line(np.array(label), np.array(score))).all()
+
+
+def test_saturated_scores_give_a_finite_line_that_the_clip_decides():
+    label_N, score_N = np.array([0, 0, 0, 1, 1, 1]), np.array([0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+    # both groups fitted exactly: logit(1/3) at logit(CLIP), logit(2/3) at its mirror
+    slope, intercept = calibration_line(label_N, score_N)
+    assert (slope, intercept) == pytest.approx((np.log(2) / np.log((1 - CLIP) / CLIP), 0))
+
+
+@settled
+@given(labelled_scores, st.integers(1, 6))
+def test_the_calibration_error_equals_a_loop(pairs, n_bins):
+    label_N, score_N = arrays(pairs)
+    bins = {}
+    for score in set(score_N.tolist()):
+        middle = (score_N < score).sum() + (score_N == score).sum() / 2
+        bins.setdefault(int(n_bins * middle / len(score_N)), []).append(score)
+    error = 0.0
+    for scores in bins.values():
+        mine = np.isin(score_N, scores)
+        error += mine.mean() * abs(label_N[mine].mean() - score_N[mine].mean())
+    found = expected_calibration_error(label_N, score_N, n_bins=n_bins)
+    assert found == pytest.approx(error, abs=1e-12)
+
+
+def test_without_ties_bins_hold_equally_many_frames():
+    rng = np.random.default_rng(0)
+    score_N = rng.permutation(120) / 120
+    label_N = rng.integers(2, size=120)
+    parts = np.array_split(np.argsort(score_N), 8)
+    error = np.mean([abs(label_N[part].mean() - score_N[part].mean()) for part in parts])
+    found = expected_calibration_error(label_N, score_N, n_bins=8)
+    assert found == pytest.approx(error, abs=1e-12)
+    one_bin = expected_calibration_error(label_N, score_N, n_bins=1)
+    assert one_bin == pytest.approx(abs(label_N.mean() - score_N.mean()))
+    with pytest.raises(ValueError, match="n_bins is 0"):
+        expected_calibration_error(label_N, score_N, n_bins=0)
+
+
+# --- intervals ----------------------------------------------------------------------------
+
+
+def test_every_quality_and_its_interval_equal_those_of_materialised_frames():
+    label_N, score_N, patient_N = cohort(8, 80, seed=2)
+    found = score_quality(label_N, score_N, patient_N, n_resamples=60, seed=5, n_bins=4)
+    resamples = [repeated_frames(patient_N, w) for w in patient_weights(8, 60, seed=5)]
+    statistics = {
+        "average_precision": average_precision_score,
+        "prevalence": lambda label_N, _: label_N.mean(),
+        "brier": brier_score_loss,
+        "slope": lambda *frames: calibration_line(*frames).slope,
+        "intercept": lambda *frames: calibration_line(*frames).intercept,
+    }
+    for name, statistic in statistics.items():
+        estimate = getattr(found, name)
+        assert estimate.value == pytest.approx(statistic(label_N, score_N), abs=1e-9)
+        values = np.array([statistic(label_N[rows], score_N[rows]) for rows in resamples])
+        assert estimate.n_undefined == np.isnan(values).sum()
+        assert estimate[1:3] == pytest.approx(tuple(np.nanpercentile(values, [2.5, 97.5])))
+    assert found.calibration_error == expected_calibration_error(label_N, score_N, n_bins=4)
+    assert found.n_bins == 4
+    assert found.n_clipped == np.isin(score_N, [0, 1]).sum() > 0
+
+
+def test_separated_classes_have_no_line_and_perfect_ranking():
+    label_N, score_N = np.array([0, 0, 1, 1] * 3), np.array([0.1, 0.2, 0.8, 0.9] * 3)
+    found = score_quality(label_N, score_N, np.arange(12), n_resamples=30, seed=0)
+    assert np.isnan(found.slope[:3]).all() and np.isnan(found.intercept[:3]).all()
+    assert found.slope.n_undefined == 30
+    assert found.average_precision[:3] == (1, 1, 1)
+
+
+def test_the_seed_decides_and_nothing_ambient_does():
+    frames = cohort(n_frames=60)
+    for judge in (score_quality, lambda *f, **k: operating_point(*f, 0.5, **k)):
+        first = judge(*frames, n_resamples=20, seed=1)
+        np.random.seed(0)
+        assert judge(*frames, n_resamples=20, seed=1) == first
+        assert judge(*frames, n_resamples=20, seed=2) != first
+
+
+def test_nan_resamples_are_left_out_of_an_interval():
+    found = percentile_estimate(0.5, np.array([0.0, np.nan, 1.0]), 0.5)
+    assert found == (0.5, 0.25, 0.75, 1)
+    assert np.isnan(percentile_estimate(0.5, np.array([np.nan]), 0.5)[1:3]).all()
+
+
+def test_bad_settings_are_refused():
+    label_N, score_N, patient_N = cohort()
+    for judge in (score_quality, lambda *f, **k: operating_point(*f, 0.5, **k)):
+        with pytest.raises(ValueError, match="patient ids have shape"):
+            judge(label_N, score_N, patient_N[:-1], seed=0)
+        with pytest.raises(ValueError, match="n_resamples is 0"):
+            judge(label_N, score_N, patient_N, n_resamples=0, seed=0)
+        with pytest.raises(ValueError, match=r"confidence 1\.0"):
+            judge(label_N, score_N, patient_N, confidence=1.0, seed=0)
+        with pytest.raises(ValueError, match="both classes are needed"):
+            judge(label_N * 0, score_N, patient_N, seed=0)
