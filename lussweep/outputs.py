@@ -29,8 +29,12 @@ SCHEMAS = {
     "closest_pairs": tables.PAIRS,
     "trials": tables.TRIALS,
     "frame_scores": tables.FRAME_SCORES,
+    "val_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
     "aurocs": tables.AUROCS,
+    "quality": tables.QUALITY,
+    "operating": tables.OPERATING,
+    "delong": tables.DELONG,
     "contrasts": tables.CONTRASTS,
     "worth": tables.WORTH,
     "usefulness": tables.USEFULNESS,
@@ -59,7 +63,11 @@ def write_report(
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     found = collect(run.plan, run.study, run.store, shown)
     found |= collect_statistics(
-        found["results"], found["frame_scores"], found["gan_scores"], run.study
+        found["results"],
+        found["frame_scores"],
+        found["val_scores"],
+        found["gan_scores"],
+        run.study,
     )
     for name, schema in SCHEMAS.items():
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
@@ -222,12 +230,13 @@ def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "contrasts.parquet", "worth.parquet", "aurocs.parquet",
+        "quality.parquet", "operating.parquet", "delong.parquet",
         "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
         "closest_pairs.parquet", "events.log", "gan_events.parquet",
-        "frame_scores.parquet", "trials.parquet", "gan_scores.parquet",
+        "frame_scores.parquet", "val_scores.parquet", "trials.parquet", "gan_scores.parquet",
         "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
         "failures.parquet", "logs", "experiment.yaml", "tensorboard",
     )  # fmt: skip

@@ -207,6 +207,40 @@ AUROCS = _schema(
     ("n_neg_patients", pa.int32()),
     ("withheld", pa.string(), "why an interval is not given"),
 )
+QUALITY = _schema(
+    *WHO,
+    ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
+    ("prevalence", pa.float64(), "share of positive frames of the holdout"),
+    ("brier", pa.float64()),
+    ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
+    ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
+    ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
+)
+OPERATING = _schema(
+    *WHO,
+    ("wanted", pa.float64(), "specificity that the threshold reaches on validation"),
+    ("threshold", pa.float64(), "inf where no validation score reaches it"),
+    ("val_sensitivity", pa.float64(), "on validation, which chose the threshold"),
+    ("sensitivity", pa.float64(), "on holdout"),
+    ("sensitivity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("sensitivity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("specificity", pa.float64(), "on holdout"),
+    ("specificity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("specificity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+)
+DELONG = _schema(
+    *CELL,
+    ("gan_epoch", pa.int32(), "where it is an axis"),
+    ("variant", pa.string()),
+    ("reference", pa.string()),
+    ("auroc", pa.float64(), "one score a patient, the mean over frames"),
+    ("reference_auroc", pa.float64(), "one score a patient, the mean over frames"),
+    ("difference", pa.float64()),
+    ("low", pa.float64(), "95 %"),
+    ("high", pa.float64(), "95 %"),
+    ("standard_error", pa.float64()),
+    ("p_value", pa.float64(), "two-sided, not adjusted"),
+)
 CONTRASTS = _schema(
     ("n_patients", pa.int32()),
     ("gan_epoch", pa.int32(), "where it is an axis"),

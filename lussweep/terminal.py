@@ -110,9 +110,10 @@ def print_contrasts(folder: Path) -> None:
         for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
     }
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
-    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients"
-    for heading in ("patients", "contrast", "difference", "p (Holm)", "worth in patients"):
-        table.add_column(heading, justify="left" if heading == "contrast" else "right")
+    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients; worth in patients"
+    for heading in ("patients", "contrast", "difference", "p (Holm)", "worth"):
+        justify = "left" if heading == "contrast" else "right"
+        table.add_column(heading, justify=justify, no_wrap=heading != "contrast")
     for row in contrasts:
         epoch = "" if row["gan_epoch"] is None else f" epoch {row['gan_epoch']}"
         table.add_row(

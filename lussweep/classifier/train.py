@@ -39,11 +39,12 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Trained:
-    """Every epoch, and the weights after the best one by validation."""
+    """Every epoch; weights and validation scores after the best one by validation."""
 
     rows: list[EpochRow]
     best: EpochRow
     weights: Mapping[str, torch.Tensor]
+    val_score_N: np.ndarray
     images_per_epoch: int
 
 
@@ -109,6 +110,7 @@ def _train(
     rows: list[EpochRow] = []
     best: EpochRow | None = None
     weights: Mapping[str, torch.Tensor] = {}
+    val_score_N = np.empty(0)
     lowest, n_worse, n_images_seen = float("inf"), 0, 0
 
     for epoch in range(1, spec.n_epochs + 1):
@@ -135,7 +137,7 @@ def _train(
         rows.append(row)
         on_epoch(row)
         if best is None or better(row, best):
-            best = row
+            best, val_score_N = row, probabilities
             weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
         watched = row.val_loss if spec.early_stopping == "val_loss" else row.train_loss
         n_worse = 0 if watched < lowest else n_worse + 1
@@ -143,7 +145,7 @@ def _train(
         if n_worse >= spec.patience:
             break
     assert best is not None
-    return Trained(rows, best, weights, n_images)
+    return Trained(rows, best, weights, val_score_N, n_images)
 
 
 def predict(

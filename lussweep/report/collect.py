@@ -23,6 +23,7 @@ from lussweep.stages import (
     PAIRS,
     SCORES,
     TRIALS,
+    VAL_SCORES,
 )
 from lussweep.store import ArtifactStore
 
@@ -51,6 +52,7 @@ def collect(
             tables.TRIALS,
         ),
         "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
+        "val_scores": _per_cell(plan, store, "search", VAL_SCORES, tables.FRAME_SCORES),
         "results": collect_results(plan, study, store, failures),
     }
 

@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 from lussweep import tables
 from lussweep.analysis.bootstrap import bootstrap_auroc
 from lussweep.analysis.contrasts import contrast, holm, non_inferiority
+from lussweep.analysis.delong import delong_test
 from lussweep.analysis.levels import MAX, MEAN, Scored, to_patients, to_videos
+from lussweep.analysis.operating import (
+    average_precision,
+    brier_score,
+    calibration_line,
+    expected_calibration_error,
+    operating_point,
+    threshold_for_specificity,
+)
 from lussweep.analysis.paired import pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.analysis.usefulness import ORIENTATIONS, paired_gains, usefulness
@@ -23,6 +32,7 @@ from lussweep.report.summary import epoch_is_axis
 from lussweep.spec import StudySpec
 
 BASELINE = "baseline"
+WANTED_SPECIFICITIES = (0.9, 0.95)
 Row = dict[str, Any]
 Place = tuple[int, int, str, int | None]
 """n_patients, replicate, variant, and the GAN epoch where that is an axis."""
@@ -31,15 +41,22 @@ Place = tuple[int, int, str, int | None]
 def collect_statistics(
     results: pa.Table,
     frame_scores: pa.Table,
+    val_scores: pa.Table,
     gan_scores: pa.Table,
     study: StudySpec,
 ) -> dict[str, pa.Table]:
-    """`aurocs`, `contrasts`, `worth` and `usefulness` over the cells that are done."""
+    """Every table of statistics by name, over the cells that are done."""
     done = results.filter(pc.equal(results["status"], "done"))
     cells = _scored_cells(done, frame_scores)
     seed = derive_seed(study.seed, "analysis")
     found = {
         "aurocs": (_auroc_rows(cells, study, seed), tables.AUROCS),
+        "quality": (_quality_rows(cells), tables.QUALITY),
+        "operating": (
+            _operating_rows(cells, _scored_cells(done, val_scores), study, seed),
+            tables.OPERATING,
+        ),
+        "delong": (_delong_rows(cells, study), tables.DELONG),
         "contrasts": (_contrast_rows(cells, study, seed), tables.CONTRASTS),
         "worth": (_worth_rows(cells, study, seed), tables.WORTH),
         "usefulness": (_usefulness_rows(done, gan_scores, study, seed), tables.USEFULNESS),
@@ -125,6 +142,63 @@ def _interval(units: Scored, n_resamples: int, seed: int) -> Row:
     }
 
 
+def _quality_rows(cells: Mapping[Place, Scored]) -> list[Row]:
+    """What AUC-ROC does not see: precision at the prevalence of the holdout, and calibration."""
+    rows = []
+    for (n_patients, replicate, variant, epoch), frames in cells.items():
+        label, score = frames.label_U, frames.score_U
+        line = calibration_line(label, score)
+        rows.append(
+            {
+                "n_patients": n_patients,
+                "replicate": replicate,
+                "variant": variant,
+                "gan_epoch": epoch,
+                "average_precision": average_precision(label, score),
+                "prevalence": float(label.mean()),
+                "brier": brier_score(label, score),
+                "calibration_slope": _known(line.slope),
+                "calibration_intercept": _known(line.intercept),
+                "calibration_error": expected_calibration_error(label, score),
+            }
+        )
+    return rows
+
+
+def _operating_rows(
+    cells: Mapping[Place, Scored], val: Mapping[Place, Scored], study: StudySpec, seed: int
+) -> list[Row]:
+    """Sensitivity on holdout at thresholds that validation chose."""
+    rows = []
+    for place, frames in cells.items():
+        n_patients, replicate, variant, epoch = place
+        for wanted in WANTED_SPECIFICITIES:
+            chosen = threshold_for_specificity(val[place].label_U, val[place].score_U, wanted)
+            found = operating_point(
+                frames.label_U,
+                frames.score_U,
+                frames.patient_U,
+                chosen.threshold,
+                n_resamples=study.analysis.n_resamples,
+                seed=seed,
+            )
+            row: Row = {
+                "n_patients": n_patients,
+                "replicate": replicate,
+                "variant": variant,
+                "gan_epoch": epoch,
+                "wanted": wanted,
+                "threshold": chosen.threshold,
+                "val_sensitivity": chosen.sensitivity,
+            }
+            for name in ("sensitivity", "specificity"):
+                estimate = getattr(found, name)
+                row |= {name: estimate.value, f"{name}_low": _known(estimate.low)}
+                row[f"{name}_high"] = _known(estimate.high)
+            rows.append(row)
+    return rows
+
+
 # --- differences --------------------------------------------------------------------------
 
 
@@ -156,6 +230,37 @@ def _contrast_rows(cells: Mapping[Place, Scored], study: StudySpec, seed: int) -
         _contrast_row(n, epoch, one._replace(p_holm=p), study)
         for (n, epoch, one), p in zip(found, adjusted, strict=True)
     ]
+
+
+def _delong_rows(cells: Mapping[Place, Scored], study: StudySpec) -> list[Row]:
+    """DeLong's test of two models, one score a patient (the mean over frames): replicates apart."""
+    rows = []
+    for variant, reference in study.analysis.contrasts:
+        for (n_patients, replicate, name, epoch), frames in cells.items():
+            if name != variant:
+                continue
+            places = ((n_patients, replicate, reference, e) for e in (epoch, None))
+            other = next((cells[place] for place in places if place in cells), None)
+            if other is None:
+                continue
+            found = delong_test(to_patients(frames), to_patients(other))
+            rows.append(
+                {
+                    "n_patients": n_patients,
+                    "replicate": replicate,
+                    "gan_epoch": epoch,
+                    "variant": variant,
+                    "reference": reference,
+                    "auroc": found.auroc,
+                    "reference_auroc": found.reference_auroc,
+                    "difference": found.difference,
+                    "low": found.interval.low,
+                    "high": found.interval.high,
+                    "standard_error": found.standard_error,
+                    "p_value": found.p_value,
+                }
+            )
+    return rows
 
 
 def _contrast_row(n_patients: int, epoch: int | None, one: Any, study: StudySpec) -> Row:

@@ -25,7 +25,7 @@ class AugmentSpec(Spec):
 class ClassifierSpec(Spec):
     """Training of one reduced VGG; defaults are the paper's but for early stopping."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     n_epochs: PositiveInt = 100
     images_per_epoch: Literal["parity", "equal"] | PositiveInt = "parity"
     """parity: twice the larger class; equal: twice the cohort's F; or a number of images."""
@@ -42,7 +42,7 @@ class ClassifierSpec(Spec):
 class SearchSpec(Spec):
     """Random search without replacement over a finite space."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     n_trials: PositiveInt = 12
     learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
     channels: tuple[PositiveInt, ...] = (3, 5, 8)

@@ -13,6 +13,7 @@ from lussweep.stages.context import (
     SCORES,
     SYNTHETIC,
     TRIALS,
+    VAL_SCORES,
     Context,
     Stage,
     Summary,
@@ -26,7 +27,7 @@ from lussweep.stages.training import run_gan
 
 __all__ = [
     "CARD", "COHORT", "COPIES", "EVENTS", "FRAME_SCORES", "LOSSES", "PAIRS", "SCORES", "STAGES",
-    "SYNTHETIC", "TRIALS", "Context", "Stage", "Summary", "execute", "load_classifier",
-    "run_evaluate", "run_features", "run_gan", "run_memorisation", "run_score", "run_search",
-    "run_synth", "run_trial",
+    "SYNTHETIC", "TRIALS", "VAL_SCORES", "Context", "Stage", "Summary", "execute",
+    "load_classifier", "run_evaluate", "run_features", "run_gan", "run_memorisation", "run_score",
+    "run_search", "run_synth", "run_trial",
 ]  # fmt: skip

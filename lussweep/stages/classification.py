@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from lussweep.stages.context import (
     FRAME_SCORES,
     SYNTHETIC,
     TRIALS,
+    VAL_SCORES,
     WEIGHTS,
     Context,
     Summary,
@@ -75,6 +77,8 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         device=context.torch_device(),
     )
     save_file(dict(trained.weights), out / WEIGHTS)
+    scored = val.append_column("score", pa.array(trained.val_score_N))
+    tables.write(out / VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
     rows = [{**asdict(row), **asdict(config), "trial": step.spec["trial"]} for row in trained.rows]
     tables.write(out / TRIALS, rows, tables.TRIALS)
     return {
@@ -107,7 +111,13 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     rows = rows.set_column(position, "selected", selected)
     tables.write(out / TRIALS, rows, tables.TRIALS)
     save_file(load_file(folders[best] / WEIGHTS), out / WEIGHTS)
+    shutil.copyfile(folders[best] / VAL_SCORES, out / VAL_SCORES)
     return chosen
+
+
+def _scores(frames: pa.Table) -> pa.Table:
+    """Scored frames without what the score tables leave out."""
+    return tables.with_columns(frames, {}, tables.FRAME_SCORES)
 
 
 def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
@@ -120,13 +130,8 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     model = load_classifier(step.inputs["search"], context)
     images = load_pixels(context.store, holdout)
     score = predict(model, images, step.spec["batch_size"], context.torch_device())
-    tables.write(
-        out / FRAME_SCORES,
-        tables.with_columns(
-            holdout.append_column("score", pa.array(score)), {}, tables.FRAME_SCORES
-        ),
-        tables.FRAME_SCORES,
-    )
+    scored = holdout.append_column("score", pa.array(score))
+    tables.write(out / FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
     labels = holdout["label"].to_numpy()
     spec = EvaluateSpec.model_validate(step.spec["evaluate"])
     interval = clustered_auroc(

@@ -28,6 +28,7 @@ EVENTS = "events.parquet"
 SCORES = "scores.parquet"
 TRIALS = "trials.parquet"
 FRAME_SCORES = "frame_scores.parquet"
+VAL_SCORES = "val_scores.parquet"
 SYNTHETIC = "synthetic.npy"
 WEIGHTS = "best.safetensors"
 

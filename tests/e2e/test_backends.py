@@ -24,7 +24,7 @@ from support import TINY, command, environment, lussweep
 
 TABLES = (
     "results", "trials", "frame_scores", "gan_scores", "gan_losses", "cohorts", "frames",
-    "memorisation", "contrasts", "worth", "aurocs",
+    "memorisation", "contrasts", "worth", "aurocs", "val_scores", "operating",
 )  # fmt: skip
 
 
@@ -183,6 +183,16 @@ def test_holdout_scores_are_kept_by_patient_and_video(uninterrupted: Path) -> No
     assert len(scores) == 8 * len(holdout)
     assert set(scores.patient_id) == set(holdout.patient_id)
     assert scores.score.between(0, 1).all()
+
+
+def test_validation_scores_are_those_that_chose_the_checkpoint(uninterrupted: Path) -> None:
+    scores = read(uninterrupted, "val_scores").to_pandas()
+    frames = read(uninterrupted, "frames").to_pandas()
+    assert set(scores.patient_id) == set(frames[frames.split == "val"].patient_id)
+    for row in read(uninterrupted, "results").to_pylist():
+        mine = scores[(scores.n_patients == row["n_patients"]) & (scores.variant == row["variant"])]
+        accuracy = ((mine.score >= 0.5) == (mine.label == 1)).mean()
+        assert accuracy == pytest.approx(row["val_accuracy"])
 
 
 def test_every_result_can_be_computed_again_from_its_frame_scores(uninterrupted: Path) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from gan.trainings import (
@@ -170,3 +171,19 @@ def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_tha
     first, second = copy_of(whole.generator), copy_of(resumed.generator)
     assert equal(first, first)
     assert all(torch.allclose(first[k].float(), second[k].float(), atol=1e-4) for k in first)
+
+
+@needs_gpu
+def test_a_step_that_cannot_be_captured_runs_as_it_is(monkeypatch):
+    """Reading a value from the device breaks a capture; dropout must draw all the same after it."""
+    original = GanStep.__call__
+
+    def reading(self, *arguments):
+        original(self, *arguments)
+        self.sums.sum().item()
+
+    monkeypatch.setattr(GanStep, "__call__", reading)
+    spec = spec_of(n_epochs=2, dropout=0.5)
+    trained = train_gan(random_frames(8), spec, seed=1, device=torch.device("cuda"))
+    assert trained.how.startswith("eager: the step could not be captured")
+    assert np.isfinite(losses(trained)).all()

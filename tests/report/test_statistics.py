@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lussweep import tables
 from lussweep.report.statistics import collect_statistics
@@ -54,6 +54,11 @@ def made(variants=tuple(STRENGTH), replicates=(1, 2, 3), epochs=(None,)):
     return (
         pa.Table.from_pylist(results, tables.RESULTS),
         pa.Table.from_pylist(scores, tables.FRAME_SCORES),
+        # As many frames of other patients, with the same scores: thresholds carry over exactly.
+        pa.Table.from_pylist(
+            [{**row, "patient_id": f"val-{row['patient_id']}"} for row in scores],
+            tables.FRAME_SCORES,
+        ),
         pa.Table.from_pylist(gan_scores, tables.GAN_SCORES),
     )
 
@@ -74,7 +79,7 @@ def found(inputs):
 
 
 def test_every_cell_has_its_auroc_at_every_level(inputs, found):
-    results, scores, _ = inputs
+    results, scores, *_ = inputs
     rows = found["aurocs"].to_pylist()
     assert {row["level"] for row in rows} == {
         "frame", "video_mean", "video_max", "patient_mean", "patient_max",
@@ -95,6 +100,54 @@ def test_every_cell_has_its_auroc_at_every_level(inputs, found):
             assert row["n_units"] == 20
         assert row["low"] <= row["auroc"] <= row["high"]
         assert (row["n_pos_patients"], row["n_neg_patients"]) == (10, 10)
+
+
+def test_precision_and_calibration_are_those_of_scikit_learn(inputs, found):
+    frame_scores = inputs[1].to_pandas()
+    rows = found["quality"].to_pylist()
+    assert len(rows) == len(inputs[0])
+    for row in rows:
+        mine = frame_scores[
+            (frame_scores.n_patients == row["n_patients"])
+            & (frame_scores.replicate == row["replicate"])
+            & (frame_scores.variant == row["variant"])
+        ]
+        expected = average_precision_score(mine.label, mine.score)
+        assert row["average_precision"] == pytest.approx(expected)
+        assert row["brier"] == pytest.approx(brier_score_loss(mine.label, mine.score))
+        assert row["prevalence"] == 0.5
+
+
+def test_thresholds_come_from_validation_and_are_judged_on_holdout(inputs, found):
+    frame_scores = inputs[1].to_pandas()
+    rows = found["operating"].to_pylist()
+    assert len(rows) == 2 * len(inputs[0])
+    for row in rows:
+        mine = frame_scores[
+            (frame_scores.n_patients == row["n_patients"])
+            & (frame_scores.replicate == row["replicate"])
+            & (frame_scores.variant == row["variant"])
+        ]
+        called = mine.score >= row["threshold"]
+        assert row["sensitivity"] == pytest.approx(called[mine.label == 1].mean())
+        assert row["specificity"] == pytest.approx((~called[mine.label == 0]).mean())
+        assert row["specificity"] >= row["wanted"], "validation has the very same scores here"
+        assert row["val_sensitivity"] == pytest.approx(row["sensitivity"])
+
+
+def test_delong_compares_patients_of_each_replicate(inputs, found):
+    rows = found["delong"].to_pylist()
+    assert len(rows) == 2 * len(COUNTS) * 3
+    levels = {
+        (r["n_patients"], r["replicate"], r["variant"]): r["auroc"]
+        for r in found["aurocs"].to_pylist()
+        if r["level"] == "patient_mean"
+    }
+    for row in rows:
+        place = (row["n_patients"], row["replicate"])
+        assert row["auroc"] == pytest.approx(levels[(*place, row["variant"])])
+        assert row["reference_auroc"] == pytest.approx(levels[(*place, "baseline")])
+        assert row["low"] <= row["difference"] <= row["high"]
 
 
 def test_contrasts_are_the_mean_differences_over_replicates(inputs, found):
@@ -146,16 +199,16 @@ def test_epochs_that_are_an_axis_are_contrasted_one_by_one():
 
 
 def test_cells_that_are_not_done_are_left_out(inputs):
-    results, scores, gan_scores = inputs
+    results, *others = inputs
     status = ["failed" if v == "baseline" else "done" for v in results["variant"].to_pylist()]
     position = results.column_names.index("status")
     results = results.set_column(position, "status", pa.array(status))
-    found = collect_statistics(results, scores, gan_scores, STUDY)
+    found = collect_statistics(results, *others, STUDY)
     assert "baseline" not in found["aurocs"]["variant"].to_pylist()
     assert len(found["contrasts"]) == len(found["worth"]) == len(found["usefulness"]) == 0
 
 
 def test_nothing_done_gives_empty_tables():
-    empty = (tables.RESULTS, tables.FRAME_SCORES, tables.GAN_SCORES)
+    empty = (tables.RESULTS, tables.FRAME_SCORES, tables.FRAME_SCORES, tables.GAN_SCORES)
     found = collect_statistics(*(schema.empty_table() for schema in empty), STUDY)
     assert {name: len(table) for name, table in found.items()} == dict.fromkeys(found, 0)
