@@ -49,6 +49,11 @@ class ClusterExecutor:
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
         self.gang_waits = False
+        self.shards_left = {
+            ref
+            for ref, step in plan.steps.items()
+            if step.stage == "shard" and not context.store.has(ref)
+        }
         self._refuse_unplaceable()
         if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know
             refuse_unsupported(plan, torch.device("cpu"))
@@ -69,7 +74,7 @@ class ClusterExecutor:
             return False
         # Tune's workers keep their CPUs from one trial to the next, and a task that asks for one
         # would wait behind them, perhaps for ever: shards, which need no other step, go first.
-        if step.stage not in TASK_STAGES and any(r.startswith("shard/") for r in self.in_flight):
+        if step.stage not in TASK_STAGES and self.shards_left:
             return False
         need = self._needs(step)
         cpus = sum(r.cpus for r in self.in_flight.values()) + need.cpus
@@ -100,6 +105,7 @@ class ClusterExecutor:
             ended += self._finished_trials(timeout=0.0 if self.tasks else 1.0)
         for outcome in ended:
             del self.in_flight[outcome.ref]
+            self.shards_left.discard(outcome.ref)
         return ended
 
     def _refuse_unplaceable(self) -> None:
