@@ -60,22 +60,6 @@ class Line(NamedTuple):
     intercept: float
 
 
-class ScoreQuality(NamedTuple):
-    """Precision-recall area and calibration on holdout; see `score_quality`.
-
-    average_precision is to be read against `prevalence`, which a score without information gets.
-    """
-
-    average_precision: Estimate
-    prevalence: Estimate
-    brier: Estimate
-    slope: Estimate
-    intercept: Estimate
-    calibration_error: float
-    n_bins: int
-    n_clipped: int
-
-
 def threshold_for_specificity(label_N: Labels, score_N: Scores, wanted: float) -> Threshold:
     """The threshold of the highest sensitivity among those with the wanted specificity or more.
 
@@ -129,50 +113,6 @@ def operating_point(
         for name, share_R in shares.items()
     }
     return OperatingPoint(threshold, **made, counts=counts)
-
-
-def score_quality(
-    label_N: Labels,
-    score_N: Scores,
-    patient_N: NDArray[Any],
-    *,
-    n_bins: int = N_BINS,
-    n_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int,
-) -> ScoreQuality:
-    """Average precision, Brier score and calibration of N holdout scores in [0, 1].
-
-    The calibration error has no interval: it is biased upwards, and resamples are more so.
-    n_clipped frames have scores that `CLIP` moved, on which slope and intercept depend. Time is
-    n_resamples x N, most of it for the line: 90 s at 180,000 frames and 2,000 resamples.
-    Raises ValueError for bad input, a single class or scores outside [0, 1].
-    """
-    check_scored(label_N, score_N)
-    _check_probabilities(score_N)
-    index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
-    order_N = np.argsort(score_N, kind="stable")  # once: sorting what is sorted costs little
-    y_N, p_N = (label_N[order_N] == 1).astype(np.float64), score_N[order_N].astype(np.float64)
-    index_N, ones_N, logit_N = index_N[order_N], np.ones(len(order_N)), _logit(p_N)
-    line = _fit_line(y_N, logit_N, ones_N, Line(1.0, 0.0))
-    start = line if np.isfinite(line.slope) else Line(1.0, 0.0)
-
-    def statistics(weight_N: Float64s) -> tuple[float, ...]:
-        return (
-            _average_precision(y_N, p_N, weight_N),
-            float(weight_N @ y_N / weight_N.sum()),
-            _brier(y_N, p_N, weight_N),
-            *_fit_line(y_N, logit_N, weight_N, start),
-        )
-
-    resampled_RS = np.array([statistics(w_P[index_N].astype(np.float64)) for w_P in weight_RP])
-    precision, prevalence, brier, slope, intercept = (
-        percentile_estimate(value, resampled_R, confidence)
-        for value, resampled_R in zip(statistics(ones_N), resampled_RS.T, strict=True)
-    )
-    error = expected_calibration_error(label_N, score_N, n_bins=n_bins)
-    n_clipped = int(((score_N < CLIP) | (score_N > 1 - CLIP)).sum())
-    return ScoreQuality(precision, prevalence, brier, slope, intercept, error, n_bins, n_clipped)
 
 
 def average_precision(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> float:

@@ -14,7 +14,6 @@ from lussweep.analysis.operating import (
     expected_calibration_error,
     operating_point,
     percentile_estimate,
-    score_quality,
     threshold_for_specificity,
 )
 from lussweep.metrics.auroc import patient_weights
@@ -308,43 +307,18 @@ def test_without_ties_bins_hold_equally_many_frames():
 # --- intervals ----------------------------------------------------------------------------
 
 
-def test_every_quality_and_its_interval_equal_those_of_materialised_frames():
-    label_N, score_N, patient_N = cohort(8, 80, seed=2)
-    found = score_quality(label_N, score_N, patient_N, n_resamples=60, seed=5, n_bins=4)
-    resamples = [repeated_frames(patient_N, w) for w in patient_weights(8, 60, seed=5)]
-    statistics = {
-        "average_precision": average_precision_score,
-        "prevalence": lambda label_N, _: label_N.mean(),
-        "brier": brier_score_loss,
-        "slope": lambda *frames: calibration_line(*frames).slope,
-        "intercept": lambda *frames: calibration_line(*frames).intercept,
-    }
-    for name, statistic in statistics.items():
-        estimate = getattr(found, name)
-        assert estimate.value == pytest.approx(statistic(label_N, score_N), abs=1e-9)
-        values = np.array([statistic(label_N[rows], score_N[rows]) for rows in resamples])
-        assert estimate.n_undefined == np.isnan(values).sum()
-        assert estimate[1:3] == pytest.approx(tuple(np.nanpercentile(values, [2.5, 97.5])))
-    assert found.calibration_error == expected_calibration_error(label_N, score_N, n_bins=4)
-    assert found.n_bins == 4
-    assert found.n_clipped == np.isin(score_N, [0, 1]).sum() > 0
-
-
 def test_separated_classes_have_no_line_and_perfect_ranking():
     label_N, score_N = np.array([0, 0, 1, 1] * 3), np.array([0.1, 0.2, 0.8, 0.9] * 3)
-    found = score_quality(label_N, score_N, np.arange(12), n_resamples=30, seed=0)
-    assert np.isnan(found.slope[:3]).all() and np.isnan(found.intercept[:3]).all()
-    assert found.slope.n_undefined == 30
-    assert found.average_precision[:3] == (1, 1, 1)
+    assert np.isnan(calibration_line(label_N, score_N)).all()
+    assert average_precision(label_N, score_N) == 1
 
 
 def test_the_seed_decides_and_nothing_ambient_does():
     frames = cohort(n_frames=60)
-    for judge in (score_quality, lambda *f, **k: operating_point(*f, 0.5, **k)):
-        first = judge(*frames, n_resamples=20, seed=1)
-        np.random.seed(0)
-        assert judge(*frames, n_resamples=20, seed=1) == first
-        assert judge(*frames, n_resamples=20, seed=2) != first
+    first = operating_point(*frames, 0.5, n_resamples=20, seed=1)
+    np.random.seed(0)
+    assert operating_point(*frames, 0.5, n_resamples=20, seed=1) == first
+    assert operating_point(*frames, 0.5, n_resamples=20, seed=2) != first
 
 
 def test_nan_resamples_are_left_out_of_an_interval():
@@ -355,12 +329,11 @@ def test_nan_resamples_are_left_out_of_an_interval():
 
 def test_bad_settings_are_refused():
     label_N, score_N, patient_N = cohort()
-    for judge in (score_quality, lambda *f, **k: operating_point(*f, 0.5, **k)):
-        with pytest.raises(ValueError, match="patient ids have shape"):
-            judge(label_N, score_N, patient_N[:-1], seed=0)
-        with pytest.raises(ValueError, match="n_resamples is 0"):
-            judge(label_N, score_N, patient_N, n_resamples=0, seed=0)
-        with pytest.raises(ValueError, match=r"confidence 1\.0"):
-            judge(label_N, score_N, patient_N, confidence=1.0, seed=0)
-        with pytest.raises(ValueError, match="both classes are needed"):
-            judge(label_N * 0, score_N, patient_N, seed=0)
+    with pytest.raises(ValueError, match="patient ids have shape"):
+        operating_point(label_N, score_N, patient_N[:-1], 0.5, seed=0)
+    with pytest.raises(ValueError, match="n_resamples is 0"):
+        operating_point(label_N, score_N, patient_N, 0.5, n_resamples=0, seed=0)
+    with pytest.raises(ValueError, match=r"confidence 1\.0"):
+        operating_point(label_N, score_N, patient_N, 0.5, confidence=1.0, seed=0)
+    with pytest.raises(ValueError, match="both classes are needed"):
+        operating_point(label_N * 0, score_N, patient_N, 0.5, seed=0)
