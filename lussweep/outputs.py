@@ -12,7 +12,14 @@ import pyarrow as pa
 
 from lussweep import tables
 from lussweep.keys import digest
-from lussweep.report.collect import collect, collect_results, conceal, failure_rows
+from lussweep.report.collect import (
+    collect,
+    collect_curves,
+    collect_results,
+    conceal,
+    failure_rows,
+)
+from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
 
 if TYPE_CHECKING:
@@ -36,11 +43,13 @@ SCHEMAS = {
     "operating": tables.OPERATING,
     "delong": tables.DELONG,
     "contrasts": tables.CONTRASTS,
+    "controls": tables.CONTROLS,
     "worth": tables.WORTH,
     "usefulness": tables.USEFULNESS,
 }
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 STATE_FILE = "report.json"
+OPTUNA_FILE = "optuna.log"
 SHEET_COLUMNS = 10
 
 
@@ -69,6 +78,7 @@ def write_report(
         found["gan_scores"],
         run.study,
     )
+    found["results"] = with_intervals(found["results"], found["aurocs"])
     for name, schema in SCHEMAS.items():
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
     rows = failure_rows(run.plan, failures, blocked, run.ids)
@@ -87,13 +97,16 @@ def write_report(
 
 
 def write_interim(run: Run, failures: Mapping[str, str]) -> None:
-    """The results so far, for whoever looks into the folder of a long run."""
+    """The results and dashboards so far, for whoever looks into the folder of a long run: no
+    intervals yet."""
     from lussweep.report.summary import write_summary
 
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
-    results = collect_results(run.plan, run.study, run.store, shown)
-    tables.write(run.folder / "results.parquet", results, tables.RESULTS)
-    write_summary(results, run.folder / "summary.csv")
+    found = collect_curves(run.plan, run.study, run.store)
+    found["results"] = collect_results(run.plan, run.study, run.store, shown)
+    tables.write(run.folder / "results.parquet", found["results"], tables.RESULTS)
+    write_summary(found["results"], run.folder / "summary.csv")
+    _write_dashboards(run, found)
 
 
 def _is_current(folder: Path, state_path: Path, state: str) -> bool:
@@ -113,6 +126,7 @@ def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dic
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],
         "memorisation": run.study.memorisation.model_dump(mode="json"),
+        "grid": run.study.grid.model_dump(mode="json"),
         "analysis": run.study.analysis.model_dump(mode="json"),
     }
 
@@ -132,7 +146,6 @@ def _write_events(path: Path, events: pa.Table) -> None:
 def _write_pictures(run: Run, found: Mapping[str, pa.Table]) -> None:
     from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure, sample_sheet
     from lussweep.report.summary import write_summary
-    from lussweep.report.tensorboard import write_tensorboard
 
     figures = run.folder / "figures"
     write_summary(found["results"], run.folder / "summary.csv")
@@ -147,12 +160,27 @@ def _write_pictures(run: Run, found: Mapping[str, pa.Table]) -> None:
     (figures / "closest_pairs.png").unlink(missing_ok=True)
     if pairs:
         sample_sheet(pairs, figures / "closest_pairs.png", SHEET_COLUMNS)
+    _write_dashboards(run, found)
+
+
+def _write_dashboards(run: Run, found: Mapping[str, pa.Table]) -> None:
+    """What TensorBoard and optuna-dashboard read."""
+    from lussweep.report.optuna_journal import write_optuna
+    from lussweep.report.tensorboard import write_tensorboard
+
     write_tensorboard(
         run.folder / "tensorboard",
         found["gan_losses"],
         found["gan_scores"],
         found["trials"],
         found["results"],
+    )
+    write_optuna(
+        run.folder / OPTUNA_FILE,
+        found["trials"],
+        found["results"],
+        run.study.name,
+        run.study.search.select_by,
     )
 
 
@@ -229,15 +257,15 @@ CARD_PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
 def outputs(folder: Path) -> list[Path]:
     """What a run folder offers a reader, in reading order."""
     patterns = (
-        "summary.csv", "results.parquet", "contrasts.parquet", "worth.parquet", "aurocs.parquet",
-        "quality.parquet", "operating.parquet", "delong.parquet",
-        "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
+        "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
+        "worth.parquet", "aurocs.parquet", "quality.parquet", "operating.parquet",
+        "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
         "closest_pairs.parquet", "events.log", "gan_events.parquet",
         "frame_scores.parquet", "val_scores.parquet", "trials.parquet", "gan_scores.parquet",
         "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
-        "failures.parquet", "logs", "experiment.yaml", "tensorboard",
+        "failures.parquet", "logs", "experiment.yaml", "tensorboard", OPTUNA_FILE,
     )  # fmt: skip
     return [path for pattern in patterns for path in sorted(folder.glob(pattern))]

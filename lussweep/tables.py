@@ -127,6 +127,8 @@ TRIALS = _schema(
     ("val_loss", pa.float64(), "nats"),
     ("val_accuracy", pa.float64()),
     ("val_correct", pa.int32(), "frames"),
+    ("val_auroc", pa.float64(), "of frames; null where a score is not finite"),
+    ("ended", pa.string(), "of the last epoch: epochs, patience or pruned"),
     ("selected", pa.bool_(), "the checkpoint judged on holdout"),
     ("seconds", pa.float64(), "s"),
 )
@@ -145,13 +147,12 @@ RESULTS = _schema(
     ("variant", pa.string()),
     ("gan_epoch", pa.int32(), "epoch of the snapshot that made the synthetic frames"),
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
-    ("status", pa.string(), "done, failed, blocked or missing"),
-    ("reason", pa.string()),
+    ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
+    ("reason", pa.string(), "why it is not done, or has no interval"),
     ("auroc", pa.float64()),
-    ("auroc_low", pa.float64(), "patient-clustered bootstrap interval"),
-    ("auroc_high", pa.float64(), "patient-clustered bootstrap interval"),
-    ("confidence", pa.float64()),
-    ("n_resamples", pa.int32(), "bootstrap resamples with both classes"),
+    ("auroc_low", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
+    ("auroc_high", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
+    ("n_resamples", pa.int32(), "bootstrap resamples of the interval"),
     ("accuracy", pa.float64(), "at threshold 0.5"),
     ("sensitivity", pa.float64(), "at threshold 0.5"),
     ("specificity", pa.float64(), "at threshold 0.5"),
@@ -190,10 +191,20 @@ RESULTS = _schema(
     ("evaluate_key", pa.string()),
     ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
 )
+OUTCOME = (
+    (
+        "status",
+        pa.string(),
+        "done; withheld: an estimate stands, an interval, test or verdict is not given; "
+        "missing: cells are not there; refused: the input has no such statistic",
+    ),
+    ("reason", pa.string(), "why something is not given, and which cells are left out"),
+)
 WHO = (*CELL, ("variant", pa.string()), ("gan_epoch", pa.int32(), "where it is an axis"))
 AUROCS = _schema(
     *WHO,
-    ("level", pa.string(), "frame, or the mean or maximum over a video or a patient"),
+    ("level", pa.string(), "frame, or mean, maximum or highest scores of a video or a patient"),
+    ("top_k", pa.int32(), "video_top and patient_top: the mean of the k highest frame scores"),
     ("n_units", pa.int32(), "frames, videos or patients"),
     ("auroc", pa.float64()),
     ("low", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
@@ -205,7 +216,7 @@ AUROCS = _schema(
     ("n_one_class", pa.int32(), "resamples with a single class, left out"),
     ("n_pos_patients", pa.int32()),
     ("n_neg_patients", pa.int32()),
-    ("withheld", pa.string(), "why an interval is not given"),
+    *OUTCOME,
 )
 QUALITY = _schema(
     *WHO,
@@ -215,6 +226,7 @@ QUALITY = _schema(
     ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
     ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
     ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
+    *OUTCOME,
 )
 OPERATING = _schema(
     *WHO,
@@ -227,6 +239,7 @@ OPERATING = _schema(
     ("specificity", pa.float64(), "on holdout"),
     ("specificity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
     ("specificity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    *OUTCOME,
 )
 DELONG = _schema(
     *CELL,
@@ -240,6 +253,7 @@ DELONG = _schema(
     ("high", pa.float64(), "95 %"),
     ("standard_error", pa.float64()),
     ("p_value", pa.float64(), "two-sided, not adjusted"),
+    *OUTCOME,
 )
 CONTRASTS = _schema(
     ("n_patients", pa.int32()),
@@ -259,15 +273,25 @@ CONTRASTS = _schema(
     ("two_level_low", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
     ("two_level_high", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
     ("p_value", pa.float64(), "two-sided, over holdout patients"),
-    ("p_holm", pa.float64(), "adjusted for every contrast of this table"),
+    ("p_holm", pa.float64(), "adjusted for every contrast of this table that has a p_value"),
     ("rank_p_value", pa.float64(), "signed-rank test over replicates, from 6 on"),
     ("margin", pa.float64()),
     ("non_inferior", pa.bool_(), "whether low lies above -margin: one-sided, 0.025"),
     ("standard_error", pa.float64(), "of the difference, over holdout patients"),
     ("detectable", pa.float64(), "smallest true difference found with power 0.8 at 0.05"),
-    ("withheld", pa.string(), "what is not given, and why"),
     ("n_resamples", pa.int32()),
     ("n_one_class", pa.int32(), "resamples with a single class, left out"),
+    *OUTCOME,
+)
+CONTROLS = _schema(
+    ("n_patients", pa.int32()),
+    ("variant", pa.string(), "trained with shuffled labels"),
+    ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
+    ("auroc", pa.float64(), "mean over permutations"),
+    ("low", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
+    ("high", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
+    ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
+    *OUTCOME,
 )
 WORTH = _schema(
     ("variant", pa.string()),
@@ -282,6 +306,7 @@ WORTH = _schema(
     ("interval_high", pa.float64(), "patients per class"),
     ("share_below", pa.float64(), "of resamples, below the smallest count"),
     ("share_above", pa.float64(), "of resamples, above the largest count"),
+    *OUTCOME,
 )
 _CORRELATIONS = tuple(
     (f"{name}{end}", pa.float64(), unit)
@@ -301,7 +326,7 @@ USEFULNESS = _schema(
     ("n_cells", pa.int32()),
     ("n_cohorts", pa.int32()),
     *_CORRELATIONS,
-    ("reason", pa.string(), "why something is not given"),
+    *OUTCOME,
 )
 FAILURES = _schema(
     ("stage", pa.string()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import Counter
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -24,6 +22,7 @@ from lussweep.backend.driver import TYPICAL_COST, Progress
 from lussweep.outputs import outputs
 from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
+from lussweep.report.told import contrast_table, control_lines, interval_line
 from lussweep.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
@@ -100,49 +99,26 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
 
 
-def print_contrasts(folder: Path) -> None:
-    """Differences from the reference, with their interval over holdout patients, and worths."""
+def print_statistics(folder: Path) -> None:
+    """Differences from the reference, with their interval over holdout patients, and worths; then
+    what classifiers of shuffled labels know."""
     contrasts = tables.read(folder / "contrasts.parquet", tables.CONTRASTS).to_pylist()
-    if not contrasts:
-        return
-    worth = {
-        (row["variant"], row["n_patients"]): row["worth"]
-        for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
-    }
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
-    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients; worth in patients"
-    for heading in ("patients", "contrast", "difference", "p (Holm)", "worth"):
-        justify = "left" if heading == "contrast" else "right"
-        table.add_column(heading, justify=justify, no_wrap=heading != "contrast")
-    for row in contrasts:
-        epoch = "" if row["gan_epoch"] is None else f" epoch {row['gan_epoch']}"
-        table.add_row(
-            str(row["n_patients"]),
-            Text(f"{row['variant']}{epoch} - {row['reference']}"),
-            f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
-            f"{row['p_holm']:.2g}",
-            worth.get((f"{row['variant']}{epoch}", row["n_patients"]), ""),
+    if any(row["difference"] is not None for row in contrasts):
+        worth = {
+            (row["variant"], row["n_patients"]): row["worth"]
+            for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
+        }
+        _console().print(contrast_table(contrasts, worth))
+        _console().print(
+            "Conditional on the trained models: other trainings are in contrasts.parquet "
+            "(replicate_low, replicate_high).",
+            soft_wrap=True,
         )
-    _console().print(table)
-    _console().print(
-        "Conditional on the trained models: other trainings are in contrasts.parquet "
-        "(replicate_low, replicate_high).",
-        soft_wrap=True,
-    )
-
-
-def interval_line(results: pa.Table) -> str:
-    """How sure a single cell can be on this holdout, which the spread over replicates hides."""
-    done = [row for row in results.to_pylist() if row["status"] == "done"]
-    if not done:
-        return "No cell is done yet."
-    widths = [row["auroc_high"] - row["auroc_low"] for row in done]
-    level = f"{100 * done[0]['confidence']:g} %"
-    width = f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f})"
-    return (
-        f"A single cell's {level} interval, over the holdout patients alone, is {width}: "
-        "see results.parquet."
-    )
+        if any(row["status"] != "done" for row in contrasts):
+            _console().print("Why some are not given: reason in contrasts.parquet.")
+    controls = tables.read(folder / "controls.parquet", tables.CONTROLS)
+    for line in control_lines(controls):
+        _console().print(Text(line), soft_wrap=True)
 
 
 def print_failures(run: Run, failures: Mapping[str, str]) -> None:

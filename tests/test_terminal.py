@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from lussweep.backend.driver import Progress
 from lussweep.plan import Plan, Step
-from lussweep.tables import RESULTS
-from lussweep.terminal import interval_line, time_left
+from lussweep.report.told import control_lines, difference_text, interval_line
+from lussweep.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
+from lussweep.terminal import print_statistics, time_left
 
 
 def plan_of(**counts: int) -> Plan:
@@ -51,12 +54,62 @@ def test_failed_and_blocked_steps_are_not_waited_for() -> None:
 
 def test_the_width_of_the_intervals_is_told() -> None:
     bounds = [(0.80, 0.90), (0.60, 0.90), (0.70, 0.90)]
-    rows = [
-        {"status": "done", "auroc_low": low, "auroc_high": high, "confidence": 0.95}
-        for low, high in bounds
-    ]
-    table = pa.Table.from_pylist([*rows, {"status": "failed"}], RESULTS)
+    rows = [{"status": "done", "auroc_low": low, "auroc_high": high} for low, high in bounds]
+    others = [{"status": "failed"}, {"status": "done", "auroc": 0.9}]
+    table = pa.Table.from_pylist([*rows, *others], RESULTS)
     line = interval_line(table)
     assert line.startswith("A single cell's 95 % interval, over the holdout patients alone, is ")
     assert "0.20 wide (0.10 to 0.30)" in line
     assert interval_line(RESULTS.empty_table()) == "No cell is done yet."
+    assert interval_line(table.slice(4)) == "No cell has an interval: reason in results.parquet."
+
+
+def test_what_there_is_of_a_difference_is_told() -> None:
+    whole = {"difference": 0.01, "low": -0.02, "high": 0.04, "status": "done"}
+    assert difference_text(whole) == "+0.010 [-0.020, +0.040]"
+    assert difference_text(whole | {"low": None, "status": "withheld"}) == "+0.010"
+    assert difference_text(whole | {"difference": None, "status": "missing"}) == "missing"
+
+
+CONTROL = {
+    "n_patients": 15, "variant": "shuffled", "n_permutations": 20, "auroc": 0.507, "low": 0.472,
+    "high": 0.541, "verdict": "chance", "status": "done",
+}  # fmt: skip
+FEW = {"n_patients": 29, "n_permutations": 3, "verdict": None, "status": "withheld"}
+
+
+def test_shuffled_labels_are_told_in_a_line_a_row() -> None:
+    leak = {"n_patients": 6, "auroc": 0.61, "low": 0.57, "high": 0.65, "verdict": "not chance"}
+    rows = [CONTROL, CONTROL | leak, CONTROL | FEW]
+    assert control_lines(pa.Table.from_pylist(rows, CONTROLS)) == [
+        "shuffled labels, n = 15: AUC-ROC 0.507 (0.47 to 0.54) over 20 permutations: "
+        "chance, as it should be",
+        "shuffled labels, n = 6: AUC-ROC 0.610 (0.57 to 0.65) over 20 permutations: "
+        "NOT chance: something leaks",
+        "shuffled labels, n = 29: 3 of 20 permutations: not judged",
+    ]
+    two = pa.Table.from_pylist([CONTROL, CONTROL | {"variant": "other"}], CONTROLS)
+    assert control_lines(two)[1].startswith("shuffled labels (other), n = 15: AUC-ROC")
+    assert control_lines(CONTROLS.empty_table()) == []
+
+
+def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = {"n_patients": 6, "variant": "combined", "reference": "baseline"}
+    numbers = {"difference": 0.01, "low": -0.02, "high": 0.04, "p_holm": 0.3, "status": "done"}
+    missing = pair | {"n_patients": 15, "status": "missing", "reason": "missing: all"}
+    write(tmp_path / "worth.parquet", [], WORTH)
+    write(tmp_path / "controls.parquet", [CONTROL], CONTROLS)
+    write(tmp_path / "contrasts.parquet", [pair | numbers, missing], CONTRASTS)
+    print_statistics(tmp_path)
+    text = capsys.readouterr().out
+    assert "+0.010 [-0.020, +0.040]" in text
+    assert "missing" in text
+    assert "reason in contrasts.parquet" in text
+    assert "chance, as it should be" in text
+    write(tmp_path / "contrasts.parquet", [missing], CONTRASTS)
+    print_statistics(tmp_path)
+    text = capsys.readouterr().out
+    assert "combined" not in text, "nothing is computed: no table"
+    assert "chance, as it should be" in text

@@ -66,8 +66,10 @@ def bootstrap_auroc(
 ) -> Bootstrap:
     """AUC-ROC of frames, videos or patients, with percentile and BCa intervals over patients.
 
-    The percentile interval equals that of `metrics.auroc.clustered_auroc` for the same seed.
-    Raises ValueError for bad input, a single class, or fewer than two resamples with both.
+    Units of one patient are alike, so units are not drawn: each resample draws P patients with
+    replacement and takes all units of each. A resample with a single class has no AUC; it is
+    counted and left out. Raises ValueError for bad input, a single class, or fewer than two
+    resamples with both.
     """
     check_units(units)
     matrix = win_matrix(units.label_U, units.score_U, units.patient_U)

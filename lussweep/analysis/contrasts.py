@@ -26,7 +26,9 @@ from lussweep.analysis.bootstrap import (
 )
 from lussweep.analysis.paired import PairedWins
 from lussweep.analysis.replicates import rank_test, t_interval, two_level_interval
-from lussweep.metrics.auroc import Float64s
+from lussweep.metrics.auroc import Float64s, WinMatrix
+
+FEW_PATIENTS = "one class lives in a single patient: patients cannot be resampled"
 
 
 class Contrast(NamedTuple):
@@ -71,6 +73,16 @@ class Contrast(NamedTuple):
     n_neg_patients: int
 
 
+class Effect(NamedTuple):
+    """The estimate alone, for what has no interval; the fields are those of `Contrast`."""
+
+    replicates: tuple[int, ...]
+    auroc: float
+    reference_auroc: float
+    difference: float
+    difference_by_replicate: tuple[float, ...]
+
+
 class NonInferiority(NamedTuple):
     """Whether a variant is at most `margin` worse than its reference."""
 
@@ -96,25 +108,18 @@ def contrast(
     another. Raises ValueError if the variants share no replicate or are one and the same, or if
     a class has fewer than two patients.
     """
-    if variant == reference:
-        raise ValueError(f"{variant} cannot be its own reference")
-    replicates = sorted(paired.replicates(variant) & paired.replicates(reference))
-    if not replicates:
-        raise ValueError(f"{variant} and {reference} share no replicate")
-    n = len(replicates)
-    scarcer = min(int((paired.n_pos_P > 0).sum()), int((paired.n_neg_P > 0).sum()))
-    if scarcer < 2:
-        raise ValueError("one class lives in a single patient: patients cannot be resampled")
-    # Wins are halves of whole numbers: sums of them are exact, so that no difference is 0, not
-    # 1e-17. Hence the sum over replicates is resampled, and divided by their number last.
-    difference_K = [
-        paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates
-    ]
+    effect = mean_effect(paired, variant, reference)
+    if paired.n_scarcer < 2:
+        raise ValueError(FEW_PATIENTS)
+    n = len(effect.replicates)
+    difference_K = _differences(paired, variant, reference, effect.replicates)
+    # The sum over replicates is resampled, and divided by their number last: see `_differences`.
     total = paired.matrix(np.sum([difference.wins_PP for difference in difference_K], axis=0))
     valid_R = valid_resamples(total, n_resamples, seed=seed)
     summary = summarise(total, valid_R, n_resamples=n_resamples, confidence=confidence)
-    expanded = percentile_interval(valid_R, expanded_confidence(confidence, scarcer))
-    by_replicate_K = np.array([point_auroc(difference) for difference in difference_K])
+    wider = expanded_confidence(confidence, paired.n_scarcer)
+    expanded = percentile_interval(valid_R, wider)
+    by_replicate_K = np.array(effect.difference_by_replicate)
     across = t_interval(by_replicate_K, confidence)
     both = two_level_interval(
         difference_K, n_resamples=n_resamples, confidence=confidence, seed=seed
@@ -129,15 +134,11 @@ def contrast(
     return Contrast(
         variant=variant,
         reference=reference,
-        replicates=tuple(replicates),
-        auroc=_mean_auroc(paired, variant, replicates),
-        reference_auroc=_mean_auroc(paired, reference, replicates),
-        difference=summary.estimate / n,
-        difference_by_replicate=tuple(by_replicate_K.tolist()),
+        **effect._asdict(),
         percentile_expanded=_divided(expanded, n),
         percentile=_divided(summary.percentile, n),
         bca=None if summary.bca is None else _divided(summary.bca, n),
-        p_value=bootstrap_p_value(valid_R, scarcer),
+        p_value=bootstrap_p_value(valid_R, paired.n_scarcer),
         p_holm=None,
         standard_error=summary.standard_error / n,
         replicate_interval=across.interval,
@@ -153,26 +154,25 @@ def contrast(
     )
 
 
-def planned_contrasts(
-    paired: PairedWins,
-    pairs: Sequence[tuple[str, str]],
-    *,
-    n_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int,
-) -> tuple[Contrast, ...]:
-    """All planned (variant, reference) contrasts, with Holm's adjustment over exactly these.
+def mean_effect(paired: PairedWins, variant: str, reference: str) -> Effect:
+    """The effect without its uncertainty, which a class in a single patient does not have.
 
-    Raises ValueError for a pair that is planned twice, and as `contrast` does.
+    Raises ValueError if the variants share no replicate or are one and the same.
     """
-    if len(set(pairs)) < len(pairs):
-        raise ValueError("a contrast is planned twice")
-    found = [
-        contrast(paired, *pair, n_resamples=n_resamples, confidence=confidence, seed=seed)
-        for pair in pairs
-    ]
-    adjusted = holm([each.p_value for each in found])
-    return tuple(each._replace(p_holm=p) for each, p in zip(found, adjusted, strict=True))
+    if variant == reference:
+        raise ValueError(f"{variant} cannot be its own reference")
+    replicates = sorted(paired.replicates(variant) & paired.replicates(reference))
+    if not replicates:
+        raise ValueError(f"{variant} and {reference} share no replicate")
+    difference_K = _differences(paired, variant, reference, replicates)
+    total = paired.matrix(np.sum([difference.wins_PP for difference in difference_K], axis=0))
+    return Effect(
+        replicates=tuple(replicates),
+        auroc=_mean_auroc(paired, variant, replicates),
+        reference_auroc=_mean_auroc(paired, reference, replicates),
+        difference=point_auroc(total) / len(replicates),
+        difference_by_replicate=tuple(point_auroc(difference) for difference in difference_K),
+    )
 
 
 def bootstrap_p_value(valid_R: Float64s, n_patients: int) -> float:
@@ -218,6 +218,17 @@ def non_inferiority(found: Contrast, margin: float) -> NonInferiority:
         raise ValueError(f"alpha is 0.025: 95 % confidence is needed, not {found.confidence}")
     low = found.percentile_expanded.low
     return NonInferiority(margin, 0.025, low, low > -margin)
+
+
+def _differences(
+    paired: PairedWins, variant: str, reference: str, replicates: Sequence[int]
+) -> list[WinMatrix]:
+    """Wins of the variant less those of its reference, by replicate.
+
+    Wins are halves of whole numbers: sums of them are exact, so that no difference is 0, not
+    1e-17.
+    """
+    return [paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates]
 
 
 def _mean_auroc(paired: PairedWins, variant: str, replicates: Sequence[int]) -> float:

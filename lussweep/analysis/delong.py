@@ -39,9 +39,7 @@ def delong_test(variant: Scored, reference: Scored, *, confidence: float = 0.95)
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
     for units in (variant, reference):
         _check_patients(units)
-    for name in ("patient_U", "label_U"):
-        if not np.array_equal(getattr(variant, name), getattr(reference, name)):
-            raise ValueError(f"variant and reference differ in {name}")
+    check_same_patients(variant, reference)
     won_MN, reference_won_MN = _won(variant), _won(reference)
     difference_MN = won_MN - reference_won_MN
     variance = sum(
@@ -63,6 +61,13 @@ def delong_test(variant: Scored, reference: Scored, *, confidence: float = 0.95)
         2 * NormalDist().cdf(-abs(z)),
         Interval(difference - reach, difference + reach),
     )
+
+
+def check_same_patients(variant: Scored, reference: Scored) -> None:
+    """Raise ValueError unless both have the same patients and labels in the same order."""
+    for name in ("patient_U", "label_U"):
+        if not np.array_equal(getattr(variant, name), getattr(reference, name)):
+            raise ValueError(f"variant and reference differ in {name}")
 
 
 def _check_patients(units: Scored) -> None:

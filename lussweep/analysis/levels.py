@@ -87,7 +87,8 @@ def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
     `units` are frames or videos: `to_patients(frames)` weighs every frame alike,
     `to_patients(to_videos(frames), MAX)` is the highest of a patient's video scores. All units
     of a patient count, the negative ones of a positive patient too, because a reader does not
-    know which they are. Raises ValueError for bad input.
+    know which they are. A patient with frames of both classes is therefore positive, and units of
+    both classes may come out as patients of one. Raises ValueError for bad input.
     """
     check_units(units)
     patient_G, group_U = np.unique(units.patient_U, return_inverse=True)
@@ -96,6 +97,12 @@ def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
         _aggregated(units.score_U, group_U, aggregate),
         patient_G,
     )
+
+
+def patients_by_class(units: Scored) -> tuple[int, int]:
+    """Patients with a positive unit, and patients with a negative one; some may have both."""
+    n_pos, n_neg = (len(np.unique(units.patient_U[units.label_U == label])) for label in (1, 0))
+    return n_pos, n_neg
 
 
 def _any_positive(label_U: Labels, group_U: NDArray[np.intp]) -> NDArray[np.int64]:

@@ -26,6 +26,11 @@ class PairedWins:
     def replicates(self, variant: str) -> frozenset[int]:
         return frozenset(replicate for name, replicate in self.wins if name == variant)
 
+    @property
+    def n_scarcer(self) -> int:
+        """Patients that have units of the class that fewer patients have."""
+        return min(int((self.n_pos_P > 0).sum()), int((self.n_neg_P > 0).sum()))
+
     def matrix(self, wins_PP: Float64s) -> WinMatrix:
         return WinMatrix(wins_PP, self.n_pos_P, self.n_neg_P)
 

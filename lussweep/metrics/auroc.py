@@ -1,4 +1,4 @@
-"""AUC-ROC as the share of won pairs, and its interval from a bootstrap over patients."""
+"""AUC-ROC as the share of won pairs, of all frames and of resampled patients."""
 
 from typing import Any, NamedTuple
 
@@ -21,16 +21,6 @@ class WinMatrix(NamedTuple):
     wins_PP: Float64s
     n_pos_P: Int64s
     n_neg_P: Int64s
-
-
-class ClusteredAuroc(NamedTuple):
-    """AUC-ROC with a percentile interval; `n_one_class` resamples were left out of it."""
-
-    auroc: float
-    low: float
-    high: float
-    n_resamples: int
-    n_one_class: int
 
 
 def check_scored(label_N: Labels, score_N: Scores) -> None:
@@ -78,39 +68,6 @@ def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> Win
         wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_patients) / 2
     n_pos_P = np.bincount(pos_patient, minlength=n_patients)
     return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_patients))
-
-
-def clustered_auroc(
-    label_N: Labels,
-    score_N: Scores,
-    patient_N: NDArray[Any],
-    *,
-    n_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int,
-) -> ClusteredAuroc:
-    """AUC-ROC with a percentile interval from a bootstrap that draws whole patients.
-
-    Frames of one patient are alike, so frames are not the unit: each resample draws P patients
-    with replacement and takes all frames of each. A resample with a single class has no AUC;
-    it is counted and left out. The statistic is that of `auroc`, for every resample.
-
-    Raises ValueError for bad input, a single class, or if no resample held both classes.
-    """
-    if n_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(f"n_resamples is {n_resamples}, confidence {confidence}")
-    matrix = win_matrix(label_N, score_N, patient_N)
-    n_patients = len(matrix.n_pos_P)
-    auroc_R = resampled_auroc(matrix, patient_weights(n_patients, n_resamples, seed=seed))
-    valid = auroc_R[~np.isnan(auroc_R)]
-    if not len(valid):
-        raise ValueError(f"none of {n_resamples} resamples of {n_patients} patients has 2 classes")
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(valid, [tail, 1 - tail])
-    estimate = resampled_auroc(matrix, np.ones((1, n_patients), dtype=np.int64))[0]
-    return ClusteredAuroc(
-        float(estimate), float(low), float(high), n_resamples, n_resamples - len(valid)
-    )
 
 
 def patient_weights(n_patients: int, n_resamples: int, *, seed: int) -> Int64s:

@@ -38,12 +38,22 @@ def collect(
     return {
         "frames": _frames(plan, store),
         "cohorts": _per_cell(plan, store, "cohort", COHORT, tables.COHORTS),
-        "gan_losses": _per_gan(plan, study, store, "gan", LOSSES, tables.GAN_LOSSES),
+        **collect_curves(plan, study, store),
         "gan_events": _per_gan(plan, study, store, "gan", EVENTS, tables.GAN_EVENTS),
-        "gan_scores": _per_gan(plan, study, store, "score", SCORES, tables.GAN_SCORES),
         "memorisation": _cards(plan, study, store, CARD, tables.MEMORISATION),
         "copies": _cards(plan, study, store, COPIES, tables.COPIES),
         "closest_pairs": _cards(plan, study, store, PAIRS, tables.PAIRS),
+        "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
+        "val_scores": _per_cell(plan, store, "search", VAL_SCORES, tables.FRAME_SCORES),
+        "results": collect_results(plan, study, store, failures),
+    }
+
+
+def collect_curves(plan: Plan, study: StudySpec, store: ArtifactStore) -> dict[str, pa.Table]:
+    """What dashboards draw: GANs by epoch and snapshot, and the trials of finished searches."""
+    return {
+        "gan_losses": _per_gan(plan, study, store, "gan", LOSSES, tables.GAN_LOSSES),
+        "gan_scores": _per_gan(plan, study, store, "score", SCORES, tables.GAN_SCORES),
         "trials": tables.concat(
             [
                 _per_cell(plan, store, "search", TRIALS, tables.TRIALS),
@@ -51,16 +61,13 @@ def collect(
             ],
             tables.TRIALS,
         ),
-        "frame_scores": _per_cell(plan, store, "evaluate", FRAME_SCORES, tables.FRAME_SCORES),
-        "val_scores": _per_cell(plan, store, "search", VAL_SCORES, tables.FRAME_SCORES),
-        "results": collect_results(plan, study, store, failures),
     }
 
 
 def collect_results(
     plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> pa.Table:
-    """One row a cell, done or not."""
+    """One row a cell, done or not; without intervals, which come from the scores of all cells."""
     rows = [_result(cell, plan, study, store, failures) for cell in plan.cells]
     return pa.Table.from_pylist(rows, tables.RESULTS)
 

@@ -117,9 +117,7 @@ def _bar(group: Group) -> tuple[float | None, float | None]:
     """Mean ± sd over replicates; of a lone replicate, its bootstrap interval."""
     if group.mean is not None and group.sd is not None:
         return group.mean - group.sd, group.mean + group.sd
-    if group.done and len(group.cells) == 1:
-        return group.done[0]["auroc_low"], group.done[0]["auroc_high"]
-    return None, None
+    return group.lone_interval or (None, None)
 
 
 def _limit_auroc(ax: Axes, groups: Sequence[Group]) -> None:
@@ -143,7 +141,7 @@ def _auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
             "Lines: means over replicates; bars: their sample standard deviation; "
             "dots: single replicates."
         )
-    if any(group.done and len(group.cells) == 1 for group in groups):
+    if any(group.lone_interval for group in groups):
         parts.append("Bars of a lone replicate: patient-clustered bootstrap interval.")
     if any(group.done and len(group.done) < len(group.cells) for group in groups):
         parts.append("Hollow: some replicates are missing.")

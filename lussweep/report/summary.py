@@ -49,6 +49,14 @@ class Group:
         """Sample standard deviation over replicates; None with fewer than two."""
         return statistics.stdev(self.aurocs) if len(self.done) > 1 else None
 
+    @property
+    def lone_interval(self) -> tuple[float, float] | None:
+        """Over patients, of the only replicate; None where it is withheld or not made yet."""
+        if not len(self.cells) == len(self.done) == 1:
+            return None
+        low, high = (self.done[0][name] for name in ("auroc_low", "auroc_high"))
+        return None if low is None or high is None else (low, high)
+
 
 def epoch_is_axis(cells: pa.Table) -> bool:
     """Whether one (n_patients, replicate, variant) has more than one GAN epoch.
@@ -202,8 +210,10 @@ def cell_text(group: Group, *, wide: bool = True) -> str:
         return _status(group.cells)
     text = f"{group.mean:.3f}"
     if len(group.cells) == 1:
-        low, high = (group.done[0][name] for name in ("auroc_low", "auroc_high"))
-        return text if low is None or high is None else f"{text}{separator}[{low:.3f}, {high:.3f}]"
+        if group.lone_interval is None:
+            return text
+        low, high = group.lone_interval
+        return f"{text}{separator}[{low:.3f}, {high:.3f}]"
     if group.sd is not None:
         text += f" ± {group.sd:.3f}"
     if len(group.done) < len(group.cells):
@@ -212,9 +222,11 @@ def cell_text(group: Group, *, wide: bool = True) -> str:
 
 
 def _status(cells: Sequence[Row]) -> str:
-    """`failed` if any cell failed, else what the cells wait for."""
+    """`failed` if any cell failed, `refused` if scores have no AUC-ROC, else what they wait for."""
     statuses = [cell["status"] for cell in cells]
-    worst = next((s for s in ("failed", "blocked", "missing") if s in statuses), statuses[0])
+    worst = next(
+        (s for s in ("failed", "refused", "blocked", "missing") if s in statuses), statuses[0]
+    )
     n = statuses.count(worst)
     return worst if n == len(cells) else f"{n}/{len(cells)} {worst}"
 
@@ -225,10 +237,8 @@ def caption(results: pa.Table) -> str:
     parts = [holdout_text(results)]
     if any(len(group.cells) > 1 for group in groups):
         parts.append("±: sample standard deviation over replicates.")
-    if any(len(group.cells) == len(group.done) == 1 for group in groups):
-        levels = sorted({c["confidence"] for g in groups for c in g.done} - {None})
-        percent = " or ".join(f"{100 * level:g} %" for level in levels)
-        parts.append(f"[low, high]: {percent} patient-clustered bootstrap interval.".strip())
+    if any(group.lone_interval for group in groups):
+        parts.append("[low, high]: 95 % patient-clustered bootstrap interval.")
     return " ".join(parts)
 
 

@@ -44,6 +44,7 @@ TRIAL_TAGS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
     "val_accuracy": "accuracy/val",
+    "val_auroc": "auroc/val",
     "n_images_seen": "n_images_seen",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lussweep.spec.base import Spec
 
@@ -17,11 +17,17 @@ class AnalysisSpec(Spec):
         ("positive_synthetic", "baseline"),
         ("pure_synthetic", "baseline"),
         ("combined", "oversample"),
+        ("combined", "classic"),
     )
-    """Planned pairs of (variant, reference); Holm's adjustment is over those that the grid has."""
+    """Planned pairs of (variant, reference); Holm's adjustment is over those that are computed.
+    Variants that the grid does not have make no contrast: `oversample` (as many images, all real)
+    and `classic` (heavier augmentation, no GAN) are controls that an experiment may add."""
     margin: PositiveFloat = 0.02
     """AUC-ROC that a variant may lose and still count as non-inferior. Fix it beforehand."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
+    """Of the holdout patients, for every interval that a bootstrap gives."""
+    top_k: PositiveInt = 3
+    """Of the levels video_top and patient_top: the mean of the k highest frame scores."""
 
     @model_validator(mode="after")
     def _pairs_differ(self) -> AnalysisSpec:

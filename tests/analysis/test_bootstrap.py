@@ -16,7 +16,7 @@ from lussweep.analysis.bootstrap import (
     valid_resamples,
 )
 from lussweep.analysis.levels import Scored, to_patients, to_videos
-from lussweep.metrics.auroc import auroc, clustered_auroc, patient_weights, win_matrix
+from lussweep.metrics.auroc import auroc, patient_weights, resampled_auroc, win_matrix
 
 
 def cohort(n_patients=12, n_frames=200, seed=0):
@@ -68,12 +68,16 @@ def test_both_intervals_and_the_error_equal_scipy_on_materialised_frames():
         assert found.standard_error == pytest.approx(oracle.standard_error, abs=1e-12)
 
 
-def test_percentile_is_the_interval_of_the_results_table():
-    units = cohort()
+@pytest.mark.parametrize("n_patients", [5, 40])
+def test_percentiles_are_those_of_the_resamples_with_both_classes(n_patients):
+    units = cohort(n_patients, seed=n_patients)
     found = bootstrap_auroc(units, n_resamples=200, seed=3)
-    table = clustered_auroc(*units[:3], n_resamples=200, seed=3)
-    assert found.percentile == (table.low, table.high)
-    assert (found.estimate, found.n_one_class) == (table.auroc, table.n_one_class)
+    matrix = win_matrix(*units[:3])
+    all_R = resampled_auroc(matrix, patient_weights(len(matrix.n_pos_P), 200, seed=3))
+    valid_R = all_R[~np.isnan(all_R)]
+    assert found.percentile == pytest.approx(tuple(np.percentile(valid_R, [2.5, 97.5])))
+    assert found.estimate == auroc(units.label_U, units.score_U)
+    assert (found.n_resamples, found.n_one_class) == (200, 200 - len(valid_R))
 
 
 def test_jackknife_equals_leaving_each_patient_out():
@@ -134,14 +138,48 @@ def test_two_patients_of_a_class_span_all_resamples():
     assert found.bca_expanded == pytest.approx(ends)
 
 
-def test_the_seed_decides():
+def test_the_seed_decides_and_nothing_ambient_does():
     units = cohort()
-    assert bootstrap_auroc(units, n_resamples=50, seed=1) == bootstrap_auroc(
-        units, n_resamples=50, seed=1
+    first = bootstrap_auroc(units, n_resamples=50, seed=1)
+    np.random.seed(0)
+    assert bootstrap_auroc(units, n_resamples=50, seed=1) == first
+    assert bootstrap_auroc(units, n_resamples=50, seed=2) != first
+
+
+def test_order_and_names_of_frames_and_patients_do_not_matter():
+    units = cohort()
+    first = bootstrap_auroc(units, n_resamples=50, seed=1)
+    order = np.random.default_rng(0).permutation(len(units.label_U))
+    named_U = np.array([f"p{patient:03d}" for patient in units.patient_U])
+    again = Scored(units.label_U[order], units.score_U[order], named_U[order])
+    assert bootstrap_auroc(again, n_resamples=50, seed=1) == first
+
+
+def test_copies_within_a_patient_widen_the_clustered_interval_only():
+    """40 patients with 25 copies of one frame each hold 40 frames' worth of information."""
+    rng = np.random.default_rng(0)
+    label_P = np.arange(40) % 2
+    score_P = label_P + rng.normal(size=40)
+    label_U, score_U, patient_U = (np.repeat(x, 25) for x in (label_P, score_P, np.arange(40)))
+    by_patient = bootstrap_auroc(Scored(label_U, score_U, patient_U), seed=0)
+    by_frame = bootstrap_auroc(
+        Scored(label_U, score_U, np.arange(len(label_U))), n_resamples=300, seed=0
     )
-    assert bootstrap_auroc(units, n_resamples=50, seed=1) != bootstrap_auroc(
-        units, n_resamples=50, seed=2
-    )
+    assert by_patient.estimate == by_frame.estimate
+    widths = [found.percentile.high - found.percentile.low for found in (by_patient, by_frame)]
+    assert widths[0] / widths[1] == pytest.approx(5, rel=0.25)  # sqrt(25)
+
+
+def test_the_percentile_interval_covers_the_truth_about_as_often_as_it_says():
+    """AUC of N(1, 1) against N(0, 1) is Phi(1 / sqrt 2) = 0.7602."""
+    covered = 0
+    for seed in range(100):
+        label_U = np.arange(80) % 2
+        score_U = label_U + np.random.default_rng(seed).normal(size=80)
+        units = Scored(label_U, score_U, np.arange(80))
+        low, high = bootstrap_auroc(units, n_resamples=300, seed=seed).percentile
+        covered += low <= 0.7602 <= high
+    assert 87 <= covered <= 99
 
 
 def test_bad_settings_are_refused():
@@ -149,6 +187,14 @@ def test_bad_settings_are_refused():
         bootstrap_auroc(cohort(), n_resamples=1, seed=0)
     with pytest.raises(ValueError, match=r"confidence is 1\.5"):
         bootstrap_auroc(cohort(), confidence=1.5, seed=0)
+
+
+def test_too_few_resamples_with_both_classes_are_an_error():
+    units = Scored(np.array([0, 1]), np.array([0.0, 1.0]), np.array(["a", "b"]))
+    both = [(patient_weights(2, 2, seed=s) == 1).all(axis=1).sum() for s in range(50)]
+    for n in (0, 1):
+        with pytest.raises(ValueError, match=f"{n} of 2 resamples of 2 patients has 2 classes"):
+            bootstrap_auroc(units, n_resamples=2, seed=both.index(n))
 
 
 def test_the_study_takes_seconds_and_little_memory():

@@ -10,8 +10,8 @@ from lussweep.analysis.contrasts import (
     bootstrap_p_value,
     contrast,
     holm,
+    mean_effect,
     non_inferiority,
-    planned_contrasts,
 )
 from lussweep.analysis.levels import Scored, to_patients, to_videos
 from lussweep.analysis.paired import pair_up
@@ -87,6 +87,25 @@ def test_a_contrast_mirrors_and_a_variant_equal_to_its_reference_has_no_effect()
     assert none.percentile_expanded == (0, 0)
 
 
+def test_the_effect_alone_needs_one_patient_of_each_class():
+    label_U = np.array([0, 0, 1, 1, 1])
+    ids = (np.array(list("aabcd")), None, np.arange(5))
+    given = {
+        ("d", 1): Scored(label_U, np.array([0.1, 0.6, 0.5, 0.7, 0.2]), *ids),
+        ("e", 1): Scored(label_U, np.array([0.1, 0.2, 0.5, 0.7, 0.2]), *ids),
+    }
+    effect = mean_effect(pair_up(given), "e", "d")
+    for name, found in (("d", effect.reference_auroc), ("e", effect.auroc)):
+        assert found == roc_auc_score(label_U, given[name, 1].score_U)
+    assert effect.difference == pytest.approx(effect.auroc - effect.reference_auroc)
+    assert (effect.replicates, effect.difference_by_replicate) == ((1,), (effect.difference,))
+    with pytest.raises(ValueError, match="single patient"):
+        contrast(pair_up(given), "e", "d", seed=0)
+    whole = contrast(pair_up(cells()), "e", "d", n_resamples=100, seed=0)
+    alone = mean_effect(pair_up(cells()), "e", "d")
+    assert alone == tuple(getattr(whole, name) for name in alone._fields)
+
+
 def test_only_replicates_of_both_variants_enter():
     given = cells()
     full = contrast(pair_up(given), "e", "d", n_resamples=50, seed=0)
@@ -138,8 +157,6 @@ def test_other_faults_are_refused():
     few = {cell: Scored(*(field[kept] for field in units)) for cell, units in given.items()}
     with pytest.raises(ValueError, match="single patient"):
         contrast(pair_up(few), "e", "d", seed=0)
-    with pytest.raises(ValueError, match="planned twice"):
-        planned_contrasts(pair_up(given), [("e", "d"), ("e", "d")], seed=0)
 
 
 def test_the_p_value_counts_resamples():
@@ -194,19 +211,6 @@ def test_holm_by_hand_and_its_faults():
     assert holm([]) == ()
     with pytest.raises(ValueError, match="between 0 and 1"):
         holm([0.5, 1.5])
-
-
-def test_planned_contrasts_are_adjusted_together():
-    given = cells()
-    rng = np.random.default_rng(5)
-    for k in (1, 2, 3):
-        given["f", k] = given["d", k]._replace(score_U=rng.normal(size=240))
-    paired = pair_up(given)
-    found = planned_contrasts(paired, [("e", "d"), ("f", "d")], n_resamples=100, seed=0)
-    assert [each.variant for each in found] == ["e", "f"]
-    assert tuple(each.p_holm for each in found) == holm([each.p_value for each in found])
-    alone = contrast(paired, "f", "d", n_resamples=100, seed=0)
-    assert alone.p_holm is None and found[1]._replace(p_holm=None) == alone
 
 
 def test_non_inferiority_is_the_lower_end_against_the_margin():

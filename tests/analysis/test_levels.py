@@ -6,6 +6,7 @@ from lussweep.analysis.levels import (
     MEAN,
     Aggregate,
     Scored,
+    patients_by_class,
     to_patients,
     to_videos,
     top_k_mean,
@@ -72,6 +73,17 @@ def test_a_patient_over_videos_weighs_videos_and_over_frames_frames():
     assert to_patients(given).score_U.tolist() == [0.25, 0.2]
     assert to_patients(to_videos(given)).score_U.tolist() == [0.5, 0.2]
     assert to_patients(to_videos(given), MAX).score_U.tolist() == [1.0, 0.2]
+
+
+def test_a_patient_with_frames_of_both_classes_counts_for_both_and_is_positive():
+    given = Scored(
+        np.array([1, 0, 0, 1, 0]), np.zeros(5), np.array(["a", "a", "b", "c", "c"]), np.arange(5)
+    )
+    assert patients_by_class(given) == (2, 3)
+    assert patients_by_class(to_videos(given)) == (2, 3)
+    patients = to_patients(given)
+    assert patients.label_U.tolist() == [1, 0, 1]
+    assert patients_by_class(patients) == (2, 1)
 
 
 def test_the_order_of_frames_does_not_matter():

@@ -116,6 +116,17 @@ def test_missing_cells_break_the_line_and_an_incomplete_mean_is_hollow():
     assert "Hollow" in caption(figure)
 
 
+def test_the_interval_of_a_lone_replicate_is_a_bar_where_there_is_one():
+    rows = [row for row in results().to_pylist() if row["replicate"] == 1]
+    without = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    assert "bootstrap interval" not in caption(without)
+    rows[0] |= {"auroc_low": 0.85, "auroc_high": 0.95}
+    one = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    assert "bootstrap interval" in caption(one)
+    bars = [d.get_ydata() for d in one.axes[0].lines if list(d.get_ydata()) == [0.85, 0.95]]
+    assert len(bars) == 1
+
+
 def test_no_cell_done_is_said_in_the_figure():
     everything = {(n, r, v) for n in COUNTS for r in (1, 2, 3) for v in VARIANTS}
     (ax,) = build_auroc_figure(results(missing=everything)).axes

@@ -3,86 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lussweep import tables
+from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
-from lussweep.spec import load_study
 
-STRENGTH = {"baseline": 1.0, "combined": 1.4, "pure_synthetic": 0.3}
+VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = (6, 15, 58)
-STUDY = load_study("{name: a, analysis: {n_resamples: 300}}")
-
-
-def frames(n_patients=20, n_frames=4):
-    """Patients of one class each, two videos each."""
-    for patient in range(n_patients):
-        for frame in range(n_frames):
-            video = f"p{patient:02d}-{frame % 2}"
-            yield {
-                "patient_id": f"p{patient:02d}", "video_id": video, "frame": frame // 2,
-                "label": patient % 2,
-            }  # fmt: skip
-
-
-def made(variants=tuple(STRENGTH), replicates=(1, 2, 3), epochs=(None,)):
-    """Scores that follow the label the better, the more patients there are."""
-    rng = np.random.default_rng(0)
-    results, scores, gan_scores = [], [], []
-    for n in COUNTS:
-        for replicate in replicates:
-            for variant in variants:
-                for epoch in (None,) if variant == "baseline" else epochs:
-                    cell = {
-                        "n_patients": n, "replicate": replicate, "variant": variant,
-                        "gan_epoch": epoch,
-                    }  # fmt: skip
-                    own = [
-                        {**cell, **frame, "score": _score(rng, frame, STRENGTH[variant], n)}
-                        for frame in frames()
-                    ]
-                    found = roc_auc_score([f["label"] for f in own], [f["score"] for f in own])
-                    scores += own
-                    results.append({**cell, "status": "done", "auroc": found})
-            gan_scores.append(
-                {"n_patients": n, "replicate": replicate, "class": "pos", "gan": "base",
-                 "epoch": epochs[0], "metric": "kmmd", "embedder": "detector", "space": "conv",
-                 "value": float(rng.random())}
-            )  # fmt: skip
-    return (
-        pa.Table.from_pylist(results, tables.RESULTS),
-        pa.Table.from_pylist(scores, tables.FRAME_SCORES),
-        # As many frames of other patients, with the same scores: thresholds carry over exactly.
-        pa.Table.from_pylist(
-            [{**row, "patient_id": f"val-{row['patient_id']}"} for row in scores],
-            tables.FRAME_SCORES,
-        ),
-        pa.Table.from_pylist(gan_scores, tables.GAN_SCORES),
-    )
-
-
-def _score(rng, frame, strength, n):
-    logit = strength * np.log(n) * (frame["label"] - 0.5) + rng.normal()
-    return float(1 / (1 + np.exp(-logit)))
 
 
 @pytest.fixture(scope="module")
-def inputs():
-    return made()
+def inputs(make_tables):
+    return make_tables()
 
 
 @pytest.fixture(scope="module")
-def found(inputs):
-    return collect_statistics(*inputs, STUDY)
+def study(study_of):
+    return study_of()
+
+
+@pytest.fixture(scope="module")
+def found(inputs, study):
+    return collect_statistics(*inputs, study)
 
 
 def test_every_cell_has_its_auroc_at_every_level(inputs, found):
     results, scores, *_ = inputs
     rows = found["aurocs"].to_pylist()
     assert {row["level"] for row in rows} == {
-        "frame", "video_mean", "video_max", "patient_mean", "patient_max",
+        "frame", "video_mean", "video_max", "video_top",
+        "patient_mean", "patient_max", "patient_top",
     }  # fmt: skip
     by_frame = [row for row in rows if row["level"] == "frame"]
     assert [row["auroc"] for row in by_frame] == pytest.approx(results["auroc"].to_pylist())
@@ -93,13 +45,34 @@ def test_every_cell_has_its_auroc_at_every_level(inputs, found):
             & (frame_scores.replicate == row["replicate"])
             & (frame_scores.variant == row["variant"])
         ]
+        grouped = mine.groupby("patient_id")
         if row["level"] == "patient_max":
-            grouped = mine.groupby("patient_id")
             expected = roc_auc_score(grouped.label.max(), grouped.score.max())
             assert row["auroc"] == pytest.approx(expected)
             assert row["n_units"] == 20
+        if row["level"] == "patient_top":
+            top = grouped.score.apply(lambda s: s.nlargest(3).mean())
+            assert row["auroc"] == pytest.approx(roc_auc_score(grouped.label.max(), top))
+        assert row["top_k"] == (3 if row["level"].endswith("_top") else None)
+        assert (row["status"], row["reason"]) == ("done", None)
         assert row["low"] <= row["auroc"] <= row["high"]
         assert (row["n_pos_patients"], row["n_neg_patients"]) == (10, 10)
+
+
+def test_the_highest_score_alone_is_the_maximum(inputs, study):
+    analysis = study.analysis.model_copy(update={"top_k": 1})
+    found = collect_statistics(*inputs, study.model_copy(update={"analysis": analysis}))
+    by_level = {
+        level: [
+            (row["auroc"], row["low"], row["high"])
+            for row in found["aurocs"].to_pylist()
+            if row["level"] == level
+        ]
+        for level in ("video_max", "video_top", "patient_max", "patient_top")
+    }
+    assert by_level["video_top"] == by_level["video_max"]
+    assert by_level["patient_top"] == by_level["patient_max"]
+    assert set(found["aurocs"]["top_k"].to_pylist()) == {None, 1}
 
 
 def test_precision_and_calibration_are_those_of_scikit_learn(inputs, found):
@@ -150,7 +123,7 @@ def test_delong_compares_patients_of_each_replicate(inputs, found):
         assert row["low"] <= row["difference"] <= row["high"]
 
 
-def test_contrasts_are_the_mean_differences_over_replicates(inputs, found):
+def test_contrasts_are_the_mean_differences_over_replicates(inputs, found, study):
     results = inputs[0].to_pandas().set_index(["n_patients", "replicate", "variant"]).auroc
     rows = found["contrasts"].to_pylist()
     pairs = {(row["variant"], row["reference"]) for row in rows}
@@ -165,15 +138,28 @@ def test_contrasts_are_the_mean_differences_over_replicates(inputs, found):
         assert row["difference"] == pytest.approx(np.mean(differences))
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["p_holm"] >= row["p_value"]
-        assert row["non_inferior"] == (row["low"] > -STUDY.analysis.margin)
+        assert row["non_inferior"] == (row["low"] > -study.analysis.margin)
         assert row["two_level_low"] is None
-        assert "two_level_interval: 3 replicates" in row["withheld"]
-        assert "rank_p_value: 3 replicates" in row["withheld"]
+        assert row["status"] == "done"
+        assert "two_level_interval: 3 replicates" in row["reason"]
+        assert "rank_p_value: 3 replicates" in row["reason"]
+        assert "missing" not in row["reason"]
+
+
+def test_a_gain_is_judged_against_other_controls_where_the_grid_has_them(make_tables, study_of):
+    variants = ("baseline", "combined", "oversample", "classic")
+    given = make_tables(variants, counts=(6,))
+    found = collect_statistics(*given, study_of(variants, n_patients=[6]))
+    rows = found["contrasts"].to_pylist()
+    assert [(row["variant"], row["reference"]) for row in rows] == [
+        ("combined", "baseline"), ("combined", "oversample"), ("combined", "classic"),
+    ]  # fmt: skip
+    assert all(row["status"] == "done" for row in rows)
 
 
 def test_the_baseline_is_worth_its_own_patients_and_a_weak_variant_fewer(found):
     rows = {(r["variant"], r["n_patients"]): r for r in found["worth"].to_pylist()}
-    assert len(rows) == len(STRENGTH) * len(COUNTS)
+    assert len(rows) == len(VARIANTS) * len(COUNTS)
     for n in COUNTS:
         assert rows["baseline", n]["k_low"] <= n <= rows["baseline", n]["k_high"]
         assert rows["pure_synthetic", n]["k_low"] < n
@@ -186,10 +172,13 @@ def test_scores_are_correlated_with_the_gain_of_each_variant_apart(found):
         ("pure_synthetic", "kmmd"),
     }
     assert all(row["n_cells"] == 9 and -1 <= row["spearman"] <= 1 for row in rows)
+    assert {row["status"] for row in rows} == {"done"}
 
 
-def test_epochs_that_are_an_axis_are_contrasted_one_by_one():
-    found = collect_statistics(*made(("baseline", "combined"), epochs=(25, 100)), STUDY)
+def test_epochs_that_are_an_axis_are_contrasted_one_by_one(make_tables, study_of):
+    variants = ("baseline", "combined")
+    given = make_tables(variants, epochs=(25, 100))
+    found = collect_statistics(*given, study_of(variants, gan_epochs=[25, 100]))
     places = [(r["n_patients"], r["gan_epoch"]) for r in found["contrasts"].to_pylist()]
     assert places == [(n, epoch) for n in COUNTS for epoch in (25, 100)]
     assert {r["variant"] for r in found["worth"].to_pylist()} == {
@@ -198,17 +187,28 @@ def test_epochs_that_are_an_axis_are_contrasted_one_by_one():
     assert len(found["usefulness"]) == 0
 
 
-def test_cells_that_are_not_done_are_left_out(inputs):
-    results, *others = inputs
-    status = ["failed" if v == "baseline" else "done" for v in results["variant"].to_pylist()]
-    position = results.column_names.index("status")
-    results = results.set_column(position, "status", pa.array(status))
-    found = collect_statistics(results, *others, STUDY)
-    assert "baseline" not in found["aurocs"]["variant"].to_pylist()
-    assert len(found["contrasts"]) == len(found["worth"]) == len(found["usefulness"]) == 0
+def test_the_interval_of_a_result_is_that_of_its_frames(inputs, found):
+    results = with_intervals(inputs[0], found["aurocs"])
+    frames = [row for row in found["aurocs"].to_pylist() if row["level"] == "frame"]
+    for row, frame in zip(results.to_pylist(), frames, strict=True):
+        assert (row["auroc_low"], row["auroc_high"]) == (frame["low"], frame["high"])
+        assert (row["n_resamples"], row["status"], row["reason"]) == (300, "done", None)
+    assert results.drop_columns(["auroc_low", "auroc_high", "n_resamples"]).equals(
+        inputs[0].drop_columns(["auroc_low", "auroc_high", "n_resamples"])
+    )
 
 
-def test_nothing_done_gives_empty_tables():
-    empty = (tables.RESULTS, tables.FRAME_SCORES, tables.FRAME_SCORES, tables.GAN_SCORES)
-    found = collect_statistics(*(schema.empty_table() for schema in empty), STUDY)
-    assert {name: len(table) for name, table in found.items()} == dict.fromkeys(found, 0)
+def test_intervals_of_an_epoch_axis_go_to_their_epoch(make_tables, study_of):
+    variants = ("baseline", "combined")
+    given = make_tables(variants, counts=(6,), epochs=(25, 100))
+    found = collect_statistics(*given, study_of(variants, n_patients=[6], gan_epochs=[25, 100]))
+    for row in with_intervals(given[0], found["aurocs"]).to_pylist():
+        assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
+
+
+def test_the_tables_have_their_schemas(found):
+    for name, table in found.items():
+        assert table.schema.equals(getattr(tables, name.upper())), name
+        assert set(table["status"].to_pylist()) <= {"done", "withheld", "missing", "refused"}
+        for row in table.to_pylist():
+            assert row["status"] == "done" or row["reason"], (name, row)

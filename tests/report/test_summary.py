@@ -29,7 +29,6 @@ def cell(n_patients, replicate, variant, auroc=None, status="done", gan_epoch=No
             "auroc": auroc,
             "auroc_low": auroc - 0.02,
             "auroc_high": auroc + 0.01,
-            "confidence": 0.95,
             "n_holdout_patients": 120,
             "n_holdout_frames": 960,
         }
@@ -118,6 +117,21 @@ def test_terminal_table_shows_spread_and_what_is_missing():
     assert "120 patients, 960 frames" in text
     assert "sample standard deviation over replicates" in " ".join(text.split())
     assert "95 % patient-clustered bootstrap interval" in " ".join(text.split())
+
+
+def test_a_lone_replicate_without_its_interval_shows_its_mean():
+    """So while a run goes on, and where the interval is withheld."""
+    table = results(cell(6, 1, "baseline", 0.9) | {"auroc_low": None, "auroc_high": None})
+    text = printed(summary_table(table))
+    assert "0.900" in text
+    assert "[" not in text
+
+
+def test_scores_without_an_auroc_are_told():
+    table = results(cell(6, 1, "baseline", 0.9), cell(6, 2, "baseline", status="refused"))
+    assert "0.900 1/2 done" in printed(summary_table(table))
+    assert "refused" in printed(summary_table(table.slice(1)))
+    assert summary_rows(table)[0]["n_done"] == 1
 
 
 def test_terminal_table_of_the_papers_grid_fits_80_columns():

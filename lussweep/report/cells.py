@@ -1,0 +1,147 @@
+"""The cells of a report: their scored frames, and in words what keeps the others out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lussweep.analysis.levels import Scored, check_units
+from lussweep.plan.checks import grid_cells, where
+from lussweep.report.summary import epoch_is_axis
+from lussweep.spec import StudySpec
+
+Row = dict[str, Any]
+
+DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
+"""What `status` says of a statistic; see `tables.OUTCOME`."""
+
+
+class Place(NamedTuple):
+    """Where a cell stands in the grid."""
+
+    n_patients: int
+    replicate: int
+    variant: str
+    gan_epoch: int | None
+    """Where it is an axis."""
+
+    @property
+    def curve(self) -> str:
+        """The variant, with its GAN epoch where that is an axis."""
+        epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
+        return f"{self.variant}{epoch}"
+
+    def __str__(self) -> str:
+        return f"{self.curve} {where(self.n_patients, self.replicate)}"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The places that are asked for, and what the cells that are done have scored."""
+
+    asked: frozenset[Place]
+    """By the grid of the study, or by a row of the results."""
+    done: tuple[Place, ...]
+    """In the order of the results; each is either in `scored` or in `refused`."""
+    scored: Mapping[Place, Scored]
+    """Frames of every cell, in the order in which all cells were judged."""
+    refused: Mapping[Place, str]
+    """Why the scores of a cell that is done have no statistics."""
+
+    def lacking(self, places: Iterable[Place]) -> str | None:
+        """Which of these places have no usable scores, and why; None where all have."""
+        lost = in_order(place for place in set(places) if place not in self.scored)
+        missing = [str(place) for place in lost if place not in self.refused]
+        refused = [f"{place} ({self.refused[place]})" for place in lost if place in self.refused]
+        named = {"missing": missing, "refused": refused}
+        return "; ".join(f"{k}: {', '.join(v)}" for k, v in named.items() if v) or None
+
+    def absence(self, places: Iterable[Place]) -> Row:
+        """Status and reason of a statistic that these places do not allow."""
+        lost = [place for place in places if place not in self.scored]
+        status = REFUSED if all(place in self.refused for place in lost) else MISSING
+        return {"status": status, "reason": self.lacking(lost)}
+
+
+def in_order(places: Iterable[Place]) -> list[Place]:
+    """By patient count, replicate, variant and GAN epoch, none first."""
+    return sorted(places, key=lambda p: (*p[:3], p.gan_epoch or 0))
+
+
+def place_of(row: Row, axis: bool) -> Place:
+    """Where a row of `results` stands; `axis` says whether its GAN epoch is one."""
+    epoch = row["gan_epoch"] if axis else None
+    return Place(row["n_patients"], row["replicate"], row["variant"], epoch)
+
+
+def gather_cells(results: pa.Table, scores: pa.Table, study: StudySpec) -> Cells:
+    """Cells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
+    axis = epoch_is_axis(results)
+    rows = results.to_pylist()
+    done = [place_of(row, axis) for row in rows if row["status"] == "done"]
+    found = _frames_by_place(done, scores, axis)
+    refused = {place: why for place in done if (why := why_refused(found[place]))}
+    return Cells(
+        frozenset(place_of(row, axis) for row in rows) | _asked_by_grid(study, axis),
+        tuple(done),
+        {place: frames for place, frames in found.items() if place not in refused},
+        refused,
+    )
+
+
+def why_refused(frames: Scored) -> str | None:
+    """Why frames have no statistics: none, scores that are not finite, a single class."""
+    n = len(frames.score_U)
+    n_bad = n - int(np.isfinite(frames.score_U).sum())
+    if not n:
+        return "no frame is scored"
+    if n_bad:
+        return f"{n_bad} of {n} scores are not finite"
+    try:
+        check_units(frames)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _asked_by_grid(study: StudySpec, axis: bool) -> frozenset[Place]:
+    """Without epochs in the grid, only the results know which ones an axis has."""
+    asked = [Place(*place) for place in grid_cells(study, {})]
+    if not axis:
+        return frozenset(place._replace(gan_epoch=None) for place in asked)
+    return frozenset(
+        place
+        for place in asked
+        if study.grid.gan_epochs or not study.variants[place.variant].generated_classes()
+    )
+
+
+def _frames_by_place(places: Iterable[Place], scores: pa.Table, axis: bool) -> dict[Place, Scored]:
+    variants, variant_N = _coded(scores["variant"])
+    patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
+    names = ("n_patients", "replicate", "label", "score", "frame")
+    n_patients_N, replicate_N, label_N, score_N, frame_N = (scores[n].to_numpy() for n in names)
+    epoch_N = pc.fill_null(scores["gan_epoch"], -1).to_numpy()
+    found = {}
+    for place in places:
+        mine_N = (n_patients_N == place.n_patients) & (replicate_N == place.replicate)
+        mine_N &= variant_N == variants.get(place.variant, -1)
+        if axis:
+            mine_N &= epoch_N == (-1 if place.gan_epoch is None else place.gan_epoch)
+        columns = (label_N, score_N, patient_N, video_N, frame_N)
+        found[place] = Scored(*(column[mine_N] for column in columns))
+    return found
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[dict[str, int], np.ndarray]:
+    """The code of each text, and the column in codes."""
+    if not len(column):
+        return {}, np.zeros(0, dtype=np.int64)
+    coded = pc.dictionary_encode(column).combine_chunks()
+    codes = {text: i for i, text in enumerate(coded.dictionary.to_pylist())}
+    return codes, np.asarray(coded.indices, dtype=np.int64)

@@ -1,0 +1,174 @@
+"""Planned differences of two variants on the same holdout frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from lussweep.analysis.contrasts import (
+    FEW_PATIENTS,
+    contrast,
+    holm,
+    mean_effect,
+    non_inferiority,
+)
+from lussweep.analysis.delong import check_same_patients, delong_test
+from lussweep.analysis.levels import Scored, patients_by_class, to_patients
+from lussweep.analysis.paired import pair_up
+from lussweep.analysis.power import detectable_difference
+from lussweep.metrics.auroc import auroc
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Cells, Place, Row, in_order
+from lussweep.spec import StudySpec
+
+Pair = tuple[Place, Place]
+"""A cell of the variant, and the one of its reference."""
+
+
+def contrast_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+    """Every planned contrast at every patient count (and GAN epoch, where that is an axis).
+
+    In the CONTRASTS schema; Holm's adjustment is over those that have a p-value.
+    """
+    rows = [_contrast(pairs, cells, study, seed) for pairs in _planned(cells, study)]
+    tested = [row for row in rows if "p_value" in row]
+    for row, adjusted in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
+        row["p_holm"] = adjusted
+    return rows
+
+
+def delong_rows(cells: Cells, study: StudySpec) -> list[Row]:
+    """DeLong's test of two models, one score a patient (the mean over frames), in the DELONG
+    schema: replicates apart."""
+    return [_delong(pair, cells) for pairs in _planned(cells, study) for pair in pairs]
+
+
+def _planned(cells: Cells, study: StudySpec) -> Iterator[list[Pair]]:
+    """The replicates of each planned contrast that the grid has, whether they are done or not."""
+    variants = {place.variant for place in cells.asked}
+    for n_patients in sorted({place.n_patients for place in cells.asked}):
+        for variant, reference in study.analysis.contrasts:
+            mine = [p for p in cells.asked if (p.n_patients, p.variant) == (n_patients, variant)]
+            for epoch in sorted({place.gan_epoch or 0 for place in mine}):
+                here = in_order(p for p in mine if (p.gan_epoch or 0) == epoch)
+                if reference in variants:
+                    yield [(place, _partner(place, reference, cells)) for place in here]
+
+
+def _partner(place: Place, reference: str, cells: Cells) -> Place:
+    """The reference's cell at the same GAN epoch, or the one that has none."""
+    same = place._replace(variant=reference)
+    return same if same in cells.asked else same._replace(gan_epoch=None)
+
+
+def _names(pair: Pair) -> Row:
+    place, other = pair
+    return {
+        "n_patients": place.n_patients,
+        "gan_epoch": place.gan_epoch,
+        "variant": place.variant,
+        "reference": other.variant,
+    }
+
+
+# --- over replicates, with a bootstrap over patients ------------------------------------------
+
+
+def _contrast(pairs: Sequence[Pair], cells: Cells, study: StudySpec, seed: int) -> Row:
+    row, places = _names(pairs[0]), [place for pair in pairs for place in pair]
+    variant, reference = row["variant"], row["reference"]
+    ready = [p for pair in pairs if set(pair) <= cells.scored.keys() for p in pair]
+    if not ready:
+        return row | cells.absence(places)
+    try:
+        paired = pair_up({(p.variant, p.replicate): cells.scored[p] for p in ready})
+    except ValueError as error:  # not the same frames: the message names the two cells
+        return row | {"status": REFUSED, "reason": str(error)}
+    lacking = cells.lacking(places)
+    if paired.n_scarcer < 2:
+        effect = mean_effect(paired, variant, reference)
+        reason = "; ".join(filter(None, [lacking, FEW_PATIENTS]))
+        return row | _effect(effect) | {"status": WITHHELD, "reason": reason}
+    found = contrast(paired, variant, reference, n_resamples=study.analysis.n_resamples, seed=seed)
+    reasons = [f"{name}: {why}" for name, why in found.withheld.items() if name != "bca"]
+    return (
+        row
+        | _effect(found)
+        | _uncertainty(found, study.analysis.margin)
+        | {"status": DONE, "reason": "; ".join(filter(None, [lacking, *reasons])) or None}
+    )
+
+
+def _effect(found: Any) -> Row:
+    return {
+        "n_replicates": len(found.replicates),
+        "auroc": found.auroc,
+        "reference_auroc": found.reference_auroc,
+        "difference": found.difference,
+    }
+
+
+def _uncertainty(found: Any, margin: float) -> Row:
+    ends = {
+        "": found.percentile_expanded,
+        "percentile_": found.percentile,
+        "replicate_": found.replicate_interval,
+        "two_level_": found.two_level_interval,
+    }
+    intervals = {
+        f"{name}{end}": getattr(interval, end)
+        for name, interval in ends.items()
+        if interval is not None
+        for end in ("low", "high")
+    }
+    return intervals | {
+        "p_value": found.p_value,
+        "rank_p_value": found.rank_p_value,
+        "margin": margin,
+        "non_inferior": non_inferiority(found, margin).non_inferior,
+        "standard_error": found.standard_error,
+        "detectable": detectable_difference(found.standard_error).difference,
+        "n_resamples": found.n_resamples,
+        "n_one_class": found.n_one_class,
+    }
+
+
+# --- one replicate, patients as units ---------------------------------------------------------
+
+
+def _delong(pair: Pair, cells: Cells) -> Row:
+    row = _names(pair) | {"replicate": pair[0].replicate}
+    if not set(pair) <= cells.scored.keys():
+        return row | cells.absence(pair)
+    variant, reference = (to_patients(cells.scored[place]) for place in pair)
+    try:
+        check_same_patients(variant, reference)
+    except ValueError as error:
+        return row | {"status": REFUSED, "reason": str(error)}
+    n_pos, n_neg = patients_by_class(variant)
+    if not n_neg:
+        reason = "all patients have a positive frame: none is negative"
+        return row | {"status": REFUSED, "reason": reason}
+    if min(n_pos, n_neg) < 2:
+        return row | _patient_aurocs(variant, reference)
+    found = delong_test(variant, reference)
+    return row | {
+        "auroc": found.auroc,
+        "reference_auroc": found.reference_auroc,
+        "difference": found.difference,
+        "low": found.interval.low,
+        "high": found.interval.high,
+        "standard_error": found.standard_error,
+        "p_value": found.p_value,
+        "status": DONE,
+    }
+
+
+def _patient_aurocs(variant: Scored, reference: Scored) -> Row:
+    one, two = (auroc(units.label_U, units.score_U) for units in (variant, reference))
+    return {
+        "auroc": one,
+        "reference_auroc": two,
+        "difference": one - two,
+        "status": WITHHELD,
+        "reason": "DeLong's test needs two patients of each class",
+    }

@@ -1,0 +1,126 @@
+"""One Optuna storage file with every trial of the grid, for `optuna-dashboard`.
+
+The axes of the grid stand among the parameters, so that the dashboard's columns, parallel
+coordinates and importances are those of the whole grid. Seconds of training since 1970 stand in
+place of the time of day: the same tables give the same trials.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lussweep.report.summary import epoch_is_axis
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+Row = dict[str, Any]
+AXES = ("n_patients", "replicate", "variant", "gan_epoch")
+HYPERPARAMETERS = ("learning_rate", "channels", "dropout")
+MERITS = {"accuracy": "val_accuracy", "auroc": "val_auroc"}
+START = datetime(1970, 1, 1)
+
+
+def write_optuna(
+    path: Path, trials: pa.Table, results: pa.Table, name: str, select_by: str
+) -> None:
+    """Write a study of this name anew; tables are in the schemas TRIALS and RESULTS.
+
+    A trial's value is the best that selection goes by (`accuracy` or `auroc` on validation),
+    every epoch is an intermediate value. Attributes say how the trial ended and, where it was the
+    one selected, its cell's AUC-ROC on holdout.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    scratch = path.with_name(f".{path.name}.partial")
+    scratch.unlink(missing_ok=True)
+    scratch.parent.mkdir(parents=True, exist_ok=True)
+    storage = JournalStorage(JournalFileBackend(str(scratch)))
+    study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+    with warnings.catch_warnings():  # that naming a metric is experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study.set_metric_names([MERITS[select_by]])
+    study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
+    scratch.replace(path)
+
+
+def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
+    axes = AXES if epoch_is_axis(trials) else AXES[:-1]
+    distributions = {name: _distribution(trials, name) for name in (*axes, *HYPERPARAMETERS)}
+    aurocs = {
+        tuple(row[axis] for axis in axes): row["auroc"]
+        for row in results.select([*axes, "auroc"]).to_pylist()
+    }
+    clock = START
+    for number, rows in enumerate(_by_trial(trials)):
+        ends = clock + timedelta(seconds=sum(row["seconds"] or 0.0 for row in rows))
+        place = tuple(rows[0][axis] for axis in axes)
+        yield _frozen(number, rows, merit, distributions, aurocs.get(place), clock, ends)
+        clock = ends
+
+
+def _by_trial(trials: pa.Table) -> list[list[Row]]:
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in trials.to_pylist():
+        found.setdefault((*(row[axis] for axis in AXES), row["trial"]), []).append(row)
+    return list(found.values())
+
+
+def _frozen(
+    number: int,
+    rows: Sequence[Row],
+    merit: str,
+    distributions: dict[str, BaseDistribution],
+    auroc: float | None,
+    starts: datetime,
+    ends: datetime,
+) -> FrozenTrial:
+    from optuna.trial import FrozenTrial, TrialState
+
+    first, last = rows[0], rows[-1]
+    merits = {row["epoch"]: row[merit] for row in rows if row[merit] is not None}
+    state = TrialState.PRUNED if last["ended"] == "pruned" else TrialState.COMPLETE
+    attributes = {"trial": first["trial"], "ended": last["ended"], "n_epochs": len(rows)}
+    if any(row["selected"] for row in rows):
+        attributes |= {"selected": True, "holdout_auroc": auroc}
+    # What belongs to no cell, the detector, has no patient count and no replicate.
+    known = {name: d for name, d in distributions.items() if first[name] is not None}
+    return FrozenTrial(
+        number=number,
+        trial_id=number,
+        state=state if merits else TrialState.FAIL,
+        value=max(merits.values(), default=None),
+        datetime_start=starts,
+        datetime_complete=ends,
+        params={name: first[name] for name in known},
+        distributions=known,
+        user_attrs=attributes,
+        system_attrs={},
+        intermediate_values=merits,
+    )
+
+
+def _distribution(trials: pa.Table, name: str) -> BaseDistribution:
+    """The range of what occurs."""
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    values = sorted(set(trials[name].to_pylist()) - {None}) or [0]
+    if isinstance(values[0], str):
+        return CategoricalDistribution(values)
+    if isinstance(values[0], int):
+        return IntDistribution(values[0], values[-1])
+    return FloatDistribution(values[0], values[-1], log=name == "learning_rate" and values[0] > 0)

@@ -1,0 +1,215 @@
+"""Statistics of one cell after another: AUC-ROC by level, precision, calibration, thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from lussweep import tables
+from lussweep.analysis.bootstrap import bootstrap_auroc
+from lussweep.analysis.levels import (
+    MAX,
+    MEAN,
+    Scored,
+    patients_by_class,
+    to_patients,
+    to_videos,
+    top_k_mean,
+)
+from lussweep.analysis.operating import (
+    average_precision,
+    brier_score,
+    calibration_line,
+    expected_calibration_error,
+    operating_point,
+    threshold_for_specificity,
+)
+from lussweep.metrics.auroc import auroc
+from lussweep.report.cells import (
+    DONE,
+    REFUSED,
+    WITHHELD,
+    Cells,
+    Place,
+    Row,
+    place_of,
+)
+from lussweep.report.summary import epoch_is_axis
+from lussweep.spec import StudySpec
+
+WANTED_SPECIFICITIES = (0.9, 0.95)
+SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
+"""Columns of `results` that scores without statistics must not fill."""
+
+
+# --- AUC-ROC ------------------------------------------------------------------------------
+
+
+def auroc_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+    """A row a cell and level, in the AUROCS schema."""
+    found, top_k = [], study.analysis.top_k
+    for place in cells.done:
+        for level, raise_to in _levels(top_k).items():
+            row = place._asdict() | {"level": level}
+            if level.endswith("_top"):
+                row["top_k"] = top_k
+            if place in cells.scored:
+                units = raise_to(cells.scored[place])
+                row |= _auroc(units, level, study.analysis.n_resamples, seed)
+            else:
+                row |= {"status": REFUSED, "reason": cells.refused[place]}
+            found.append(row)
+    return found
+
+
+def with_intervals(results: pa.Table, aurocs: pa.Table) -> pa.Table:
+    """`results` with the interval of each cell's frames, or with why it has none.
+
+    A cell that is done but whose scores were refused loses its numbers, and says so.
+    """
+    axis = epoch_is_axis(results)
+    frames = {place_of(row, True): row for row in aurocs.to_pylist() if row["level"] == "frame"}
+    rows = [row | _of_results(frames.get(place_of(row, axis))) for row in results.to_pylist()]
+    return pa.Table.from_pylist(rows, tables.RESULTS)
+
+
+def _of_results(frames: Row | None) -> Row:
+    if frames is None:
+        return {}
+    if frames["status"] == REFUSED:
+        return dict.fromkeys(SCALARS) | {"status": REFUSED, "reason": frames["reason"]}
+    return {
+        "auroc_low": frames["low"],
+        "auroc_high": frames["high"],
+        "n_resamples": frames["n_resamples"],
+        "reason": frames["reason"] and f"no interval: {frames['reason']}",
+    }
+
+
+def _levels(top_k: int) -> Mapping[str, Callable[[Scored], Scored]]:
+    found: dict[str, Callable[[Scored], Scored]] = {"frame": lambda frames: frames}
+    for name, aggregate in (("mean", MEAN), ("max", MAX), ("top", top_k_mean(top_k))):
+        found[f"video_{name}"] = partial(to_videos, aggregate=aggregate)
+        found[f"patient_{name}"] = partial(to_patients, aggregate=aggregate)
+    return found
+
+
+def _auroc(units: Scored, level: str, n_resamples: int, seed: int) -> Row:
+    n_pos_patients, n_neg_patients = patients_by_class(units)
+    row: Row = {
+        "n_units": len(units.label_U),
+        "n_pos_patients": n_pos_patients,
+        "n_neg_patients": n_neg_patients,
+    }
+    if not n_neg_patients:  # whole videos or patients are positive where any frame is
+        word = level.partition("_")[0]
+        reason = f"all {len(units.label_U)} {word}s have a positive frame: none is negative"
+        return row | {"status": REFUSED, "reason": reason}
+    if why := _too_few(n_pos_patients, n_neg_patients):
+        estimate = auroc(units.label_U, units.score_U)
+        return row | {"auroc": estimate, "status": WITHHELD, "reason": why}
+    found = bootstrap_auroc(units, n_resamples=n_resamples, seed=seed)
+    low, high = found.bca_expanded or (None, None)
+    return row | {
+        "auroc": found.estimate,
+        "low": low,
+        "high": high,
+        "percentile_low": found.percentile.low,
+        "percentile_high": found.percentile.high,
+        "standard_error": found.standard_error,
+        "n_resamples": found.n_resamples,
+        "n_one_class": found.n_one_class,
+        "status": WITHHELD if found.bca_withheld else DONE,
+        "reason": found.bca_withheld,
+    }
+
+
+def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
+    """Why patients cannot be resampled: without its only patient a class would be lost."""
+    named = {"positive": n_pos_patients, "negative": n_neg_patients}
+    few = [f"the {word} class lives in 1 patient" for word, n in named.items() if n < 2]
+    return f"{' and '.join(few)}: an interval over patients needs 2" if few else None
+
+
+# --- what AUC-ROC does not see --------------------------------------------------------------
+
+
+def quality_rows(cells: Cells) -> list[Row]:
+    """Precision at the prevalence of the holdout, and calibration, in the QUALITY schema."""
+    return [
+        place._asdict()
+        | (
+            _quality(cells.scored[place])
+            if place in cells.scored
+            else {"status": REFUSED, "reason": cells.refused[place]}
+        )
+        for place in cells.done
+    ]
+
+
+def _quality(frames: Scored) -> Row:
+    label, score = frames.label_U, frames.score_U
+    try:
+        line = calibration_line(label, score)
+    except ValueError as error:  # scores of another maker that are no probabilities
+        return {"status": REFUSED, "reason": str(error)}
+    lost = np.isnan(line.slope)
+    return {
+        "average_precision": average_precision(label, score),
+        "prevalence": float(label.mean()),
+        "brier": brier_score(label, score),
+        "calibration_slope": None if lost else line.slope,
+        "calibration_intercept": None if lost else line.intercept,
+        "calibration_error": expected_calibration_error(label, score),
+        "status": WITHHELD if lost else DONE,
+        "reason": "no calibration line: the scores separate the classes, or nearly"
+        if lost
+        else None,
+    }
+
+
+def operating_rows(cells: Cells, val: Cells, study: StudySpec, seed: int) -> list[Row]:
+    """Sensitivity on holdout at thresholds that validation chose, in the OPERATING schema.
+
+    `val`: the same cells with their validation frames.
+    """
+    return [
+        place._asdict() | {"wanted": wanted} | _operating(place, cells, val, wanted, study, seed)
+        for place in cells.done
+        for wanted in WANTED_SPECIFICITIES
+    ]
+
+
+def _operating(
+    place: Place, cells: Cells, val: Cells, wanted: float, study: StudySpec, seed: int
+) -> Row:
+    for name, given in (("holdout", cells), ("validation", val)):
+        if place in given.refused:
+            return {"status": REFUSED, "reason": f"{name}: {given.refused[place]}"}
+    frames, chosen_on = cells.scored[place], val.scored[place]
+    chosen = threshold_for_specificity(chosen_on.label_U, chosen_on.score_U, wanted)
+    found = operating_point(
+        frames.label_U,
+        frames.score_U,
+        frames.patient_U,
+        chosen.threshold,
+        n_resamples=study.analysis.n_resamples,
+        seed=seed,
+    )
+    n_patients = patients_by_class(frames)
+    row: Row = {"threshold": chosen.threshold, "val_sensitivity": chosen.sensitivity}
+    for name, n in zip(("sensitivity", "specificity"), n_patients, strict=True):
+        estimate = getattr(found, name)
+        row[name] = estimate.value
+        if n >= 2:
+            row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    why = _too_few(*n_patients)
+    unreached = "no validation score reaches it: no frame is called positive"
+    reasons = [why, unreached if np.isinf(chosen.threshold) else None]
+    return row | {
+        "status": WITHHELD if why else DONE,
+        "reason": "; ".join(filter(None, reasons)) or None,
+    }

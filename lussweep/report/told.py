@@ -1,0 +1,87 @@
+"""What the terminal says of the statistics."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lussweep.analysis.chance import MIN_PERMUTATIONS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def contrast_table(
+    contrasts: Sequence[Mapping[str, Any]], worth: Mapping[tuple[str, int], str | None]
+) -> Table:
+    """Rows of `contrasts`, with the worth in words by (variant, n_patients)."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
+    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients; worth in patients"
+    table.add_column("patients", justify="right", no_wrap=True)
+    table.add_column("contrast")
+    for heading in ("difference", "p (Holm)", "worth"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in contrasts:
+        epoch = "" if row["gan_epoch"] is None else f" epoch {row['gan_epoch']}"
+        table.add_row(
+            str(row["n_patients"]),
+            Text(f"{row['variant']}{epoch} - {row['reference']}"),
+            Text(difference_text(row)),
+            "" if row["p_holm"] is None else f"{row['p_holm']:.2g}",
+            worth.get((f"{row['variant']}{epoch}", row["n_patients"])) or "",
+        )
+    return table
+
+
+def difference_text(row: Mapping[str, Any]) -> str:
+    """A contrast's difference with its interval, or what there is of it."""
+    if row["difference"] is None:
+        return str(row["status"])
+    text = f"{row['difference']:+.3f}"
+    return text if row["low"] is None else f"{text} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def control_lines(controls: pa.Table) -> list[str]:
+    """A line for each variant with shuffled labels and patient count, if there is one."""
+    rows = controls.to_pylist()
+    several = len({row["variant"] for row in rows}) > 1
+    lines = []
+    for row in rows:
+        name = f"shuffled labels ({row['variant']})" if several else "shuffled labels"
+        lines.append(f"{name}, n = {row['n_patients']}: {_control_text(row)}")
+    return lines
+
+
+def _control_text(row: Mapping[str, Any]) -> str:
+    if row["verdict"] is None:
+        return f"{row['n_permutations']} of {MIN_PERMUTATIONS} permutations: not judged"
+    ends = {
+        "chance": "chance, as it should be",
+        "not chance": "NOT chance: something leaks",
+    }
+    return (
+        f"AUC-ROC {row['auroc']:.3f} ({row['low']:.2f} to {row['high']:.2f}) over "
+        f"{row['n_permutations']} permutations: {ends[row['verdict']]}"
+    )
+
+
+def interval_line(results: pa.Table) -> str:
+    """How sure a single cell can be on this holdout, which the spread over replicates hides."""
+    done = [row for row in results.to_pylist() if row["status"] == "done"]
+    if not done:
+        return "No cell is done yet."
+    widths = [row["auroc_high"] - row["auroc_low"] for row in done if row["auroc_low"] is not None]
+    if not widths:
+        return "No cell has an interval: reason in results.parquet."
+    width = f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f})"
+    return (
+        f"A single cell's 95 % interval, over the holdout patients alone, is {width}: "
+        "see results.parquet."
+    )

@@ -1,0 +1,105 @@
+import optuna
+import pyarrow as pa
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from lussweep import tables
+from lussweep.report.optuna_journal import write_optuna
+
+
+def trial(place, number, accuracies, ended="epochs", selected=None, **changes):
+    """Rows of one trial; `selected` is the epoch that was."""
+    return [
+        {
+            **dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), place, strict=True)),
+            "trial": number,
+            "epoch": epoch,
+            "learning_rate": 0.001 * number,
+            "channels": 3,
+            "dropout": 0.25,
+            "val_accuracy": accuracy,
+            "val_auroc": None if accuracy is None else accuracy / 2,
+            "ended": ended if epoch == len(accuracies) else None,
+            "selected": epoch == selected,
+            "seconds": 2.0,
+            **changes,
+        }
+        for epoch, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
+BASELINE, COMBINED = (6, 1, "baseline", None), (15, 2, "combined", 10)
+DETECTOR = (None, None, "detector", None)
+ROWS = [
+    *trial(BASELINE, 1, [0.5, 0.7, 0.6], selected=2),
+    *trial(BASELINE, 2, [0.4, 0.3], ended="pruned"),
+    *trial(COMBINED, 1, [0.8], selected=1, channels=5),
+    *trial(DETECTOR, 1, [0.9], selected=1),
+    *trial(DETECTOR, 2, [None], ended="patience"),
+]
+RESULTS = [
+    {"n_patients": 6, "replicate": 1, "variant": "baseline", "auroc": 0.75},
+    {"n_patients": 15, "replicate": 2, "variant": "combined", "gan_epoch": 10, "auroc": 0.5},
+]
+
+
+def written(path, rows=ROWS, select_by="accuracy"):
+    trials = pa.Table.from_pylist(rows, tables.TRIALS)
+    results = pa.Table.from_pylist(RESULTS, tables.RESULTS)
+    write_optuna(path, trials, results, "mine", select_by)
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    return optuna.load_study(study_name="mine", storage=storage)
+
+
+def test_every_trial_stands_there_with_its_place_in_the_grid(tmp_path):
+    trials = written(tmp_path / "optuna.log").trials
+    assert len(trials) == 5
+    assert trials[0].params == {
+        "n_patients": 6, "replicate": 1, "variant": "baseline",
+        "learning_rate": 0.001, "channels": 3, "dropout": 0.25,
+    }  # fmt: skip
+    assert trials[2].params["variant"] == "combined"
+    assert set(trials[3].params) == {"variant", "learning_rate", "channels", "dropout"}
+
+
+def test_values_are_the_best_of_validation_and_every_epoch_is_there(tmp_path):
+    study = written(tmp_path / "optuna.log")
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert study.metric_names == ["val_accuracy"]
+    first, pruned, *_, failed = study.trials
+    assert (first.value, first.intermediate_values) == (0.7, {1: 0.5, 2: 0.7, 3: 0.6})
+    assert (first.state, pruned.state, failed.state) == (
+        TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL,
+    )  # fmt: skip
+    assert first.duration.total_seconds() == 6
+    by_auroc = written(tmp_path / "other.log", select_by="auroc")
+    assert by_auroc.metric_names == ["val_auroc"]
+    assert by_auroc.trials[0].value == 0.35
+
+
+def test_attributes_tell_what_was_selected_and_what_holdout_said(tmp_path):
+    first, pruned, combined, detector, _ = written(tmp_path / "optuna.log").trials
+    assert first.user_attrs == {
+        "trial": 1, "ended": "epochs", "n_epochs": 3, "selected": True, "holdout_auroc": 0.75,
+    }  # fmt: skip
+    assert pruned.user_attrs == {"trial": 2, "ended": "pruned", "n_epochs": 2}
+    assert combined.user_attrs["holdout_auroc"] == 0.5
+    assert detector.user_attrs["holdout_auroc"] is None
+
+
+def test_a_gan_epoch_that_is_an_axis_is_a_parameter(tmp_path):
+    rows = [row for epoch in (5, 10) for row in trial((6, 1, "combined", epoch), 1, [0.5])]
+    assert [t.params["gan_epoch"] for t in written(tmp_path / "optuna.log", rows).trials] == [5, 10]
+
+
+def test_the_file_is_written_anew(tmp_path):
+    written(tmp_path / "optuna.log")
+    assert len(written(tmp_path / "optuna.log", ROWS[:3]).trials) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["optuna.log"]
+
+
+@pytest.mark.parametrize("rows", [[], ROWS[:1]])
+def test_few_trials_are_enough(tmp_path, rows):
+    assert len(written(tmp_path / "optuna.log", rows).trials) == len(rows)
