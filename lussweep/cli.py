@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
     from lussweep.plan import Plan
     from lussweep.run import Run
+    from lussweep.spec import StudySpec
     from lussweep.stages import Context
 
 app = typer.Typer(
@@ -29,7 +30,8 @@ app = typer.Typer(
 
 DEFAULT_EXPERIMENT = "quickstart"
 BACKENDS = ("ray", "inline")
-INTERIM_S = 60.0
+INTERIM_S, INTERIM_SHARE = 60.0, 0.02
+"""Interim results are written so far apart at least, and take no larger share of the time."""
 OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Experiment = Annotated[
@@ -252,9 +254,9 @@ def _run_grid(
         write_failure_logs,
     )
     from lussweep.terminal import (
-        print_contrasts,
         print_failures,
         print_outputs,
+        print_statistics,
         print_summary,
     )
 
@@ -274,7 +276,7 @@ def _run_grid(
                     backend,
                     cpus,
                     dashboard,
-                    run.study.gan.gpus,
+                    run.study,
                 ) as executor,
                 _display(run.store.progress) as watch.show,
             ):
@@ -293,7 +295,7 @@ def _run_grid(
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
     results = write_report(run, failures, watch.progress.blocked, data.skipped)
     print_summary(results, run.study, data.source)
-    print_contrasts(run.folder)
+    print_statistics(run.folder)
     print_failures(run, failures)
     print_outputs(run.folder)
     if broken:
@@ -312,7 +314,7 @@ class _Watch:
         self.run = run
         self.progress = Progress(run.asked)
         self.show: Callable[[Progress], None] = lambda progress: None
-        self.written = time.monotonic()
+        self.next_interim = time.monotonic() + INTERIM_S
 
     def __call__(self, progress: Progress) -> None:
         from lussweep.outputs import write_interim
@@ -320,9 +322,12 @@ class _Watch:
         self.progress = progress
         self.show(progress)
         judged = any(ref.startswith("evaluate/") for ref in progress.latest)
-        if judged and time.monotonic() - self.written > INTERIM_S:
+        if judged and time.monotonic() > self.next_interim:
+            started = time.monotonic()
             write_interim(self.run, {ref: o.error or "" for ref, o in progress.failed.items()})
-            self.written = time.monotonic()
+            self.next_interim = time.monotonic() + max(
+                INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
+            )
 
 
 def _check_weights(run: Run, context: Context) -> None:
@@ -342,7 +347,7 @@ def _executor(
     backend: str,
     cpus: int | None,
     dashboard: bool,
-    gan_gpus: float | None = None,
+    study: StudySpec | None = None,
 ) -> Iterator[Executor]:
     if backend == "inline":
         from lussweep.backend.inline import InlineExecutor
@@ -356,7 +361,9 @@ def _executor(
 
             if url:
                 typer.echo(f"Ray dashboard: {url}", err=True)
-            shares = GpuShares() if gan_gpus is None else GpuShares(gan=gan_gpus)
+            shares = GpuShares()
+            if study is not None:
+                shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
             with ClusterExecutor(plan, context, folder, shares) as executor:
                 yield executor
 

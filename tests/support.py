@@ -24,7 +24,7 @@ gan: {n_epochs: 2, ngf: 2, ndf: 2, snapshot_every: 1}
 score: {n_images: 8}
 classifier: {n_epochs: 2}
 search: {n_trials: 2, channels: [1], learning_rates: [0.003, 0.001], dropouts: [0.25]}
-evaluate: {n_resamples: 50}
+analysis: {n_resamples: 100}
 grid: {n_patients: [2, 3], replicates: 1}
 """
 

@@ -11,7 +11,6 @@ from lussweep.spec import (
     CohortSpec,
     ComputeSpec,
     DataSpec,
-    EvaluateSpec,
     ExternalSpec,
     GanSpec,
     GridSpec,
@@ -248,9 +247,57 @@ def test_the_trials_of_a_search_share_its_list_and_are_numbered_from_one(paper):
     assert len({t.spec["search_seed"] for t in trials}) == 1
 
 
-def test_every_cell_draws_the_same_validation_frames_and_bootstrap(paper):
+def test_every_cell_draws_the_same_validation_frames(paper):
     assert len({step.spec["val_seed"] for step in steps(paper, "trial")}) == 1
-    assert len({step.spec["seed"] for step in steps(paper, "evaluate")}) == 1
+
+
+def test_trials_that_learn_take_the_earlier_ones_that_they_may_know():
+    search = SearchSpec(n_trials=6, sampler="tpe", n_concurrent=2)
+    plan = plan_of(SMALL, search=search)
+    trials = trials_of(plan, plan.cells[0])
+    known = [
+        [ref for role, ref in sorted(t.inputs.items()) if role.startswith("trial_")] for t in trials
+    ]
+    refs = [t.ref for t in trials]
+    assert known == [[], [], refs[:1], refs[:2], refs[:3], refs[:4]]
+    searches = steps(plan, "search")
+    assert {step.spec["select_by"] for step in searches} == {"accuracy"}
+
+
+def test_trials_of_a_random_search_are_independent(paper):
+    for trial in steps(paper, "trial"):
+        assert not any(role.startswith("trial_") for role in trial.inputs)
+
+
+def test_every_combination_can_be_tried():
+    plan = plan_of(SMALL, search=SearchSpec(n_trials="all"))
+    assert len(trials_of(plan, plan.cells[0])) == 45
+
+
+def test_what_only_a_learning_search_uses_stays_out_of_the_key():
+    idle = {"n_concurrent": 9, "min_epochs": 3, "reduction_factor": 2}
+    assert changed_stages(plan_of(), plan_of(search=SearchSpec(n_trials=2, **idle))) == set()
+
+
+def test_a_variant_may_have_augmentation_and_labels_of_its_own():
+    variants = {
+        **PAPER_VARIANTS,
+        "classic": Recipe(pos=("real",), neg=("real",), augment={"probability": 0.8}),
+        "shuffled": Recipe(pos=("real",), neg=("real",), labels="shuffled"),
+    }
+    names = ("baseline", "classic", "shuffled")
+    grid = GridSpec(n_patients=(2, 3), replicates=2, variants=names)
+    plan = plan_of(SMALL, variants=variants, grid=grid)
+    of = {name: trials_of(plan, cell_of(plan, 2, 1, name))[0].spec for name in names}
+    assert of["classic"]["classifier"]["augment"]["probability"] == 0.8
+    assert of["baseline"]["classifier"]["augment"]["probability"] == 0.5
+    assert [("labels_seed" in of[name]) for name in names] == [False, False, True]
+    seeds = {
+        trials_of(plan, cell)[0].spec["labels_seed"]
+        for cell in plan.cells
+        if cell.variant == "shuffled"
+    }
+    assert len(seeds) == 4
 
 
 def test_nested_sampling_leaves_the_patient_count_out_of_the_cohort_seed(paper):
@@ -325,7 +372,7 @@ DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
         ({"memorisation": MemorisationSpec(copy_quantile=0.1)}, {"memorisation"}),
         ({"memorisation": MemorisationSpec(release_gate=None)}, set()),
         ({"gan": GanSpec(gpus=0.5, checkpoint_minutes=1, keep_checkpoints=1)}, set()),
-        ({"evaluate": EvaluateSpec(n_resamples=10)}, {"evaluate"}),
+        ({"search": SearchSpec(n_trials=2, gpus_per_trial=0.125)}, set()),
         ({"cohort": CohortSpec(negatives_from="all")}, EVERY_STAGE - {"shard", "ingest"}),
         (
             {"compute": ComputeSpec(n_threads=2)},

@@ -326,6 +326,50 @@ def test_a_search_is_no_longer_than_its_space():
         SearchSpec(n_trials=7, **space)
 
 
+def test_all_combinations_can_be_asked_for_of_a_random_search_alone():
+    assert SearchSpec(n_trials="all").n == 45
+    assert SearchSpec(n_trials=60, sampler="tpe").n == 60
+    with pytest.raises(ValidationError, match="all tries every combination"):
+        SearchSpec(n_trials="all", sampler="tpe")
+
+
+def test_the_published_augmentation_goes_by_its_name():
+    study = load_study("{name: a, classifier: {augment: us_dcgan}}")
+    assert study.classifier.augment == AugmentSpec(faults="us_dcgan")
+    assert "augment" in problem("{name: a, classifier: {augment: us_dcgn}}")
+
+
+def test_a_variant_changes_single_values_of_the_augmentation():
+    study = load_study(
+        "name: a\n"
+        "classifier: {augment: {noise_levels: 20}}\n"
+        "variants: {mine: {pos: [real], neg: [real], augment: {probability: 0.8}}}\n"
+        "grid: {variants: [baseline, mine]}"
+    )
+    mine = study.classifier_of(study.variants["mine"])
+    assert mine == study.classifier.model_copy(
+        update={"augment": AugmentSpec(noise_levels=20, probability=0.8)}
+    )
+    assert study.classifier_of(study.variants["baseline"]) == study.classifier
+    assert load_study(dump_study(study)) == study
+
+
+def test_a_variant_over_the_published_augmentation_keeps_its_faults():
+    study = load_study(
+        "name: a\n"
+        "classifier: {augment: us_dcgan}\n"
+        "variants: {mine: {pos: [real], neg: [real], augment: {probability: 0.8}}}"
+    )
+    assert study.variants["mine"].augment == AugmentSpec(faults="us_dcgan", probability=0.8)
+
+
+def test_shuffled_labels_are_for_real_frames():
+    found = problem(
+        "{name: a, variants: {x: {pos: [real, synthetic], neg: [real], labels: shuffled}}}"
+    )
+    assert "labels: shuffled is for real frames alone" in found
+
+
 @pytest.mark.parametrize("values", [(), (3, 3)])
 def test_a_search_space_is_made_of_different_values(values):
     with pytest.raises(ValidationError, match="channels needs one or more different values"):

@@ -1,10 +1,20 @@
-"""The list of configurations of a random search, drawn once, without replacement."""
+"""Which configuration each trial of a search gets, and which trial is given up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
+from lussweep.keys import derive_seed
 from lussweep.spec import SearchSpec
+
+if TYPE_CHECKING:
+    import optuna
+
+GREATEST_SEED = 2**32
+"""Optuna hands seeds to numpy's old generator."""
 
 
 @dataclass(frozen=True)
@@ -16,30 +26,134 @@ class TrialConfig:
     dropout: float
 
 
+@dataclass(frozen=True)
+class KnownTrial:
+    """An earlier trial of the same search, as a later one sees it."""
+
+    config: TrialConfig
+    merits: Sequence[float | None]
+    """After each epoch, what selection wants most of; None where it is not finite."""
+    pruned: bool
+
+
 def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
-    """`n_trials` different configurations in a seeded random order, through Optuna.
+    """`search.n` different configurations in a seeded random order, through Optuna.
 
     Optuna's GridSampler visits a finite space in random order without repeating, so a longer
     list begins with the shorter one. Every backend runs this list in this order.
     """
+    n = min(search.n, search.n_combinations)
+    return list(_visits(_space(search), seed)[:n])
+
+
+def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> TrialConfig:
+    """The configuration of trial number `search.n`, given the earlier trials that it may know.
+
+    A function of its arguments alone: whoever asks, in whatever order trials really ran, gets
+    the same. The random list goes on until there is something to learn from; then Optuna's TPE
+    proposes, which may repeat a configuration.
+    """
+    if search.sampler == "random" or (not known and search.n <= search.n_combinations):
+        return search_list(search, seed)[-1]
+    import optuna
+
+    sampler = optuna.samplers.TPESampler(
+        seed=derive_seed(seed, "tpe", search.n) % GREATEST_SEED, n_startup_trials=1
+    )
+    study = _study(sampler=sampler)
+    for trial in known:
+        study.add_trial(_finished(trial, search))
+    return TrialConfig(**study.ask(_distributions(search)).params)
+
+
+def pruner(search: SearchSpec, known: Sequence[KnownTrial]) -> Callable[[int, float | None], bool]:
+    """Whether a trial should end, asked after each epoch (from 1) with what it then has.
+
+    Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), Optuna's, against the
+    earlier trials that this one may know. A merit of None is hopeless.
+    """
+    if search.pruner == "none":
+        return lambda epoch, merit: False
+    import optuna
+
+    study = _study(
+        pruner=optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=search.min_epochs, reduction_factor=search.reduction_factor
+        )
+    )
+
+    def is_hopeless(trial: optuna.Trial, epoch: int, merit: float | None) -> bool:
+        if merit is None:
+            return True
+        trial.report(merit, epoch)
+        return trial.should_prune()
+
+    for earlier in known:
+        trial = study.ask()
+        for epoch, merit in enumerate(earlier.merits, start=1):
+            is_hopeless(trial, epoch, merit)  # leaves its mark on each rung that it reached
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
+    return functools.partial(is_hopeless, study.ask())
+
+
+def _space(search: SearchSpec) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    return (
+        ("learning_rate", search.learning_rates),
+        ("channels", search.channels),
+        ("dropout", search.dropouts),
+    )
+
+
+@functools.cache
+def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[TrialConfig, ...]:
+    """Every combination once, in a seeded order."""
+    import optuna
+
+    values = {name: list(options) for name, options in space}
+    study = _study(sampler=optuna.samplers.GridSampler(values, seed=seed % GREATEST_SEED))
+    distributions = {
+        name: optuna.distributions.CategoricalDistribution(options) for name, options in space
+    }
+    configs: list[TrialConfig] = []
+    n = functools.reduce(lambda product, options: product * len(options), values.values(), 1)
+    for _ in range(n):
+        trial = study.ask(distributions)
+        configs.append(TrialConfig(**trial.params))
+        if len(configs) < n:  # the last one would stop a study that nobody runs
+            study.tell(trial, 0.0)
+    assert len(set(configs)) == n, "the sampler repeated a configuration"
+    return tuple(configs)
+
+
+def _study(**options: Any) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = {
-        "learning_rate": list(search.learning_rates),
-        "channels": list(search.channels),
-        "dropout": list(search.dropouts),
+    return optuna.create_study(direction="maximize", **options)
+
+
+def _distributions(search: SearchSpec) -> dict[str, Any]:
+    import optuna
+
+    return {
+        name: optuna.distributions.CategoricalDistribution(values)
+        for name, values in _space(search)
     }
-    sampler = optuna.samplers.GridSampler(space, seed=seed % 2**32)
-    study = optuna.create_study(sampler=sampler)
-    distributions = {
-        name: optuna.distributions.CategoricalDistribution(values) for name, values in space.items()
-    }
-    configs = []
-    for _ in range(search.n_trials):
-        trial = study.ask(distributions)
-        configs.append(TrialConfig(**trial.params))
-        if len(configs) < search.n_trials:
-            study.tell(trial, 0.0)
-    assert len(set(configs)) == len(configs), "the sampler repeated a configuration"
-    return configs
+
+
+def _finished(trial: KnownTrial, search: SearchSpec) -> Any:
+    """An earlier trial as Optuna knows trials: pruned ones count less than finished ones."""
+    import optuna
+
+    states = optuna.trial.TrialState
+    finite = [merit for merit in trial.merits if merit is not None]
+    state = states.PRUNED if trial.pruned else states.COMPLETE
+    return optuna.trial.create_trial(
+        state=state if finite else states.FAIL,
+        value=max(finite, default=None) if not trial.pruned else None,
+        params=asdict(trial.config),
+        distributions=_distributions(search),
+        intermediate_values={
+            epoch: merit for epoch, merit in enumerate(trial.merits, start=1) if merit is not None
+        },
+    )

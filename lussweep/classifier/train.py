@@ -6,27 +6,32 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from lussweep.classifier.augment import augment
 from lussweep.classifier.search_space import TrialConfig
+from lussweep.classifier.step import ClassifierStep, predict
 from lussweep.data.dataset import TrainSet, epoch_indices
+from lussweep.data.pool import FramePool
 from lussweep.keys import derive_seed
+from lussweep.metrics.auroc import auroc
+from lussweep.models.capture import captured
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import ClassifierSpec
 
 THRESHOLD = 0.5
 """A frame at the threshold is called positive, here as on holdout."""
-RMSPROP = {"alpha": 0.9, "eps": 1e-7}
-"""Keras's defaults (rho 0.9, epsilon 1e-7)."""
+AUGMENTED_AT_ONCE = 512
+"""Images: many enough to keep a GPU busy, few enough to stay small beside the activations."""
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of one trial; losses in nats, mean over frames."""
+    """One epoch of one trial; losses in nats, mean over frames. `val_auroc` is None where a score
+    is not finite."""
 
     epoch: int
     n_images_seen: int
@@ -34,7 +39,11 @@ class EpochRow:
     val_loss: float
     val_accuracy: float
     val_correct: int
+    val_auroc: float | None
     seconds: float
+
+
+Ended = Literal["epochs", "patience", "pruned"]
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,20 @@ class Trained:
     weights: Mapping[str, torch.Tensor]
     val_score_N: np.ndarray
     images_per_epoch: int
+    ended: Ended
+    """epochs: all were done; patience: no improvement; pruned: not among the best of the search."""
 
 
-def better(row: EpochRow, than: EpochRow) -> bool:
-    """More correct validation frames; ties by lower loss. The earlier of equals stays."""
-    return (row.val_correct, -row.val_loss) > (than.val_correct, -than.val_loss)
+def merit(row: EpochRow, select_by: str) -> float:
+    """What selection wants most of: right validation frames, or their AUC-ROC."""
+    if select_by == "accuracy":
+        return row.val_correct
+    return -math.inf if row.val_auroc is None else row.val_auroc
+
+
+def better(row: EpochRow, than: EpochRow, select_by: str) -> bool:
+    """More merit; ties by lower validation loss. The earlier of equals stays."""
+    return (merit(row, select_by), -row.val_loss) > (merit(than, select_by), -than.val_loss)
 
 
 def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
@@ -68,110 +86,107 @@ def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
 def train_classifier(
     train_set: TrainSet,
     val_images_NSS: np.ndarray,
-    val_labels_N: np.ndarray,
+    val_label_N: np.ndarray,
     config: TrialConfig,
     spec: ClassifierSpec,
     *,
     seed: int,
     device: torch.device,
-    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+    select_by: str = "accuracy",
+    is_hopeless: Callable[[EpochRow], bool] = lambda row: False,
 ) -> Trained:
-    """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4)."""
+    """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4).
+
+    `is_hopeless` sees every epoch but the last, and ends the trial where it says so.
+    """
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(derive_seed(seed, "initialisation and dropout"))
         model = ReducedVGG(
             val_images_NSS.shape[1], config.channels, config.dropout, spec.batchnorm_momentum
         )
-        model = model.to(device, memory_format=torch.channels_last)
-        return _train(
-            model, train_set, val_images_NSS, val_labels_N, config, spec, seed, device, on_epoch
-        )
+        step = ClassifierStep(model, config.learning_rate, spec.precision, device)
+        epochs = _Epochs(train_set, step, spec, seed)
+        val = FramePool(val_images_NSS, None, device)
 
-
-def _train(
-    model: ReducedVGG,
-    train_set: TrainSet,
-    val_images_NSS: np.ndarray,
-    val_labels_N: np.ndarray,
-    config: TrialConfig,
-    spec: ClassifierSpec,
-    seed: int,
-    device: torch.device,
-    on_epoch: Callable[[EpochRow], None],
-) -> Trained:
-    images = {c: torch.from_numpy(i).to(device) for c, i in train_set.images.items()}
-    order_rng = np.random.default_rng(derive_seed(seed, "order"))
-    augment_rng = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
-    optimiser = torch.optim.RMSprop(model.parameters(), lr=config.learning_rate, **RMSPROP)
-    n_images = n_epoch_images(spec, train_set)
-    n_neg, n_pos = len(images["neg"]), len(images["pos"])
-    pool = torch.cat([images["neg"], images["pos"]])
-    rows: list[EpochRow] = []
-    best: EpochRow | None = None
-    weights: Mapping[str, torch.Tensor] = {}
-    val_score_N = np.empty(0)
-    lowest, n_worse, n_images_seen = float("inf"), 0, 0
-
-    for epoch in range(1, spec.n_epochs + 1):
-        started = time.perf_counter()
-        model.train()
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        classes, within = epoch_indices(n_pos, n_neg, n_images, order_rng)
-        positions = torch.from_numpy(within + classes * n_neg).to(device)
-        labels = torch.from_numpy(classes).to(device)
-        for chosen, target in zip(
-            positions.split(spec.batch_size), labels.split(spec.batch_size), strict=True
-        ):
-            batch = augment(pool[chosen], spec.augment, augment_rng)
-            optimiser.zero_grad(set_to_none=True)
-            loss = cross_entropy(model(batch), target)
-            loss.backward()
-            optimiser.step()
-            total += loss.detach() * len(chosen)
-        n_images_seen += len(positions)
-
-        probabilities = predict(model, val_images_NSS, spec.eval_batch_size, device)
-        train_loss = float(total) / len(positions)
-        row = _row(epoch, n_images_seen, train_loss, probabilities, val_labels_N, started)
-        rows.append(row)
-        on_epoch(row)
-        if best is None or better(row, best):
-            best, val_score_N = row, probabilities
-            weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-        watched = row.val_loss if spec.early_stopping == "val_loss" else row.train_loss
-        n_worse = 0 if watched < lowest else n_worse + 1
-        lowest = min(lowest, watched)
-        if n_worse >= spec.patience:
-            break
+        rows: list[EpochRow] = []
+        best: EpochRow | None = None
+        weights: Mapping[str, torch.Tensor] = {}
+        val_score_N = np.empty(0)
+        lowest, n_worse = math.inf, 0
+        ended: Ended = "epochs"
+        for epoch in range(1, spec.n_epochs + 1):
+            started = time.perf_counter()
+            train_loss = epochs.run()
+            score_N = predict(model, val, spec.eval_batch_size, spec.precision)
+            row = _row(epoch, epoch * epochs.n_images, train_loss, score_N, val_label_N, started)
+            rows.append(row)
+            if best is None or better(row, best, select_by):
+                best, val_score_N = row, score_N
+                weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+            watched = row.val_loss if spec.early_stopping == "val_loss" else row.train_loss
+            n_worse = 0 if watched < lowest else n_worse + 1
+            lowest = min(lowest, watched)
+            if epoch == spec.n_epochs:
+                break
+            if n_worse >= spec.patience:
+                ended = "patience"
+                break
+            if is_hopeless(row):
+                ended = "pruned"
+                break
     assert best is not None
-    return Trained(rows, best, weights, val_score_N, n_images)
+    return Trained(rows, best, weights, val_score_N, epochs.n_images, ended)
 
 
-def predict(
-    model: ReducedVGG, images_NSS: np.ndarray, batch_size: int, device: torch.device
-) -> np.ndarray:
-    """Probability of consolidation of each image, float64 (N,)."""
-    model.eval()
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(images_NSS), batch_size):
-            batch = torch.from_numpy(images_NSS[start : start + batch_size]).to(device)
-            parts.append(model(batch).double().softmax(dim=1)[:, 1].cpu())
-    return torch.cat(parts).numpy()
+class _Epochs:
+    """Training frames in the order that one seed gives, epoch after epoch."""
+
+    def __init__(
+        self, train_set: TrainSet, step: ClassifierStep, spec: ClassifierSpec, seed: int
+    ) -> None:
+        self.spec, self.step = spec, step
+        self.n_neg, self.n_pos = (len(train_set.images[label]) for label in ("neg", "pos"))
+        self.n_images = n_epoch_images(spec, train_set)
+        labels = np.repeat([0, 1], [self.n_neg, self.n_pos])
+        pooled = np.concatenate([train_set.images["neg"], train_set.images["pos"]])
+        self.pool = FramePool(pooled, labels, step.device)
+        self.order_rng = np.random.default_rng(derive_seed(seed, "order"))
+        self.augment_rng = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
+        images, label_N = self.pool.take(
+            self.pool.place(torch.arange(spec.batch_size) % len(labels))
+        )
+        dtype = torch.float32 if spec.augment.faults == "us_dcgan" else torch.uint8
+        self.run_step, self.how = captured(step, (images.to(dtype), label_N))
+
+    def run(self) -> float:
+        """One epoch; returns the mean loss in nats."""
+        size = self.spec.batch_size
+        self.step.model.train()
+        self.step.sums.zero_()
+        classes, within = epoch_indices(self.n_pos, self.n_neg, self.n_images, self.order_rng)
+        order = self.pool.place(torch.from_numpy(within + classes * self.n_neg))
+        for chunk in order.split(max(1, AUGMENTED_AT_ONCE // size) * size):
+            images, label_N = self.pool.take(chunk)
+            images = augment(images, self.spec.augment, self.augment_rng)
+            assert label_N is not None, "a training frame has a label"
+            for batch in zip(images.split(size), label_N.split(size), strict=True):
+                self.run_step(*batch)
+        return float(self.step.sums) / len(order)
 
 
 def _row(
     epoch: int,
     n_images_seen: int,
     train_loss: float,
-    probability_N: np.ndarray,
+    score_N: np.ndarray,
     label_N: np.ndarray,
     started: float,
 ) -> EpochRow:
-    of_truth = np.where(label_N == 1, probability_N, 1 - probability_N)
+    of_truth = np.where(label_N == 1, score_N, 1 - score_N)
     # NaN compares as "negative": a diverged network must not win where negatives prevail.
-    right = ((probability_N >= THRESHOLD) == (label_N == 1)) & np.isfinite(probability_N)
+    finite = np.isfinite(score_N)
+    right = ((score_N >= THRESHOLD) == (label_N == 1)) & finite
     correct = int(right.sum())
     val_loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
     return EpochRow(
@@ -181,5 +196,6 @@ def _row(
         val_loss=val_loss if math.isfinite(val_loss) else math.inf,
         val_accuracy=correct / len(label_N),
         val_correct=correct,
+        val_auroc=auroc(label_N, score_N) if finite.all() else None,
         seconds=time.perf_counter() - started,
     )

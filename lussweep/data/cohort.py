@@ -61,6 +61,24 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     return usable.take(sorted(rows))
 
 
+def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
+    """The same frames with a random half of the patients called positive, the others negative.
+
+    Every patient is as likely to be called either, so that such labels say nothing of the true
+    ones; of an odd number the coin decides which half is larger.
+    """
+    rng = np.random.default_rng(seed)
+    patients = patient_ids(frames)
+    n_positive = len(patients) // 2 + int(rng.integers(2)) * (len(patients) % 2)
+    order = rng.permutation(len(patients))
+    positive = pa.array([patients[i] for i in order[:n_positive]], pa.string())
+    called = pc.is_in(frames["patient_id"], positive).cast(pa.int8())
+    for name in ("label", "patient_class"):
+        position = frames.column_names.index(name)
+        frames = frames.set_column(position, frames.schema.field(name), called)
+    return frames
+
+
 def of_class(frames: pa.Table, name: str) -> pa.Table:
     """The frames of class `pos` or `neg`."""
     return frames.filter(pc.equal(frames["label"], CLASS_LABEL[name]))

@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from lussweep.gan.augment import augment
 from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.precision import autocast
 from lussweep.spec import GanSpec
 
 GREY_HALF = 127.5
@@ -102,17 +103,18 @@ class GanStep:
 
     def state(self) -> dict[str, object]:
         """Everything that the next step depends on, but for the random states."""
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state(self, state: dict[str, object]) -> None:
         """Go on from what `state` gave, copied."""
-        for name, part in self._parts().items():
+        for name, part in self.parts().items():
             part.load_state_dict(copy.deepcopy(state[name]))
         for optimiser in (self.g_optimiser, self.d_optimiser):
             for group in optimiser.param_groups:  # the device may be another one
                 group["capturable"] = self.device.type == "cuda"
 
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """Networks and optimisers by name."""
         parts: dict[str, nn.Module | torch.optim.Optimizer] = {
             "generator": self.generator,
             "discriminator": self.discriminator,
@@ -121,23 +123,23 @@ class GanStep:
         }
         return parts if self.average is None else {**parts, "average": self.average}
 
-    def _autocast(self) -> torch.autocast:
-        # Without the cache of cast weights, which would outlive the optimiser's step, and which a
-        # captured step may not use.
-        return torch.autocast(
-            self.device.type,
-            dtype=torch.bfloat16,
-            enabled=self.spec.precision == "bf16",
-            cache_enabled=False,
-        )
+    def example(
+        self, image_size: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]:
+        """Inputs of a whole batch: any will do."""
+        n, device = self.spec.batch_size, self.device
+        frames = torch.randint(256, (n, image_size, image_size), device=device).to(torch.uint8)
+        z = torch.randn(n, self.spec.latent_size, device=device)
+        label = torch.arange(n, device=device) % 2 if self.generator.n_classes else None
+        return frames, z, label, n
 
     def _generate(self, z_NL: torch.Tensor, label_N: torch.Tensor | None) -> torch.Tensor:
-        with self._autocast():
+        with autocast(self.device, self.spec.precision):
             fake: torch.Tensor = self.generator(z_NL.to(self.dtype), label_N)
         return fake.to(self.dtype)
 
     def _judge(self, images_N1SS: torch.Tensor, label_N: torch.Tensor | None) -> torch.Tensor:
-        with self._autocast():
+        with autocast(self.device, self.spec.precision):
             logits: torch.Tensor = self.discriminator(
                 augment(images_N1SS, self.spec.augment), label_N
             )

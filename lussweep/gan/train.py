@@ -13,10 +13,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from lussweep.data.pool import FramePool
 from lussweep.errors import InputError
-from lussweep.gan.capture import captured
 from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.frames import FramePool
 from lussweep.gan.health import (
     N_COMPARED,
     Collapse,
@@ -28,6 +27,7 @@ from lussweep.gan.health import (
 )
 from lussweep.gan.step import SUMS, GanStep, scale
 from lussweep.keys import derive_seed
+from lussweep.models.capture import Run, captured
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.spec import CLASSES, GanSpec
 
@@ -140,7 +140,7 @@ class _Training:
     def run(self, on_epoch: OnEpoch) -> TrainedGan:
         """Every epoch that is left."""
         spec, world = self.spec, self.world_size
-        run_step, how = captured(self.step, self.image_size)
+        run_step, how = self._captured()
         snapshot_epochs = spec.snapshot_epochs()
         for epoch in range(self.epoch, spec.n_epochs + 1):
             self.epoch = epoch
@@ -162,6 +162,11 @@ class _Training:
             )
             on_epoch(row, self.step.sampler, epoch in snapshot_epochs)
         return TrainedGan(self.step.sampler, self.rows, self.events, how)
+
+    def _captured(self) -> tuple[Run, str]:
+        if self.world_size > 1:
+            return self.step, "eager"
+        return captured(self.step, self.step.example(self.image_size))
 
     def save(self, seconds: float) -> None:
         """Leave a checkpoint; all ranks take part, the first one writes."""

@@ -7,6 +7,8 @@ from torch import nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
+from lussweep.models.dropout import Dropout
+
 KERNEL = 4
 SMALLEST = 4
 """Pixels a side of the first and of the last feature map."""
@@ -81,24 +83,6 @@ class Discriminator(nn.Module):
             images_N1SS = torch.cat([images_N1SS, maps], dim=1)
         logits: torch.Tensor = self.layers(images_N1SS)
         return logits.flatten()
-
-
-class Dropout(nn.Dropout):
-    """nn.Dropout with a cheaper mask on the CPU, where drawing it takes as long as a convolution.
-
-    There one 64-bit draw decides four values, so `p` is rounded to 1/65536.
-    """
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        if not self.training or input.device.type != "cpu":
-            return super().forward(input)
-        n = input.numel()
-        words = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
-        n_dropped = round(self.p * 65536)
-        kept = words.view(torch.int16)[:n] >= n_dropped - 32768
-        mask = kept.to(input.dtype).mul_(65536 / (65536 - n_dropped))
-        # Activations are dense in either memory format: the mask takes theirs.
-        return input * mask.as_strided(input.shape, input.stride())
 
 
 def _n_doublings(image_size: int) -> int:

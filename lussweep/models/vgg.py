@@ -4,6 +4,9 @@ import math
 
 import torch
 from torch import nn
+from torch.nn.functional import layer_norm
+
+from lussweep.models.dropout import Dropout
 
 PAPER_SIZE = 256
 STD_FLOOR = 1e-6
@@ -13,7 +16,7 @@ BATCHNORM_MOMENTUM = 0.01
 
 
 class ReducedVGG(nn.Module):
-    """uint8 images (N, S, S) to logits (N, 2); class 1 is consolidation.
+    """Images (N, S, S) in grey levels to logits (N, 2); class 1 is consolidation.
 
     Brackets [4c,4c] [8c,8c] [16c,16c] [32c,32c] [64c] [64c], each followed by max-pool and
     dropout. At 256 pixels the convolutions are valid, as in the paper; below, nothing would be
@@ -35,9 +38,9 @@ class ReducedVGG(nn.Module):
             for width in widths:
                 layers += _separable(before, width * channels, padding, batchnorm_momentum)
                 before = width * channels
-            layers += [nn.MaxPool2d(2), nn.Dropout(dropout)]
+            layers += [nn.MaxPool2d(2), Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(before, 2)
         _glorot(self.head.weight, before, 2)
         nn.init.zeros_(self.head.bias)
@@ -54,10 +57,8 @@ class ReducedVGG(nn.Module):
 
 def standardise(images_NSS: torch.Tensor) -> torch.Tensor:
     """Each image to zero mean and unit standard deviation, floored at 1e-6; float32 out."""
-    x = images_NSS.to(torch.float32)
-    mean = x.mean(dim=(1, 2), keepdim=True)
-    std = x.std(dim=(1, 2), keepdim=True, correction=0).clamp_min(STD_FLOOR)
-    return (x - mean) / std
+    # One pass of a fused kernel: std() alone takes ten times as long on a CPU.
+    return layer_norm(images_NSS.to(torch.float32), images_NSS.shape[1:], eps=STD_FLOOR**2)
 
 
 def _separable(before: int, after: int, padding: int, momentum: float) -> list[nn.Module]:

@@ -38,6 +38,7 @@ from lussweep.spec import (
 
 INGEST_VERSION = 1
 EXTERNAL_VERSION = 1
+EVALUATE_VERSION = 2
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
@@ -276,9 +277,9 @@ class _Planner:
         place: str,
     ) -> str:
         seed = self.study.seed
-        trials = {}
-        for trial in range(1, search.n_trials + 1):
-            spec = {
+        trials: dict[str, str] = {}
+        for trial in range(1, search.n + 1):
+            spec: dict[str, Any] = {
                 "trial": trial,
                 # The list up to this trial: a longer search begins with the shorter one.
                 "search": {**search.key_fields(), "n_trials": trial},
@@ -290,9 +291,15 @@ class _Planner:
                 **self.threads,
                 "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
             }
-            step = Step("trial", classifier.version, spec, inputs, f"trial {trial} {place}")
+            if recipe.labels == "shuffled":
+                spec["labels_seed"] = derive_seed(seed, "labels", *coordinates)
+            n_known = max(0, trial - search.n_concurrent) if search.learns else 0
+            known = dict(list(trials.items())[:n_known])
+            name = f"trial {trial} {place}"
+            step = Step("trial", classifier.version, spec, {**inputs, **known}, name)
             trials[f"trial_{trial:03d}"] = self.result.add(step)
-        return self.result.add(Step("search", search.version, {}, trials, f"search {place}"))
+        chosen_by = {"select_by": search.select_by}
+        return self.result.add(Step("search", search.version, chosen_by, trials, f"search {place}"))
 
     def _detector(self) -> str:
         study = self.study
@@ -343,18 +350,17 @@ class _Planner:
             (n_patients, replicate),
             recipe,
             study.search,
-            study.classifier,
+            study.classifier_of(recipe),
             inputs,
             place,
         )
         spec = {
-            "evaluate": study.evaluate.key_fields(),
             **self.threads,
             "batch_size": study.classifier.eval_batch_size,
-            "seed": derive_seed(study.seed, "evaluate"),
+            "precision": study.classifier.precision,
         }
         judged = {"search": refs["search"], "holdout": self.split_refs["holdout"]}
         refs["evaluate"] = self.result.add(
-            Step("evaluate", study.evaluate.version, spec, judged, f"evaluate {place}")
+            Step("evaluate", EVALUATE_VERSION, spec, judged, f"evaluate {place}")
         )
         return Cell(n_patients, replicate, variant, epoch, recipe, refs)

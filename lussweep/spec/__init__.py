@@ -10,7 +10,6 @@ from lussweep.spec.classification import (
     AugmentSpec,
     ClassifierSpec,
     DetectorSpec,
-    EvaluateSpec,
     SearchSpec,
 )
 from lussweep.spec.data import (
@@ -49,7 +48,6 @@ __all__ = [
     "ComputeSpec",
     "DataSpec",
     "DetectorSpec",
-    "EvaluateSpec",
     "ExternalSpec",
     "GanSpec",
     "GridSpec",

@@ -1,31 +1,64 @@
-"""Classifiers, their search and their judgement."""
+"""Classifiers and their search."""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lussweep.spec.base import Fraction, Spec
 
+BlurSize = Annotated[int, Field(ge=2, le=64)]
+
 
 class AugmentSpec(Spec):
-    """Each operation is on with `probability`, in an order drawn for each image."""
+    """Each operation is on with `probability`, in an order drawn for each image.
+
+    `augment: us_dcgan` in a file stands for the published code's operations, faults included.
+    """
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
     gammas: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (
         0.7, 0.8, 0.9, 1.1, 1.2, 1.3,
     )  # fmt: skip
-    blur_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 3, 4, 5)
+    blur: Literal["box", "gaussian"] = "box"
+    """The code's box, or the paper's Gaussian of the same standard deviation."""
+    blur_sizes: Annotated[tuple[BlurSize, ...], Field(min_length=1)] = (2, 3, 4, 5)
+    """Sides of the box in pixels."""
     noise_levels: Annotated[int, Field(ge=0, le=255)] = 10
-    """Grey levels added to the noisy pixels, clamped at 255."""
+    """Grey levels added to the noisy pixels."""
     noise_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    faults: Literal["corrected", "us_dcgan"] = "corrected"
+    """us_dcgan: gamma leaves grey levels in 0..1, to which noise may then add its levels; without
+    gamma, noise wraps (250 + 10 = 4). corrected: gamma keeps 0..255 and noise stops at 255."""
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Largest angle, either way. Rotation, shift and zoom are one operation, off where all are 0;
+    the paper has none."""
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest shift along each axis, as a share of the image's side."""
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest change of size: 0.2 draws factors from 0.8 to 1.2."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        return cls.named(value)
+
+    @staticmethod
+    def named(value: Any) -> Any:
+        """The values behind a name that stands for a whole section."""
+        return {"faults": "us_dcgan"} if value == "us_dcgan" else value
+
+    @property
+    def moves(self) -> bool:
+        """Whether rotation, shift and zoom are among the operations."""
+        return bool(self.rotate_degrees or self.shift or self.zoom)
 
 
 class ClassifierSpec(Spec):
     """Training of one reduced VGG; defaults are the paper's but for early stopping."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     n_epochs: PositiveInt = 100
     images_per_epoch: Literal["parity", "equal"] | PositiveInt = "parity"
     """parity: twice the larger class; equal: twice the cohort's F; or a number of images."""
@@ -36,17 +69,57 @@ class ClassifierSpec(Spec):
     augment: AugmentSpec = AugmentSpec()
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Weight of a new batch in the running statistics: Keras's 0.99 seen from the other side."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: convolutions in bfloat16, in training and in validation; weights stay float32."""
     eval_batch_size: PositiveInt = 64
 
 
 class SearchSpec(Spec):
-    """Random search without replacement over a finite space."""
+    """Search over a finite space: the paper's random one, or one that learns from its trials."""
 
-    version: ClassVar[int] = 2
-    n_trials: PositiveInt = 12
+    version: ClassVar[int] = 3
+    circumstance: ClassVar[frozenset[str]] = frozenset({"gpus_per_trial"})
+    n_trials: PositiveInt | Literal["all"] = 12
+    """all: every combination once."""
     learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
     channels: tuple[PositiveInt, ...] = (3, 5, 8)
     dropouts: tuple[Fraction, ...] = (0.25, 0.35, 0.45)
+    select_by: Literal["accuracy", "auroc"] = "accuracy"
+    """What the best epoch and the best trial have most of, on validation frames."""
+    sampler: Literal["random", "tpe"] = "random"
+    """random: without replacement. tpe: Optuna's, from what earlier trials gave."""
+    pruner: Literal["none", "asha"] = "none"
+    """asha: a trial ends at a rung where it is not among the best of the earlier ones there."""
+    min_epochs: PositiveInt = 1
+    """The first rung of asha, in epochs."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 4
+    """Of asha: the next rung is this many times further, and one trial in so many gets there."""
+    n_concurrent: PositiveInt = 4
+    """With tpe or asha, trial k knows trials 1 to k - n_concurrent, whatever else has ended: so
+    many of one cell may run at once, and the outcome depends on no clock."""
+    gpus_per_trial: Annotated[float, Field(gt=0, le=1)] = 0.25
+    """Share of a GPU that one trial asks for; changes no result."""
+
+    @property
+    def n_combinations(self) -> int:
+        return len(self.learning_rates) * len(self.channels) * len(self.dropouts)
+
+    @property
+    def n(self) -> int:
+        """Trials of one search."""
+        return self.n_combinations if self.n_trials == "all" else self.n_trials
+
+    @property
+    def learns(self) -> bool:
+        """Whether a trial depends on earlier ones."""
+        return self.sampler != "random" or self.pruner != "none"
+
+    def key_fields(self) -> dict[str, Any]:
+        """Without what this kind of search does not use."""
+        idle = set() if self.learns else {"n_concurrent"}
+        if self.pruner == "none":
+            idle |= {"min_epochs", "reduction_factor"}
+        return {name: value for name, value in super().key_fields().items() if name not in idle}
 
     @model_validator(mode="after")
     def _enough_combinations(self) -> SearchSpec:
@@ -54,9 +127,12 @@ class SearchSpec(Spec):
             values = getattr(self, name)
             if not values or len(set(values)) != len(values):
                 raise ValueError(f"{name} needs one or more different values")
-        n = len(self.learning_rates) * len(self.channels) * len(self.dropouts)
-        if self.n_trials > n:
-            raise ValueError(f"n_trials is {self.n_trials}, the space has {n} combinations")
+        if self.n_trials == "all" and self.sampler != "random":
+            raise ValueError("n_trials: all tries every combination, so sampler must be random")
+        if self.sampler == "random" and self.n > self.n_combinations:
+            raise ValueError(
+                f"n_trials is {self.n_trials}, the space has {self.n_combinations} combinations"
+            )
         return self
 
 
@@ -65,11 +141,3 @@ class DetectorSpec(Spec):
 
     classifier: ClassifierSpec | None = None
     search: SearchSpec | None = None
-
-
-class EvaluateSpec(Spec):
-    """AUC-ROC on holdout with a patient-clustered percentile bootstrap."""
-
-    version: ClassVar[int] = 1
-    n_resamples: PositiveInt = 2000
-    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95

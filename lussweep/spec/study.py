@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from lussweep.spec.analysis import AnalysisSpec
 from lussweep.spec.base import CLASSES, GENERATED, SourceName, Spec
-from lussweep.spec.classification import ClassifierSpec, DetectorSpec, EvaluateSpec, SearchSpec
+from lussweep.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec, SearchSpec
 from lussweep.spec.data import CohortSpec, DataSpec, ValSpec
 from lussweep.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.spec.release import ExternalSpec, MemorisationSpec
@@ -24,6 +25,11 @@ class Recipe(Spec):
     """In an experiment: the values that differ from the study's `gan`. None: none does."""
     external: ExternalSpec | None = None
     """Where the source `external` comes from."""
+    augment: AugmentSpec | None = None
+    """In an experiment: the values that differ from `classifier.augment`. None: none does."""
+    labels: Literal["true", "shuffled"] = "true"
+    """shuffled: a random half of the training and of the validation patients is called positive.
+    What such a classifier seems to know about holdout patients, the pipeline has leaked."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Recipe:
@@ -37,6 +43,8 @@ class Recipe(Spec):
             raise ValueError("external.images needs {class} where both classes take from it")
         if self.gan is not None and "synthetic" not in named:
             raise ValueError("gan is set, but no class has the source synthetic")
+        if self.labels == "shuffled" and named != {"real"}:
+            raise ValueError("labels: shuffled is for real frames alone")
         for label in CLASSES:
             if set(GENERATED) <= set(getattr(self, label)):
                 raise ValueError(f"{label} has two generators, synthetic and external: use one")
@@ -107,7 +115,6 @@ class StudySpec(Spec):
     classifier: ClassifierSpec = ClassifierSpec()
     search: SearchSpec = SearchSpec()
     detector: DetectorSpec = DetectorSpec()
-    evaluate: EvaluateSpec = EvaluateSpec()
     analysis: AnalysisSpec = AnalysisSpec()
     variants: dict[str, Recipe] = PAPER_VARIANTS
     grid: GridSpec = GridSpec()
@@ -124,7 +131,8 @@ class StudySpec(Spec):
             return value
         value = dict(value)
         if isinstance(value.get("variants"), dict):
-            own = {n: _over_gan(r, value.get("gan")) for n, r in value["variants"].items()}
+            base = {"gan": value.get("gan"), "augment": _augment_of(value.get("classifier"))}
+            own = {n: _over_base(r, base) for n, r in value["variants"].items()}
             value["variants"] = {**PAPER_VARIANTS, **own}
         if isinstance(value.get("detector"), dict):
             value["detector"] = {
@@ -168,6 +176,10 @@ class StudySpec(Spec):
                     )
         return self
 
+    def classifier_of(self, recipe: Recipe) -> ClassifierSpec:
+        own = {"augment": recipe.augment} if recipe.augment else {}
+        return self.classifier.model_copy(update=own)
+
     def gan_of(self, recipe: Recipe) -> GanSpec:
         return recipe.gan or self.gan
 
@@ -201,11 +213,21 @@ class StudySpec(Spec):
         return self.key_fields()
 
 
-def _over_gan(recipe: Any, base: Any) -> Any:
-    """A variant's GAN as the study's with single values changed."""
-    if not isinstance(recipe, dict) or not isinstance(recipe.get("gan"), dict):
+def _over_base(recipe: Any, base: Mapping[str, Any]) -> Any:
+    """A variant's own sections as the study's with single values changed."""
+    if not isinstance(recipe, dict):
         return recipe
-    return {**recipe, "gan": {**(base if isinstance(base, dict) else {}), **recipe["gan"]}}
+    own = {
+        name: {**(values if isinstance(values, dict) else {}), **recipe[name]}
+        for name, values in base.items()
+        if isinstance(recipe.get(name), dict)
+    }
+    return {**recipe, **own}
+
+
+def _augment_of(classifier: Any) -> Any:
+    found = classifier.get("augment") if isinstance(classifier, dict) else None
+    return found if isinstance(found, dict) or found is None else AugmentSpec.named(found)
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,20 @@ import pyarrow.compute as pc
 from safetensors.torch import load_file, save_file
 
 from lussweep import tables
-from lussweep.classifier.search_space import search_list
-from lussweep.classifier.train import THRESHOLD, EpochRow, better, predict, train_classifier
-from lussweep.data.cohort import limit_val, of_class, patient_ids
+from lussweep.classifier.search_space import KnownTrial, TrialConfig, propose, pruner
+from lussweep.classifier.step import predict
+from lussweep.classifier.train import THRESHOLD, EpochRow, better, train_classifier
+from lussweep.data.cohort import limit_val, of_class, patient_ids, shuffle_labels
 from lussweep.data.dataset import make_train_set
 from lussweep.data.frames import load_masks, load_pixels
-from lussweep.metrics.auroc import clustered_auroc
+from lussweep.data.pool import FramePool
+from lussweep.keys import derive_seed
+from lussweep.metrics.auroc import auroc
 from lussweep.metrics.classification import at_threshold
 from lussweep.plan import SYNTHETIC_ROLES, Step
 from lussweep.spec import (
     CLASSES,
     ClassifierSpec,
-    EvaluateSpec,
     SearchSpec,
     ValSpec,
 )
@@ -45,7 +47,9 @@ from lussweep.stages.context import (
 def run_trial(step: Step, context: Context, out: Path) -> Summary:
     """One configuration of the search list, trained on a recipe's frames."""
     search = SearchSpec.model_validate(step.spec["search"])
-    config = search_list(search, step.spec["search_seed"])[-1]
+    known = [_known_trial(ref, search, context) for ref in _trials(step)]
+    config = propose(search, step.spec["search_seed"], known)
+    is_hopeless = pruner(search, known)
     sources = step.spec["recipe"]
     cohort = cohort_frames(step, context)
     val = limit_val(
@@ -54,6 +58,10 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         step.spec["val_seed"],
     )
     refuse_overlap("training and validation", patient_ids(cohort), patient_ids(val))
+    if "labels_seed" in step.spec:
+        seed = step.spec["labels_seed"]
+        cohort = shuffle_labels(cohort, derive_seed(seed, "train"))
+        val = shuffle_labels(val, derive_seed(seed, "val"))
     by_class = {label: of_class(cohort, label) for label in CLASSES}
     train_set = make_train_set(
         sources,
@@ -75,16 +83,20 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         ClassifierSpec.model_validate(step.spec["classifier"]),
         seed=step.spec["seed"],
         device=context.torch_device(),
+        select_by=search.select_by,
+        is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
     )
     save_file(dict(trained.weights), out / WEIGHTS)
     scored = val.append_column("score", pa.array(trained.val_score_N))
     tables.write(out / VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
     rows = [{**asdict(row), **asdict(config), "trial": step.spec["trial"]} for row in trained.rows]
+    rows[-1]["ended"] = trained.ended
     tables.write(out / TRIALS, rows, tables.TRIALS)
     return {
         "trial": step.spec["trial"],
         "config": asdict(config),
         "best": asdict(trained.best),
+        "ended": trained.ended,
         "image_size": val_images.shape[1],
         "images_per_epoch": trained.images_per_epoch,
         "counts": train_set.counts,
@@ -93,12 +105,13 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
 
 
 def run_search(step: Step, context: Context, out: Path) -> Summary:
-    """The best trial by validation: most correct; ties by lower loss, then by lower trial."""
-    folders = [context.store.open(ref) for _, ref in sorted(step.inputs.items())]
-    summaries = [context.store.record(ref)["summary"] for _, ref in sorted(step.inputs.items())]
+    """The best trial by validation; ties by lower loss, then by lower trial."""
+    folders = [context.store.open(ref) for ref in _trials(step)]
+    summaries = [context.store.record(ref)["summary"] for ref in _trials(step)]
+    select_by = step.spec["select_by"]
     best = 0
     for i, summary in enumerate(summaries):
-        if better(EpochRow(**summary["best"]), EpochRow(**summaries[best]["best"])):
+        if better(EpochRow(**summary["best"]), EpochRow(**summaries[best]["best"]), select_by):
             best = i
     chosen = summaries[best]
     rows = tables.concat(
@@ -115,6 +128,25 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     return chosen
 
 
+def _trials(step: Step) -> list[str]:
+    """The trials that a search picks from, or that a later trial knows, in their order."""
+    return [ref for role, ref in sorted(step.inputs.items()) if role.startswith("trial_")]
+
+
+def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
+    summary = context.store.record(ref)["summary"]
+    rows = tables.read(context.store.open(ref) / TRIALS, tables.TRIALS).to_pylist()
+    names = [field.name for field in fields(EpochRow)]
+    epochs = [EpochRow(**{name: row[name] for name in names}) for row in rows]
+    merits = [_finite_merit(epoch, search) for epoch in epochs]
+    return KnownTrial(TrialConfig(**summary["config"]), merits, summary["ended"] == "pruned")
+
+
+def _finite_merit(row: EpochRow, search: SearchSpec) -> float | None:
+    """Per frame, so that it reads as a share in dashboards too."""
+    return row.val_accuracy if search.select_by == "accuracy" else row.val_auroc
+
+
 def _scores(frames: pa.Table) -> pa.Table:
     """Scored frames without what the score tables leave out."""
     return tables.with_columns(frames, {}, tables.FRAME_SCORES)
@@ -128,27 +160,14 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     for role, patients in chosen["patients"].items():
         refuse_overlap(f"{role} and holdout", patients, patient_ids(holdout))
     model = load_classifier(step.inputs["search"], context)
-    images = load_pixels(context.store, holdout)
-    score = predict(model, images, step.spec["batch_size"], context.torch_device())
+    pool = FramePool(load_pixels(context.store, holdout), None, context.torch_device())
+    score = predict(model, pool, step.spec["batch_size"], step.spec["precision"])
     scored = holdout.append_column("score", pa.array(score))
     tables.write(out / FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
     labels = holdout["label"].to_numpy()
-    spec = EvaluateSpec.model_validate(step.spec["evaluate"])
-    interval = clustered_auroc(
-        labels,
-        score,
-        np.array(holdout["patient_id"].to_pylist()),
-        n_resamples=spec.n_resamples,
-        confidence=spec.confidence,
-        seed=step.spec["seed"],
-    )
     confusion = at_threshold(labels, score, THRESHOLD)
     return {
-        "auroc": interval.auroc,
-        "auroc_low": interval.low,
-        "auroc_high": interval.high,
-        "confidence": spec.confidence,
-        "n_resamples": interval.n_resamples - interval.n_one_class,
+        "auroc": auroc(labels, score),
         "accuracy": confusion.accuracy,
         "sensitivity": confusion.sensitivity,
         "specificity": confusion.specificity,

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
@@ -41,6 +42,7 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         return
     n_threads = step.spec.get("n_threads", 1)
     torch.set_num_threads(n_threads)
+    cv2.setNumThreads(n_threads)
     started, clock = datetime.now(UTC), time.perf_counter()
     record: dict[str, Any] = {
         "stage": step.stage,

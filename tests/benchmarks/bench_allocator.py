@@ -33,7 +33,7 @@ RAISED = {
 
 
 def vgg_training(image_size: int, batch_size: int) -> Callable[[], object]:
-    from lussweep.classifier.train import RMSPROP
+    from lussweep.classifier.step import RMSPROP
     from lussweep.models.vgg import ReducedVGG
 
     model = ReducedVGG(image_size, channels=3, dropout=0.25)
@@ -51,14 +51,16 @@ def vgg_training(image_size: int, batch_size: int) -> Callable[[], object]:
 
 
 def vgg_inference(image_size: int, batch_size: int) -> Callable[[], object]:
-    from lussweep.classifier.train import predict
+    from lussweep.classifier.step import predict
+    from lussweep.data.pool import FramePool
     from lussweep.models.vgg import ReducedVGG
 
     model = ReducedVGG(image_size, channels=3, dropout=0.25)
     model = model.to(memory_format=torch.channels_last)
     shape = 4 * batch_size, image_size, image_size
     images = np.random.default_rng(1).integers(256, size=shape, dtype=np.uint8)
-    return lambda: predict(model, images, batch_size, torch.device("cpu"))
+    pool = FramePool(images, None, torch.device("cpu"))
+    return lambda: predict(model, pool, batch_size)
 
 
 WORKLOADS: dict[str, tuple[Callable[[], Callable[[], object]], int]] = {

@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
+from lussweep.classifier import step as step_module
 from lussweep.classifier import train as module
 from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.train import EpochRow, better, n_epoch_images, predict, train_classifier
+from lussweep.classifier.step import ClassifierStep, predict
+from lussweep.classifier.train import EpochRow, better, n_epoch_images, train_classifier
 from lussweep.data.dataset import TrainSet
+from lussweep.data.pool import FramePool
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import AugmentSpec, ClassifierSpec
 
@@ -34,6 +38,7 @@ def train_set_of(n_neg=8, n_pos=8, n_real=8):
 
 VAL_LABELS = np.arange(20) % 2
 VAL_IMAGES = np.stack([stripes(1, label, 100 + i)[0] for i, label in enumerate(VAL_LABELS)])
+VAL_POOL = FramePool(VAL_IMAGES, None, CPU)
 
 
 def spec_of(**changes):
@@ -63,7 +68,7 @@ def test_two_classes_that_are_plain_to_see_are_told_apart():
     assert trained.best.val_accuracy > 0.95
     assert trained.best.val_loss < 0.3
     assert trained.rows[-1].train_loss < 0.5 * trained.rows[0].train_loss
-    probability = predict(loaded(trained), VAL_IMAGES, 64, CPU)
+    probability = predict(loaded(trained), VAL_POOL, 64)
     assert ((probability >= 0.5) == VAL_LABELS).mean() == trained.best.val_accuracy
 
 
@@ -75,7 +80,7 @@ def loaded(trained):
 
 def test_a_row_says_what_the_weights_of_its_epoch_do_on_validation():
     trained = train(spec_of())
-    probability = predict(loaded(trained), VAL_IMAGES, 64, CPU)
+    probability = predict(loaded(trained), VAL_POOL, 64)
     row = trained.best
     assert row.val_correct == ((probability >= 0.5) == VAL_LABELS).sum()
     assert row.val_accuracy == row.val_correct / len(VAL_LABELS)
@@ -85,9 +90,9 @@ def test_a_row_says_what_the_weights_of_its_epoch_do_on_validation():
 
 def test_prediction_does_not_depend_on_the_batch_size():
     model = loaded(train(spec_of()))
-    whole = predict(model, VAL_IMAGES, 64, CPU)
+    whole = predict(model, VAL_POOL, 64)
     assert whole.dtype == np.float64
-    assert np.allclose(predict(model, VAL_IMAGES, 3, CPU), whole, atol=1e-5)
+    assert np.allclose(predict(model, VAL_POOL, 3), whole, atol=1e-5)
     assert (whole > 0).all()
     assert (whole < 1).all()
 
@@ -110,24 +115,36 @@ def test_the_optimiser_has_the_constants_of_keras(monkeypatch):
 # --- the best epoch -----------------------------------------------------------------------
 
 
-def row(correct, loss, epoch=1):
-    return EpochRow(epoch, 0, 0.0, loss, 0.0, correct, 0.0)
+def row(correct, loss, epoch=1, auroc=0.5):
+    return EpochRow(epoch, 0, 0.0, loss, 0.0, correct, auroc, 0.0)
 
 
 def test_more_correct_frames_are_better_and_of_ties_the_lower_loss():
-    assert better(row(11, 0.9), than=row(10, 0.1))
-    assert not better(row(10, 0.1), than=row(11, 0.9))
-    assert better(row(10, 0.1), than=row(10, 0.2))
-    assert not better(row(10, 0.2), than=row(10, 0.1))
-    assert not better(row(10, 0.1, epoch=2), than=row(10, 0.1, epoch=1)), "the earlier stays"
-    assert not better(row(10, float("nan")), than=row(10, 0.1))
+    def is_better(one, other):
+        return better(one, other, "accuracy")
+
+    assert is_better(row(11, 0.9, auroc=0.1), row(10, 0.1, auroc=0.9))
+    assert not is_better(row(10, 0.1), row(11, 0.9))
+    assert is_better(row(10, 0.1), row(10, 0.2))
+    assert not is_better(row(10, 0.2), row(10, 0.1))
+    assert not is_better(row(10, 0.1, epoch=2), row(10, 0.1, epoch=1)), "the earlier stays"
+    assert not is_better(row(10, float("nan")), row(10, 0.1))
+
+
+def test_by_auroc_the_ranking_of_frames_is_what_counts():
+    def is_better(one, other):
+        return better(one, other, "auroc")
+
+    assert is_better(row(3, 0.9, auroc=0.9), row(19, 0.1, auroc=0.8))
+    assert is_better(row(3, 0.1, auroc=0.9), row(19, 0.2, auroc=0.9))
+    assert not is_better(row(19, 0.1, auroc=None), row(3, 0.9, auroc=0.1))
 
 
 def scripted(monkeypatch, script):
     """Validation goes by `script`: (correct of 20, probability of the truth where correct)."""
     epochs = iter(script)
 
-    def pretend(model, images, batch_size, device):
+    def pretend(model, pool, batch_size, precision):
         n_correct, confidence = next(epochs)
         right = np.arange(20) < n_correct
         truth = np.where(right, confidence, 0.4)
@@ -177,7 +194,7 @@ def test_training_may_stop_by_the_training_loss_instead(monkeypatch):
     def pretend(logits, target):
         return logits.sum() * 0 + next(losses)
 
-    monkeypatch.setattr(module, "cross_entropy", pretend)
+    monkeypatch.setattr(step_module, "cross_entropy", pretend)
     one_batch = {"n_epochs": 6, "images_per_epoch": 8, "patience": 3}
     scripted(monkeypatch, [(20, 0.6 + 0.05 * i) for i in range(6)])
     trained = train(spec_of(early_stopping="train_loss", **one_batch))
@@ -212,7 +229,7 @@ def test_a_last_batch_of_any_size_is_kept():
 def test_training_loss_is_a_mean_over_images_and_not_over_batches(monkeypatch):
     values = iter([1.0, 1.0, 1.0, 4.0])  # batches of 3, 3, 3 and 1
     monkeypatch.setattr(
-        module, "cross_entropy", lambda logits, target: logits.sum() * 0 + next(values)
+        step_module, "cross_entropy", lambda logits, target: logits.sum() * 0 + next(values)
     )
     trained = train(spec_of(n_epochs=1, batch_size=3, images_per_epoch=10))
     assert trained.rows[0].train_loss == pytest.approx(1.3)
@@ -224,9 +241,9 @@ def test_labels_go_with_their_images(monkeypatch):
     seen = []
     monkeypatch.setattr(module, "augment", lambda images, spec, rng: seen.append(images) or images)
     targets = []
-    original = module.cross_entropy
+    original = step_module.cross_entropy
     monkeypatch.setattr(
-        module,
+        step_module,
         "cross_entropy",
         lambda logits, target: targets.append(target) or original(logits, target),
     )
@@ -276,11 +293,68 @@ def test_the_images_are_left_as_they_were():
     assert all((train_set.images[label] == images).all() for label, images in before.items())
 
 
-def test_every_epoch_is_reported_as_it_ends():
-    seen = []
-    trained = train(spec_of(n_epochs=3), on_epoch=seen.append)
-    assert seen == trained.rows
-    assert [r.epoch for r in seen] == [1, 2, 3]
+def test_selection_by_auroc_keeps_another_epoch(monkeypatch):
+    def scores(n_right, order):
+        """n right of 20 at the threshold, and all pairs in order, or none."""
+        confidence = np.where(np.arange(20) < n_right, 0.9, 0.4)
+        score = np.where(VAL_LABELS == 1, confidence, 1 - confidence)
+        return score if order == "mixed" else 0.5 - 0.1 * order + 0.05 * VAL_LABELS
+
+    script = [scores(15, "mixed"), scores(0, 1), scores(12, "mixed")]
+
+    def trained(select_by):
+        epochs = iter(script)
+        monkeypatch.setattr(module, "predict", lambda *arguments: next(epochs))
+        return train(spec_of(n_epochs=3), select_by=select_by)
+
+    by_accuracy, by_auroc = trained("accuracy"), trained("auroc")
+    expected = [roc_auc_score(VAL_LABELS, score) for score in script]
+    assert [r.val_auroc for r in by_auroc.rows] == pytest.approx(expected, abs=1e-12)
+    assert (by_accuracy.best.epoch, by_auroc.best.epoch) == (1, 2)
+    assert (by_auroc.val_score_N == script[1]).all()
+
+
+def test_a_hopeless_trial_ends_there_with_its_best_epoch():
+    spec, asked = spec_of(n_epochs=4, patience=4), []
+
+    def is_hopeless(row):
+        asked.append(row.epoch)
+        return row.epoch == 2
+
+    trained = train(spec, is_hopeless=is_hopeless)
+    assert (trained.ended, asked, len(trained.rows)) == ("pruned", [1, 2], 2)
+    assert trained.best in trained.rows
+    assert train(spec_of(n_epochs=2), is_hopeless=lambda row: row.epoch == 2).ended == "epochs"
+
+
+def test_bf16_starts_with_the_loss_of_float32_and_keeps_float32_weights():
+    one_batch = {"n_epochs": 1, "images_per_epoch": 8}
+    plain, half = train(spec_of(**one_batch)), train(spec_of(**one_batch, precision="bf16"))
+    assert not equal(half.weights, plain.weights)
+    floats = [t for t in half.weights.values() if t.is_floating_point()]
+    assert {t.dtype for t in floats} == {torch.float32}
+    assert half.rows[0].train_loss == pytest.approx(plain.rows[0].train_loss, rel=2e-2)
+
+
+def test_bf16_learns_too():
+    spec = spec_of(n_epochs=8, patience=8, images_per_epoch=160, precision="bf16")
+    rows = train(spec, train_set_of(40, 40, 40)).rows
+    assert rows[-1].train_loss < 0.5 * rows[0].train_loss
+
+
+def test_chunks_of_augmentation_are_whole_batches(monkeypatch):
+    """Only an epoch's last batch may be smaller, or a captured step would run uncaptured."""
+    monkeypatch.setattr(module, "AUGMENTED_AT_ONCE", 7)
+    sizes = []
+    original = ClassifierStep.__call__
+
+    def watched(self, images, label_N):
+        sizes.append(len(images))
+        original(self, images, label_N)
+
+    monkeypatch.setattr(ClassifierStep, "__call__", watched)
+    train(spec_of(n_epochs=1, batch_size=3, images_per_epoch=20))
+    assert sizes == [3] * 6 + [2]
 
 
 def test_a_diverged_network_is_never_better() -> None:
@@ -295,5 +369,5 @@ def test_a_diverged_network_is_never_better() -> None:
     honest = _row(1, 10, 0.5, np.where(labels, 0.6, 0.4), labels, time.perf_counter())
     diverged = _row(2, 20, 0.5, np.full(10, np.nan), labels, time.perf_counter())
     assert diverged.val_correct == 0
-    assert better(honest, diverged)
-    assert not better(diverged, honest)
+    assert better(honest, diverged, "accuracy")
+    assert not better(diverged, honest, "accuracy")

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from lussweep.data.cohort import (
     limit_val,
     of_class,
     patient_ids,
+    shuffle_labels,
 )
 from lussweep.errors import InputError
 from lussweep.spec import CohortSpec, ValSpec
@@ -276,3 +278,38 @@ def test_the_limits_of_validation_follow_the_seed_alone():
 def test_validation_keeps_the_order_of_the_index():
     rows = limit_val(MIXED, ValSpec(frames_per_video=2, n_patients=4), 1)["row"].to_pylist()
     assert rows == sorted(rows)
+
+
+# --- shuffled labels --------------------------------------------------------------------------
+
+
+def called(frames: pa.Table) -> dict[str, set[int]]:
+    """The labels that each patient's frames have."""
+    found: dict[str, set[int]] = {}
+    for row in frames.to_pylist():
+        assert row["label"] == row["patient_class"]
+        found.setdefault(row["patient_id"], set()).add(row["label"])
+    return found
+
+
+def test_shuffling_calls_half_of_the_patients_positive_with_all_their_frames():
+    shuffled = shuffle_labels(MIXED, 1)
+    labels = called(shuffled)
+    assert all(len(of_patient) == 1 for of_patient in labels.values())
+    assert sum(of_patient == {1} for of_patient in labels.values()) == 10
+    kept = [name for name in MIXED.column_names if name not in ("label", "patient_class")]
+    assert shuffled.select(kept).equals(MIXED.select(kept))
+    assert shuffled.schema.equals(MIXED.schema)
+    assert shuffle_labels(MIXED, 1).equals(shuffled)
+    assert not shuffle_labels(MIXED, 2).equals(shuffled)
+
+
+def test_shuffled_labels_say_nothing_of_the_true_ones():
+    """Every patient is positive in half of 400 shufflings, to within four standard errors."""
+    odd = MIXED.filter(pc.not_equal(MIXED["patient_id"], "n00"))
+    for frames in (MIXED, odd):
+        counts = dict.fromkeys(patient_ids(frames), 0)
+        for seed in range(400):
+            for patient, labels in called(shuffle_labels(frames, seed)).items():
+                counts[patient] += labels == {1}
+        assert all(abs(n - 200) <= 40 for n in counts.values()), counts

@@ -14,9 +14,11 @@ from scipy import stats
 
 from lussweep import tables
 from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.train import predict, train_classifier
+from lussweep.classifier.step import predict
+from lussweep.classifier.train import train_classifier
 from lussweep.data.dataset import TrainSet
 from lussweep.data.phantom import phantom_manifest, render_video
+from lussweep.data.pool import FramePool
 from lussweep.errors import LeakageError
 from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
@@ -61,7 +63,7 @@ def train_and_score(
     trained = train_classifier(train_set, *val, CONFIG, BUDGET, seed=seed, device=CPU)
     model = ReducedVGG(SIZE, CONFIG.channels, CONFIG.dropout)
     model.load_state_dict(trained.weights)
-    return auroc(test[1], predict(model, test[0], 64, CPU))
+    return auroc(test[1], predict(model, FramePool(test[0], None, CPU), 64))
 
 
 def test_splitting_by_frame_flatters_the_classifier() -> None:

@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from lussweep.data.pool import FramePool
 from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.frames import FramePool
 from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan
 from lussweep.models.dcgan import Discriminator, Generator

@@ -14,9 +14,9 @@ from gan.trainings import (
 )
 
 from lussweep.gan import train as module
-from lussweep.gan.capture import _Rewind, captured
 from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan
+from lussweep.models.capture import _Rewind, captured
 from lussweep.models.dcgan import Discriminator, Generator
 
 BOTH = pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def tensors(step):
 
 def test_on_a_cpu_the_step_itself_is_run():
     step = step_of(spec_of())
-    assert captured(step, SIZE) == (step, "eager")
+    assert captured(step, step.example(SIZE)) == (step, "eager")
 
 
 @BOTH
@@ -127,7 +127,7 @@ def test_a_captured_training_has_the_losses_of_an_eager_one(
 
     graph = trained()
     assert graph.how == "captured"
-    monkeypatch.setattr(module, "captured", lambda step, image_size: (step, "eager"))
+    monkeypatch.setattr(module, "captured", lambda step, example: (step, "eager"))
     eager = trained()
     for mine, other in zip(losses(graph), losses(eager), strict=True):
         assert mine == pytest.approx(other, rel=tolerance, abs=tolerance)

@@ -30,6 +30,7 @@ class GpuShares:
     """GPUs that one step of each kind takes, where the cluster has any."""
 
     gan: float = 1.0
+    trial: float = 0.25
     other: float = 0.25
 
 
@@ -136,7 +137,7 @@ class ClusterExecutor:
         if self.use_gpu and _is_gang(step):
             gpus = 1.0  # the workers of one gang cannot share a GPU
         elif self.use_gpu and step.stage in GPU_STAGES:
-            gpus = self.gpu_shares.gan if step.stage == "gan" else self.gpu_shares.other
+            gpus = getattr(self.gpu_shares, step.stage, self.gpu_shares.other)
         return Resources(n_threads, gpus)
 
     def _needs(self, step: Step) -> Resources:

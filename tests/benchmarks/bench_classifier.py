@@ -1,0 +1,200 @@
+"""A classifier against a naive loop: `python tests/benchmarks/bench_classifier.py`.
+
+    python tests/benchmarks/bench_classifier.py [--size 256] [--channels 3] [--batch 8]
+        [--images N] [--rounds N] [--threads N] [--device auto]
+
+The naive loop augments and standardises numpy images one at a time, copies each batch to the
+device, and reads the loss after every step; it validates in batches of the same size. Both train
+the same network on the same frames in turns of one run; images/s are medians over epochs. On a GPU
+ours is measured captured and eager, in fp32 and bf16, and set against its floor: what its
+arithmetic and the traffic of its activations would take at measured ceilings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from bench_augment import reference_one
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lussweep.classifier import train as training
+from lussweep.classifier.step import RMSPROP, ClassifierStep, predict
+from lussweep.data.dataset import TrainSet
+from lussweep.data.pool import FramePool
+from lussweep.models.vgg import ReducedVGG
+from lussweep.spec import ClassifierSpec
+
+# Ceilings measured on one H200: a large bf16 matrix product, and a copy within device memory.
+CEILING_FLOP_PER_S = 790e12
+CEILING_BYTES_PER_S = 4.3e12
+LEARNING_RATE, DROPOUT = 0.001, 0.25
+
+
+class NaiveVGG(ReducedVGG):
+    """On images that are standardised already, in plain memory order."""
+
+    def forward(self, images_N1SS: torch.Tensor) -> torch.Tensor:
+        pooled = self.layers(images_N1SS).mean(dim=(2, 3))
+        logits: torch.Tensor = self.head(self.dropout(pooled))
+        return logits
+
+
+def standardised(image: np.ndarray) -> np.ndarray:
+    return np.asarray((image - image.mean()) / image.std(), np.float32)
+
+
+def naive(
+    frames: np.ndarray, labels: np.ndarray, channels: int, batch: int, device: torch.device
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """One epoch of training, and one of judging."""
+    rng = np.random.default_rng(1)
+    model = NaiveVGG(frames.shape[1], channels, DROPOUT).to(device)
+    optimiser = torch.optim.RMSprop(model.parameters(), lr=LEARNING_RATE, foreach=False, **RMSPROP)
+
+    def tensor(images: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(images))[:, None].to(device)
+
+    def train() -> None:
+        model.train()
+        order = rng.permutation(len(frames))
+        for rows in np.split(order, range(batch, len(order), batch)):
+            x = tensor([standardised(reference_one(frames[row], rng)) for row in rows])
+            loss = cross_entropy(model(x), torch.from_numpy(labels[rows]).to(device))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            loss.item()
+
+    def judge() -> None:
+        model.eval()
+        with torch.no_grad():
+            for rows in np.split(np.arange(len(frames)), range(batch, len(frames), batch)):
+                model(tensor([standardised(frames[row]) for row in rows])).softmax(1).cpu()
+
+    return train, judge
+
+
+def ours(
+    frames: np.ndarray,
+    labels: np.ndarray,
+    channels: int,
+    spec: ClassifierSpec,
+    device: torch.device,
+    *,
+    eager: bool = False,
+) -> tuple[Callable[[], object], Callable[[], object], str]:
+    train_set = TrainSet({"neg": frames[labels == 0], "pos": frames[labels == 1]}, {}, 1)
+    model = ReducedVGG(frames.shape[1], channels, DROPOUT)
+    step = ClassifierStep(model, LEARNING_RATE, spec.precision, device)
+    capture = training.captured
+    if eager:
+        training.captured = lambda step, example: (step, "eager")
+    try:
+        epochs = training._Epochs(train_set, step, spec, seed=1)
+    finally:
+        training.captured = capture
+    pool = FramePool(frames, None, device)
+    judge = lambda: predict(model, pool, spec.eval_batch_size, spec.precision)  # noqa: E731
+    return epochs.run, judge, epochs.how
+
+
+def floor_images_per_s(size: int, channels: int) -> tuple[float, float, float]:
+    """MFLOP and MB an image of a training step, and images/s at the ceilings in bf16.
+
+    Every layer reads its input and writes its output going forward, and twice that going back.
+    """
+    flop, values = 0, 0
+
+    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal flop, values
+        values += inputs[0].numel() + output.numel()
+        if isinstance(module, nn.Conv2d):
+            per_output = module.weight[0].numel()
+            flop += 2 * output.numel() * per_output
+
+    model = ReducedVGG(size, channels, DROPOUT).eval()
+    for layer in model.layers:
+        layer.register_forward_hook(count)
+    with torch.no_grad():
+        model(torch.zeros(1, size, size, dtype=torch.uint8))
+    flop, n_bytes = 3 * flop, 3 * 2 * values
+    seconds = max(flop / CEILING_FLOP_PER_S, n_bytes / CEILING_BYTES_PER_S)
+    return flop / 1e6, n_bytes / 1e6, 1 / seconds
+
+
+def measure(jobs: dict[str, Callable[[], object]], n: int, n_rounds: int) -> None:
+    """Print images/s; jobs take turns, so a busy machine slows them all."""
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for job in jobs.values():
+        job()
+    for _ in range(n_rounds):
+        for name, job in jobs.items():
+            started = time.perf_counter()
+            job()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - started)
+    speeds = {name: n / float(np.median(taken)) for name, taken in seconds.items()}
+    base = next(iter(speeds.values()))
+    for name, speed in speeds.items():
+        print(f"{name:36}{speed:12,.1f}{speed / base:8.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Images/s of training and of judging.")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--channels", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--images", type=int, help="an epoch; 64 on a CPU, 4,096 on a GPU")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    cv2.setNumThreads(given.threads)
+    name = given.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    on_gpu = device.type == "cuda"
+    n = given.images or (4096 if on_gpu else 64)
+    frames = np.random.default_rng(1).integers(
+        256, size=(n, given.size, given.size), dtype=np.uint8
+    )
+    labels = np.arange(n) % 2
+
+    def spec_of(precision: str) -> ClassifierSpec:
+        options: dict[str, Any] = {"precision": precision}
+        return ClassifierSpec(batch_size=given.batch, eval_batch_size=1024 if on_gpu else 64,
+                              images_per_epoch=n, **options)  # fmt: skip
+
+    data = (frames, labels, given.channels)
+    train, judge = naive(*data, given.batch, device)
+    training_jobs, judging_jobs = {"naive": train}, {"naive": judge}
+    for precision in ("fp32", "bf16") if on_gpu else ("fp32",):
+        run, judge, how = ours(*data, spec_of(precision), device)
+        training_jobs[f"ours, {precision}, {how}"] = run
+        judging_jobs[f"ours, {precision}"] = judge
+        if on_gpu:
+            run, _, _ = ours(*data, spec_of(precision), device, eager=True)
+            training_jobs[f"ours, {precision}, not captured"] = run
+    print(f"{given.size}x{given.size}, c = {given.channels}, batch {given.batch}, {device}")
+    print(f"\n{'training and augmentation':36}{'images/s':>12}{'ratio':>8}")
+    measure(training_jobs, n, given.rounds)
+    print(f"\n{'judging':36}{'images/s':>12}{'ratio':>8}")
+    measure(judging_jobs, n, given.rounds)
+    flop, n_bytes, speed = floor_images_per_s(given.size, given.channels)
+    print(f"\na training image: {flop:,.0f} MFLOP, {n_bytes:,.0f} MB of activations in bf16")
+    if on_gpu:
+        print(f"floor at an H200's ceilings: {speed:,.0f} images/s")
+
+
+if __name__ == "__main__":
+    main()
