@@ -21,6 +21,7 @@ from lussweep.report.collect import (
 )
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
+from lussweep.spec import Recipe, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -76,7 +77,7 @@ def write_report(
         found["frame_scores"],
         found["val_scores"],
         found["gan_scores"],
-        run.study,
+        _described_study(run),
     )
     found["results"] = with_intervals(found["results"], found["aurocs"])
     for name, schema in SCHEMAS.items():
@@ -94,6 +95,12 @@ def write_report(
     scratch.write_text(json.dumps({"state": state, "files": files}, indent=1))
     scratch.replace(state_path)
     return found["results"]
+
+
+def _described_study(run: Run) -> StudySpec:
+    """The study with the variants of every grid that was asked of the folder."""
+    described = {n: Recipe.model_validate(r) for n, r in run.described["variants"].items()}
+    return run.study.model_copy(update={"variants": {**described, **run.study.variants}})
 
 
 def write_interim(run: Run, failures: Mapping[str, str]) -> None:

@@ -139,7 +139,7 @@ FRAME_SCORES = _schema(
     ("patient_id", pa.string()),
     ("video_id", pa.string()),
     ("frame", pa.int32()),
-    ("label", pa.int8()),
+    ("label", pa.int8(), "shuffled on validation, where the variant's labels are"),
     ("score", pa.float64(), "probability of consolidation"),
 )
 RESULTS = _schema(

@@ -336,7 +336,27 @@ def test_all_combinations_can_be_asked_for_of_a_random_search_alone():
 def test_the_published_augmentation_goes_by_its_name():
     study = load_study("{name: a, classifier: {augment: us_dcgan}}")
     assert study.classifier.augment == AugmentSpec(faults="us_dcgan")
-    assert "augment" in problem("{name: a, classifier: {augment: us_dcgn}}")
+    assert "give values, or the name us_dcgan" in problem(
+        "{name: a, classifier: {augment: us_dcgn}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "{classifier: {n_epochs: 4}, search: {pruner: asha, min_epochs: 4}}",
+            "search.min_epochs is 4, so asha would end no trial of 4 epochs",
+        ),
+        ("{detector: {search: {gpus_per_trial: 0.5}}}", "detector.search.gpus_per_trial is one"),
+        (
+            "{variants: {baseline: {pos: [real], neg: [real], labels: shuffled}}}",
+            "variants.baseline is what others are compared with",
+        ),
+    ],
+)
+def test_what_would_be_ignored_is_refused(text, found):
+    assert found in problem(text.replace("{", "{name: a, ", 1))
 
 
 def test_a_variant_changes_single_values_of_the_augmentation():

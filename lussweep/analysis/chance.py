@@ -1,4 +1,4 @@
-"""Do classifiers of shuffled labels know nothing? What they do know, the pipeline has leaked."""
+"""Do classifiers of shuffled labels know nothing of the true ones?"""
 
 from __future__ import annotations
 
@@ -31,8 +31,12 @@ def judge_chance(auroc_K: Float64s, *, confidence: float = 0.95) -> Chance:
 
     Half of the patients are called positive, so a permutation and its mirror image are as likely
     and the expected AUC-ROC is 0.5 on any holdout, whatever single permutations give; hence the
-    mean is judged, by Student's t over permutations. A pipeline without a leak is called
-    "not chance" about once in 20 verdicts, and a leak too small for the interval goes unseen.
+    mean is judged, by Student's t over permutations. "not chance" says that true labels have
+    reached training or selection past the shuffling. It does not see patients on both sides of a
+    split: they would carry shuffled labels too, and pull single permutations either way. A
+    pipeline without a leak is called "not chance" about once in 20 verdicts, and a leak too small
+    for the interval goes unseen.
+
     Raises ValueError for no AUC-ROC, or one that is not in [0, 1].
     """
     n = len(auroc_K)

@@ -9,6 +9,7 @@ import torch
 from lussweep.backend.driver import Outcome
 from lussweep.errors import InputError
 from lussweep.gan.train import check_device
+from lussweep.models.precision import check_precision
 from lussweep.plan import Plan, Step
 from lussweep.spec import GanSpec
 from lussweep.stages import Context, execute
@@ -39,10 +40,13 @@ class InlineExecutor:
 
 
 def refuse_unsupported(plan: Plan, device: torch.device) -> None:
-    """Raises InputError, before anything is trained, for GANs that the device cannot train."""
+    """Raises InputError, before anything is trained, for what the device cannot train."""
     specs = {GanSpec.model_validate(s.spec["gan"]) for s in plan.steps.values() if s.stage == "gan"}
     for spec in specs:
         check_device(spec, device)
+    trials = [s.spec["classifier"] for s in plan.steps.values() if s.stage == "trial"]
+    for precision in {classifier["precision"] for classifier in trials}:
+        check_precision(precision, device, "classifier.precision")
 
 
 def attempt(step: Step, context: Context) -> Outcome:

@@ -2,7 +2,8 @@
 
 A chunk's draws are made at once, on the CPU. Then the images go one by one through OpenCV, or, on a
 GPU, in groups that do the same thing at the same point of their order. All sums of grey levels are
-of whole numbers, so both ways give the same levels; only the noisy pixels are drawn apart.
+of whole numbers, so both ways give the same levels, but where an image is moved, which may round a
+level differently on another device; and the noisy pixels are drawn apart.
 """
 
 from __future__ import annotations
@@ -266,7 +267,7 @@ def _add_noise_one(image_SS: np.ndarray, noisy_SS: np.ndarray, spec: AugmentSpec
 def _noisy_pixels(
     shape: tuple[int, ...], spec: AugmentSpec, bits: np.random.BitGenerator
 ) -> np.ndarray:
-    # Raw 16-bit words: five times as fast as uniform numbers.
+    # Raw 16-bit words, which are cheaper than uniform numbers.
     n = math.prod(shape)
     words = bits.random_raw(math.ceil(n / 4)).view(np.uint16)[:n].reshape(shape)
     noisy: np.ndarray = words < round(spec.noise_share * 2**16)
@@ -279,7 +280,7 @@ def _noisy_pixels(
 def move(images_NSS: torch.Tensor, turn_N: torch.Tensor, shift_N: torch.Tensor) -> torch.Tensor:
     """Rotation and zoom about the centre, then a shift: one bilinear resampling, black around."""
     size = images_NSS.shape[-1]
-    # Where each pixel comes from, x + iy. A sum over an axis each: affine_grid takes 40 times this.
+    # Where each pixel comes from, x + iy. A sum over an axis each, far cheaper than affine_grid.
     x_S = (2 * torch.arange(size, device=images_NSS.device) + 1) / size - 1
     turn_N11 = turn_N[:, None, None]
     across_N1S = x_S * turn_N11

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lussweep.data.pool import FramePool
-from lussweep.models.precision import autocast
+from lussweep.models.precision import autocast, full_precision
 from lussweep.models.vgg import ReducedVGG
 
 RMSPROP = {"alpha": 0.9, "eps": 1e-7}
@@ -54,7 +54,7 @@ def predict(
     """Probability of consolidation of each image, float64 (N,)."""
     model.eval()
     parts = []
-    with torch.no_grad(), autocast(pool.device, precision):
+    with torch.no_grad(), full_precision(), autocast(pool.device, precision):
         for index in pool.place(torch.arange(len(pool))).split(batch_size):
             images, _ = pool.take(index)
             parts.append(model(images).double().softmax(dim=1)[:, 1])

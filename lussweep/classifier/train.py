@@ -19,6 +19,7 @@ from lussweep.data.pool import FramePool
 from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
 from lussweep.models.capture import captured
+from lussweep.models.precision import full_precision
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import ClassifierSpec
 
@@ -55,6 +56,8 @@ class Trained:
     weights: Mapping[str, torch.Tensor]
     val_score_N: np.ndarray
     images_per_epoch: int
+    how: str
+    """How steps ran: captured, or eager and why."""
     ended: Ended
     """epochs: all were done; patience: no improvement; pruned: not among the best of the search."""
 
@@ -77,7 +80,7 @@ def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
     Always an even number, half of it from each class.
     """
     if spec.images_per_epoch == "parity":
-        return 2 * max(len(images) for images in train_set.images.values())
+        return 2 * max(train_set.n_neg, train_set.n_pos)
     if spec.images_per_epoch == "equal":
         return 2 * train_set.n_real_per_class
     return 2 * max(1, spec.images_per_epoch // 2)
@@ -85,29 +88,29 @@ def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
 
 def train_classifier(
     train_set: TrainSet,
-    val_images_NSS: np.ndarray,
+    val: FramePool,
     val_label_N: np.ndarray,
     config: TrialConfig,
     spec: ClassifierSpec,
     *,
     seed: int,
-    device: torch.device,
     select_by: str = "accuracy",
     is_hopeless: Callable[[EpochRow], bool] = lambda row: False,
 ) -> Trained:
-    """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4).
+    """Train a reduced VGG on the device of `val`, and keep the weights that do best there (paper
+    section 2.4).
 
     `is_hopeless` sees every epoch but the last, and ends the trial where it says so.
     """
+    device = val.device
     cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), full_precision():
         torch.manual_seed(derive_seed(seed, "initialisation and dropout"))
         model = ReducedVGG(
-            val_images_NSS.shape[1], config.channels, config.dropout, spec.batchnorm_momentum
+            val.frames.shape[1], config.channels, config.dropout, spec.batchnorm_momentum
         )
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
-        val = FramePool(val_images_NSS, None, device)
 
         rows: list[EpochRow] = []
         best: EpochRow | None = None
@@ -136,7 +139,7 @@ def train_classifier(
                 ended = "pruned"
                 break
     assert best is not None
-    return Trained(rows, best, weights, val_score_N, epochs.n_images, ended)
+    return Trained(rows, best, weights, val_score_N, epochs.n_images, epochs.how, ended)
 
 
 class _Epochs:
@@ -146,11 +149,10 @@ class _Epochs:
         self, train_set: TrainSet, step: ClassifierStep, spec: ClassifierSpec, seed: int
     ) -> None:
         self.spec, self.step = spec, step
-        self.n_neg, self.n_pos = (len(train_set.images[label]) for label in ("neg", "pos"))
+        self.n_neg, self.n_pos = train_set.n_neg, train_set.n_pos
         self.n_images = n_epoch_images(spec, train_set)
         labels = np.repeat([0, 1], [self.n_neg, self.n_pos])
-        pooled = np.concatenate([train_set.images["neg"], train_set.images["pos"]])
-        self.pool = FramePool(pooled, labels, step.device)
+        self.pool = FramePool(train_set.frames, labels, step.device)
         self.order_rng = np.random.default_rng(derive_seed(seed, "order"))
         self.augment_rng = torch.Generator().manual_seed(derive_seed(seed, "augmentation"))
         images, label_N = self.pool.take(

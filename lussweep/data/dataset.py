@@ -13,12 +13,22 @@ from lussweep.spec import CLASSES, GENERATED
 
 @dataclass(frozen=True)
 class TrainSet:
-    """uint8 images (N, S, S) of each class, and how many came from each source."""
+    """uint8 frames (N, S, S), negatives first, and how many came from each source."""
 
-    images: Mapping[str, np.ndarray]
+    frames: np.ndarray
+    n_neg: int
     counts: Mapping[str, Mapping[str, int]]
     n_real_per_class: int
     """F: real frames of the smaller class in the cohort."""
+
+    @property
+    def n_pos(self) -> int:
+        return len(self.frames) - self.n_neg
+
+    @property
+    def images(self) -> dict[str, np.ndarray]:
+        """Views of each class's frames."""
+        return {"neg": self.frames[: self.n_neg], "pos": self.frames[self.n_neg :]}
 
 
 def make_train_set(
@@ -31,23 +41,36 @@ def make_train_set(
     """Put the sources of each class (a recipe's) one after the other.
 
     `noise` is uniform grey noise, one image a real frame, inside that frame's sector mask: a
-    control that carries neither anatomy nor a hint of the class.
+    control that carries neither anatomy nor a hint of the class. `masks` are read for it alone.
     """
-    images, counts = {}, {}
+
+    def size(label: str, source: str) -> int:
+        return len((synthetic if source in GENERATED else real)[label])
+
+    def part(label: str, source: str) -> np.ndarray:
+        if source == "real":
+            return real[label]
+        if source in GENERATED:
+            return synthetic[label]
+        return noise_images(masks[label], derive_seed(seed, "noise", label))
+
+    counts = {
+        label: dict.fromkeys(("real", "synthetic", "external", "noise"), 0) for label in CLASSES
+    }
     for label in CLASSES:
-        parts = []
-        counts[label] = {"real": 0, "synthetic": 0, "external": 0, "noise": 0}
         for source in sources[label]:
-            if source == "real":
-                part = real[label]
-            elif source in GENERATED:
-                part = synthetic[label]
-            else:
-                part = noise_images(masks[label], derive_seed(seed, "noise", label))
-            parts.append(part)
-            counts[label][source] += len(part)
-        images[label] = np.concatenate(parts)
-    return TrainSet(images, counts, min(len(real[label]) for label in CLASSES))
+            counts[label][source] += size(label, source)
+    totals = {label: sum(counts[label].values()) for label in CLASSES}
+    # Filled in place: a second copy of every frame would be the largest thing in memory.
+    frames = np.empty((sum(totals.values()), *real["neg"].shape[1:]), np.uint8)
+    start = 0
+    for label in CLASSES:
+        for source in sources[label]:
+            stop = start + size(label, source)
+            frames[start:stop] = part(label, source)
+            start = stop
+    n_real = min(len(real[label]) for label in CLASSES)
+    return TrainSet(frames, totals["neg"], counts, n_real)
 
 
 def noise_images(masks_NSS: np.ndarray, seed: int) -> np.ndarray:

@@ -47,4 +47,6 @@ def _fits(frames: torch.Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
+    # What this process keeps for itself without using it is free too: workers do many steps.
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return frames.numel() <= SHARE_OF_FREE_MEMORY * free

@@ -126,10 +126,12 @@ class GanStep:
     def example(
         self, image_size: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]:
-        """Inputs of a whole batch: any will do."""
+        """Inputs of a whole batch: any will do, but no random ones, which a resumed training
+        would not draw again."""
         n, device = self.spec.batch_size, self.device
-        frames = torch.randint(256, (n, image_size, image_size), device=device).to(torch.uint8)
-        z = torch.randn(n, self.spec.latent_size, device=device)
+        levels = torch.arange(n * image_size**2, device=device) % 256
+        frames = levels.to(torch.uint8).view(n, image_size, image_size)
+        z = torch.linspace(-1, 1, n * self.spec.latent_size, device=device).view(n, -1)
         label = torch.arange(n, device=device) % 2 if self.generator.n_classes else None
         return frames, z, label, n
 

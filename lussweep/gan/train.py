@@ -29,6 +29,7 @@ from lussweep.gan.step import SUMS, GanStep, scale
 from lussweep.keys import derive_seed
 from lussweep.models.capture import Run, captured
 from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.precision import check_precision, full_precision
 from lussweep.spec import CLASSES, GanSpec
 
 OnEpoch = Callable[[EpochRow, Generator, bool], None]
@@ -306,16 +307,7 @@ def check_device(spec: GanSpec, device: torch.device) -> None:
             "gan.sync_batchnorm needs GPUs, PyTorch has no SyncBatchNorm on the CPU: set it to "
             "false, then each worker normalises its own share of the batch"
         )
-    if spec.precision == "bf16" and not _has_bfloat16(device):
-        raise InputError(
-            f"gan.precision bf16 is not supported on this {device.type} device: set it to fp32"
-        )
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    check_precision(spec.precision, device, "gan.precision")
 
 
 def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[int, int]]:
@@ -328,8 +320,7 @@ def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[
 
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Ambient random states stay as they were; fp32 means fp32 (no TF32 in convolutions)."""
+    """Ambient random states stay as they were; fp32 means fp32."""
     cuda = [device] if device.type == "cuda" else []
-    flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
-    with torch.random.fork_rng(devices=cuda), flags:
+    with torch.random.fork_rng(devices=cuda), full_precision():
         yield

@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.plan.checks import grid_cells, where
+from lussweep.plan.checks import where
 from lussweep.report.summary import epoch_is_axis
-from lussweep.spec import StudySpec
 
 Row = dict[str, Any]
 
@@ -45,7 +44,7 @@ class Cells:
     """The places that are asked for, and what the cells that are done have scored."""
 
     asked: frozenset[Place]
-    """By the grid of the study, or by a row of the results."""
+    """Every cell of the results, done or not."""
     done: tuple[Place, ...]
     """In the order of the results; each is either in `scored` or in `refused`."""
     scored: Mapping[Place, Scored]
@@ -79,7 +78,7 @@ def place_of(row: Row, axis: bool) -> Place:
     return Place(row["n_patients"], row["replicate"], row["variant"], epoch)
 
 
-def gather_cells(results: pa.Table, scores: pa.Table, study: StudySpec) -> Cells:
+def gather_cells(results: pa.Table, scores: pa.Table) -> Cells:
     """Cells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
@@ -87,7 +86,7 @@ def gather_cells(results: pa.Table, scores: pa.Table, study: StudySpec) -> Cells
     found = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(found[place]))}
     return Cells(
-        frozenset(place_of(row, axis) for row in rows) | _asked_by_grid(study, axis),
+        frozenset(place_of(row, axis) for row in rows),
         tuple(done),
         {place: frames for place, frames in found.items() if place not in refused},
         refused,
@@ -107,18 +106,6 @@ def why_refused(frames: Scored) -> str | None:
     except ValueError as error:
         return str(error)
     return None
-
-
-def _asked_by_grid(study: StudySpec, axis: bool) -> frozenset[Place]:
-    """Without epochs in the grid, only the results know which ones an axis has."""
-    asked = [Place(*place) for place in grid_cells(study, {})]
-    if not axis:
-        return frozenset(place._replace(gan_epoch=None) for place in asked)
-    return frozenset(
-        place
-        for place in asked
-        if study.grid.gan_epochs or not study.variants[place.variant].generated_classes()
-    )
 
 
 def _frames_by_place(places: Iterable[Place], scores: pa.Table, axis: bool) -> dict[Place, Scored]:

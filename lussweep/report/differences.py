@@ -44,14 +44,15 @@ def delong_rows(cells: Cells, study: StudySpec) -> list[Row]:
 
 def _planned(cells: Cells, study: StudySpec) -> Iterator[list[Pair]]:
     """The replicates of each planned contrast that the grid has, whether they are done or not."""
-    variants = {place.variant for place in cells.asked}
     for n_patients in sorted({place.n_patients for place in cells.asked}):
         for variant, reference in study.analysis.contrasts:
             mine = [p for p in cells.asked if (p.n_patients, p.variant) == (n_patients, variant)]
             for epoch in sorted({place.gan_epoch or 0 for place in mine}):
                 here = in_order(p for p in mine if (p.gan_epoch or 0) == epoch)
-                if reference in variants:
-                    yield [(place, _partner(place, reference, cells)) for place in here]
+                pairs = [(place, _partner(place, reference, cells)) for place in here]
+                both_asked = [pair for pair in pairs if pair[1] in cells.asked]
+                if both_asked:
+                    yield both_asked
 
 
 def _partner(place: Place, reference: str, cells: Cells) -> Place:
@@ -151,6 +152,9 @@ def _delong(pair: Pair, cells: Cells) -> Row:
     if min(n_pos, n_neg) < 2:
         return row | _patient_aurocs(variant, reference)
     found = delong_test(variant, reference)
+    if not found.standard_error:
+        reason = "no variance: each model ranks every pair of patients alike"
+        return row | _patient_aurocs(variant, reference) | {"reason": reason}
     return row | {
         "auroc": found.auroc,
         "reference_auroc": found.reference_auroc,

@@ -189,6 +189,9 @@ def _operating(
     for name, given in (("holdout", cells), ("validation", val)):
         if place in given.refused:
             return {"status": REFUSED, "reason": f"{name}: {given.refused[place]}"}
+    recipe = study.variants.get(place.variant)
+    if recipe and recipe.labels == "shuffled":
+        return {"status": REFUSED, "reason": "validation labels are shuffled"}
     frames, chosen_on = cells.scored[place], val.scored[place]
     chosen = threshold_for_specificity(chosen_on.label_U, chosen_on.score_U, wanted)
     found = operating_point(

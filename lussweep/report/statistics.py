@@ -23,11 +23,11 @@ def collect_statistics(
     """Every table of statistics by name.
 
     Tables a cell (aurocs, quality, operating) speak of the cells that are done; the others have
-    a row for all that the study's grid asks, which says so where it is not there. Input without
+    a row for all that the results' cells ask, which says so where it is not there. Input without
     a statistic never raises: it is a row with a status and a reason, see `tables.OUTCOME`.
     """
-    cells = gather_cells(results, frame_scores, study)
-    val = gather_cells(results, val_scores, study)
+    cells = gather_cells(results, frame_scores)
+    val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
     found = {
         "aurocs": (auroc_rows(cells, study, seed), tables.AUROCS),

@@ -63,8 +63,8 @@ def _control_text(row: Mapping[str, Any]) -> str:
     if row["verdict"] is None:
         return f"{row['n_permutations']} of {MIN_PERMUTATIONS} permutations: not judged"
     ends = {
-        "chance": "chance, as it should be",
-        "not chance": "NOT chance: something leaks",
+        "chance": "chance",
+        "not chance": "NOT chance: true labels reach training or selection",
     }
     return (
         f"AUC-ROC {row['auroc']:.3f} ({row['low']:.2f} to {row['high']:.2f}) over "

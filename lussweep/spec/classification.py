@@ -47,6 +47,8 @@ class AugmentSpec(Spec):
     @staticmethod
     def named(value: Any) -> Any:
         """The values behind a name that stands for a whole section."""
+        if isinstance(value, str) and value != "us_dcgan":
+            raise ValueError(f"{value!r} is no augmentation: give values, or the name us_dcgan")
         return {"faults": "us_dcgan"} if value == "us_dcgan" else value
 
     @property

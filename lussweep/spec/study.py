@@ -29,7 +29,7 @@ class Recipe(Spec):
     """In an experiment: the values that differ from `classifier.augment`. None: none does."""
     labels: Literal["true", "shuffled"] = "true"
     """shuffled: a random half of the training and of the validation patients is called positive.
-    What such a classifier seems to know about holdout patients, the pipeline has leaked."""
+    What such classifiers know of holdout labels on average, has reached them by a wrong way."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Recipe:
@@ -149,6 +149,20 @@ class StudySpec(Spec):
             if variant not in self.variants:
                 raise ValueError(
                     f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
+                )
+        if self.variants["baseline"].labels != "true":
+            raise ValueError("variants.baseline is what others are compared with: name yours")
+        detector = self.detector_search()
+        if detector.gpus_per_trial != self.search.gpus_per_trial:
+            raise ValueError("detector.search.gpus_per_trial is one for all: set search's")
+        for classifier, search, name in (
+            (self.classifier, self.search, "search"),
+            (self.detector_classifier(), detector, "detector.search"),
+        ):
+            if search.pruner == "asha" and search.min_epochs >= classifier.n_epochs:
+                raise ValueError(
+                    f"{name}.min_epochs is {search.min_epochs}, so asha would end no trial of "
+                    f"{classifier.n_epochs} epochs: lower it"
                 )
         for name, recipe in self.variants.items():
             for field in sorted(GanSpec.circumstance) if recipe.gan else ():

@@ -66,7 +66,11 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
     train_set = make_train_set(
         sources,
         real={label: load_pixels(context.store, rows) for label, rows in by_class.items()},
-        masks={label: load_masks(context.store, rows) for label, rows in by_class.items()},
+        masks={
+            label: load_masks(context.store, rows)
+            for label, rows in by_class.items()
+            if "noise" in sources[label]
+        },
         synthetic={
             label: np.load(context.store.open(step.inputs[role]) / SYNTHETIC)
             for label, role in SYNTHETIC_ROLES.items()
@@ -74,15 +78,15 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         },
         seed=step.spec["search_seed"],
     )
-    val_images = load_pixels(context.store, val)
+    # Where a GPU has taken the validation frames, the host need not keep them.
+    val_pool = FramePool(load_pixels(context.store, val), None, context.torch_device())
     trained = train_classifier(
         train_set,
-        val_images,
+        val_pool,
         val["label"].to_numpy(),
         config,
         ClassifierSpec.model_validate(step.spec["classifier"]),
         seed=step.spec["seed"],
-        device=context.torch_device(),
         select_by=search.select_by,
         is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
     )
@@ -97,7 +101,8 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         "config": asdict(config),
         "best": asdict(trained.best),
         "ended": trained.ended,
-        "image_size": val_images.shape[1],
+        "how": trained.how,
+        "image_size": val_pool.frames.shape[1],
         "images_per_epoch": trained.images_per_epoch,
         "counts": train_set.counts,
         "patients": {"train": patient_ids(cohort), "val": patient_ids(val)},
@@ -130,7 +135,8 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
 
 def _trials(step: Step) -> list[str]:
     """The trials that a search picks from, or that a later trial knows, in their order."""
-    return [ref for role, ref in sorted(step.inputs.items()) if role.startswith("trial_")]
+    roles = [role for role in step.inputs if role.startswith("trial_")]
+    return [step.inputs[role] for role in sorted(roles, key=lambda role: (len(role), role))]
 
 
 def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
@@ -164,14 +170,22 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     score = predict(model, pool, step.spec["batch_size"], step.spec["precision"])
     scored = holdout.append_column("score", pa.array(score))
     tables.write(out / FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
-    labels = holdout["label"].to_numpy()
-    confusion = at_threshold(labels, score, THRESHOLD)
     return {
-        "auroc": auroc(labels, score),
+        **_judgement(holdout["label"].to_numpy(), score),
+        "n_holdout_patients": len(patient_ids(holdout)),
+        "n_holdout_frames": len(holdout),
+    }
+
+
+def _judgement(label_N: np.ndarray, score_N: np.ndarray) -> Summary:
+    """Of a network that diverged nothing can be said; its scores stay, and the report tells."""
+    if not np.isfinite(score_N).all():
+        return dict.fromkeys(("auroc", "accuracy", "sensitivity", "specificity", "f1"))
+    confusion = at_threshold(label_N, score_N, THRESHOLD)
+    return {
+        "auroc": auroc(label_N, score_N),
         "accuracy": confusion.accuracy,
         "sensitivity": confusion.sensitivity,
         "specificity": confusion.specificity,
         "f1": confusion.f1,
-        "n_holdout_patients": len(patient_ids(holdout)),
-        "n_holdout_frames": len(holdout),
     }

@@ -90,7 +90,8 @@ def ours(
     *,
     eager: bool = False,
 ) -> tuple[Callable[[], object], Callable[[], object], str]:
-    train_set = TrainSet({"neg": frames[labels == 0], "pos": frames[labels == 1]}, {}, 1)
+    order = np.argsort(labels, kind="stable")
+    train_set = TrainSet(frames[order], int((labels == 0).sum()), {}, 1)
     model = ReducedVGG(frames.shape[1], channels, DROPOUT)
     step = ClassifierStep(model, LEARNING_RATE, spec.precision, device)
     capture = training.captured

@@ -366,6 +366,23 @@ def test_a_gpu_gives_the_same_and_nothing_waits_for_it(faults):
     torch.testing.assert_close(out.cpu(), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_movement_on_a_gpu_is_that_of_a_cpu_but_for_a_level_here_and_there():
+    spec = AugmentSpec(**(MOVING | {"probability": 1.0, "noise_share": 0.0}))
+    images = torch.from_numpy(random_images(50, size=64))
+    there = images.cuda()
+    augment(there, spec, torch.Generator())
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        out = augment(there, spec, torch.Generator().manual_seed(1))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = augment(images, spec, torch.Generator().manual_seed(1))
+    differ = (out.cpu().int() - expected.int()).abs()
+    assert (differ > 0).float().mean() < 0.02
+    assert differ.max() <= 2
+
+
 # --- purity -------------------------------------------------------------------------------
 
 

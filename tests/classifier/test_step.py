@@ -47,14 +47,18 @@ def test_a_step_reads_no_value_from_the_device(precision, monkeypatch):
     assert host_reads(lambda: (step(*first), step(*second)), monkeypatch) == []
 
 
-def test_an_epoch_of_many_batches_reads_as_few_values_as_one_of_one_batch():
+def test_an_epoch_reads_one_value_a_chunk_and_none_a_batch(monkeypatch):
+    """That of a chunk is drawn on the CPU: the seed of its noise."""
+    monkeypatch.setattr(module, "AUGMENTED_AT_ONCE", 2 * BATCH)
+
     def n_reads(images_per_epoch):
         spec = ClassifierSpec(n_epochs=2, batch_size=BATCH, images_per_epoch=images_per_epoch)
         with HostReads() as reads:
             train(spec)
         return reads.n
 
-    assert n_reads(BATCH) == n_reads(7 * BATCH) > 0
+    more_chunks, n_epochs = 3, 2
+    assert n_reads(7 * BATCH) == n_reads(BATCH) + n_epochs * more_chunks
 
 
 def test_sums_hold_the_loss_of_every_image():
@@ -98,18 +102,17 @@ def test_rewinding_puts_every_tensor_back_in_its_place(n_before):
 # --- training with it -------------------------------------------------------------------------
 
 
-def train(spec, device=CPU):
+def train(spec, device=CPU, dropout=0.0):
     rng = np.random.default_rng(1)
     images = {
         label: rng.integers(low, low + 100, (10, SIZE, SIZE)).astype(np.uint8)
         for label, low in (("neg", 0), ("pos", 60))
     }
-    val = np.concatenate([images["neg"][:5], images["pos"][:5]])
+    frames = np.concatenate([images["neg"], images["pos"]])
+    val = FramePool(np.concatenate([images["neg"][:5], images["pos"][:5]]), None, device)
     labels = np.repeat([0, 1], 5)
-    config = TrialConfig(0.003, 1, 0.0)
-    return train_classifier(
-        TrainSet(images, {}, 10), val, labels, config, spec, seed=1, device=device
-    )
+    config = TrialConfig(0.003, 1, dropout)
+    return train_classifier(TrainSet(frames, 10, {}, 10), val, labels, config, spec, seed=1)
 
 
 @pytest.mark.parametrize("faults", ["corrected", "us_dcgan"])
@@ -154,6 +157,24 @@ def test_a_captured_training_has_the_losses_of_an_eager_one(
     assert how == ["captured"]
     for mine, other in zip(graph.rows, eager.rows, strict=True):
         assert mine.train_loss == pytest.approx(other.train_loss, rel=tolerance, abs=tolerance)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_captured_step_draws_new_dropout_each_time(precision):
+    """Were a graph's draws frozen, steps that change no weights would all have the same loss."""
+    device = torch.device("cuda")
+    model = ReducedVGG(SIZE, 1, 0.5, 0.1)
+    step = ClassifierStep(model, 1e-30, precision, device)
+    images, label = (tensor.to(device) for tensor in batch(1))
+    run, how = captured(step, (images, label))
+    assert how == "captured"
+    losses = []
+    for _ in range(3):
+        step.sums.zero_()
+        run(images, label)
+        losses.append(float(step.sums))
+    assert len(set(losses)) == 3
 
 
 @needs_gpu

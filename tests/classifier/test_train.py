@@ -31,9 +31,8 @@ def stripes(n, label, seed=0):
 
 
 def train_set_of(n_neg=8, n_pos=8, n_real=8):
-    return TrainSet(
-        {"neg": stripes(n_neg, 0), "pos": stripes(n_pos, 1)}, {}, n_real_per_class=n_real
-    )
+    frames = np.concatenate([stripes(n_neg, 0), stripes(n_pos, 1)])
+    return TrainSet(frames, n_neg, {}, n_real_per_class=n_real)
 
 
 VAL_LABELS = np.arange(20) % 2
@@ -45,10 +44,8 @@ def spec_of(**changes):
     return ClassifierSpec(**{"n_epochs": 2, "batch_size": 8, "batchnorm_momentum": 0.1, **changes})
 
 
-def train(spec, train_set=None, seed=1, config=CONFIG, val=(VAL_IMAGES, VAL_LABELS), **more):
-    return train_classifier(
-        train_set or train_set_of(), *val, config, spec, seed=seed, device=CPU, **more
-    )
+def train(spec, train_set=None, seed=1, config=CONFIG, val=(VAL_POOL, VAL_LABELS), **more):
+    return train_classifier(train_set or train_set_of(), *val, config, spec, seed=seed, **more)
 
 
 def equal(first, second):
@@ -237,7 +234,7 @@ def test_training_loss_is_a_mean_over_images_and_not_over_batches(monkeypatch):
 
 def test_labels_go_with_their_images(monkeypatch):
     neg, pos = np.full((3, SIZE, SIZE), 10, np.uint8), np.full((5, SIZE, SIZE), 20, np.uint8)
-    train_set = TrainSet({"neg": neg, "pos": pos}, {}, 3)
+    train_set = TrainSet(np.concatenate([neg, pos]), 3, {}, 3)
     seen = []
     monkeypatch.setattr(module, "augment", lambda images, spec, rng: seen.append(images) or images)
     targets = []
@@ -277,7 +274,7 @@ def test_ambient_randomness_neither_matters_nor_changes():
 def test_validation_does_not_reach_the_weights():
     one_epoch = spec_of(n_epochs=1)
     first = train(one_epoch)
-    other = train(one_epoch, val=(VAL_IMAGES[:3], 1 - VAL_LABELS[:3]))
+    other = train(one_epoch, val=(FramePool(VAL_IMAGES[:3], None, CPU), 1 - VAL_LABELS[:3]))
     assert equal(first.weights, other.weights)
 
 

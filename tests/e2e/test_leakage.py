@@ -58,9 +58,11 @@ def train_and_score(
     seed: int,
 ) -> float:
     """AUC-ROC on `test` of a classifier trained on `images`, selected on `val`."""
-    of_class = {"pos": images[labels == 1], "neg": images[labels == 0]}
-    train_set = TrainSet(of_class, {}, min(map(len, of_class.values())))
-    trained = train_classifier(train_set, *val, CONFIG, BUDGET, seed=seed, device=CPU)
+    n_neg = int((labels == 0).sum())
+    order = np.argsort(labels, kind="stable")
+    train_set = TrainSet(images[order], n_neg, {}, min(n_neg, len(images) - n_neg))
+    val_pool = FramePool(val[0], None, CPU)
+    trained = train_classifier(train_set, val_pool, val[1], CONFIG, BUDGET, seed=seed)
     model = ReducedVGG(SIZE, CONFIG.channels, CONFIG.dropout)
     model.load_state_dict(trained.weights)
     return auroc(test[1], predict(model, FramePool(test[0], None, CPU), 64))

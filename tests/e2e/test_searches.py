@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import optuna
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from safetensors.torch import load_file, save_file
 
 from e2e.test_backends import TABLES, assert_same_tables
 from lussweep.backend.driver import Executor, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.outputs import write_report
+from lussweep.plan import Step
 from lussweep.run import Run, claim, open_run
 from lussweep.spec import load_study
-from lussweep.stages import Context
+from lussweep.stages import Context, run_evaluate
+from lussweep.store import ArtifactStore
 
 LEARNING = """
 name: learning
@@ -132,3 +137,24 @@ def test_two_permutations_are_no_verdict(learned: Path) -> None:
     assert (row["variant"], row["n_permutations"]) == ("shuffled", 2)
     assert row["status"] == "withheld"
     assert row["verdict"] is None
+
+
+def test_a_classifier_that_diverged_is_judged_by_saying_so(learned: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(learned, run)
+    store = ArtifactStore(run / "artifacts")
+    folder = sorted((run / "artifacts" / "evaluate").iterdir())[0]
+    record = store.record(f"evaluate/{folder.name}")
+    step = Step("evaluate", record["version"], record["spec"], record["inputs"], record["name"])
+    weights = store.open(step.inputs["search"]) / "best.safetensors"
+    broken = {
+        name: torch.full_like(tensor, torch.nan) if tensor.is_floating_point() else tensor
+        for name, tensor in load_file(weights).items()
+    }
+    save_file(broken, weights)
+    (tmp_path / "out").mkdir()
+    summary = run_evaluate(step, Context(store, "cpu"), tmp_path / "out")
+    assert summary["auroc"] is summary["accuracy"] is summary["f1"] is None
+    assert summary["n_holdout_patients"] == record["summary"]["n_holdout_patients"]
+    scores = pq.read_table(tmp_path / "out" / "frame_scores.parquet")["score"].to_pylist()
+    assert all(score != score for score in scores), "every score is NaN, and kept"

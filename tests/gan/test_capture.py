@@ -6,7 +6,6 @@ from gan.trainings import (
     EVERYTHING,
     SIZE,
     copy_of,
-    equal,
     labels_for,
     losses,
     random_frames,
@@ -151,7 +150,7 @@ def test_a_captured_step_draws_new_dropout_and_augmentations_each_time(precision
 def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_that_is_not(tmp_path):
     from lussweep.gan.checkpoint import Checkpoints
 
-    spec, device = spec_of(n_epochs=2, dropout=0.0), torch.device("cuda")
+    spec, device = spec_of(n_epochs=2, dropout=0.25), torch.device("cuda")
     frames = random_frames(12)
     whole = train_gan(frames, spec, seed=1, device=device)
 
@@ -169,7 +168,6 @@ def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_tha
         )  # fmt: skip
     resumed = train_gan(frames, spec, **options, checkpoints=Checkpoints(tmp_path, "key", 0))
     first, second = copy_of(whole.generator), copy_of(resumed.generator)
-    assert equal(first, first)
     assert all(torch.allclose(first[k].float(), second[k].float(), atol=1e-4) for k in first)
 
 

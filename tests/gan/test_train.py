@@ -5,12 +5,13 @@ from gan.trainings import CPU, SIZE, copy_of, equal, losses, random_frames, spec
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from lussweep.errors import InputError
-from lussweep.gan import train as module
 from lussweep.gan.sample import sample
 from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan
 from lussweep.keys import derive_seed
+from lussweep.models import precision
 from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.precision import has_bfloat16
 
 # --- the definition -----------------------------------------------------------------------
 
@@ -402,7 +403,7 @@ def test_labels_go_with_their_frames(monkeypatch):
 # --- what a device can do -----------------------------------------------------------------
 
 needs_bfloat16 = pytest.mark.skipif(
-    not module._has_bfloat16(CPU), reason="needs a CPU with products in bfloat16"
+    not has_bfloat16(CPU), reason="needs a CPU with products in bfloat16"
 )
 
 
@@ -426,7 +427,7 @@ def test_bf16_keeps_weights_in_float32_and_losses_near(changes, monkeypatch):
 
 
 def test_bf16_is_refused_in_one_line_where_the_device_lacks_it(monkeypatch):
-    monkeypatch.setattr(module, "_has_bfloat16", lambda device: False)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
     expected = r"^gan\.precision bf16 is not supported on this cpu device: set it to fp32$"
     with pytest.raises(InputError, match=expected):
         train(random_frames(4), spec_of(precision="bf16"))

@@ -123,7 +123,7 @@ def test_a_contrast_of_refused_cells_alone_is_refused(given, study):
         assert {row["status"] for row in mine} == {"refused"}
         assert all("80 of 80 scores are not finite" in row["reason"] for row in mine)
         assert_nothing_given(name, mine)
-        assert {row["status"] for row in rows_of(found, name, n_patients=6)} == {"done"}
+        assert "refused" not in {row["status"] for row in rows_of(found, name, n_patients=6)}
     assert {row["status"] for row in rows_of(found, "worth")} == {"refused"}, "one count is left"
     assert_nothing_given("worth", rows_of(found, "worth"))
 
@@ -332,27 +332,45 @@ def test_holm_counts_what_was_computed(given, study):
     assert first["p_holm"] == pytest.approx(min(1.0, 2 * smallest))
 
 
-def test_cells_that_the_grid_asks_for_and_no_table_holds_are_missing(make_tables, study_of):
-    """`--only` leaves them out of the results; what the grid has not, makes no row."""
-    given = make_tables(("baseline", "combined"), counts=[6], n_replicates=2)
-    found = collect_statistics(*given, study_of(VARIANTS, n_patients=COUNTS))
+def test_cells_that_are_not_done_are_missing(given, study):
+    results, *others = given
+    lost = {(n, 3, variant) for n in COUNTS for variant in VARIANTS}
+    lost |= {(15, replicate, "pure_synthetic") for replicate in (1, 2)}
+    results = changed(results, {"status": "failed", "auroc": None}, lost)
+    found = collect_statistics(results, *others, study)
     status = {
         (row["n_patients"], row["variant"]): (row["status"], row["n_replicates"])
         for row in rows_of(found, "contrasts")
     }
     assert status == {
         (6, "combined"): ("done", 2),
-        (6, "pure_synthetic"): ("missing", None),
-        (15, "combined"): ("missing", None),
+        (6, "pure_synthetic"): ("done", 2),
+        (15, "combined"): ("done", 2),
         (15, "pure_synthetic"): ("missing", None),
     }
     (row,) = rows_of(found, "contrasts", n_patients=6, variant="combined")
     assert row["reason"].startswith("missing: baseline n=6 r=3, combined n=6 r=3; ")
 
 
+def test_cells_that_nobody_asked_for_make_no_row(make_tables, study_of):
+    """`--only` leaves them out of the results."""
+    given = make_tables(("baseline", "combined"), counts=[6], n_replicates=2)
+    found = collect_statistics(*given, study_of(VARIANTS, n_patients=COUNTS))
+    (row,) = rows_of(found, "contrasts")
+    assert (row["n_patients"], row["variant"], row["status"]) == (6, "combined", "done")
+    assert not str(row["reason"]).startswith("missing")
+    alone = make_tables(("shuffled",), counts=[6], n_replicates=2)
+    found = collect_statistics(*alone, study_of(("baseline", "shuffled"), n_patients=COUNTS))
+    assert len(found["contrasts"]) == len(found["worth"]) == 0
+    assert len(found["controls"]) == 1
+
+
 def test_missing_epochs_of_an_axis_are_named(make_tables, study_of):
     given = make_tables(("baseline", "combined"), counts=[6], epochs=(25, 100))
-    rows = [row for row in given[0].to_pylist() if (row["replicate"], row["gan_epoch"]) != (2, 100)]
+    rows = given[0].to_pylist()
+    for row in rows:
+        if (row["replicate"], row["gan_epoch"]) == (2, 100):
+            row |= {"status": "failed", "auroc": None}
     results = pa.Table.from_pylist(rows, tables.RESULTS)
     study = study_of(("baseline", "combined"), n_patients=[6], gan_epochs=[25, 100])
     found = collect_statistics(results, *given[1:], study)
@@ -362,9 +380,12 @@ def test_missing_epochs_of_an_axis_are_named(make_tables, study_of):
     assert part["reason"].startswith("missing: combined epoch 100 n=6 r=2; ")
 
 
-def test_nothing_done_gives_rows_that_say_so_and_no_number(study):
-    empty = (tables.RESULTS, tables.FRAME_SCORES, tables.FRAME_SCORES, tables.GAN_SCORES)
-    found = collect_statistics(*(schema.empty_table() for schema in empty), study)
+def test_nothing_done_gives_rows_that_say_so_and_no_number(given, study):
+    results, *_ = given
+    everywhere = {(n, r, v) for n in COUNTS for r in (1, 2, 3) for v in VARIANTS}
+    results = changed(results, {"status": "missing", "auroc": None}, everywhere)
+    empty = (tables.FRAME_SCORES, tables.FRAME_SCORES, tables.GAN_SCORES)
+    found = collect_statistics(results, *(schema.empty_table() for schema in empty), study)
     for name, table in found.items():
         rows = table.to_pylist()
         assert {row["status"] for row in rows} <= {"missing"}
@@ -423,10 +444,33 @@ def test_shuffled_labels_are_judged_over_replicates(make_tables, study_of, n_rep
 
 def test_permutations_that_are_missing_are_named(make_tables, study_of):
     variants = ("baseline", "shuffled")
-    given = make_tables(variants, counts=[15], n_replicates=2)
-    study = study_of(variants, n_patients=[6, 15], replicates=3)
-    none, part = collect_statistics(*given, study)["controls"].to_pylist()
+    results, *others = make_tables(variants, counts=COUNTS, n_replicates=3)
+    lost = {(15, 3, "shuffled")} | {(6, replicate, "shuffled") for replicate in (1, 2, 3)}
+    results = changed(results, {"status": "failed", "auroc": None}, lost)
+    study = study_of(variants, n_patients=COUNTS, replicates=3)
+    none, part = collect_statistics(results, *others, study)["controls"].to_pylist()
     assert (none["n_patients"], none["status"], none["n_permutations"]) == (6, "missing", 0)
     assert none["auroc"] is none["verdict"] is None
     assert (part["status"], part["n_permutations"]) == ("withheld", 2)
     assert part["reason"] == "2 of 20 permutations; missing: shuffled n=15 r=3"
+
+
+def test_thresholds_of_shuffled_validation_labels_are_refused(make_tables, study_of):
+    variants = ("baseline", "shuffled")
+    found = collect_statistics(*make_tables(variants, counts=[6]), study_of(variants))
+    status = {row["variant"]: row["status"] for row in rows_of(found, "operating")}
+    assert status == {"baseline": "done", "shuffled": "refused"}
+
+
+def test_models_that_rank_every_pair_alike_have_no_delong_test(make_tables, study_of):
+    """One is always right and one says nothing: no variance, so neither p-value nor interval."""
+    results, scores, *others = make_tables(("baseline", "combined"), counts=[6], n_replicates=1)
+    label = np.array(scores["label"].to_pylist())
+    perfect = np.array(scores["variant"].to_pylist()) == "combined"
+    made = np.where(perfect, 0.2 + 0.6 * label, 0.5)
+    place = scores.column_names.index("score")
+    scores = scores.set_column(place, scores.schema.field(place), pa.array(made))
+    study = study_of(("baseline", "combined"), n_patients=[6])
+    (row,) = rows_of(collect_statistics(results, scores, *others, study), "delong")
+    assert (row["status"], row["difference"]) == ("withheld", 0.5)
+    assert row["p_value"] is row["low"] is row["standard_error"] is None
