@@ -292,3 +292,14 @@ def test_every_command_is_shell(config: dict[str, Any]) -> None:
     assert len(keys) == 5
     for command in (command for key in keys for command in config[key]):
         subprocess.run(["bash", "-n", "-c", f"({command})"], check=True, timeout=30)
+
+
+def test_every_cluster_file_ships_with_the_package() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folder = ROOT / tool["package-dir"]["lussweep.experiments"]
+    patterns = tool["package-data"]["lussweep.experiments"]
+    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert {path for path in CLUSTERS.iterdir() if path.is_file()} <= shipped
+    assert {path.name for path in CLUSTERS.iterdir()} == {
+        "gcp.yaml", "kuberay.yaml", "on-premises.yaml", "slurm.sh",
+    }  # fmt: skip
