@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lussweep.doctor import Finding, examine, judge_cluster
+from lussweep.errors import InputError
 from support import environment, invoke
 
 # An open Ray that nobody can reach: in a network of its own, which has localhost alone.
@@ -58,9 +59,7 @@ def test_without_a_cluster_the_machine_is_checked(closed_home: Path) -> None:
     assert not (closed_home / "run").exists()
 
 
-def test_the_command_says_it_in_lines_and_in_json(
-    closed_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_says_it_in_lines_and_in_json(closed_home: Path) -> None:
     _, lines = invoke("doctor", "--out", closed_home)
     _, text = invoke("doctor", "--out", closed_home, "--json")
     findings = [Finding(**entry) for entry in json.loads(text)]
@@ -93,6 +92,19 @@ def test_it_imports_neither_torch_nor_ray_where_there_is_no_cluster(closed_home:
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True
     )
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_a_cluster_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lussweep.backend.cluster import session
+
+    def refuse(address: str) -> None:
+        raise InputError(f"no Ray cluster answers at {address}")
+
+    monkeypatch.setattr(session, "ray_session", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
+    (found,) = examine(None, [])
+    assert (found.status, found.found) == ("problem", "no Ray cluster answers at 192.0.2.1:6379")
+    assert found.remedy
 
 
 def test_a_local_ray_is_closed(local_ray: None, tmp_path: Path) -> None:
