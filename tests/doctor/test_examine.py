@@ -166,6 +166,7 @@ def test_an_open_ray_is_found_insecure_and_grid_says_so(tmp_path: Path, tiny_yam
     assert "lussweep doctor" in warnings[0]
 
 
+@pytest.mark.slow
 def test_a_closed_ray_is_found_closed(tmp_path: Path) -> None:
     (doctor,) = _alone("token", tmp_path, "", 1)
     found = by_check([Finding(**entry) for entry in json.loads(doctor[1])])
