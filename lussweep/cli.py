@@ -33,6 +33,8 @@ BACKENDS = ("ray", "inline")
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Interim results are written so far apart at least, and take no larger share of the time."""
 OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+PROBLEM_FOUND = 1
+OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see `lussweep doctor`"
 
 Experiment = Annotated[
     str,
@@ -230,6 +232,25 @@ def export_synthetic(
             typer.echo(str(folder))
 
 
+@app.command()
+def doctor(
+    address: AddressOption = None,
+    out: OutOption = None,
+    store: StoreOption = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="For machines: a list of findings.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
+    with _clear_errors(debug):
+        from lussweep.doctor import examine, is_sound, show
+
+        findings = examine(address, [folder for folder in (store, out) if folder])
+        typer.echo(show(findings, json_))
+        raise typer.Exit(OK if is_sound(findings) else PROBLEM_FOUND)
+
+
 # --- running ------------------------------------------------------------------------------
 
 
@@ -358,9 +379,12 @@ def _executor(
 
         with ray_session(address, n_cpus=cpus, dashboard=dashboard) as url:
             from lussweep.backend.cluster.executor import ClusterExecutor, GpuShares
+            from lussweep.backend.cluster.inspection import is_open
 
             if url:
                 typer.echo(f"Ray dashboard: {url}", err=True)
+            if is_open():
+                typer.echo(OPEN_CLUSTER, err=True)
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)

@@ -14,6 +14,13 @@ from lussweep.cli import app
 
 ROOT = Path(__file__).parents[1]
 POCUS = ROOT.parent / "shared" / "data" / "pocus"
+STANDING = (
+    "RAY_preload_python_modules",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S",
+)
+"""The settings that the processes of a standing cluster need: a driver cannot give them later."""
 
 TINY = """
 name: tiny

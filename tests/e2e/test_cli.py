@@ -37,6 +37,7 @@ def test_grid_from_an_empty_folder_runs_the_built_in_experiment_on_ray(tmp_path:
         assert (run / path).exists()
     assert "steps done" in done.stderr
     assert "Ray dashboard: http://127.0.0.1" in done.stderr
+    assert "warning: whoever" not in done.stderr  # a Ray of our own is closed
 
 
 def test_the_quickstart_is_the_grid_of_the_readme() -> None:

@@ -1,4 +1,4 @@
-"""cluster.yaml against Ray's own schema and checks; nothing here speaks to AWS."""
+"""The files for `ray up` against Ray's own schema and checks; nothing here speaks to a cloud."""
 
 from __future__ import annotations
 
@@ -21,15 +21,37 @@ from packaging.requirements import Requirement
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from lussweep.backend.cluster.session import ENVIRONMENT
+from support import ROOT, STANDING
 
-ROOT = Path(__file__).parent.parent
 SCHEMA = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
-HOME = "/home/ubuntu"
+CLUSTERS = ROOT / "experiments" / "clusters"
+CLOUDS = {"aws": ROOT / "cluster.yaml", "gcp": CLUSTERS / "gcp.yaml"}
+FILES = {**CLOUDS, "on-premises": CLUSTERS / "on-premises.yaml"}
+HOMES = {"aws": "/home/ubuntu", "gcp": "/home/ubuntu", "on-premises": "~"}
+
+
+@pytest.fixture(params=FILES)
+def name(request: pytest.FixtureRequest) -> str:
+    """A cluster of this name: by default each of the files."""
+    return str(request.param)
+
+
+clouds = pytest.mark.parametrize("name", CLOUDS, indirect=True)
 
 
 @pytest.fixture
-def config() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "cluster.yaml").read_text())
+def text(name: str) -> str:
+    return FILES[name].read_text()
+
+
+@pytest.fixture
+def usage(text: str) -> str:
+    return text.partition("cluster_name:")[0]
+
+
+@pytest.fixture
+def config(text: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 
 
@@ -59,16 +81,28 @@ def test_satisfies_rays_schema(config: dict[str, Any]) -> None:
     _schema_check(config)
 
 
-def test_survives_what_ray_up_does_before_it_calls_aws(config: dict[str, Any]) -> None:
+def test_survives_what_ray_up_does_before_it_calls_a_cloud(config: dict[str, Any]) -> None:
     prepared = prepare_config(copy.deepcopy(config))
     validate_config(prepared)
-    types = prepared["available_node_types"]
-    assert {name for name, kind in types.items() if kind["max_workers"]} == {"gpu_spot", "cpu"}
     # Keys that are left out get Ray's defaults: conda of an old image, a nightly wheel, pip.
     for role in ("head", "worker"):
         assert prepared[f"{role}_setup_commands"] == config["setup_commands"]
         assert len(prepared[f"{role}_start_ray_commands"]) == 2
     assert prepared["provider"] == config["provider"]
+
+
+@clouds
+def test_every_kind_of_worker_but_the_head_is_started(config: dict[str, Any]) -> None:
+    types = prepare_config(copy.deepcopy(config))["available_node_types"]
+    started = {name for name, kind in types.items() if kind["max_workers"]}
+    assert started == {"gpu_spot", "gpu_on_demand", "cpu"}
+
+
+@pytest.mark.parametrize("name", ["on-premises"], indirect=True)
+def test_every_machine_of_ones_own_is_in_the_cluster(config: dict[str, Any]) -> None:
+    (kind,) = prepare_config(copy.deepcopy(config))["available_node_types"].values()
+    n_workers = len(config["provider"]["worker_ips"])
+    assert n_workers and kind["min_workers"] == kind["max_workers"] == n_workers
 
 
 def _add_old_key(config: dict[str, Any]) -> None:
@@ -87,6 +121,7 @@ def _quote_a_number(config: dict[str, Any]) -> None:
     config["max_workers"] = "3"
 
 
+@clouds
 @pytest.mark.parametrize(
     "damage", [_add_old_key, _drop_resources, _misspell_node_key, _quote_a_number]
 )
@@ -100,6 +135,7 @@ def test_a_broken_copy_fails(
         validate_config(prepare_config(config))
 
 
+@clouds
 def test_ray_refuses_an_unknown_head_type_and_too_few_workers(config: dict[str, Any]) -> None:
     unknown = {**copy.deepcopy(config), "head_node_type": "none_such"}
     with pytest.raises(ValueError, match="head_node_type"):
@@ -109,14 +145,22 @@ def test_ray_refuses_an_unknown_head_type_and_too_few_workers(config: dict[str, 
         validate_config(prepare_config(too_few))
 
 
+def _is_spot(kind: dict[str, Any]) -> bool:
+    node = kind["node_config"]
+    aws = node.get("InstanceMarketOptions", {}).get("MarketType")
+    return "spot" in (aws, node.get("scheduling", {}).get("provisioningModel", "").lower())
+
+
+@clouds
 def test_the_head_takes_no_tasks_and_is_not_on_spot(config: dict[str, Any]) -> None:
     head = config["available_node_types"][config["head_node_type"]]
     assert head["resources"] == {"CPU": 0}
-    assert "InstanceMarketOptions" not in head["node_config"]
+    assert not _is_spot(head)
     assert head.get("min_workers", 0) == 0
     assert head["max_workers"] == 0
 
 
+@clouds
 def test_workers_fit_and_are_there_before_the_grid_starts(config: dict[str, Any]) -> None:
     workers = dict(config["available_node_types"])
     del workers[config["head_node_type"]]
@@ -125,15 +169,30 @@ def test_workers_fit_and_are_there_before_the_grid_starts(config: dict[str, Any]
     for kind in workers.values():
         assert 0 < kind["min_workers"] <= kind["max_workers"]
         assert kind["resources"]["CPU"] > 0
-    gpu = [kind for kind in workers.values() if kind["resources"].get("GPU")]
-    assert gpu
-    for kind in gpu:
-        assert kind["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
 
 
+@clouds
+def test_some_gpus_are_on_spot_and_fewer_on_demand(config: dict[str, Any]) -> None:
+    gpu = [k for k in config["available_node_types"].values() if k["resources"].get("GPU")]
+    spot = sum(kind["max_workers"] for kind in gpu if _is_spot(kind))
+    on_demand = sum(kind["max_workers"] for kind in gpu if not _is_spot(kind))
+    assert 0 < on_demand < spot
+
+
+def _images(value: Any) -> list[str]:
+    """Every image that is named at any depth of a node's configuration."""
+    if isinstance(value, dict):
+        named = [v for k, v in value.items() if k in ("ImageId", "sourceImage")]
+        return named + [image for v in value.values() for image in _images(v)]
+    return [image for v in value for image in _images(v)] if isinstance(value, list) else []
+
+
+@clouds
 def test_all_nodes_have_one_image(config: dict[str, Any]) -> None:
-    types = config["available_node_types"].values()
-    assert len({kind["node_config"]["ImageId"] for kind in types}) == 1
+    types = config["available_node_types"]
+    images = _images(types)
+    assert len(images) == len(types)
+    assert len(set(images)) == 1
 
 
 @pytest.mark.parametrize("role", ["head", "worker"])
@@ -146,16 +205,20 @@ def test_ray_starts_with_the_token(config: dict[str, Any], role: str) -> None:
     assert ("--address=$RAY_HEAD_IP:6379" in words) == (role == "worker")
 
 
-def test_the_token_comes_from_the_users_machine_and_is_closed(config: dict[str, Any]) -> None:
-    assert config["file_mounts"][f"{HOME}/.ray/auth_token"] == "~/.ray/auth_token"
-    assert any("chmod 600 ~/.ray/auth_token" in c for c in config["initialization_commands"])
-    assert "RAY_AUTH_TOKEN=" not in (ROOT / "cluster.yaml").read_text()
+def test_the_token_comes_from_the_users_machine_and_is_closed(
+    config: dict[str, Any], name: str, text: str, usage: str
+) -> None:
+    assert config["file_mounts"][f"{HOMES[name]}/.ray/auth_token"] == "~/.ray/auth_token"
+    closing = "chmod 700 ~/.ray && chmod 600 ~/.ray/auth_token"
+    assert closing in config["initialization_commands"]
+    assert closing in usage
+    assert "RAY_AUTH_TOKEN=" not in text
 
 
-def test_the_dashboard_answers_on_the_head_alone(config: dict[str, Any]) -> None:
+def test_the_dashboard_answers_on_the_head_alone(config: dict[str, Any], text: str) -> None:
     hosts = [w for w in _start_words(config, "head") if w.startswith("--dashboard-host")]
     assert hosts == ["--dashboard-host=127.0.0.1"]
-    assert "0.0.0.0" not in (ROOT / "cluster.yaml").read_text()
+    assert "0.0.0.0" not in text
 
 
 def test_pins_satisfy_the_project(config: dict[str, Any]) -> None:
@@ -168,8 +231,7 @@ def test_pins_satisfy_the_project(config: dict[str, Any]) -> None:
         assert wanted[name].extras <= pin.extras, name
 
 
-def test_the_users_ray_is_the_nodes_ray(config: dict[str, Any]) -> None:
-    usage = (ROOT / "cluster.yaml").read_text().partition("cluster_name:")[0]
+def test_the_users_ray_is_the_nodes_ray(config: dict[str, Any], usage: str) -> None:
     assert f'"ray[default]{_pins(config)["ray"].specifier}"' in usage
 
 
@@ -180,23 +242,32 @@ def test_one_exact_python_that_the_project_takes(config: dict[str, Any]) -> None
     assert wanted.contains(versions[0])
 
 
-def test_the_checkout_is_mounted_and_installed(config: dict[str, Any]) -> None:
-    assert config["file_mounts"][f"{HOME}/lussweep"] == "."
+def test_the_checkout_is_mounted_and_installed(config: dict[str, Any], name: str) -> None:
+    assert config["file_mounts"][f"{HOMES[name]}/lussweep"] == "."
     installs = [c for c in config["setup_commands"] if "--editable ~/lussweep" in c]
     assert len(installs) == 1
 
 
-def test_shared_storage_and_image_are_named_as_to_be_filled_in(config: dict[str, Any]) -> None:
-    usage = (ROOT / "cluster.yaml").read_text().partition("cluster_name:")[0]
-    mounts = [c for c in config["setup_commands"] if "sudo mount -t nfs4" in c]
-    assert len(mounts) == 1
-    image = config["available_node_types"]["head"]["node_config"]["ImageId"]
-    if "FILL_IN" in image:  # as shipped
-        assert "fs-FILL_IN.efs." in mounts[0]
-    assert "ami-FILL_IN" in usage
-    assert "fs-FILL_IN" in usage
-    region = config["provider"]["region"]
-    assert f".efs.{region}.amazonaws.com" in mounts[0]
+@clouds
+def test_shared_storage_is_mounted_on_every_node(config: dict[str, Any], name: str) -> None:
+    (mount,) = (c for c in config["setup_commands"] if "sudo mount -t nfs" in c)
+    assert mount.count("/mnt/lussweep") >= 3
+    assert "lookupcache=positive" in mount  # else a node misses for a minute what another committed
+    if name == "aws":
+        assert f".efs.{config['provider']['region']}.amazonaws.com" in mount
+
+
+def test_what_is_to_be_filled_in_is_explained(text: str, usage: str) -> None:
+    explained = set(re.findall(r"[\w-]*FILL_IN", usage)) - {"FILL_IN"}
+    used = set(re.findall(r"[\w-]*FILL_IN", text.removeprefix(usage)))
+    assert used <= explained  # fewer once they are filled in
+
+
+def test_the_usage_names_this_file_and_ends_with_its_costs(name: str, usage: str) -> None:
+    path = str(FILES[name].relative_to(ROOT))
+    for command in ("up", "exec", "attach", "dashboard", "down"):
+        assert f"ray {command} {path}" in usage
+    assert "lussweep doctor --address auto --store" in usage
 
 
 def test_shell_settings_are_those_of_the_session_and_may_be_repeated(
@@ -213,7 +284,7 @@ def test_shell_settings_are_those_of_the_session_and_may_be_repeated(
     settings = dict(line.removeprefix("export ").split("=", 1) for line in lines)
     assert settings.pop("PATH") == '"$HOME/venv/bin:$PATH"'
     assert settings.pop("RAY_AUTH_MODE") == "token"
-    assert settings == {name: ENVIRONMENT[name] for name in settings}
+    assert settings == {name: ENVIRONMENT[name] for name in STANDING}
 
 
 def test_every_command_is_shell(config: dict[str, Any]) -> None:
@@ -221,3 +292,14 @@ def test_every_command_is_shell(config: dict[str, Any]) -> None:
     assert len(keys) == 5
     for command in (command for key in keys for command in config[key]):
         subprocess.run(["bash", "-n", "-c", f"({command})"], check=True, timeout=30)
+
+
+def test_every_cluster_file_ships_with_the_package() -> None:
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folder = ROOT / tool["package-dir"]["lussweep.experiments"]
+    patterns = tool["package-data"]["lussweep.experiments"]
+    shipped = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert {path for path in CLUSTERS.iterdir() if path.is_file()} <= shipped
+    assert {path.name for path in CLUSTERS.iterdir()} == {
+        "gcp.yaml", "kuberay.yaml", "on-premises.yaml", "slurm.sh",
+    }  # fmt: skip
