@@ -148,9 +148,8 @@ def _check_for_a_cluster(grid: dict[str, Any]) -> None:
 @contextmanager
 def _shipped(experiment: str, working_dir: Path | None) -> Iterator[tuple[Path, str]]:
     """The folder to ship, and the experiment as it is named in there."""
-    path = Path(experiment)
-    if not path.is_file():  # it ships with lussweep, which the cluster has
-        path = None
+    # What is no file ships with lussweep, which the cluster has.
+    path = Path(experiment) if Path(experiment).is_file() else None
     if working_dir is not None:
         if not working_dir.is_dir():
             raise InputError(f"--working-dir {working_dir} is no folder")

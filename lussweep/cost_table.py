@@ -19,8 +19,8 @@ from lussweep.status import duration
 
 HOW = (
     "A GAN and a trial take seconds in proportion to the images that they see (a validation frame "
-    "counts as a third of one), scores, synthetic sets, cards and judgement to their frames, beside "
-    "a part that is the same for every step where the measured ones can tell it."
+    "counts as a third of one), scores, synthetic sets, cards and judgement to their frames, "
+    "beside a part that is the same for every step where the measured ones can tell it."
 )
 
 
@@ -28,9 +28,12 @@ def estimate_run(run: Run, measured: Measured, n_gpus: int) -> Estimate:
     """What all steps of the asked cells cost, and how long those that are not done take."""
     done = [ref for ref in run.asked.steps if run.store.has(ref)]
     shares = {
+        **HELD_GPUS,
         "gan": run.study.gan.gpus or HELD_GPUS["gan"],
         "trial": run.study.search.gpus_per_trial,
     }
+    if not measured.on_gpu:  # what took the seconds was one worker, whatever its step
+        shares = dict.fromkeys(HELD_GPUS, 1.0)
     return estimate(run.asked, step_seconds(run.asked, measured), done, n_gpus, shares)
 
 
@@ -77,14 +80,14 @@ def notes_on(run: Run, measured: Measured, differ: list[str]) -> list[str]:
     notes = []
     if differ:
         notes.append(
-            f"NOTE: there, other values stand in {', '.join(differ)}: its seconds may not carry over"
+            f"NOTE: that run has another {', '.join(differ)}: its seconds may not carry over"
         )
     if n := unknown_gans(run.asked, measured):
         notes.append(f"NOTE: {n} GANs are of a kind that was not measured: estimated as the others")
-    if "cpu of " in measured.source:
+    if not measured.on_gpu:
         notes.append(
-            "NOTE: measured on a CPU: what is called a GPU here is that CPU, shares of it included; "
-            "give a run made on a GPU, or --calibrate there"
+            "NOTE: measured on a CPU, so what is called a GPU here is one worker on such a CPU: "
+            "give a run made on GPUs, or --calibrate where there is one"
         )
     return notes
 

@@ -1,9 +1,9 @@
-"""What a plan costs, from how long steps of its kinds have taken. Pure: reads no file, runs nothing.
+"""What a plan costs, from how long steps of its kinds have taken. Pure: reads and runs nothing.
 
 A step's seconds are a line, fixed + slope x work, through the steps of its kind that were measured.
 Its work is counted in what drives it:
 
-- a GAN: images seen, epochs x images an epoch;
+- a GAN: images that a worker sees, epochs x images an epoch / workers;
 - a trial: images seen, and a third of every validation frame judged (a forward without a backward);
 - scores: frames of all snapshots; features, synthetic sets, memorisation cards, judgement: frames;
 - a shard: videos; what is left is too small to matter and counts as one.
@@ -25,10 +25,12 @@ VAL_SHARE = 1 / 3
 """Cost of judging a validation frame over that of training on an image."""
 GAN_BUDGETS = ("n_epochs", "images_per_epoch", "snapshot_every", "n_workers", "sync_batchnorm")
 """What does not change the cost of one image."""
-HELD_GPUS = {"gan": 1.0, "trial": 0.25}
-OTHER_GPUS = 0.25
+HELD_GPUS = {
+    "gan": 1.0, "trial": 0.25, "features": 0.25, "score": 0.25, "synth": 0.25,
+    "memorisation": 0.25, "evaluate": 0.25,
+}  # fmt: skip
+"""GPUs that one step of a stage holds; the other stages need none."""
 SMALLEST = 1e-9
-CPU_STAGES = frozenset({"shard", "ingest", "cohort", "external", "search"})
 HOUR_S = 3600.0
 
 Steps = Mapping[str, Step]
@@ -65,6 +67,7 @@ class Measured:
     """Of the study that is to be estimated."""
     source: str
     """Where from, for the reader."""
+    on_gpu: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,14 +128,14 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
         by_kind[kind(step)].append(point)
         by_stage[step.stage].append(point)
     missing = [stage for stage in STAGES if stage in plan.counts() and stage not in by_stage]
-    missing = [stage for stage in missing if stage not in CPU_STAGES]
+    missing = [stage for stage in missing if stage in HELD_GPUS]
     if missing:
         raise InputError(
             f"{measured.source} has no step of {', '.join(missing)}: give a run that has, or "
             "--calibrate"
         )
     lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
-    lines |= {stage: Line(0.0, 0.0) for stage in CPU_STAGES if stage not in lines}
+    lines |= {stage: Line(0.0, 0.0) for stage in STAGES if stage not in lines}
     return {
         ref: lines.get(kind(step), lines[step.stage]).seconds(
             work(step, plan.steps, measured.target)
@@ -155,7 +158,7 @@ def _gan_work(step: Step, steps: Steps, frames: Frames) -> float:
     spec = step.spec["gan"]
     n_classes = len(CLASSES) if step.spec["class"] == BOTH_CLASSES else 1
     images = spec["images_per_epoch"] or n_classes * _cohort_frames(step, steps, frames)
-    return float(spec["n_epochs"] * images)
+    return float(spec["n_epochs"] * images / spec["n_workers"])
 
 
 def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
@@ -180,11 +183,11 @@ def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _features_work(step: Step, steps: Steps, frames: Frames) -> float:
-    return min(step.spec["n_images"], _cohort_frames(step, steps, frames))
+    return min(float(step.spec["n_images"]), _cohort_frames(step, steps, frames))
 
 
 def _score_work(step: Step, steps: Steps, frames: Frames) -> float:
-    n_images = min(step.spec["score"]["n_images"], _cohort_frames(step, steps, frames))
+    n_images = min(float(step.spec["score"]["n_images"]), _cohort_frames(step, steps, frames))
     if "gan" not in step.inputs:
         return n_images
     gan = GanSpec.model_validate(steps[step.inputs["gan"]].spec["gan"])
@@ -245,8 +248,8 @@ class Schedule:
 def schedule(tasks: Mapping[str, Task], n_gpus: int) -> Schedule:
     """Greedy list scheduling: whatever is ready and fits starts, the longest chain behind it first.
 
-    Inputs that are not among the tasks are done. Tasks without a GPU start as soon as they can: CPUs
-    are taken to be enough. Never worse than work_s + chain_s where each task takes a whole GPU
+    Inputs that are not among the tasks are done. Tasks without a GPU start as soon as they can:
+    CPUs are taken to be enough. Never worse than work_s + chain_s where each task takes a whole GPU
     (Graham 1969). Raises InputError for a task that needs more GPUs than there are.
     """
     largest = max((task.n_workers for task in tasks.values() if task.gpu_share), default=0)
@@ -299,7 +302,7 @@ def schedule(tasks: Mapping[str, Task], n_gpus: int) -> Schedule:
 
 
 def _places(free: Sequence[float], share: float, n_workers: int) -> list[int] | None:
-    """GPUs with room, the fullest first, so that whole ones stay free; None if there are too few."""
+    """GPUs with room, the fullest first, so that whole ones stay free; None if too few have."""
     if not share:
         return []
     fitting = sorted((room, gpu) for gpu, room in enumerate(free) if room >= share - SMALLEST)
@@ -309,7 +312,7 @@ def _places(free: Sequence[float], share: float, n_workers: int) -> list[int] | 
 def _chains(tasks: Mapping[str, Task]) -> dict[str, float]:
     """Seconds of the longest chain that begins with each task; inputs stand before their users."""
     chain = {name: task.seconds for name, task in tasks.items()}
-    for name in reversed(tasks):
+    for name in reversed(list(tasks)):
         for parent in tasks[name].inputs:
             if parent in chain:
                 chain[parent] = max(chain[parent], tasks[parent].seconds + chain[name])
@@ -354,7 +357,7 @@ def estimate(
     seconds: Mapping[str, float],
     done: Iterable[str],
     n_gpus: int,
-    shares: Mapping[str, float] = HELD_GPUS,
+    shares: Mapping[str, float],
 ) -> Estimate:
     """What the steps cost together: `shares` are GPUs that one step of a stage holds."""
     found = set(done)
@@ -380,9 +383,7 @@ def estimate(
 
 def _task(step: Step, seconds: float, shares: Mapping[str, float]) -> Task:
     inputs = tuple(step.inputs.values())
-    if step.stage in CPU_STAGES:
-        return Task(seconds, inputs=inputs)
     n_workers = step.spec["gan"]["n_workers"] if step.stage == "gan" else 1
     if n_workers > 1:  # a gang's workers do not share a GPU
         return Task(seconds, 1.0, n_workers, inputs)
-    return Task(seconds, shares.get(step.stage, OTHER_GPUS), 1, inputs)
+    return Task(seconds, shares.get(step.stage, 0.0), 1, inputs)

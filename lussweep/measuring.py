@@ -72,7 +72,8 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
         for ref, record in records.items()
         if "seconds" in record["circumstances"] and set(steps[ref].inputs.values()) <= steps.keys()
     }
-    return Measured(steps, whole, frames, frames, f"{folder} ({_where(records.values())})")
+    where, on_gpu = _where(records.values())
+    return Measured(steps, whole, frames, frames, f"{folder} ({where})", on_gpu)
 
 
 def differences(folder: Path, study: StudySpec) -> list[str]:
@@ -96,11 +97,11 @@ def differences(folder: Path, study: StudySpec) -> list[str]:
 
 
 def _store_of(folder: Path) -> Path:
+    """As its driver says; a run made before drivers said so has no other place than its own."""
     try:
-        root = folder / json.loads((folder / STATE_FILE).read_text())["store"]
+        return folder / str(json.loads((folder / STATE_FILE).read_text())["store"])
     except (OSError, ValueError, KeyError):
-        root = folder / "artifacts"
-    return root
+        return folder / "artifacts"
 
 
 def _frames(
@@ -124,14 +125,15 @@ def _frames(
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
 
-def _where(records: Iterable[Mapping[str, Any]]) -> str:
-    """The devices and hosts that most steps ran on."""
+def _where(records: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
+    """The devices and hosts that most trainings ran on, and whether those were GPUs."""
     places = Counter(
-        f"{record['circumstances'].get('device', 'cpu')} of {record['circumstances']['host']}"
+        (record["circumstances"].get("device", "cpu"), record["circumstances"]["host"])
         for record in records
         if record["stage"] in ("gan", "trial")
-    )
-    return ", ".join(place for place, _ in places.most_common(2))
+    ).most_common(2)
+    told = ", ".join(f"{device} of {host}" for (device, host), _ in places)
+    return told, bool(places) and places[0][0][0].startswith("cuda")
 
 
 # --- a few short steps --------------------------------------------------------------------
@@ -163,8 +165,8 @@ def calibrate(
     assert frames is not None, "every short step was run"
     seconds = {ref: record["circumstances"]["seconds"] for ref, record in records.items()}
     target = _scaled(frames, small, run)
-    where = _where(records.values())
-    return Measured(steps, seconds, frames, target, f"short steps of this study ({where})")
+    where, on_gpu = _where(records.values())
+    return Measured(steps, seconds, frames, target, f"short steps of this study ({where})", on_gpu)
 
 
 def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
@@ -286,8 +288,7 @@ def _scaled(frames: Frames, small: Manifest, run: Run) -> Frames:
     n = min(run.study.grid.n_patients)
     per_patient = frames.by_cohort[n] / n
     pool = min(patients(run.manifest, "train").values())
-    by_cohort = {
-        **{k: k * per_patient for k in run.study.grid.n_patients},
-        None: pool * per_patient,
-    }
+    by_cohort: dict[int | None, float] = {None: pool * per_patient}
+    for count in run.study.grid.n_patients:
+        by_cohort[count] = count * per_patient
     return Frames(by_cohort, frames.val * times("val"), frames.holdout * times("holdout"))
