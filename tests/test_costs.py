@@ -235,4 +235,4 @@ def test_shares_are_those_of_the_cluster() -> None:
     from lussweep.backend.cluster.executor import GPU_STAGES, GpuShares
 
     shares = GpuShares()
-    assert HELD_GPUS == {stage: getattr(shares, stage, shares.other) for stage in GPU_STAGES}
+    assert {stage: getattr(shares, stage, shares.other) for stage in GPU_STAGES} == HELD_GPUS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -12,8 +13,11 @@ from typing import Any, Protocol
 from lussweep.backend.cluster.session import TOKEN
 from lussweep.errors import InputError
 
+from ray.exceptions import AuthenticationError  # isort: skip
+
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Where these are set, Ray's client goes there, whatever address it is given."""
+CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
 class JobClient(Protocol):
@@ -30,11 +34,19 @@ def submit(address: str, command: Sequence[str], working_dir: Path) -> str:
     try:
         with _without_overrides():
             return submit_to(_connect(address), command, working_dir)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        line = " ".join(str(error).split())[:200]
+    except ConnectionError:
         raise InputError(
-            f"no Ray job server takes jobs at {address}, or not with this token ({TOKEN}): {line}"
+            f"no Ray job server answers at {address}: give the address of the cluster's dashboard "
+            "(`ray dashboard cluster.yaml` makes it http://127.0.0.1:8265)"
         ) from None
+    except AuthenticationError as error:
+        raise InputError(f"{address} does not take this token ({TOKEN}): {_line(error)}") from None
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(f"{address} does not take the job: {_line(error)}") from None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> str:
@@ -51,6 +63,8 @@ def _connect(address: str) -> JobClient:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     from ray.job_submission import JobSubmissionClient
 
+    for name in CHATTY:  # each sets a level of its own when it is imported
+        logging.getLogger(name).setLevel(logging.WARNING)
     client: JobClient = JobSubmissionClient(address)
     return client
 
