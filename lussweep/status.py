@@ -74,7 +74,7 @@ def cells_line(status: dict[str, Any]) -> list[str]:
     """Sums over all cells, in one line."""
     total = sum(map(_total, status["cells"]))
     parts = [f"{sum(c[word] for c in status['cells'])} {word}" for word in WORDS]
-    return [f"{total} cells: {', '.join(parts)}"]
+    return [f"{total} cell{'s' if total != 1 else ''}: {', '.join(parts)}"]
 
 
 WORDS = ("done", "failed", "running", "waiting")

@@ -249,7 +249,9 @@ def test_what_is_done_costs_nothing_more(finished: Path, tiny_yaml: Path) -> Non
 
 def test_a_few_short_steps_tell_the_costs_too(tmp_path: Path, tiny_yaml: Path) -> None:
     text = succeed("plan", tiny_yaml, "--out", tmp_path / "run", "--calibrate", "--gpus", "2",
-                   "--device", "cpu")  # fmt: skip
+                   "--device", "cpu", "--set", "grid.variants=[pure_synthetic]",
+                   "--set", "search.n_trials=1", "--set", "gan.batch_size=4",
+                   "--set", "classifier.batch_size=2")  # fmt: skip
     assert "GPU-hours, from short steps of this study (cpu of " in text
     assert "2 GPUs: about " in text
     assert not (tmp_path / "run").exists()
@@ -341,28 +343,32 @@ def test_an_address_where_nobody_answers(tiny_yaml: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_a_submitted_grid_runs_on_a_real_cluster(tiny_yaml: Path, tmp_path: Path) -> None:
-    """In a process of its own, because a dashboard belongs to one Ray and tests share another."""
+    """In a process of its own: a dashboard belongs to one Ray, and the tests share another. The
+    agent that takes jobs has a fixed port, which another Ray of this machine may hold."""
     program = f"""
-import subprocess, sys, time, ray
-url = "http://" + ray.init(address="local", num_cpus=2, include_dashboard=True).dashboard_url
+import socket, subprocess, sys, time
+from ray.cluster_utils import Cluster
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+cluster = Cluster(initialize_head=True, head_node_args=dict(
+    num_cpus=2, include_dashboard=True, dashboard_agent_listen_port=port))
+url = "http://" + cluster.head_node.webui_url
 submit = [sys.executable, "-m", "lussweep", "submit", {str(tiny_yaml)!r}, "--address", url, "--",
           "--out", {str(tmp_path / "run")!r}, "--only", "variant=baseline,n_patients=2",
           "--device", "cpu", "--no-dashboard"]
-for attempt in range(10):  # the head's agent takes jobs a little later than its dashboard answers
-    done = subprocess.run(submit, capture_output=True, text=True)
-    if done.returncode == 0:
-        break
-    time.sleep(3)
+done = subprocess.run(submit, capture_output=True, text=True)
 assert done.returncode == 0, done.stderr
 from ray.job_submission import JobSubmissionClient
 client, job = JobSubmissionClient(url), done.stdout.split()[1].rstrip(":")
 while client.get_job_status(job).name in ("PENDING", "RUNNING"):
     time.sleep(1)
 assert client.get_job_status(job).name == "SUCCEEDED", client.get_job_logs(job)
+cluster.shutdown()
 """
     done = subprocess.run(
         [command()[0], "-c", program], env=environment(), cwd=tmp_path, capture_output=True,
         text=True, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "1 cells: 1 done" in succeed("status", tmp_path / "run")
+    assert "1 cell: 1 done" in succeed("status", tmp_path / "run")
