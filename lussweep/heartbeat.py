@@ -82,6 +82,7 @@ class Heartbeat:
         clear_cancel(folder)  # meant for a driver before this one
         replace_text(folder / PLAN_FILE, json.dumps(_described(self.run.plan)))
         self.take(Progress(self.run.asked))
+        self.plan_began.clear()  # the pace is that of steps, from the first that is submitted
         self._write(None)
         self.handler_before = signal.signal(SIGNAL, _as_ctrl_c)
         self.thread.start()

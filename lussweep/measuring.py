@@ -17,7 +17,7 @@ from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.costs import Frames, Measured
 from lussweep.errors import InputError
-from lussweep.plan import Plan, Step, make_plan
+from lussweep.plan import STAGES, Plan, Step, make_plan
 from lussweep.run import EXPERIMENT_FILE, Run
 from lussweep.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
 from lussweep.stages import VAL_SCORES, Context
@@ -56,11 +56,14 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
-    for path in sorted(root.glob(f"*/*/{RECORD}")):
-        found = json.loads(path.read_text())
-        ref = f"{found['stage']}/{found['key']}"
-        steps[ref] = Step(*(found[name] for name in ("stage", "version", "spec", "inputs", "name")))
-        records[ref] = found
+    for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
+        try:
+            found = json.loads(path.read_text())
+            told = (found[name] for name in ("stage", "version", "spec", "inputs", "name"))
+            ref = f"{found['stage']}/{found['key']}"
+            steps[ref], records[ref] = Step(*told), found
+        except (OSError, ValueError, KeyError):
+            raise InputError(f"--from {folder}: {path} is damaged") from None
     frames = _frames(steps, records, root.joinpath)
     if frames is None:
         raise InputError(
