@@ -55,11 +55,11 @@ def open_arguments(
         changes.append(f"grid.replicates={replicates}")
     if label is not None:
         changes.append(f"data.label={label}")
-    study = load_study(_experiment_text(experiment), overrides=changes, where=experiment)
+    study = load_study(experiment_text(experiment), overrides=changes, where=experiment)
     problems: list[str] = []
     cells: dict[str, list[str]] = {}
     with _collected(problems):
-        cells = _only(only)
+        cells = parse_coordinates(only)
     with _collected(problems):
         found = _find_data(study, data, label, annotations, skip_unreadable)
     study = study.with_embedders(weights is not None)
@@ -150,7 +150,8 @@ def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Co
     )
 
 
-def _experiment_text(experiment: str) -> str:
+def experiment_text(experiment: str) -> str:
+    """Of a YAML file, or of an experiment that ships with lussweep."""
     path = Path(experiment)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)
@@ -219,14 +220,15 @@ def _from_store(
     return Data(manifest, source, preprocess=preprocess, also_read=(folder / "artifacts",))
 
 
-def _only(texts: list[str] | None) -> dict[str, list[str]]:
+def parse_coordinates(texts: list[str] | None, told: str = "--only ") -> dict[str, list[str]]:
+    """Values by axis out of texts such as variant=baseline,n_patients=6."""
     found: dict[str, list[str]] = {}
     for part in ",".join(texts or ()).split(","):
         axis, equals, value = part.partition("=")
         if equals and axis and value:
             found.setdefault(axis.strip(), []).append(value.strip())
         elif part:
-            raise InputError(f"--only {part!r} is not of the form axis=value")
+            raise InputError(f"{told}{part!r} is not of the form axis=value")
     return found
 
 

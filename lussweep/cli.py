@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lussweep.arguments import Data, make_context, open_arguments, parse_box
+from lussweep.commands import COMMANDS
 from lussweep.errors import InputError
+from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK, clear_errors
 from lussweep.spec import PreprocessSpec, SplitSpec, parse
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ DEFAULT_EXPERIMENT = "quickstart"
 BACKENDS = ("ray", "inline")
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Interim results are written so far apart at least, and take no larger share of the time."""
-OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 PROBLEM_FOUND = 1
 OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see `lussweep doctor`"
 
@@ -99,7 +100,7 @@ def grid(
     debug: DebugOption = False,
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
-    with _clear_errors(debug):
+    with clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
         run, found = open_arguments(
@@ -128,17 +129,48 @@ def plan(
     weights: WeightsOption = None,
     dashboard: DashboardOption = True,
     skip_unreadable: SkipOption = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Say how long it takes on so many GPUs.")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option(min=0, help="Say what it costs, at so much a GPU and hour.")
+    ] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="How long steps take: as in this earlier run.")
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="How long steps take: run a few short ones here.")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Say what `grid` with the same arguments would do, without doing it."""
-    with _clear_errors(debug):
-        run, _ = open_arguments(
+    """Say what `grid` with the same arguments would do, and cost, without doing it."""
+    with clear_errors(debug):
+        wanted = calibrate or any(option is not None for option in (gpus, price, from_))
+        if wanted and calibrate == (from_ is not None):
+            raise InputError(
+                "how long steps take is not known from the plan alone: give either --from RUN, an "
+                "earlier run with records, or --calibrate, which runs a few short steps here"
+            )
+        run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
         from lussweep.terminal import print_plan
 
         print_plan(run)
+        if wanted:
+            from lussweep.cost_table import estimate_run, notes_on, print_costs
+            from lussweep.measuring import calibrate as run_short
+            from lussweep.measuring import differences, measured_run
+
+            if from_ is not None:
+                measured, differ = measured_run(from_), differences(from_, run.study)
+            else:
+                context = make_context(run, found, device, weights)
+                measured = run_short(run, context, lambda line: typer.echo(line, err=True))
+                differ = []
+            costs = estimate_run(run, measured, gpus or 1)
+            print_costs(run, measured, costs, price, notes_on(run, measured, differ))
 
 
 @app.command()
@@ -166,7 +198,7 @@ def ingest(
     debug: DebugOption = False,
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
-    with _clear_errors(debug):
+    with clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
         from lussweep.ingest import ingest_manifest
@@ -218,7 +250,7 @@ def export_synthetic(
     debug: DebugOption = False,
 ) -> None:
     """Write synthetic frames with their memorisation card, unless the release gate refuses."""
-    with _clear_errors(debug):
+    with clear_errors(debug):
         from lussweep.release import release
 
         if format_ not in ("png", "parquet"):
@@ -243,12 +275,16 @@ def doctor(
     debug: DebugOption = False,
 ) -> None:
     """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
-    with _clear_errors(debug):
+    with clear_errors(debug):
         from lussweep.doctor import examine, is_sound, show
 
         findings = examine(address, [folder for folder in (store, out) if folder])
         typer.echo(show(findings, json_))
         raise typer.Exit(OK if is_sound(findings) else PROBLEM_FOUND)
+
+
+for command in COMMANDS:
+    app.command()(command)
 
 
 # --- running ------------------------------------------------------------------------------
@@ -300,10 +336,14 @@ def _run_grid(
                     run.study,
                 ) as executor,
                 _display(run.store.progress) as watch.show,
+                watch.heartbeat,
             ):
-                execute_data(run, executor, watch.show)
+                write_failure_logs(run, watch.progress)  # those of an earlier command go
+                execute_data(run, executor, watch.look)
                 claim(run)
                 execute_grid(run, executor, watch)
+        else:
+            watch.heartbeat.settle()
         claim(run)
     except KeyboardInterrupt:  # steps in hand are lost, what is done stays
         broken = "interrupted"
@@ -331,17 +371,30 @@ class _Watch:
 
     def __init__(self, run: Run) -> None:
         from lussweep.backend.driver import Progress
+        from lussweep.heartbeat import Heartbeat
+        from lussweep.terminal import time_left
 
         self.run = run
+        self.heartbeat = Heartbeat(run, time_left)
         self.progress = Progress(run.asked)
         self.show: Callable[[Progress], None] = lambda progress: None
+        self.logged: set[str] = set()
         self.next_interim = time.monotonic() + INTERIM_S
+
+    def look(self, progress: Progress) -> None:
+        """For those who watch: this terminal, and `lussweep status` elsewhere."""
+        self.show(progress)
+        self.heartbeat.take(progress)
 
     def __call__(self, progress: Progress) -> None:
         from lussweep.outputs import write_interim
+        from lussweep.run import write_failure_log
 
+        for ref in progress.failed.keys() - self.logged:
+            write_failure_log(self.run, progress.failed[ref])
+            self.logged.add(ref)
         self.progress = progress
-        self.show(progress)
+        self.look(progress)
         judged = any(ref.startswith("evaluate/") for ref in progress.latest)
         if judged and time.monotonic() > self.next_interim:
             started = time.monotonic()
@@ -400,19 +453,6 @@ def _display(
 
     with live_progress(told) as on_change:
         yield on_change
-
-
-@contextmanager
-def _clear_errors(debug: bool) -> Iterator[None]:
-    """One clear line per problem, exit code 2; a traceback only with --debug."""
-    try:
-        yield
-    except InputError as error:
-        if debug:
-            raise
-        for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(BAD_INPUT) from None
 
 
 def main() -> Any:

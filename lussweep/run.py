@@ -15,14 +15,14 @@ from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
+from lussweep.state import OWN_FILES, RUN_FILE
 from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
-    from lussweep.backend.driver import Executor, Progress
+    from lussweep.backend.driver import Executor, Outcome, Progress
 
-RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.yaml"
-UNCLAIMED = {"artifacts", "ray", "logs"}
+UNCLAIMED = {"artifacts", "ray", "logs", *OWN_FILES}
 """What a command that ended before training may leave behind."""
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
@@ -187,14 +187,19 @@ def drop_snapshots(
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
     """One text a failed step, patients hashed; those of earlier runs of the command go."""
+    shutil.rmtree(run.folder / "logs", ignore_errors=True)
+    for outcome in progress.failed.values():
+        write_failure_log(run, outcome)
+
+
+def write_failure_log(run: Run, outcome: Outcome) -> None:
+    """Of one step that has just failed, while others go on."""
     from lussweep.report.collect import conceal
 
-    logs = run.folder / "logs"
-    shutil.rmtree(logs, ignore_errors=True)
-    for ref, outcome in progress.failed.items():
-        logs.mkdir(exist_ok=True)
-        text = f"{run.asked.steps[ref].name}\n{outcome.error}\n\n{outcome.traceback}"
-        (logs / f"{ref.replace('/', '-')}.txt").write_text(conceal(text, run.ids))
+    path = run.folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
+    path.parent.mkdir(exist_ok=True)
+    text = f"{run.asked.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
+    path.write_text(conceal(text, run.ids))
 
 
 # --- identity -----------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def test_every_command_parses(arguments: list[str]) -> None:
     experiment = context.params.get("experiment")
     if experiment is not None:
         path = ROOT / "experiments" / Path(experiment).with_suffix(".yaml").name
-        load_study(path.read_text(), overrides=context.params["set_"] or ())
+        load_study(path.read_text(), overrides=context.params.get("set_") or ())
 
 
 def test_the_two_commands_are_those_of_the_first_page_and_of_ci() -> None:

@@ -1,0 +1,175 @@
+"""What `lussweep logs` says of one cell: its steps, why some failed, and where artifacts lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lussweep.errors import InputError
+from lussweep.spec import nearest
+from lussweep.state import driver_of, read_plan, read_state
+from lussweep.store import ArtifactStore
+
+AXES = ("variant", "n_patients", "replicate", "gan_epoch")
+DATA_STAGES = ("shard", "ingest")
+"""The same for every cell, and many: told by their number unless something is wrong."""
+EVENTS = "events.parquet"
+
+
+@dataclass(frozen=True)
+class StepLog:
+    """One step of a cell, as it is now."""
+
+    ref: str
+    name: str
+    state: str
+    seconds: float | None = None
+    host: str = ""
+    log: str = ""
+    events: tuple[str, ...] = ()
+    path: Path | None = None
+    """Its artifact, or the workplace of a step that is not done."""
+
+
+def find_cell(folder: Path, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The one cell of a run that has the asked coordinates.
+
+    Axes may be left out, and the end of a variant's name, as long as one cell is meant. Raises
+    InputError for none, or several.
+    """
+    cells = read_plan(folder)["cells"]
+    wanted: dict[str, set[str]] = {}
+    for axis, values in asked.items():
+        if axis not in AXES:
+            raise InputError(f"a cell has {', '.join(AXES)}, not {axis}")
+        known = list(dict.fromkeys(str(cell[axis]) for cell in cells))
+        wanted[axis] = {_value(axis, value, known, folder) for value in values}
+    found = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
+    if not found:
+        raise InputError(f"{folder} has no such cell: `lussweep status` shows which it has")
+    if len(found) > 1:
+        told = "; ".join(cell_name(cell) for cell in found[:2])
+        raise InputError(f"{len(found)} cells are meant ({told}, ...): give more of one")
+    cell: dict[str, Any] = found[0]
+    return cell
+
+
+def _value(axis: str, value: str, known: Sequence[str], folder: Path) -> str:
+    if value in known:
+        return value
+    begun = [name for name in known if axis == "variant" and name.startswith(value)]
+    if len(begun) == 1:
+        return begun[0]
+    raise InputError(f"{folder} has no cell of {axis}={value}{nearest(value, known)}")
+
+
+def cell_name(cell: Mapping[str, Any]) -> str:
+    """As it is given on the command line."""
+    return ",".join(f"{axis}={cell[axis]}" for axis in AXES if cell[axis] is not None)
+
+
+def cell_steps(folder: Path, cell: Mapping[str, Any]) -> list[StepLog]:
+    """Every step that the cell needs, inputs before users."""
+    state, steps = read_state(folder), read_plan(folder)["steps"]
+    own, waiting = set(), list(cell["refs"].values())
+    while waiting:
+        ref = waiting.pop()
+        if ref not in own:
+            own.add(ref)
+            waiting += steps[ref]["inputs"]
+    store = ArtifactStore(folder / state["store"])
+    works = driver_of(folder, state).works()
+    running = {step["ref"] for step in state["running"]} if works else set()
+    told = {failure["ref"]: failure["error"] for failure in state["failures"]}
+    found = []
+    failed: set[str] = set()
+    for ref in (ref for ref in steps if ref in own):
+        step = _look(ref, steps[ref]["name"], folder, store, running, told)
+        if step.state == "waiting" and failed & set(steps[ref]["inputs"]):
+            step = StepLog(ref, step.name, "blocked")
+        if step.state in ("failed", "blocked"):
+            failed.add(ref)
+        found.append(step)
+    return found
+
+
+def print_cell(folder: Path, cell: Mapping[str, Any], steps: Sequence[StepLog]) -> None:
+    console = Console(highlight=False)
+    table = Table(title=cell_name(cell), title_justify="left")
+    for heading in ("step", "state", "seconds", "host", "key"):
+        table.add_column(heading, justify="right" if heading == "seconds" else "left")
+    for stage in DATA_STAGES:
+        same = [s for s in steps if s.ref.startswith(f"{stage}/") and s.state != "failed"]
+        counts = Counter(step.state for step in same)
+        taken = sum(step.seconds or 0.0 for step in same)
+        words = ", ".join(f"{n} {state}" for state, n in counts.items())
+        if same:
+            table.add_row(f"{stage} (of all cells)", words, f"{taken:.1f}")
+    shown = [s for s in steps if _stage(s.ref) not in DATA_STAGES or s.state == "failed"]
+    for step in shown:
+        seconds = "" if step.seconds is None else f"{step.seconds:.1f}"
+        key = step.ref.partition("/")[2]
+        table.add_row(step.name, step.state, seconds, step.host, key)
+    console.print(table)
+    for step in shown:
+        for event in step.events:
+            console.print(Text(f"{step.name}: {event}"), style="yellow", soft_wrap=True)
+    for step in shown:
+        if step.log:
+            console.print(Text(f"--- {step.name} ---\n{step.log.rstrip()}"), soft_wrap=True)
+    for step in shown:
+        if step.path is not None:
+            console.print(Text(f"{step.name}: {step.path}"), soft_wrap=True)
+
+
+def _look(
+    ref: str,
+    name: str,
+    folder: Path,
+    store: ArtifactStore,
+    running: set[str],
+    told: Mapping[str, str],
+) -> StepLog:
+    log = folder / "logs" / f"{ref.replace('/', '-')}.txt"
+    if store.has(ref):
+        how = store.record(ref)["circumstances"]
+        path = store.open(ref)
+        return StepLog(
+            ref, name, "done", how.get("seconds"), how.get("host", ""), "", _events(path), path
+        )
+    work = store.workplace_of(ref)
+    place = work if work.exists() else None
+    events = _events(work)
+    if ref in running:
+        far = store.progress(ref)
+        state = f"running ({far})" if far else "running"
+        return StepLog(ref, name, state, events=events, path=place)
+    if log.exists() or ref in told:
+        text = log.read_text() if log.exists() else told[ref]
+        return StepLog(ref, name, "failed", log=text, events=events, path=place)
+    return StepLog(ref, name, "waiting", events=events, path=place)
+
+
+def _events(folder: Path) -> tuple[str, ...]:
+    """What befell a GAN, in words: pyarrow is imported only where there is such a file."""
+    path = folder / EVENTS
+    if not path.exists():
+        return ()
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(path).to_pylist()
+    return tuple(
+        f"attempt {row['attempt']} epoch {row['epoch']} {row['kind']}: {row['message']}"
+        for row in rows
+    )
+
+
+def _stage(ref: str) -> str:
+    return ref.partition("/")[0]

@@ -1,0 +1,25 @@
+"""How commands end: exit codes, and one clear line per problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from lussweep.errors import InputError
+
+OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+@contextmanager
+def clear_errors(debug: bool) -> Iterator[None]:
+    """One clear line per problem, exit code 2; a traceback only with --debug."""
+    try:
+        yield
+    except InputError as error:
+        if debug:
+            raise
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(BAD_INPUT) from None

@@ -1,0 +1,248 @@
+"""The driver's side of `lussweep status` and `lussweep cancel`: a thread beside the driver loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lussweep.keys import hashed_id
+from lussweep.plan import STAGES, Cell, Plan
+from lussweep.report.collect import conceal
+from lussweep.run import DATA_STAGES
+from lussweep.state import (
+    PLAN_FILE,
+    STATE_FILE,
+    cancelled,
+    clear_cancel,
+    read_state,
+    replace_text,
+)
+
+if TYPE_CHECKING:
+    from lussweep.backend.driver import Progress
+    from lussweep.run import Run
+
+POLL_S = 1.0
+STATE_S = 5.0
+"""How often the state is written, whether or not something has changed: it is the heartbeat."""
+SIGNAL = signal.SIGUSR2
+"""Of the heartbeat's thread to the main one; Ray Tune has the first of the two."""
+N_FAILURES = 100
+"""So many are told in the state, so that it stays small; all are in failures.parquet."""
+TimeLeft = Callable[["Progress", float], float | None]
+
+
+class Heartbeat:
+    """While it is entered, state.json is kept up to date, and a cancel request is obeyed.
+
+    Being asked to stop is what Ctrl-C is, wherever the driver waits: a signal of our own calls the
+    handler of SIGINT in the main thread, also where a shell has started the driver in the
+    background, deaf to SIGINT itself.
+    """
+
+    def __init__(self, run: Run, time_left: TimeLeft) -> None:
+        self.run = run
+        self.time_left = time_left
+        self.started = time.time()
+        self.snapshot: Progress | None = None
+        self.plan_began: dict[int, float] = {}
+        self.needed_by = _cells_by_step(run.plan)
+        self.shown: dict[str, str] = {}
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def take(self, progress: Progress) -> None:
+        """A copy of the progress, for the thread; called where the progress is changed."""
+        began = self.plan_began.setdefault(id(progress.plan), time.time())
+        self.snapshot = replace(
+            progress,
+            done=set(progress.done),
+            running=set(progress.running),
+            failed=dict(progress.failed),
+            blocked=dict(progress.blocked),
+            seconds={stage: list(took) for stage, took in progress.seconds.items()},
+        )
+        self.elapsed_s = time.time() - began
+
+    def __enter__(self) -> Heartbeat:
+        from lussweep.backend.driver import Progress
+
+        folder = self.run.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_cancel(folder)  # meant for a driver before this one
+        replace_text(folder / PLAN_FILE, json.dumps(_described(self.run.plan)))
+        self.take(Progress(self.run.asked))
+        self.plan_began.clear()  # the pace is that of steps, from the first that is submitted
+        self._write(None)
+        self.handler_before = signal.signal(SIGNAL, _as_ctrl_c)
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.stopped.set()
+        self.thread.join()
+        signal.signal(SIGNAL, self.handler_before)
+        ended = "ended"
+        if kind is not None:
+            interrupted = issubclass(kind, KeyboardInterrupt)
+            ended = "interrupted" if interrupted else "failed"
+        assert self.snapshot is not None
+        self.snapshot = replace(self.snapshot, running=set())
+        self._write(ended)
+        clear_cancel(self.run.folder)
+
+    def settle(self) -> None:
+        """For a driver that was killed after its last step: all is done, the state says it not."""
+        from lussweep.backend.driver import Progress
+
+        with suppress(ValueError):
+            if read_state(self.run.folder)["ended"] is None:
+                self.take(Progress(self.run.asked, done=set(self.run.asked.steps)))
+                self._write("ended")
+
+    def _beat(self) -> None:
+        next_write = time.monotonic() + STATE_S
+        while not self.stopped.wait(POLL_S):
+            if cancelled(self.run.folder):
+                clear_cancel(self.run.folder)
+                signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+            if time.monotonic() >= next_write:
+                self._write(None)
+                next_write = time.monotonic() + STATE_S
+
+    def _write(self, ended: str | None) -> None:
+        assert self.snapshot is not None
+        # A status that cannot be written, on a full disk say, must not end a training.
+        with suppress(OSError):
+            replace_text(self.run.folder / STATE_FILE, json.dumps(self._state(ended), indent=1))
+
+    def _state(self, ended: str | None) -> dict[str, Any]:
+        assert self.snapshot is not None
+        # Bringing in the data is a plan of its own; what is told is always the whole.
+        progress = replace(self.snapshot, plan=self.run.asked)
+        left_s = None if ended else self.time_left(progress, self.elapsed_s)
+        running = sorted(progress.running)
+        return {
+            "name": self.run.study.name,
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "started": self.started,
+            "written": time.time(),
+            "ended": ended,
+            "left_s": left_s,
+            "store": self._store(),
+            "cells": _cell_counts(self.run.plan, progress, self.needed_by),
+            "stages": _stage_counts(progress),
+            "running": [{"ref": ref, "name": step_name(self.run.plan, ref)} for ref in running],
+            "n_failed": len(progress.failed),
+            "failures": [
+                {"ref": ref, "name": step_name(self.run.plan, ref), "error": self._error(ref)}
+                for ref in list(progress.failed)[:N_FAILURES]
+            ],
+        }
+
+    def _store(self) -> str:
+        """Relative to the run folder where it can be: elsewhere that is mounted elsewhere."""
+        root, folder = self.run.store.root, self.run.folder
+        return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
+
+    def _error(self, ref: str) -> str:
+        assert self.snapshot is not None
+        if ref not in self.shown:
+            text = " ".join((self.snapshot.failed[ref].error or "").split())
+            self.shown[ref] = conceal(text, self.run.ids)
+        return self.shown[ref]
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
+
+
+def step_name(plan: Plan, ref: str) -> str:
+    """A step's name without patients: those of shards alone have one."""
+    step = plan.steps[ref]
+    return f"frames of {hashed_id(step.spec['patient_id'])}" if step.stage == "shard" else step.name
+
+
+def _cells_by_step(plan: Plan) -> dict[str, list[int]]:
+    """For each step that belongs to some cells, their positions."""
+    found: dict[str, list[int]] = {}
+    for i, cell in enumerate(plan.cells):
+        own = {cell.refs["evaluate"], *plan.ancestors(cell.refs["evaluate"])}
+        for ref in own:
+            if plan.steps[ref].stage not in DATA_STAGES:  # all cells need those
+                found.setdefault(ref, []).append(i)
+    return found
+
+
+def _cell_counts(
+    plan: Plan, progress: Progress, needed_by: dict[str, list[int]]
+) -> list[dict[str, Any]]:
+    """Cells by patient count and variant: done, failed, running and waiting."""
+    at_work = {i for ref in progress.running for i in needed_by.get(ref, ())}
+
+    def state(i: int, cell: Cell) -> str:
+        ref = cell.refs["evaluate"]
+        if ref in progress.done or ref not in progress.plan.steps:  # an earlier command's is done
+            return "done"
+        if ref in progress.failed or ref in progress.blocked:
+            return "failed"
+        return "running" if i in at_work else "waiting"
+
+    counts: dict[tuple[int, str], Counter[str]] = {}
+    for i, cell in enumerate(plan.cells):
+        counts.setdefault((cell.n_patients, cell.variant), Counter())[state(i, cell)] += 1
+    words = ("done", "failed", "running", "waiting")
+    return [
+        {"n_patients": n, "variant": variant, **{word: found[word] for word in words}}
+        for (n, variant), found in counts.items()
+    ]
+
+
+def _stage_counts(progress: Progress) -> dict[str, dict[str, int]]:
+    steps, total = progress.plan.steps, progress.plan.counts()
+    by_state = {
+        word: Counter(steps[ref].stage for ref in refs)
+        for word, refs in (
+            ("done", progress.done),
+            ("running", progress.running),
+            ("failed", progress.failed),
+            ("blocked", progress.blocked),
+        )
+    }
+    return {
+        stage: {**{word: found[stage] for word, found in by_state.items()}, "of": total[stage]}
+        for stage in STAGES
+        if total[stage]
+    }
+
+
+def _described(plan: Plan) -> dict[str, Any]:
+    """What `lussweep logs` needs to know of the plan, without patients."""
+    return {
+        "cells": [
+            {
+                "variant": cell.variant,
+                "n_patients": cell.n_patients,
+                "replicate": cell.replicate,
+                "gan_epoch": cell.gan_epoch,
+                "refs": dict(cell.refs),
+            }
+            for cell in plan.cells
+        ],
+        "steps": {
+            ref: {"name": step_name(plan, ref), "inputs": list(step.inputs.values())}
+            for ref, step in plan.steps.items()
+        },
+    }

@@ -1,0 +1,127 @@
+"""What `lussweep status` says: out of the driver's state and the workplaces of running steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lussweep.state import ENDINGS, driver_of, read_state
+from lussweep.store import ArtifactStore
+
+N_TOLD = 20
+"""Failures and running steps that are listed; `--json` has what the driver tells."""
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    """The driver's state, how long ago that was, and how far the running steps are.
+
+    Raises InputError where no driver has left a state.
+    """
+    state, now = read_state(folder), time.time()
+    driver = driver_of(folder, state)
+    works = driver.works(now)
+    store = ArtifactStore(folder / state["store"])
+    left_s, age_s = state["left_s"], max(0.0, now - state["written"])
+    return {
+        **state,
+        "host": driver.host,
+        "pid": driver.pid,
+        "ended": driver.ended,
+        "driver": "works" if works else "ended" if driver.ended else "may be gone",
+        "silent_s": driver.silent_s(now),
+        "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
+        "running": [{**step, "progress": store.progress(step["ref"])} for step in state["running"]],
+    }
+
+
+def print_status(status: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    for line in (f"{status['name']}: {headline(status)}", *cells_line(status)):
+        console.print(Text(line), soft_wrap=True)
+    console.print(_cells(status))
+    console.print(_stages(status))
+    for failure in status["failures"][:N_TOLD]:
+        text = f"failed: {failure['name']}: {failure['error']}"
+        console.print(Text(text), style="red", soft_wrap=True)
+    more = status["n_failed"] - len(status["failures"][:N_TOLD])
+    if more > 0:
+        console.print(f"and {more} more failed steps: RUN/logs holds a text each")
+
+
+def headline(status: dict[str, Any]) -> str:
+    """Whether somebody works there, and what to do if nobody does."""
+    who = f"pid {status['pid']} on {status['host']}"
+    ago = duration(status["silent_s"])
+    if status["driver"] == "works":
+        left = status["left_s"]
+        return f"driver {who}, heard of {ago} ago" + (
+            f"; about {duration(left)} left" if left else ""
+        )
+    again = "run the same command again to go on"
+    if status["ended"] is None:
+        return f"written {ago} ago by {who}: the driver may be gone; {again}"
+    left_over = any(cell["done"] < _total(cell) for cell in status["cells"])
+    ending = ENDINGS[status["ended"]]
+    return f"the driver {ending} {ago} ago ({who})" + (f"; {again}" if left_over else "")
+
+
+def cells_line(status: dict[str, Any]) -> list[str]:
+    """Sums over all cells, in one line."""
+    total = sum(map(_total, status["cells"]))
+    parts = [f"{sum(c[word] for c in status['cells'])} {word}" for word in WORDS]
+    return [f"{total} cell{'s' if total != 1 else ''}: {', '.join(parts)}"]
+
+
+WORDS = ("done", "failed", "running", "waiting")
+
+
+def duration(seconds: float) -> str:
+    """In the largest unit that leaves at least two of it, or seconds: 3 s, 90 min, 3 h.
+
+    >>> duration(7), duration(150), duration(3 * 3600), duration(86400 * 5)
+    ('7 s', '2 min', '3 h', '5 d')
+    """
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _total(cell: dict[str, Any]) -> int:
+    return sum(cell[word] for word in WORDS)
+
+
+def _cells(status: dict[str, Any]) -> Table:
+    """Patient counts down, variants across; what is not done is told in words."""
+    variants = list(dict.fromkeys(cell["variant"] for cell in status["cells"]))
+    table = Table(title="cells done", title_justify="left")
+    table.add_column("n_patients", justify="right")
+    for variant in variants:
+        table.add_column(variant)
+    places = {(c["n_patients"], c["variant"]): c for c in status["cells"]}
+    for n in sorted({cell["n_patients"] for cell in status["cells"]}):
+        found = (places.get((n, variant)) for variant in variants)
+        table.add_row(str(n), *("" if cell is None else _told(cell) for cell in found))
+    return table
+
+
+def _told(cell: dict[str, Any]) -> str:
+    rest = [f"{cell[word]} {word}" for word in WORDS[1:] if cell[word]]
+    return ", ".join([f"{cell['done']}/{_total(cell)}", *rest])
+
+
+def _stages(status: dict[str, Any]) -> Table:
+    table = Table(title="steps", title_justify="left")
+    for heading in ("stage", "done", "running", "failed", "blocked", "of", "now"):
+        table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
+    for stage, counts in status["stages"].items():
+        here = [step for step in status["running"] if step["ref"].startswith(f"{stage}/")]
+        now = [f"{s['name']} ({s['progress']})" if s["progress"] else s["name"] for s in here]
+        more = [f"and {len(now) - N_TOLD} more"] if len(now) > N_TOLD else []
+        table.add_row(stage, *map(str, counts.values()), "\n".join([*now[:N_TOLD], *more]))
+    return table
