@@ -7,7 +7,6 @@ commits the first one holds, whole.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
@@ -54,12 +53,7 @@ class ObjectStore(ArtifactStore):
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, maybe on another node, which looks for itself."""
-        forget: dict[str, Any] = {
-            "_stored": {},
-            "_listed": None,
-            "_listed_at": 0.0,
-            "_is_survey": False,
-        }
+        forget: dict[str, Any] = {"_stored": {}, "_listed": None, "_is_survey": False}
         return {**self.__dict__, **forget}
 
     @property
@@ -89,8 +83,8 @@ class ObjectStore(ArtifactStore):
             ends = f"/{RECORD}"
             refs = (n.removesuffix(ends) for n in found if n.endswith(ends) and n.count("/") == 2)
             self._listed, self._listed_at = frozenset(refs), started
-        survey = copy.copy(self)  # which shares the records that either of them sees
-        survey._is_survey = True
+        survey = object.__new__(ObjectStore)
+        survey.__dict__ |= {**self.__dict__, "_is_survey": True}  # records are shared
         return survey
 
     def read_records(self, refs: Sequence[str]) -> None:
