@@ -11,8 +11,6 @@ from lussweep.cache import cache_folder
 from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError
 
-STATE = ".mirror.json"
-"""By name: the remote version and a digest of the local bytes that agreed when last compared."""
 LOCAL_ONLY = ("artifacts/", "ray/")
 
 
@@ -20,10 +18,12 @@ class Mirror:
     """`folder` stands for the files at `url`, except artifacts, which a store holds."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
         self.remote = RemoteFolder(url)
+        self.url = self.remote.url
         name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         self.folder = cache_folder() / "runs" / name
+        self.state = self.folder.with_suffix(".json")
+        """By file: the version there and the digest of the bytes here that agreed at last."""
 
     def pulled(self) -> Path:
         """The folder after everything that has changed at the URL was copied into it.
@@ -71,15 +71,15 @@ class Mirror:
 
     def _known(self) -> dict[str, list[str]]:
         try:
-            known: dict[str, list[str]] = json.loads((self.folder / STATE).read_text())
+            known: dict[str, list[str]] = json.loads(self.state.read_text())
         except (OSError, ValueError):
             return {}
         return known
 
     def _remember(self, known: dict[str, list[str]]) -> None:
-        scratch = self.folder / f"{STATE}.partial"
+        scratch = self.state.with_suffix(".partial")
         scratch.write_text(json.dumps(known))
-        scratch.replace(self.folder / STATE)
+        scratch.replace(self.state)
 
 
 def _version(info: dict[str, Any]) -> str:

@@ -209,6 +209,8 @@ class ObjectStore(ArtifactStore):
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
+        if not self.workplace_of(ref).exists():  # who commits a step has worked on it here
+            return
         super()._discard_workplace(ref)
         self.remote.delete(f"{_work(ref)}/{n}" for n in self.remote.listing(_work(ref)))
 

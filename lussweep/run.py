@@ -87,7 +87,8 @@ def open_run(
     """
     study = study.with_embedders(weights_digest is not None)
 
-    earlier = _read_run_file(folder)
+    place = mirror.url if mirror else str(folder)
+    earlier = _read_run_file(folder, place)
     known = {**_external_of(earlier), **(external or {})}
 
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
@@ -102,7 +103,7 @@ def open_run(
 
     asked = plan_of(study, only)
     described = _describe(study, asked, weights_digest, known, earlier)
-    _refuse_other_experiment(folder, earlier, described)
+    _refuse_other_experiment(place, earlier, described)
     own = f"{mirror.url}/artifacts" if mirror else folder / "artifacts"
     artifacts = artifact_store(store or own, also_read)
     try:
@@ -275,14 +276,14 @@ def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIm
     return found
 
 
-def _read_run_file(folder: Path) -> dict[str, Any] | None:
+def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
     path = folder / RUN_FILE
     if not path.exists():
         strangers = folder.exists() and (
             not folder.is_dir() or {p.name for p in folder.iterdir()} - UNCLAIMED
         )
         if strangers:
-            raise InputError(f"{folder} is not empty and no run folder: choose another --out")
+            raise InputError(f"{place} is not empty and no run folder: choose another --out")
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text())
@@ -292,12 +293,12 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
             Recipe.model_validate(recipe)
         _external_of(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is damaged: choose another --out") from None
+        raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
     return found
 
 
 def _refuse_other_experiment(
-    folder: Path, earlier: dict[str, Any] | None, described: dict[str, Any]
+    place: str, earlier: dict[str, Any] | None, described: dict[str, Any]
 ) -> None:
     if earlier is None:
         return
@@ -305,18 +306,18 @@ def _refuse_other_experiment(
     differ = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
     if differ:
         raise InputError(
-            f"{folder} belongs to an experiment with other {', '.join(differ)}: "
+            f"{place} belongs to an experiment with other {', '.join(differ)}: "
             "choose another --out, or the experiment that made it"
         )
     for name, recipe in earlier["variants"].items():
         if recipe != described["variants"][name]:
-            raise InputError(f"{folder} holds a variant {name} with another recipe: rename yours")
+            raise InputError(f"{place} holds a variant {name} with another recipe: rename yours")
     sections: dict[str, Any] = {}
     for recipe in described["variants"].values():
         section = recipe["external"]
         if section and sections.setdefault(section["name"], section) != section:
             raise InputError(
-                f"{folder} holds other external images of the name {section['name']}: name yours"
+                f"{place} holds other external images of the name {section['name']}: name yours"
             )
 
 

@@ -38,7 +38,8 @@ class RemoteFolder:
     """A folder in an object store. Names are relative to it, with forward slashes."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        scheme, _, rest = url.partition("://")
+        self.url = f"{scheme}://{rest.rstrip('/')}"
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes, None where there is no such file."""
