@@ -19,9 +19,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from bucket import Server
+from lussweep.data.phantom import phantom_manifest
+from lussweep.gan.sample import save_snapshot
 from lussweep.mirror import Mirror
+from lussweep.object_store import ObjectStore
+from lussweep.plan import make_plan
+from lussweep.spec import load_study
+from lussweep.stages import Context, execute
 from lussweep.storage import RemoteFolder
-from support import command, environment, invoke, lussweep, succeed
+from support import TINY, command, environment, invoke, lussweep, succeed
 
 PER_CELL = ("trials", "frame_scores", "val_scores", "gan_scores", "gan_losses")
 EVERY = (
@@ -155,6 +161,39 @@ def test_what_changed_elsewhere_comes_and_what_went_goes(
     found = {p.name: p.read_text() for p in one.folder.rglob("*") if p.is_file()}
     assert found == {
         "kept": "first", "changed": "second", "er": "first", "log": "of this node alone",
+    }  # fmt: skip
+
+
+def test_a_training_goes_on_from_its_checkpoint_on_another_node(
+    killed_and_resumed: tuple[str, set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first node dies after epoch 1 of 2; the second one trains epoch 2 alone."""
+    url, _ = killed_and_resumed
+    study = load_study(TINY).with_embedders(False)
+    plan = make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+    context = Context(ObjectStore(f"{url}/run/artifacts"), "cpu", checkpoint_minutes=0)
+    ready = {ref for ref in plan.steps if context.store.has(ref)}
+    step = next(
+        s for r, s in plan.steps.items()
+        if s.stage == "gan" and r not in ready and ready >= set(s.inputs.values())
+    )  # fmt: skip
+    epochs: list[int] = []
+
+    def note(generator: object, work: Path, epoch: int) -> None:
+        epochs.append(epoch)
+        if epochs == [1, 2]:
+            raise KeyboardInterrupt
+        save_snapshot(generator, work, epoch)
+
+    monkeypatch.setattr("lussweep.stages.training.save_snapshot", note)
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "one"))
+    with pytest.raises(KeyboardInterrupt):
+        execute(step, context)
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "other"))
+    execute(step, context)
+    assert epochs == [1, 2, 2]
+    assert {n for n in context.store.files(step.ref) if n.startswith("snapshots/")} == {
+        "snapshots/epoch_0001.safetensors", "snapshots/epoch_0002.safetensors",
     }  # fmt: skip
 
 

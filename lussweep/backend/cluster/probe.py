@@ -31,12 +31,11 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(word)
         probe = ray.remote(num_cpus=0, max_retries=0)(problems_here)
-        tasks = {
-            probe.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(list(stores), word): node["NodeManagerHostname"] or node["NodeManagerAddress"]
-            for node in nodes
-        }
+        tasks = {}
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = probe.options(scheduling_strategy=there).remote(list(stores), word)
+            tasks[task] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         ray.wait(list(tasks), num_returns=len(tasks), timeout=PATIENCE_S)
         problems = [line for task, name in tasks.items() for line in _told(task, name)]
     finally:
