@@ -25,8 +25,14 @@ KEPT_SHARE = 0.9
 
 
 def cache_folder() -> Path:
-    """$LUSSWEEP_CACHE, else ~/.cache/lussweep: each node has its own."""
-    return Path(os.environ.get("LUSSWEEP_CACHE") or "~/.cache/lussweep").expanduser().absolute()
+    """$LUSSWEEP_CACHE, else ~/.cache/lussweep: each node has its own.
+
+    Raises InputError if it is relative: steps run in folders of their own.
+    """
+    folder = Path(os.environ.get("LUSSWEEP_CACHE") or "~/.cache/lussweep").expanduser()
+    if not folder.is_absolute():
+        raise InputError(f"LUSSWEEP_CACHE={folder} is relative: give a whole path")
+    return folder
 
 
 def cache_bytes() -> float:

@@ -11,7 +11,7 @@ from lussweep.cache import cache_folder
 from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError
 
-LOCAL_ONLY = ("artifacts/", "ray/")
+NOT_MIRRORED = ("artifacts", "ray")
 
 
 class Mirror:
@@ -61,13 +61,13 @@ class Mirror:
 
     def _there(self) -> dict[str, str]:
         """The version of each file at the URL."""
-        found = self.remote.listing()
-        return {n: _version(info) for n, info in found.items() if not n.startswith(LOCAL_ONLY)}
+        found = self.remote.listing(without=NOT_MIRRORED)
+        return {name: _version(info) for name, info in found.items()}
 
     def _here(self) -> list[str]:
         files = (p for p in self.folder.rglob("*") if p.is_file())
         names = (p.relative_to(self.folder).as_posix() for p in files)
-        return sorted(n for n in names if not n.startswith((*LOCAL_ONLY, ".")))
+        return sorted(n for n in names if n.split("/")[0] not in NOT_MIRRORED and n[0] != ".")
 
     def _known(self) -> dict[str, list[str]]:
         try:

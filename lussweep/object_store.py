@@ -47,14 +47,16 @@ class ObjectStore(ArtifactStore):
         self.remote = RemoteFolder(url)
         self._stored: dict[str, bytes] = {}
         """Records seen so far: artifacts never change."""
-        self._listed: frozenset[str] | None = None
+        self._files: dict[str, float] | None = None
+        """Everything there at the last listing, and when it was written."""
+        self._listed: frozenset[str] = frozenset()
         self._listed_at = 0.0
         self._is_survey = False
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process, maybe on another node, which looks for itself."""
-        forget: dict[str, Any] = {"_stored": {}, "_listed": None, "_is_survey": False}
-        return {**self.__dict__, **forget}
+        forget: dict[str, Any] = {"_stored": {}, "_files": None, "_listed": frozenset()}
+        return {**self.__dict__, **forget, "_is_survey": False}
 
     @property
     def cache(self) -> ArtifactCache:
@@ -70,19 +72,14 @@ class ObjectStore(ArtifactStore):
         return self.remote.url
 
     def has(self, ref: str) -> bool:
-        if ref in self._stored or (self._listed is not None and ref in self._listed):
+        if ref in self._stored or ref in self._listed:
             return True
         if not self._is_survey and self._find_record(ref) is not None:
             return True
         return self._elsewhere(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
-        if self._listed is None or time.monotonic() - self._listed_at > max_age_s:
-            started = time.monotonic()
-            found = self.remote.listing()
-            ends = f"/{RECORD}"
-            refs = (n.removesuffix(ends) for n in found if n.endswith(ends) and n.count("/") == 2)
-            self._listed, self._listed_at = frozenset(refs), started
+        self._list(max_age_s)
         survey = object.__new__(ObjectStore)
         survey.__dict__ |= {**self.__dict__, "_is_survey": True}  # records are shared
         return survey
@@ -226,12 +223,10 @@ class ObjectStore(ArtifactStore):
     ) -> None:
         """Remove what killed steps left behind, here and there."""
         super().clean_scratch(older_than_s, workplaces_s)
-        found = self.remote.listing()
-        done = {name.removesuffix(f"/{RECORD}") for name in found if name.count("/") == 2}
-        now = time.time()
-        old = []
-        for name, info in found.items():
-            age_s = now - _written_at(info, now)
+        files, now, old = self._list(), time.time(), []
+        done = self._listed
+        for name, written_at in files.items():
+            age_s = now - written_at
             if name.startswith(".work/"):
                 stage, _, key = name.split("/")[1].partition("-")
                 if f"{stage}/{key}" in done or age_s > workplaces_s:
@@ -239,6 +234,15 @@ class ObjectStore(ArtifactStore):
             elif name.count("/") > 2 and "/".join(name.split("/")[:2]) not in done:
                 old += [name] if age_s > older_than_s else []
         self.remote.delete(old)
+
+    def _list(self, max_age_s: float = 60.0) -> dict[str, float]:
+        if self._files is None or time.monotonic() - self._listed_at > max_age_s:
+            started, now = time.monotonic(), time.time()
+            self._files = {n: _written_at(i, now) for n, i in self.remote.listing().items()}
+            ends = f"/{RECORD}"
+            records = (n for n in self._files if n.endswith(ends) and n.count("/") == 2)
+            self._listed, self._listed_at = frozenset(n[: -len(ends)] for n in records), started
+        return self._files
 
     # --- inside ---------------------------------------------------------------------------
 

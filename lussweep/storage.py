@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,15 @@ class RemoteFolder:
         """Write a file unless there is one; whether this call wrote it."""
         return create_if_absent(f"{self.url}/{name}", data)
 
-    def listing(self, below: str = "") -> dict[str, dict[str, Any]]:
-        """What the file system knows of each file, by name relative to `below`."""
+    def listing(
+        self, below: str = "", *, without: Collection[str] = ()
+    ) -> dict[str, dict[str, Any]]:
+        """What the file system knows of each file, by name relative to `below`.
+
+        Folders `without` are not looked into, however much is in them.
+        """
+        if without:
+            return self._listing_without(below, without)
         base = self._path(below).rstrip("/")
         with self._told("list", below):
             try:
@@ -77,6 +84,22 @@ class RemoteFolder:
             except FileNotFoundError:
                 return {}
         return {path[len(base) + 1 :]: info for path, info in found.items() if path != base}
+
+    def _listing_without(self, below: str, without: Collection[str]) -> dict[str, dict[str, Any]]:
+        with self._told("list", below):
+            try:
+                entries = self._fs.ls(self._path(below), detail=True)
+            except FileNotFoundError:
+                return {}
+        found: dict[str, dict[str, Any]] = {}
+        for entry in entries:
+            name = entry["name"].rstrip("/").rpartition("/")[2]
+            if entry["type"] != "directory":
+                found[name] = entry
+            elif name not in without:
+                inside = self.listing(f"{below}/{name}".lstrip("/"))
+                found |= {f"{name}/{n}": info for n, info in inside.items()}
+        return found
 
     def upload(self, files: Mapping[str, Path]) -> None:
         if files:

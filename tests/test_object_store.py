@@ -145,6 +145,12 @@ def test_a_bound_that_is_no_size_is_refused(monkeypatch, size, own_cache):
         ArtifactCache()
 
 
+def test_a_relative_cache_is_refused(monkeypatch):
+    monkeypatch.setenv("LUSSWEEP_CACHE", "cache")
+    with pytest.raises(InputError, match="LUSSWEEP_CACHE=cache is relative"):
+        ArtifactCache()
+
+
 # --- whole or not at all ------------------------------------------------------------------
 
 

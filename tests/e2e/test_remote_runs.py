@@ -157,7 +157,10 @@ def test_what_changed_elsewhere_comes_and_what_went_goes(
     s3.requests.clear()
     other.push()
     assert sum(r.startswith("PUT") for r in s3.requests) == 1, "what has not changed stays"
+    s3.requests.clear()
+    RemoteFolder(url).write("artifacts/gan/key/record.json", b"{}")
     one.pulled()
+    assert not any("artifacts" in r for r in s3.requests if r.startswith("GET"))
     found = {p.name: p.read_text() for p in one.folder.rglob("*") if p.is_file()}
     assert found == {
         "kept": "first", "changed": "second", "er": "first", "log": "of this node alone",

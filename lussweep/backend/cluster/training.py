@@ -42,7 +42,11 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"step": step, "context": context, "work": str(work)},
+        train_loop_config={
+            "step": step,
+            "context": context,
+            "work": str(work.relative_to(context.store.root)),
+        },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=step.spec["gan"]["n_workers"],
@@ -69,7 +73,8 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
-    context, work = config["context"], Path(config["work"])
+    context = config["context"]
+    work = context.store.root / config["work"]  # of an object store, this node's own
     work.mkdir(parents=True, exist_ok=True)
     context.store.fetch_workplace(step.ref, work)
     try:
