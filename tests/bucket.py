@@ -43,7 +43,8 @@ class Server:
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Any:
         method = environ["REQUEST_METHOD"]
-        self.requests.append(f"{method} {environ['PATH_INFO']}")
+        query = f"?{environ['QUERY_STRING']}" if environ["QUERY_STRING"] else ""
+        self.requests.append(f"{method} {environ['PATH_INFO']}{query}")
         if self.delay_s:
             time.sleep(self.delay_s)
         if self.n_failing and method in self.failing_methods:

@@ -45,7 +45,8 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
         train_loop_config={
             "step": step,
             "context": context,
-            "work": str(work.relative_to(context.store.root)),
+            "work": str(work),
+            "root": str(context.store.root),
         },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
@@ -74,7 +75,8 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
     context = config["context"]
-    work = context.store.root / config["work"]  # of an object store, this node's own
+    # The store's root is this node's own where the store is no folder that nodes share.
+    work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)
     context.store.fetch_workplace(step.ref, work)
     try:
