@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import lussweep
 from lussweep.errors import InputError
 from lussweep.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
+from lussweep.storage import is_url
 
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
@@ -39,8 +40,8 @@ def open_arguments(
     data: Path | None,
     label: str | None,
     annotations: Path | None,
-    out: Path | None,
-    store: Path | None,
+    out: str | None,
+    store: str | None,
     replicates: int | None,
     only: list[str] | None,
     overrides: list[str] | None,
@@ -48,6 +49,7 @@ def open_arguments(
     skip_unreadable: bool,
 ) -> tuple[Run, Data]:
     """Everything that can be wrong with the arguments is raised from here, together."""
+    from lussweep.mirror import Mirror
     from lussweep.run import open_run
 
     changes = list(overrides or ())
@@ -76,11 +78,13 @@ def open_arguments(
     if found.preprocess is not None:
         section = study.data.model_copy(update={"preprocess": found.preprocess})
         study = study.model_copy(update={"data": section})
+    mirror = Mirror(out) if out and is_url(out) else None
     run = open_run(
-        (out or Path("lussweep-runs") / study.name).absolute(),
+        mirror.pulled() if mirror else Path(out or f"lussweep-runs/{study.name}").absolute(),
         study,
         found.manifest,
         phantom=found.is_phantom,
+        mirror=mirror,
         store=store,
         also_read=found.also_read,
         weights_digest=weights_digest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from lussweep.commands import COMMANDS
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK, clear_errors
 from lussweep.spec import PreprocessSpec, SplitSpec, parse
+from lussweep.storage import StorageError, is_url
+from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
@@ -49,9 +51,11 @@ LabelOption = Annotated[str | None, typer.Option(help="The manifest's label colu
 AnnotationsOption = Annotated[
     Path | None, typer.Option(help="Frame annotations: a table of video_id, frame, label.")
 ]
-OutOption = Annotated[Path | None, typer.Option(help="Run folder [lussweep-runs/NAME].")]
+OutOption = Annotated[
+    str | None, typer.Option(help="Run folder, or s3://BUCKET/PREFIX [lussweep-runs/NAME].")
+]
 StoreOption = Annotated[
-    Path | None, typer.Option(help="Artifacts here, to share them between experiments.")
+    str | None, typer.Option(help="Artifacts here (a folder or a URL), to share them.")
 ]
 ReplicatesOption = Annotated[int | None, typer.Option(min=1, help="Draws of patients a count.")]
 OnlyOption = Annotated[
@@ -176,7 +180,7 @@ def plan(
 @app.command()
 def ingest(
     manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see the README.")],
-    out: Annotated[Path, typer.Option(help="The store to make or to extend.")],
+    out: Annotated[str, typer.Option(help="The store to make or to extend: a folder.")],
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
     annotations: AnnotationsOption = None,
     image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
@@ -201,6 +205,8 @@ def ingest(
     with clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
+        if is_url(out):
+            raise InputError(f"{out}: `lussweep ingest` writes into a folder, not to a URL")
         from lussweep.ingest import ingest_manifest
         from lussweep.terminal import print_table1
 
@@ -221,13 +227,13 @@ def ingest(
             from lussweep.backend.driver import run_plan
 
             with (
-                _executor(plan, context, out, address, backend, cpus, False) as executor,
+                _executor(plan, context, Path(out), address, backend, cpus, False) as executor,
                 _display() as on_change,
             ):
                 return run_plan(plan, context.store, executor, on_change)
 
         index, skipped = ingest_manifest(
-            manifest, out, label=label, annotations=annotations, preprocess=preprocess,
+            manifest, Path(out), label=label, annotations=annotations, preprocess=preprocess,
             split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
         )  # fmt: skip
         print_table1(index, skipped)
@@ -236,7 +242,7 @@ def ingest(
 
 @app.command("export-synthetic")
 def export_synthetic(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[str, typer.Argument(help="The folder of a run, or its URL.")],
     out: Annotated[Path, typer.Option(help="Images go to OUT/n_patients/replicate/class.")],
     n_patients: Annotated[int | None, typer.Option(help="Of this patient count alone.")] = None,
     replicate: Annotated[int | None, typer.Option(help="Of this replicate alone.")] = None,
@@ -277,8 +283,12 @@ def doctor(
     """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
     with clear_errors(debug):
         from lussweep.doctor import examine, is_sound, show
+        from lussweep.object_store import artifact_store
 
-        findings = examine(address, [folder for folder in (store, out) if folder])
+        places = [place for place in (store, out) if place]
+        for url in filter(is_url, places):  # of the nodes, `grid` asks each one when it starts
+            artifact_store(url).check_writable()
+        findings = examine(address, [Path(place) for place in places if not is_url(place)])
         typer.echo(show(findings, json_))
         raise typer.Exit(OK if is_sound(findings) else PROBLEM_FOUND)
 
@@ -334,6 +344,7 @@ def _run_grid(
                     cpus,
                     dashboard,
                     run.study,
+                    [] if run.mirror else [ArtifactStore(run.folder)],
                 ) as executor,
                 _display(run.store.progress) as watch.show,
                 watch.heartbeat,
@@ -347,7 +358,7 @@ def _run_grid(
         claim(run)
     except KeyboardInterrupt:  # steps in hand are lost, what is done stays
         broken = "interrupted"
-    except BackendError as error:
+    except (BackendError, StorageError) as error:
         broken = str(error)
     if broken and not is_claimed(run.folder):
         typer.echo(f"{broken} before anything was trained: run the same command again", err=True)
@@ -358,7 +369,7 @@ def _run_grid(
     print_summary(results, run.study, data.source)
     print_statistics(run.folder)
     print_failures(run, failures)
-    print_outputs(run.folder)
+    print_outputs(run)
     if broken:
         typer.echo(f"{broken}: run the same command again to go on", err=True)
         return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
@@ -398,7 +409,10 @@ class _Watch:
         judged = any(ref.startswith("evaluate/") for ref in progress.latest)
         if judged and time.monotonic() > self.next_interim:
             started = time.monotonic()
-            write_interim(self.run, {ref: o.error or "" for ref, o in progress.failed.items()})
+            try:
+                write_interim(self.run, {r: o.error or "" for r, o in progress.failed.items()})
+            except StorageError as error:  # the next one, or the report, makes up for it
+                typer.echo(f"{error}: the run goes on", err=True)
             self.next_interim = time.monotonic() + max(
                 INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
             )
@@ -422,7 +436,9 @@ def _executor(
     cpus: int | None,
     dashboard: bool,
     study: StudySpec | None = None,
+    shared: Sequence[ArtifactStore] = (),
 ) -> Iterator[Executor]:
+    """`shared` are folders beside the context's store that every node must see."""
     if backend == "inline":
         from lussweep.backend.inline import InlineExecutor
 
@@ -433,11 +449,13 @@ def _executor(
         with ray_session(address, n_cpus=cpus, dashboard=dashboard) as url:
             from lussweep.backend.cluster.executor import ClusterExecutor, GpuShares
             from lussweep.backend.cluster.inspection import is_open
+            from lussweep.backend.cluster.probe import check_nodes
 
             if url:
                 typer.echo(f"Ray dashboard: {url}", err=True)
             if is_open():
                 typer.echo(OPEN_CLUSTER, err=True)
+            check_nodes([context.store, *shared])
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)

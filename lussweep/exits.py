@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from lussweep.errors import InputError
+from lussweep.storage import StorageError
 
 OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -23,3 +24,8 @@ def clear_errors(debug: bool) -> Iterator[None]:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         raise typer.Exit(BAD_INPUT) from None
+    except StorageError as error:
+        if debug:
+            raise
+        typer.echo(f"{error}: run the same command again to go on", err=True)
+        raise typer.Exit(CELLS_MISSING) from None

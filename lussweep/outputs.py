@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,20 @@ def write_report(
 
     Leaves every file as it is if nothing has changed since they were written.
     """
+    with run.store.in_use():
+        results = _write_report(
+            replace(run, store=run.store.surveyed(0)), failures, blocked, skipped
+        )
+    run.publish()
+    return results
+
+
+def _write_report(
+    run: Run,
+    failures: Mapping[str, str],
+    blocked: Mapping[str, str],
+    skipped: Sequence[tuple[str, str, str]],
+) -> pa.Table:
     results_path = run.folder / "results.parquet"
     state = digest(_state(run, failures, skipped))
     state_path = run.folder / STATE_FILE
@@ -71,6 +86,7 @@ def write_report(
         return tables.read(results_path, tables.RESULTS)
     state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
+    run.store.read_records(_reported(run))
     found = collect(run.plan, run.study, run.store, shown)
     found |= collect_statistics(
         found["results"],
@@ -109,11 +125,20 @@ def write_interim(run: Run, failures: Mapping[str, str]) -> None:
     from lussweep.report.summary import write_summary
 
     shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
-    found = collect_curves(run.plan, run.study, run.store)
-    found["results"] = collect_results(run.plan, run.study, run.store, shown)
+    with run.store.in_use():
+        store = run.store.surveyed(0)
+        store.read_records(_reported(run))
+        found = collect_curves(run.plan, run.study, store)
+        found["results"] = collect_results(run.plan, run.study, store, shown)
     tables.write(run.folder / "results.parquet", found["results"], tables.RESULTS)
     write_summary(found["results"], run.folder / "summary.csv")
     _write_dashboards(run, found)
+    run.publish()
+
+
+def _reported(run: Run) -> list[str]:
+    """Steps whose records a report reads."""
+    return list(dict.fromkeys(ref for cell in run.plan.cells for ref in cell.refs.values()))
 
 
 def _is_current(folder: Path, state_path: Path, state: str) -> bool:

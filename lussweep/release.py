@@ -12,10 +12,13 @@ from lussweep import tables
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.export import Kind, write_images
+from lussweep.mirror import Mirror
+from lussweep.object_store import artifact_store
 from lussweep.plan import BOTH_CLASSES
 from lussweep.run import EXPERIMENT_FILE
 from lussweep.spec import ReleaseGateSpec, load_study, read_text
 from lussweep.stages import COHORT, SYNTHETIC
+from lussweep.storage import is_url
 from lussweep.store import ArtifactStore
 
 PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
@@ -23,7 +26,11 @@ PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
 
 
 def release(
-    run: Path, out: Path, kind: Kind, chosen: Mapping[str, Any], store: Path | None = None
+    run: Path | str,
+    out: Path,
+    kind: Kind,
+    chosen: Mapping[str, Any],
+    store: Path | str | None = None,
 ) -> list[Path]:
     """Write every set of `run` that `chosen` describes to `out`/n_patients/replicate/class.
 
@@ -31,7 +38,8 @@ def release(
     what the source `external` reads. Raises InputError if no set is described, if two would share
     a folder, or if the release gate refuses any of them; then nothing is written.
     """
-    artifacts = ArtifactStore(store or run / "artifacts")
+    artifacts = artifact_store(store or f"{run}/artifacts")
+    run = Mirror(str(run)).pulled() if is_url(run) else Path(run)
     rows = _matching(run, chosen, artifacts)
     study = load_study(read_text(run / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
     gate = study.memorisation.release_gate
@@ -64,7 +72,7 @@ def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> lis
         raise InputError(f"{run} has no such synthetic set; there are: {known}")
     absent = [row for row in rows if not all(map(store.has, _refs(row)))]
     if absent:
-        raise InputError(f"{_name(absent[0])} is not in {store.root}: give --store as to the grid")
+        raise InputError(f"{_name(absent[0])} is not in {store.place}: give --store as to the grid")
     by_folder: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         here = by_folder.setdefault(tuple(row[name] for name in PLACE[:3]), [])

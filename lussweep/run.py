@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id
+from lussweep.mirror import Mirror
+from lussweep.object_store import artifact_store
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.state import OWN_FILES, RUN_FILE
+from lussweep.storage import StorageError
 from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -43,6 +47,18 @@ class Run:
     described: dict[str, Any]
     """What run.json says: whose folder it is, and every grid that was asked of it."""
     shares_store: bool = False
+    mirror: Mirror | None = None
+    """Of a run folder in an object store; `folder` is the local side of it."""
+
+    @property
+    def place(self) -> str:
+        """What a user would call the run folder: a path or a URL."""
+        return self.mirror.url if self.mirror else str(self.folder)
+
+    def publish(self) -> None:
+        """Bring what was written into the folder to where it belongs."""
+        if self.mirror:
+            self.mirror.push()
 
     @cached_property
     def ids(self) -> frozenset[str]:
@@ -57,7 +73,8 @@ def open_run(
     manifest: Manifest,
     *,
     phantom: bool,
-    store: Path | None = None,
+    mirror: Mirror | None = None,
+    store: Path | str | None = None,
     also_read: Sequence[Path] = (),
     weights_digest: str | None = None,
     external: Mapping[ExternalKey, ExternalImages] | None = None,
@@ -70,7 +87,8 @@ def open_run(
     """
     study = study.with_embedders(weights_digest is not None)
 
-    earlier = _read_run_file(folder)
+    place = mirror.url if mirror else str(folder)
+    earlier = _read_run_file(folder, place)
     known = {**_external_of(earlier), **(external or {})}
 
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
@@ -85,24 +103,33 @@ def open_run(
 
     asked = plan_of(study, only)
     described = _describe(study, asked, weights_digest, known, earlier)
-    _refuse_other_experiment(folder, earlier, described)
-    artifacts = ArtifactStore(store or folder / "artifacts", also_read)
+    _refuse_other_experiment(place, earlier, described)
+    own = f"{mirror.url}/artifacts" if mirror else folder / "artifacts"
+    artifacts = artifact_store(store or own, also_read)
+    try:
+        surveyed = artifacts.surveyed()
+    except StorageError as error:
+        raise InputError(str(error)) from None
     plan = Plan(dict(asked.steps), list(asked.cells))
     for grid in described["grids"]:
         variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
-        _add_done_cells(plan, plan_of(study.model_copy(update=update)), artifacts)
+        _add_done_cells(plan, plan_of(study.model_copy(update=update)), surveyed)
     order = list(described["variants"])
     plan.cells.sort(
         key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
     )
-    return Run(folder, study, manifest, artifacts, asked, plan, described, store is not None)
+    return Run(
+        folder, study, manifest, artifacts, asked, plan, described, store is not None, mirror
+    )
 
 
 def check_room(run: Run) -> None:
     """Raises InputError unless folder and store can be written and hold what is to come."""
     run.store.check_writable(_needed_bytes(run))
     ArtifactStore(run.folder).check_writable()
+    if run.mirror:
+        run.mirror.remote.check()
 
 
 def claim(run: Run) -> None:
@@ -111,6 +138,7 @@ def claim(run: Run) -> None:
     run.store.clean_scratch()
     _write_if_changed(run.folder / RUN_FILE, json.dumps(run.described, indent=1))
     _write_if_changed(run.folder / EXPERIMENT_FILE, dump_study(run.study))
+    run.publish()
 
 
 def is_claimed(folder: Path) -> bool:
@@ -127,7 +155,7 @@ def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], N
     from lussweep.data.frames import read_index
     from lussweep.ingest import step_problem
 
-    progress = run_plan(run.asked.only(DATA_STAGES), run.store, executor, on_change)
+    progress = run_plan(run.asked.only(DATA_STAGES), run.store.surveyed(), executor, on_change)
     if progress.failed:
         raise InputError(
             [step_problem(o.error or "") for o in progress.failed.values()]
@@ -161,12 +189,13 @@ def execute_grid(run: Run, executor: Executor, on_change: Callable[[Progress], N
                 drop_snapshots(run.plan, run.store, ref, announced)
         on_change(progress)
 
-    run_plan(run.asked, run.store, executor, watch)
+    run_plan(run.asked, run.store.surveyed(), executor, watch)
 
 
 def is_done(run: Run) -> bool:
     """Whether every step of the asked cells has its artifact."""
-    return all(run.store.has(ref) for ref in run.asked.steps)
+    store = run.store.surveyed()
+    return all(store.has(ref) for ref in run.asked.steps)
 
 
 def drop_snapshots(
@@ -180,9 +209,10 @@ def drop_snapshots(
     if not all(store.has(ref) for ref in users):
         return
     kept = {*announced, *(store.record(ref)["summary"].get("epoch") for ref in users)}
-    for path in (store.root / gan / "snapshots").glob("epoch_*.safetensors"):
-        if int(path.stem.removeprefix("epoch_")) not in kept:
-            path.unlink()
+    for name in store.files(gan):
+        epoch = re.fullmatch(r"snapshots/epoch_(\d+)\.safetensors", name)
+        if epoch and int(epoch[1]) not in kept:
+            store.discard(gan, name)
 
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
@@ -251,14 +281,14 @@ def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIm
     return found
 
 
-def _read_run_file(folder: Path) -> dict[str, Any] | None:
+def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
     path = folder / RUN_FILE
     if not path.exists():
         strangers = folder.exists() and (
             not folder.is_dir() or {p.name for p in folder.iterdir()} - UNCLAIMED
         )
         if strangers:
-            raise InputError(f"{folder} is not empty and no run folder: choose another --out")
+            raise InputError(f"{place} is not empty and no run folder: choose another --out")
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text())
@@ -268,12 +298,12 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
             Recipe.model_validate(recipe)
         _external_of(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is damaged: choose another --out") from None
+        raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
     return found
 
 
 def _refuse_other_experiment(
-    folder: Path, earlier: dict[str, Any] | None, described: dict[str, Any]
+    place: str, earlier: dict[str, Any] | None, described: dict[str, Any]
 ) -> None:
     if earlier is None:
         return
@@ -281,18 +311,18 @@ def _refuse_other_experiment(
     differ = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
     if differ:
         raise InputError(
-            f"{folder} belongs to an experiment with other {', '.join(differ)}: "
+            f"{place} belongs to an experiment with other {', '.join(differ)}: "
             "choose another --out, or the experiment that made it"
         )
     for name, recipe in earlier["variants"].items():
         if recipe != described["variants"][name]:
-            raise InputError(f"{folder} holds a variant {name} with another recipe: rename yours")
+            raise InputError(f"{place} holds a variant {name} with another recipe: rename yours")
     sections: dict[str, Any] = {}
     for recipe in described["variants"].values():
         section = recipe["external"]
         if section and sections.setdefault(section["name"], section) != section:
             raise InputError(
-                f"{folder} holds other external images of the name {section['name']}: name yours"
+                f"{place} holds other external images of the name {section['name']}: name yours"
             )
 
 
@@ -311,10 +341,10 @@ def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
 
 def _needed_bytes(run: Run) -> int:
     """Room for the snapshots of GANs still to be trained, a training's checkpoints, and some."""
-    size = run.study.data.preprocess.image_size
+    size, store = run.study.data.preprocess.image_size, run.store.surveyed()
     snapshots, checkpoint = 0, 0
     for ref, step in run.asked.steps.items():
-        if step.stage == "gan" and not run.store.has(ref):
+        if step.stage == "gan" and not store.has(ref):
             gan = GanSpec.model_validate(step.spec["gan"])
             snapshots += len(gan.snapshot_epochs()) * gan.snapshot_bytes(size)
             checkpoint = max(checkpoint, NETWORKS_AND_MOMENTS * gan.snapshot_bytes(size))

@@ -29,18 +29,46 @@ class ArtifactStore:
     """A folder of artifacts, with further folders that are only read."""
 
     def __init__(self, root: Path, also_read: Sequence[Path] = ()) -> None:
-        self.root = root.absolute()
+        self._root = root.absolute()
         self.also_read = tuple(path.absolute() for path in also_read)
+
+    @property
+    def root(self) -> Path:
+        """Where artifacts and workplaces lie on this node."""
+        return self._root
+
+    @property
+    def place(self) -> str:
+        """What a user would call it: a path or a URL."""
+        return str(self.root)
 
     def has(self, ref: str) -> bool:
         return self._find(ref) is not None
 
-    def open(self, ref: str) -> Path:
-        """The artifact's folder. Raises FileNotFoundError if it has not been made."""
+    def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
+        """The store for reading as it is now, whose `has` is cheap for thousands of steps.
+
+        On a disk it is so anyway; elsewhere one listing answers, no older than `max_age_s`.
+        """
+        return self
+
+    def open(self, ref: str, *names: str) -> Path:
+        """The artifact's folder. Raises FileNotFoundError if it has not been made.
+
+        With `names`, only those files of it are needed.
+        """
         found = self._find(ref)
         if found is None:
-            raise FileNotFoundError(f"no artifact {ref} in {self.root}")
+            raise FileNotFoundError(f"no artifact {ref} in {self.place}")
         return found
+
+    def read_records(self, refs: Sequence[str]) -> None:
+        """Records that will be asked for: on a disk there is nothing to fetch."""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """What is opened within the block is needed until its end, and no longer."""
+        yield
 
     def record(self, ref: str) -> dict[str, Any]:
         """What `commit` was told about the artifact."""
@@ -70,6 +98,15 @@ class ArtifactStore:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def files(self, ref: str) -> list[str]:
+        """Names of the files of an artifact of this store, relative to it."""
+        folder = self.root / ref
+        return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+    def discard(self, ref: str, name: str) -> None:
+        """Delete one file of an artifact of this store; the artifact still counts as done."""
+        (self.root / ref / name).unlink(missing_ok=True)
+
     def workplace_of(self, ref: str) -> Path:
         """Where `workplace` keeps what an unfinished step has so far."""
         return self.root / ".work" / ref.replace("/", "-")
@@ -93,6 +130,17 @@ class ArtifactStore:
                     shutil.rmtree(private, ignore_errors=True)
             else:
                 yield shared
+
+    def fetch_workplace(self, ref: str, work: Path) -> None:
+        """Bring what `keep_workplace` has kept of a step into `work`; other files stay."""
+
+    def keep_workplace(self, ref: str, work: Path) -> None:
+        """Keep an unfinished step where other nodes find it: on a disk it is there already."""
+
+    def left_behind(self, ref: str, name: str) -> Path | None:
+        """A file that an unfinished step has left, if it has."""
+        path = self.workplace_of(ref) / name
+        return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
         """Unless another process works there, which will do so when it is done."""

@@ -36,7 +36,7 @@ QUIET_S = 60.0
 
 def print_plan(run: Run) -> None:
     """Steps by stage: asked for by the cells, shared, done and to do."""
-    plan, store = run.asked, run.store
+    plan, store = run.asked, run.store.surveyed()
     wanted: Counter[str] = Counter()
     for cell in plan.cells:
         own = set(cell.refs.values()).union(*map(plan.ancestors, cell.refs.values()))
@@ -53,7 +53,7 @@ def print_plan(run: Run) -> None:
         saved = max(0, wanted[stage] - n)
         table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
     _console().print(table)
-    _console().print(f"run folder: {run.folder}", soft_wrap=True)
+    _console().print(f"run folder: {run.place}", soft_wrap=True)
 
 
 def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> None:
@@ -129,9 +129,10 @@ def print_failures(run: Run, failures: Mapping[str, str]) -> None:
         )
 
 
-def print_outputs(folder: Path) -> None:
-    for path in outputs(folder):
-        _console().print(Text(str(path)), soft_wrap=True)
+def print_outputs(run: Run) -> None:
+    for path in outputs(run.folder):
+        shown = f"{run.place}/{path.relative_to(run.folder)}"
+        _console().print(Text(shown), soft_wrap=True)
 
 
 def _console() -> Console:

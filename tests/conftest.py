@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bucket import Server, running
 from support import POCUS, TINY, lussweep
 
 
@@ -49,6 +50,20 @@ def pocus() -> Path:
     if not manifest.exists():
         pytest.skip("the POCUS videos are not here (../shared/data/pocus); nothing else needs them")
     return manifest
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Server]:
+    """An S3 server on this machine; the environment says where."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This test's node has copied nothing yet."""
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="session")

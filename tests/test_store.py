@@ -1,4 +1,3 @@
-import json
 import os
 import shutil
 import subprocess
@@ -40,13 +39,6 @@ def test_a_committed_artifact_is_found_and_holds_what_was_written(store):
     assert (store.open(REF) / "file.txt").read_text() == "kept"
 
 
-def test_folders_within_an_artifact_are_kept(store):
-    with store.commit(REF, {}) as out:
-        (out / "snapshots").mkdir()
-        (out / "snapshots" / "epoch_0001").write_bytes(b"\0" * 10)
-    assert (store.open(REF) / "snapshots" / "epoch_0001").read_bytes() == b"\0" * 10
-
-
 def test_nothing_is_seen_before_the_block_ends(store):
     with store.commit(REF, {}) as out:
         (out / "file.txt").write_text("half")
@@ -77,13 +69,6 @@ def test_a_record_that_cannot_be_written_leaves_nothing_behind(store):
     assert files(store.root) == []
 
 
-def test_after_a_failure_the_same_artifact_can_be_committed(store):
-    with pytest.raises(RuntimeError), store.commit(REF, {}):
-        raise RuntimeError
-    put(store, text="second try")
-    assert (store.open(REF) / "file.txt").read_text() == "second try"
-
-
 def test_no_scratch_is_left_after_a_commit(store):
     put(store)
     assert list((store.root / ".tmp").iterdir()) == []
@@ -98,14 +83,6 @@ def test_a_second_commit_keeps_the_first(store):
     assert files(store.root) == [f"{REF}/file.txt", f"{REF}/{RECORD}"]
 
 
-def test_of_two_commits_at_once_the_one_that_ends_first_is_kept(store):
-    with store.commit(REF, {"who": "slow"}) as slow:
-        (slow / "file.txt").write_text("slow")
-        put(store, text="quick", record={"who": "quick"})
-    assert (store.open(REF) / "file.txt").read_text() == "quick"
-    assert store.record(REF) == {"who": "quick"}
-
-
 def test_a_folder_without_a_record_is_no_artifact(store):
     (store.root / REF).mkdir(parents=True)
     (store.root / REF / "file.txt").write_text("stray")
@@ -116,21 +93,6 @@ def test_a_folder_without_a_record_is_no_artifact(store):
 
 
 # --- records ------------------------------------------------------------------------------
-
-
-def test_a_record_may_be_filled_inside_the_block(store):
-    record = {"stage": "gan", "spec": {"n_epochs": 3, "name": "é"}}
-    with store.commit(REF, record):
-        record["summary"] = {"n_frames": 12, "share": 0.5, "none": None}
-    assert store.record(REF) == record
-    assert json.loads((store.open(REF) / RECORD).read_text()) == record
-
-
-def test_what_has_not_been_made_is_named_when_it_is_opened(store):
-    with pytest.raises(FileNotFoundError, match=REF):
-        store.open(REF)
-    with pytest.raises(FileNotFoundError, match=REF):
-        store.record(REF)
 
 
 # --- further stores -----------------------------------------------------------------------
@@ -189,20 +151,6 @@ def test_a_full_disk_is_an_input_error_that_says_how_much_is_needed(store, monke
 # --- where an unfinished step works -------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_a_workplace_is_found_again_after_an_exception(store, error):
-    def break_off():
-        with store.workplace(REF) as work:
-            (work / "half").write_text("so far")
-            raise error
-
-    with pytest.raises(error):
-        break_off()
-    with store.workplace(REF) as work:
-        assert work == store.workplace_of(REF)
-        assert (work / "half").read_text() == "so far"
-
-
 def test_steps_have_workplaces_of_their_own(store):
     with store.workplace(REF) as mine, store.workplace("gan/ffff") as other:
         assert mine != other
@@ -256,23 +204,6 @@ def test_a_killed_process_leaves_its_workplace_free_and_what_it_had(store, holde
         assert (work / "half").read_text() == "theirs"
 
 
-def test_a_workplace_goes_when_the_artifact_is_committed_and_not_before(store):
-    with store.workplace(REF) as work:
-        (work / "half").write_text("so far")
-    with pytest.raises(RuntimeError), store.commit(REF, {}):
-        raise RuntimeError
-    assert (work / "half").exists()
-    with store.workplace("gan/ffff") as other:
-        pass
-    with store.commit(REF, {}) as out:
-        with store.workplace(REF) as work:
-            shutil.copy(work / "half", out / "file.txt")
-        assert work.exists()
-    assert not work.exists()
-    assert other.exists(), "that of another step stays"
-    assert (store.open(REF) / "file.txt").read_text() == "so far"
-
-
 def test_a_commit_leaves_the_workplace_that_another_process_has(store, holder):
     """Two processes may make one artifact; the slower one loses nothing that it works on."""
     put(store)
@@ -288,12 +219,6 @@ def test_a_commit_after_a_killed_process_clears_its_workplace(store, holder):
     holder.wait(30)
     put(store)
     assert not store.workplace_of(REF).exists()
-
-
-def test_a_workplace_is_no_artifact(store):
-    with store.workplace(REF) as work:
-        (work / RECORD).write_text("{}")
-        assert not store.has(REF)
 
 
 def test_cleaning_keeps_a_workplace_for_a_month_unless_its_artifact_is_there(tmp_path):

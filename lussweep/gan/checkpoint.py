@@ -7,6 +7,7 @@ import pickle
 import re
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Checkpoints:
     minutes: float = 10.0
     n_kept: int = 2
     saved_at: float = field(default_factory=time.monotonic)
+    on_saved: Callable[[], None] = lambda: None
+    """Called after each: a place to copy the folder from."""
 
     def seconds_since(self) -> float:
         return time.monotonic() - self.saved_at
@@ -54,6 +57,7 @@ class Checkpoints:
         scratch.replace(path)
         for old in [*earlier, path][: -self.n_kept]:
             old.unlink()
+        self.on_saved()
         self.saved_at = time.monotonic()
 
     def load(self, number: int | None = None) -> dict[str, Any] | None:

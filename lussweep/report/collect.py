@@ -114,7 +114,7 @@ def _per_cell(
         if "variant" in schema.names:
             constants |= {"variant": cell.variant, "gan_epoch": _epoch(cell, store)}
         if store.has(ref) and (ref, *constants.values()) not in found:
-            table = _read_any(store.open(ref) / name)
+            table = _read_any(store.open(ref, name) / name)
             found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
 
@@ -125,7 +125,7 @@ def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
     refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
     found = [
         tables.with_columns(
-            _read_any(store.open(ref) / TRIALS), {"variant": "detector"}, tables.TRIALS
+            _read_any(store.open(ref, TRIALS) / TRIALS), {"variant": "detector"}, tables.TRIALS
         )
         for ref in refs
         if store.has(ref)
@@ -154,7 +154,9 @@ def _per_gan(
 
 def _written(store: ArtifactStore, ref: str, name: str) -> Path | None:
     """A step's table, or what a training that collapsed has left in its workplace."""
-    path = (store.open(ref) if store.has(ref) else store.workplace_of(ref)) / name
+    if not store.has(ref):
+        return store.left_behind(ref, name)
+    path = store.open(ref, name) / name
     return path if path.exists() else None
 
 
@@ -185,7 +187,7 @@ def _cards(
                     "synth_key": plan.steps[synth].key,
                     "memorisation_key": plan.steps[ref].key,
                 }
-            table = _read_any(store.open(ref) / name)
+            table = _read_any(store.open(ref, name) / name)
             found[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
 
@@ -266,7 +268,7 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
             continue
-        rows = tables.read(store.open(ref) / SCORES, tables.GAN_SCORES).to_pylist()
+        rows = tables.read(store.open(ref, SCORES) / SCORES, tables.GAN_SCORES).to_pylist()
         synth = cell.refs[f"synth_{label}"]
         if not store.has(synth):
             continue

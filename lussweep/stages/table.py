@@ -54,7 +54,7 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         "circumstances": circumstances(),
     }
     limits = threadpool_limits(n_threads)  # numpy's BLAS; torch has its own
-    with limits, context.store.commit(step.ref, record) as out:
+    with limits, context.store.in_use(), context.store.commit(step.ref, record) as out:
         record["summary"] = (stage or STAGES[step.stage])(step, context, out)
         record["circumstances"] = {
             **record["circumstances"],

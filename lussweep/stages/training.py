@@ -64,7 +64,11 @@ def train_gan_into(
             rank=rank,
             world_size=world_size,
             checkpoints=Checkpoints(
-                work / "checkpoints", step.key, context.checkpoint_minutes, context.keep_checkpoints
+                work / "checkpoints",
+                step.key,
+                context.checkpoint_minutes,
+                context.keep_checkpoints,
+                on_saved=lambda: context.store.keep_workplace(step.ref, work),
             ),
         )
     except torch.OutOfMemoryError as error:
@@ -72,6 +76,7 @@ def train_gan_into(
     except Collapse as collapse:  # there will be no artifact: the report looks here
         if rank == 0:
             _write_history(work, collapse)
+            context.store.keep_workplace(step.ref, work)
         raise
     if rank == 0:
         _write_history(work, trained)

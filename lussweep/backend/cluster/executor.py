@@ -50,10 +50,9 @@ class ClusterExecutor:
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
         self.gang_waits = False
+        store = context.store.surveyed()
         self.shards_left = {
-            ref
-            for ref, step in plan.steps.items()
-            if step.stage == "shard" and not context.store.has(ref)
+            ref for ref, step in plan.steps.items() if step.stage == "shard" and not store.has(ref)
         }
         self._refuse_unplaceable()
         if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know

@@ -80,3 +80,4 @@ def _close_token_file() -> None:
     """Ray writes its token readable for everyone; it is a secret."""
     if TOKEN.exists():
         TOKEN.chmod(0o600)
+        TOKEN.parent.chmod(0o700)

@@ -28,6 +28,7 @@ def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -
     """Workers write into the step's workplace, where a restarted gang finds its checkpoint."""
     with context.store.workplace(step.ref) as work:
         summary = _train_gang(step, context, work, folder, use_gpu)
+        context.store.fetch_workplace(step.ref, work)  # the first worker may be on another node
         hand_over(work, out)
     return {**summary, "n_workers": step.spec["gan"]["n_workers"]}
 
@@ -41,7 +42,12 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
         _train_worker,
-        train_loop_config={"step": step, "context": context, "work": str(work)},
+        train_loop_config={
+            "step": step,
+            "context": context,
+            "work": str(work),
+            "root": str(context.store.root),
+        },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=step.spec["gan"]["n_workers"],
@@ -68,14 +74,18 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
+    context = config["context"]
+    # The store's root is this node's own where the store is no folder that nodes share.
+    work = context.store.root / Path(config["work"]).relative_to(config["root"])
+    work.mkdir(parents=True, exist_ok=True)
+    context.store.fetch_workplace(step.ref, work)
     try:
-        return train_gan_into(
-            step,
-            config["context"],
-            Path(config["work"]),
-            rank=world.get_world_rank(),
-            world_size=world.get_world_size(),
+        summary = train_gan_into(
+            step, context, work, rank=world.get_world_rank(), world_size=world.get_world_size()
         )
+        if world.get_world_rank() == 0:
+            context.store.keep_workplace(step.ref, work)
+        return summary
     except Collapse as collapse:
         # Every rank sees it in the same epoch, and starting again would not help. Whatever else
         # one rank raises must reach Ray, which ends the others: they wait for it.

@@ -1,0 +1,74 @@
+"""Before anything is submitted: every node can use the places that all of them share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from lussweep.backend.cluster.session import ray
+from lussweep.errors import InputError
+from lussweep.object_store import ObjectStore
+from lussweep.store import ArtifactStore
+
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
+
+PATIENCE_S = 120.0
+"""A node may have to start a worker and to import torch first."""
+
+
+def check_nodes(stores: Sequence[ArtifactStore]) -> None:
+    """Raises InputError that names each node from which a store or folder cannot be used.
+
+    A single node is the driver's own, which has looked already.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if len(nodes) < 2:
+        return
+    word = f".probe-{uuid.uuid4().hex[:8]}"
+    shared = [store.root / word for store in stores if not isinstance(store, ObjectStore)]
+    try:
+        for path in shared:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(word)
+        probe = ray.remote(num_cpus=0, max_retries=0)(problems_here)
+        tasks = {}
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            task = probe.options(scheduling_strategy=there).remote(list(stores), word)
+            tasks[task] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        ray.wait(list(tasks), num_returns=len(tasks), timeout=PATIENCE_S)
+        problems = [line for task, name in tasks.items() for line in _told(task, name)]
+    finally:
+        for path in shared:
+            path.unlink(missing_ok=True)
+    if problems:
+        raise InputError(problems)
+
+
+def problems_here(stores: Sequence[ArtifactStore], word: str) -> list[str]:
+    """What this node cannot do with them; `word` is a file that the driver left in each folder."""
+    problems = []
+    for store in stores:
+        if not isinstance(store, ObjectStore) and not (store.root / word).exists():
+            problems.append(
+                f"does not see the driver's files in {store.place}: mount shared storage there on "
+                "every node, or give --out and --store a URL such as s3://BUCKET/PREFIX"
+            )
+            continue
+        try:
+            store.check_writable()
+        except InputError as error:
+            problems += error.problems
+    return problems
+
+
+def _told(task: object, node: str) -> list[str]:
+    ready, _ = ray.wait([task], timeout=0)
+    if not ready:
+        ray.cancel(task, force=True)
+        return [f"node {node} has not answered for {PATIENCE_S:.0f} s: look after it or remove it"]
+    try:
+        return [f"node {node} {line}" for line in ray.get(task)]
+    except ray.exceptions.RayError as error:
+        line = " ".join(str(error).split())[:300]
+        return [f"node {node} cannot run a task ({line}): install lussweep there as here"]

@@ -1,0 +1,188 @@
+"""A node's own copies of artifacts of object stores: bounded, shared by the node's processes.
+
+The copies used longest ago go when the bound is passed, never one that a live process has pinned.
+A process's pins stand in a file that it keeps locked, so that those of a killed one count no more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from lussweep.errors import InputError
+
+DEFAULT_GB = 50.0
+KEPT_SHARE = 0.9
+"""Cleaning goes below the bound, so that not every new artifact has to clean."""
+
+
+def cache_folder() -> Path:
+    """$LUSSWEEP_CACHE, else ~/.cache/lussweep: each node has its own.
+
+    Raises InputError if it is relative: steps run in folders of their own.
+    """
+    folder = Path(os.environ.get("LUSSWEEP_CACHE") or "~/.cache/lussweep").expanduser()
+    if not folder.is_absolute():
+        raise InputError(f"LUSSWEEP_CACHE={folder} is relative: give a whole path")
+    return folder
+
+
+def cache_bytes() -> float:
+    """$LUSSWEEP_CACHE_GB as bytes. Raises InputError if it is no positive number."""
+    text = os.environ.get("LUSSWEEP_CACHE_GB") or str(DEFAULT_GB)
+    try:
+        size = float(text)
+    except ValueError:
+        size = 0.0
+    if not size > 0:
+        raise InputError(f"LUSSWEEP_CACHE_GB={text} is no positive number of gigabytes")
+    return size * 1e9
+
+
+@dataclass
+class _Pins:
+    """What this process is using, in a file that it holds locked."""
+
+    file: IO[str]
+    pid: int
+    names: list[str] = field(default_factory=list)
+
+    def write(self) -> None:
+        self.file.seek(0)
+        self.file.truncate()
+        self.file.write("\n".join(self.names))
+        self.file.flush()
+
+
+_PINS: dict[Path, _Pins] = {}
+
+
+class ArtifactCache:
+    """Folders `root/STORE/stage/key/attempt` of all object stores that this node reads."""
+
+    def __init__(self) -> None:
+        self.root = cache_folder() / "artifacts"
+        self.limit_bytes = cache_bytes()
+        for name in ("pins", "fetching"):
+            (self.root / f".{name}").mkdir(parents=True, exist_ok=True)
+
+    def pin(self, entry: Path) -> None:
+        """Keep an artifact's copy until `release`, whether it is there yet or not."""
+        name = str(entry.relative_to(self.root))
+        with self._locked():
+            pins = self._own_pins()
+            if name not in pins.names:
+                pins.names.append(name)
+                pins.write()
+            if entry.exists():
+                os.utime(entry)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """What is pinned within the block is released at its end."""
+        before = self._n_pinned()
+        try:
+            yield
+        finally:
+            if self._n_pinned() > before:
+                with self._locked():
+                    pins = self._own_pins()
+                    del pins.names[before:]
+                    pins.write()
+
+    @contextmanager
+    def fetching(self, entry: Path) -> Iterator[None]:
+        """One process of the node at a time; the others find the copy when it is their turn."""
+        one_of_256 = hashlib.sha256(str(entry).encode()).hexdigest()[:2]
+        with (self.root / ".fetching" / one_of_256).open("w") as lock:
+            _lock(lock)
+            yield
+
+    def added(self, n_bytes: int) -> None:
+        """Count what was copied; beyond the bound, remove what was used longest ago."""
+        counter = self.root / ".bytes"
+        with self._locked():
+            try:
+                total = int(counter.read_text()) + n_bytes
+            except (OSError, ValueError):
+                total = sum(size_bytes(entry) for entry in self._entries())
+            if total > self.limit_bytes:
+                total = self._evict()
+            counter.write_text(str(total))
+
+    def _evict(self) -> int:
+        """Down to a share of the bound, or to what is pinned; what is left, in bytes."""
+        pinned = self._all_pinned()
+        entries = [(entry.stat().st_mtime, size_bytes(entry), entry) for entry in self._entries()]
+        total = sum(size for _, size, _ in entries)
+        trash = self.root / ".trash" / uuid.uuid4().hex[:8]
+        trash.mkdir(parents=True)
+        for i, (_, size, entry) in enumerate(sorted(entries)):
+            if total <= KEPT_SHARE * self.limit_bytes:
+                break
+            if str(entry.relative_to(self.root)) not in pinned:
+                entry.rename(trash / str(i))
+                total -= size
+        shutil.rmtree(trash, ignore_errors=True)
+        return total
+
+    def _entries(self) -> list[Path]:
+        """A store's `.tmp` and `.work` are no copies."""
+        return [p for p in self.root.glob("[!.]*/[!.]*/*/[!.]*") if p.is_dir()]
+
+    def _n_pinned(self) -> int:
+        pins = _PINS.get(self.root)
+        return len(pins.names) if pins and pins.pid == os.getpid() else 0
+
+    def _own_pins(self) -> _Pins:
+        pins = _PINS.get(self.root)
+        if pins is None or pins.pid != os.getpid():
+            path = self.root / ".pins" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+            file = path.open("w")
+            _lock(file)
+            pins = _PINS[self.root] = _Pins(file, os.getpid())
+        return pins
+
+    def _all_pinned(self) -> set[str]:
+        found: set[str] = set()
+        for path in (self.root / ".pins").iterdir():
+            with path.open() as file:
+                if _is_free(file):
+                    path.unlink(missing_ok=True)
+                else:
+                    found.update(file.read().split("\n"))
+        return found
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.root / ".lock").open("w") as lock:
+            _lock(lock)
+            yield
+
+
+def size_bytes(folder: Path) -> int:
+    """Of all files below."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def _lock(file: IO[str]) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks: copies are whole all the same, if made twice
+        return
+
+
+def _is_free(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,93 @@
+"""The local side of a run folder in an object store: read at the start, written at each report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from lussweep.cache import cache_folder
+from lussweep.errors import InputError
+from lussweep.storage import RemoteFolder, StorageError
+
+NOT_MIRRORED = ("artifacts", "ray")
+
+
+class Mirror:
+    """`folder` stands for the files at `url`, except artifacts, which a store holds."""
+
+    def __init__(self, url: str) -> None:
+        self.remote = RemoteFolder(url)
+        self.url = self.remote.url
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        self.folder = cache_folder() / "runs" / name
+        self.state = self.folder.with_suffix(".json")
+        """By file: the version there and the digest of the bytes here that agreed at last."""
+
+    def pulled(self) -> Path:
+        """The folder after everything that has changed at the URL was copied into it.
+
+        What has gone there goes here too. Raises InputError, with the remedy, if it cannot be
+        read.
+        """
+        known = self._known()
+        try:
+            there = self._there()
+            changed = {n: v for n, v in there.items() if known.get(n, ["", ""])[0] != v}
+            changed |= {n: v for n, v in there.items() if not (self.folder / n).exists()}
+            self.remote.download({name: self.folder / name for name in changed})
+        except StorageError as error:
+            raise InputError(str(error)) from None
+        for name in known.keys() - there.keys():
+            (self.folder / name).unlink(missing_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        kept = {n: known[n] for n in there.keys() - changed.keys()}
+        self._remember(kept | {n: [v, _digest(self.folder / n)] for n, v in changed.items()})
+        return self.folder
+
+    def push(self) -> None:
+        """Upload what has been written here since, and delete there what has gone here."""
+        known = self._known()
+        here = {name: _digest(self.folder / name) for name in self._here()}
+        changed = [n for n, digest in here.items() if known.get(n, ["", ""])[1] != digest]
+        gone = known.keys() - here.keys()
+        if not changed and not gone:
+            return
+        self.remote.upload({name: self.folder / name for name in changed})
+        self.remote.delete(gone)
+        there = self._there()
+        self._remember({n: [there[n], here[n]] for n in here if n in there})
+
+    def _there(self) -> dict[str, str]:
+        """The version of each file at the URL."""
+        found = self.remote.listing(without=NOT_MIRRORED)
+        return {name: _version(info) for name, info in found.items()}
+
+    def _here(self) -> list[str]:
+        files = (p for p in self.folder.rglob("*") if p.is_file())
+        names = (p.relative_to(self.folder).as_posix() for p in files)
+        return sorted(n for n in names if n.split("/")[0] not in NOT_MIRRORED and n[0] != ".")
+
+    def _known(self) -> dict[str, list[str]]:
+        try:
+            known: dict[str, list[str]] = json.loads(self.state.read_text())
+        except (OSError, ValueError):
+            return {}
+        return known
+
+    def _remember(self, known: dict[str, list[str]]) -> None:
+        scratch = self.state.with_suffix(".partial")
+        scratch.write_text(json.dumps(known))
+        scratch.replace(self.state)
+
+
+def _version(info: dict[str, Any]) -> str:
+    """What changes whenever a file does, by the name that each file system has for it."""
+    mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
+    return f"{info.get('size')} {mark}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

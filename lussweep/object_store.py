@@ -1,0 +1,303 @@
+"""Artifacts in an object store, copied to a node when they are first opened there.
+
+A commit uploads its files below a name of its own, `stage/key/ATTEMPT/`, and then creates
+`stage/key/record.json`, which names the attempt: until then there is no artifact, and of several
+commits the first one holds, whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lussweep.cache import ArtifactCache, size_bytes
+from lussweep.storage import RemoteFolder, StorageError, is_url
+from lussweep.store import PROGRESS, RECORD, ArtifactStore
+
+ATTEMPT = "attempt"
+"""In a stored record: the folder beside it that holds the files."""
+WHOLE = ".whole"
+"""In a copy: all files of the artifact are there."""
+CHECKPOINTS = "checkpoints/"
+SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
+
+
+def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> ArtifactStore:
+    """The store at a path or a URL."""
+    if is_url(place):
+        return ObjectStore(str(place), also_read)
+    return ArtifactStore(Path(place), also_read)
+
+
+class ObjectStore(ArtifactStore):
+    """An ArtifactStore whose `root` is this node's cache of what lies at a URL."""
+
+    def __init__(self, url: str, also_read: Sequence[Path] = ()) -> None:
+        super().__init__(Path(), also_read)
+        self.remote = RemoteFolder(url)
+        self._stored: dict[str, bytes] = {}
+        """Records seen so far: artifacts never change."""
+        self._files: dict[str, float] | None = None
+        """Everything there at the last listing, and when it was written."""
+        self._listed: frozenset[str] = frozenset()
+        self._listed_at = 0.0
+        self._is_survey = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, maybe on another node, which looks for itself."""
+        forget: dict[str, Any] = {"_stored": {}, "_files": None, "_listed": frozenset()}
+        return {**self.__dict__, **forget, "_is_survey": False}
+
+    @property
+    def cache(self) -> ArtifactCache:
+        return ArtifactCache()
+
+    @property
+    def root(self) -> Path:
+        digest = hashlib.sha256(self.remote.url.encode()).hexdigest()[:16]
+        return self.cache.root / digest
+
+    @property
+    def place(self) -> str:
+        return self.remote.url
+
+    def has(self, ref: str) -> bool:
+        if ref in self._stored or ref in self._listed:
+            return True
+        if not self._is_survey and self._find_record(ref) is not None:
+            return True
+        return self._elsewhere(ref) is not None
+
+    def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
+        self._list(max_age_s)
+        survey = object.__new__(ObjectStore)
+        survey.__dict__ |= {**self.__dict__, "_is_survey": True}  # records are shared
+        return survey
+
+    def read_records(self, refs: Sequence[str]) -> None:
+        """Fetch records that will be asked for, many at a time."""
+        wanted = {f"{r}/{RECORD}": r for r in refs if r not in self._stored and self.has(r)}
+        found = self.remote.read_many(wanted)
+        self._stored.update({wanted[name]: data for name, data in found.items()})
+
+    def open(self, ref: str, *names: str) -> Path:
+        record = self._find_record(ref)
+        if record is None:
+            elsewhere = self._elsewhere(ref)
+            if elsewhere is None:
+                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
+            return elsewhere
+        stored = f"{ref}/{record[ATTEMPT]}"
+        entry = self.root / stored
+        cache = self.cache
+        cache.pin(entry)
+        if _holds(entry, names):
+            return entry
+        with cache.fetching(entry):
+            if not _holds(entry, names):
+                n_before = size_bytes(entry)
+                _write_record(entry, record)
+                for name in names:
+                    self.remote.download_if_there(f"{stored}/{name}", entry / name)
+                if not names:
+                    self._fetch_missing(stored, entry)
+                    (entry / WHOLE).touch()
+                cache.added(size_bytes(entry) - n_before)
+        return entry
+
+    def record(self, ref: str) -> dict[str, Any]:
+        record = self._find_record(ref)
+        if record is None:
+            elsewhere = self._elsewhere(ref)
+            if elsewhere is None:
+                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
+            record = json.loads((elsewhere / RECORD).read_text())
+        return _told(record)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        with self.cache.in_use():
+            yield
+
+    @contextmanager
+    def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
+        attempt = uuid.uuid4().hex[:12]
+        scratch = self.root / ".tmp" / f"{ref.replace('/', '-')}-{attempt}"
+        scratch.mkdir(parents=True)
+        try:
+            yield scratch
+            data = json.dumps({**record, ATTEMPT: attempt}, indent=1, sort_keys=True).encode()
+            if self._find_record(ref) is None:
+                self._upload(ref, attempt, scratch, data)
+            self._discard_workplace(ref)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _upload(self, ref: str, attempt: str, scratch: Path, data: bytes) -> None:
+        """Files, then the record; if another commit was first, the files go again."""
+        files = {f"{ref}/{attempt}/{name}": scratch / name for name in _names(scratch)}
+        self.remote.upload(files)
+        if not self.remote.create(f"{ref}/{RECORD}", data):
+            self.remote.delete(files)
+            return
+        self._stored[ref] = data
+        _write_record(scratch, json.loads(data))
+        (scratch / WHOLE).touch()
+        entry = self.root / ref / attempt
+        cache = self.cache
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        scratch.rename(entry)
+        cache.added(size_bytes(entry))
+
+    def files(self, ref: str) -> list[str]:
+        record = self._find_record(ref)
+        return sorted(self.remote.listing(f"{ref}/{record[ATTEMPT]}")) if record else []
+
+    def discard(self, ref: str, name: str) -> None:
+        record = self._find_record(ref)
+        if record is not None:
+            stored = f"{ref}/{record[ATTEMPT]}/{name}"
+            self.remote.delete([stored])
+            (self.root / stored).unlink(missing_ok=True)
+
+    # --- workplaces -----------------------------------------------------------------------
+
+    @contextmanager
+    def workplace(self, ref: str) -> Iterator[Path]:
+        with super().workplace(ref) as work:
+            self.fetch_workplace(ref, work)
+            yield work
+
+    def fetch_workplace(self, ref: str, work: Path) -> None:
+        self._fetch_missing(_work(ref), work)
+
+    def keep_workplace(self, ref: str, work: Path) -> None:
+        """Checkpoints last: where one is, all that was written before it is too.
+
+        What cannot be kept now is kept at the next checkpoint: no training ends for it.
+        """
+        try:
+            kept = self.remote.listing(_work(ref))
+            mine = [n for n in _names(work) if n not in ("lock", PROGRESS) and "partial" not in n]
+            new = [n for n in mine if kept.get(n, {}).get("size") != (work / n).stat().st_size]
+            for last in (False, True):
+                part = [n for n in new if n.startswith(CHECKPOINTS) == last]
+                self.remote.upload({f"{_work(ref)}/{n}": work / n for n in part})
+            oldest = min((n for n in mine if n.startswith(CHECKPOINTS)), default="")
+            old = [n for n in kept if n.startswith(CHECKPOINTS) and n < oldest]
+            self.remote.delete(f"{_work(ref)}/{n}" for n in old)
+        except StorageError as error:
+            logging.getLogger(__name__).warning("%s", error)
+
+    def left_behind(self, ref: str, name: str) -> Path | None:
+        path = self.workplace_of(ref) / name
+        if not path.exists():
+            self.remote.download_if_there(f"{_work(ref)}/{name}", path)
+        return path if path.exists() else None
+
+    def _discard_workplace(self, ref: str) -> None:
+        if not self.workplace_of(ref).exists():  # who commits a step has worked on it here
+            return
+        super()._discard_workplace(ref)
+        self.remote.delete(f"{_work(ref)}/{n}" for n in self.remote.listing(_work(ref)))
+
+    # --- at the start ---------------------------------------------------------------------
+
+    def check_writable(self, needed_bytes: int = 100_000_000) -> None:
+        """Raises InputError unless a file can be written there; here, room for one artifact."""
+        self.remote.check()
+        ArtifactStore(self.root).check_writable()
+
+    def clean_scratch(
+        self, older_than_s: float = SCRATCH_S, workplaces_s: float = WORKPLACE_S
+    ) -> None:
+        """Remove what killed steps left behind, here and there."""
+        super().clean_scratch(older_than_s, workplaces_s)
+        files, now, old = self._list(), time.time(), []
+        done = self._listed
+        for name, written_at in files.items():
+            age_s = now - written_at
+            if name.startswith(".work/"):
+                stage, _, key = name.split("/")[1].partition("-")
+                if f"{stage}/{key}" in done or age_s > workplaces_s:
+                    old.append(name)
+            elif name.count("/") > 2 and "/".join(name.split("/")[:2]) not in done:
+                old += [name] if age_s > older_than_s else []
+        self.remote.delete(old)
+
+    def _list(self, max_age_s: float = 60.0) -> dict[str, float]:
+        if self._files is None or time.monotonic() - self._listed_at > max_age_s:
+            started, now = time.monotonic(), time.time()
+            self._files = {n: _written_at(i, now) for n, i in self.remote.listing().items()}
+            ends = f"/{RECORD}"
+            records = (n for n in self._files if n.endswith(ends) and n.count("/") == 2)
+            self._listed, self._listed_at = frozenset(n[: -len(ends)] for n in records), started
+        return self._files
+
+    # --- inside ---------------------------------------------------------------------------
+
+    def _find_record(self, ref: str) -> dict[str, Any] | None:
+        """As it is stored, with the attempt; None if there is no artifact."""
+        data = self._stored.get(ref)
+        if data is None:
+            data = self.remote.read(f"{ref}/{RECORD}")
+            if data is None:
+                return None
+            self._stored[ref] = data
+        record: dict[str, Any] = json.loads(data)
+        return record
+
+    def _fetch_missing(self, source: str, target: Path) -> None:
+        """All files of a folder there that are not here yet."""
+        found = self.remote.listing(source)
+        self.remote.download(
+            {f"{source}/{n}": target / n for n in found if not (target / n).exists()}
+        )
+
+    def _elsewhere(self, ref: str) -> Path | None:
+        """In a further store, which is a folder."""
+        for root in self.also_read:
+            if (root / ref / RECORD).exists():
+                return root / ref
+        return None
+
+
+def _holds(entry: Path, names: Sequence[str]) -> bool:
+    return (entry / WHOLE).exists() or (bool(names) and all((entry / n).exists() for n in names))
+
+
+def _told(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != ATTEMPT}
+
+
+def _write_record(entry: Path, record: dict[str, Any]) -> None:
+    entry.mkdir(parents=True, exist_ok=True)
+    scratch = entry / f".{RECORD}.{os.getpid()}"
+    scratch.write_text(json.dumps(_told(record), indent=1, sort_keys=True))
+    scratch.replace(entry / RECORD)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def _work(ref: str) -> str:
+    return f".work/{ref.replace('/', '-')}"
+
+
+def _written_at(info: dict[str, Any], now: float) -> float:
+    """Seconds since 1970; now where the file system does not say."""
+    when: Any = info.get("LastModified") or info.get("updated") or info.get("mtime") or now
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when)
+    return when.timestamp() if isinstance(when, datetime) else float(when)

@@ -1,0 +1,248 @@
+"""Whole runs in an object store: the tables of a local run, from any node, after any kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from bucket import Server
+from lussweep.data.phantom import phantom_manifest
+from lussweep.gan.sample import save_snapshot
+from lussweep.mirror import Mirror
+from lussweep.object_store import ObjectStore
+from lussweep.plan import make_plan
+from lussweep.spec import load_study
+from lussweep.stages import Context, execute
+from lussweep.storage import RemoteFolder
+from support import TINY, command, environment, invoke, lussweep, succeed
+
+PER_CELL = ("trials", "frame_scores", "val_scores", "gan_scores", "gan_losses")
+EVERY = (
+    *PER_CELL, "results", "cohorts", "frames", "memorisation", "contrasts", "worth", "aurocs",
+    "operating",
+)  # fmt: skip
+
+
+EVERYWHERE: Mapping[str, Any] = {}
+CELL = {"n_patients": 2, "variant": "combined", "class": "pos"}
+"""One cell of the small study and its generator."""
+
+
+def rows(run: Path, name: str, where: Mapping[str, Any] = EVERYWHERE) -> pa.Table:
+    """A table without its clock readings."""
+    table = pq.read_table(run / f"{name}.parquet")
+    for column in where.keys() & set(table.column_names):
+        table = table.filter(pc.equal(table[column], where[column]))
+    return table.drop_columns([c for c in ("seconds",) if c in table.column_names])
+
+
+def assert_same(
+    one: Path, other: Path, names: tuple[str, ...], where: Mapping[str, Any] = EVERYWHERE
+) -> None:
+    for name in names:
+        mine = rows(one, name, where)
+        assert len(mine), name
+        assert mine.equals(rows(other, name, where)), name
+
+
+def arguments(tiny_yaml: Path, url: str) -> list[str | Path]:
+    cell = ("--only", "n_patients=2,variant=combined")
+    return ["grid", tiny_yaml, "--out", f"{url}/run", *cell, "--backend", "inline"]
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(
+    s3: Server, tiny_yaml: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, set[str]]:
+    """A run's URL, and the records that were there when its first process was killed."""
+    url, folder = s3.url(), tmp_path_factory.mktemp("nodes")
+    first = {**environment(), "LUSSWEEP_CACHE": str(folder / "first")}
+    process = subprocess.Popen(
+        command(*arguments(tiny_yaml, url)), cwd=folder, env=first,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not any("/trial/" in r and r.endswith("record.json") for r in s3.requests):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    survivors = set(records(url))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LUSSWEEP_CACHE", str(folder / "second"))
+        done = lussweep(*arguments(tiny_yaml, url), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return url, survivors
+
+
+def records(url: str) -> dict[str, str]:
+    found = RemoteFolder(f"{url}/run/artifacts").listing()
+    return {name: str(info["ETag"]) for name, info in found.items() if name.endswith("record.json")}
+
+
+def test_a_killed_run_goes_on_elsewhere_to_the_tables_of_a_local_one(
+    killed_and_resumed: tuple[str, set[str]], uninterrupted: Path, own_cache: Path
+) -> None:
+    url, survivors = killed_and_resumed
+    assert survivors
+    assert survivors < records(url).keys()
+    run = Mirror(f"{url}/run").pulled()
+    assert_same(run, uninterrupted, PER_CELL, CELL)
+    written = {str(p.relative_to(run)) for p in run.rglob("*") if p.is_file()}
+    assert {"run.json", "experiment.yaml", "report.json", "figures/auroc.png"} <= written
+    assert any(name.startswith("tensorboard/") for name in written)
+
+
+def test_a_rerun_writes_nothing_from_whatever_node(
+    killed_and_resumed: tuple[str, set[str]], s3: Server, tiny_yaml: Path, own_cache: Path
+) -> None:
+    url, _ = killed_and_resumed
+    s3.requests.clear()
+    output = succeed(*arguments(tiny_yaml, url))
+    assert "AUC-ROC" in output
+    assert f"{url}/run/results.parquet" in output
+    written = [r for r in s3.requests if r.startswith(("PUT", "POST", "DELETE"))]
+    assert all(".probe-" in r or "?delete" in r or r.startswith("POST") for r in written), written
+
+
+def test_a_plan_and_an_export_read_the_run_where_it_is(
+    killed_and_resumed: tuple[str, set[str]], tiny_yaml: Path, own_cache: Path, tmp_path: Path
+) -> None:
+    url, _ = killed_and_resumed
+    assert f"{url}/run" in succeed("plan", tiny_yaml, "--out", f"{url}/run")
+    succeed("export-synthetic", f"{url}/run", "--out", tmp_path / "images")
+    assert list(tmp_path.glob("images/2/1/pos/**/*.png"))
+
+
+def test_a_run_of_another_experiment_is_refused(
+    killed_and_resumed: tuple[str, set[str]], tiny_yaml: Path, own_cache: Path
+) -> None:
+    url, _ = killed_and_resumed
+    code, output = invoke(*arguments(tiny_yaml, url), "--set", "seed=7")
+    assert code == 2
+    assert f"{url}/run belongs to an experiment with other data, seed" in output
+
+
+def test_what_changed_elsewhere_comes_and_what_went_goes(
+    s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = s3.url()
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "one"))
+    one = Mirror(url)
+    for name in ("kept", "changed", "dropped", "deep/er"):
+        (one.pulled() / name).parent.mkdir(exist_ok=True)
+        (one.folder / name).write_text("first")
+    (one.folder / "ray").mkdir()
+    (one.folder / "ray" / "log").write_text("of this node alone")
+    one.push()
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "other"))
+    other = Mirror(url)
+    other.pulled()
+    (other.folder / "changed").write_text("second")
+    (other.folder / "dropped").unlink()
+    s3.requests.clear()
+    other.push()
+    assert sum(r.startswith("PUT") for r in s3.requests) == 1, "what has not changed stays"
+    s3.requests.clear()
+    RemoteFolder(url).write("artifacts/gan/key/record.json", b"{}")
+    one.pulled()
+    assert not any("artifacts" in r for r in s3.requests if r.startswith("GET"))
+    found = {p.name: p.read_text() for p in one.folder.rglob("*") if p.is_file()}
+    assert found == {
+        "kept": "first", "changed": "second", "er": "first", "log": "of this node alone",
+    }  # fmt: skip
+
+
+def test_a_training_goes_on_from_its_checkpoint_on_another_node(
+    killed_and_resumed: tuple[str, set[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first node dies after epoch 1 of 2; the second one trains epoch 2 alone."""
+    url, _ = killed_and_resumed
+    study = load_study(TINY).with_embedders(False)
+    plan = make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+    context = Context(ObjectStore(f"{url}/run/artifacts"), "cpu", checkpoint_minutes=0)
+    ready = {ref for ref in plan.steps if context.store.has(ref)}
+    step = next(
+        s for r, s in plan.steps.items()
+        if s.stage == "gan" and r not in ready and ready >= set(s.inputs.values())
+    )  # fmt: skip
+    epochs: list[int] = []
+
+    def note(generator: object, work: Path, epoch: int) -> None:
+        epochs.append(epoch)
+        if epochs == [1, 2]:
+            raise KeyboardInterrupt
+        save_snapshot(generator, work, epoch)
+
+    monkeypatch.setattr("lussweep.stages.training.save_snapshot", note)
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "one"))
+    with pytest.raises(KeyboardInterrupt):
+        execute(step, context)
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "other"))
+    execute(step, context)
+    assert epochs == [1, 2, 2]
+    assert {n for n in context.store.files(step.ref) if n.startswith("snapshots/")} == {
+        "snapshots/epoch_0001.safetensors", "snapshots/epoch_0002.safetensors",
+    }  # fmt: skip
+
+
+NODES = """
+import json, os, sys
+from ray.cluster_utils import Cluster
+
+folder, yaml, *arguments = sys.argv[1:]
+nodes = []
+cluster = Cluster()
+for name in ("head", "worker"):
+    home = os.path.join(folder, name)
+    os.makedirs(home)
+    own = {"HOME": home, "LUSSWEEP_CACHE": os.path.join(home, "cache")}
+    cluster.add_node(num_cpus=1, env_vars=own, include_dashboard=False)
+os.environ["LUSSWEEP_CACHE"] = os.path.join(folder, "head", "cache")
+from lussweep.cli import app
+try:
+    app(["grid", yaml, "--address", cluster.address, *arguments])
+finally:
+    cluster.shutdown()
+"""
+
+
+def on_two_nodes(folder: Path, *given: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", NODES, str(folder), *map(str, given)], cwd=folder,
+        env=environment(), capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_nodes_that_share_no_folder_give_the_tables_of_a_local_run(
+    s3: Server, tiny_yaml: Path, uninterrupted: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    url = s3.url()
+    done = on_two_nodes(tmp_path, tiny_yaml, "--out", f"{url}/run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_same(Mirror(f"{url}/run").pulled(), uninterrupted, EVERY)
+    for node in ("head", "worker"):
+        fetched = list((tmp_path / node / "cache" / "artifacts").glob("[!.]*/[!.]*/*/*"))
+        assert fetched, f"{node} has done nothing"
+    shutil.rmtree(tmp_path / "worker")
+    records_of = [json.loads(data) for data in read_records(url)]
+    assert len(records_of) == 79
+
+
+def read_records(url: str) -> list[bytes]:
+    return list(RemoteFolder(f"{url}/run/artifacts").read_many(records(url)).values())
