@@ -51,10 +51,7 @@ def _is_plain(value: Any) -> bool:
         return math.isfinite(value) if kind is float else kind in _LEAVES
     if _LEAVES.issuperset(map(type, value)):
         return True
-    for item in value:  # no generator: this is half of the time that planning takes
-        if type(item) not in _LEAVES and not _is_plain(item):
-            return False
-    return True
+    return all(type(item) in _LEAVES or _is_plain(item) for item in value)
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -64,7 +64,11 @@ def train_gan_into(
             rank=rank,
             world_size=world_size,
             checkpoints=Checkpoints(
-                work / "checkpoints", step.key, context.checkpoint_minutes, context.keep_checkpoints
+                work / "checkpoints",
+                step.key,
+                context.checkpoint_minutes,
+                context.keep_checkpoints,
+                stop_file=context.stop_file,
             ),
         )
     except torch.OutOfMemoryError as error:

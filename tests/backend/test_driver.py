@@ -24,6 +24,9 @@ class FakeExecutor:
         self.fails = set(fails)
         self.in_flight, self.submitted = [], []
 
+    def kind(self, step):
+        return step.stage
+
     def accepts(self, step):
         return len(self.in_flight) < self.n_slots
 
