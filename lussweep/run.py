@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id
+from lussweep.lease import LEASE_FILE, LOCK_FILE
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.store import ArtifactStore
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.yaml"
-UNCLAIMED = {"artifacts", "ray", "logs", ".stop", "lease.json", ".lease.lock"}
+UNCLAIMED = {"artifacts", "ray", "logs", LEASE_FILE, LOCK_FILE}
 """What a command that ended before training may leave behind."""
+STOP_PREFIX = ".stop-"
+"""Of the file by which a driver tells its steps to end; a killed one may leave it."""
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
 """A checkpoint holds two networks of about one size, each with Adam's two moments."""
@@ -273,10 +276,7 @@ def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIm
 def _read_run_file(folder: Path) -> dict[str, Any] | None:
     path = folder / RUN_FILE
     if not path.exists():
-        strangers = folder.exists() and (
-            not folder.is_dir() or {p.name for p in folder.iterdir()} - UNCLAIMED
-        )
-        if strangers:
+        if folder.exists() and (not folder.is_dir() or any(map(_is_strange, folder.iterdir()))):
             raise InputError(f"{folder} is not empty and no run folder: choose another --out")
         return None
     try:
@@ -289,6 +289,10 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: choose another --out") from None
     return found
+
+
+def _is_strange(path: Path) -> bool:
+    return path.name not in UNCLAIMED and not path.name.startswith(STOP_PREFIX)
 
 
 def _refuse_other_experiment(

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-STOP_FILE = ".stop"
 GRACE_S = 15.0
 """How long steps in hand may take to end, or to leave a checkpoint."""
 INTERRUPTED = 130
@@ -62,6 +61,7 @@ class Stop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
+            self._clear()
             show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
             os.write(2, f"{show_cursor}\nended at once\n".encode())
             os._exit(INTERRUPTED)
