@@ -13,6 +13,8 @@ from lussweep.plan import Step
 
 TASK_STAGES = ("shard", "ingest", "cohort", "external")
 GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
+SMALLEST = 1e-4
+"""Ray counts resources in these; twelve tenths are not quite 1.2."""
 LOOK_AHEAD = 2
 """Steps handed over beyond what there is room for, so that no worker waits for the driver."""
 
@@ -70,10 +72,11 @@ class Admission:
         if step.stage not in TASK_STAGES and self.shards_left:
             return False
         need = self.needs(step)
-        cpus = sum(taken.cpus * n for taken, n in self._n_taken.items()) + need.cpus
-        gpus = sum(taken.gpus * n for taken, n in self._n_taken.items()) + need.gpus
-        fits = cpus <= self.total.cpus + LOOK_AHEAD * need.cpus
-        return fits and (not need.gpus or gpus <= self.total.gpus + LOOK_AHEAD * need.gpus)
+        taken = self._n_taken.items()
+        cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
+        gpus = sum(each.gpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.gpus
+        fits = cpus <= self.total.cpus + SMALLEST
+        return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
 
     def begin(self, step: Step) -> None:
         self.in_flight[step.ref] = step
