@@ -7,12 +7,13 @@ that was computed once is the same everywhere. Standard library only.
 import hashlib
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 KEY_LENGTH = 16
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 _TEXT = frozenset({str})
-_LEAVES = frozenset({str, bool, int, type(None)})
+_LEAVES = frozenset({str, bool, int, float, type(None)})
 
 
 def canonical(value: Any) -> str:
@@ -21,7 +22,10 @@ def canonical(value: Any) -> str:
     Raises TypeError for a value without a canonical form (sets, paths, arrays, objects) and
     ValueError for a float that is not finite.
     """
-    return _ENCODER.encode(value if _is_plain(value) else _plain(value, "value"))
+    if _is_plain(value):
+        with suppress(ValueError):  # not finite: `_plain` says where
+            return _ENCODER.encode(value)
+    return _ENCODER.encode(_plain(value, "value"))
 
 
 def digest(value: Any) -> str:
@@ -48,10 +52,8 @@ def _is_plain(value: Any) -> bool:
             return False
         value = value.values()
     elif kind is not list and kind is not tuple:
-        return math.isfinite(value) if kind is float else kind in _LEAVES
-    if _LEAVES.issuperset(map(type, value)):
-        return True
-    return all(type(item) in _LEAVES or _is_plain(item) for item in value)
+        return kind in _LEAVES
+    return all(_is_plain(item) for item in value if type(item) not in _LEAVES)
 
 
 def _plain(value: Any, where: str) -> Any:
