@@ -144,9 +144,9 @@ class Driver:
 
 
 def checkpoint_epoch(run: Path) -> int:
-    """Of the latest checkpoint of the only GAN under way."""
-    path = max(run.glob("artifacts/.work/gan-*/checkpoints/checkpoint_*.pt"))
-    return int(torch.load(path, weights_only=True)["epoch"])
+    """How far the checkpoints of any GAN under way go."""
+    found = run.glob("artifacts/.work/gan-*/checkpoints/checkpoint_*.pt")
+    return max(int(torch.load(path, weights_only=True)["epoch"]) for path in found)
 
 
 def assert_tidy(run: Path) -> None:
