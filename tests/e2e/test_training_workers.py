@@ -169,13 +169,13 @@ def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
     victim = next(r for r, s in plan.steps.items() if s.name == "trial 1 n=2 r=1 baseline")
     original = tuning._run_step
 
-    def run_step(config: dict, steps: dict, context: Context) -> None:
+    def run_step(config: dict, pieces: list, context: Context, limit: object) -> None:
         import os
         import signal
 
         if config["ref"] == victim:
             os.kill(os.getpid(), signal.SIGKILL)
-        original(config, steps, context)
+        original(config, pieces, context, limit)
 
     monkeypatch.setattr(tuning, "_run_step", run_step)
     store = ArtifactStore(tmp_path / "artifacts")
