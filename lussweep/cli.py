@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +24,7 @@ from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
+    from lussweep.backend.stop import Stop
     from lussweep.plan import Plan
     from lussweep.run import Run
     from lussweep.spec import StudySpec
@@ -80,6 +85,15 @@ SkipOption = Annotated[
         "--skip-unreadable", help="Leave out videos that cannot be opened (ingest: or decoded)."
     ),
 ]
+RetriesOption = Annotated[
+    int, typer.Option(min=0, help="A step that fails is tried again so often.")
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Minutes after which a step that hangs is ended (Ray) [none].", metavar="MINUTES"
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -101,18 +115,23 @@ def grid(
     weights: WeightsOption = None,
     dashboard: DashboardOption = True,
     skip_unreadable: SkipOption = False,
+    retries: RetriesOption = 1,
+    step_timeout: TimeoutOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
     with clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
+        if step_timeout is not None:
+            _check_timeout(step_timeout, backend)
         run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable,
         )  # fmt: skip
         context = make_context(run, found, device, weights)
-        raise typer.Exit(_run_grid(run, context, found, address, backend, cpus, dashboard))
+        how = _How(address, backend, cpus, dashboard, retries, step_timeout)
+        raise typer.Exit(_run_alone(run, context, found, how))
 
 
 @app.command()
@@ -145,6 +164,8 @@ def plan(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="How long steps take: run a few short ones here.")
     ] = False,
+    retries: RetriesOption = 1,
+    step_timeout: TimeoutOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
@@ -223,11 +244,13 @@ def ingest(
         )
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
 
+        how = _How(address, backend, cpus, dashboard=False)
+
         def run_steps(plan: Plan, context: Context) -> Progress:
             from lussweep.backend.driver import run_plan
 
             with (
-                _executor(plan, context, Path(out), address, backend, cpus, False) as executor,
+                _executor(plan, context, Path(out), how) as executor,
                 _display() as on_change,
             ):
                 return run_plan(plan, context.store, executor, on_change)
@@ -300,19 +323,53 @@ for command in COMMANDS:
 # --- running ------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _How:
+    """Where and how steps run: changes no result."""
+
+    address: str | None
+    backend: str
+    cpus: int | None
+    dashboard: bool
+    retries: int = 0
+    step_minutes: float | None = None
+
+
+def _check_timeout(minutes: float, backend: str) -> None:
+    if minutes <= 0:
+        raise InputError(f"--step-timeout {minutes:g}: give more than 0 minutes")
+    if backend == "inline":
+        raise InputError(
+            "--step-timeout ends the process of a step, and --backend inline has but one: leave "
+            "out either"
+        )
+
+
+def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
+    """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
+    from lussweep.backend.stop import Stop
+    from lussweep.lease import FileSlot, held
+    from lussweep.run import STOP_PREFIX, check_room
+
+    check_room(run)
+    stop = Stop(run.folder / f"{STOP_PREFIX}{uuid.uuid4().hex[:8]}")
+    lost: list[str] = []
+
+    def lose(reason: str) -> None:
+        lost.append(reason)
+        os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
+
+    with held(FileSlot(run.folder), str(run.folder), lose), stop.listening():
+        return _run_grid(run, replace(context, stop_file=stop.file), data, how, stop, lost)
+
+
 def _run_grid(
-    run: Run,
-    context: Context,
-    data: Data,
-    address: str | None,
-    backend: str,
-    cpus: int | None,
-    dashboard: bool,
+    run: Run, context: Context, data: Data, how: _How, stop: Stop, lost: list[str]
 ) -> int:
     from lussweep.backend.driver import BackendError
+    from lussweep.lease import own_command
     from lussweep.outputs import write_report
     from lussweep.run import (
-        check_room,
         claim,
         execute_data,
         execute_grid,
@@ -327,7 +384,6 @@ def _run_grid(
         print_summary,
     )
 
-    check_room(run)
     watch = _Watch(run)
     broken = ""
     try:
@@ -339,20 +395,19 @@ def _run_grid(
                     run.asked,
                     context,
                     folder,
-                    address,
-                    backend,
-                    cpus,
-                    dashboard,
+                    how,
                     run.study,
+                    stop,
                     [] if run.mirror else [ArtifactStore(run.folder)],
                 ) as executor,
                 _display(run.store.progress) as watch.show,
                 watch.heartbeat,
             ):
+                stop.listen()  # Ray, once started, handles SIGTERM in its own way
                 write_failure_logs(run, watch.progress)  # those of an earlier command go
-                execute_data(run, executor, watch.look)
+                execute_data(run, executor, watch.look, how.retries, stop)
                 claim(run)
-                execute_grid(run, executor, watch)
+                execute_grid(run, executor, watch, how.retries, stop)
         else:
             watch.heartbeat.settle()
         claim(run)
@@ -360,8 +415,12 @@ def _run_grid(
         broken = "interrupted"
     except (BackendError, StorageError) as error:
         broken = str(error)
+    if lost:  # the report is the other command's now
+        typer.echo(lost[0], err=True)
+        return CELLS_MISSING
     if broken and not is_claimed(run.folder):
         typer.echo(f"{broken} before anything was trained: run the same command again", err=True)
+        typer.echo(own_command(), err=True)
         return INTERRUPTED
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
@@ -372,6 +431,7 @@ def _run_grid(
     print_outputs(run)
     if broken:
         typer.echo(f"{broken}: run the same command again to go on", err=True)
+        typer.echo(own_command(), err=True)
         return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
     done = set(results["status"].to_pylist()) == {"done"} and not failures
     return OK if done else CELLS_MISSING
@@ -431,23 +491,22 @@ def _executor(
     plan: Plan,
     context: Context,
     folder: Path,
-    address: str | None,
-    backend: str,
-    cpus: int | None,
-    dashboard: bool,
+    how: _How,
     study: StudySpec | None = None,
+    stop: Stop | None = None,
     shared: Sequence[ArtifactStore] = (),
 ) -> Iterator[Executor]:
     """`shared` are folders beside the context's store that every node must see."""
-    if backend == "inline":
+    if how.backend == "inline":
         from lussweep.backend.inline import InlineExecutor
 
-        yield InlineExecutor(plan, context)
+        yield InlineExecutor(plan, context, stop)
     else:
         from lussweep.backend.cluster.session import ray_session
 
-        with ray_session(address, n_cpus=cpus, dashboard=dashboard) as url:
-            from lussweep.backend.cluster.executor import ClusterExecutor, GpuShares
+        with ray_session(how.address, n_cpus=how.cpus, dashboard=how.dashboard) as url:
+            from lussweep.backend.admission import GpuShares
+            from lussweep.backend.cluster.executor import ClusterExecutor
             from lussweep.backend.cluster.inspection import is_open
             from lussweep.backend.cluster.probe import check_nodes
 
@@ -459,7 +518,7 @@ def _executor(
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(plan, context, folder, shares) as executor:
+            with ClusterExecutor(plan, context, folder, shares, how.step_minutes) as executor:
                 yield executor
 
 

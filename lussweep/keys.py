@@ -7,9 +7,13 @@ that was computed once is the same everywhere. Standard library only.
 import hashlib
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 KEY_LENGTH = 16
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_TEXT = frozenset({str})
+_LEAVES = frozenset({str, bool, int, float, type(None)})
 
 
 def canonical(value: Any) -> str:
@@ -18,7 +22,10 @@ def canonical(value: Any) -> str:
     Raises TypeError for a value without a canonical form (sets, paths, arrays, objects) and
     ValueError for a float that is not finite.
     """
-    return json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"))
+    if _is_plain(value):
+        with suppress(ValueError):  # not finite: `_plain` says where
+            return _ENCODER.encode(value)
+    return _ENCODER.encode(_plain(value, "value"))
 
 
 def digest(value: Any) -> str:
@@ -35,6 +42,18 @@ def derive_seed(*coordinates: str | int) -> int:
 def hashed_id(patient_or_video: str) -> str:
     """How a patient or video is named in logs, failure tables and reports."""
     return "#" + hashlib.sha256(patient_or_video.encode()).hexdigest()[:8]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON's own encoder gives the canonical text: a plan of many cells asks often."""
+    kind = type(value)
+    if kind is dict:
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return kind in _LEAVES
+    return all(_is_plain(item) for item in value if type(item) not in _LEAVES)
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id
+from lussweep.lease import LEASE_FILE, LOCK_FILE
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
 from lussweep.plan import ExternalKey, Plan, make_plan
@@ -24,10 +25,13 @@ from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Outcome, Progress
+    from lussweep.backend.stop import Stop
 
 EXPERIMENT_FILE = "experiment.yaml"
-UNCLAIMED = {"artifacts", "ray", "logs", *OWN_FILES}
+UNCLAIMED = {"artifacts", "ray", "logs", LEASE_FILE, LOCK_FILE, *OWN_FILES}
 """What a command that ended before training may leave behind."""
+STOP_PREFIX = ".stop-"
+"""Of the file by which a driver tells its steps to end; a killed one may leave it."""
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
 """A checkpoint holds two networks of about one size, each with Adam's two moments."""
@@ -146,7 +150,13 @@ def is_claimed(folder: Path) -> bool:
     return (folder / RUN_FILE).exists()
 
 
-def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
+def execute_data(
+    run: Run,
+    executor: Executor,
+    on_change: Callable[[Progress], None],
+    retries: int = 0,
+    stop: Stop | None = None,
+) -> None:
     """Bring in every video before anything is trained.
 
     Raises InputError with all that failed, and with every split that lacks frames of a class.
@@ -155,7 +165,8 @@ def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], N
     from lussweep.data.frames import read_index
     from lussweep.ingest import step_problem
 
-    progress = run_plan(run.asked.only(DATA_STAGES), run.store.surveyed(), executor, on_change)
+    data = run.asked.only(DATA_STAGES)
+    progress = run_plan(data, run.store.surveyed(), executor, on_change, retries=retries, stop=stop)
     if progress.failed:
         raise InputError(
             [step_problem(o.error or "") for o in progress.failed.values()]
@@ -175,21 +186,33 @@ def execute_data(run: Run, executor: Executor, on_change: Callable[[Progress], N
         raise InputError(problems)
 
 
-def execute_grid(run: Run, executor: Executor, on_change: Callable[[Progress], None]) -> None:
+def execute_grid(
+    run: Run,
+    executor: Executor,
+    on_change: Callable[[Progress], None],
+    retries: int = 0,
+    stop: Stop | None = None,
+) -> None:
     """Every missing step of the asked cells, dropping snapshots that nobody needs any more."""
+    from lussweep.backend.costs import costs_from, recorded_seconds
     from lussweep.backend.driver import run_plan
 
     # Epochs that any grid of this folder names are kept, whatever --only leaves out today.
     announced = {epoch for grid in run.described["grids"] for epoch in grid["gan_epochs"]}
     dropping = run.study.keep_snapshots == "selected" and not run.shares_store
+    users = gan_users(run.plan) if dropping else {}
+    store = run.store.surveyed()
+    done = (ref for ref in run.asked.steps if store.has(ref))
+    costs = costs_from(recorded_seconds(run.asked, store, done))
 
     def watch(progress: Progress) -> None:
-        if dropping:
-            for ref in progress.latest:
-                drop_snapshots(run.plan, run.store, ref, announced)
+        for ref in progress.latest:
+            gan = run.asked.steps[ref].inputs.get("gan")
+            if gan in users:
+                drop_snapshots(run.store, gan, users[gan], announced)
         on_change(progress)
 
-    run_plan(run.asked, run.store.surveyed(), executor, watch)
+    run_plan(run.asked, store, executor, watch, retries=retries, costs=costs, stop=stop)
 
 
 def is_done(run: Run) -> bool:
@@ -198,14 +221,19 @@ def is_done(run: Run) -> bool:
     return all(store.has(ref) for ref in run.asked.steps)
 
 
+def gan_users(plan: Plan) -> dict[str, list[str]]:
+    """Every GAN with the steps that take its snapshots."""
+    users: dict[str, list[str]] = {}
+    for ref, step in plan.steps.items():
+        if "gan" in step.inputs:
+            users.setdefault(step.inputs["gan"], []).append(ref)
+    return users
+
+
 def drop_snapshots(
-    plan: Plan, store: ArtifactStore, latest: str, announced: Collection[int]
+    store: ArtifactStore, gan: str, users: Collection[str], announced: Collection[int]
 ) -> None:
-    """If the last user of a GAN has just ended, delete the generators that nothing came from."""
-    if "gan" not in plan.steps[latest].inputs:
-        return
-    gan = plan.steps[latest].inputs["gan"]
-    users = [ref for ref, step in plan.steps.items() if step.inputs.get("gan") == gan]
+    """If the last user of a GAN has ended, delete the generators that nothing came from."""
     if not all(store.has(ref) for ref in users):
         return
     kept = {*announced, *(store.record(ref)["summary"].get("epoch") for ref in users)}
@@ -284,10 +312,7 @@ def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIm
 def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
     path = folder / RUN_FILE
     if not path.exists():
-        strangers = folder.exists() and (
-            not folder.is_dir() or {p.name for p in folder.iterdir()} - UNCLAIMED
-        )
-        if strangers:
+        if folder.exists() and (not folder.is_dir() or any(map(_is_strange, folder.iterdir()))):
             raise InputError(f"{place} is not empty and no run folder: choose another --out")
         return None
     try:
@@ -300,6 +325,10 @@ def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
     return found
+
+
+def _is_strange(path: Path) -> bool:
+    return path.name not in UNCLAIMED and not path.name.startswith(STOP_PREFIX)
 
 
 def _refuse_other_experiment(

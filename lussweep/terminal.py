@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep import tables
-from lussweep.backend.driver import TYPICAL_COST, Progress
+from lussweep.backend.costs import OTHER_COST, TYPICAL_COST, costs_from
+from lussweep.backend.driver import Progress
 from lussweep.outputs import outputs
 from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
@@ -28,6 +29,8 @@ from lussweep.spec import SPLITS, StudySpec
 if TYPE_CHECKING:
     from lussweep.run import Run
 
+PICTURE_S = 0.5
+"""How often the progress is looked at anew."""
 PLAIN_INTERVAL_S = 15.0
 """How often a line is printed where there is no terminal to redraw, as steps end."""
 QUIET_S = 60.0
@@ -196,6 +199,8 @@ def live_progress(
     began: dict[int, float] = {}  # data and grid are two plans: the pace of one is not the other's
 
     def take(progress: Progress) -> None:
+        if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
+            return  # a picture counts every step: not for each of the many that end in a second
         since = elapsed() - began.setdefault(id(progress), elapsed())
         shown[:] = [_picture(progress, elapsed(), since)]
 
@@ -272,10 +277,10 @@ def time_left(progress: Progress, elapsed_s: float) -> float | None:
     }
     if not seen:
         return None
-    per_cost = sum(seen.values()) / sum(TYPICAL_COST[stage] for stage in seen)
+    costs = costs_from(seen)
     out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
     left = Counter(progress.plan.steps[r].stage for r in progress.plan.steps.keys() - out_of_reach)
-    to_do = sum(n * seen.get(s, per_cost * TYPICAL_COST.get(s, 0.1)) for s, n in left.items())
+    to_do = sum(n * costs.get(s, OTHER_COST) for s, n in left.items())
     worked = sum(sum(progress.seconds[stage]) for stage in seen)
     return elapsed_s * to_do / worked if to_do else None
 

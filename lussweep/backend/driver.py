@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
+from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
 from lussweep.store import ArtifactStore
-
-TYPICAL_COST = {
-    "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,
-    "synth": 0.5,
-}  # fmt: skip
-"""Rough relative durations: only the order of submission depends on them, no result does."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,10 @@ class Outcome:
     ref: str
     error: str | None = None
     traceback: str = ""
+    is_final: bool = False
+    """It would fail in the same way again."""
+    is_stopped: bool = False
+    """It was asked to stop: neither done nor failed."""
 
 
 class BackendError(RuntimeError):
@@ -31,7 +33,12 @@ class BackendError(RuntimeError):
 
 
 class Executor(Protocol):
-    """Runs steps somewhere. Both implementations must give the same tables."""
+    """Runs steps somewhere. All implementations must give the same tables."""
+
+    def kind(self, step: Step) -> Hashable:
+        """Steps of one kind are accepted or refused alike: one that is held back is asked for
+        all of them."""
+        ...
 
     def accepts(self, step: Step) -> bool:
         """Whether `step` could start about now; the loop holds it back otherwise."""
@@ -40,7 +47,8 @@ class Executor(Protocol):
     def submit(self, step: Step) -> None: ...
 
     def wait(self) -> list[Outcome]:
-        """Blocks until something ends; called only while something is in flight."""
+        """Blocks until something ends, or for a second or so; called only while something is in
+        flight."""
         ...
 
 
@@ -70,51 +78,102 @@ def run_plan(
     store: ArtifactStore,
     executor: Executor,
     on_change: Callable[[Progress], None] = lambda progress: None,
+    *,
+    retries: int = 0,
+    costs: Mapping[str, float] = TYPICAL_COST,
+    stop: Stop | None = None,
 ) -> Progress:
-    """Do every step that is not done. A failed step blocks only its descendants."""
+    """Do every step that is not done. A failed step blocks only its descendants.
+
+    A step that fails is tried again up to `retries` times, unless it would only fail again.
+    `costs` are durations by stage, for the order. Raises KeyboardInterrupt when `stop` asks for
+    it, once what runs has ended or the grace is over.
+    """
+    stop = stop or Stop()
     found = {ref for ref in plan.steps if store.has(ref)}
     progress = Progress(plan, found=found, done=set(found))
     users = _users(plan)
-    rank = _critical_path(plan, users)
+    ready = _Ready(plan, executor, _critical_path(plan, users, costs))
     waiting_for = {
         ref: sum(i not in found for i in step.inputs.values())
         for ref, step in plan.steps.items()
         if ref not in found
     }
-    ready = sorted((ref for ref, n in waiting_for.items() if n == 0), key=lambda r: -rank[r])
+    for ref, n in waiting_for.items():
+        if n == 0:
+            ready.add(ref)
 
     submitted_at: dict[str, float] = {}
-    while ready or progress.running:
-        held_back = []
-        for ref in ready:
-            if executor.accepts(plan.steps[ref]):
-                executor.submit(plan.steps[ref])
+    attempts: Counter[str] = Counter()
+    while progress.running or (ready.n and not stop.requested):
+        if stop.is_over:
+            break
+        if not stop.requested:
+            for ref in ready.submit():
                 progress.running.add(ref)
+                attempts[ref] += 1
                 submitted_at[ref] = time.monotonic()
-            else:
-                held_back.append(ref)
-        ready = held_back
         on_change(progress)
         ended = executor.wait()
         progress.latest = tuple(outcome.ref for outcome in ended if outcome.error is None)
         for outcome in ended:
-            progress.running.discard(outcome.ref)
+            ref = outcome.ref
+            progress.running.discard(ref)
             if outcome.error is None:
-                progress.done.add(outcome.ref)
-                elapsed = time.monotonic() - submitted_at[outcome.ref]
-                progress.seconds.setdefault(plan.steps[outcome.ref].stage, []).append(elapsed)
-                for user in users[outcome.ref]:
+                progress.done.add(ref)
+                elapsed = time.monotonic() - submitted_at[ref]
+                progress.seconds.setdefault(plan.steps[ref].stage, []).append(elapsed)
+                for user in users[ref]:
                     if user in found:  # done earlier, whatever has become of its inputs
                         continue
                     waiting_for[user] -= 1
                     if waiting_for[user] == 0 and user not in progress.blocked:
-                        ready.append(user)
+                        ready.add(user)
+            elif outcome.is_stopped:
+                continue
+            elif attempts[ref] <= retries and not outcome.is_final:
+                ready.add(ref)
             else:
-                progress.failed[outcome.ref] = outcome
-                _block(outcome.ref, users, progress)
-        ready.sort(key=lambda r: -rank[r])
+                progress.failed[ref] = _told(outcome, attempts[ref])
+                _block(ref, users, progress)
     on_change(progress)
+    if stop.requested and not progress.finished:
+        raise KeyboardInterrupt
     return progress
+
+
+class _Ready:
+    """Steps whose inputs are there: a heap for each kind, the longest chain first."""
+
+    def __init__(self, plan: Plan, executor: Executor, rank: Mapping[str, float]) -> None:
+        self.plan, self.executor, self.rank = plan, executor, rank
+        self.position = {ref: i for i, ref in enumerate(plan.steps)}
+        self.queues: dict[Hashable, list[tuple[float, int, str]]] = {}
+        self.n = 0
+
+    def add(self, ref: str) -> None:
+        kind = self.executor.kind(self.plan.steps[ref])
+        place = (-self.rank[ref], self.position[ref], ref)
+        heapq.heappush(self.queues.setdefault(kind, []), place)
+        self.n += 1
+
+    def submit(self) -> list[str]:
+        """Hand over what is accepted, by rank; what is held back is not looked at again."""
+        submitted = []
+        heads = [(queue[0], kind) for kind, queue in self.queues.items() if queue]
+        heapq.heapify(heads)
+        while heads:
+            (_, _, ref), kind = heapq.heappop(heads)
+            if not self.executor.accepts(self.plan.steps[ref]):
+                continue
+            self.executor.submit(self.plan.steps[ref])
+            submitted.append(ref)
+            queue = self.queues[kind]
+            heapq.heappop(queue)
+            if queue:
+                heapq.heappush(heads, (queue[0], kind))
+        self.n -= len(submitted)
+        return submitted
 
 
 def _users(plan: Plan) -> dict[str, list[str]]:
@@ -126,16 +185,25 @@ def _users(plan: Plan) -> dict[str, list[str]]:
     return users
 
 
-def _critical_path(plan: Plan, users: dict[str, list[str]]) -> dict[str, float]:
+def _critical_path(
+    plan: Plan, users: Mapping[str, list[str]], costs: Mapping[str, float]
+) -> dict[str, float]:
     """The cost of the longest chain of steps that starts with each step."""
     rank: dict[str, float] = {}
     for ref in reversed(plan.steps):  # inputs stand before users
-        cost = TYPICAL_COST.get(plan.steps[ref].stage, 0.1)
+        cost = costs.get(plan.steps[ref].stage, OTHER_COST)
         rank[ref] = cost + max((rank[user] for user in users[ref]), default=0.0)
     return rank
 
 
-def _block(failed: str, users: dict[str, list[str]], progress: Progress) -> None:
+def _told(outcome: Outcome, n_attempts: int) -> Outcome:
+    """A failure that says how often it was tried."""
+    if n_attempts == 1:
+        return outcome
+    return replace(outcome, error=f"{outcome.error} ({n_attempts} attempts)")
+
+
+def _block(failed: str, users: Mapping[str, list[str]], progress: Progress) -> None:
     waiting = list(users[failed])
     while waiting:
         ref = waiting.pop()

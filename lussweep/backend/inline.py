@@ -7,7 +7,10 @@ import traceback
 import torch
 
 from lussweep.backend.driver import Outcome
+from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
+from lussweep.gan.checkpoint import Stopped
+from lussweep.gan.health import Collapse
 from lussweep.gan.train import check_device
 from lussweep.models.precision import check_precision
 from lussweep.plan import Plan, Step
@@ -18,13 +21,16 @@ from lussweep.stages import Context, execute
 class InlineExecutor:
     """Runs a step when it is waited for. What it gives, every other backend must give."""
 
-    def __init__(self, plan: Plan, context: Context) -> None:
+    def __init__(self, plan: Plan, context: Context, stop: Stop | None = None) -> None:
         gangs = {s.spec["gan"]["n_workers"] for s in plan.steps.values() if s.stage == "gan"}
         if max(gangs, default=1) > 1:
             raise InputError(f"gan.n_workers {max(gangs)} needs Ray: leave out --backend inline")
         refuse_unsupported(plan, context.torch_device())
-        self.context = context
+        self.context, self.stop = context, stop or Stop()
         self.submitted: Step | None = None
+
+    def kind(self, step: Step) -> str:
+        return "any"
 
     def accepts(self, step: Step) -> bool:
         return self.submitted is None
@@ -36,7 +42,11 @@ class InlineExecutor:
     def wait(self) -> list[Outcome]:
         assert self.submitted is not None, "nothing is in flight"
         step, self.submitted = self.submitted, None
-        return [attempt(step, self.context)]
+        self.stop.breaks_off = step.stage != "gan"  # which sees the stop, and leaves a checkpoint
+        try:
+            return [attempt(step, self.context)]
+        finally:
+            self.stop.breaks_off = False
 
 
 def refuse_unsupported(plan: Plan, device: torch.device) -> None:
@@ -62,5 +72,9 @@ def failed(ref: str, error: BaseException) -> Outcome:
     """The outcome of a step that raised."""
     text = " ".join(str(error).split()) or "no message"
     return Outcome(
-        ref, f"{type(error).__name__}: {text}", "".join(traceback.format_exception(error))
+        ref,
+        f"{type(error).__name__}: {text}",
+        "".join(traceback.format_exception(error)),
+        is_final=isinstance(error, (InputError, Collapse)),
+        is_stopped=isinstance(error, Stopped),
     )

@@ -24,6 +24,14 @@ _DAMAGED = (
 """All that reading a damaged file was seen to raise."""
 
 
+STOP_LOOK_S = 1.0
+"""How often a training looks for the file that asks it to stop."""
+
+
+class Stopped(Exception):
+    """A training was asked to stop and has left a checkpoint: neither done nor failed."""
+
+
 @dataclass
 class Checkpoints:
     """Where a training leaves its state, and how often.
@@ -39,9 +47,19 @@ class Checkpoints:
     saved_at: float = field(default_factory=time.monotonic)
     on_saved: Callable[[], None] = lambda: None
     """Called after each: a place to copy the folder from."""
+    stop_file: Path | None = None
+    """While it is there, trainings are to leave a checkpoint and end."""
+    looked_at: float = 0.0
 
     def seconds_since(self) -> float:
         return time.monotonic() - self.saved_at
+
+    def stop_is_asked(self) -> bool:
+        now = time.monotonic()
+        if self.stop_file is None or now - self.looked_at < STOP_LOOK_S:
+            return False
+        self.looked_at = now
+        return self.stop_file.exists()
 
     def save(self, state: dict[str, Any]) -> None:
         """Write under another name, then rename; older ones than the last few go."""

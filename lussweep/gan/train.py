@@ -15,7 +15,7 @@ from torch import nn
 
 from lussweep.data.pool import FramePool
 from lussweep.errors import InputError
-from lussweep.gan.checkpoint import Checkpoints
+from lussweep.gan.checkpoint import Checkpoints, Stopped
 from lussweep.gan.health import (
     N_COMPARED,
     Collapse,
@@ -71,7 +71,8 @@ def train_gan(
     (or all of them, `sync_batchnorm`). A last batch smaller than the world is left out.
 
     With `checkpoints` it goes on from the latest one, to the same weights (on a CPU, to the bit).
-    Raises InputError for what the device cannot do, and Collapse where the spec's policy says so.
+    Raises InputError for what the device cannot do, Collapse where the spec's policy says so, and
+    Stopped once it has left the checkpoint that a stop asks for.
     """
     if len(frames_NSS) < max(2, world_size):
         raise ValueError(f"a GAN needs at least {max(2, world_size)} frames, got {len(frames_NSS)}")
@@ -154,8 +155,11 @@ class _Training:
                 frames, label = self.pool.take(order[mine])
                 run_step(frames, z[mine], label, n_batch)
                 self.n_batches += 1
-                if self._checkpoint_is_due():
+                is_stopped = self._is_stopped()
+                if self._checkpoint_is_due() or is_stopped:
                     self.save(self.seconds + time.perf_counter() - started)
+                if is_stopped:
+                    raise Stopped(f"stopped in epoch {epoch}, with a checkpoint")
             self.n_images_seen += sum(n_batch for _, n_batch in batches)
             row = self._end_epoch(batches, started)
             self._act_on(
@@ -268,6 +272,12 @@ class _Training:
         chosen = torch.randperm(len(self.pool), generator=rng)[:N_COMPARED]
         frames, _ = self.pool.take(self.pool.place(chosen))
         return z, label if self.spec.conditional else None, float(mean_distance(scale(frames)))
+
+    def _is_stopped(self) -> bool:
+        """A gang's ranks would have to agree: it leaves checkpoints by the clock alone."""
+        if self.checkpoints is None or self.world_size > 1:
+            return False
+        return self.checkpoints.stop_is_asked()
 
     def _checkpoint_is_due(self) -> bool:
         """The same answer on all ranks, which therefore compare clocks now and then."""

@@ -34,7 +34,9 @@ from lussweep.spec import (
     SearchSpec,
     SelectSpec,
     StudySpec,
+    Video,
 )
+from lussweep.spec.base import Spec
 
 INGEST_VERSION = 1
 EXTERNAL_VERSION = 1
@@ -119,6 +121,11 @@ class _Planner:
         self.result = Plan()
         self.threads = {"n_threads": study.compute.n_threads}
         self.split_refs: dict[str, str] = {}
+        self.classifiers = {name: study.classifier_of(r) for name, r in study.variants.items()}
+        # What many cells share is worked out once: a grid of 10,000 asks for it 10,000 times.
+        self.known_fields: dict[int, tuple[Spec, dict[str, Any]]] = {}
+        self.known_sets: dict[tuple[Any, ...], dict[str, str]] = {}
+        self.known_detector: str | None = None
 
     def plan(self, only: Mapping[str, Sequence[str]]) -> Plan:
         kept = [
@@ -142,18 +149,16 @@ class _Planner:
         )
 
     def ingest(self, split: str) -> str:
-        shards = {patient: self._shard(patient, split) for patient in self.manifest.patients(split)}
+        patients = self.manifest.patients(split).items()
+        shards = {patient: self._shard(patient, videos) for patient, videos in patients}
         return self.result.add(
             Step("ingest", INGEST_VERSION, {"split": split}, shards, f"ingest {split}")
         )
 
-    def _shard(self, patient: str, split: str) -> str:
+    def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data
-        videos = [
-            v.model_dump(mode="json", exclude={"path", "patient_id", "split"})
-            for v in self.manifest.patients(split)[patient]
-        ]
-        spec: dict[str, Any] = {"patient_id": patient, "videos": videos}
+        told = [v.model_dump(mode="json", exclude={"path", "patient_id", "split"}) for v in videos]
+        spec: dict[str, Any] = {"patient_id": patient, "videos": told}
         if self.phantom:
             assert data.phantom is not None, "no phantom in this experiment"
             version = data.phantom.version
@@ -173,7 +178,7 @@ class _Planner:
         nested = cohort.sampling == "nested"
         coordinates = [] if nested or n_patients is None else [n_patients]
         spec = {
-            "cohort": cohort.key_fields(),
+            "cohort": self._fields(cohort),
             "n_patients": n_patients,
             "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
         }
@@ -184,7 +189,7 @@ class _Planner:
     def _gan(self, gan: GanSpec, at: _ClassAt) -> str:
         label = BOTH_CLASSES if gan.conditional else at.label
         spec = {
-            "gan": gan.key_fields(),
+            "gan": self._fields(gan),
             **self.threads,
             "class": label,
             "seed": derive_seed(self.study.seed, "gan", label, at.n_patients, at.replicate),
@@ -223,7 +228,7 @@ class _Planner:
     def _score(self, generator: Mapping[str, str], at: _ClassAt) -> str:
         score = self.study.score
         spec = {
-            "score": score.key_fields(),
+            "score": self._fields(score),
             **self._seeded("score", at),
             "weights": self.weights_digest if "imagenet" in score.embedders else None,
         }
@@ -236,7 +241,7 @@ class _Planner:
         self, generator: Mapping[str, str], score: str, epoch: int | None, at: _ClassAt
     ) -> str:
         synth = self.study.synth
-        spec = {"synth": synth.key_fields(), **self._seeded("synth", at)}
+        spec = {"synth": self._fields(synth), **self._seeded("synth", at)}
         inputs = {**self._drawn_from(at), **generator}
         if "gan" in generator:
             chosen = self.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
@@ -249,7 +254,7 @@ class _Planner:
     def _memorisation(self, synth: str, at: _ClassAt) -> str:
         """A leaf: what it finds feeds nothing, because it may see holdout."""
         memorisation = self.study.memorisation
-        spec = {"memorisation": memorisation.key_fields(), **self._seeded("memorisation", at)}
+        spec = {"memorisation": self._fields(memorisation), **self._seeded("memorisation", at)}
         inputs = {
             **self._drawn_from(at),
             "synth": synth,
@@ -278,21 +283,24 @@ class _Planner:
     ) -> str:
         seed = self.study.seed
         trials: dict[str, str] = {}
+        shared = {
+            "search_seed": derive_seed(seed, role, "search", *coordinates),
+            "classifier": self._fields(classifier),
+            "recipe": recipe.sources(),
+            "val": self._fields(self.study.val),
+            "val_seed": derive_seed(seed, "val"),
+            **self.threads,
+        }
+        if recipe.labels == "shuffled":
+            shared["labels_seed"] = derive_seed(seed, "labels", *coordinates)
         for trial in range(1, search.n + 1):
             spec: dict[str, Any] = {
                 "trial": trial,
                 # The list up to this trial: a longer search begins with the shorter one.
-                "search": {**search.key_fields(), "n_trials": trial},
-                "search_seed": derive_seed(seed, role, "search", *coordinates),
-                "classifier": classifier.key_fields(),
-                "recipe": recipe.sources(),
-                "val": self.study.val.key_fields(),
-                "val_seed": derive_seed(seed, "val"),
-                **self.threads,
+                "search": {**self._fields(search), "n_trials": trial},
+                **shared,
                 "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
             }
-            if recipe.labels == "shuffled":
-                spec["labels_seed"] = derive_seed(seed, "labels", *coordinates)
             n_known = max(0, trial - search.n_concurrent) if search.learns else 0
             known = dict(list(trials.items())[:n_known])
             name = f"trial {trial} {place}"
@@ -302,6 +310,11 @@ class _Planner:
         return self.result.add(Step("search", search.version, chosen_by, trials, f"search {place}"))
 
     def _detector(self) -> str:
+        if self.known_detector is None:
+            self.known_detector = self._search_detector()
+        return self.known_detector
+
+    def _search_detector(self) -> str:
         study = self.study
         return self._search(
             "detector",
@@ -325,6 +338,36 @@ class _Planner:
         images = self.external[recipe.external, at.n_patients, at.replicate, at.label]
         return {"external": self._external(images, at)}
 
+    def _synthetic_set(
+        self,
+        recipe: Recipe,
+        label: str,
+        n_patients: int,
+        replicate: int,
+        epoch: int | None,
+        cohort: str,
+    ) -> dict[str, str]:
+        """One class's synthetic frames with all that is said of them, by role."""
+        gan = self.study.gan_of(recipe) if recipe.generator(label) == "synthetic" else None
+        place = (id(gan or recipe.external), label, n_patients, replicate, epoch)
+        if place not in self.known_sets:
+            told = self.study.generator_name(recipe, label)
+            at = _ClassAt(label, n_patients, replicate, cohort, "" if told == "base" else told)
+            generator = self._generator(recipe, at)
+            score = self._score(generator, at)
+            synth = self._synth(generator, score, epoch, at)
+            card = self._memorisation(synth, at)
+            self.known_sets[place] = {
+                **generator, "score": score, "synth": synth, "memorisation": card,
+            }  # fmt: skip
+        return self.known_sets[place]
+
+    def _fields(self, spec: Spec) -> dict[str, Any]:
+        """`spec.key_fields()`, one object for all steps that hold it."""
+        if id(spec) not in self.known_fields:  # kept with its spec, so that no other gets its id
+            self.known_fields[id(spec)] = (spec, spec.key_fields())
+        return self.known_fields[id(spec)][1]
+
     def _cell(self, n_patients: int, replicate: int, variant: str, epoch: int | None) -> Cell:
         study, recipe = self.study, self.study.variants[variant]
         cohort = self._cohort(n_patients, replicate)
@@ -335,22 +378,16 @@ class _Planner:
             "cohort": cohort,
         }
         for label in recipe.generated_classes():
-            told = study.generator_name(recipe, label)
-            at = _ClassAt(label, n_patients, replicate, cohort, "" if told == "base" else told)
-            generator = self._generator(recipe, at)
-            score = self._score(generator, at)
-            synth = self._synth(generator, score, epoch, at)
-            card = self._memorisation(synth, at)
-            found = {**generator, "score": score, "synth": synth, "memorisation": card}
+            found = self._synthetic_set(recipe, label, n_patients, replicate, epoch, cohort)
             refs |= {f"{role}_{label}": ref for role, ref in found.items()}
-            inputs[SYNTHETIC_ROLES[label]] = synth
+            inputs[SYNTHETIC_ROLES[label]] = found["synth"]
         place = f"{where(n_patients, replicate)} {variant}"
         refs["search"] = self._search(
             "cell",
             (n_patients, replicate),
             recipe,
             study.search,
-            study.classifier_of(recipe),
+            self.classifiers[variant],
             inputs,
             place,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,14 @@ def failure_rows(
     plan: Plan, failures: Mapping[str, str], blocked: Mapping[str, str], ids: Collection[str]
 ) -> list[dict[str, Any]]:
     """One row per failed step, patients hashed."""
-    waiting = list(blocked.values())
+    waiting = Counter(blocked.values())
     return [
         {
             "stage": plan.steps[ref].stage,
             "key": plan.steps[ref].key,
             "step": conceal(plan.steps[ref].name, ids),
             "error": conceal(error, ids),
-            "n_blocked": waiting.count(ref),
+            "n_blocked": waiting[ref],
         }
         for ref, error in failures.items()
     ]

@@ -47,6 +47,8 @@ class Context:
     """Images made elsewhere, by their sha256."""
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
+    stop_file: Path | None = None
+    """While it is there, GANs are to leave a checkpoint and end."""
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":

@@ -69,6 +69,7 @@ def train_gan_into(
                 context.checkpoint_minutes,
                 context.keep_checkpoints,
                 on_saved=lambda: context.store.keep_workplace(step.ref, work),
+                stop_file=context.stop_file,
             ),
         )
     except torch.OutOfMemoryError as error:

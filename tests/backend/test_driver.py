@@ -1,8 +1,13 @@
+import signal
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lussweep.backend.costs import TYPICAL_COST, costs_from
 from lussweep.backend.driver import Outcome, run_plan
+from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
 
 
@@ -17,21 +22,29 @@ class MemoryStore:
 
 
 class FakeExecutor:
-    """Takes `n_slots` steps at a time and ends them `n_at_once` at a time, oldest first."""
+    """Takes `n_slots` steps at a time and ends them `n_at_once` at a time, oldest first.
 
-    def __init__(self, store, n_slots=1, fails=(), n_at_once=1):
+    `fails` never end well; `flaky` maps refs to how often they fail first.
+    """
+
+    def __init__(self, store, n_slots=1, fails=(), n_at_once=1, flaky=None, is_final=False):
+        self.flaky, self.is_final, self.n_asked = Counter(flaky or {}), is_final, 0
         self.store, self.n_slots, self.n_at_once = store, n_slots, n_at_once
         self.fails = set(fails)
         self.in_flight, self.submitted = [], []
 
+    def kind(self, step):
+        return step.stage
+
     def accepts(self, step):
+        self.n_asked += 1
         return len(self.in_flight) < self.n_slots
 
     def submit(self, step):
         assert self.accepts(step), "submitted what was not accepted"
         missing = [ref for ref in step.inputs.values() if not self.store.has(ref)]
         assert not missing, "submitted before its inputs were there"
-        assert step.ref not in self.submitted, "submitted twice"
+        assert step not in self.in_flight, "submitted twice"
         self.in_flight.append(step)
         self.submitted.append(step.ref)
 
@@ -44,7 +57,10 @@ class FakeExecutor:
         outcomes = []
         for step in ended:
             if step.ref in self.fails:
-                outcomes.append(Outcome(step.ref, "ValueError: broken"))
+                outcomes.append(Outcome(step.ref, "ValueError: broken", is_final=self.is_final))
+            elif self.flaky[step.ref]:
+                self.flaky[step.ref] -= 1
+                outcomes.append(Outcome(step.ref, "OSError: away"))
             else:
                 self.store.done.add(step.ref)
                 outcomes.append(Outcome(step.ref))
@@ -211,3 +227,136 @@ def test_a_display_sees_every_state_on_the_way(tree):
     run_plan(plan, store, FakeExecutor(store), lambda p: seen.append((len(p.done), len(p.running))))
     assert seen == [(n, 1) for n in range(7)] + [(7, 0)]
     assert [p for p in seen if sum(p) > len(plan.steps)] == []
+
+
+# --- trying again -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_failures", "retries", "error"), [
+    (1, 0, "OSError: away"), (1, 1, None), (2, 1, "OSError: away (2 attempts)"), (2, 2, None),
+    (9, 3, "OSError: away (4 attempts)"),
+])  # fmt: skip
+def test_a_step_that_fails_is_tried_again_so_often(tree, n_failures, retries, error):
+    plan, refs = tree
+    store = MemoryStore()
+    executor = FakeExecutor(store, n_slots=2, flaky={refs["b"]: n_failures})
+    progress = run_plan(plan, store, executor, retries=retries)
+    assert progress.finished
+    tried = min(n_failures, retries) + 1
+    counts = Counter(executor.submitted)
+    assert counts.pop(refs["b"]) == tried
+    assert set(counts.values()) == {1}
+    if error is None:
+        assert progress.done == set(plan.steps)
+    else:
+        assert {ref: o.error for ref, o in progress.failed.items()} == {refs["b"]: error}
+        assert set(names(plan, progress.blocked)) == {"d", "e"}
+
+
+def test_what_would_only_fail_again_is_tried_once(tree):
+    plan, refs = tree
+    store = MemoryStore()
+    executor = FakeExecutor(store, fails=[refs["b"]], is_final=True)
+    progress = run_plan(plan, store, executor, retries=5)
+    assert executor.submitted.count(refs["b"]) == 1
+    assert progress.failed[refs["b"]].error == "ValueError: broken"
+
+
+# --- much -----------------------------------------------------------------------------------
+
+
+def test_what_is_held_back_is_not_asked_for_again_and_again():
+    """With n steps of two kinds and one slot, each loop asks once a kind and once a step."""
+    n = 200
+    plan, _ = make(*((f"{stage} {i}", "", stage) for i in range(n) for stage in ("gan", "trial")))
+    store = MemoryStore()
+    executor = FakeExecutor(store)
+    assert run_plan(plan, store, executor).finished
+    n_loops = 2 * n
+    assert executor.n_asked <= 2 * n + 2 * n_loops + 2 * n  # submit's own assertion asks too
+
+
+# --- costs --------------------------------------------------------------------------------
+
+
+def test_measured_stages_set_the_scale_of_the_others():
+    assert costs_from({}) == TYPICAL_COST
+    costs = costs_from({"gan": 200.0, "cohort": 3.0})
+    assert (costs["gan"], costs["cohort"], costs["trial"]) == (200.0, 3.0, 50.0)
+
+
+# --- stopping -----------------------------------------------------------------------------
+
+
+def test_a_stop_lets_what_runs_end_and_begins_nothing(tree):
+    plan, _ = tree
+    store, stop, seen = MemoryStore(), Stop(), []
+
+    def watch(progress):
+        seen[:] = [progress]
+        if len(progress.done) == 2:
+            stop.request()
+
+    executor = FakeExecutor(store, n_slots=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, store, executor, watch, stop=stop)
+    assert not executor.in_flight
+    assert store.done == set(executor.submitted) == seen[0].done
+    assert 2 < len(store.done) < len(plan.steps)
+    run_plan(plan, store, again := FakeExecutor(store))
+    assert not set(again.submitted) & set(executor.submitted)
+
+
+def test_what_does_not_end_within_the_grace_is_left(tree):
+    class Hanging(FakeExecutor):
+        def wait(self):
+            return []
+
+    plan, _ = tree
+    store, stop = MemoryStore(), Stop(grace_s=0.05)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, store, Hanging(store), lambda p: stop.requested or stop.request(), stop=stop)
+    assert not store.done
+
+
+def test_a_step_that_stopped_has_not_failed(tree):
+    class Stopping(FakeExecutor):
+        def wait(self):
+            stop.request()
+            return [Outcome(s.ref, "Stopped: it", is_stopped=True) for s in self.in_flight]
+
+    plan, _ = tree
+    store, stop, seen = MemoryStore(), Stop(), []
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, store, Stopping(store), seen.append, retries=3, stop=stop)
+    assert not seen[-1].failed
+    assert not seen[-1].running
+
+
+def test_a_stop_after_the_last_step_changes_nothing(tree):
+    plan, _ = tree
+    store, stop = MemoryStore(), Stop()
+    progress = run_plan(
+        plan, store, FakeExecutor(store), lambda p: p.finished and stop.request(), stop=stop
+    )
+    assert progress.finished
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_for_a_stop_and_leaves_no_file(tmp_path, number):
+    before = signal.getsignal(number)
+    stop = Stop(tmp_path / "stop")
+    with stop.listening():
+        signal.raise_signal(number)
+        assert stop.requested
+        assert stop.file.exists()
+    assert not stop.file.exists()
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_breaks_off_what_keeps_no_checkpoint(tmp_path):
+    stop = Stop(tmp_path / "stop")
+    stop.breaks_off = True
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.requested

@@ -33,8 +33,9 @@ def main() -> None:
 
 
 def time_idle_trials(scratch: Path, n_cpus: int) -> None:
+    from lussweep.backend.admission import Resources
     from lussweep.backend.cluster.session import ray_session
-    from lussweep.backend.cluster.tuning import Resources, TuneService
+    from lussweep.backend.cluster.tuning import TuneService
     from lussweep.data.phantom import phantom_manifest
     from lussweep.plan import make_plan
     from lussweep.spec import StudySpec

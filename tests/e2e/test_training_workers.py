@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lussweep.backend.admission import Admission, GpuShares, Resources
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
@@ -168,13 +169,13 @@ def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
     victim = next(r for r, s in plan.steps.items() if s.name == "trial 1 n=2 r=1 baseline")
     original = tuning._run_step
 
-    def run_step(config: dict, steps: dict, context: Context) -> None:
+    def run_step(config: dict, pieces: list, context: Context, limit: object) -> None:
         import os
         import signal
 
         if config["ref"] == victim:
             os.kill(os.getpid(), signal.SIGKILL)
-        original(config, steps, context)
+        original(config, pieces, context, limit)
 
     monkeypatch.setattr(tuning, "_run_step", run_step)
     store = ArtifactStore(tmp_path / "artifacts")
@@ -189,19 +190,15 @@ def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
 
 def test_a_gang_takes_whole_gpus_and_leaves_single_gans_their_share() -> None:
     """Fake numbers: no GPU is here."""
-    from lussweep.backend.cluster.executor import ClusterExecutor, GpuShares
-
     study = load_study(
         TINY.replace("grid: {n_patients: [2, 3], replicates: 1}", VARIANT_WITH_A_GANG)
     ).with_embedders(False)
     manifest = phantom_manifest(study.data.phantom, study.seed)
-    executor = object.__new__(ClusterExecutor)  # as it would be where there are GPUs
-    executor.plan = make_plan(study, manifest, phantom=True)
-    executor.use_gpu, executor.gpu_shares = True, GpuShares(gan=0.5)
-    gans = [step for step in executor.plan.steps.values() if step.stage == "gan"]
-    needs = {step.spec["gan"]["n_workers"]: executor._needs(step) for step in gans}
+    plan = make_plan(study, manifest, phantom=True)
+    admission = Admission([], Resources(cpus=4, gpus=4), GpuShares(gan=0.5))
+    gans = [step for step in plan.steps.values() if step.stage == "gan"]
+    needs = {step.spec["gan"]["n_workers"]: admission.needs(step) for step in gans}
     assert (needs[1].gpus, needs[2].gpus) == (0.5, 2.0)
-    assert executor._resources()["gan"] == needs[1]
 
 
 VARIANT_WITH_A_GANG = """

@@ -61,8 +61,9 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
         ),
     )
     summary: Summary = trainer.fit().return_value
-    if "error" in summary:
-        raise ValueError(summary["error"])
+    if "collapse" in summary:
+        collapse: Collapse = summary["collapse"]
+        raise collapse
     return summary
 
 
@@ -89,4 +90,4 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     except Collapse as collapse:
         # Every rank sees it in the same epoch, and starting again would not help. Whatever else
         # one rank raises must reach Ray, which ends the others: they wait for it.
-        return {"error": str(collapse)}
+        return {"collapse": collapse}

@@ -11,10 +11,14 @@ import logging
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from lussweep.backend.admission import Resources
+from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt
 from lussweep.plan import Step
@@ -22,6 +26,9 @@ from lussweep.stages import Context
 
 from ray import tune  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
+
+
+STEPS_A_PIECE = 500
 
 
 class StepSearcher(Searcher):
@@ -44,7 +51,7 @@ class StepSearcher(Searcher):
     ) -> None:
         if not error:  # else `LostSteps` tells
             assert result is not None, "a step reports how it ended"
-            self.ended.put(Outcome(result["ref"], result["error"], result["traceback"]))
+            self.ended.put(Outcome(**{f.name: result[f.name] for f in fields(Outcome)}))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes the searcher beside its experiment; a grid never resumes from there."""
@@ -60,31 +67,23 @@ class StepSearcher(Searcher):
 class LostSteps(tune.Callback):
     """Tells the driver of steps whose process went, with what Tune knows about it."""
 
-    def __init__(self, ended: queue.SimpleQueue[Outcome]) -> None:
-        self.ended = ended
+    def __init__(self, ended: queue.SimpleQueue[Outcome], limit: TimeLimit | None) -> None:
+        self.ended, self.limit = ended, limit
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        ref = trial.config["ref"]
+        if self.limit is not None and (outcome := self.limit.told(ref)):
+            self.ended.put(outcome)
+            return
         told = Path(trial.error_file).read_text() if trial.error_file else ""
         lines = [line.strip() for line in told.splitlines() if line.strip()]
         reason = lines[-1] if lines else "killed, out of memory, or it could not start"
         error = f"WorkerLost: the process of this step was lost: {reason}"
-        self.ended.put(Outcome(trial.config["ref"], error, told))
+        self.ended.put(Outcome(ref, error, told))
 
     def __getstate__(self) -> dict[str, Any]:
         """See StepSearcher."""
         return {}
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one step asks of a node."""
-
-    cpus: float
-    gpus: float = 0.0
-
-    def named(self) -> dict[str, float]:
-        """As Ray names them, without zeros."""
-        return {k: v for k, v in (("CPU", self.cpus), ("GPU", self.gpus)) if v}
 
 
 class TuneService:
@@ -96,15 +95,17 @@ class TuneService:
         resources: Mapping[str, Resources],
         context: Context,
         folder: Path,
+        limit: TimeLimit | None = None,
     ) -> None:
         self.searcher = StepSearcher()
-        self.steps = steps
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.ERROR)
         self.tuner = tune.Tuner(
             tune.with_resources(
-                tune.with_parameters(_run_step, steps=dict(steps), context=context),
+                tune.with_parameters(
+                    _run_step, pieces=_in_pieces(steps), context=context, limit=limit
+                ),
                 lambda config: _placement(resources[config["ref"].partition("/")[0]]),
             ),
             tune_config=tune.TuneConfig(
@@ -119,8 +120,8 @@ class TuneService:
                 name="tune",
                 storage_path=str(folder.absolute()),
                 verbose=0,
-                callbacks=[LostSteps(self.searcher.ended)],
-                failure_config=tune.FailureConfig(max_failures=2),
+                callbacks=[LostSteps(self.searcher.ended, limit)],
+                failure_config=tune.FailureConfig(max_failures=0),  # the driver tries again
             ),
         )
         self.thread = threading.Thread(target=self._fit, name="tune", daemon=True)
@@ -144,13 +145,23 @@ def _placement(resources: Resources) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([resources.named()])
 
 
-def _run_step(config: dict[str, Any], steps: Mapping[str, Step], context: Context) -> None:
-    outcome = attempt(steps[config["ref"]], context)
-    tune.report(
-        {
-            "done": int(outcome.error is None),
-            "ref": outcome.ref,
-            "error": outcome.error,
-            "traceback": outcome.traceback,
-        }
-    )
+def _in_pieces(steps: Mapping[str, Step]) -> list[Any]:
+    """A worker fetches the piece that its step is in, not 100,000 steps for every trial."""
+    pieces: list[dict[str, Step]] = [{} for _ in range(1 + len(steps) // STEPS_A_PIECE)]
+    for ref, step in steps.items():
+        pieces[_piece(ref, len(pieces))][ref] = step
+    return [ray.put(piece) for piece in pieces]
+
+
+def _piece(ref: str, n_pieces: int) -> int:
+    return int(ref.partition("/")[2], 16) % n_pieces
+
+
+def _run_step(
+    config: dict[str, Any], pieces: list[Any], context: Context, limit: TimeLimit | None
+) -> None:
+    ref = config["ref"]
+    step = ray.get(pieces[_piece(ref, len(pieces))])[ref]
+    with limit.watching(ref) if limit else nullcontext():
+        outcome = attempt(step, context)
+    tune.report({"done": int(outcome.error is None), **asdict(outcome)})

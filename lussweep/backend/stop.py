@@ -1,0 +1,78 @@
+"""Ctrl-C and SIGTERM: the first lets a run end in order, the second ends it at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+GRACE_S = 15.0
+"""How long steps in hand may take to end, or to leave a checkpoint."""
+INTERRUPTED = 130
+
+
+class Stop:
+    """Whether the run is to end; a file says so to processes elsewhere (see `Context`)."""
+
+    def __init__(self, file: Path | None = None, grace_s: float = GRACE_S) -> None:
+        self.file, self.grace_s = file, grace_s
+        self.requested_at: float | None = None
+        self.breaks_off = False
+        """Whether the step in hand is broken off where it is: it runs in this process, and has
+        no checkpoint to leave."""
+
+    @property
+    def requested(self) -> bool:
+        return self.requested_at is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the grace has passed too."""
+        if self.requested_at is None:
+            return False
+        return time.monotonic() - self.requested_at > self.grace_s
+
+    def request(self) -> None:
+        self.requested_at = time.monotonic()
+        if self.file is not None:
+            self.file.touch()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Signals mean a stop inside this block. Ray sets a handler too: call `listen` after it."""
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self._clear()
+        self.listen()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._clear()
+
+    def listen(self) -> None:
+        for number in _SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            self._clear()
+            show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+            os.write(2, f"{show_cursor}\nended at once\n".encode())
+            os._exit(INTERRUPTED)
+        self.request()
+        os.write(2, b"\nstopping: no new steps; GANs leave a checkpoint. Once more ends at once\n")
+        if self.breaks_off:
+            raise KeyboardInterrupt
+
+    def _clear(self) -> None:
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)

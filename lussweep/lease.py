@@ -1,0 +1,208 @@
+"""One driver a run folder: who works there says so, and says again every few seconds.
+
+Two drivers would not damage artifacts, which are written whole, but do everything twice and write
+each other's report. The lease is one small text; an object store that can write conditionally
+(if-none-match, if-match) serves it as a folder does: see `Slot`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from lussweep.errors import InputError
+
+LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
+BEAT_S = 15.0
+STALE_S = 60.0
+"""A heartbeat older than this belongs to a driver that is gone."""
+
+
+class Slot(Protocol):
+    """Where one text lies that several processes write: each write says what it found there."""
+
+    def read(self) -> str | None: ...
+
+    def create(self, text: str) -> bool:
+        """Write if there is nothing; whether it did."""
+        ...
+
+    def replace(self, found: str, text: str | None) -> bool:
+        """Write, or with None remove, if `found` is still there; whether it did."""
+        ...
+
+
+class FileSlot:
+    """A file in a folder that all see."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.lock = folder / LEASE_FILE, folder / LOCK_FILE
+
+    def read(self) -> str | None:
+        try:
+            return self.path.read_text()
+        except FileNotFoundError:
+            return None
+
+    def create(self, text: str) -> bool:
+        with self._alone():
+            try:
+                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+            except FileExistsError:
+                return False
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+        return True
+
+    def replace(self, found: str, text: str | None) -> bool:
+        with self._alone():
+            if self.read() != found:
+                return False
+            if text is None:
+                self.path.unlink()
+                return True
+            scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+            scratch.write_text(text)
+            scratch.replace(self.path)
+        return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Comparing and writing are one: without locks in the file system, nearly so."""
+        with self.lock.open("a") as lock:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a lease, as its text says."""
+
+    host: str
+    processes: str
+    """Which machine's process ids `pid` belongs to: containers may share a name."""
+    pid: int
+    command: str
+    started_at: float
+    """Of this lease, unix seconds: with the process id, no two owners are equal."""
+    beat_at: float
+
+    @classmethod
+    def this(cls) -> Owner:
+        now = time.time()
+        return cls(socket.gethostname(), _process_space(), os.getpid(), own_command(), now, now)
+
+    @classmethod
+    def read(cls, text: str) -> Owner | None:
+        """None if nobody can be made out: whoever it was died while writing it."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError):
+            return None
+
+    def text(self) -> str:
+        return json.dumps(asdict(self))
+
+    def is_gone(self) -> bool:
+        if time.time() - self.beat_at > STALE_S:
+            return True
+        return self.processes == _process_space() and not _is_alive(self.pid)
+
+    def __str__(self) -> str:
+        age = max(0, round(time.time() - self.beat_at))
+        return f"process {self.pid} on {self.host} (`{self.command}`, seen {age} s ago)"
+
+
+@contextmanager
+def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[None]:
+    """Hold a lease inside this block; it is given back at its end, whatever happened.
+
+    Raises InputError while another driver holds it. `on_lost` is called, in a thread, if another
+    one takes it over: this process was suspended, or its disk away, for more than a minute.
+    """
+    owner = _take(slot, place)
+    texts = [owner.text()]
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            text = replace(owner, beat_at=time.time()).text()
+            try:
+                is_ours = slot.replace(texts[0], text)
+            except OSError:  # the disk may come back
+                continue
+            if not is_ours:
+                on_lost(f"{place} was taken over by another command")
+                return
+            texts[0] = text
+
+    beside = threading.Thread(target=beat, name="lease", daemon=True)
+    beside.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beside.join()
+        slot.replace(texts[0], None)
+
+
+def _take(slot: Slot, place: str) -> Owner:
+    while True:
+        owner = Owner.this()
+        if slot.create(owner.text()):
+            return owner
+        found = slot.read()
+        if found is None:  # given back in this moment
+            continue
+        other = Owner.read(found)
+        if other is not None and not other.is_gone():
+            raise InputError(
+                f"{place} is in use by {other}: wait for it, stop it with "
+                f"`kill {other.pid}` on {other.host}, or choose another --out"
+            )
+        if slot.replace(found, owner.text()):
+            return owner
+
+
+def own_command() -> str:
+    """What was typed, so that it can be typed again."""
+    return shlex.join(["lussweep", *sys.argv[1:]])
+
+
+def _process_space() -> str:
+    """Process ids mean the same where this is the same: one boot, one namespace."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Dead, and its parent has not asked yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return False
