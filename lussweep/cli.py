@@ -73,6 +73,15 @@ SkipOption = Annotated[
         "--skip-unreadable", help="Leave out videos that cannot be opened (ingest: or decoded)."
     ),
 ]
+AbsoluteOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-absolute", help="Trust paths in the data and the experiment that leave its folder."
+    ),
+]
+RevealOption = Annotated[
+    bool, typer.Option("--reveal-ids", help="Name patients and files in logs and failures.")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -94,6 +103,8 @@ def grid(
     weights: WeightsOption = None,
     dashboard: DashboardOption = True,
     skip_unreadable: SkipOption = False,
+    allow_absolute: AbsoluteOption = False,
+    reveal_ids: RevealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
@@ -102,7 +113,7 @@ def grid(
             raise InputError(f"--backend {backend} is neither ray nor inline")
         run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable,
+            skip_unreadable, allow_absolute, reveal_ids,
         )  # fmt: skip
         context = make_context(run, found, device, weights)
         raise typer.Exit(_run_grid(run, context, found, address, backend, cpus, dashboard))
@@ -126,13 +137,14 @@ def plan(
     weights: WeightsOption = None,
     dashboard: DashboardOption = True,
     skip_unreadable: SkipOption = False,
+    allow_absolute: AbsoluteOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, without doing it."""
     with _clear_errors(debug):
         run, _ = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable,
+            skip_unreadable, allow_absolute,
         )  # fmt: skip
         from lussweep.terminal import print_plan
 
@@ -158,6 +170,7 @@ def ingest(
     ] = 0.3,
     seed: Annotated[int, typer.Option(help="For the split.")] = 2023,
     skip_unreadable: SkipOption = False,
+    allow_absolute: AbsoluteOption = False,
     address: AddressOption = None,
     backend: BackendOption = "ray",
     cpus: CpusOption = None,
@@ -195,6 +208,7 @@ def ingest(
         index, skipped = ingest_manifest(
             manifest, out, label=label, annotations=annotations, preprocess=preprocess,
             split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
+            allow_absolute=allow_absolute,
         )  # fmt: skip
         print_table1(index, skipped)
         typer.echo(f"store: {out}")

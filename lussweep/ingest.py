@@ -37,6 +37,7 @@ def ingest_manifest(
     seed: int,
     skip_unreadable: bool,
     run_steps: RunSteps,
+    allow_absolute: bool = False,
 ) -> tuple[pa.Table, Sequence[Skipped]]:
     """Bring a manifest's videos into a store; the frame index and the videos left out.
 
@@ -49,6 +50,7 @@ def ingest_manifest(
         split=split,
         seed=seed,
         skip_unreadable=skip_unreadable,
+        allow_absolute=allow_absolute,
     )
     store = ArtifactStore(out / "artifacts")
     store.check_writable()

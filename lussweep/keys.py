@@ -7,6 +7,7 @@ that was computed once is the same everywhere. Standard library only.
 import hashlib
 import json
 import math
+import re
 from typing import Any
 
 KEY_LENGTH = 16
@@ -35,6 +36,11 @@ def derive_seed(*coordinates: str | int) -> int:
 def hashed_id(patient_or_video: str) -> str:
     """How a patient or video is named in logs, failure tables and reports."""
     return "#" + hashlib.sha256(patient_or_video.encode()).hexdigest()[:8]
+
+
+def is_hashed_id(text: str) -> bool:
+    """Whether `hashed_id` gives texts of this form."""
+    return re.fullmatch(r"#[0-9a-f]{8}", text) is not None
 
 
 def _plain(value: Any, where: str) -> Any:

@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep import tables
-from lussweep.keys import digest
+from lussweep.keys import digest, hashed_id
 from lussweep.report.collect import (
     collect,
     collect_curves,
     collect_results,
-    conceal,
     failure_rows,
 )
 from lussweep.report.per_cell import with_intervals
@@ -47,7 +46,7 @@ SCHEMAS = {
     "worth": tables.WORTH,
     "usefulness": tables.USEFULNESS,
 }
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 STATE_FILE = "report.json"
 OPTUNA_FILE = "optuna.log"
 SHEET_COLUMNS = 10
@@ -69,8 +68,8 @@ def write_report(
     if _is_current(run.folder, state_path, state):
         return tables.read(results_path, tables.RESULTS)
     state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
-    shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
-    found = collect(run.plan, run.study, run.store, shown)
+    found = collect(run.plan, run.study, run.store, failures)
+    found["results"] = _concealed(found["results"], run)
     found |= collect_statistics(
         found["results"],
         found["frame_scores"],
@@ -81,11 +80,11 @@ def write_report(
     found["results"] = with_intervals(found["results"], found["aurocs"])
     for name, schema in SCHEMAS.items():
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
-    rows = failure_rows(run.plan, failures, blocked, run.ids)
+    rows = failure_rows(run.plan, failures, blocked, run.conceal)
     tables.write(run.folder / "failures.parquet", rows, tables.FAILURES)
     (run.folder / "skipped.parquet").unlink(missing_ok=True)
     if skipped:
-        rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
+        rows = [_skipped_row(run, *row) for row in skipped]
         tables.write(run.folder / "skipped.parquet", rows, tables.SKIPPED)
     _write_events(run.folder / "events.log", found["gan_events"])
     _write_pictures(run, found)
@@ -101,12 +100,28 @@ def write_interim(run: Run, failures: Mapping[str, str]) -> None:
     intervals yet."""
     from lussweep.report.summary import write_summary
 
-    shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     found = collect_curves(run.plan, run.study, run.store)
-    found["results"] = collect_results(run.plan, run.study, run.store, shown)
+    results = collect_results(run.plan, run.study, run.store, failures)
+    found["results"] = _concealed(results, run)
     tables.write(run.folder / "results.parquet", found["results"], tables.RESULTS)
     write_summary(found["results"], run.folder / "summary.csv")
     _write_dashboards(run, found)
+
+
+def _concealed(results: pa.Table, run: Run) -> pa.Table:
+    """The results with nobody named in the reasons."""
+    at = results.column_names.index("reason")
+    told = [reason and run.conceal(reason) for reason in results["reason"].to_pylist()]
+    return results.set_column(at, results.field(at), pa.array(told, pa.string()))
+
+
+def _skipped_row(run: Run, patient_id: str, video_id: str, reason: str) -> dict[str, str]:
+    hashed = str if run.reveal_ids else hashed_id
+    return {
+        "patient_id": hashed(patient_id),
+        "video_id": hashed(video_id),
+        "reason": run.conceal(reason),
+    }
 
 
 def _is_current(folder: Path, state_path: Path, state: str) -> bool:
@@ -125,6 +140,7 @@ def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dic
         "done": sorted(ref for ref in run.plan.steps if run.store.has(ref)),
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],
+        "reveal_ids": run.reveal_ids,
         "memorisation": run.study.memorisation.model_dump(mode="json"),
         "grid": run.study.grid.model_dump(mode="json"),
         "analysis": run.study.analysis.model_dump(mode="json"),

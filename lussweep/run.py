@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.keys import digest, hashed_id
+from lussweep.keys import digest, hashed_id, is_hashed_id
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.store import ArtifactStore
@@ -43,12 +43,29 @@ class Run:
     described: dict[str, Any]
     """What run.json says: whose folder it is, and every grid that was asked of it."""
     shares_store: bool = False
+    reveal_ids: bool = False
+    """Name patients and files in logs and failures, for who mends their own data."""
 
     @cached_property
     def ids(self) -> frozenset[str]:
         """Patient and video ids, to be concealed in what is written."""
         videos = self.manifest.videos
-        return frozenset(v.patient_id for v in videos) | {v.video_id for v in videos}
+        declared = {p for e in self.described["external"] for p in e["patients"]}
+        strangers = {p for p in declared if not is_hashed_id(p)}
+        return frozenset(v.patient_id for v in videos) | {v.video_id for v in videos} | strangers
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Files and folders of this run, likewise."""
+        made = {e["path"] for e in self.described["external"]}
+        own = {str(self.folder), str(self.store.root), *map(str, self.store.also_read)}
+        return own | made | {v.path for v in self.manifest.videos if v.path}
+
+    def conceal(self, text: str) -> str:
+        """The text as it may be written down."""
+        from lussweep.report.conceal import conceal
+
+        return text if self.reveal_ids else conceal(text, self.ids, self.paths)
 
 
 def open_run(
@@ -62,6 +79,7 @@ def open_run(
     weights_digest: str | None = None,
     external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
+    reveal_ids: bool = False,
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
 
@@ -96,7 +114,8 @@ def open_run(
     plan.cells.sort(
         key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
     )
-    return Run(folder, study, manifest, artifacts, asked, plan, described, store is not None)
+    shares_store = store is not None
+    return Run(folder, study, manifest, artifacts, asked, plan, described, shares_store, reveal_ids)
 
 
 def check_room(run: Run) -> None:
@@ -186,15 +205,13 @@ def drop_snapshots(
 
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
-    """One text a failed step, patients hashed; those of earlier runs of the command go."""
-    from lussweep.report.collect import conceal
-
+    """One concealed text a failed step; those of earlier runs of the command go."""
     logs = run.folder / "logs"
     shutil.rmtree(logs, ignore_errors=True)
     for ref, outcome in progress.failed.items():
         logs.mkdir(exist_ok=True)
         text = f"{run.asked.steps[ref].name}\n{outcome.error}\n\n{outcome.traceback}"
-        (logs / f"{ref.replace('/', '-')}.txt").write_text(conceal(text, run.ids))
+        (logs / f"{ref.replace('/', '-')}.txt").write_text(run.conceal(text))
 
 
 # --- identity -----------------------------------------------------------------------------

@@ -12,10 +12,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from lussweep.data.decode import image_files, probe
+from lussweep.data.paths import within
 from lussweep.errors import InputError
 from lussweep.keys import derive_seed
 from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video, nearest
@@ -49,6 +50,7 @@ def read_manifest(
     split: SplitSpec,
     seed: int,
     skip_unreadable: bool = False,
+    allow_absolute: bool = False,
     cache_dir: Path | None = None,
 ) -> tuple[Manifest, list[Skipped]]:
     """The videos of a CSV or Parquet table, and the (patient_id, video_id, reason) skipped.
@@ -56,11 +58,12 @@ def read_manifest(
     Columns: patient_id, video_id, path (relative to the table), `label` (0 or 1) and optionally
     split (train, val, holdout), which wins over `split`. `annotations` is a table of video_id,
     frame (from 0) and label: of an annotated video only the frames labelled 1 count as positive.
-    With `skip_unreadable`, videos that are missing, unreadable or truncated are left out. File
-    digests are cached in `cache_dir`. Raises InputError with all problems.
+    With `skip_unreadable`, videos that are missing, unreadable or truncated are left out. Videos
+    lie in the table's folder, unless `allow_absolute`. File digests are cached in `cache_dir`.
+    Raises InputError with all problems.
     """
     problems: list[str] = []
-    rows = _parse_rows(path, label, problems)
+    rows = _parse_rows(path, label, allow_absolute, problems)
     _check_ids(rows, problems)
     patients_are_known = not problems
     frame_labels = _parse_annotations(annotations, problems) if annotations else {}
@@ -186,8 +189,13 @@ def _number(text: str) -> int | None:
     return int(text.partition(".")[0]) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-def _parse_rows(path: Path, label: str, problems: list[str]) -> list[_Row]:
+def _parse_rows(
+    path: Path, label: str, allow_absolute: bool, problems: list[str]
+) -> list[_Row]:
     table = _read_table(path, ("patient_id", "video_id", "path", label), problems)
+
+    def place(text: str) -> Path:
+        return within(text, path.parent, allow_absolute=allow_absolute)
 
     def cell(cells: dict[str, str], column: str, name: str, judge: Callable[[str], Any]) -> Any:
         try:
@@ -204,7 +212,7 @@ def _parse_rows(path: Path, label: str, problems: list[str]) -> list[_Row]:
                 name,
                 cell(cells, "patient_id", name, _filled),
                 cell(cells, "video_id", name, _filled),
-                cell(cells, "path", name, lambda text: _safe_path(text, path.parent)),
+                cell(cells, "path", name, place),
                 cell(cells, label, name, _binary),
                 cell(cells, "split", name, _split_name),
             )
@@ -229,15 +237,6 @@ def _split_name(text: str) -> str:
     if text not in ("", *SPLITS):
         raise InputError(f"is {text!r}: use {', '.join(SPLITS)}")
     return text
-
-
-def _safe_path(text: str, folder: Path) -> Path:
-    """The absolute path of `text`, which must be relative and stay in the folder."""
-    if PureWindowsPath(_filled(text)).anchor or Path(text).is_absolute():
-        raise InputError(f"{text} is absolute: give it relative to the manifest")
-    if Path(os.path.normpath(text)).parts[:1] == ("..",):
-        raise InputError(f"{text} leaves the manifest's folder: move the video into it")
-    return Path(os.path.abspath(folder / text))
 
 
 def _parse_annotations(path: Path, problems: list[str]) -> Labels:

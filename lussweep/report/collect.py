@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lussweep import tables
-from lussweep.keys import hashed_id
 from lussweep.plan import Cell, Plan
 from lussweep.spec import CLASSES, StudySpec
 from lussweep.stages import (
@@ -73,29 +71,23 @@ def collect_results(
 
 
 def failure_rows(
-    plan: Plan, failures: Mapping[str, str], blocked: Mapping[str, str], ids: Collection[str]
+    plan: Plan,
+    failures: Mapping[str, str],
+    blocked: Mapping[str, str],
+    conceal: Callable[[str], str],
 ) -> list[dict[str, Any]]:
-    """One row per failed step, patients hashed."""
+    """One row per failed step, in concealed words."""
     waiting = list(blocked.values())
     return [
         {
             "stage": plan.steps[ref].stage,
             "key": plan.steps[ref].key,
-            "step": conceal(plan.steps[ref].name, ids),
-            "error": conceal(error, ids),
+            "step": conceal(plan.steps[ref].name),
+            "error": conceal(error),
             "n_blocked": waiting.count(ref),
         }
         for ref, error in failures.items()
     ]
-
-
-def conceal(text: str, ids: Iterable[str]) -> str:
-    """The text with every patient and video id replaced by its hash."""
-    known = sorted(set(ids), key=len, reverse=True)
-    if not known:
-        return text
-    pattern = r"(?<!\w)(?:" + "|".join(re.escape(name) for name in known) + r")(?!\w)"
-    return re.sub(pattern, lambda found: hashed_id(found.group()), text)
 
 
 def _frames(plan: Plan, store: ArtifactStore) -> pa.Table:

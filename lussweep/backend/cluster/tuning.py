@@ -3,10 +3,14 @@
 Starting a worker and importing torch costs seconds, a step of a small grid hardly more. So every
 step with one worker is a Tune trial of a single Tuner whose actors are reused; the classifier
 trials among them take their configurations from Optuna's list (classifier/search_space.py).
+
+Tune writes what it is given and told into the run folder, and an error names patients: so Tune sees
+refs and whether they are done, and the error itself goes to the driver through Ray's own memory.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
@@ -15,12 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt
 from lussweep.plan import Step
 from lussweep.stages import Context
 
 from ray import tune  # isort: skip
+from ray.experimental import internal_kv  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 
@@ -44,7 +50,7 @@ class StepSearcher(Searcher):
     ) -> None:
         if not error:  # else `LostSteps` tells
             assert result is not None, "a step reports how it ended"
-            self.ended.put(Outcome(result["ref"], result["error"], result["traceback"]))
+            self.ended.put(_take_outcome(result["ref"], result["failed"]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes the searcher beside its experiment; a grid never resumes from there."""
@@ -99,6 +105,7 @@ class TuneService:
     ) -> None:
         self.searcher = StepSearcher()
         self.steps = steps
+        self.folder = folder
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -127,11 +134,13 @@ class TuneService:
         self.thread.start()
 
     def submit(self, step: Step) -> None:
-        self.searcher.submitted.put({"ref": step.ref, "name": step.name})
+        self.searcher.submitted.put({"ref": step.ref})
 
     def close(self) -> None:
         self.searcher.closed.set()
         self.thread.join()
+        for left in self.folder.glob("tune/*/error.*"):
+            left.unlink()  # logs/ has them, without paths
 
     def _fit(self) -> None:
         try:
@@ -146,11 +155,21 @@ def _placement(resources: Resources) -> tune.PlacementGroupFactory:
 
 def _run_step(config: dict[str, Any], steps: Mapping[str, Step], context: Context) -> None:
     outcome = attempt(steps[config["ref"]], context)
-    tune.report(
-        {
-            "done": int(outcome.error is None),
-            "ref": outcome.ref,
-            "error": outcome.error,
-            "traceback": outcome.traceback,
-        }
-    )
+    if outcome.error is not None:
+        told = json.dumps([outcome.error, outcome.traceback])
+        internal_kv._internal_kv_put(_address(outcome.ref), told.encode(), overwrite=True)
+    failed = outcome.error is not None  # `done` is Tune's own word at the end
+    tune.report({"done": int(not failed), "ref": outcome.ref, "failed": failed})
+
+
+def _take_outcome(ref: str, failed: bool) -> Outcome:
+    if not failed:
+        return Outcome(ref)
+    told = internal_kv._internal_kv_get(_address(ref))
+    internal_kv._internal_kv_del(_address(ref))
+    return Outcome(ref, *json.loads(told or '["WorkerLost: Ray has lost the error"]'))
+
+
+def _address(ref: str) -> bytes:
+    """In the key-value store of Ray's head, which lives in memory."""
+    return f"lussweep:{ray.get_runtime_context().get_job_id()}:{ref}".encode()
