@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.keys import digest, hashed_id
 from lussweep.report.collect import (
     collect,
@@ -226,7 +227,9 @@ def _samples(run: Run) -> list[tuple[str, np.ndarray]]:
             groups.append(
                 (f"real {words[label]}, n = {n}", load_pixels(run.store, frames.take(spread)))
             )
-            synthetic = np.load(run.store.open(made[n, label]) / SYNTHETIC, mmap_mode="r")
+            synthetic = read_array(
+                run.store.open(made[n, label]) / SYNTHETIC, np.uint8, mapped=True
+            )
             groups.append(
                 (f"synthetic {words[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
             )
@@ -256,7 +259,9 @@ def _pairs(run: Run, pairs: pa.Table, cards: pa.Table) -> list[tuple[str, np.nda
             shown = [r for r in mine if [r[name] for name in CARD_PLACE] == set_of][:SHEET_COLUMNS]
             card = next(c for c in cards.to_pylist() if [c[name] for name in CARD_PLACE] == set_of)
             path = run.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
-            synthetic = np.load(path, mmap_mode="r")[[row["synthetic_row"] for row in shown]]
+            synthetic = read_array(path, np.uint8, mapped=True)[
+                [row["synthetic_row"] for row in shown]
+            ]
             near = index.take([where[tuple(row[name] for name in names)] for row in shown])
             title = f"synthetic {word}, n = {n}: the nearest to training frames"
             groups += [(title, synthetic), ("these training frames", load_pixels(run.store, near))]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from lussweep.backend.driver import run_plan
 from lussweep.keys import hashed_id
