@@ -18,7 +18,8 @@ def read_array(path: Path, dtype: Any, *, mapped: bool = False) -> np.ndarray:
     try:
         # Mapped first: the size that the header claims is compared with the file's.
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, OverflowError) as error:
+    except Exception as error:
+        # numpy's parser of the header raises whatever a broken one leads it to (TokenError, ...).
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"cannot read the array {path} ({reason}): {_remedy(path)}") from None
     if not isinstance(found, np.ndarray) or found.dtype != dtype or found.ndim != 3:

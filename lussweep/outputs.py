@@ -21,6 +21,7 @@ from lussweep.report.collect import (
 )
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
+from lussweep.store import read_json
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -128,8 +129,12 @@ def _skipped_row(run: Run, patient_id: str, video_id: str, reason: str) -> dict[
 def _is_current(folder: Path, state_path: Path, state: str) -> bool:
     if not state_path.exists():
         return False
-    before = json.loads(state_path.read_text())
-    return before["state"] == state and all((folder / name).exists() for name in before["files"])
+    try:
+        before = read_json(state_path)
+        files = [folder / name for name in before["files"]]
+        return bool(before["state"] == state) and all(path.exists() for path in files)
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: as if nothing were written
+        return False
 
 
 def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dict[str, Any]:

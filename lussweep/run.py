@@ -15,7 +15,7 @@ from lussweep.errors import InputError
 from lussweep.keys import digest, hashed_id, is_hashed_id
 from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
-from lussweep.store import ArtifactStore
+from lussweep.store import ArtifactStore, read_json
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Progress
@@ -273,7 +273,7 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
             raise InputError(f"{folder} is not empty and no run folder: choose another --out")
         return None
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found = read_json(path)
         for grid in found["grids"]:
             GridSpec.model_validate(grid)
         for recipe in found["variants"].values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -10,16 +9,17 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lussweep.data.cells import read_cells
 from lussweep.data.decode import image_files, probe
 from lussweep.data.paths import within
 from lussweep.errors import InputError
 from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video, nearest
+from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
 MAX_LINES = 20
 CACHE_DIR = "~/.cache/lussweep"
@@ -146,53 +146,15 @@ def _largest_remainder(n: int, shares: Iterable[float]) -> list[int]:
     return counts
 
 
-# --- tables -------------------------------------------------------------------------------
-
-
-def _read_table(path: Path, required: Collection[str], problems: list[str]) -> list[dict[str, str]]:
-    """Rows of text cells of a CSV or Parquet file; what keeps it from being read is a problem."""
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(path)
-            columns, rows = table.column_names, table.to_pylist()
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
-                rows, columns = list(reader), list(reader.fieldnames or ())
-    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
-        problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
-        return []
-    missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
-    problems += missing
-    if len(set(columns)) != len(columns):
-        problems.append(f"{path}: a column name occurs twice")
-    if not rows and not missing:
-        problems.append(f"{path} has no rows: add at least one")
-    ragged = [i for i, row in enumerate(rows, 1) if None in row or _is_short(row, path)]
-    problems += [f"{path}: row {i} has more or fewer cells than the header" for i in ragged]
-    return [{str(k): _text(v) for k, v in row.items()} for row in rows]
-
-
-def _is_short(row: dict[Any, Any], path: Path) -> bool:
-    return path.suffix.lower() not in (".parquet", ".pq") and None in row.values()
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, bool) else str(value).strip()
+# --- rows ---------------------------------------------------------------------------------
 
 
 def _number(text: str) -> int | None:
     return int(text.partition(".")[0]) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-def _parse_rows(
-    path: Path, label: str, allow_absolute: bool, problems: list[str]
-) -> list[_Row]:
-    table = _read_table(path, ("patient_id", "video_id", "path", label), problems)
+def _parse_rows(path: Path, label: str, allow_absolute: bool, problems: list[str]) -> list[_Row]:
+    table = read_cells(path, ("patient_id", "video_id", "path", label), problems)
 
     def place(text: str) -> Path:
         return within(text, path.parent, allow_absolute=allow_absolute)
@@ -241,7 +203,7 @@ def _split_name(text: str) -> str:
 
 def _parse_annotations(path: Path, problems: list[str]) -> Labels:
     found: Labels = {}
-    for i, cells in enumerate(_read_table(path, ("video_id", "frame", "label"), problems), 1):
+    for i, cells in enumerate(read_cells(path, ("video_id", "frame", "label"), problems), 1):
         if not {"video_id", "frame", "label"} <= cells.keys():
             continue
         name = f"annotations row {i} (video {cells['video_id']})"

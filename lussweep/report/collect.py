@@ -106,7 +106,7 @@ def _per_cell(
         if "variant" in schema.names:
             constants |= {"variant": cell.variant, "gan_epoch": _epoch(cell, store)}
         if store.has(ref) and (ref, *constants.values()) not in found:
-            table = _read_any(store.open(ref) / name)
+            table = tables.read_any(store.open(ref) / name)
             found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
 
@@ -117,7 +117,7 @@ def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
     refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
     found = [
         tables.with_columns(
-            _read_any(store.open(ref) / TRIALS), {"variant": "detector"}, tables.TRIALS
+            tables.read_any(store.open(ref) / TRIALS), {"variant": "detector"}, tables.TRIALS
         )
         for ref in refs
         if store.has(ref)
@@ -140,7 +140,7 @@ def _per_gan(
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                found[ref] = tables.with_columns(_read_any(path), constants, schema)
+                found[ref] = tables.with_columns(tables.read_any(path), constants, schema)
     return tables.concat(found.values(), schema)
 
 
@@ -177,15 +177,9 @@ def _cards(
                     "synth_key": plan.steps[synth].key,
                     "memorisation_key": plan.steps[ref].key,
                 }
-            table = _read_any(store.open(ref) / name)
+            table = tables.read_any(store.open(ref) / name)
             found[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
-
-
-def _read_any(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path)
 
 
 def _epoch(cell: Cell, store: ArtifactStore) -> int | None:
