@@ -279,6 +279,8 @@ def _read_run_file(folder: Path) -> dict[str, Any] | None:
         for recipe in found["variants"].values():
             Recipe.model_validate(recipe)
         _external_of(found)
+        if not isinstance(found["identity"], dict):
+            raise TypeError("no identity")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: choose another --out") from None
     return found

@@ -50,8 +50,8 @@ class ArtifactStore:
         try:
             record = read_json(path)
             for part in RECORD_PARTS:
-                if not isinstance(record.get(part), dict):
-                    raise ValueError(f"no {part} in it")
+                if not isinstance(record.get(part, {}), dict):
+                    raise ValueError(f"its {part} is no JSON object")
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} cannot be read ({error}): delete the folder {path.parent}, "
@@ -158,6 +158,8 @@ class ArtifactStore:
                 self._discard_workplace(f"{stage}/{key}")
 
     def _find(self, ref: str) -> Path | None:
+        if ".." in Path(ref).parts or Path(ref).is_absolute():  # a table from elsewhere said so
+            raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
         for root in (self.root, *self.also_read):
             if (root / ref / RECORD).exists():
                 return root / ref
