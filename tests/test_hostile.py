@@ -23,7 +23,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from lussweep import tables
 from support import ROOT, environment
@@ -133,7 +132,7 @@ def text_files(folder: Path) -> list[tuple[str, Path, str]]:
 
 
 def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
-    n = 5_000_000
+    n = 2_000_000
     rows = pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), pa.array(["x"]))
     text = pa.DictionaryArray.from_arrays(
         pa.array(np.zeros(100_000, np.int8)), pa.array(["x" * 1_000_000])
@@ -148,7 +147,7 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
         "extension": pa.table(
             {**plain, "path": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"1" * 16], b16))}
         ),
-        "many": pa.table({f"c{i}": [0] for i in range(5000)}),
+        "many": pa.table({f"c{i}": [0] for i in range(1200)}),
     }  # fmt: skip
     words = {"nested": "no plain values", "extension": "no plain values", "many": "columns, over"}
     found = []
@@ -265,8 +264,6 @@ def binary_files(folder: Path) -> list[tuple[str, Path, str]]:
     ).encode()
     add("tensors", "vast.safetensors", struct.pack("<Q", len(vast)) + vast, "cannot be read")
     add("weights", "vast2.safetensors", struct.pack("<Q", len(vast)) + vast, "cannot read weights")
-    save_file({"t": torch.zeros(2)}, folder / "other.safetensors")
-    found.append(("weights", folder / "other.safetensors", "is not torchvision's resnet34"))
     for i, tensor in enumerate((torch.zeros(1).expand(2**20, 2**20), torch.zeros(2**23))):
         buffer = io.BytesIO()
         torch.save({"key": "k", "a": tensor}, buffer)
