@@ -25,7 +25,6 @@ from lussweep.spec import GanSpec
 from support import ROOT
 
 PICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-SAFE_YAML = {"safe_load", "safe_dump", "SafeLoader", "YAMLError", "AliasEvent"}
 
 
 # --- the package ---------------------------------------------------------------------------
