@@ -47,6 +47,8 @@ def open_arguments(
     overrides: list[str] | None,
     weights: Path | None,
     skip_unreadable: bool,
+    allow_absolute: bool = False,
+    reveal_ids: bool = False,
 ) -> tuple[Run, Data]:
     """Everything that can be wrong with the arguments is raised from here, together."""
     from lussweep.mirror import Mirror
@@ -63,7 +65,7 @@ def open_arguments(
     with _collected(problems):
         cells = parse_coordinates(only)
     with _collected(problems):
-        found = _find_data(study, data, label, annotations, skip_unreadable)
+        found = _find_data(study, data, label, annotations, skip_unreadable, allow_absolute)
     study = study.with_embedders(weights is not None)
     weights_digest = None
     with _collected(problems):
@@ -72,7 +74,7 @@ def open_arguments(
 
             weights_digest = digest_of(weights)
     with _collected(problems):
-        external = _external(study, experiment, cells)
+        external = _external(study, experiment, cells, allow_absolute)
     if problems:
         raise InputError(problems)
     if found.preprocess is not None:
@@ -90,6 +92,7 @@ def open_arguments(
         weights_digest=weights_digest,
         external=external,
         only=cells,
+        reveal_ids=reveal_ids,
     )
     return run, replace(found, external={e.sha256: e for e in external.values()})
 
@@ -104,7 +107,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
 
 
 def _external(
-    study: StudySpec, experiment: str, only: Mapping[str, Sequence[str]]
+    study: StudySpec, experiment: str, only: Mapping[str, Sequence[str]], allow_absolute: bool
 ) -> dict[ExternalKey, ExternalImages]:
     """Every set of another generator's images that the asked cells need, looked at."""
     from lussweep.data.external import describe, resolve
@@ -123,12 +126,17 @@ def _external(
             place = (section, n, replicate, label)
             if place in found:
                 continue
+            paths = []
+            for template in (section.images, section.patients):
+                with _collected(problems):
+                    paths.append(
+                        resolve(template, base, n, replicate, label, allow_absolute=allow_absolute)
+                    )
             with _collected(problems):
-                images = resolve(section.images, base, n, replicate, label)
-                patients = resolve(section.patients, base, n, replicate, label)
-                found[place] = describe(images, patients, size)
+                if len(paths) == 2:
+                    found[place] = describe(*paths, size)
     if problems:
-        raise InputError(problems)
+        raise InputError(dict.fromkeys(problems))
     return found
 
 
@@ -181,6 +189,7 @@ def _find_data(
     label: str | None,
     annotations: Path | None,
     skip_unreadable: bool,
+    allow_absolute: bool,
 ) -> Data:
     if data is None:
         from lussweep.data.phantom import phantom_manifest
@@ -200,6 +209,7 @@ def _find_data(
         split=study.data.split,
         seed=study.seed,
         skip_unreadable=skip_unreadable,
+        allow_absolute=allow_absolute,
     )
     return Data(manifest, str(data), skipped=skipped)
 

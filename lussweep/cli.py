@@ -94,6 +94,15 @@ TimeoutOption = Annotated[
         help="Minutes after which a step that hangs is ended (Ray) [none].", metavar="MINUTES"
     ),
 ]
+AbsoluteOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-absolute", help="Trust paths in the data and the experiment that leave its folder."
+    ),
+]
+RevealOption = Annotated[
+    bool, typer.Option("--reveal-ids", help="Name patients and files in logs and failures.")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -117,6 +126,8 @@ def grid(
     skip_unreadable: SkipOption = False,
     retries: RetriesOption = 1,
     step_timeout: TimeoutOption = None,
+    allow_absolute: AbsoluteOption = False,
+    reveal_ids: RevealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
@@ -127,7 +138,7 @@ def grid(
             _check_timeout(step_timeout, backend)
         run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable,
+            skip_unreadable, allow_absolute, reveal_ids,
         )  # fmt: skip
         context = make_context(run, found, device, weights)
         how = _How(address, backend, cpus, dashboard, retries, step_timeout)
@@ -166,6 +177,7 @@ def plan(
     ] = False,
     retries: RetriesOption = 1,
     step_timeout: TimeoutOption = None,
+    allow_absolute: AbsoluteOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
@@ -178,7 +190,7 @@ def plan(
             )
         run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable,
+            skip_unreadable, allow_absolute,
         )  # fmt: skip
         from lussweep.terminal import print_plan
 
@@ -217,6 +229,7 @@ def ingest(
     ] = 0.3,
     seed: Annotated[int, typer.Option(help="For the split.")] = 2023,
     skip_unreadable: SkipOption = False,
+    allow_absolute: AbsoluteOption = False,
     address: AddressOption = None,
     backend: BackendOption = "ray",
     cpus: CpusOption = None,
@@ -258,6 +271,7 @@ def ingest(
         index, skipped = ingest_manifest(
             manifest, Path(out), label=label, annotations=annotations, preprocess=preprocess,
             split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
+            allow_absolute=allow_absolute,
         )  # fmt: skip
         print_table1(index, skipped)
         typer.echo(f"store: {out}")

@@ -15,7 +15,6 @@ import csv
 import io
 import json
 import math
-import re
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lussweep.errors import InputError
-from lussweep.keys import hashed_id
+from lussweep.keys import hashed_id, is_hashed_id
 
 Kind = Literal["png", "parquet"]
 
@@ -58,7 +57,6 @@ MEMORISATION_LINES = {
 """One plain line for each number of the memorisation card."""
 
 _CLASS_NAMES = {"pos": "positive", "neg": "negative"}
-_ALREADY_HASHED = re.compile(r"#[0-9a-f]{8}")
 
 
 def write_images(
@@ -283,7 +281,7 @@ def _plain(value: Any, patients: Collection[str]) -> Any:
 
 
 def _hashed(patient: str) -> str:
-    return patient if _ALREADY_HASHED.fullmatch(patient) else hashed_id(patient)
+    return patient if is_hashed_id(patient) else hashed_id(patient)
 
 
 def _version() -> str:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.keys import hashed_id
 from lussweep.plan import STAGES, Cell, Plan
-from lussweep.report.collect import conceal
 from lussweep.run import DATA_STAGES
 from lussweep.state import (
     PLAN_FILE,
@@ -160,7 +159,7 @@ class Heartbeat:
         assert self.snapshot is not None
         if ref not in self.shown:
             text = " ".join((self.snapshot.failed[ref].error or "").split())
-            self.shown[ref] = conceal(text, self.run.ids)
+            self.shown[ref] = self.run.conceal(text)
         return self.shown[ref]
 
 

@@ -15,7 +15,7 @@ from lussweep.data.manifest import Skipped, read_manifest
 from lussweep.errors import InputError
 from lussweep.plan import Plan, make_data_plan
 from lussweep.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
-from lussweep.store import ArtifactStore
+from lussweep.store import ArtifactStore, read_json
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -37,6 +37,7 @@ def ingest_manifest(
     seed: int,
     skip_unreadable: bool,
     run_steps: RunSteps,
+    allow_absolute: bool = False,
 ) -> tuple[pa.Table, Sequence[Skipped]]:
     """Bring a manifest's videos into a store; the frame index and the videos left out.
 
@@ -49,6 +50,7 @@ def ingest_manifest(
         split=split,
         seed=seed,
         skip_unreadable=skip_unreadable,
+        allow_absolute=allow_absolute,
     )
     store = ArtifactStore(out / "artifacts")
     store.check_writable()
@@ -74,11 +76,14 @@ def open_store(folder: Path) -> tuple[Manifest, PreprocessSpec]:
     if not path.exists():
         raise InputError(f"{folder} is no frame store: make one with `lussweep ingest`")
     try:
-        described = json.loads(path.read_text())
+        described = read_json(path)
         preprocess, manifest = described["preprocess"], described["manifest"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged: run `lussweep ingest` again") from None
-    return parse(Manifest, manifest, str(path)), parse(PreprocessSpec, preprocess, str(path))
+    videos = parse(Manifest, manifest, str(path))
+    if any(video.path for video in videos.videos):  # none is written: a store is read, not videos
+        raise InputError(f"{path} names video files: run `lussweep ingest` again")
+    return videos, parse(PreprocessSpec, preprocess, str(path))
 
 
 def bring_in(

@@ -7,6 +7,7 @@ that was computed once is the same everywhere. Standard library only.
 import hashlib
 import json
 import math
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -54,6 +55,11 @@ def _is_plain(value: Any) -> bool:
     elif kind is not list and kind is not tuple:
         return kind in _LEAVES
     return all(_is_plain(item) for item in value if type(item) not in _LEAVES)
+
+
+def is_hashed_id(text: str) -> bool:
+    """Whether `hashed_id` gives texts of this form."""
+    return re.fullmatch(r"#[0-9a-f]{8}", text) is not None
 
 
 def _plain(value: Any, where: str) -> Any:

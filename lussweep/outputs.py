@@ -12,17 +12,18 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep import tables
-from lussweep.keys import digest
+from lussweep.arrays import read_array
+from lussweep.keys import digest, hashed_id
 from lussweep.report.collect import (
     collect,
     collect_curves,
     collect_results,
-    conceal,
     failure_rows,
 )
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
 from lussweep.spec import Recipe, StudySpec
+from lussweep.store import read_json
 
 if TYPE_CHECKING:
     from lussweep.run import Run
@@ -49,7 +50,7 @@ SCHEMAS = {
     "worth": tables.WORTH,
     "usefulness": tables.USEFULNESS,
 }
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 STATE_FILE = "report.json"
 OPTUNA_FILE = "optuna.log"
 SHEET_COLUMNS = 10
@@ -85,9 +86,9 @@ def _write_report(
     if _is_current(run.folder, state_path, state):
         return tables.read(results_path, tables.RESULTS)
     state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
-    shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     run.store.read_records(_reported(run))
-    found = collect(run.plan, run.study, run.store, shown)
+    found = collect(run.plan, run.study, run.store, failures)
+    found["results"] = _concealed(found["results"], run)
     found |= collect_statistics(
         found["results"],
         found["frame_scores"],
@@ -98,11 +99,11 @@ def _write_report(
     found["results"] = with_intervals(found["results"], found["aurocs"])
     for name, schema in SCHEMAS.items():
         tables.write(run.folder / f"{name}.parquet", found[name], schema)
-    rows = failure_rows(run.plan, failures, blocked, run.ids)
+    rows = failure_rows(run.plan, failures, blocked, run.conceal)
     tables.write(run.folder / "failures.parquet", rows, tables.FAILURES)
     (run.folder / "skipped.parquet").unlink(missing_ok=True)
     if skipped:
-        rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
+        rows = [_skipped_row(run, *row) for row in skipped]
         tables.write(run.folder / "skipped.parquet", rows, tables.SKIPPED)
     _write_events(run.folder / "events.log", found["gan_events"])
     _write_pictures(run, found)
@@ -124,12 +125,12 @@ def write_interim(run: Run, failures: Mapping[str, str]) -> None:
     intervals yet."""
     from lussweep.report.summary import write_summary
 
-    shown = {ref: conceal(error, run.ids) for ref, error in failures.items()}
     with run.store.in_use():
         store = run.store.surveyed(0)
         store.read_records(_reported(run))
         found = collect_curves(run.plan, run.study, store)
-        found["results"] = collect_results(run.plan, run.study, store, shown)
+        results = collect_results(run.plan, run.study, store, failures)
+    found["results"] = _concealed(results, run)
     tables.write(run.folder / "results.parquet", found["results"], tables.RESULTS)
     write_summary(found["results"], run.folder / "summary.csv")
     _write_dashboards(run, found)
@@ -141,11 +142,31 @@ def _reported(run: Run) -> list[str]:
     return list(dict.fromkeys(ref for cell in run.plan.cells for ref in cell.refs.values()))
 
 
+def _concealed(results: pa.Table, run: Run) -> pa.Table:
+    """The results with nobody named in the reasons."""
+    at = results.column_names.index("reason")
+    told = [reason and run.conceal(reason) for reason in results["reason"].to_pylist()]
+    return results.set_column(at, results.field(at), pa.array(told, pa.string()))
+
+
+def _skipped_row(run: Run, patient_id: str, video_id: str, reason: str) -> dict[str, str]:
+    hashed = str if run.reveal_ids else hashed_id
+    return {
+        "patient_id": hashed(patient_id),
+        "video_id": hashed(video_id),
+        "reason": run.conceal(reason),
+    }
+
+
 def _is_current(folder: Path, state_path: Path, state: str) -> bool:
     if not state_path.exists():
         return False
-    before = json.loads(state_path.read_text())
-    return before["state"] == state and all((folder / name).exists() for name in before["files"])
+    try:
+        before = read_json(state_path)
+        files = [folder / name for name in before["files"]]
+        return bool(before["state"] == state) and all(path.exists() for path in files)
+    except (OSError, ValueError, KeyError, TypeError):  # damaged: as if nothing were written
+        return False
 
 
 def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dict[str, Any]:
@@ -157,6 +178,7 @@ def _state(run: Run, failures: Mapping[str, str], skipped: Sequence[Any]) -> dic
         "done": sorted(ref for ref in run.plan.steps if run.store.has(ref)),
         "failures": dict(failures),
         "skipped": [list(row) for row in skipped],
+        "reveal_ids": run.reveal_ids,
         "memorisation": run.study.memorisation.model_dump(mode="json"),
         "grid": run.study.grid.model_dump(mode="json"),
         "analysis": run.study.analysis.model_dump(mode="json"),
@@ -242,7 +264,9 @@ def _samples(run: Run) -> list[tuple[str, np.ndarray]]:
             groups.append(
                 (f"real {words[label]}, n = {n}", load_pixels(run.store, frames.take(spread)))
             )
-            synthetic = np.load(run.store.open(made[n, label]) / SYNTHETIC, mmap_mode="r")
+            synthetic = read_array(
+                run.store.open(made[n, label]) / SYNTHETIC, np.uint8, mapped=True
+            )
             groups.append(
                 (f"synthetic {words[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
             )
@@ -272,7 +296,9 @@ def _pairs(run: Run, pairs: pa.Table, cards: pa.Table) -> list[tuple[str, np.nda
             shown = [r for r in mine if [r[name] for name in CARD_PLACE] == set_of][:SHEET_COLUMNS]
             card = next(c for c in cards.to_pylist() if [c[name] for name in CARD_PLACE] == set_of)
             path = run.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
-            synthetic = np.load(path, mmap_mode="r")[[row["synthetic_row"] for row in shown]]
+            synthetic = read_array(path, np.uint8, mapped=True)[
+                [row["synthetic_row"] for row in shown]
+            ]
             near = index.take([where[tuple(row[name] for name in names)] for row in shown])
             title = f"synthetic {word}, n = {n}: the nearest to training frames"
             groups += [(title, synthetic), ("these training frames", load_pixels(run.store, near))]

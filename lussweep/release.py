@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.export import Kind, write_images
@@ -94,7 +95,9 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
     """Whether two steps made the same frames, as the last epoch and the same one by number do."""
     if any(one[name] != other[name] for name in PLACE):
         return False
-    first, second = (np.load(store.open(_refs(row)[0]) / SYNTHETIC) for row in (one, other))
+    first, second = (
+        read_array(store.open(_refs(row)[0]) / SYNTHETIC, np.uint8) for row in (one, other)
+    )
     return np.array_equal(first, second)
 
 
@@ -122,7 +125,7 @@ def _open_set(
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
     cohort = tables.read(store.open(record["inputs"]["cohort"]) / COHORT, tables.FRAMES)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))
-    frames = np.load(store.open(synth) / SYNTHETIC)
+    frames = read_array(store.open(synth) / SYNTHETIC, np.uint8)
     measured = store.record(memorisation)["summary"]
     card = {
         **{name: row[name] for name in PLACE},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.keys import digest, hashed_id
+from lussweep.keys import digest, hashed_id, is_hashed_id
 from lussweep.lease import LEASE_FILE, LOCK_FILE
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
@@ -21,7 +21,7 @@ from lussweep.plan import ExternalKey, Plan, make_plan
 from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.state import OWN_FILES, RUN_FILE
 from lussweep.storage import StorageError
-from lussweep.store import ArtifactStore
+from lussweep.store import ArtifactStore, read_json
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Outcome, Progress
@@ -54,6 +54,9 @@ class Run:
     mirror: Mirror | None = None
     """Of a run folder in an object store; `folder` is the local side of it."""
 
+    reveal_ids: bool = False
+    """Name patients and files in logs and failures, for who mends their own data."""
+
     @property
     def place(self) -> str:
         """What a user would call the run folder: a path or a URL."""
@@ -68,7 +71,22 @@ class Run:
     def ids(self) -> frozenset[str]:
         """Patient and video ids, to be concealed in what is written."""
         videos = self.manifest.videos
-        return frozenset(v.patient_id for v in videos) | {v.video_id for v in videos}
+        declared = {p for e in self.described["external"] for p in e["patients"]}
+        strangers = {p for p in declared if not is_hashed_id(p)}
+        return frozenset(v.patient_id for v in videos) | {v.video_id for v in videos} | strangers
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Files and folders of this run, likewise."""
+        made = {e["path"] for e in self.described["external"]}
+        own = {str(self.folder), str(self.store.root), *map(str, self.store.also_read)}
+        return own | made | {v.path for v in self.manifest.videos if v.path}
+
+    def conceal(self, text: str) -> str:
+        """The text as it may be written down."""
+        from lussweep.report.conceal import conceal
+
+        return text if self.reveal_ids else conceal(text, self.ids, self.paths)
 
 
 def open_run(
@@ -83,6 +101,7 @@ def open_run(
     weights_digest: str | None = None,
     external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
+    reveal_ids: bool = False,
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
 
@@ -124,8 +143,9 @@ def open_run(
         key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
     )
     return Run(
-        folder, study, manifest, artifacts, asked, plan, described, store is not None, mirror
-    )
+        folder, study, manifest, artifacts, asked, plan, described, store is not None, mirror,
+        reveal_ids,
+    )  # fmt: skip
 
 
 def check_room(run: Run) -> None:
@@ -244,7 +264,7 @@ def drop_snapshots(
 
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
-    """One text a failed step, patients hashed; those of earlier runs of the command go."""
+    """One concealed text a failed step; those of earlier runs of the command go."""
     shutil.rmtree(run.folder / "logs", ignore_errors=True)
     for outcome in progress.failed.values():
         write_failure_log(run, outcome)
@@ -252,12 +272,10 @@ def write_failure_logs(run: Run, progress: Progress) -> None:
 
 def write_failure_log(run: Run, outcome: Outcome) -> None:
     """Of one step that has just failed, while others go on."""
-    from lussweep.report.collect import conceal
-
     path = run.folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
     path.parent.mkdir(exist_ok=True)
     text = f"{run.asked.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
-    path.write_text(conceal(text, run.ids))
+    path.write_text(run.conceal(text))
 
 
 # --- identity -----------------------------------------------------------------------------
@@ -316,12 +334,14 @@ def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
             raise InputError(f"{place} is not empty and no run folder: choose another --out")
         return None
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found = read_json(path)
         for grid in found["grids"]:
             GridSpec.model_validate(grid)
         for recipe in found["variants"].values():
             Recipe.model_validate(recipe)
         _external_of(found)
+        if not isinstance(found["identity"], dict):
+            raise TypeError("no identity")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
     return found

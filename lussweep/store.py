@@ -21,6 +21,8 @@ from lussweep.errors import InputError
 
 RECORD = "record.json"
 DAY_S = 86_400
+RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
+MAX_JSON_BYTES = 2**26
 PROGRESS = "progress.txt"
 """In a workplace: how far the step is, for who watches."""
 
@@ -71,8 +73,18 @@ class ArtifactStore:
         yield
 
     def record(self, ref: str) -> dict[str, Any]:
-        """What `commit` was told about the artifact."""
-        record: dict[str, Any] = json.loads((self.open(ref) / RECORD).read_text())
+        """What `commit` was told about the artifact. Raises InputError if it cannot be read."""
+        path = self.open(ref) / RECORD
+        try:
+            record = read_json(path)
+            for part in RECORD_PARTS:
+                if not isinstance(record.get(part, {}), dict):
+                    raise ValueError(f"its {part} is no JSON object")
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} cannot be read ({error}): delete the folder {path.parent}, "
+                "and it is made again"
+            ) from None
         return record
 
     @contextmanager
@@ -194,10 +206,25 @@ class ArtifactStore:
                 self._discard_workplace(f"{stage}/{key}")
 
     def _find(self, ref: str) -> Path | None:
+        if ".." in Path(ref).parts or Path(ref).is_absolute():  # a table from elsewhere said so
+            raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
         for root in (self.root, *self.also_read):
             if (root / ref / RECORD).exists():
                 return root / ref
         return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object from a JSON file. Raises ValueError with the reason, or OSError."""
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"over {MAX_JSON_BYTES >> 20} MiB")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(found, dict):
+        raise ValueError("no JSON object")
+    return found
 
 
 def _newest(folder: Path) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lussweep import parquet
 from lussweep.errors import InputError
 
 CELL = (("n_patients", pa.int32()), ("replicate", pa.int32()))
@@ -358,12 +359,22 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
 def read(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a table and insist on its schema. Raises InputError naming the file."""
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
+        found = parquet.read_schema(path)
+        if not found.equals(schema):
+            raise InputError(f"{path} has another schema than this version of lussweep writes")
+        return parquet.read_table(path)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read the table {path}: {error}") from None
-    if not table.schema.equals(schema):
-        raise InputError(f"{path} has another schema than this version of lussweep writes")
-    return table
+
+
+def read_any(path: Path) -> pa.Table:
+    """Read a table whose schema is the reader's concern. Raises InputError naming the file."""
+    try:
+        return parquet.read_table(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the table {path}: {error}") from None
 
 
 def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

@@ -236,3 +236,9 @@ def test_cleaning_keeps_a_workplace_for_a_month_unless_its_artifact_is_there(tmp
     store.clean_scratch()
     left = {ref for ref in ("gan/aaaa", "gan/bbbb", "gan/cccc") if store.workplace_of(ref).exists()}
     assert left == {"gan/aaaa"}
+
+
+@pytest.mark.parametrize("ref", ["../gan/1a", "gan/../../x", "/etc"])
+def test_a_ref_that_leads_out_of_the_store_is_refused(store, ref):
+    with pytest.raises(InputError, match="is no artifact: it would lie outside"):
+        store.open(ref)

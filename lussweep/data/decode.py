@@ -31,12 +31,15 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+from lussweep.data.headers import boxes, image_size, video_sizes  # noqa: E402
 from lussweep.errors import InputError  # noqa: E402
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MAX_PARTS = 10**6
+"""Of a container; a file of more was made to keep its reader busy."""
 COPY_AGAIN = "copy it again from its source or take it out of the manifest"
 MIN_DECODED_SHARE = 0.9
 """Of the frames that an mp4, mov or avi announces; edit lists and last frames may be missing."""
@@ -117,12 +120,15 @@ def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
 
 
 def _read_image(file: Path) -> Frames | None:
+    size = image_size(file)
+    if size is None:
+        return None
+    if max(size) > MAX_SIDE:
+        raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
     try:
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     except cv2.error:
         image = None
-    if image is not None and max(image.shape) > MAX_SIDE:  # where OpenCV was loaded before
-        raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
     return None if image is None else np.asarray(image, np.uint8)
 
 
@@ -175,12 +181,22 @@ def _open(path: Path) -> cv2.VideoCapture:
             f"OpenCV cannot open it as a video: {COPY_AGAIN}, or convert it to mp4"
         )
     width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE):
-        raise _UnreadableError(
-            f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
-            "read: scale it or take it out of the manifest"
-        )
+    if not (width > 0 and height > 0):
+        raise _too_large(width, height)
+    _check_size(width, height)
     return capture
+
+
+def _check_size(width: float, height: float) -> None:
+    if max(width, height) > MAX_SIDE:
+        raise _too_large(width, height)
+
+
+def _too_large(width: float, height: float) -> _UnreadableError:
+    return _UnreadableError(
+        f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
+        "read: scale it or take it out of the manifest"
+    )
 
 
 # --- containers ---------------------------------------------------------------------------
@@ -198,6 +214,8 @@ def _check_container(path: Path) -> str:
             raise _UnreadableError("is not an mp4, mov, avi, mpeg or gif video: convert it to mp4")
         if kind in _IS_WHOLE and not _IS_WHOLE[kind](file, n_bytes):
             raise _UnreadableError(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
+        for width, height in video_sizes(file, kind):
+            _check_size(width, height)
     return kind
 
 
@@ -217,29 +235,22 @@ def _kind(head: bytes) -> str | None:
 
 def _mp4_is_whole(file: BinaryIO, n_bytes: int) -> bool:
     """Top-level boxes end within the file, and the index (moov) is among them."""
-    at, has_index = 0, False
-    while at + 8 <= n_bytes:
-        file.seek(at)
-        size, name = struct.unpack(">I4s", file.read(8))
-        if size == 1:
-            size = int.from_bytes(file.read(8), "big")
-        if size == 0:  # to the end of the file
-            size = n_bytes - at
-        if size < 8:  # not a box: what follows the last one
-            break
-        at += size
+    end, has_index = 0, False
+    for name, at, size in boxes(file, n_bytes):
+        end = at + size
         has_index |= name == b"moov"
-    return has_index and at <= n_bytes
+    return has_index and end <= n_bytes
 
 
 def _avi_is_whole(file: BinaryIO, n_bytes: int) -> bool:
     """RIFF chunks (several in files over 1 GiB) end within the file, give or take the padding."""
     at = 0
-    while at + 8 <= n_bytes:
+    for _ in range(MAX_PARTS):
         file.seek(at)
-        name, size = struct.unpack("<4sI", file.read(8))
-        if name != b"RIFF":
+        head = file.read(8)
+        if head[:4] != b"RIFF" or len(head) < 8:
             break
+        (size,) = struct.unpack("<I", head[4:])
         at += 8 + size
     return at <= n_bytes + 1
 
@@ -251,8 +262,12 @@ def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
         if flags & 0x80:
             file.seek(3 << (flags & 7) + 1, 1)
 
+    n_parts = 0
+
     def skip_sub_blocks() -> None:
-        while size := file.read(1):
+        nonlocal n_parts
+        while (size := file.read(1)) and n_parts < MAX_PARTS:
+            n_parts += 1
             if size == b"\0":
                 return
             file.seek(size[0], 1)
@@ -275,7 +290,9 @@ def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
 def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:
     """Packets of the program stream end within the file. Beyond a damaged one nothing is said."""
     at = 0
-    while at + 6 <= n_bytes:
+    for _ in range(MAX_PARTS):
+        if at + 6 > n_bytes:
+            break
         file.seek(at)
         head = file.read(14)
         if head[:3] != b"\0\0\1" or head[3] == 0xB9:

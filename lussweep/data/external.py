@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lussweep.data.paths import within
 from lussweep.errors import InputError, LeakageError
 from lussweep.keys import hashed_id
 
@@ -70,11 +71,19 @@ class _RefusedError(Exception):
 # --- where a set lies ---------------------------------------------------------------------
 
 
-def resolve(template: str, base: Path, n_patients: int, replicate: int, label: str) -> Path:
+def resolve(
+    template: str,
+    base: Path,
+    n_patients: int,
+    replicate: int,
+    label: str,
+    *,
+    allow_absolute: bool = False,
+) -> Path:
     """The path that `template` gives for one class of one cohort, relative to `base`.
 
     `{n_patients}`, `{replicate}` and `{class}` are filled in. Raises InputError for any other
-    placeholder, a stray brace or an empty template.
+    placeholder, a stray brace, an empty template, or a path that `paths.within` refuses.
     """
     values = dict(zip(PLACEHOLDERS, (str(n_patients), str(replicate), label), strict=True))
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
@@ -85,7 +94,11 @@ def resolve(template: str, base: Path, n_patients: int, replicate: int, label: s
     unknown = [text for text in found if text[1:-1] not in values]
     if unknown:
         raise InputError(f"{template}: unknown placeholder {unknown[0]}; known are {known}")
-    return base / re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+    text = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
+    try:
+        return within(text, base, allow_absolute=allow_absolute)
+    except InputError as error:
+        raise InputError(f"external: the path {error}") from None
 
 
 # --- whose frames are behind it -----------------------------------------------------------

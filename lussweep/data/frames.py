@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.store import ArtifactStore
 
 PIXELS = "frames.npy"
@@ -23,21 +24,23 @@ def write_shard(out: Path, frames_NSS: np.ndarray, masks_VSS: np.ndarray) -> Non
 
 def load_pixels(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
     """The pixels of the rows of an index, in their order: uint8 (N, S, S)."""
-    return _gather(store, frames, PIXELS, "row")
+    return _gather(store, frames, PIXELS, "row", np.uint8)
 
 
 def load_masks(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
     """The sector mask of each row's video: bool (N, S, S)."""
-    return _gather(store, frames, MASKS, "mask_row")
+    return _gather(store, frames, MASKS, "mask_row", np.bool_)
 
 
-def _gather(store: ArtifactStore, frames: pa.Table, name: str, column: str) -> np.ndarray:
+def _gather(
+    store: ArtifactStore, frames: pa.Table, name: str, column: str, dtype: type
+) -> np.ndarray:
     shards = np.array(frames["shard"].to_pylist())
     rows = frames[column].to_numpy()
     gathered: np.ndarray | None = None
     for shard in dict.fromkeys(shards):
         here = np.flatnonzero(shards == shard)
-        pixels = np.load(store.open(str(shard)) / name, mmap_mode="r")
+        pixels = read_array(store.open(str(shard)) / name, dtype, mapped=True)
         if gathered is None:
             gathered = np.empty((len(frames), *pixels.shape[1:]), pixels.dtype)
         gathered[here] = pixels[rows[here]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -10,15 +9,17 @@ import os
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
+from lussweep.data.cells import read_cells
 from lussweep.data.decode import image_files, probe
+from lussweep.data.paths import within
 from lussweep.errors import InputError
 from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video, nearest
+from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
 MAX_LINES = 20
 CACHE_DIR = "~/.cache/lussweep"
@@ -49,6 +50,7 @@ def read_manifest(
     split: SplitSpec,
     seed: int,
     skip_unreadable: bool = False,
+    allow_absolute: bool = False,
     cache_dir: Path | None = None,
 ) -> tuple[Manifest, list[Skipped]]:
     """The videos of a CSV or Parquet table, and the (patient_id, video_id, reason) skipped.
@@ -56,11 +58,12 @@ def read_manifest(
     Columns: patient_id, video_id, path (relative to the table), `label` (0 or 1) and optionally
     split (train, val, holdout), which wins over `split`. `annotations` is a table of video_id,
     frame (from 0) and label: of an annotated video only the frames labelled 1 count as positive.
-    With `skip_unreadable`, videos that are missing, unreadable or truncated are left out. File
-    digests are cached in `cache_dir`. Raises InputError with all problems.
+    With `skip_unreadable`, videos that are missing, unreadable or truncated are left out. Videos
+    lie in the table's folder, unless `allow_absolute`. File digests are cached in `cache_dir`.
+    Raises InputError with all problems.
     """
     problems: list[str] = []
-    rows = _parse_rows(path, label, problems)
+    rows = _parse_rows(path, label, allow_absolute, problems)
     _check_ids(rows, problems)
     patients_are_known = not problems
     frame_labels = _parse_annotations(annotations, problems) if annotations else {}
@@ -143,51 +146,18 @@ def _largest_remainder(n: int, shares: Iterable[float]) -> list[int]:
     return counts
 
 
-# --- tables -------------------------------------------------------------------------------
-
-
-def _read_table(path: Path, required: Collection[str], problems: list[str]) -> list[dict[str, str]]:
-    """Rows of text cells of a CSV or Parquet file; what keeps it from being read is a problem."""
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(path)
-            columns, rows = table.column_names, table.to_pylist()
-        else:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, strict=True)
-                rows, columns = list(reader), list(reader.fieldnames or ())
-    except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
-        problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
-        return []
-    missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
-    problems += missing
-    if len(set(columns)) != len(columns):
-        problems.append(f"{path}: a column name occurs twice")
-    if not rows and not missing:
-        problems.append(f"{path} has no rows: add at least one")
-    ragged = [i for i, row in enumerate(rows, 1) if None in row or _is_short(row, path)]
-    problems += [f"{path}: row {i} has more or fewer cells than the header" for i in ragged]
-    return [{str(k): _text(v) for k, v in row.items()} for row in rows]
-
-
-def _is_short(row: dict[Any, Any], path: Path) -> bool:
-    return path.suffix.lower() not in (".parquet", ".pq") and None in row.values()
-
-
-def _text(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return str(int(value)) if isinstance(value, bool) else str(value).strip()
+# --- rows ---------------------------------------------------------------------------------
 
 
 def _number(text: str) -> int | None:
     return int(text.partition(".")[0]) if WHOLE_NUMBER.fullmatch(text) else None
 
 
-def _parse_rows(path: Path, label: str, problems: list[str]) -> list[_Row]:
-    table = _read_table(path, ("patient_id", "video_id", "path", label), problems)
+def _parse_rows(path: Path, label: str, allow_absolute: bool, problems: list[str]) -> list[_Row]:
+    table = read_cells(path, ("patient_id", "video_id", "path", label), problems)
+
+    def place(text: str) -> Path:
+        return within(text, path.parent, allow_absolute=allow_absolute)
 
     def cell(cells: dict[str, str], column: str, name: str, judge: Callable[[str], Any]) -> Any:
         try:
@@ -204,7 +174,7 @@ def _parse_rows(path: Path, label: str, problems: list[str]) -> list[_Row]:
                 name,
                 cell(cells, "patient_id", name, _filled),
                 cell(cells, "video_id", name, _filled),
-                cell(cells, "path", name, lambda text: _safe_path(text, path.parent)),
+                cell(cells, "path", name, place),
                 cell(cells, label, name, _binary),
                 cell(cells, "split", name, _split_name),
             )
@@ -231,18 +201,9 @@ def _split_name(text: str) -> str:
     return text
 
 
-def _safe_path(text: str, folder: Path) -> Path:
-    """The absolute path of `text`, which must be relative and stay in the folder."""
-    if PureWindowsPath(_filled(text)).anchor or Path(text).is_absolute():
-        raise InputError(f"{text} is absolute: give it relative to the manifest")
-    if Path(os.path.normpath(text)).parts[:1] == ("..",):
-        raise InputError(f"{text} leaves the manifest's folder: move the video into it")
-    return Path(os.path.abspath(folder / text))
-
-
 def _parse_annotations(path: Path, problems: list[str]) -> Labels:
     found: Labels = {}
-    for i, cells in enumerate(_read_table(path, ("video_id", "frame", "label"), problems), 1):
+    for i, cells in enumerate(read_cells(path, ("video_id", "frame", "label"), problems), 1):
         if not {"video_id", "frame", "label"} <= cells.keys():
             continue
         name = f"annotations row {i} (video {cells['video_id']})"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +13,9 @@ from typing import Any
 import torch
 
 from lussweep.errors import InputError
+from lussweep.models.weights import read_state
 
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
-_DAMAGED = (
-    OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError,
-    pickle.UnpicklingError, zipfile.BadZipFile,
-)  # fmt: skip
-"""All that reading a damaged file was seen to raise."""
 
 
 STOP_LOOK_S = 1.0
@@ -108,19 +102,12 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What `save` wrote, or None if it is damaged.
-
-    torch.load does not look at the checksums that torch.save leaves: without them, a changed
-    weight would pass.
-    """
+    """What `save` wrote, or None if it is damaged."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():
-                return None
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED:
+        state = read_state(path, archives_only=True)
+    except (OSError, ValueError):
         return None
-    return state if isinstance(state, dict) and "key" in state else None
+    return state if isinstance(state, dict) and isinstance(state.get("key"), str) else None
 
 
 def _number(path: Path) -> int:

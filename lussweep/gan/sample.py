@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from lussweep.errors import InputError
 from lussweep.gan.step import GREY_HALF
 from lussweep.models.dcgan import Generator
-from lussweep.models.weights import first_mismatch
+from lussweep.models.weights import first_mismatch, read_weights
 from lussweep.spec import CLASSES, GanSpec
 
 _REMEDY = "delete the GAN's folder in the artifacts to train it again"
@@ -78,10 +77,7 @@ def load_snapshot(
     n_classes = len(CLASSES) if spec.conditional else 0
     with torch.random.fork_rng(devices=[]):
         generator = Generator(image_size, spec.latent_size, spec.ngf, n_classes)
-    try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {str(error)[:200]}: {_REMEDY}") from None
+    found = read_weights(path, _REMEDY)
     if mismatch := first_mismatch(generator.state_dict(), found):
         raise InputError(f"{path} is not a snapshot of this GAN: {mismatch}: {_REMEDY}")
     generator.load_state_dict(found)

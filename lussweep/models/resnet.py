@@ -2,18 +2,23 @@
 
 import contextlib
 import hashlib
-import pickle
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import nn
 
 from lussweep.errors import InputError
-from lussweep.models.weights import first_mismatch, is_counter
+from lussweep.models.weights import (
+    first_mismatch,
+    is_counter,
+    read_safetensors,
+    read_state,
+)
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 """torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
@@ -105,7 +110,7 @@ def _download() -> Any:
             return torch.hub.load_state_dict_from_url(
                 RESNET34_URL, map_location="cpu", check_hash=True, weights_only=True
             )
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
         raise InputError(f"cannot get {RESNET34_URL} ({_first_line(error)}): {_REMEDY}") from error
 
 
@@ -118,16 +123,8 @@ def _read(path: Path) -> Any:
             "download it again, or rename it if the change is meant"
         )
     try:
-        if path.suffix == ".safetensors":
-            from safetensors import SafetensorError
-            from safetensors.torch import load_file
-
-            try:
-                return load_file(path)
-            except SafetensorError as error:
-                raise ValueError(str(error)) from error
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        return read_safetensors(path) if path.suffix == ".safetensors" else read_state(path)
+    except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read weights from {path} ({_first_line(error)}): {_REMEDY}"
         ) from error

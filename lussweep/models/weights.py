@@ -1,11 +1,104 @@
-"""Whether tensors from a file are those of a network, told by the first that is not."""
+"""Tensors from files: nothing is run, no size is believed, and the first that is none of a
+network's is named."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lussweep.errors import InputError
+
+MAX_HEADER_BYTES = 2**20
+"""Of a safetensors file; a ResNet-34's has 22 kB."""
+MAX_MEMBERS = 10_000
+"""Of an archive that torch.save wrote: one a tensor."""
+
+
+def read_weights(path: Path, remedy: str = "") -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors artifact. Raises InputError with the remedy."""
+    try:
+        return read_safetensors(path)
+    except (OSError, ValueError) as error:
+        remedy = remedy or f"delete the folder {path.parent}, and it is made again"
+        raise InputError(f"{path} cannot be read: {str(error)[:200]}: {remedy}") from None
+
+
+def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the file. Raises ValueError with the reason, or OSError."""
+    with path.open("rb") as file:
+        claimed = int.from_bytes(file.read(8), "little")
+    if claimed > min(MAX_HEADER_BYTES, path.stat().st_size):
+        raise ValueError(f"its header claims {claimed} bytes")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_state(path: Path, *, archives_only: bool = False) -> Any:
+    """What torch.save wrote, of tensors and plain values alone, on the CPU.
+
+    torch.load checks neither the checksums that torch.save leaves (a changed weight would pass)
+    nor what an archive unpacks to, nor that a tensor is as large as its storage. Raises
+    ValueError with the reason, or OSError. Files of before PyTorch 1.6 are no archives.
+    """
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        is_archive = file.read(4) == b"PK\3\4"  # as torch.load tells
+    if is_archive:
+        _check_archive(path, n_bytes)
+    elif archives_only:
+        raise ValueError("it is no archive")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        held = [_n_bytes(tensor) for tensor in _tensors(state, set())]
+    except OSError:
+        raise
+    except Exception as error:
+        # An unpickler of hostile bytes raises whatever they lead it to.
+        told = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ValueError(told) from error
+    if max(held, default=0) > n_bytes:
+        raise ValueError(f"a tensor of {max(held)} bytes in a file of {n_bytes}")
+    return state
+
+
+def _check_archive(path: Path, n_bytes: int) -> None:
+    """Raises ValueError if a member is compressed, as torch.save's never are, or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > n_bytes:
+                raise ValueError("it unpacks to more than its size")
+            if any(m.compress_type != zipfile.ZIP_STORED for m in members):
+                raise ValueError("its members are compressed")
+            if damaged := archive.testzip():
+                raise ValueError(f"its member {damaged} is damaged")
+    except (zipfile.BadZipFile, EOFError, LookupError, RuntimeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
+    """Every tensor in nested dicts, lists and tuples, which may hold themselves."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(item, seen)
+
+
+def _n_bytes(tensor: torch.Tensor) -> int:
+    """As large as it says, or as what it lies in."""
+    return max(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 def first_mismatch(expected: Mapping[str, torch.Tensor], found: Any) -> str | None:

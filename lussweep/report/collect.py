@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lussweep import tables
-from lussweep.keys import hashed_id
 from lussweep.plan import Cell, Plan
 from lussweep.spec import CLASSES, StudySpec
 from lussweep.stages import (
@@ -74,29 +72,23 @@ def collect_results(
 
 
 def failure_rows(
-    plan: Plan, failures: Mapping[str, str], blocked: Mapping[str, str], ids: Collection[str]
+    plan: Plan,
+    failures: Mapping[str, str],
+    blocked: Mapping[str, str],
+    conceal: Callable[[str], str],
 ) -> list[dict[str, Any]]:
-    """One row per failed step, patients hashed."""
+    """One row per failed step, in concealed words."""
     waiting = Counter(blocked.values())
     return [
         {
             "stage": plan.steps[ref].stage,
             "key": plan.steps[ref].key,
-            "step": conceal(plan.steps[ref].name, ids),
-            "error": conceal(error, ids),
+            "step": conceal(plan.steps[ref].name),
+            "error": conceal(error),
             "n_blocked": waiting[ref],
         }
         for ref, error in failures.items()
     ]
-
-
-def conceal(text: str, ids: Iterable[str]) -> str:
-    """The text with every patient and video id replaced by its hash."""
-    known = sorted(set(ids), key=len, reverse=True)
-    if not known:
-        return text
-    pattern = r"(?<!\w)(?:" + "|".join(re.escape(name) for name in known) + r")(?!\w)"
-    return re.sub(pattern, lambda found: hashed_id(found.group()), text)
 
 
 def _frames(plan: Plan, store: ArtifactStore) -> pa.Table:
@@ -115,7 +107,7 @@ def _per_cell(
         if "variant" in schema.names:
             constants |= {"variant": cell.variant, "gan_epoch": _epoch(cell, store)}
         if store.has(ref) and (ref, *constants.values()) not in found:
-            table = _read_any(store.open(ref, name) / name)
+            table = tables.read_any(store.open(ref, name) / name)
             found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
 
@@ -126,7 +118,9 @@ def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
     refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
     found = [
         tables.with_columns(
-            _read_any(store.open(ref, TRIALS) / TRIALS), {"variant": "detector"}, tables.TRIALS
+            tables.read_any(store.open(ref, TRIALS) / TRIALS),
+            {"variant": "detector"},
+            tables.TRIALS,
         )
         for ref in refs
         if store.has(ref)
@@ -149,7 +143,7 @@ def _per_gan(
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                found[ref] = tables.with_columns(_read_any(path), constants, schema)
+                found[ref] = tables.with_columns(tables.read_any(path), constants, schema)
     return tables.concat(found.values(), schema)
 
 
@@ -188,15 +182,9 @@ def _cards(
                     "synth_key": plan.steps[synth].key,
                     "memorisation_key": plan.steps[ref].key,
                 }
-            table = _read_any(store.open(ref, name) / name)
+            table = tables.read_any(store.open(ref, name) / name)
             found[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(found.values(), schema)
-
-
-def _read_any(path: Path) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path)
 
 
 def _epoch(cell: Cell, store: ArtifactStore) -> int | None:

@@ -13,6 +13,8 @@ GENERATED = ("synthetic", "external")
 """Sources that a generator stands behind: our GAN, or somebody else's."""
 SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+"""Of what is counted out one by one before anything is run."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 

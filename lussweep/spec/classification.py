@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.spec.base import Fraction, Spec
+from lussweep.spec.base import Count, Fraction, Spec
 
 BlurSize = Annotated[int, Field(ge=2, le=64)]
 
@@ -81,7 +81,7 @@ class SearchSpec(Spec):
 
     version: ClassVar[int] = 3
     circumstance: ClassVar[frozenset[str]] = frozenset({"gpus_per_trial"})
-    n_trials: PositiveInt | Literal["all"] = 12
+    n_trials: Count | Literal["all"] = 12
     """all: every combination once."""
     learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
     channels: tuple[PositiveInt, ...] = (3, 5, 8)

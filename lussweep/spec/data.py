@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from lussweep.spec.base import ImageSize, Spec, SplitName
+from lussweep.spec.base import Count, ImageSize, Spec, SplitName
 
 
 class Video(Spec):
@@ -40,10 +40,10 @@ class PhantomSpec(Spec):
     """The built-in simulator of convex-probe lung ultrasound. Patient counts are per class."""
 
     version: ClassVar[int] = 1
-    train_patients: PositiveInt = 120
-    val_patients: PositiveInt = 24
-    holdout_patients: PositiveInt = 60
-    videos_per_patient: PositiveInt = 2
+    train_patients: Count = 120
+    val_patients: Count = 24
+    holdout_patients: Count = 60
+    videos_per_patient: Count = 2
     frames_per_video: PositiveInt = 4
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.spec.base import CLASSES, Fraction, Spec
+from lussweep.spec.base import CLASSES, Count, Fraction, Spec
 
 
 class RetrySpec(Spec):
@@ -50,7 +50,7 @@ class GanSpec(Spec):
     circumstance: ClassVar[frozenset[str]] = frozenset(
         {"gpus", "checkpoint_minutes", "keep_checkpoints"}
     )
-    n_epochs: PositiveInt = 100
+    n_epochs: Count = 100
     images_per_epoch: PositiveInt | None = None
     """None: every frame of the cohort's class once."""
     batch_size: Annotated[int, Field(ge=2)] = 16

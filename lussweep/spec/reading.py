@@ -16,6 +16,11 @@ from lussweep.spec.study import StudySpec
 from lussweep.spec.words import nearest
 
 S = TypeVar("S", bound=Spec)
+MAX_CHARACTERS = 2**16
+"""Of an experiment; the longest that ships has a twentieth of it."""
+MAX_DEPTH = 20
+MAX_SHOWN = 200
+"""Characters of a wrong value that an error repeats."""
 
 
 def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
@@ -25,9 +30,9 @@ def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experi
     value.
     """
     try:
-        raw = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from None
+        raw = _load(text) or {}
+    except ValueError as error:
+        raise InputError(f"{where} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{where} must be a mapping of keys to values")
     for override in overrides:
@@ -56,9 +61,46 @@ def dump_study(study: StudySpec) -> str:
 
 def read_text(path: Path) -> str:
     try:
+        if path.stat().st_size > 4 * MAX_CHARACTERS:
+            raise InputError(f"{path} has over {4 * MAX_CHARACTERS} bytes: is it an experiment?")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Values as they stand: no aliases, by which a few lines unfold to gigabytes, no deep nests."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.MarkedYAMLError(None, None, "aliases (*) are not read: repeat it", mark)
+        if self.depth == MAX_DEPTH:
+            raise yaml.MarkedYAMLError(None, None, f"nested over {MAX_DEPTH} deep", mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+def _load(text: str) -> Any:
+    """Plain values from YAML. Raises ValueError with the reason in one line."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has over {MAX_CHARACTERS} characters")
+    loader = None
+    try:
+        loader = _PlainLoader(text)
+        return loader.get_single_data()
+    except Exception as error:
+        # PyYAML's constructors raise whatever a scalar leads them to (KeyError, AttributeError,
+        # OverflowError, ...).
+        told = " ".join(str(error).split())[:MAX_SHOWN] or type(error).__name__
+        raise ValueError(told) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:
@@ -74,8 +116,8 @@ def _apply_override(raw: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise InputError(f"--set {override!r}: {parent} is a value, not a section")
     try:
-        node[leaf] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        node[leaf] = _load(value)
+    except ValueError:
         raise InputError(f"--set {override!r}: the value is not valid YAML") from None
 
 
@@ -83,11 +125,20 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
     path = [str(part) for part in error["loc"] if not _is_union_tag(str(part))]
     name = ".".join(path) or where
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key {name}{nearest(path[-1], _keys_beside(kind, path))}"
+        key = str(error["loc"][-1])  # which may look like a union's tag
+        path = [*path[:-1], key] if path[-1:] == [key] else [*path, key]
+        return f"{where}: unknown key {'.'.join(path)}{nearest(key, _keys_beside(kind, path))}"
     message = error["msg"].removeprefix("Value error, ")
     given = error.get("input")
-    shown = f" (got {given!r})" if isinstance(given, (str, int, float, bool)) else ""
+    shown = f" (got {_short(given)})" if isinstance(given, (str, int, float, bool)) else ""
     return ": ".join((*([where] if path else []), name, f"{message}{shown}"))
+
+
+def _short(given: Any) -> str:
+    """As Python writes it; a whole number of thousands of digits it does not."""
+    if isinstance(given, int) and given.bit_length() > MAX_SHOWN:
+        return "a whole number of many digits"
+    return repr(given) if len(repr(given)) <= MAX_SHOWN else f"{repr(given)[:MAX_SHOWN]}..."
 
 
 def _is_union_tag(part: str) -> bool:

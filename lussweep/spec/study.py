@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from lussweep.spec.analysis import AnalysisSpec
-from lussweep.spec.base import CLASSES, GENERATED, SourceName, Spec
+from lussweep.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
 from lussweep.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec, SearchSpec
 from lussweep.spec.data import CohortSpec, DataSpec, ValSpec
 from lussweep.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.spec.release import ExternalSpec, MemorisationSpec
 from lussweep.spec.words import nearest
+
+MAX_CELLS = 100_000
+"""Of a grid, which is planned whole."""
 
 
 class Recipe(Spec):
@@ -75,7 +79,7 @@ class GridSpec(Spec):
     """The axes. They are not part of a run's identity: widening one extends the run."""
 
     n_patients: tuple[PositiveInt, ...] = (6, 15, 29, 44, 58)
-    replicates: PositiveInt = 3
+    replicates: Count = 3
     variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
     gan_epochs: tuple[PositiveInt, ...] = ()
     """Empty: the selected snapshot alone."""
@@ -145,6 +149,10 @@ class StudySpec(Spec):
 
     @model_validator(mode="after")
     def _axes_exist(self) -> StudySpec:
+        axes = (self.grid.n_patients, self.grid.variants, self.grid.gan_epochs)
+        n_cells = self.grid.replicates * math.prod(max(1, len(axis)) for axis in axes)
+        if n_cells > MAX_CELLS:
+            raise ValueError(f"grid has {n_cells} cells, over {MAX_CELLS}: give fewer")
         for variant in self.grid.variants:
             if variant not in self.variants:
                 raise ValueError(

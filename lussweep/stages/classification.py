@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.classifier.search_space import KnownTrial, TrialConfig, propose, pruner
 from lussweep.classifier.step import predict
 from lussweep.classifier.train import THRESHOLD, EpochRow, better, train_classifier
@@ -22,6 +23,7 @@ from lussweep.data.pool import FramePool
 from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
 from lussweep.metrics.classification import at_threshold
+from lussweep.models.weights import read_weights
 from lussweep.plan import SYNTHETIC_ROLES, Step
 from lussweep.spec import (
     CLASSES,
@@ -72,7 +74,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
             if "noise" in sources[label]
         },
         synthetic={
-            label: np.load(context.store.open(step.inputs[role]) / SYNTHETIC)
+            label: read_array(context.store.open(step.inputs[role]) / SYNTHETIC, np.uint8)
             for label, role in SYNTHETIC_ROLES.items()
             if role in step.inputs
         },
@@ -128,7 +130,7 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     position = rows.column_names.index("selected")
     rows = rows.set_column(position, "selected", selected)
     tables.write(out / TRIALS, rows, tables.TRIALS)
-    save_file(load_file(folders[best] / WEIGHTS), out / WEIGHTS)
+    save_file(read_weights(folders[best] / WEIGHTS), out / WEIGHTS)
     shutil.copyfile(folders[best] / VAL_SCORES, out / VAL_SCORES)
     return chosen
 

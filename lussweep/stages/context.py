@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from safetensors.torch import load_file
 
 from lussweep import tables
 from lussweep.classifier.search_space import TrialConfig
@@ -19,6 +18,7 @@ from lussweep.data.external import ExternalImages
 from lussweep.data.frames import read_index
 from lussweep.errors import LeakageError
 from lussweep.models.vgg import ReducedVGG
+from lussweep.models.weights import read_weights
 from lussweep.plan import BOTH_CLASSES, Step
 from lussweep.store import ArtifactStore
 
@@ -66,7 +66,7 @@ def load_classifier(ref: str, context: Context) -> ReducedVGG:
     config = TrialConfig(**summary["config"])
     with torch.random.fork_rng(devices=[]):
         model = ReducedVGG(summary["image_size"], config.channels, config.dropout)
-    model.load_state_dict(load_file(context.store.open(ref) / WEIGHTS))
+    model.load_state_dict(read_weights(context.store.open(ref) / WEIGHTS))
     return model.to(context.torch_device(), memory_format=torch.channels_last).eval()
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import pixels
@@ -36,7 +37,8 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
     if set(train["label"].to_pylist()) != {0, 1}:
         holdout = of_class(holdout, label)
-    synthetic = np.load(context.store.open(step.inputs["synth"]) / SYNTHETIC)[: spec.n_images]
+    synthetic = read_array(context.store.open(step.inputs["synth"]) / SYNTHETIC, np.uint8)
+    synthetic = synthetic[: spec.n_images]
     found = memorisation(
         _shrunk(load_pixels(context.store, train), spec.side),
         np.array(train["patient_id"].to_pylist()),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from lussweep import tables
 from lussweep.data.frames import load_pixels
@@ -18,6 +18,7 @@ from lussweep.metrics.features import embed, pixels
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
 from lussweep.metrics.permutation import kmmd_test
+from lussweep.models.weights import read_weights
 from lussweep.plan import Step
 from lussweep.spec import ScoreSpec
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
@@ -52,7 +53,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     real = _real_frames(step, context, _n_scored(step, context, spec))
     real_features = {(NO_EMBEDDER, "pixel"): pixels(real)}
     for name in spec.embedders:
-        known = load_file(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        known = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
         real_features |= {(name, space): v.numpy()[: len(real)] for space, v in known.items()}
     references = {
         place: Reference.of(values, k=spec.n_neighbours, device=device)

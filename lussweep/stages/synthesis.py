@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep import tables
+from lussweep.arrays import read_array
 from lussweep.data.cohort import CLASS_LABEL
 from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
@@ -78,7 +79,7 @@ def trained_gan(step: Step, context: Context) -> tuple[GanSpec, Path]:
 
 def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
     """The first n of a seeded permutation of a set, or all of them if they are fewer."""
-    images = np.load(context.store.open(step.inputs["external"]) / SYNTHETIC)
+    images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
     chosen = np.random.default_rng(step.spec["seed"]).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 

@@ -401,8 +401,22 @@ def test_a_template_is_filled_relative_to_its_base() -> None:
     template = "made/n{n_patients}/r{replicate}/{class}.parquet"
     found = resolve(template, Path("/base"), 6, 2, "pos")
     assert found == Path("/base/made/n6/r2/pos.parquet")
-    assert resolve("/x/{class}/{class}", Path("/base"), 6, 2, "neg") == Path("/x/neg/neg")
-    assert resolve("../x", Path("base"), 6, 2, "neg") == Path("base/../x")
+    for template, expected in (("/x/{class}/{class}", "/x/neg/neg"), ("../x", "/x")):
+        assert resolve(template, Path("/base"), 6, 2, "neg", allow_absolute=True) == Path(expected)
+        with pytest.raises(InputError, match=r"^external: the path .*/base, or give --allow-abs"):
+            resolve(template, Path("/base"), 6, 2, "neg")
+
+
+def test_a_set_that_links_elsewhere_is_refused(tmp_path: Path, folder: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "pos").symlink_to(folder, target_is_directory=True)
+    (base / "neg").mkdir()
+    (base / "neg" / "a.png").symlink_to(folder / "sample000.png")
+    for label, link in (("pos", ""), ("neg", " (a.png in it)")):
+        with pytest.raises(InputError) as caught:
+            resolve("{class}", base, 6, 1, label)
+        assert f"{label} leaves its folder by a symbolic link{link}: " in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -214,13 +214,51 @@ def test_nothing_left_after_skipping(tmp_path: Path, rows: Rows) -> None:
 @pytest.mark.parametrize("path", ["/etc/passwd", "C:\\data\\a.avi", "\\\\host\\a.avi"])
 def test_absolute_paths(tmp_path: Path, rows: Rows, path: str) -> None:
     rows[0]["path"] = path
-    assert only_problem(rows, tmp_path).endswith("is absolute: give it relative to the manifest")
+    assert only_problem(rows, tmp_path) == (
+        f"row 1 (video v0): path {path} is absolute: give it relative to {tmp_path}, "
+        "or give --allow-absolute if you trust it"
+    )
 
 
 @pytest.mark.parametrize("path", ["../a.avi", "videos/../../a.avi", ".."])
 def test_paths_outside_the_folder(tmp_path: Path, rows: Rows, path: str) -> None:
     rows[0]["path"] = path
-    assert f"path {path} leaves the manifest's folder" in only_problem(rows, tmp_path)
+    assert f"path {path} leaves its folder: move it into {tmp_path}" in only_problem(rows, tmp_path)
+
+
+def test_every_row_that_leaves_the_folder_is_named_at_once(tmp_path: Path, rows: Rows) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write_video(elsewhere / "a.avi", seed=50)
+    inside = tmp_path / "inside"
+    for row in rows:
+        write_video(inside / row["path"], seed=int(row["video_id"][1:]))
+    (inside / "link.avi").symlink_to(elsewhere / "a.avi")
+    (inside / "near.avi").symlink_to("videos/v7.avi")
+    (inside / "frames").mkdir()
+    (inside / "frames" / "1.png").symlink_to(elsewhere / "1.png")
+    rows[0]["path"], rows[1]["path"] = "../elsewhere/a.avi", str(elsewhere / "a.avi")
+    rows[2]["path"], rows[3]["path"] = "link.avi", "frames"
+    rows[7]["path"] = "near.avi"  # a link that stays
+    problems = problems_of(rows, inside)
+    assert [line.split(":")[0] for line in problems] == [f"row {i} (video v{i - 1})" for i in
+                                                        (1, 2, 3, 4)]  # fmt: skip
+    assert all("--allow-absolute" in line and str(inside) in line for line in problems)
+    assert "link.avi leaves its folder by a symbolic link: copy" in problems[2]
+    assert "frames leaves its folder by a symbolic link (1.png in it): copy" in problems[3]
+    rows[3]["path"] = "videos/v3.avi"
+    for row in rows[:2]:
+        row["path"] = row["path"].replace("a.avi", f"{row['video_id']}.avi")
+        write_video(elsewhere / f"{row['video_id']}.avi", seed=60)
+    rows[1]["patient_id"] = rows[0]["patient_id"]  # they are one file
+    videos = {v.video_id: v for v in read(rows, inside, allow_absolute=True).videos}
+    assert videos["v1"].path == str(elsewhere / "v1.avi")
+    assert videos["v0"].path == str(elsewhere / "v0.avi")
+
+
+def test_a_folder_that_is_itself_behind_a_link_is_no_leaving(tmp_path: Path, rows: Rows) -> None:
+    link = tmp_path.with_name(f"{tmp_path.name}-link")
+    link.symlink_to(tmp_path, target_is_directory=True)
+    assert len(read(rows, link).videos) == len(rows)
 
 
 def test_strange_paths(tmp_path: Path, rows: Rows) -> None:

@@ -78,7 +78,8 @@ def write_study(
     grid = {"n_patients": list(n_patients), "replicates": 1, "variants": [*known, *own]}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "study.yaml"
-    path.write_text(yaml.safe_dump({**study, "variants": own, "grid": grid}))
+    study |= {"variants": own, "grid": grid}
+    path.write_text(json.dumps(study, sort_keys=True))  # YAML without aliases
     return path
 
 

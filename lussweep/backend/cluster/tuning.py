@@ -3,16 +3,20 @@
 Starting a worker and importing torch costs seconds, a step of a small grid hardly more. So every
 step with one worker is a Tune trial of a single Tuner whose actors are reused; the classifier
 trials among them take their configurations from Optuna's list (classifier/search_space.py).
+
+Tune writes what it is given and told into the run folder, and an error names patients: so Tune sees
+refs and whether they are done, and the error itself goes to the driver through Ray's own memory.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import threading
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ from lussweep.plan import Step
 from lussweep.stages import Context
 
 from ray import tune  # isort: skip
+from ray.experimental import internal_kv  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 
@@ -51,7 +56,7 @@ class StepSearcher(Searcher):
     ) -> None:
         if not error:  # else `LostSteps` tells
             assert result is not None, "a step reports how it ended"
-            self.ended.put(Outcome(**{f.name: result[f.name] for f in fields(Outcome)}))
+            self.ended.put(_take_outcome(result["ref"], result["failed"]))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes the searcher beside its experiment; a grid never resumes from there."""
@@ -98,6 +103,7 @@ class TuneService:
         limit: TimeLimit | None = None,
     ) -> None:
         self.searcher = StepSearcher()
+        self.folder = folder
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -128,11 +134,13 @@ class TuneService:
         self.thread.start()
 
     def submit(self, step: Step) -> None:
-        self.searcher.submitted.put({"ref": step.ref, "name": step.name})
+        self.searcher.submitted.put({"ref": step.ref})
 
     def close(self) -> None:
         self.searcher.closed.set()
         self.thread.join()
+        for left in self.folder.glob("tune/*/error.*"):
+            left.unlink()  # logs/ has them, without paths
 
     def _fit(self) -> None:
         try:
@@ -164,4 +172,23 @@ def _run_step(
     step = ray.get(pieces[_piece(ref, len(pieces))])[ref]
     with limit.watching(ref) if limit else nullcontext():
         outcome = attempt(step, context)
-    tune.report({"done": int(outcome.error is None), **asdict(outcome)})
+    failed = outcome.error is not None  # `done` is Tune's own word at the end
+    if failed:
+        told = json.dumps(asdict(outcome)).encode()
+        internal_kv._internal_kv_put(_address(ref), told, overwrite=True)
+    tune.report({"done": int(not failed), "ref": ref, "failed": failed})
+
+
+def _take_outcome(ref: str, failed: bool) -> Outcome:
+    if not failed:
+        return Outcome(ref)
+    told = internal_kv._internal_kv_get(_address(ref))
+    internal_kv._internal_kv_del(_address(ref))
+    if not told:
+        return Outcome(ref, "WorkerLost: Ray has lost the error")
+    return Outcome(**json.loads(told))
+
+
+def _address(ref: str) -> bytes:
+    """In the key-value store of Ray's head, which lives in memory."""
+    return f"lussweep:{ray.get_runtime_context().get_job_id()}:{ref}".encode()

@@ -1,0 +1,107 @@
+"""Tables of text cells from elsewhere, CSV or Parquet, read once their size is known."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from lussweep import parquet
+from lussweep.spec import nearest
+
+MAX_TABLE_BYTES = 2**26
+MAX_ROWS = 10**6
+MAX_LINE = 2**16
+"""Characters of a CSV line."""
+MAX_COLUMNS = 1000
+
+Cells = dict[str, str]
+
+
+def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[Cells]:
+    """Rows of stripped text cells; what keeps the table from being read is a problem.
+
+    Other columns than the `required` and `split` are looked at in the header alone.
+    """
+    is_parquet = path.suffix.lower() in (".parquet", ".pq")
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise ValueError(f"over {MAX_TABLE_BYTES >> 20} MiB: split the study")
+        wanted = {*required, "split"}
+        columns, rows = (_parquet if is_parquet else _csv)(path, wanted)
+    except (OSError, ValueError, csv.Error) as error:
+        problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
+        return []
+    missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
+    problems += missing
+    if len(set(columns)) != len(columns):
+        problems.append(f"{path}: a column name occurs twice")
+    if not rows and not missing:
+        problems.append(f"{path} has no rows: add at least one")
+    ragged = [i for i, row in enumerate(rows, 1) if row is None]
+    problems += [f"{path}: row {i} has more or fewer cells than the header" for i in ragged]
+    return [row or {} for row in rows]
+
+
+def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+    """Header and rows; None for a row of another length than the header's."""
+    with path.open("rb") as raw:
+        n_lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(2**20), b""))
+    if n_lines > MAX_ROWS + 1:
+        raise ValueError(f"it has {n_lines} lines, over {MAX_ROWS}: split the study")
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(_lines(file), strict=True)
+        columns = next(reader, [])
+        if len(columns) > MAX_COLUMNS:
+            raise ValueError(f"it has {len(columns)} columns, over {MAX_COLUMNS}")
+        places = [(i, name) for i, name in enumerate(columns) if name in wanted]
+        rows: list[Cells | None] = [
+            {name: row[i].strip() for i, name in places} if len(row) == len(columns) else None
+            for row in reader
+            if row
+        ]
+    return columns, rows
+
+
+def _lines(file: IO[str]) -> Iterator[str]:
+    """As the file gives them, none of which fills the memory."""
+    while line := file.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise ValueError(f"it has a line of over {MAX_LINE} characters: is it a CSV table?")
+        yield line
+
+
+def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+    import pyarrow as pa
+
+    schema = parquet.read_schema(path)
+    nested = [
+        f"{field.name} ({str(field.type)[:80]})"
+        for field in schema
+        if field.name in wanted and (pa.types.is_nested(field.type) or _is_extension(field.type))
+    ]
+    if nested:
+        raise ValueError(f"{', '.join(nested)} holds no plain values: write text or numbers")
+    table = parquet.read_table(path, wanted)
+    if table.num_rows > MAX_ROWS:
+        raise ValueError(f"it has {table.num_rows} rows, over {MAX_ROWS}: split the study")
+    if len(set(table.column_names)) != len(table.column_names):
+        return list(schema.names), []
+    rows: list[Cells | None] = [
+        {name: _text(value) for name, value in row.items()} for row in table.to_pylist()
+    ]
+    return list(schema.names), rows
+
+
+def _is_extension(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return isinstance(kind, pa.BaseExtensionType)
+
+
+def _text(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return str(int(value)) if isinstance(value, bool) else str(value).strip()
