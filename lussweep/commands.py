@@ -19,6 +19,7 @@ from lussweep.arguments import experiment_text, parse_coordinates
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, clear_errors
 from lussweep.spec import load_study
+from lussweep.storage import is_url
 
 OBEYED_S = 10.0
 """How long `cancel` waits for the driver, which looks every second."""
@@ -136,7 +137,8 @@ def _check_for_a_cluster(grid: dict[str, Any]) -> None:
         problems.append("--address after -- is the job's own, and always auto: leave it out there")
     if grid["backend"] != "ray":
         problems.append(f"--backend {grid['backend']} after --: a job of a Ray cluster uses Ray")
-    if grid["out"] is None or not grid["out"].is_absolute():
+    out = grid["out"]
+    if out is None or not (is_url(out) or Path(out).is_absolute()):
         problems.append(
             "a job's working directory goes when it ends: give -- --out with an absolute path "
             "that all nodes share"

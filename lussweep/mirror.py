@@ -9,9 +9,10 @@ from typing import Any
 
 from lussweep.cache import cache_folder
 from lussweep.errors import InputError
+from lussweep.lease import LEASE_FILE
 from lussweep.storage import RemoteFolder, StorageError
 
-NOT_MIRRORED = ("artifacts", "ray")
+NOT_MIRRORED = ("artifacts", "ray", LEASE_FILE)
 
 
 class Mirror:

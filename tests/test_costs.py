@@ -232,7 +232,7 @@ def test_what_is_done_costs_nothing_more() -> None:
 
 
 def test_shares_are_those_of_the_cluster() -> None:
-    from lussweep.backend.cluster.executor import GPU_STAGES, GpuShares
+    from lussweep.backend.admission import GPU_STAGES, GpuShares
 
     shares = GpuShares()
     assert {stage: getattr(shares, stage, shares.other) for stage in GPU_STAGES} == HELD_GPUS

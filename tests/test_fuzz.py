@@ -242,7 +242,7 @@ def test_records_and_run_files(folder: Path, content: bytes) -> None:
     artifact.mkdir(parents=True, exist_ok=True)
     for path in (run / "run.json", run / "store.json", artifact / "record.json"):
         path.write_bytes(content)
-    found = gives(lambda: _read_run_file(run))
+    found = gives(lambda: _read_run_file(run, str(run)))
     assert found is None or {"grids", "variants", "external", "identity"} <= set(found)
     gives(lambda: open_store(run))
     record = gives(lambda: ArtifactStore(run / "artifacts").record("gan/1a"))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import faults
 from e2e.test_backends import assert_same_tables, snapshot_records
 from faults import ALWAYS, FaultyStore, await_end, descendants
 from lussweep.backend.driver import Progress, run_plan
@@ -52,8 +53,11 @@ def judgements(finished: Path) -> tuple[Plan, list[str]]:
 def test_steps_that_fail_hang_and_die_on_ray_are_tried_again_and_leave_the_others_alone(
     uninterrupted: Path, finished: Path, local_ray: None
 ) -> None:
+    from ray import cloudpickle
+
     from lussweep.backend.cluster.executor import ClusterExecutor
 
+    cloudpickle.register_pickle_by_value(faults)  # Ray's workers cannot import it
     plan, refs = judgements(finished)
     kinds = [("fail", 1), ("fail", ALWAYS), ("hang", ALWAYS), ("die", 1),
              ("die", ALWAYS), ("leak", ALWAYS)]  # fmt: skip

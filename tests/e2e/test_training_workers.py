@@ -103,13 +103,15 @@ def test_a_gang_with_a_killed_worker_goes_on_from_its_checkpoint(
         return _train_worker(config)
 
     @ray.remote(max_retries=0)
-    def gang_task(step: Step, context: Context, folder: str, use_gpu: bool) -> Outcome:
+    def gang_task(
+        step: Step, context: Context, limit: None, folder: Path, use_gpu: bool
+    ) -> Outcome:
         """As `_gang_task`, in whose process the worker's function is another."""
         from lussweep.backend.cluster import training
 
         training._train_worker, original = train_worker, training._train_worker
         try:
-            training.train_on_workers(step, context, Path(folder), use_gpu)
+            training.train_on_workers(step, context, folder, use_gpu)
         finally:
             training._train_worker = original
         return Outcome(step.ref)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lussweep.backend.cluster.session import TOKEN
+from lussweep.backend.cluster.session import token_file
 from lussweep.errors import InputError
 
 from ray.exceptions import AuthenticationError  # isort: skip
@@ -40,7 +40,9 @@ def submit(address: str, command: Sequence[str], working_dir: Path) -> str:
             "(`ray dashboard cluster.yaml` makes it http://127.0.0.1:8265)"
         ) from None
     except AuthenticationError as error:
-        raise InputError(f"{address} does not take this token ({TOKEN}): {_line(error)}") from None
+        raise InputError(
+            f"{address} does not take this token ({token_file()}): {_line(error)}"
+        ) from None
     except (RuntimeError, ValueError, OSError) as error:
         raise InputError(f"{address} does not take the job: {_line(error)}") from None
 
@@ -59,7 +61,7 @@ def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> s
 def _connect(address: str) -> JobClient:
     """The client adds `Authorization: Bearer TOKEN` itself where the mode says token: the token is
     $RAY_AUTH_TOKEN, the file $RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."""
-    if TOKEN.exists():
+    if token_file().exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     from ray.job_submission import JobSubmissionClient
 

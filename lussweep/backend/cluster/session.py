@@ -37,7 +37,10 @@ from ray.exceptions import RayError  # noqa: E402
 
 from lussweep.errors import InputError  # noqa: E402
 
-TOKEN = Path("~/.ray/auth_token").expanduser()
+
+def token_file() -> Path:
+    """Where Ray keeps the secret that lets a driver in."""
+    return Path("~/.ray/auth_token").expanduser()
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def ray_session(
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
-    if not local and TOKEN.exists():  # a driver joins a closed cluster only if told to
+    if not local and token_file().exists():  # a driver joins a closed cluster only if told to
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         context = ray.init(
@@ -66,7 +69,7 @@ def ray_session(
     except (RayError, ConnectionError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
         raise InputError(
-            f"no Ray cluster answers at {address}, or not with this token ({TOKEN}): {line}"
+            f"no Ray cluster answers at {address}, or not with this token ({token_file()}): {line}"
         ) from None
     if local:
         _close_token_file()
@@ -78,6 +81,6 @@ def ray_session(
 
 def _close_token_file() -> None:
     """Ray writes its token readable for everyone; it is a secret."""
-    if TOKEN.exists():
-        TOKEN.chmod(0o600)
-        TOKEN.parent.chmod(0o700)
+    if token_file().exists():
+        token_file().chmod(0o600)
+        token_file().parent.chmod(0o700)
