@@ -362,7 +362,7 @@ def _check_timeout(minutes: float, backend: str) -> None:
 def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
     """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
     from lussweep.backend.stop import Stop
-    from lussweep.lease import FileSlot, held
+    from lussweep.lease import held, slot_of
     from lussweep.run import STOP_PREFIX, check_room
 
     check_room(run)
@@ -373,7 +373,8 @@ def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
         lost.append(reason)
         os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
 
-    with held(FileSlot(run.folder), str(run.folder), lose), stop.listening():
+    slot = slot_of(run.folder, run.mirror.url if run.mirror else None)
+    with held(slot, run.place, lose), stop.listening():
         return _run_grid(run, replace(context, stop_file=stop.file), data, how, stop, lost)
 
 

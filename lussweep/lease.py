@@ -22,6 +22,12 @@ from pathlib import Path
 from typing import Protocol
 
 from lussweep.errors import InputError
+from lussweep.storage import (
+    StorageError,
+    create_if_absent,
+    read_with_etag,
+    replace_if_unchanged,
+)
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
 BEAT_S = 15.0
@@ -86,6 +92,34 @@ class FileSlot:
             yield
 
 
+class ObjectSlot:
+    """An object of an S3 bucket: writes carry If-None-Match or If-Match."""
+
+    def __init__(self, folder: str) -> None:
+        self.url = f"{folder.rstrip('/')}/{LEASE_FILE}"
+
+    def read(self) -> str | None:
+        found = read_with_etag(self.url)
+        return None if found is None else found[0].decode()
+
+    def create(self, text: str) -> bool:
+        return create_if_absent(self.url, text.encode())
+
+    def replace(self, found: str, text: str | None) -> bool:
+        """What is removed stays as an empty object, which nobody holds: S3 cannot delete on a
+        condition."""
+        now = read_with_etag(self.url)
+        if now is None or now[0].decode() != found:
+            return False
+        return replace_if_unchanged(self.url, (text or "").encode(), now[1])
+
+
+def slot_of(folder: Path, url: str | None) -> Slot:
+    """Of a run folder, at its URL where that can be written on a condition; other object stores
+    guard one machine alone."""
+    return ObjectSlot(url) if url and url.startswith("s3://") else FileSlot(folder)
+
+
 @dataclass(frozen=True)
 class Owner:
     """Who holds a lease, as its text says."""
@@ -141,7 +175,7 @@ def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[Non
             text = replace(owner, beat_at=time.time()).text()
             try:
                 is_ours = slot.replace(texts[0], text)
-            except OSError:  # the disk may come back
+            except (OSError, StorageError):  # disk or network may come back
                 continue
             if not is_ours:
                 on_lost(f"{place} was taken over by another command")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from bucket import Server
 from lussweep import lease
 from lussweep.errors import InputError
-from lussweep.lease import LEASE_FILE, STALE_S, FileSlot, Owner, held
+from lussweep.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
 from support import environment
 
 HOLD = """
@@ -206,3 +207,44 @@ def test_of_several_that_find_a_dead_owner_one_goes_on(tmp_path: Path) -> None:
         process.communicate()
     assert told == ["held", "refused", "refused", "refused"]
     assert FileSlot(tmp_path).read() is None
+
+
+# --- in a bucket ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_bucket(s3: Server) -> ObjectSlot:
+    return ObjectSlot(f"{s3.url()}/run")
+
+
+def test_in_a_bucket_too_only_who_knows_what_is_there_replaces(in_bucket: ObjectSlot) -> None:
+    assert in_bucket.read() is None
+    assert in_bucket.create("one")
+    assert not in_bucket.create("two")
+    assert not in_bucket.replace("two", "three")
+    assert in_bucket.replace("one", "two")
+    assert in_bucket.read() == "two"
+    with ThreadPoolExecutor(4) as pool:
+        won = list(pool.map(lambda i: in_bucket.replace("two", f"three {i}"), range(4)))
+    assert sum(won) == 1
+
+
+def test_a_lease_in_a_bucket_is_refused_given_back_and_taken_again(in_bucket: ObjectSlot) -> None:
+    with held(in_bucket, "s3://bucket/run", nobody):
+        assert Owner.read(in_bucket.read() or "").pid == os.getpid()
+        with (
+            pytest.raises(InputError, match="s3://bucket/run is in use by process"),
+            held(in_bucket, "s3://bucket/run", nobody),
+        ):
+            pass
+    assert in_bucket.read() == "", "an empty object holds nobody"
+    with held(in_bucket, "s3://bucket/run", nobody):
+        assert Owner.read(in_bucket.read() or "").pid == os.getpid()
+
+
+def test_where_writes_on_a_condition_are_not_known_a_lease_guards_this_machine(
+    tmp_path: Path,
+) -> None:
+    assert isinstance(slot_of(tmp_path, "gs://bucket/run"), FileSlot)
+    assert isinstance(slot_of(tmp_path, None), FileSlot)
+    assert isinstance(slot_of(tmp_path, "s3://bucket/run"), ObjectSlot)
