@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.errors import InputError
+from lussweep.object_store import store_at
 from lussweep.spec import nearest
 from lussweep.state import driver_of, read_plan, read_state
 from lussweep.store import ArtifactStore
@@ -84,7 +85,7 @@ def cell_steps(folder: Path, cell: Mapping[str, Any]) -> list[StepLog]:
         if ref not in own:
             own.add(ref)
             waiting += steps[ref]["inputs"]
-    store = ArtifactStore(folder / state["store"])
+    store = store_at(folder, str(state["store"]))
     works = driver_of(folder, state).works()
     running = {step["ref"] for step in state["running"]} if works else set()
     told = {failure["ref"]: failure["error"] for failure in state["failures"]}
@@ -140,7 +141,7 @@ def _look(
     log = folder / "logs" / f"{ref.replace('/', '-')}.txt"
     if store.has(ref):
         how = store.record(ref)["circumstances"]
-        path = store.open(ref)
+        path = store.open(ref, EVENTS)
         return StepLog(
             ref, name, "done", how.get("seconds"), how.get("host", ""), "", _events(path), path
         )
@@ -162,9 +163,9 @@ def _events(folder: Path) -> tuple[str, ...]:
     path = folder / EVENTS
     if not path.exists():
         return ()
-    import pyarrow.parquet as pq
+    from lussweep.tables import read_any
 
-    rows = pq.read_table(path).to_pylist()
+    rows = read_any(path).to_pylist()
     return tuple(
         f"attempt {row['attempt']} epoch {row['epoch']} {row['kind']}: {row['message']}"
         for row in rows

@@ -24,7 +24,19 @@ from lussweep.storage import is_url
 OBEYED_S = 10.0
 """How long `cancel` waits for the driver, which looks every second."""
 
-RunArgument = Annotated[Path, typer.Argument(help="The folder of a run.")]
+
+def _run_folder(text: str) -> Path:
+    if is_url(text):
+        raise typer.BadParameter(
+            f"{text} is no folder: look there with `lussweep plan --out`, and steer its driver "
+            "with Ctrl-C or `ray job stop`"
+        )
+    return Path(text)
+
+
+RunArgument = Annotated[
+    Path, typer.Argument(parser=_run_folder, metavar="RUN", help="The folder of a run.")
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
@@ -117,7 +129,8 @@ def submit(
         typer.echo(f"job {job}: {study.name}, into {grid['out']}")
         for word in ("status", "logs --follow", "stop"):
             typer.echo(f"  ray job {word} --address {shlex.quote(address)} {job}")
-        typer.echo(f"  lussweep status {shlex.quote(str(grid['out']))}  (where the folder is seen)")
+        if not is_url(grid["out"]):
+            typer.echo(f"  lussweep status {shlex.quote(grid['out'])}  (where the folder is seen)")
 
 
 COMMANDS = (status, logs, cancel, submit)

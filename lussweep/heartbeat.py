@@ -26,6 +26,7 @@ from lussweep.state import (
     read_state,
     replace_text,
 )
+from lussweep.storage import is_url
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -152,6 +153,8 @@ class Heartbeat:
 
     def _store(self) -> str:
         """Relative to the run folder where it can be: elsewhere that is mounted elsewhere."""
+        if is_url(self.run.store.place):
+            return self.run.store.place
         root, folder = self.run.store.root, self.run.folder
         return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
 

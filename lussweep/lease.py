@@ -175,6 +175,12 @@ def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[Non
             text = replace(owner, beat_at=time.time()).text()
             try:
                 is_ours = slot.replace(texts[0], text)
+                if not is_ours:  # an earlier beat may have been written and answered by an error
+                    there = slot.read() or ""
+                    found = Owner.read(there)
+                    if found is not None and replace(found, beat_at=owner.beat_at) == owner:
+                        texts[0] = there
+                        continue
             except (OSError, StorageError):  # disk or network may come back
                 continue
             if not is_ours:
@@ -189,7 +195,8 @@ def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[Non
     finally:
         ended.set()
         beside.join()
-        slot.replace(texts[0], None)
+        with suppress(OSError, StorageError):  # it is stale in a minute
+            slot.replace(texts[0], None)
 
 
 def _take(slot: Slot, place: str) -> Owner:

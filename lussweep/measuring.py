@@ -22,6 +22,7 @@ from lussweep.run import EXPERIMENT_FILE, Run
 from lussweep.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
 from lussweep.stages import VAL_SCORES, Context
 from lussweep.state import RUN_FILE, STATE_FILE
+from lussweep.storage import is_url
 from lussweep.store import RECORD, ArtifactStore
 
 CALIBRATION_EPOCHS = (1, 3)
@@ -102,9 +103,12 @@ def differences(folder: Path, study: StudySpec) -> list[str]:
 def _store_of(folder: Path) -> Path:
     """As its driver says; a run made before drivers said so has no other place than its own."""
     try:
-        return folder / str(json.loads((folder / STATE_FILE).read_text())["store"])
+        told = str(json.loads((folder / STATE_FILE).read_text())["store"])
     except (OSError, ValueError, KeyError):
         return folder / "artifacts"
+    if is_url(told):
+        raise InputError(f"the artifacts of {folder} are at {told}: use --calibrate")
+    return folder / told
 
 
 def _frames(

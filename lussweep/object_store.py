@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.cache import ArtifactCache, size_bytes
+from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError, is_url
-from lussweep.store import PROGRESS, RECORD, ArtifactStore
+from lussweep.store import PROGRESS, RECORD, RECORD_PARTS, ArtifactStore, read_json
 
 ATTEMPT = "attempt"
 """In a stored record: the folder beside it that holds the files."""
@@ -30,6 +31,11 @@ WHOLE = ".whole"
 """In a copy: all files of the artifact are there."""
 CHECKPOINTS = "checkpoints/"
 SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
+
+
+def store_at(folder: Path, told: str) -> ArtifactStore:
+    """The store of a run folder, as its state tells where it is."""
+    return artifact_store(told if is_url(told) else folder / told)
 
 
 def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> ArtifactStore:
@@ -121,7 +127,7 @@ class ObjectStore(ArtifactStore):
             elsewhere = self._elsewhere(ref)
             if elsewhere is None:
                 raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-            record = json.loads((elsewhere / RECORD).read_text())
+            record = read_json(elsewhere / RECORD)
         return _told(record)
 
     @contextmanager
@@ -247,14 +253,27 @@ class ObjectStore(ArtifactStore):
     # --- inside ---------------------------------------------------------------------------
 
     def _find_record(self, ref: str) -> dict[str, Any] | None:
-        """As it is stored, with the attempt; None if there is no artifact."""
+        """As it is stored, with the attempt; None if there is no artifact. Raises InputError for
+        one that is no such thing."""
+        if ".." in ref.split("/") or ref.startswith("/"):
+            raise InputError(f"{ref} is no artifact: it would lie outside {self.place}")
         data = self._stored.get(ref)
         if data is None:
             data = self.remote.read(f"{ref}/{RECORD}")
             if data is None:
                 return None
             self._stored[ref] = data
-        record: dict[str, Any] = json.loads(data)
+        try:
+            record: dict[str, Any] = json.loads(data)
+            if not str(record[ATTEMPT]).isalnum():
+                raise ValueError("its attempt is no name")
+            if not all(isinstance(record.get(part, {}), dict) for part in RECORD_PARTS):
+                raise ValueError("a part is no JSON object")
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise InputError(
+                f"{self.place}/{ref}/{RECORD} cannot be read ({error}): delete it, and it is made "
+                "again"
+            ) from None
         return record
 
     def _fetch_missing(self, source: str, target: Path) -> None:

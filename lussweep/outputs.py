@@ -145,7 +145,9 @@ def _reported(run: Run) -> list[str]:
 def _concealed(results: pa.Table, run: Run) -> pa.Table:
     """The results with nobody named in the reasons."""
     at = results.column_names.index("reason")
-    told = [reason and run.conceal(reason) for reason in results["reason"].to_pylist()]
+    reasons = results["reason"].to_pylist()
+    known = {reason: reason and run.conceal(reason) for reason in set(reasons)}
+    told = [known[reason] for reason in reasons]
     return results.set_column(at, results.field(at), pa.array(told, pa.string()))
 
 

@@ -39,7 +39,7 @@ def release(
     what the source `external` reads. Raises InputError if no set is described, if two would share
     a folder, or if the release gate refuses any of them; then nothing is written.
     """
-    artifacts = artifact_store(store or f"{run}/artifacts")
+    artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
     run = Mirror(str(run)).pulled() if is_url(run) else Path(run)
     rows = _matching(run, chosen, artifacts)
     study = load_study(read_text(run / EXPERIMENT_FILE), where=EXPERIMENT_FILE)

@@ -221,7 +221,7 @@ def execute_grid(
     announced = {epoch for grid in run.described["grids"] for epoch in grid["gan_epochs"]}
     dropping = run.study.keep_snapshots == "selected" and not run.shares_store
     users = gan_users(run.plan) if dropping else {}
-    store = run.store.surveyed()
+    store = run.store.surveyed(0)  # the data have come since
     done = (ref for ref in run.asked.steps if store.has(ref))
     costs = costs_from(recorded_seconds(run.asked, store, done))
 
@@ -348,7 +348,9 @@ def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
 
 
 def _is_strange(path: Path) -> bool:
-    return path.name not in UNCLAIMED and not path.name.startswith(STOP_PREFIX)
+    """A driver that was killed may leave files by which it tells others, or half of one."""
+    passing = path.name.startswith((STOP_PREFIX, ".probe-")) or path.name.endswith(".partial")
+    return path.name not in UNCLAIMED and not passing
 
 
 def _refuse_other_experiment(

@@ -65,7 +65,7 @@ def driver_of(folder: Path, state: dict[str, Any]) -> Driver:
     heard = float(state["written"])
     found = Driver(state["host"], state["pid"], heard, state["ended"])
     with suppress(KeyError, TypeError, ValueError):
-        beat = _epoch_s(lease["heartbeat"])
+        beat = _epoch_s(lease["beat_at"])
         if beat > heard:
             return Driver(str(lease["host"]), int(lease["pid"]), beat, None)
     return found

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lussweep.object_store import store_at
 from lussweep.state import ENDINGS, driver_of, read_state
-from lussweep.store import ArtifactStore
 
 N_TOLD = 20
 """Failures and running steps that are listed; `--json` has what the driver tells."""
@@ -25,7 +25,7 @@ def status_of(folder: Path) -> dict[str, Any]:
     state, now = read_state(folder), time.time()
     driver = driver_of(folder, state)
     works = driver.works(now)
-    store = ArtifactStore(folder / state["store"])
+    store = store_at(folder, str(state["store"]))
     left_s, age_s = state["left_s"], max(0.0, now - state["written"])
     return {
         **state,

@@ -73,7 +73,8 @@ class RemoteFolder:
     ) -> dict[str, dict[str, Any]]:
         """What the file system knows of each file, by name relative to `below`.
 
-        Folders `without` are not looked into, however much is in them.
+        Files and folders named in `without` are left out, however much is in them, and so is what
+        would lie outside a folder that it is copied to.
         """
         if without:
             return self._listing_without(below, without)
@@ -83,7 +84,8 @@ class RemoteFolder:
                 found = self._fs.find(base, detail=True)
             except FileNotFoundError:
                 return {}
-        return {path[len(base) + 1 :]: info for path, info in found.items() if path != base}
+        names = {path[len(base) + 1 :]: info for path, info in found.items() if path != base}
+        return {name: info for name, info in names.items() if _stays_inside(name)}
 
     def _listing_without(self, below: str, without: Collection[str]) -> dict[str, dict[str, Any]]:
         with self._told("list", below):
@@ -94,9 +96,11 @@ class RemoteFolder:
         found: dict[str, dict[str, Any]] = {}
         for entry in entries:
             name = entry["name"].rstrip("/").rpartition("/")[2]
+            if name in without:
+                continue
             if entry["type"] != "directory":
                 found[name] = entry
-            elif name not in without:
+            else:
                 inside = self.listing(f"{below}/{name}".lstrip("/"))
                 found |= {f"{name}/{n}": info for n, info in inside.items()}
         return found
@@ -157,6 +161,10 @@ class RemoteFolder:
     def _told(self, doing: str, name: str) -> Iterator[None]:
         with _told(doing, f"{self.url}/{name}".rstrip("/")):
             yield
+
+
+def _stays_inside(name: str) -> bool:
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def create_if_absent(url: str, data: bytes) -> bool:

@@ -18,6 +18,7 @@ from bucket import Server
 from lussweep import lease
 from lussweep.errors import InputError
 from lussweep.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
+from lussweep.mirror import Mirror
 from support import environment
 
 HOLD = """
@@ -248,3 +249,41 @@ def test_where_writes_on_a_condition_are_not_known_a_lease_guards_this_machine(
     assert isinstance(slot_of(tmp_path, "gs://bucket/run"), FileSlot)
     assert isinstance(slot_of(tmp_path, None), FileSlot)
     assert isinstance(slot_of(tmp_path, "s3://bucket/run"), ObjectSlot)
+
+
+def test_a_lease_that_a_mirror_has_seen_stays_when_it_pushes(s3: Server, tmp_path: Path) -> None:
+    url = f"{s3.url()}/run"
+    slot = ObjectSlot(url)
+    assert slot.create("somebody")
+    mirror = Mirror(url)
+    folder = mirror.pulled()
+    assert not (folder / LEASE_FILE).exists()
+    (folder / "a.txt").write_text("a")
+    mirror.push()
+    assert slot.read() == "somebody"
+
+
+def test_a_beat_that_landed_but_was_answered_by_an_error_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT_S", 0.05)
+    lost: list[str] = []
+
+    class Failing(FileSlot):
+        n = 0
+
+        def replace(self, found: str, text: str | None) -> bool:
+            done = super().replace(found, text)
+            self.n += 1
+            if self.n == 1:
+                raise OSError("the answer did not come")
+            return done
+
+    slot = Failing(tmp_path)
+    with held(slot, "here", lost.append):
+        deadline = time.monotonic() + 10
+        while slot.n < 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert slot.n >= 4
+    assert not lost
+    assert slot.read() is None

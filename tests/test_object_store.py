@@ -272,3 +272,27 @@ def test_the_history_of_a_training_that_failed_elsewhere_is_found(store, monkeyp
     assert store.left_behind(REF, "losses.parquet").read_text() == "losses"
     assert store.left_behind(REF, "events.parquet") is None
     assert store.left_behind("gan/ffff", "losses.parquet") is None
+
+
+# --- names and records that lead elsewhere ------------------------------------------------------
+
+
+def test_names_that_would_lie_outside_are_left_there(store, tmp_path):
+    store.remote.write("folder/inside", b"x")
+    store.remote.write("folder/deep/../../../evil", b"x")
+    assert set(store.remote.listing("folder")) == {"inside"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"{", b"[]", b"{}", b'{"attempt": "../../etc"}', b'{"attempt": "a1", "summary": 3}'],
+)
+def test_a_record_that_is_none_is_named(store, data):
+    store.remote.write(f"{REF}/record.json", data)
+    with pytest.raises(InputError, match="cannot be read"):
+        store.open(REF)
+
+
+def test_a_ref_that_leads_out_is_refused(store):
+    with pytest.raises(InputError, match="would lie outside"):
+        store.has("../other/0123456789abcdef")

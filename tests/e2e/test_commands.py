@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from lussweep import commands
 from lussweep.data.phantom import phantom_manifest
+from lussweep.lease import Owner
 from lussweep.spec import load_study
 from support import TINY, command, environment, invoke, refusal, refused, succeed
 
@@ -68,8 +70,8 @@ def test_a_driver_that_was_killed_may_be_gone(finished: Path) -> None:
 
 def test_a_lease_that_is_fresher_says_that_the_driver_works(finished: Path) -> None:
     rewritten_state(finished, ended=None, written=time.time() - 3600)
-    lease = {"host": "node7", "pid": 4711, "heartbeat": time.time()}
-    (finished / "lease.json").write_text(json.dumps(lease))
+    owner = replace(Owner.this(), host="node7", pid=4711)
+    (finished / "lease.json").write_text(owner.text())
     assert "driver pid 4711 on node7, heard of " in succeed("status", finished)
     (finished / "lease.json").write_text("{}")
     assert "may be gone" in succeed("status", finished)
@@ -372,3 +374,9 @@ cluster.shutdown()
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 cell: 1 done" in succeed("status", tmp_path / "run")
+
+
+def test_a_run_at_a_url_is_no_folder_to_look_into() -> None:
+    code, output = invoke("status", "s3://bucket/run")
+    assert code == 2
+    assert "s3://bucket/run is no folder" in " ".join(output.replace("│", " ").split())

@@ -47,8 +47,9 @@ class ClusterExecutor:
         self.limit = TimeLimit(step_minutes, folder / "limits") if step_minutes else None
         total = ray.cluster_resources()
         self.use_gpu = total.get("GPU", 0) > 0 and context.device != "cpu"
+        store = context.store.surveyed()
         self.admission = Admission(
-            (step for ref, step in plan.steps.items() if not context.store.has(ref)),
+            (step for ref, step in plan.steps.items() if not store.has(ref)),
             Resources(total.get("CPU", 1), total["GPU"] if self.use_gpu else 0.0),
             gpu_shares or GpuShares(),
         )
