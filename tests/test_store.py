@@ -48,20 +48,6 @@ def test_nothing_is_seen_before_the_block_ends(store):
             store.open(REF)
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_an_exception_inside_leaves_nothing_behind(store, error):
-    def break_off():
-        with store.commit(REF, {}) as out:
-            (out / "file.txt").write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        break_off()
-    assert not store.has(REF)
-    assert files(store.root) == []
-    assert list((store.root / ".tmp").iterdir()) == []
-
-
 def test_a_record_that_cannot_be_written_leaves_nothing_behind(store):
     with pytest.raises(TypeError), store.commit(REF, {"device": object()}):
         pass
