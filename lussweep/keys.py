@@ -8,13 +8,24 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cached_property, lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
+from types import NoneType
 from typing import Any
 
 KEY_LENGTH = 16
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
-_TEXT = frozenset({str})
-_LEAVES = frozenset({str, bool, int, float, type(None)})
+_NAME = frozenset({str})
+
+
+class Section(dict[str, Any]):
+    """A part that many values hold: its canonical text is worked out once, so it must not change."""
+
+    @cached_property
+    def text(self) -> str:
+        return _object(self)
 
 
 def canonical(value: Any) -> str:
@@ -23,9 +34,8 @@ def canonical(value: Any) -> str:
     Raises TypeError for a value without a canonical form (sets, paths, arrays, objects) and
     ValueError for a float that is not finite.
     """
-    if _is_plain(value):
-        with suppress(ValueError):  # not finite: `_plain` says where
-            return _ENCODER.encode(value)
+    with suppress(KeyError, ValueError):  # of another type, or not finite: `_plain` says where
+        return _WRITERS[type(value)](value)
     return _ENCODER.encode(_plain(value, "value"))
 
 
@@ -34,6 +44,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:KEY_LENGTH]
 
 
+@lru_cache(maxsize=4096, typed=True)  # 1 and True are two coordinates; variants share their seeds
 def derive_seed(*coordinates: str | int) -> int:
     """A seed in [0, 2**63) from coordinates such as (study seed, role, n_patients, replicate)."""
     text = canonical(list(coordinates))
@@ -45,21 +56,43 @@ def hashed_id(patient_or_video: str) -> str:
     return "#" + hashlib.sha256(patient_or_video.encode()).hexdigest()[:8]
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether JSON's own encoder gives the canonical text: a plan of many cells asks often."""
-    kind = type(value)
-    if kind is dict:
-        if not _TEXT.issuperset(map(type, value)):
-            return False
-        value = value.values()
-    elif kind is not list and kind is not tuple:
-        return kind in _LEAVES
-    return all(_is_plain(item) for item in value if type(item) not in _LEAVES)
-
-
 def is_hashed_id(text: str) -> bool:
     """Whether `hashed_id` gives texts of this form."""
     return re.fullmatch(r"#[0-9a-f]{8}", text) is not None
+
+
+# A plan of many cells asks for hundreds of thousands of texts: JSON's own encoder would write the
+# sections that they share each time anew.
+
+
+def _object(value: dict[str, Any]) -> str:
+    if not _NAME.issuperset(map(type, value)):
+        raise KeyError
+    parts = [f"{_quoted(name)}:{_WRITERS[type(item)](item)}" for name, item in sorted(value.items())]
+    return f"{{{','.join(parts)}}}"
+
+
+def _array(value: Sequence[Any]) -> str:
+    return f"[{','.join([_WRITERS[type(item)](item) for item in value])}]"
+
+
+def _number(value: float) -> str:
+    if not math.isfinite(value):
+        raise ValueError
+    return repr(value)
+
+
+_WRITERS: dict[type, Callable[[Any], str]] = {
+    str: _quoted,
+    bool: lambda value: "true" if value else "false",
+    int: repr,
+    float: _number,
+    NoneType: lambda value: "null",
+    list: _array,
+    tuple: _array,
+    dict: _object,
+    Section: lambda value: value.text,
+}
 
 
 def _plain(value: Any, where: str) -> Any:

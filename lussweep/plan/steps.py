@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
 from lussweep.keys import digest
@@ -22,7 +21,7 @@ BOTH_CLASSES = "both"
 SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """One unit of work with one artifact. `name` is for people and enters no key."""
 
@@ -31,19 +30,20 @@ class Step:
     spec: dict[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    ref: str = field(init=False, compare=False)
+    """Where the artifact lies in a store: `stage/key`."""
 
-    @cached_property
-    def key(self) -> str:
-        """16 hex digits over stage, version, canonical spec and input keys by role."""
+    def __post_init__(self) -> None:
         inputs = {role: ref.partition("/")[2] for role, ref in self.inputs.items()}
-        return digest(
+        key = digest(
             {"stage": self.stage, "version": self.version, "spec": self.spec, "inputs": inputs}
         )
+        object.__setattr__(self, "ref", f"{self.stage}/{key}")
 
-    @cached_property
-    def ref(self) -> str:
-        """Where the artifact lies in a store: `stage/key`."""
-        return f"{self.stage}/{self.key}"
+    @property
+    def key(self) -> str:
+        """16 hex digits over stage, version, canonical spec and input keys by role."""
+        return self.ref.partition("/")[2]
 
 
 class ExternalImages(Protocol):

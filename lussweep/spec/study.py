@@ -213,7 +213,9 @@ class StudySpec(Spec):
 
     def gan_label(self, recipe: Recipe) -> str:
         """How tables name the recipe's GAN: `base`, or what differs from the study's."""
-        base, own = self.gan.key_fields(), self.gan_of(recipe).key_fields()
+        if recipe.gan is None:
+            return "base"
+        base, own = self.gan.key_fields(), recipe.gan.key_fields()
         differ = [f"{name}={_short(own[name])}" for name in own if own[name] != base[name]]
         return ", ".join(differ) or "base"
 

@@ -1,0 +1,113 @@
+"""A plan in the making, and what its steps have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lussweep.keys import Section, derive_seed
+from lussweep.plan.checks import where
+from lussweep.plan.steps import ExternalImages, ExternalKey, Plan, Step
+from lussweep.spec import SPLITS, Manifest, StudySpec, Video
+from lussweep.spec.base import Spec
+
+INGEST_VERSION = 1
+
+
+class ClassAt(NamedTuple):
+    """One class of one cohort, and what tells its generator from the study's GAN."""
+
+    label: str
+    n_patients: int
+    replicate: int
+    cohort: str
+    told: str | None
+
+    def name(self) -> str:
+        told = f" {self.told}" if self.told else ""
+        return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
+
+
+class Draft:
+    """What is planned so far. Steps are added in the order of the data, each once.
+
+    A method or function that adds a step returns its ref. What many cells share is worked out
+    once: a grid of 10,000 asks for it 10,000 times.
+    """
+
+    def __init__(
+        self,
+        study: StudySpec,
+        manifest: Manifest,
+        *,
+        phantom: bool = False,
+        weights_digest: str | None = None,
+        external: Mapping[ExternalKey, ExternalImages] | None = None,
+    ) -> None:
+        self.study = study
+        self.manifest = manifest
+        self.phantom = phantom
+        self.weights_digest = weights_digest
+        self.external = external or {}
+        self.ids = {video.patient_id for video in manifest.videos}
+        self.plan = Plan()
+        self.threads = {"n_threads": study.compute.n_threads}
+        self.known_sections: dict[Any, tuple[Spec, Section]] = {}
+        self.known_sets: dict[tuple[Any, ...], dict[str, str]] = {}
+        self.known_detector: str | None = None
+        self.splits = {split: self._ingest(split) for split in SPLITS}
+
+    def add(
+        self, stage: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str], name: str
+    ) -> str:
+        return self.plan.add(Step(stage, version, spec, inputs, name))
+
+    def fields(self, spec: Spec, **changed: Any) -> Section:
+        """`spec.key_fields()` with some changed, one object for all steps that hold it."""
+        place = (id(spec), *changed.items())
+        if place not in self.known_sections:  # kept with its spec, so that no other gets its id
+            self.known_sections[place] = (spec, Section({**spec.key_fields(), **changed}))
+        return self.known_sections[place][1]
+
+    def drawn_from(self, at: ClassAt) -> dict[str, str]:
+        return {"train": self.splits["train"], "cohort": at.cohort}
+
+    def seeded(self, role: str, at: ClassAt) -> dict[str, Any]:
+        coordinates = (at.label, at.n_patients, at.replicate)
+        seed = derive_seed(self.study.seed, role, *coordinates)
+        return {**self.threads, "class": at.label, "seed": seed}
+
+    def cohort(self, n_patients: int | None, replicate: int) -> str:
+        """A draw of patients; None stands for every training patient, for the detector."""
+        cohort = self.study.cohort
+        nested = cohort.sampling == "nested"
+        coordinates = [] if nested or n_patients is None else [n_patients]
+        spec = {
+            "cohort": self.fields(cohort),
+            "n_patients": n_patients,
+            "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
+        }
+        name = f"cohort {where(n_patients, replicate)}"
+        return self.add("cohort", cohort.version, spec, {"train": self.splits["train"]}, name)
+
+    def _ingest(self, split: str) -> str:
+        patients = self.manifest.patients(split).items()
+        shards = {patient: self._shard(patient, videos) for patient, videos in patients}
+        return self.add("ingest", INGEST_VERSION, {"split": split}, shards, f"ingest {split}")
+
+    def _shard(self, patient: str, videos: Sequence[Video]) -> str:
+        data = self.study.data
+        told = [v.model_dump(mode="json", exclude={"path", "patient_id", "split"}) for v in videos]
+        spec: dict[str, Any] = {"patient_id": patient, "videos": told}
+        if self.phantom:
+            assert data.phantom is not None, "no phantom in this experiment"
+            version = data.phantom.version
+            spec["phantom"] = {
+                "n_frames": data.phantom.frames_per_video,
+                "image_size": data.preprocess.image_size,
+                "seed": self.study.seed,
+            }
+        else:
+            version = data.preprocess.version
+            spec["preprocess"] = data.preprocess.model_dump(mode="json")
+        return self.add("shard", version, spec, {}, f"frames of {patient}")
