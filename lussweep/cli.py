@@ -362,8 +362,9 @@ def _check_timeout(minutes: float, backend: str) -> None:
 def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
     """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
     from lussweep.backend.stop import Stop
+    from lussweep.identity import STOP_PREFIX
     from lussweep.lease import held, slot_of
-    from lussweep.run import STOP_PREFIX, check_room
+    from lussweep.run import check_room
 
     check_room(run)
     stop = Stop(run.folder / f"{STOP_PREFIX}{uuid.uuid4().hex[:8]}")

@@ -363,9 +363,8 @@ def estimate(
     found = set(done)
     tasks = {ref: _task(step, seconds[ref], shares) for ref, step in plan.steps.items()}
     unshared: dict[str, float] = defaultdict(float)
-    for cell in plan.cells:
-        for ref in set(cell.refs.values()).union(*map(plan.ancestors, cell.refs.values())):
-            unshared[plan.steps[ref].stage] += tasks[ref].gpu_s
+    for ref, cells in plan.cells_by_step():
+        unshared[plan.steps[ref].stage] += len(cells) * tasks[ref].gpu_s
     stages = []
     for stage, n in plan.counts().items():
         own = [ref for ref, step in plan.steps.items() if step.stage == stage]

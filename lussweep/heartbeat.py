@@ -179,13 +179,11 @@ def step_name(plan: Plan, ref: str) -> str:
 
 def _cells_by_step(plan: Plan) -> dict[str, list[int]]:
     """For each step that belongs to some cells, their positions."""
-    found: dict[str, list[int]] = {}
-    for i, cell in enumerate(plan.cells):
-        own = {cell.refs["evaluate"], *plan.ancestors(cell.refs["evaluate"])}
-        for ref in own:
-            if plan.steps[ref].stage not in DATA_STAGES:  # all cells need those
-                found.setdefault(ref, []).append(i)
-    return found
+    return {
+        ref: sorted(cells)
+        for ref, cells in plan.cells_by_step("evaluate")
+        if cells and plan.steps[ref].stage not in DATA_STAGES  # all cells need those
+    }
 
 
 def _cell_counts(

@@ -21,7 +21,7 @@ _NAME = frozenset({str})
 
 
 class Section(dict[str, Any]):
-    """A part that many values hold: its canonical text is worked out once, so it must not change."""
+    """A part that many values share: its text is worked out once, so it must not change."""
 
     @cached_property
     def text(self) -> str:
@@ -68,8 +68,8 @@ def is_hashed_id(text: str) -> bool:
 def _object(value: dict[str, Any]) -> str:
     if not _NAME.issuperset(map(type, value)):
         raise KeyError
-    parts = [f"{_quoted(name)}:{_WRITERS[type(item)](item)}" for name, item in sorted(value.items())]
-    return f"{{{','.join(parts)}}}"
+    items = sorted(value.items())
+    return f"{{{','.join([f'{_quoted(name)}:{_WRITERS[type(v)](v)}' for name, v in items])}}}"
 
 
 def _array(value: Sequence[Any]) -> str:

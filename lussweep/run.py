@@ -13,25 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.keys import digest, hashed_id, is_hashed_id
-from lussweep.lease import LEASE_FILE, LOCK_FILE
+from lussweep.identity import describe, external_of, read_run_file, refuse_other_experiment
+from lussweep.keys import is_hashed_id
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
-from lussweep.plan import ExternalKey, Plan, make_plan
-from lussweep.spec import ExternalSpec, GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
-from lussweep.state import OWN_FILES, RUN_FILE
+from lussweep.plan import ExternalKey, Plan, grid_cells, make_plan
+from lussweep.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
+from lussweep.state import RUN_FILE
 from lussweep.storage import StorageError
-from lussweep.store import ArtifactStore, read_json
+from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Outcome, Progress
     from lussweep.backend.stop import Stop
 
 EXPERIMENT_FILE = "experiment.yaml"
-UNCLAIMED = {"artifacts", "ray", "logs", LEASE_FILE, LOCK_FILE, *OWN_FILES}
-"""What a command that ended before training may leave behind."""
-STOP_PREFIX = ".stop-"
-"""Of the file by which a driver tells its steps to end; a killed one may leave it."""
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
 """A checkpoint holds two networks of about one size, each with Adam's two moments."""
@@ -111,8 +107,8 @@ def open_run(
     study = study.with_embedders(weights_digest is not None)
 
     place = mirror.url if mirror else str(folder)
-    earlier = _read_run_file(folder, place)
-    known = {**_external_of(earlier), **(external or {})}
+    earlier = read_run_file(folder, place)
+    known = {**external_of(earlier), **(external or {})}
 
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
         return make_plan(
@@ -125,8 +121,8 @@ def open_run(
         )
 
     asked = plan_of(study, only)
-    described = _describe(study, asked, weights_digest, known, earlier)
-    _refuse_other_experiment(place, earlier, described)
+    described = describe(study, asked, weights_digest, known, earlier)
+    refuse_other_experiment(place, earlier, described)
     own = f"{mirror.url}/artifacts" if mirror else folder / "artifacts"
     artifacts = artifact_store(store or own, also_read)
     try:
@@ -137,7 +133,9 @@ def open_run(
     for grid in described["grids"]:
         variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
-        _add_done_cells(plan, plan_of(study.model_copy(update=update)), surveyed)
+        wider = study.model_copy(update=update)
+        if not {cell.coordinates for cell in plan.cells}.issuperset(grid_cells(wider, {})):
+            _add_done_cells(plan, plan_of(wider), surveyed)
     order = list(described["variants"])
     plan.cells.sort(
         key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
@@ -278,116 +276,21 @@ def write_failure_log(run: Run, outcome: Outcome) -> None:
     path.write_text(run.conceal(text))
 
 
-# --- identity -----------------------------------------------------------------------------
-
-
-def _describe(
-    study: StudySpec,
-    plan: Plan,
-    weights_digest: str | None,
-    external: Mapping[ExternalKey, ExternalImages],
-    earlier: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Identity by section (data, seed, stage specs), so that a difference can be named."""
-    data = sorted(ref for ref in plan.steps if ref.startswith("ingest/"))
-    sections = {name: digest(value) for name, value in study.identity().items() if name != "data"}
-    ids = {step.spec["patient_id"] for step in plan.steps.values() if step.stage == "shard"}
-    grid = study.grid.model_dump(mode="json")
-    grids = earlier["grids"] if earlier else []
-    variants = {name: recipe.key_fields() for name, recipe in study.variants.items()}
-    return {
-        "identity": {**sections, "data": digest(data), "weights": digest(weights_digest)},
-        "grids": grids if grid in grids else [*grids, grid],
-        "variants": {**(earlier["variants"] if earlier else {}), **variants},
-        "external": [
-            {
-                "section": section.model_dump(mode="json"),
-                "n_patients": n_patients,
-                "replicate": replicate,
-                "class": label,
-                "path": str(images.path),
-                "sha256": images.sha256,
-                "n_images": images.n_images,
-                "patients": [hashed_id(p) if p in ids else p for p in images.patients],
-            }
-            for (section, n_patients, replicate, label), images in external.items()
-        ],
-    }
-
-
-def _external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalImages]:
-    """The external sets that earlier commands described, so that their cells stay in the report."""
-    found: dict[ExternalKey, ExternalImages] = {}
-    for entry in earlier["external"] if earlier else ():
-        section = ExternalSpec.model_validate(entry["section"])
-        place = (section, entry["n_patients"], entry["replicate"], entry["class"])
-        found[place] = ExternalImages(
-            Path(entry["path"]), entry["sha256"], entry["n_images"], tuple(entry["patients"])
-        )
-    return found
-
-
-def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
-    path = folder / RUN_FILE
-    if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(map(_is_strange, folder.iterdir()))):
-            raise InputError(f"{place} is not empty and no run folder: choose another --out")
-        return None
-    try:
-        found = read_json(path)
-        for grid in found["grids"]:
-            GridSpec.model_validate(grid)
-        for recipe in found["variants"].values():
-            Recipe.model_validate(recipe)
-        _external_of(found)
-        if not isinstance(found["identity"], dict):
-            raise TypeError("no identity")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
-    return found
-
-
-def _is_strange(path: Path) -> bool:
-    """A driver that was killed may leave files by which it tells others, or half of one."""
-    passing = path.name.startswith((STOP_PREFIX, ".probe-")) or path.name.endswith(".partial")
-    return path.name not in UNCLAIMED and not passing
-
-
-def _refuse_other_experiment(
-    place: str, earlier: dict[str, Any] | None, described: dict[str, Any]
-) -> None:
-    if earlier is None:
-        return
-    before, now = earlier["identity"], described["identity"]
-    differ = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
-    if differ:
-        raise InputError(
-            f"{place} belongs to an experiment with other {', '.join(differ)}: "
-            "choose another --out, or the experiment that made it"
-        )
-    for name, recipe in earlier["variants"].items():
-        if recipe != described["variants"][name]:
-            raise InputError(f"{place} holds a variant {name} with another recipe: rename yours")
-    sections: dict[str, Any] = {}
-    for recipe in described["variants"].values():
-        section = recipe["external"]
-        if section and sections.setdefault(section["name"], section) != section:
-            raise InputError(
-                f"{place} holds other external images of the name {section['name']}: name yours"
-            )
+# --- inside -----------------------------------------------------------------------------
 
 
 def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
     """Cells of an earlier command that are done and that this one does not ask for."""
-    known = {(c.n_patients, c.replicate, c.variant, c.gan_epoch) for c in plan.cells}
-    for cell in other.cells:
-        coordinates = (cell.n_patients, cell.replicate, cell.variant, cell.gan_epoch)
-        if coordinates not in known and store.has(cell.refs["evaluate"]):
-            plan.cells.append(cell)
-            needed = {*cell.refs.values()}
-            for ref in cell.refs.values():
-                needed |= other.ancestors(ref)
-            plan.steps.update({r: step for r, step in other.steps.items() if r in needed})
+    known = {cell.coordinates for cell in plan.cells}
+    done = [
+        cell
+        for cell in other.cells
+        if cell.coordinates not in known and store.has(cell.refs["evaluate"])
+    ]
+    refs = {ref for cell in done for ref in cell.refs.values()}
+    needed = refs | other.ancestors(*refs)
+    plan.cells += done
+    plan.steps.update({ref: step for ref, step in other.steps.items() if ref in needed})
 
 
 def _needed_bytes(run: Run) -> int:

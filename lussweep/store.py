@@ -50,9 +50,10 @@ class ArtifactStore:
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
         """The store for reading as it is now, whose `has` is cheap for thousands of steps.
 
-        On a disk it is so anyway; elsewhere one listing answers, no older than `max_age_s`.
+        On a disk each stage is listed when it is first asked for; elsewhere one listing answers,
+        no older than `max_age_s`.
         """
-        return self
+        return _Survey(self.root, self.also_read)
 
     def open(self, ref: str, *names: str) -> Path:
         """The artifact's folder. Raises FileNotFoundError if it has not been made.
@@ -206,12 +207,33 @@ class ArtifactStore:
                 self._discard_workplace(f"{stage}/{key}")
 
     def _find(self, ref: str) -> Path | None:
-        if ".." in Path(ref).parts or Path(ref).is_absolute():  # a table from elsewhere said so
+        if ".." in ref.split("/") or ref.startswith("/"):  # a table from elsewhere said so
             raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
         for root in (self.root, *self.also_read):
-            if (root / ref / RECORD).exists():
+            if _exists(f"{root}/{ref}/{RECORD}"):
                 return root / ref
         return None
+
+
+class _Survey(ArtifactStore):
+    """Looks for a record only where its folder is listed: each look may be a trip to a server."""
+
+    def __init__(self, root: Path, also_read: Sequence[Path]) -> None:
+        super().__init__(root, also_read)
+        self._listed: dict[str, frozenset[str]] = {}
+        self._found: set[str] = set()
+
+    def has(self, ref: str) -> bool:
+        if ref in self._found:
+            return True
+        stage, _, key = ref.partition("/")
+        if stage not in self._listed:
+            folders = (root / stage for root in (self.root, *self.also_read))
+            self._listed[stage] = frozenset(name for path in folders for name in _names_in(path))
+        if key not in self._listed[stage] or not super().has(ref):
+            return False
+        self._found.add(ref)
+        return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -225,6 +247,22 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("no JSON object")
     return found
+
+
+def _exists(path: str) -> bool:
+    """`Path.exists`, without the cost of a Path: a plan asks hundreds of thousands of times."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
+        return False
+    return True
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _newest(folder: Path) -> float:

@@ -41,9 +41,8 @@ def print_plan(run: Run) -> None:
     """Steps by stage: asked for by the cells, shared, done and to do."""
     plan, store = run.asked, run.store.surveyed()
     wanted: Counter[str] = Counter()
-    for cell in plan.cells:
-        own = set(cell.refs.values()).union(*map(plan.ancestors, cell.refs.values()))
-        wanted.update(plan.steps[r].stage for r in own)
+    for ref, cells in plan.cells_by_step():
+        wanted[plan.steps[ref].stage] += len(cells)
     done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
     table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
     for heading in ("stage", "steps", "saved by sharing", "done", "to do"):

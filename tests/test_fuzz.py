@@ -29,9 +29,9 @@ from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
 from lussweep.gan.checkpoint import Checkpoints
+from lussweep.identity import read_run_file
 from lussweep.ingest import open_store
 from lussweep.models.weights import read_weights
-from lussweep.run import _read_run_file
 from lussweep.spec import SplitSpec, load_study
 from lussweep.store import ArtifactStore
 from support import ROOT, TINY, environment
@@ -242,7 +242,7 @@ def test_records_and_run_files(folder: Path, content: bytes) -> None:
     artifact.mkdir(parents=True, exist_ok=True)
     for path in (run / "run.json", run / "store.json", artifact / "record.json"):
         path.write_bytes(content)
-    found = gives(lambda: _read_run_file(run, str(run)))
+    found = gives(lambda: read_run_file(run, str(run)))
     assert found is None or {"grids", "variants", "external", "identity"} <= set(found)
     gives(lambda: open_store(run))
     record = gives(lambda: ArtifactStore(run / "artifacts").record("gan/1a"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
-from lussweep.keys import digest
+from lussweep.keys import Section, digest
 from lussweep.spec import CLASSES, ExternalSpec, Recipe
 
 STAGES = (
@@ -34,7 +35,7 @@ class Step:
     """Where the artifact lies in a store: `stage/key`."""
 
     def __post_init__(self) -> None:
-        inputs = {role: ref.partition("/")[2] for role, ref in self.inputs.items()}
+        inputs = _keys_of(tuple(self.inputs.items()))
         key = digest(
             {"stage": self.stage, "version": self.version, "spec": self.spec, "inputs": inputs}
         )
@@ -44,6 +45,11 @@ class Step:
     def key(self) -> str:
         """16 hex digits over stage, version, canonical spec and input keys by role."""
         return self.ref.partition("/")[2]
+
+
+@lru_cache(maxsize=256)  # the trials of a search have the same
+def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
+    return Section({role: ref.partition("/")[2] for role, ref in inputs})
 
 
 class ExternalImages(Protocol):
@@ -76,6 +82,10 @@ class Cell:
     recipe: Recipe
     refs: Mapping[str, str]
 
+    @property
+    def coordinates(self) -> tuple[int, int, str, int | None]:
+        return self.n_patients, self.replicate, self.variant, self.gan_epoch
+
     def name(self) -> str:
         epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
         return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
@@ -94,16 +104,31 @@ class Plan:
         self.steps.setdefault(step.ref, step)
         return step.ref
 
-    def ancestors(self, ref: str) -> set[str]:
-        """Refs of every step that `ref` depends on, itself left out."""
+    def ancestors(self, *refs: str) -> set[str]:
+        """Refs of every step that one of `refs` depends on: of these, only what others need."""
         found: set[str] = set()
-        waiting = [ref]
+        waiting = list(refs)
         while waiting:
             for parent in self.steps[waiting.pop()].inputs.values():
                 if parent not in found:
                     found.add(parent)
                     waiting.append(parent)
         return found
+
+    def cells_by_step(self, *roles: str) -> Iterator[tuple[str, set[int]]]:
+        """Each step with the positions of the cells that need it, users before their inputs.
+
+        `roles` names the refs of a cell that count; all of them by default.
+        """
+        cells_of: defaultdict[str, set[int]] = defaultdict(set)
+        for i, cell in enumerate(self.cells):
+            for ref in map(cell.refs.__getitem__, roles or cell.refs):
+                cells_of[ref].add(i)
+        for ref in reversed(self.steps):
+            cells = cells_of.pop(ref, set())
+            for parent in self.steps[ref].inputs.values():
+                cells_of[parent] |= cells
+            yield ref, cells
 
     def counts(self) -> Counter[str]:
         """Steps of each stage."""

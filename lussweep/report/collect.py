@@ -243,7 +243,7 @@ def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[st
     ref = cell.refs["evaluate"]
     if ref in failures:
         return {"status": "failed", "reason": failures[ref]}
-    for ancestor in sorted(plan.ancestors(ref) & set(failures)):
+    for ancestor in sorted(plan.ancestors(ref) & failures.keys()) if failures else ():
         reason = f"{plan.steps[ancestor].name}: {failures[ancestor]}"
         return {"status": "blocked", "reason": reason}
     return {"status": "missing", "reason": "the run ended before it"}
