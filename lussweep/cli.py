@@ -192,7 +192,7 @@ def plan(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable, allow_absolute,
         )  # fmt: skip
-        from lussweep.terminal import print_plan
+        from lussweep.plan_table import print_plan
 
         print_plan(run)
         if wanted:

@@ -37,27 +37,6 @@ QUIET_S = 60.0
 """How long that may be silent while no step ends."""
 
 
-def print_plan(run: Run) -> None:
-    """Steps by stage: asked for by the cells, shared, done and to do."""
-    plan, store = run.asked, run.store.surveyed()
-    wanted: Counter[str] = Counter()
-    for ref, cells in plan.cells_by_step():
-        wanted[plan.steps[ref].stage] += len(cells)
-    done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
-    table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
-    for heading in ("stage", "steps", "saved by sharing", "done", "to do"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    counts = plan.counts()
-    for stage in STAGES:
-        n = counts[stage]
-        if not n:
-            continue
-        saved = max(0, wanted[stage] - n)
-        table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
-    _console().print(table)
-    _console().print(f"run folder: {run.place}", soft_wrap=True)
-
-
 def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> None:
     """Patients, videos and frames by split and class, as the paper's Table 1."""
     rows = frames.to_pylist()
