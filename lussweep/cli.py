@@ -178,6 +178,7 @@ def plan(
     retries: RetriesOption = 1,
     step_timeout: TimeoutOption = None,
     allow_absolute: AbsoluteOption = False,
+    reveal_ids: RevealOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
@@ -190,7 +191,7 @@ def plan(
             )
         run, found = open_arguments(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable, allow_absolute,
+            skip_unreadable, allow_absolute, reveal_ids,
         )  # fmt: skip
         from lussweep.plan_table import print_plan
 

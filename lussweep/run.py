@@ -130,12 +130,15 @@ def open_run(
     except StorageError as error:
         raise InputError(str(error)) from None
     plan = Plan(dict(asked.steps), list(asked.cells))
-    for grid in described["grids"]:
-        variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
+    looked_at = {cell.coordinates for cell in plan.cells}
+    variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
+    for grid in reversed(described["grids"]):  # the latest is often the widest
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
-        wider = study.model_copy(update=update)
-        if not {cell.coordinates for cell in plan.cells}.issuperset(grid_cells(wider, {})):
-            _add_done_cells(plan, plan_of(wider), surveyed)
+        earlier_study = study.model_copy(update=update)
+        cells = set(grid_cells(earlier_study, {}))
+        if not cells <= looked_at:
+            _add_done_cells(plan, plan_of(earlier_study), surveyed)
+            looked_at |= cells
     order = list(described["variants"])
     plan.cells.sort(
         key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)

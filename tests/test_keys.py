@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from decimal import Decimal
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep.keys import KEY_LENGTH, canonical, derive_seed, digest, hashed_id
+from lussweep.keys import KEY_LENGTH, Section, canonical, derive_seed, digest, hashed_id
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -36,12 +37,36 @@ def with_tuples(value):
     return tuple(with_tuples(item) for item in value) if isinstance(value, list) else value
 
 
+def with_sections(value):
+    if isinstance(value, dict):
+        return Section({key: with_sections(item) for key, item in value.items()})
+    return [with_sections(item) for item in value] if isinstance(value, list) else value
+
+
 # --- canonical form -----------------------------------------------------------------------
 
 
 @given(plain)
 def test_the_order_of_keys_does_not_matter_at_any_depth(value):
     assert canonical(shuffled(value)) == canonical(value)
+
+
+@given(plain)
+def test_the_text_is_that_of_the_json_encoder_of_the_standard_library(value):
+    assert canonical(value) == json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+@given(plain)
+def test_a_section_stands_for_the_same_as_its_dict_at_any_depth(value):
+    assert canonical(with_sections(value)) == canonical(value)
+
+
+def test_a_section_is_a_dict_to_everybody_else():
+    section = Section({"b": [1, None], "a": {"c": 0.5}})
+    text = canonical(section)
+    for copy in (pickle.loads(pickle.dumps(section)), json.loads(json.dumps(section))):
+        assert copy == section == {"b": [1, None], "a": {"c": 0.5}}
+        assert canonical(copy) == text
 
 
 @given(plain)
@@ -91,6 +116,8 @@ def test_the_order_of_a_list_matters():
 def test_a_value_without_canonical_form_is_refused_by_its_place(value):
     with pytest.raises(TypeError, match=rf"value\.gan\.sizes\[1\] is a {type(value).__name__}"):
         canonical({"gan": {"sizes": [1, value]}})
+    with pytest.raises(TypeError, match=rf"value\.gan\.sizes\[1\] is a {type(value).__name__}"):
+        canonical({"gan": Section({"sizes": [1, value]})})
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -158,6 +185,13 @@ def test_coordinates_do_not_run_together():
     seeds = {derive_seed(1, "a", 23), derive_seed(12, "a", 3), derive_seed(1, "a2", 3)}
     seeds |= {derive_seed("1", "a", 23), derive_seed(1, 23, "a"), derive_seed(1, "a", 2, 3)}
     assert len(seeds) == 6
+
+
+def test_a_seed_does_not_depend_on_what_was_asked_before():
+    in_order = [derive_seed(7, 1), derive_seed(7, True)]
+    derive_seed.cache_clear()
+    assert [derive_seed(7, True), derive_seed(7, 1)] == in_order[::-1]
+    assert len(set(in_order)) == 2
 
 
 def test_seeds_fill_their_range_evenly():

@@ -1,3 +1,4 @@
+import pickle
 import random
 
 import pytest
@@ -140,6 +141,31 @@ def test_inputs_come_before_the_steps_that_use_them(paper):
         assert set(step.inputs.values()) <= seen, step.name
         assert ref == step.ref
         seen.add(ref)
+
+
+def test_the_cells_of_a_step_are_those_that_reach_it(paper):
+    for roles in ((), ("evaluate",)):
+        own = []
+        for cell in paper.cells:
+            asked = [cell.refs[role] for role in roles or cell.refs]
+            own.append(set(asked).union(*map(paper.ancestors, asked)))
+        found = dict(paper.cells_by_step(*roles))
+        assert found.keys() == paper.steps.keys()
+        for ref, cells in found.items():
+            assert cells == {i for i, reached in enumerate(own) if ref in reached}, ref
+
+
+def test_the_ancestors_of_several_steps_are_those_of_each(paper):
+    cells = paper.cells[:7]
+    asked = [ref for cell in cells for ref in cell.refs.values()]
+    assert paper.ancestors(*asked) == set().union(*map(paper.ancestors, asked))
+    assert paper.ancestors() == set()
+
+
+def test_a_step_is_the_same_in_another_process(paper):
+    for step in list(paper.steps.values())[::50]:
+        there = pickle.loads(pickle.dumps(step))
+        assert (there, there.ref, there.key) == (step, step.ref, step.key)
 
 
 def test_a_step_whose_input_is_not_planned_is_refused():

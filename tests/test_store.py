@@ -73,6 +73,7 @@ def test_a_folder_without_a_record_is_no_artifact(store):
     (store.root / REF).mkdir(parents=True)
     (store.root / REF / "file.txt").write_text("stray")
     assert not store.has(REF)
+    assert not store.surveyed().has(REF)
     with pytest.raises(OSError, match="not empty"), store.commit(REF, {}):
         pass
     assert not store.has(REF)

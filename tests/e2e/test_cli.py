@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import typer.main
 
 from lussweep.cli import app
 from support import ROOT, environment, invoke, lussweep, refusal, refused, succeed
@@ -62,6 +63,29 @@ def test_plan_counts_steps_and_does_nothing(tmp_path: Path, tiny_yaml: Path) -> 
 def test_plan_knows_what_is_done(finished: Path, tiny_yaml: Path) -> None:
     rows = plan_rows(succeed("plan", tiny_yaml, "--out", finished))
     assert all(cells[5].strip() == "0" for cells in rows.values())
+
+
+def test_plan_takes_every_argument_of_grid() -> None:
+    commands = typer.main.get_command(app).commands
+    grid, plan = ({o for p in commands[n].params for o in p.opts} for n in ("grid", "plan"))
+    assert grid <= plan
+
+
+def test_plan_imports_neither_torch_nor_ray(tmp_path: Path, tiny_yaml: Path) -> None:
+    code = (
+        "import sys\nfrom lussweep.cli import app\n"
+        f"app(['plan', {str(tiny_yaml)!r}, '--out', 'none'], standalone_mode=False)\n"
+        "print('heavy:', {'torch', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("heavy: set()\n")
 
 
 def test_help_imports_neither_torch_nor_ray() -> None:
