@@ -63,7 +63,7 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
             told = (found[name] for name in ("stage", "version", "spec", "inputs", "name"))
             ref = f"{found['stage']}/{found['key']}"
             steps[ref], records[ref] = Step(*told), found
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
     frames = _frames(steps, records, root.joinpath)
     if frames is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,7 @@ from lussweep.costs import (
 )
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
+from lussweep.measuring import measured_run
 from lussweep.plan import Plan, make_plan
 from lussweep.spec import StudySpec, load_study
 from support import TINY
@@ -236,3 +239,14 @@ def test_shares_are_those_of_the_cluster() -> None:
 
     shares = GpuShares()
     assert {stage: getattr(shares, stage, shares.other) for stage in GPU_STAGES} == HELD_GPUS
+
+
+@pytest.mark.parametrize("inputs", [None, [], {"gan": 5}, {"gan": ["gan/01"]}], ids=repr)
+def test_a_record_that_names_no_steps_as_inputs_is_damaged(tmp_path: Path, inputs: object) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    record = tmp_path / "artifacts" / "synth" / "0123456789abcdef" / "record.json"
+    record.parent.mkdir(parents=True)
+    told = {"stage": "synth", "version": 1, "spec": {}, "inputs": inputs, "name": "", "key": "01"}
+    record.write_text(json.dumps(told))
+    with pytest.raises(InputError, match=r"record\.json is damaged"):
+        measured_run(tmp_path)
