@@ -5,9 +5,10 @@ Pure: the cluster's executor and a simulated one (tests/benchmarks/bench_schedul
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lussweep.plan import Step
 
@@ -33,7 +34,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class GpuShares:
-    """GPUs that one step of each kind takes, where the cluster has any."""
+    """GPUs that one step of each kind takes at least, where the cluster has any."""
 
     gan: float = 1.0
     trial: float = 0.25
@@ -53,7 +54,13 @@ class Admission:
         """`total.gpus` is 0 where none are to be used; `to_do` are steps without an artifact."""
         self.total, self.shares = total, shares
         self.in_flight: dict[str, Step] = {}
-        self.shards_left = {step.ref for step in to_do if step.stage == "shard"}
+        self.handed: dict[str, Resources] = {}
+        """What the steps in flight were handed over with."""
+        self._left: dict[str, set[str]] = defaultdict(set)
+        """By stage the steps that were never begun, whether they are ready or not."""
+        for step in to_do:
+            self._left[step.stage].add(step.ref)
+        self.shards_left = set(self._left["shard"])
         self._n_taken: Counter[Resources] = Counter()
         self._gang_waits = False
 
@@ -78,20 +85,40 @@ class Admission:
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Step) -> Resources:
+        """What the step is handed over with: what it needs, and more of a GPU that would idle."""
+        need = self._spread(step)
         self.in_flight[step.ref] = step
-        self._n_taken[self.needs(step)] += 1
+        self.handed[step.ref] = need
+        self._left[step.stage].discard(step.ref)
+        self._n_taken[need] += 1
+        return need
 
     def end(self, ref: str) -> None:
         """The step has ended, well or not: a shard that failed holds nothing up."""
-        need = self.needs(self.in_flight.pop(ref))
+        del self.in_flight[ref]
+        need = self.handed.pop(ref)
         self._n_taken[need] -= 1
         if not self._n_taken[need]:
             del self._n_taken[need]
         self.shards_left.discard(ref)
 
+    def _spread(self, step: Step) -> Resources:
+        """No GPU is shared while another idles: where a stage's last steps leave room, they have
+        a half or a third of a GPU each, or all of it, because Ray would put them on as few as
+        they fit on. What is free over what is left stays the same from one of them to the next."""
+        need = self.needs(step)
+        free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
+        if is_gang(step) or not need.gpus or free < SMALLEST:
+            return need
+        left = self._left[step.stage]
+        n_left = len(left) + (step.ref not in left)  # one that is tried again was begun before
+        n_a_gpu = math.ceil(n_left / free - SMALLEST)
+        share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
+        return replace(need, gpus=max(need.gpus, share))
+
     def needs(self, step: Step) -> Resources:
-        """Of all workers of the step together."""
+        """Of all workers of the step together, at least."""
         worker = self.worker_needs(step)
         return Resources(worker.cpus * n_workers(step), worker.gpus * n_workers(step))
 
