@@ -17,7 +17,8 @@ GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "eva
 SMALLEST = 1e-4
 """Ray counts resources in these; twelve tenths are not quite 1.2."""
 LOOK_AHEAD = 2
-"""Steps handed over beyond what there is room for, so that no worker waits for the driver."""
+"""Steps handed over beyond what there is room for, so that no worker waits for the driver; not of
+a stage's last round on GPUs, where a longer step or more of a GPU may come first."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ class Admission:
         need = self.needs(step)
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
-        gpus = sum(each.gpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.gpus
+        is_last_round = self._n_left(step) * need.gpus <= self.total.gpus
+        ahead = 0 if is_last_round else LOOK_AHEAD
+        gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
 
@@ -106,16 +109,22 @@ class Admission:
     def _spread(self, step: Step) -> Resources:
         """No GPU is shared while another idles: where a stage's last steps leave room, they have
         a half or a third of a GPU each, or all of it, because Ray would put them on as few as
-        they fit on. What is free over what is left stays the same from one of them to the next."""
+        they fit on. The first have the larger shares: they are the longest."""
         need = self.needs(step)
         free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
+        if step.stage != "gan":  # GANs wait for nothing but their data: theirs is not to be had
+            free -= self.shares.gan * len(self._left["gan"])
         if is_gang(step) or not need.gpus or free < SMALLEST:
             return need
-        left = self._left[step.stage]
-        n_left = len(left) + (step.ref not in left)  # one that is tried again was begun before
-        n_a_gpu = math.ceil(n_left / free - SMALLEST)
+        # A hundredth more, as thirds are cut to 0.3333: none may be left over for want of a crumb.
+        n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free))
         share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
         return replace(need, gpus=max(need.gpus, share))
+
+    def _n_left(self, step: Step) -> int:
+        """Of its stage, itself among them."""
+        left = self._left[step.stage]
+        return len(left) + (step.ref not in left)  # one that is tried again was begun before
 
     def needs(self, step: Step) -> Resources:
         """Of all workers of the step together, at least."""

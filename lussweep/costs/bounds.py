@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-N_THRESHOLDS = 40
-"""Heads and tails tried for the best bound: each pair gives a valid one."""
+MOST_LOOKS = 4_000_000
+"""At tasks, over all sets that are tried for the best bound: each set gives a valid one."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def bounds(tasks: Mapping[str, Task], n_gpus: int) -> Bounds:
     work = sum(tasks[name].work_s for name in on_gpu) / n_gpus
     chain = max((head[name] + tasks[name].seconds + tail[name] for name in tasks), default=0.0)
     best = max(work, chain)
-    for r, q in product(_some(head[n] for n in on_gpu), _some(tail[n] for n in on_gpu)):
+    n_tried = max(2, min(40, math.isqrt(MOST_LOOKS // max(1, len(on_gpu)))))
+    heads, tails = (_some((times[n] for n in on_gpu), n_tried) for times in (head, tail))
+    for r, q in product(heads, tails):
         chosen = [name for name in on_gpu if head[name] >= r and tail[name] >= q]
         if chosen:
             least_head = min(head[name] for name in chosen)
@@ -103,10 +105,9 @@ def _fullest(amounts: Sequence[float], n_places: int) -> float:
     return max((i + 1) * amount for i, amount in enumerate(down[::n_places]))
 
 
-def _some(values: Iterable[float]) -> list[float]:
-    """Evenly chosen among the distinct ones, the least and the largest always."""
+def _some(values: Iterable[float], n: int) -> list[float]:
+    """So many, evenly chosen among the distinct ones, the least and the largest always."""
     known = sorted(set(values))
-    if len(known) <= N_THRESHOLDS:
+    if len(known) <= n:
         return known
-    last = len(known) - 1
-    return [known[round(i * last / (N_THRESHOLDS - 1))] for i in range(N_THRESHOLDS)]
+    return [known[round(i * (len(known) - 1) / (n - 1))] for i in range(n)]

@@ -1,9 +1,9 @@
 """How long a grid takes on k GPUs: `python tests/benchmarks/bench_schedule.py`.
 
-A discrete-event simulation (`lussweep/backend/simulated.py`): the driver's own loop (`run_plan`) and
-its own rule of admission on a simulated clock and simulated GPUs, which are held against the two
-simple bounds, the work over k and the longest chain of steps, and against `no_less`, the best that
-is known (`lussweep/costs/bounds.py`).
+A discrete-event simulation (`lussweep/backend/simulated.py`): the driver's own loop and rule of
+admission on a simulated clock and simulated GPUs, held against the two simple bounds, the work over
+k and the longest chain of steps, and against the best bound that is known, `no less`
+(`lussweep/costs/bounds.py`).
 
 The paper's grid comes with ASSUMED times (GPU_SECONDS, below), twice over: all steps of a stage
 alike, and each in proportion to the images that it processes, with the paper's numbers of frames;
@@ -68,6 +68,11 @@ class Simulated:
     makespan_s: float
     least: Bounds
     executor: SimulatedExecutor
+
+    @property
+    def started(self) -> Mapping[str, float]:
+        """When each step began, by ref."""
+        return self.executor.started_s
 
     @property
     def ratio(self) -> float:
