@@ -64,6 +64,8 @@ class Admission:
         self.shards_left = set(self._left["shard"])
         self._n_taken: Counter[Resources] = Counter()
         self._gang_waits = False
+        self._n_gangs = 0
+        """In flight."""
 
     def kind(self, step: Step) -> Hashable:
         """Steps of one kind are refused alike."""
@@ -73,7 +75,7 @@ class Admission:
         if is_gang(step):
             self._gang_waits = bool(self.in_flight)
             return not self._gang_waits
-        if self._gang_waits or any(map(is_gang, self.in_flight.values())):
+        if self._gang_waits or self._n_gangs:
             return False
         # Tune's workers keep their CPUs from one trial to the next, and a task that asks for one
         # would wait behind them, perhaps for ever: shards, which need no other step, go first.
@@ -95,11 +97,12 @@ class Admission:
         self.handed[step.ref] = need
         self._left[step.stage].discard(step.ref)
         self._n_taken[need] += 1
+        self._n_gangs += is_gang(step)
         return need
 
     def end(self, ref: str) -> None:
         """The step has ended, well or not: a shard that failed holds nothing up."""
-        del self.in_flight[ref]
+        self._n_gangs -= is_gang(self.in_flight.pop(ref))
         need = self.handed.pop(ref)
         self._n_taken[need] -= 1
         if not self._n_taken[need]:
