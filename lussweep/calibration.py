@@ -57,7 +57,8 @@ def calibrate(
     seconds = {ref: record["circumstances"]["seconds"] for ref, record in records.items()}
     target = _scaled(frames, small, run)
     where, on_gpu = where_trained(records.values())
-    return Measured(steps, seconds, frames, target, f"short steps of this study ({where})", on_gpu)
+    source = f"short steps of this study ({where})"
+    return Measured(steps, seconds, frames, target, source, on_gpu, alone=True)
 
 
 def _few_patients(manifest: Manifest, n_train: int) -> Manifest:

@@ -86,6 +86,11 @@ def notes_on(run: Run, measured: Measured, differ: list[str]) -> list[str]:
         )
     if n := unknown_gans(run.asked, measured):
         notes.append(f"NOTE: {n} GANs are of a kind that was not measured: estimated as the others")
+    if measured.on_gpu and measured.alone and run.study.search.gpus_per_trial < 1:
+        notes.append(
+            "NOTE: measured one at a time: trials that share a GPU are taken to be as quick as one "
+            "alone, which an earlier run on GPUs would tell"
+        )
     if not measured.on_gpu:
         notes.append(
             "NOTE: measured on a CPU, so what is called a GPU here is one worker on such a CPU: "

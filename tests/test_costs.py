@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lussweep.costs import (
@@ -198,6 +200,20 @@ def test_what_is_done_costs_nothing_more() -> None:
     assert (found.bounds.chain_s, found.bounds.work_s) == (3600, 3600 * 0.25 / 4)
     assert found.total("left_gpu_hours") == 0.25
     assert found.total("gpu_hours") > 1
+
+
+def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
+    from types import SimpleNamespace
+
+    from lussweep.cost_table import notes_on
+
+    plan = plan_of()
+    run = SimpleNamespace(asked=plan, study=study_of())
+    alone = replace(measured(plan, 1.0), alone=True)
+    assert "as quick as one alone" in notes_on(run, alone, [])[0]  # type: ignore[arg-type]
+    whole = SimpleNamespace(asked=plan, study=study_of("search.gpus_per_trial=1"))
+    for quiet in (notes_on(run, measured(plan, 1.0), []), notes_on(whole, alone, [])):  # type: ignore[arg-type]
+        assert quiet == []
 
 
 def test_shares_are_those_of_the_cluster() -> None:

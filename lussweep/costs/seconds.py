@@ -30,6 +30,8 @@ class Measured:
     source: str
     """Where from, for the reader."""
     on_gpu: bool = True
+    alone: bool = False
+    """Each had its device to itself."""
 
 
 @dataclass(frozen=True)
