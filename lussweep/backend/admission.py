@@ -18,7 +18,7 @@ SMALLEST = 1e-4
 """Ray counts resources in these; twelve tenths are not quite 1.2."""
 LOOK_AHEAD = 2
 """Steps handed over beyond what there is room for, so that no worker waits for the driver; not of
-a stage's last round on GPUs, where a longer step or more of a GPU may come first."""
+the last round on GPUs, where a longer step or more of a GPU may come first."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Admission:
         need = self.needs(step)
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
-        is_last_round = self._n_left(step) * need.gpus <= self.total.gpus
-        ahead = 0 if is_last_round else LOOK_AHEAD
+        gpus_left = sum(self.shares.of(stage) * len(left) for stage, left in self._left.items())
+        ahead = LOOK_AHEAD if gpus_left > self.total.gpus else 0
         gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)

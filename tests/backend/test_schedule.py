@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.bench_schedule import assumed, paper_plan, simulated
+from benchmarks.bench_schedule import assumed, of_run, paper_plan, simulated
 from lussweep.backend.admission import Admission, GpuShares, Resources
 from lussweep.backend.costs import step_costs
 from lussweep.plan import Plan, Step
@@ -53,6 +55,15 @@ def test_the_largest_gans_begin_first(paper: Plan) -> None:
     assert at == sorted(at)
     alike = simulated(case.believing("all alike", step_costs(paper)), 16)
     assert found.makespan_s < alike.makespan_s
+
+
+def test_a_finished_run_takes_what_its_records_say(uninterrupted: Path) -> None:
+    """On one GPU its work, and beside it the steps on CPUs; then the paper's grid at its pace."""
+    own, *_, paper = of_run(uninterrupted, GpuShares())
+    found = simulated(own, 1)
+    on_cpu = sum(task.seconds for task in own.tasks.values() if not task.gpu_share)
+    assert found.least.work_s <= found.makespan_s <= found.least.work_s + on_cpu + 1e-6
+    assert simulated(paper, 16).ratio <= 1.1
 
 
 # --- the rule of admission -----------------------------------------------------------------

@@ -8,8 +8,9 @@ k and the longest chain of steps, and against the best bound that is known, `no 
 The paper's grid comes with ASSUMED times (GPU_SECONDS, below), twice over: all steps of a stage
 alike, and each in proportion to the images that it processes, with the paper's numbers of frames;
 and twice again, with trials that cannot use more than their quarter of a GPU and with trials that
-alone would fill one. `--run FOLDER` takes a finished run instead: its own plan, and for every step
-the seconds that its record has. If those were of a CPU, a worker on one core stands for a GPU.
+alone would fill one. `--run FOLDER` takes a finished run instead: its own plan, with the seconds
+that each step's record has, and the paper's grid at that run's seconds per image. If those were of
+a CPU, a worker on one core stands for a GPU.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from pathlib import Path
 from lussweep.backend.admission import GPU_STAGES, GpuShares, Resources
 from lussweep.backend.costs import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
-from lussweep.costs import Bounds, Frames, Task, bounds, plan_tasks, work
+from lussweep.costs import Bounds, Frames, Task, bounds, plan_tasks, step_seconds, work
 from lussweep.data.phantom import phantom_manifest
+from lussweep.measuring import measured_run
 from lussweep.plan import Plan, make_plan
 from lussweep.spec import load_study
 
@@ -127,18 +129,26 @@ def assumed(
     return Case(told, plan, plan_tasks(plan, seconds, share, fills), shares, costs)
 
 
-def of_run(folder: Path, shares: GpuShares) -> Case:
-    """Every step of a finished run with the seconds of its record."""
-    from lussweep.measuring import measured_run
-
+def of_run(folder: Path, shares: GpuShares) -> list[Case]:
+    """A finished run as it was, and the paper's grid at its seconds per image."""
     measured = measured_run(folder)
     if not measured.on_gpu:  # what took the seconds was a worker, whatever its step
         shares = GpuShares(1.0, 1.0, 1.0)
-    plan = _in_order(Plan(dict(measured.steps)))
     share = {stage: shares.of(stage) for stage in GPU_STAGES}
-    tasks = plan_tasks(plan, measured.seconds, share)
-    costs = step_costs(plan, measured.frames)
-    return Case(f"as in {measured.source}", plan, tasks, shares, costs)
+    own, paper = _in_order(Plan(dict(measured.steps))), paper_plan()
+    scaled = step_seconds(paper, replace(measured, target=PAPER_FRAMES))
+    cases = []
+    for told, plan, seconds, frames in (
+        (f"as in {measured.source}", own, measured.seconds, measured.frames),
+        ("the paper's grid at its seconds per image", paper, scaled, PAPER_FRAMES),
+    ):
+        case = Case(told, plan, plan_tasks(plan, seconds, share), shares, {})
+        cases += [
+            case.believing("typical costs, all steps of a stage alike", step_costs(plan)),
+            case.believing("typical costs by size", step_costs(plan, frames)),
+            case.believing("true seconds", seconds),
+        ]
+    return cases
 
 
 def _in_order(plan: Plan) -> Plan:
@@ -176,15 +186,7 @@ def main() -> None:
     arguments = parser.parse_args()
     shares = GpuShares(trial=arguments.gpus_per_trial)
     if arguments.run:
-        found = of_run(arguments.run, shares)
-        print(f"{len(found.plan.steps)} steps, {found.told}")
-        true = {ref: task.seconds for ref, task in found.tasks.items()}
-        stage = step_costs(found.plan, None, true)
-        cases = [
-            found.believing("typical costs", step_costs(found.plan)),
-            found.believing("mean seconds of each stage", stage),
-            found.believing("true seconds", true),
-        ]
+        cases = of_run(arguments.run, shares)
     else:
         plan = paper_plan()
         print(f"{len(plan.cells)} cells, {len(plan.steps)} steps; times assumed, see GPU_SECONDS")
