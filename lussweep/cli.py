@@ -197,8 +197,8 @@ def plan(
 
         print_plan(run)
         if wanted:
+            from lussweep.calibration import calibrate as run_short
             from lussweep.cost_table import estimate_run, notes_on, print_costs
-            from lussweep.measuring import calibrate as run_short
             from lussweep.measuring import differences, measured_run
 
             if from_ is not None:

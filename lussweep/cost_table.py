@@ -5,12 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
+from lussweep.backend.admission import GPU_STAGES, GpuShares
+from lussweep.backend.simulated import wall_seconds
 from lussweep.costs import (
-    HELD_GPUS,
     HOUR_S,
     Estimate,
     Measured,
     estimate,
+    plan_tasks,
     step_seconds,
     unknown_gans,
 )
@@ -27,14 +29,14 @@ HOW = (
 def estimate_run(run: Run, measured: Measured, n_gpus: int) -> Estimate:
     """What all steps of the asked cells cost, and how long those that are not done take."""
     done = [ref for ref in run.asked.steps if run.store.has(ref)]
-    shares = {
-        **HELD_GPUS,
-        "gan": run.study.gan.gpus or HELD_GPUS["gan"],
-        "trial": run.study.search.gpus_per_trial,
-    }
+    held = GpuShares(run.study.gan.gpus or GpuShares.gan, run.study.search.gpus_per_trial)
     if not measured.on_gpu:  # what took the seconds was one worker, whatever its step
-        shares = dict.fromkeys(HELD_GPUS, 1.0)
-    return estimate(run.asked, step_seconds(run.asked, measured), done, n_gpus, shares)
+        held = GpuShares(1.0, 1.0, 1.0)
+    shares = {stage: held.of(stage) for stage in GPU_STAGES}
+    seconds = step_seconds(run.asked, measured)
+    tasks = plan_tasks(run.asked, seconds, shares)
+    wall_s = wall_seconds(run.asked, tasks, n_gpus, held, done)
+    return estimate(run.asked, seconds, done, n_gpus, shares, wall_s)
 
 
 def print_costs(
@@ -60,16 +62,16 @@ def print_costs(
 
 def wall_lines(found: Estimate, price: float | None) -> list[str]:
     """Wall time, bounds and price in words."""
-    wall = found.schedule
+    least = found.bounds
     lines = [
-        f"{found.n_gpus} GPU{'s' if found.n_gpus > 1 else ''}: about {duration(wall.wall_s)} "
-        f"(the work shared out is {duration(wall.work_s)}, the longest chain of steps "
-        f"{duration(wall.chain_s)})"
+        f"{found.n_gpus} GPU{'s' if found.n_gpus > 1 else ''}: about {duration(found.wall_s)} "
+        f"(no schedule takes less than {duration(least.no_less_s)}: the work shared out is "
+        f"{duration(least.work_s)}, the longest chain of steps {duration(least.chain_s)})"
     ]
     if price is not None:
         used = found.total("left_gpu_hours") * price
         lines.append(
-            f"cost: {found.price(price):.2f} for {found.n_gpus} x {wall.wall_s / HOUR_S:.2f} h at "
+            f"cost: {found.price(price):.2f} for {found.n_gpus} x {found.wall_s / HOUR_S:.2f} h at "
             f"{price:g} per GPU and hour, of which {used:.2f} are used"
         )
     return lines
@@ -84,6 +86,11 @@ def notes_on(run: Run, measured: Measured, differ: list[str]) -> list[str]:
         )
     if n := unknown_gans(run.asked, measured):
         notes.append(f"NOTE: {n} GANs are of a kind that was not measured: estimated as the others")
+    if measured.on_gpu and measured.alone and run.study.search.gpus_per_trial < 1:
+        notes.append(
+            "NOTE: measured one at a time: trials that share a GPU are taken to be as quick as one "
+            "alone, which an earlier run on GPUs would tell"
+        )
     if not measured.on_gpu:
         notes.append(
             "NOTE: measured on a CPU, so what is called a GPU here is one worker on such a CPU: "

@@ -215,7 +215,7 @@ def execute_grid(
     stop: Stop | None = None,
 ) -> None:
     """Every missing step of the asked cells, dropping snapshots that nobody needs any more."""
-    from lussweep.backend.costs import costs_from, recorded_seconds
+    from lussweep.backend.costs import expected_frames, recorded_seconds, step_costs
     from lussweep.backend.driver import run_plan
 
     # Epochs that any grid of this folder names are kept, whatever --only leaves out today.
@@ -224,7 +224,8 @@ def execute_grid(
     users = gan_users(run.plan) if dropping else {}
     store = run.store.surveyed(0)  # the data have come since
     done = (ref for ref in run.asked.steps if store.has(ref))
-    costs = costs_from(recorded_seconds(run.asked, store, done))
+    frames = expected_frames(run.asked, store)
+    costs = step_costs(run.asked, frames, recorded_seconds(run.asked, store, done))
 
     def watch(progress: Progress) -> None:
         for ref in progress.latest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,9 @@ from lussweep.costs import (
     Line,
     Measured,
     Task,
+    bounds,
     estimate,
     fit_line,
-    schedule,
     step_seconds,
     unknown_gans,
     work,
@@ -142,68 +142,39 @@ def test_a_stage_that_nobody_measured_is_named() -> None:
         step_seconds(plan_of(), measured(short, 1.0))
 
 
-# --- wall time ----------------------------------------------------------------------------
+# --- bounds -------------------------------------------------------------------------------
 
 
-def test_a_chain_beside_small_tasks() -> None:
-    """On two GPUs the chain a-b (3 + 4) goes first on one, the other takes 2 + 2 + 2: 7 s. In the
-    given order, the small ones first, it would have been 9."""
+def least(tasks: dict[str, Task], n_gpus: int) -> float:
+    return bounds(tasks, n_gpus).no_less_s
+
+
+def test_the_simple_bounds_are_the_work_shared_out_and_the_longest_chain() -> None:
     tasks = {
-        "x": Task(2, 1), "y": Task(2, 1), "z": Task(2, 1), "a": Task(3, 1),
-        "b": Task(4, 1, inputs=("a",)),
+        "a": Task(3, 1), "b": Task(4, 1, inputs=("a", "done elsewhere")), "c": Task(7, 0.25),
+        "g": Task(2, 1, n_workers=2), "x": Task(1, 0, inputs=("b",)),
     }  # fmt: skip
-    found = schedule(tasks, 2)
-    assert (found.wall_s, found.work_s, found.chain_s) == (7, 6.5, 7)
+    found = bounds(tasks, 2)
+    assert (found.work_s, found.chain_s) == ((3 + 4 + 7 / 4 + 2 * 2) / 2, 3 + 4 + 1)
 
 
-def test_shares_of_a_gpu_run_beside_each_other_and_wholes_do_not() -> None:
-    quarters = {str(i): Task(10, 0.25) for i in range(5)}
-    assert schedule(quarters, 1).wall_s == 20
-    assert schedule(quarters, 1).work_s == 12.5
-    assert schedule({"a": Task(10, 1), "b": Task(10, 0.25)}, 1).wall_s == 20
+def test_five_equal_steps_on_two_gpus_take_three_rounds() -> None:
+    assert least({str(i): Task(10, 1) for i in range(5)}, 2) == 30
+    assert least({str(i): Task(10, 0.25) for i in range(9)}, 2) == 20
+    assert least({str(i): Task(10, 0.25, fills=1.0) for i in range(5)}, 2) == 30
 
 
-def test_shares_leave_whole_gpus_free() -> None:
-    """Both quarters go to one GPU, so that the whole task need not wait for either."""
-    tasks = {"q": Task(9, 0.25), "r": Task(9, 0.25), "w": Task(5, 1)}
-    assert schedule(tasks, 2).wall_s == 9
+def test_work_counts_between_what_stands_before_and_behind_it() -> None:
+    tasks = {"data": Task(7), **{str(i): Task(10, 1, inputs=("data",)) for i in range(4)}}
+    tasks |= {f"end {i}": Task(2, 0, inputs=(str(i),)) for i in range(4)}
+    assert least(tasks, 2) == 7 + 20 + 2
+    early = {"early": Task(1, 1)}  # its tail is none, and it needs no data
+    assert least(tasks | early, 2) == 7 + 20 + 2
 
 
-def test_tasks_without_a_gpu_wait_for_their_inputs_alone() -> None:
-    tasks = {"g": Task(5, 1), **{f"c{i}": Task(3, 0) for i in range(10)}}
-    tasks["end"] = Task(1, 0, inputs=("g", "c0", "done elsewhere"))
-    assert schedule(tasks, 1).wall_s == 6
-
-
-def test_a_gang_needs_its_gpus_at_once() -> None:
-    tasks = {"one": Task(4, 1), "gang": Task(3, 1, n_workers=2)}
-    assert schedule(tasks, 2).wall_s == 7
-    assert schedule(tasks, 3).wall_s == 4
-    assert schedule(tasks, 2).work_s == 5
-    with pytest.raises(InputError, match="2 workers with a GPU each, --gpus 1 has fewer"):
-        schedule(tasks, 1)
-
-
-def test_nothing_to_do_takes_no_time() -> None:
-    assert schedule({}, 4).wall_s == 0
-
-
-def test_no_schedule_undercuts_its_bounds_or_exceeds_grahams() -> None:
-    rng = random.Random(0)
-    for _ in range(60):
-        names = [str(i) for i in range(rng.randint(1, 25))]
-        tasks = {
-            name: Task(
-                rng.randint(1, 9), 1, inputs=rng.sample(names[:i], min(i, rng.randint(0, 2)))
-            )
-            for i, name in enumerate(names)
-        }
-        k = rng.randint(1, 4)
-        found = schedule(tasks, k)
-        assert max(found.work_s, found.chain_s) <= found.wall_s + 1e-9
-        assert found.wall_s <= found.work_s + (1 - 1 / k) * found.chain_s + 1e-9
-        if k == 1:
-            assert found.wall_s == pytest.approx(found.work_s)
+def test_of_nothing_and_of_cpus_alone() -> None:
+    assert least({}, 4) == 0
+    assert least({"a": Task(3), "b": Task(4, inputs=("a",))}, 4) == 7
 
 
 # --- the whole ----------------------------------------------------------------------------
@@ -214,24 +185,38 @@ def test_sharing_is_what_cells_would_have_cost_alone() -> None:
     GANs each, 2 of them different; a cell has 2 trials and 6 of 8 cells want the detector's 2."""
     plan = plan_of()
     shares = dict.fromkeys(HELD_GPUS, 1.0)
-    found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, shares)
+    found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, shares, wall_s=7200.0)
     costs = {cost.stage: cost for cost in found.stages}
     assert (costs["gan"].gpu_hours, costs["gan"].unshared_gpu_hours) == (4, 8)
     assert (costs["trial"].gpu_hours, costs["trial"].unshared_gpu_hours) == (18, 16 + 12)
     assert (costs["evaluate"].gpu_hours, costs["evaluate"].unshared_gpu_hours) == (8, 8)
     assert costs["shard"].gpu_hours == 0
     assert found.total("gpu_hours") == 4 * 4 + 4 + 18 + 8
-    assert found.price(2.5) == pytest.approx(4 * found.schedule.wall_s / 3600 * 2.5)
+    assert found.price(2.5) == 4 * 2 * 2.5
 
 
 def test_what_is_done_costs_nothing_more() -> None:
     plan = plan_of()
     seconds = dict.fromkeys(plan.steps, 3600.0)
     last = [ref for ref in plan.steps if ref.startswith("evaluate/")][-1]
-    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, HELD_GPUS)
-    assert found.schedule.wall_s == 3600
+    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, HELD_GPUS, wall_s=3600.0)
+    assert (found.bounds.chain_s, found.bounds.work_s) == (3600, 3600 * 0.25 / 4)
     assert found.total("left_gpu_hours") == 0.25
     assert found.total("gpu_hours") > 1
+
+
+def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
+    from types import SimpleNamespace
+
+    from lussweep.cost_table import notes_on
+
+    plan = plan_of()
+    run = SimpleNamespace(asked=plan, study=study_of())
+    alone = replace(measured(plan, 1.0), alone=True)
+    assert "as quick as one alone" in notes_on(run, alone, [])[0]  # type: ignore[arg-type]
+    whole = SimpleNamespace(asked=plan, study=study_of("search.gpus_per_trial=1"))
+    for quiet in (notes_on(run, measured(plan, 1.0), []), notes_on(whole, alone, [])):  # type: ignore[arg-type]
+        assert quiet == []
 
 
 def test_shares_are_those_of_the_cluster() -> None:

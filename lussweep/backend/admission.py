@@ -5,9 +5,10 @@ Pure: the cluster's executor and a simulated one (tests/benchmarks/bench_schedul
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lussweep.plan import Step
 
@@ -16,7 +17,8 @@ GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "eva
 SMALLEST = 1e-4
 """Ray counts resources in these; twelve tenths are not quite 1.2."""
 LOOK_AHEAD = 2
-"""Steps handed over beyond what there is room for, so that no worker waits for the driver."""
+"""Steps handed over beyond what there is room for, so that no worker waits for the driver; not of
+the last round on GPUs, where a longer step or more of a GPU may come first."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class GpuShares:
-    """GPUs that one step of each kind takes, where the cluster has any."""
+    """GPUs that one step of each kind takes at least, where the cluster has any."""
 
     gan: float = 1.0
     trial: float = 0.25
@@ -53,9 +55,17 @@ class Admission:
         """`total.gpus` is 0 where none are to be used; `to_do` are steps without an artifact."""
         self.total, self.shares = total, shares
         self.in_flight: dict[str, Step] = {}
-        self.shards_left = {step.ref for step in to_do if step.stage == "shard"}
+        self.handed: dict[str, Resources] = {}
+        """What the steps in flight were handed over with."""
+        self._left: dict[str, set[str]] = defaultdict(set)
+        """By stage the steps that were never begun, whether they are ready or not."""
+        for step in to_do:
+            self._left[step.stage].add(step.ref)
+        self.shards_left = set(self._left["shard"])
         self._n_taken: Counter[Resources] = Counter()
         self._gang_waits = False
+        self._n_gangs = 0
+        """In flight."""
 
     def kind(self, step: Step) -> Hashable:
         """Steps of one kind are refused alike."""
@@ -65,7 +75,7 @@ class Admission:
         if is_gang(step):
             self._gang_waits = bool(self.in_flight)
             return not self._gang_waits
-        if self._gang_waits or any(map(is_gang, self.in_flight.values())):
+        if self._gang_waits or self._n_gangs:
             return False
         # Tune's workers keep their CPUs from one trial to the next, and a task that asks for one
         # would wait behind them, perhaps for ever: shards, which need no other step, go first.
@@ -74,24 +84,53 @@ class Admission:
         need = self.needs(step)
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
-        gpus = sum(each.gpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.gpus
+        gpus_left = sum(self.shares.of(stage) * len(left) for stage, left in self._left.items())
+        ahead = LOOK_AHEAD if gpus_left > self.total.gpus else 0
+        gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: Step) -> Resources:
+        """What the step is handed over with: what it needs, and more of a GPU that would idle."""
+        need = self._spread(step)
         self.in_flight[step.ref] = step
-        self._n_taken[self.needs(step)] += 1
+        self.handed[step.ref] = need
+        self._left[step.stage].discard(step.ref)
+        self._n_taken[need] += 1
+        self._n_gangs += is_gang(step)
+        return need
 
     def end(self, ref: str) -> None:
         """The step has ended, well or not: a shard that failed holds nothing up."""
-        need = self.needs(self.in_flight.pop(ref))
+        self._n_gangs -= is_gang(self.in_flight.pop(ref))
+        need = self.handed.pop(ref)
         self._n_taken[need] -= 1
         if not self._n_taken[need]:
             del self._n_taken[need]
         self.shards_left.discard(ref)
 
+    def _spread(self, step: Step) -> Resources:
+        """No GPU is shared while another idles: where a stage's last steps leave room, they have
+        a half or a third of a GPU each, or all of it, because Ray would put them on as few as
+        they fit on. The first have the larger shares: they are the longest."""
+        need = self.needs(step)
+        free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
+        if step.stage != "gan":  # GANs wait for nothing but their data: theirs is not to be had
+            free -= self.shares.gan * len(self._left["gan"])
+        if is_gang(step) or not need.gpus or free < SMALLEST:
+            return need
+        # A hundredth more, as thirds are cut to 0.3333: none may be left over for want of a crumb.
+        n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free))
+        share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
+        return replace(need, gpus=max(need.gpus, share))
+
+    def _n_left(self, step: Step) -> int:
+        """Of its stage, itself among them."""
+        left = self._left[step.stage]
+        return len(left) + (step.ref not in left)  # one that is tried again was begun before
+
     def needs(self, step: Step) -> Resources:
-        """Of all workers of the step together."""
+        """Of all workers of the step together, at least."""
         worker = self.worker_needs(step)
         return Resources(worker.cpus * n_workers(step), worker.gpus * n_workers(step))
 

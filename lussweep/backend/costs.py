@@ -1,10 +1,11 @@
-"""How long steps take, by stage: only the order of submission depends on it, no result does."""
+"""How long steps take: only the order of submission depends on it, no result does."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from lussweep.costs import Frames, work
 from lussweep.plan import Plan
 from lussweep.store import ArtifactStore
 
@@ -29,13 +30,66 @@ def costs_from(seconds: Mapping[str, float]) -> dict[str, float]:
     return {stage: scale * cost for stage, cost in TYPICAL_COST.items()} | dict(seconds)
 
 
+def step_costs(
+    plan: Plan, frames: Frames | None = None, seconds: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """What every step costs by its ref: its stage's cost, more for a step with more work.
+
+    `seconds` are those of steps that are done. Without `frames` the steps of a stage are alike.
+    """
+    works = {
+        ref: work(step, plan.steps, frames) if frames else 1.0 for ref, step in plan.steps.items()
+    }
+    mean_work = _means(plan, works)
+    done = seconds or {}
+    mean_done = _means(plan, {ref: works[ref] for ref in done})
+    by_stage = costs_from(
+        {
+            stage: mean * mean_work[stage] / mean_done[stage]
+            for stage, mean in _means(plan, done).items()
+            if mean_done[stage]
+        }
+    )
+    return {
+        ref: by_stage.get(step.stage, OTHER_COST) * works[ref] / (mean_work[step.stage] or 1.0)
+        for ref, step in plan.steps.items()
+    }
+
+
 def recorded_seconds(plan: Plan, store: ArtifactStore, done: Iterable[str]) -> dict[str, float]:
-    """Mean seconds by stage, of a few of the steps that are done, from their records."""
-    found: dict[str, list[float]] = defaultdict(list)
+    """Seconds of a few steps of each stage that are done, by ref, from their records."""
+    found: dict[str, dict[str, float]] = defaultdict(dict)
     for ref in done:
         known = found[plan.steps[ref].stage]
         if len(known) < N_READ:
             circumstances = store.record(ref).get("circumstances", {})
             if "seconds" in circumstances:
-                known.append(circumstances["seconds"])
-    return {stage: sum(known) / len(known) for stage, known in found.items() if known}
+                known[ref] = circumstances["seconds"]
+    return {ref: seconds for known in found.values() for ref, seconds in known.items()}
+
+
+def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
+    """Frames of a plan whose data are in, before any cohort is drawn: in proportion to patients.
+
+    Balance, and caps on validation, are left out: an order needs no more.
+    """
+    seen = {
+        step.spec["split"]: store.record(ref)["summary"]
+        for ref, step in plan.steps.items()
+        if step.stage == "ingest" and store.has(ref)
+    }
+    if not {"train", "val", "holdout"} <= seen.keys():
+        return None
+    n_train = seen["train"]["n_frames"] / 2  # a class
+    a_patient = seen["train"]["n_frames"] / seen["train"]["n_patients"]
+    asked = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
+    by_cohort = {n: n_train if n is None else n * a_patient for n in asked}
+    return Frames(by_cohort, seen["val"]["n_frames"], seen["holdout"]["n_frames"])
+
+
+def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:
+    """By stage."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for ref, value in values.items():
+        found[plan.steps[ref].stage].append(value)
+    return {stage: sum(known) / len(known) for stage, known in found.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
+from lussweep.backend.costs import step_costs
 from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
 from lussweep.store import ArtifactStore
@@ -80,20 +80,20 @@ def run_plan(
     on_change: Callable[[Progress], None] = lambda progress: None,
     *,
     retries: int = 0,
-    costs: Mapping[str, float] = TYPICAL_COST,
+    costs: Mapping[str, float] | None = None,
     stop: Stop | None = None,
 ) -> Progress:
     """Do every step that is not done. A failed step blocks only its descendants.
 
     A step that fails is tried again up to `retries` times, unless it would only fail again.
-    `costs` are durations by stage, for the order. Raises KeyboardInterrupt when `stop` asks for
+    `costs` are durations by ref, for the order. Raises KeyboardInterrupt when `stop` asks for
     it, once what runs has ended or the grace is over.
     """
     stop = stop or Stop()
     found = {ref for ref in plan.steps if store.has(ref)}
     progress = Progress(plan, found=found, done=set(found))
     users = _users(plan)
-    ready = _Ready(plan, executor, _critical_path(plan, users, costs))
+    ready = _Ready(plan, executor, _critical_path(plan, users, costs or step_costs(plan)))
     waiting_for = {
         ref: sum(i not in found for i in step.inputs.values())
         for ref, step in plan.steps.items()
@@ -191,8 +191,7 @@ def _critical_path(
     """The cost of the longest chain of steps that starts with each step."""
     rank: dict[str, float] = {}
     for ref in reversed(plan.steps):  # inputs stand before users
-        cost = costs.get(plan.steps[ref].stage, OTHER_COST)
-        rank[ref] = cost + max((rank[user] for user in users[ref]), default=0.0)
+        rank[ref] = costs[ref] + max((rank[user] for user in users[ref]), default=0.0)
     return rank
 
 

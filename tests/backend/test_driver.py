@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussweep.backend.costs import TYPICAL_COST, costs_from
+from lussweep.backend.costs import TYPICAL_COST, costs_from, step_costs
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
@@ -283,6 +283,15 @@ def test_measured_stages_set_the_scale_of_the_others():
     assert costs_from({}) == TYPICAL_COST
     costs = costs_from({"gan": 200.0, "cohort": 3.0})
     assert (costs["gan"], costs["cohort"], costs["trial"]) == (200.0, 3.0, 50.0)
+
+
+def test_a_stage_costs_what_its_recorded_steps_did_on_average(tree):
+    plan, refs = tree
+    stages = {step.stage for step in plan.steps.values()}
+    costs = step_costs(plan, seconds={refs["a"]: 7.0})
+    assert costs.keys() == plan.steps.keys()
+    assert costs[refs["a"]] == 7.0
+    assert len({(plan.steps[ref].stage, cost) for ref, cost in costs.items()}) == len(stages)
 
 
 # --- stopping -----------------------------------------------------------------------------

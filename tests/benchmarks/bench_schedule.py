@@ -1,131 +1,65 @@
 """How long a grid takes on k GPUs: `python tests/benchmarks/bench_schedule.py`.
 
-A discrete-event simulation: the driver's own loop (`run_plan`) and its own rule of admission
-(`backend/admission.py`) on a simulated clock and simulated GPUs, for the grid of the paper. Its
-steps start as on Ray: in the order in which they were handed over, whatever has room, on the
-fullest GPU that has it, so that a GAN which needs a whole GPU waits while trials keep a corner of
-each. No step is faster on a larger share: one of 300 GPU-seconds takes 1,200 s on a quarter.
+A discrete-event simulation (`lussweep/backend/simulated.py`): the driver's own loop and rule of
+admission on a simulated clock and simulated GPUs, held against the two simple bounds, the work over
+k and the longest chain of steps, and against the best bound that is known, `no less`
+(`lussweep/costs/bounds.py`).
 
-No schedule is shorter than the work divided by k, than the longest chain of steps, or than
-`no_less`, which knows besides that no trial on synthetic frames begins before a GAN has ended.
-
-The times are ASSUMED (GPU_SECONDS, below), not measured, unless `--run FOLDER` takes the means of a
-finished run from its records.
+The paper's grid comes with ASSUMED times (GPU_SECONDS, below), twice over: all steps of a stage
+alike, and each in proportion to the images that it processes, with the paper's numbers of frames;
+and twice again, with trials that cannot use more than their quarter of a GPU and with trials that
+alone would fill one. `--run FOLDER` takes a finished run instead: its own plan, with the seconds
+that each step's record has, and the paper's grid at that run's seconds per image. If those were of
+a CPU, a worker on one core stands for a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
-import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lussweep.backend.admission import SMALLEST, Admission, GpuShares, Resources
-from lussweep.backend.costs import TYPICAL_COST, costs_from
-from lussweep.backend.driver import Outcome, run_plan
+from lussweep.backend.admission import GPU_STAGES, GpuShares, Resources
+from lussweep.backend.costs import step_costs
+from lussweep.backend.simulated import SimulatedExecutor, simulate
+from lussweep.costs import Bounds, Frames, Task, bounds, plan_tasks, step_seconds, work
 from lussweep.data.phantom import phantom_manifest
-from lussweep.plan import Plan, Step, make_plan
+from lussweep.measuring import measured_run
+from lussweep.plan import Plan, make_plan
 from lussweep.spec import load_study
 
 GPU_SECONDS = {
     "gan": 3600.0, "score": 120.0, "features": 60.0, "synth": 20.0, "memorisation": 30.0,
     "trial": 300.0, "evaluate": 20.0,
 }  # fmt: skip
-"""Assumed, of a whole GPU."""
+"""Assumed means, of a whole GPU."""
 CPU_SECONDS = {"shard": 2.0, "ingest": 5.0, "cohort": 2.0, "search": 1.0, "external": 5.0}
 """Assumed, of one CPU."""
 CPUS_A_GPU = 8
 PAPER = Path(__file__).parents[2] / "experiments" / "paper.yaml"
 PHANTOM = "{train_patients: 120, val_patients: 40, holdout_patients: 40, frames_per_video: 4}"
+PAPER_FRAMES = Frames(
+    {None: 120 * 67_950 / 58, **{n: n * 67_950 / 58 for n in (6, 15, 29, 44, 58)}},
+    val=222_285,
+    holdout=182_346,
+)
+"""As published: frames a class of 58 patients, in proportion for the other counts."""
 
 
 @dataclass(frozen=True)
-class Times:
-    """GPU-seconds and CPU-seconds by stage, and what share of a GPU a step has."""
+class Case:
+    """A plan, what its steps take, and what the driver believes that they take."""
 
-    gpu: Mapping[str, float]
-    cpu: Mapping[str, float]
+    told: str
+    plan: Plan
+    tasks: Mapping[str, Task]
     shares: GpuShares
+    costs: Mapping[str, float]
 
-    def seconds(self, step: Step) -> float:
-        """From start to end, on the step's share."""
-        share = self.shares.of(step.stage)
-        return self.gpu[step.stage] / share if share else self.cpu[step.stage]
-
-    def work(self, step: Step) -> float:
-        """GPU-seconds."""
-        return self.gpu[step.stage] if self.shares.of(step.stage) else 0.0
-
-
-class SimulatedStore:
-    """What is done."""
-
-    def __init__(self) -> None:
-        self.done: set[str] = set()
-
-    def has(self, ref: str) -> bool:
-        return ref in self.done
-
-
-class SimulatedExecutor:
-    """GPUs and CPUs that take as long as `times` says; the clock jumps from end to end."""
-
-    def __init__(self, plan: Plan, n_gpus: int, times: Times, store: SimulatedStore) -> None:
-        self.times, self.store = times, store
-        total = Resources(CPUS_A_GPU * n_gpus, n_gpus)
-        self.admission = Admission(plan.steps.values(), total, times.shares)
-        self.free_gpus, self.free_cpus = [1.0] * n_gpus, total.cpus
-        self.queue: list[Step] = []
-        self.running: list[tuple[float, str, int | None]] = []
-        """Heap of end, ref and GPU."""
-        self.now_s = self.gpu_busy_s = 0.0
-        self.started_s: dict[str, float] = {}
-
-    def kind(self, step: Step) -> object:
-        return self.admission.kind(step)
-
-    def accepts(self, step: Step) -> bool:
-        return self.admission.accepts(step)
-
-    def submit(self, step: Step) -> None:
-        assert all(map(self.store.has, step.inputs.values())), "begun before its inputs were there"
-        self.admission.begin(step)
-        self.queue.append(step)
-
-    def wait(self) -> list[Outcome]:
-        self.queue = [step for step in self.queue if not self._start(step)]
-        self.now_s = self.running[0][0]
-        outcomes = []
-        while self.running and self.running[0][0] == self.now_s:
-            _, ref, gpu = heapq.heappop(self.running)
-            need = self.admission.needs(self.admission.in_flight[ref])
-            self.free_cpus += need.cpus
-            if gpu is not None:
-                self.free_gpus[gpu] += need.gpus
-            self.admission.end(ref)
-            self.store.done.add(ref)
-            outcomes.append(Outcome(ref))
-        return outcomes
-
-    def _start(self, step: Step) -> bool:
-        need, gpu = self.admission.needs(step), None
-        if need.cpus > self.free_cpus:
-            return False
-        if need.gpus:
-            room = [i for i, free in enumerate(self.free_gpus) if free >= need.gpus - SMALLEST]
-            if not room:
-                return False
-            gpu = min(room, key=self.free_gpus.__getitem__)
-            self.free_gpus[gpu] -= need.gpus
-        self.free_cpus -= need.cpus
-        seconds = self.times.seconds(step)
-        self.gpu_busy_s += seconds * need.gpus
-        self.started_s[step.ref] = self.now_s
-        heapq.heappush(self.running, (self.now_s + seconds, step.ref, gpu))
-        return True
+    def believing(self, told: str, costs: Mapping[str, float]) -> Case:
+        return replace(self, told=f"{self.told}; {told}", costs=costs)
 
 
 @dataclass(frozen=True)
@@ -134,64 +68,30 @@ class Simulated:
 
     n_gpus: int
     makespan_s: float
-    share_of_work_s: float
-    """GPU-seconds over k."""
-    longest_chain_s: float
-    no_less_s: float
+    least: Bounds
+    executor: SimulatedExecutor
+
+    @property
+    def started(self) -> Mapping[str, float]:
+        """When each step began, by ref."""
+        return self.executor.started_s
 
     @property
     def ratio(self) -> float:
         """To the larger of the two simple bounds."""
-        return self.makespan_s / max(self.share_of_work_s, self.longest_chain_s)
+        return self.makespan_s / max(self.least.work_s, self.least.chain_s)
 
     @property
     def ratio_to_no_less(self) -> float:
-        return self.makespan_s / self.no_less_s
+        return self.makespan_s / self.least.no_less_s
 
 
-def simulate(plan: Plan, n_gpus: int, times: Times, costs: Mapping[str, float]) -> Simulated:
-    """`costs` are what the driver believes: its ranks need not know the true times."""
-    store = SimulatedStore()
-    executor = SimulatedExecutor(plan, n_gpus, times, store)
-    progress = run_plan(plan, store, executor, costs=costs)  # type: ignore[arg-type]
-    assert len(progress.done) == len(plan.steps), "not all was done"
-    work = sum(map(times.work, plan.steps.values()))
-    assert abs(executor.gpu_busy_s - work) < 1e-6 * work, "work was done twice or not at all"
-    before, after = chains(plan, times)
-    longest = max(before[ref] + after[ref] for ref in plan.steps)
-    return Simulated(
-        n_gpus,
-        executor.now_s,
-        work / n_gpus,
-        longest,
-        max(longest, no_less(plan, times, before, after, n_gpus)),
-    )
-
-
-def chains(plan: Plan, times: Times) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of the longest chain of steps that ends before each step, and that begins with it."""
-    before: dict[str, float] = dict.fromkeys(plan.steps, 0.0)
-    after: dict[str, float] = dict.fromkeys(plan.steps, 0.0)
-    for ref, step in plan.steps.items():
-        ends = (before[i] + times.seconds(plan.steps[i]) for i in step.inputs.values())
-        before[ref] = max(ends, default=0.0)
-    for ref in reversed(plan.steps):
-        after[ref] += times.seconds(plan.steps[ref])
-        for parent in plan.steps[ref].inputs.values():
-            after[parent] = max(after[parent], after[ref])
-    return before, after
-
-
-def no_less(
-    plan: Plan, times: Times, before: Mapping[str, float], after: Mapping[str, float], n_gpus: int
-) -> float:
-    """What cannot begin before t takes its work over k from t on, for every t."""
-    steps = sorted(plan.steps, key=before.__getitem__, reverse=True)
-    work, least = 0.0, 0.0
-    for ref in steps:
-        work += times.work(plan.steps[ref])
-        least = max(least, before[ref] + work / n_gpus)
-    return least
+def simulated(case: Case, n_gpus: int) -> Simulated:
+    total = Resources(CPUS_A_GPU * n_gpus, n_gpus)
+    executor = simulate(case.plan, case.tasks, total, case.shares, costs=case.costs)
+    work_s = sum(task.work_s for task in case.tasks.values())
+    assert abs(executor.gpu_busy_s - work_s) < 1e-6 * work_s, "work was done twice or not at all"
+    return Simulated(n_gpus, executor.now_s, bounds(case.tasks, n_gpus), executor)
 
 
 def paper_plan(**grid: object) -> Plan:
@@ -203,43 +103,101 @@ def paper_plan(**grid: object) -> Plan:
     return make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
 
 
-def assumed(shares: GpuShares | None = None) -> Times:
-    return Times(GPU_SECONDS, CPU_SECONDS, shares or GpuShares())
+def assumed(
+    plan: Plan, shares: GpuShares | None = None, *, by_size: bool = False, fills_gpu: bool = False
+) -> Case:
+    """`by_size`: in proportion to a step's work within its stage. `fills_gpu`: every step alone on
+    a GPU makes use of all of it, else of no more than its share."""
+    shares = shares or GpuShares()
+    share = {stage: shares.of(stage) for stage in GPU_STAGES}
+    fills = dict.fromkeys(GPU_STAGES, 1.0) if fills_gpu else share
+    mean_s = {**CPU_SECONDS, **{s: GPU_SECONDS[s] / fills[s] for s in GPU_STAGES}}
+    works = {ref: work(s, plan.steps, PAPER_FRAMES) for ref, s in plan.steps.items()}
+    by_stage: dict[str, list[float]] = defaultdict(list)
+    for ref, amount in works.items():
+        by_stage[plan.steps[ref].stage].append(amount)
+    mean = {stage: sum(amounts) / len(amounts) for stage, amounts in by_stage.items()}
+    seconds = {
+        ref: mean_s[step.stage] * (works[ref] / mean[step.stage] if by_size else 1.0)
+        for ref, step in plan.steps.items()
+    }
+    told = ", ".join((
+        "in proportion to images" if by_size else "all steps of a stage alike",
+        "a step alone fills a GPU" if fills_gpu else "a step fills its share of a GPU",
+    ))  # fmt: skip
+    costs = step_costs(plan, PAPER_FRAMES if by_size else None)
+    return Case(told, plan, plan_tasks(plan, seconds, share, fills), shares, costs)
 
 
-def of_run(folder: Path, shares: GpuShares) -> Times:
-    """Means of a finished run's records; on a share s, t seconds are counted as s t GPU-seconds."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for path in (folder / "artifacts").glob("*/*/record.json"):
-        record = json.loads(path.read_text())
-        found[record["stage"]].append(record["circumstances"]["seconds"])
-    mean = {stage: sum(known) / len(known) for stage, known in found.items()}
-    gpu = {s: mean[s] * shares.of(s) if s in mean else GPU_SECONDS[s] for s in GPU_SECONDS}
-    return Times(gpu, {**CPU_SECONDS, **{s: mean[s] for s in CPU_SECONDS if s in mean}}, shares)
+def of_run(folder: Path, shares: GpuShares) -> list[Case]:
+    """A finished run as it was, and the paper's grid at its seconds per image."""
+    measured = measured_run(folder)
+    if not measured.on_gpu:  # what took the seconds was a worker, whatever its step
+        shares = GpuShares(1.0, 1.0, 1.0)
+    share = {stage: shares.of(stage) for stage in GPU_STAGES}
+    own, paper = _in_order(Plan(dict(measured.steps))), paper_plan()
+    scaled = step_seconds(paper, replace(measured, target=PAPER_FRAMES))
+    cases = []
+    for told, plan, seconds, frames in (
+        (f"as in {measured.source}", own, measured.seconds, measured.frames),
+        ("the paper's grid at its seconds per image", paper, scaled, PAPER_FRAMES),
+    ):
+        case = Case(told, plan, plan_tasks(plan, seconds, share), shares, {})
+        cases += [
+            case.believing("typical costs, all steps of a stage alike", step_costs(plan)),
+            case.believing("typical costs by size", step_costs(plan, frames)),
+            case.believing("true seconds", seconds),
+        ]
+    return cases
+
+
+def _in_order(plan: Plan) -> Plan:
+    """Inputs before the steps that use them."""
+    found = Plan()
+
+    def add(ref: str) -> None:
+        if ref not in found.steps:
+            for parent in plan.steps[ref].inputs.values():
+                add(parent)
+            found.add(plan.steps[ref])
+
+    for ref in plan.steps:
+        add(ref)
+    return found
+
+
+def print_case(case: Case, gpus: list[int]) -> None:
+    print(f"\n{case.told}:")
+    print("GPUs   makespan    work/k     chain   ratio   no less   ratio")
+    for n_gpus in gpus:
+        s = simulated(case, n_gpus)
+        print(
+            f"{n_gpus:4} {s.makespan_s:8.0f} s {s.least.work_s:7.0f} s {s.least.chain_s:7.0f} s "
+            f"{s.ratio:7.3f} {s.least.no_less_s:7.0f} s {s.ratio_to_no_less:7.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpus", type=int, nargs="*", default=[1, 4, 16, 64])
-    parser.add_argument("--run", type=Path, help="take times from this finished run folder")
+    parser.add_argument("--run", type=Path, help="this finished run, with the times of its records")
     parser.add_argument("--gpus-per-trial", type=float, default=GpuShares.trial)
     arguments = parser.parse_args()
     shares = GpuShares(trial=arguments.gpus_per_trial)
-    times = of_run(arguments.run, shares) if arguments.run else assumed(shares)
-    plan = paper_plan()
-    print(f"{len(plan.cells)} cells, {len(plan.steps)} steps; times:", end=" ")
-    print(f"means of {arguments.run}" if arguments.run else "assumed, see GPU_SECONDS")
-    known = {stage: times.seconds(Step(stage, 1, {})) for stage in times.gpu}
-    for told, costs in (("typical costs", TYPICAL_COST), ("true costs", costs_from(known))):
-        print(f"\nranked by {told}:")
-        print("GPUs   makespan    work/k     chain   ratio   no less   ratio")
-        for n_gpus in arguments.gpus:
-            s = simulate(plan, n_gpus, times, costs)
-            print(
-                f"{n_gpus:4} {s.makespan_s:8.0f} s {s.share_of_work_s:7.0f} s "
-                f"{s.longest_chain_s:7.0f} s {s.ratio:7.3f} {s.no_less_s:7.0f} s "
-                f"{s.ratio_to_no_less:7.3f}"
-            )
+    if arguments.run:
+        cases = of_run(arguments.run, shares)
+    else:
+        plan = paper_plan()
+        print(f"{len(plan.cells)} cells, {len(plan.steps)} steps; times assumed, see GPU_SECONDS")
+        cases = []
+        for fills_gpu in (False, True):
+            cases.append(assumed(plan, shares, fills_gpu=fills_gpu))
+            sized = assumed(plan, shares, by_size=True, fills_gpu=fills_gpu)
+            cases += [sized.believing("ranked by stage alone", step_costs(plan)),
+                      sized.believing("ranked by size", sized.costs)]  # fmt: skip
+    for case in cases:
+        print_case(case, arguments.gpus)
 
 
 if __name__ == "__main__":

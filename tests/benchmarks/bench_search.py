@@ -56,9 +56,9 @@ def time_idle_trials(scratch: Path, n_cpus: int) -> None:
     started = time.perf_counter()
     with ray_session("local", n_cpus=n_cpus, dashboard=False):
         up = time.perf_counter()
-        service = TuneService(plan.steps, {"trial": Resources(1)}, context, scratch / "ray")
+        service = TuneService(plan.steps, context, scratch / "ray")
         for step in trials:
-            service.submit(step)
+            service.submit(step, Resources(1))
         outcomes = [service.searcher.ended.get(timeout=300) for _ in trials]
         done = time.perf_counter()
         service.close()

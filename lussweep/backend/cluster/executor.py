@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class ClusterExecutor:
         return self.admission.accepts(step)
 
     def submit(self, step: Step) -> None:
-        self.admission.begin(step)
+        needs = self.admission.begin(step)
         if is_gang(step):
             if self.tune is not None:  # its idle workers would keep the gang from starting
                 self.tune.close()
@@ -83,10 +83,8 @@ class ClusterExecutor:
             self._start_task(_step_task, step)
         else:
             if self.tune is None:
-                self.tune = TuneService(
-                    self.plan.steps, self._resources(), self.context, self.folder, self.limit
-                )
-            self.tune.submit(step)
+                self.tune = TuneService(self.plan.steps, self.context, self.folder, self.limit)
+            self.tune.submit(step, needs)
 
     def wait(self) -> list[Outcome]:
         ended = self._finished_tasks(timeout=0.05 if self._tune_runs() else 1.0)
@@ -116,11 +114,6 @@ class ClusterExecutor:
                 )
         if problems:
             raise InputError(problems)
-
-    def _resources(self) -> Mapping[str, Resources]:
-        """By stage: steps with one worker are the same throughout a stage of one study."""
-        steps = self.plan.steps.values()
-        return {step.stage: self.admission.needs(step) for step in steps if not is_gang(step)}
 
     def _start_task(self, function: Any, step: Step, *arguments: Any) -> None:
         # The other tasks are too small to wait for a CPU; a gang's driver computes nothing.

@@ -97,7 +97,6 @@ class TuneService:
     def __init__(
         self,
         steps: Mapping[str, Step],
-        resources: Mapping[str, Resources],
         context: Context,
         folder: Path,
         limit: TimeLimit | None = None,
@@ -112,7 +111,7 @@ class TuneService:
                 tune.with_parameters(
                     _run_step, pieces=_in_pieces(steps), context=context, limit=limit
                 ),
-                lambda config: _placement(resources[config["ref"].partition("/")[0]]),
+                lambda config: _placement(Resources(**config["needs"])),
             ),
             tune_config=tune.TuneConfig(
                 search_alg=self.searcher,
@@ -133,8 +132,8 @@ class TuneService:
         self.thread = threading.Thread(target=self._fit, name="tune", daemon=True)
         self.thread.start()
 
-    def submit(self, step: Step) -> None:
-        self.searcher.submitted.put({"ref": step.ref})
+    def submit(self, step: Step, needs: Resources) -> None:
+        self.searcher.submitted.put({"ref": step.ref, "needs": asdict(needs)})
 
     def close(self) -> None:
         self.searcher.closed.set()

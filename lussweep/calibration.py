@@ -1,0 +1,186 @@
+"""How long steps take, by running a few short ones here and now."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lussweep.backend.driver import Progress, run_plan
+from lussweep.backend.inline import InlineExecutor
+from lussweep.costs import Frames, Measured
+from lussweep.errors import InputError
+from lussweep.measuring import seen_frames, where_trained
+from lussweep.plan import Plan, Step, make_plan
+from lussweep.run import Run
+from lussweep.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
+from lussweep.stages import Context
+from lussweep.store import ArtifactStore
+
+CALIBRATION_EPOCHS = (1, 3)
+"""Two budgets, so that what a step costs by itself is told from what an image costs."""
+CALIBRATION_BATCHES = 16
+"""Of an epoch of a GAN or a trial, at most."""
+CALIBRATION_TRIALS = 3
+"""Of a search: the first ones of its list."""
+CALIBRATION_PATIENTS = 2
+"""Of validation and holdout, a class."""
+
+
+def calibrate(
+    run: Run, context: Context, told: Callable[[str], None] = lambda line: None
+) -> Measured:
+    """Short steps of every stage of this study's smallest cell, in a store that goes afterwards.
+
+    GANs and trials run twice, for one epoch and for three of a few batches, so that the rest of
+    an epoch can be scaled; a run before those is not counted, because the first steps of a process
+    pay for libraries and kernels. Raises InputError where a short step fails.
+    """
+    small = _few_patients(run.manifest, min(run.study.grid.n_patients))
+    steps: dict[str, Step] = {}
+    records: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
+        store = ArtifactStore(Path(scratch), (run.store.root, *run.store.also_read))
+        first, last = CALIBRATION_EPOCHS
+        for n_epochs, seed in ((first, 1), (first, 0), (last, 0)):
+            plan = _short_plan(run, small, n_epochs, run.study.seed + seed)
+            told(f"calibrating on {context.torch_device()}: {len(plan.steps)} short steps")
+            _execute(plan, store, replace(context, store=store))
+            if not seed:
+                steps |= plan.steps
+                records |= {ref: store.record(ref) for ref in plan.steps}
+        frames = seen_frames(steps, records, store.open)
+    assert frames is not None, "every short step was run"
+    seconds = {ref: record["circumstances"]["seconds"] for ref, record in records.items()}
+    target = _scaled(frames, small, run)
+    where, on_gpu = where_trained(records.values())
+    source = f"short steps of this study ({where})"
+    return Measured(steps, seconds, frames, target, source, on_gpu, alone=True)
+
+
+def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
+    """So many patients a class and split that the smallest cohort can be drawn."""
+    kept: set[str] = set()
+    for split in SPLITS:
+        n = n_train if split == "train" else CALIBRATION_PATIENTS
+        by_class: dict[int, list[str]] = {0: [], 1: []}
+        for patient, videos in manifest.patients(split).items():
+            by_class[max(video.label for video in videos)].append(patient)
+        kept |= {patient for patients in by_class.values() for patient in patients[:n]}
+    return Manifest(videos=tuple(v for v in manifest.videos if v.patient_id in kept))
+
+
+def _short_plan(run: Run, manifest: Manifest, n_epochs: int, seed: int) -> Plan:
+    study = _short_study(run.study, n_epochs, seed)
+    digests = [s.spec.get("weights") for s in run.asked.steps.values() if s.stage == "features"]
+    return make_plan(
+        study,
+        manifest,
+        phantom=any("phantom" in s.spec for s in run.asked.steps.values() if s.stage == "shard"),
+        weights_digest=next((found for found in digests if found), None),
+    )
+
+
+def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
+    """The smallest cell of each kind of GAN, with budgets of a few batches."""
+
+    def short(gan: GanSpec) -> GanSpec:
+        budget = {
+            "n_epochs": n_epochs,
+            "images_per_epoch": CALIBRATION_BATCHES * gan.batch_size,
+            "snapshot_every": n_epochs,
+            "n_workers": 1,
+            "sync_batchnorm": False,
+        }
+        return gan.model_copy(update=budget)
+
+    variants: dict[str, Recipe] = {}
+    known: list[GanSpec] = []
+    for name in study.grid.variants:
+        recipe = study.variants[name]
+        sources = [recipe.generator(label) for label in CLASSES]
+        gan = study.gan_of(recipe)
+        if "external" in sources or ("synthetic" in sources and gan in known):
+            continue
+        if "synthetic" in sources:
+            known.append(gan)
+        elif variants:
+            continue
+        own = {"gan": short(recipe.gan)} if recipe.gan else {}
+        variants[name] = recipe.model_copy(update=own)
+    if not variants:
+        raise InputError("--calibrate has no images of other generators: use --from RUN")
+    classifier = study.classifier.model_copy(
+        update={
+            "n_epochs": n_epochs,
+            "patience": n_epochs,
+            "images_per_epoch": CALIBRATION_BATCHES * study.classifier.batch_size,
+        }
+    )
+    search = study.search.model_copy(
+        update={
+            "n_trials": min(CALIBRATION_TRIALS, study.search.n),
+            "sampler": "random",
+            "pruner": "none",
+        }
+    )
+    grid = study.grid.model_copy(
+        update={
+            "n_patients": (min(study.grid.n_patients),),
+            "replicates": 1,
+            "variants": tuple(variants),
+            "gan_epochs": (),
+        }
+    )
+    return study.model_copy(
+        update={
+            "seed": seed,
+            "gan": short(study.gan),
+            "classifier": classifier,
+            "search": search,
+            "detector": study.detector.model_copy(
+                update={"classifier": classifier, "search": search}
+            ),
+            "select": type(study.select)(),
+            "val": study.val.model_copy(update={"n_patients": None}),
+            "variants": variants,
+            "grid": grid,
+        }
+    )
+
+
+def _execute(plan: Plan, store: ArtifactStore, context: Context) -> None:
+    progress: Progress = run_plan(plan, store, InlineExecutor(plan, context))
+    if progress.failed:
+        raise InputError(
+            [
+                f"--calibrate: {plan.steps[ref].name}: {outcome.error}"
+                for ref, outcome in progress.failed.items()
+            ]
+        )
+
+
+def _scaled(frames: Frames, small: Manifest, run: Run) -> Frames:
+    """Frames of the whole study, in proportion to its patients."""
+
+    def patients(manifest: Manifest, split: str) -> Counter[int]:
+        found = manifest.patients(split).values()
+        return Counter(max(video.label for video in videos) for videos in found)
+
+    def times(split: str) -> float:
+        few, all_ = (patients(m, split).total() for m in (small, run.manifest))
+        limit = run.study.val.n_patients
+        if split == "val" and limit is not None:
+            all_ = min(all_, limit * len(CLASSES))
+        return all_ / few
+
+    n = min(run.study.grid.n_patients)
+    per_patient = frames.by_cohort[n] / n
+    pool = min(patients(run.manifest, "train").values())
+    by_cohort: dict[int | None, float] = {None: pool * per_patient}
+    for count in run.study.grid.n_patients:
+        by_cohort[count] = count * per_patient
+    return Frames(by_cohort, frames.val * times("val"), frames.holdout * times("holdout"))

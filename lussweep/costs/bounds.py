@@ -1,0 +1,113 @@
+"""What no schedule can undercut, however clever."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+MOST_LOOKS = 4_000_000
+"""At tasks, over all sets that are tried for the best bound: each set gives a valid one."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step as a scheduler sees it: on `n_workers` GPUs, for no less than `seconds`."""
+
+    seconds: float
+    """With its GPUs to itself."""
+    gpu_share: float = 0.0
+    """Of each GPU, that is set aside for it; 0 without a GPU."""
+    n_workers: int = 1
+    inputs: Sequence[str] = ()
+    fills: float | None = None
+    """Of a GPU, what it can make use of [its share]."""
+
+    @property
+    def gpu_s(self) -> float:
+        """Seconds of a GPU that nothing else can have."""
+        return self.seconds * (self.gpu_share if self.fills is None else self.fills)
+
+    @property
+    def work_s(self) -> float:
+        """GPU-seconds of all workers."""
+        return self.gpu_s * self.n_workers
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Seconds that no schedule undercuts."""
+
+    work_s: float
+    """GPU-seconds over GPUs."""
+    chain_s: float
+    """The longest chain of tasks that wait for each other."""
+    no_less_s: float
+    """The best that is known; no less than the other two."""
+
+
+def bounds(tasks: Mapping[str, Task], n_gpus: int) -> Bounds:
+    """Inputs stand before their users; those that are not among the tasks are done.
+
+    Of any set of GPU tasks, none can begin before the earliest `head` of them, and after the last
+    one the shortest `tail` is still to come. In between there is at least
+
+    - their work over the GPUs;
+    - as a GPU carries i + 1 of any i k + 1 tasks: i + 1 times the least work among these;
+    - the same of places, floor(1 / share) to a GPU: i + 1 times the shortest of these.
+
+    The sets are those with a head of at least r and a tail of at least q, for some r and q.
+    """
+    head, tail = chains(tasks)
+    on_gpu = [name for name, task in tasks.items() if task.gpu_share]
+    work = sum(tasks[name].work_s for name in on_gpu) / n_gpus
+    chain = max((head[name] + tasks[name].seconds + tail[name] for name in tasks), default=0.0)
+    best = max(work, chain)
+    n_tried = max(2, min(40, math.isqrt(MOST_LOOKS // max(1, len(on_gpu)))))
+    heads, tails = (_some((times[n] for n in on_gpu), n_tried) for times in (head, tail))
+    for r, q in product(heads, tails):
+        chosen = [name for name in on_gpu if head[name] >= r and tail[name] >= q]
+        if chosen:
+            least_head = min(head[name] for name in chosen)
+            least_tail = min(tail[name] for name in chosen)
+            between = _between([tasks[name] for name in chosen], n_gpus)
+            best = max(best, least_head + between + least_tail)
+    return Bounds(work, chain, best)
+
+
+def chains(tasks: Mapping[str, Task]) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds of the longest chain of tasks before each task, and after it."""
+    head = dict.fromkeys(tasks, 0.0)
+    tail = dict.fromkeys(tasks, 0.0)
+    for name, task in tasks.items():
+        known = [parent for parent in task.inputs if parent in tasks]
+        head[name] = max((head[i] + tasks[i].seconds for i in known), default=0.0)
+    for name in reversed(list(tasks)):
+        for parent in tasks[name].inputs:
+            if parent in tasks:
+                tail[parent] = max(tail[parent], tasks[name].seconds + tail[name])
+    return head, tail
+
+
+def _between(tasks: Sequence[Task], n_gpus: int) -> float:
+    n_places = n_gpus * math.floor(1 / min(task.gpu_share for task in tasks) + 1e-6)
+    return max(
+        sum(task.work_s for task in tasks) / n_gpus,
+        _fullest([task.gpu_s for task in tasks], n_gpus),
+        _fullest([task.seconds for task in tasks], n_places),
+    )
+
+
+def _fullest(amounts: Sequence[float], n_places: int) -> float:
+    """Some place holds i + 1 of the i n + 1 largest amounts, whoever hands them out."""
+    down = sorted(amounts, reverse=True)
+    return max((i + 1) * amount for i, amount in enumerate(down[::n_places]))
+
+
+def _some(values: Iterable[float], n: int) -> list[float]:
+    """So many, evenly chosen among the distinct ones, the least and the largest always."""
+    known = sorted(set(values))
+    if len(known) <= n:
+        return known
+    return [known[round(i * (len(known) - 1) / (n - 1))] for i in range(n)]

@@ -1,0 +1,97 @@
+"""How long a step takes: a line, fixed + slope x work, through the measured steps of its kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lussweep.costs.work import Frames, Steps, kind, work
+from lussweep.errors import InputError
+from lussweep.plan import STAGES, Plan
+
+HELD_GPUS = {
+    "gan": 1.0, "trial": 0.25, "features": 0.25, "score": 0.25, "synth": 0.25,
+    "memorisation": 0.25, "evaluate": 0.25,
+}  # fmt: skip
+"""GPUs that one step of a stage holds; the other stages need none."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Steps that were run somewhere, their seconds, and the frames that they worked on."""
+
+    steps: Steps
+    seconds: Mapping[str, float]
+    frames: Frames
+    """Of the measured steps."""
+    target: Frames
+    """Of the study that is to be estimated."""
+    source: str
+    """Where from, for the reader."""
+    on_gpu: bool = True
+    alone: bool = False
+    """Each had its device to itself."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Seconds of a step against its work."""
+
+    fixed_s: float
+    slope_s: float
+
+    def seconds(self, work: float) -> float:
+        return self.fixed_s + self.slope_s * work
+
+
+def fit_line(points: Iterable[tuple[float, float]]) -> Line:
+    """The least-squares line through (work, seconds) with neither part negative.
+
+    With one amount of work there is nothing to tell the parts apart: all is slope.
+    """
+    found = list(points)
+    n = len(found)
+    mean_w = sum(w for w, _ in found) / n
+    mean_s = sum(s for _, s in found) / n
+    spread = sum((w - mean_w) ** 2 for w, _ in found)
+    proportional = sum(w * s for w, s in found) / (sum(w * w for w, _ in found) or 1.0)
+    if spread <= 1e-9 * max(1.0, mean_w**2) * n:
+        return Line(0.0, mean_s / mean_w if mean_w else 0.0)
+    slope = sum((w - mean_w) * (s - mean_s) for w, s in found) / spread
+    fixed = mean_s - slope * mean_w
+    if fixed < 0:
+        return Line(0.0, proportional)
+    return Line(fixed, slope) if slope >= 0 else Line(mean_s, 0.0)
+
+
+def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
+    """Expected seconds of every step of a plan. InputError for stages that were not measured."""
+    by_kind: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    by_stage: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for ref, seconds in measured.seconds.items():
+        step = measured.steps[ref]
+        point = (work(step, measured.steps, measured.frames), seconds)
+        by_kind[kind(step)].append(point)
+        by_stage[step.stage].append(point)
+    missing = [stage for stage in STAGES if stage in plan.counts() and stage not in by_stage]
+    missing = [stage for stage in missing if stage in HELD_GPUS]
+    if missing:
+        raise InputError(
+            f"{measured.source} has no step of {', '.join(missing)}: give a run that has, or "
+            "--calibrate"
+        )
+    lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
+    lines |= {stage: Line(0.0, 0.0) for stage in STAGES if stage not in lines}
+    return {
+        ref: lines.get(kind(step), lines[step.stage]).seconds(
+            work(step, plan.steps, measured.target)
+        )
+        for ref, step in plan.steps.items()
+    }
+
+
+def unknown_gans(plan: Plan, measured: Measured) -> int:
+    """GANs of an architecture that was not measured: estimated from the other ones."""
+    known = {kind(step) for step in measured.steps.values()}
+    return sum(s.stage == "gan" and kind(s) not in known for s in plan.steps.values())

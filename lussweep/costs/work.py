@@ -1,0 +1,123 @@
+"""The work of a step, counted in what drives its seconds.
+
+- a GAN: images that a worker sees, epochs x images an epoch / workers;
+- a trial: images seen, and a third of every validation frame judged (a forward without a backward);
+- scores: frames of all snapshots; features, synthetic sets, memorisation cards, judgement: frames;
+- a shard: videos; what is left is too small to matter and counts as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lussweep.keys import canonical
+from lussweep.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
+from lussweep.spec import CLASSES, GanSpec, MemorisationSpec, SynthSpec
+
+VAL_SHARE = 1 / 3
+"""Cost of judging a validation frame over that of training on an image."""
+GAN_BUDGETS = ("n_epochs", "images_per_epoch", "snapshot_every", "n_workers", "sync_batchnorm")
+"""What does not change the cost of one image."""
+
+Steps = Mapping[str, Step]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """How many frames there are, as far as work depends on it."""
+
+    by_cohort: Mapping[int | None, float]
+    """F, frames a class, by patient count; None: every training patient, for the detector."""
+    val: float
+    holdout: float
+
+    def of_cohort(self, n_patients: int | None) -> float:
+        """F of a count that was not measured goes in proportion to its patients."""
+        if n_patients in self.by_cohort:
+            return self.by_cohort[n_patients]
+        known = {n: f for n, f in self.by_cohort.items() if n is not None}
+        if n_patients is None or not known:
+            return max(self.by_cohort.values())
+        return n_patients * sum(known.values()) / sum(known)
+
+
+def work(step: Step, steps: Steps, frames: Frames) -> float:
+    """What the seconds of a step are in proportion to; see the module's text."""
+    found = _WORK.get(step.stage)
+    return found(step, steps, frames) if found else 1.0
+
+
+def kind(step: Step) -> str:
+    """Steps of one kind cost the same for the same work: GANs of one architecture, else a stage."""
+    if step.stage != "gan":
+        return step.stage
+    gan = {name: value for name, value in step.spec["gan"].items() if name not in GAN_BUDGETS}
+    return f"gan {canonical(gan)}"
+
+
+def _cohort_frames(step: Step, steps: Steps, frames: Frames) -> float:
+    return frames.of_cohort(steps[step.inputs["cohort"]].spec["n_patients"])
+
+
+def _gan_work(step: Step, steps: Steps, frames: Frames) -> float:
+    spec = step.spec["gan"]
+    n_classes = len(CLASSES) if step.spec["class"] == BOTH_CLASSES else 1
+    images = spec["images_per_epoch"] or n_classes * _cohort_frames(step, steps, frames)
+    return float(spec["n_epochs"] * images / spec["n_workers"])
+
+
+def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
+    spec, n_real = step.spec["classifier"], _cohort_frames(step, steps, frames)
+
+    def size(label: str) -> float:
+        made = [
+            _synth_work(steps[step.inputs[role]], steps, frames)
+            for role in [SYNTHETIC_ROLES[label]]
+            if role in step.inputs
+        ]
+        generated = made[0] if made else n_real
+        sources = step.spec["recipe"][label]
+        return sum(n_real if source in ("real", "noise") else generated for source in sources)
+
+    budget = spec["images_per_epoch"]
+    if budget == "parity":
+        images = 2 * max(map(size, CLASSES))
+    else:
+        images = 2 * n_real if budget == "equal" else budget
+    return float(spec["n_epochs"] * (images + VAL_SHARE * frames.val))
+
+
+def _features_work(step: Step, steps: Steps, frames: Frames) -> float:
+    return min(float(step.spec["n_images"]), _cohort_frames(step, steps, frames))
+
+
+def _score_work(step: Step, steps: Steps, frames: Frames) -> float:
+    n_images = min(float(step.spec["score"]["n_images"]), _cohort_frames(step, steps, frames))
+    if "gan" not in step.inputs:
+        return n_images
+    gan = GanSpec.model_validate(steps[step.inputs["gan"]].spec["gan"])
+    return len(gan.snapshot_epochs()) * n_images
+
+
+def _synth_work(step: Step, steps: Steps, frames: Frames) -> float:
+    n_real = round(_cohort_frames(step, steps, frames))
+    return SynthSpec.model_validate(step.spec["synth"]).n_frames(n_real)
+
+
+def _memorisation_work(step: Step, steps: Steps, frames: Frames) -> float:
+    limit = MemorisationSpec.model_validate(step.spec["memorisation"]).n_images
+    made = _synth_work(steps[step.inputs["synth"]], steps, frames)
+    return min(limit, made) + _cohort_frames(step, steps, frames) + frames.holdout
+
+
+_WORK: dict[str, Callable[[Step, Steps, Frames], float]] = {
+    "shard": lambda step, steps, frames: len(step.spec["videos"]),
+    "gan": _gan_work,
+    "trial": _trial_work,
+    "features": _features_work,
+    "score": _score_work,
+    "synth": _synth_work,
+    "memorisation": _memorisation_work,
+    "evaluate": lambda step, steps, frames: frames.holdout,
+}
