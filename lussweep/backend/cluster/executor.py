@@ -19,6 +19,7 @@ from lussweep.backend.admission import (
     n_workers,
 )
 from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import TuneService
@@ -144,7 +145,7 @@ class ClusterExecutor:
                 outcomes.append(ray.get(task))
             except ray.exceptions.RayError as error:
                 told = self.limit.told(ref) if self.limit else None
-                outcomes.append(told or failed(ref, error))
+                outcomes.append(told or lost(ref, str(error)))
         return outcomes
 
     def _finished_trials(self, timeout: float) -> list[Outcome]:
