@@ -19,11 +19,15 @@ class Driver:
     """`lussweep grid` in a process group of its own, as a terminal would start it."""
 
     def __init__(
-        self, run: Path, *arguments: str | Path, faults: Mapping[str, tuple[str, int]] | None = None
+        self,
+        run: Path,
+        *arguments: str | Path,
+        faults: Mapping[str, tuple[str, int]] | None = None,
+        out: str | None = None,
     ) -> None:
-        """`faults` happen to its steps: see `FaultyStore`."""
+        """`faults` happen to its steps: see `FaultyStore`; `out` is another place than `run`."""
         self.run = run
-        given = ("grid", *map(str, arguments), "--out", str(run))
+        given = ("grid", *map(str, arguments), "--out", out or str(run))
         faulty = [sys.executable, str(FAULTY), json.dumps(faults), *given]
         own = {k: v for k, v in environment().items() if k != "RAY_AUTH_MODE"}  # of another Ray
         self.process = subprocess.Popen(
