@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import time
@@ -15,6 +16,7 @@ from lussweep.errors import LeakageError
 from lussweep.store import ArtifactStore
 
 ALWAYS = 99
+RAY_OWN = "IDLE|Agent"
 
 
 class FaultyStore(ArtifactStore):
@@ -126,6 +128,13 @@ def descendants(pid: int) -> dict[int, str]:
             found[child] = line.replace(b"\0", b" ").decode().strip()
             waiting.append(child)
     return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """Ray's workers at a step, below a raylet or a driver. Its agents are none: a raylet ends with
+    them."""
+    found = descendants(pid).items()
+    return [p for p, line in found if line.startswith("ray::") and not re.search(RAY_OWN, line)]
 
 
 def await_end(pids: Mapping[int, str], timeout_s: float = 60) -> None:

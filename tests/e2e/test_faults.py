@@ -18,7 +18,7 @@ import torch
 import faults
 from drivers import Driver
 from e2e.test_backends import assert_same_tables, snapshot_records
-from faults import ALWAYS, FaultyStore, await_end, descendants
+from faults import ALWAYS, FaultyStore, await_end, descendants, workers_of
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
@@ -241,7 +241,7 @@ def test_random_kills_of_drivers_and_workers_end_in_the_same_tables(
         assert {name: found[name] for name in known} == known, "a finished step was done again"
         known = found
         processes = descendants(driver.process.pid)
-        workers = [pid for pid, line in processes.items() if line.startswith("ray::")]
+        workers = workers_of(driver.process.pid)
         if workers and rng.random() < 0.5:
             try:
                 os.kill(rng.choice(workers), signal.SIGKILL)

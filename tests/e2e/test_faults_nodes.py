@@ -18,7 +18,7 @@ import pytest
 
 from drivers import Driver
 from e2e.test_backends import TABLES, assert_same_tables, snapshot_records
-from faults import descendants
+from faults import workers_of
 from lussweep.store import ArtifactStore
 from nodes import Nodes, cluster
 from support import lussweep
@@ -183,8 +183,7 @@ def test_thirty_kills_over_a_grid_end_in_the_tables_of_a_run_without_any(
 
 
 def _kill_a_worker(nodes: Nodes, rng: random.Random) -> bool:
-    found = [p for raylet in nodes.alive for p in descendants(raylet).items()]
-    at_work = [p for p, line in found if line.startswith("ray::") and "IDLE" not in line]
+    at_work = [pid for raylet in nodes.alive for pid in workers_of(raylet)]
     if at_work:
         os.kill(rng.choice(at_work), signal.SIGKILL)
     return bool(at_work)
