@@ -58,23 +58,23 @@ def test_steps_that_fail_hang_and_die_on_ray_are_tried_again_and_leave_the_other
 
     cloudpickle.register_pickle_by_value(faults)  # Ray's workers cannot import it
     plan, refs = judgements(finished)
-    kinds = [("fail", 1), ("fail", ALWAYS), ("hang", ALWAYS), ("die", 1),
-             ("die", ALWAYS), ("leak", ALWAYS)]  # fmt: skip
-    of = dict(zip(kinds, refs, strict=False))
+    kinds = [("fail", 1), ("fail", ALWAYS), ("hang", ALWAYS), ("die", 1), ("die", ALWAYS),
+             ("leak", ALWAYS), ("eat", ALWAYS), ("fill disk", ALWAYS)]  # fmt: skip
+    of = dict(zip(kinds, refs, strict=True))
     store = FaultyStore(finished / "artifacts", {ref: kind for kind, ref in of.items()})
     context = Context(store, "cpu")
     with ClusterExecutor(plan, context, finished / "ray", step_minutes=0.1) as executor:
-        progress = run_plan(plan, store, executor, retries=1)
+        progress = run_plan(plan, store, executor, retries=1, lost_again=1)
     assert progress.finished
     errors = {ref: outcome.error for ref, outcome in progress.failed.items()}
-    assert set(errors) == {
-        of["fail", ALWAYS], of["hang", ALWAYS], of["die", ALWAYS], of["leak", ALWAYS],
-    }  # fmt: skip
+    assert set(errors) == {of[kind] for kind in kinds if kind[1] == ALWAYS}
     assert errors[of["fail", ALWAYS]] == "OSError: the disk is away (2 attempts)"
     assert errors[of["hang", ALWAYS]] == "TimeLimit: no end within 0.1 min (2 attempts)"
     assert "time.sleep" in _line_of(progress, of["hang", ALWAYS]), "where it hung is told"
     assert errors[of["die", ALWAYS]].startswith("WorkerLost: ")
     assert errors[of["die", ALWAYS]].endswith(" (2 attempts)")
+    assert errors[of["eat", ALWAYS]] == "MemoryError: no message (2 attempts)"
+    assert errors[of["fill disk", ALWAYS]].startswith(f"DiskFull: {store.root} has no room left (")
     assert errors[of["leak", ALWAYS]] == "LeakageError: patient P1 is on both sides"
     assert {kind: store.turns(ref) for kind, ref in of.items()} == dict.fromkeys(kinds, 2) | {
         ("leak", ALWAYS): 1

@@ -158,7 +158,8 @@ def test_thirty_kills_over_a_grid_end_in_the_tables_of_a_run_without_any(
         while driver.process.poll() is None and watch.look() < due / N_KILLS:
             time.sleep(0.05)
         if driver.process.poll() is not None:  # a step was hit more often than it is tried again
-            assert driver.end()[0] == 1, driver.printed
+            code, err = driver.end()
+            assert code == 1, err
             assert watch.look() < n_steps, n_killed
             driver = start()
             continue
