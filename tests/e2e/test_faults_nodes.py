@@ -156,7 +156,7 @@ def test_thirty_kills_over_a_grid_end_in_the_tables_of_a_run_without_any(
     while sum(n_killed.values()) < N_KILLS:
         victim, due = victims[sum(n_killed.values())], sum(n_killed.values()) * 0.9 * n_steps
         while driver.process.poll() is None and watch.look() < due / N_KILLS:
-            time.sleep(0.05)
+            time.sleep(0.1)
         if driver.process.poll() is not None:  # a step was hit more often than it is tried again
             code, err = driver.end()
             assert code == 1, err
@@ -194,17 +194,23 @@ class _Watch:
     """Looks often: no record may change, no step may be begun whose record was there before."""
 
     def __init__(self, run: Path) -> None:
-        self.run, self.records, self.scratch = run, {}, set()
+        self.run = run
+        self.records: dict[str, int] = {}
+        """When each was written."""
+        self.scratch: set[str] = set()
         self.begun_again: set[str] = set()
 
     def look(self) -> int:
         """How many steps are done."""
-        scratch = {path.name for path in (self.run / "artifacts" / ".tmp").glob("*")}
+        store = self.run / "artifacts"
+        scratch = {path.name for path in store.glob(".tmp/*")}
         begun = {name.rpartition("-")[0] for name in scratch - self.scratch}
-        done = {str(Path(name).parent).replace("/", "-") for name in self.records}
-        self.begun_again |= begun & done
+        self.begun_again |= begun & self.records.keys()
         self.scratch |= scratch
-        found = snapshot_records(self.run)
+        found = {
+            f"{path.parts[-3]}-{path.parts[-2]}": path.stat().st_mtime_ns
+            for path in store.glob("*/*/record.json")
+        }
         assert {name: found.get(name) for name in self.records} == self.records
         self.records = found
         return len(found)
