@@ -209,7 +209,7 @@ class _Watch:
         self.scratch |= scratch
         found = {
             f"{path.parts[-3]}-{path.parts[-2]}": path.stat().st_mtime_ns
-            for path in store.glob("*/*/record.json")
+            for path in store.glob("[!.]*/*/record.json")
         }
         assert {name: found.get(name) for name in self.records} == self.records
         self.records = found
