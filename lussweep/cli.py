@@ -363,6 +363,7 @@ def _check_timeout(minutes: float, backend: str) -> None:
 def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
     """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
     from lussweep.backend.stop import Stop
+    from lussweep.disk import room_named
     from lussweep.identity import STOP_PREFIX
     from lussweep.lease import held, slot_of
     from lussweep.run import check_room
@@ -376,7 +377,7 @@ def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
         os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
 
     slot = slot_of(run.folder, run.mirror.url if run.mirror else None)
-    with held(slot, run.place, lose), stop.listening():
+    with room_named(run.folder), held(slot, run.place, lose), stop.listening():
         return _run_grid(run, replace(context, stop_file=stop.file), data, how, stop, lost)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lussweep import tables
 from lussweep.arrays import read_array
+from lussweep.disk import room_named
 from lussweep.keys import digest, hashed_id
 from lussweep.report.collect import (
     collect,
@@ -122,7 +123,12 @@ def _described_study(run: Run) -> StudySpec:
 
 def write_interim(run: Run, failures: Mapping[str, str]) -> None:
     """The results and dashboards so far, for whoever looks into the folder of a long run: no
-    intervals yet."""
+    intervals yet. Raises StorageError if they cannot be written."""
+    with room_named(run.folder):
+        _write_interim(run, failures)
+
+
+def _write_interim(run: Run, failures: Mapping[str, str]) -> None:
     from lussweep.report.summary import write_summary
 
     with run.store.in_use():

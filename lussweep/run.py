@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -189,10 +190,10 @@ def execute_data(
     data = run.asked.only(DATA_STAGES)
     progress = run_plan(data, run.store.surveyed(), executor, on_change, retries=retries, stop=stop)
     if progress.failed:
-        raise InputError(
-            [step_problem(o.error or "") for o in progress.failed.values()]
-            + ["mend these, or leave them out with `lussweep ingest --skip-unreadable`"]
-        )
+        found = list(dict.fromkeys(step_problem(o.error or "") for o in progress.failed.values()))
+        if any(outcome.is_final for outcome in progress.failed.values()):
+            found.append("mend these, or leave them out with `lussweep ingest --skip-unreadable`")
+        raise InputError(found)
     problems = []
     for ref, step in run.asked.steps.items():
         if step.stage == "ingest":
@@ -275,9 +276,10 @@ def write_failure_logs(run: Run, progress: Progress) -> None:
 def write_failure_log(run: Run, outcome: Outcome) -> None:
     """Of one step that has just failed, while others go on."""
     path = run.folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
-    path.parent.mkdir(exist_ok=True)
     text = f"{run.asked.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
-    path.write_text(run.conceal(text))
+    with suppress(OSError):  # no room, perhaps, which is why it failed; failures.parquet has it too
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(run.conceal(text))
 
 
 # --- inside -----------------------------------------------------------------------------

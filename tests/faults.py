@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from lussweep.errors import LeakageError
 from lussweep.store import ArtifactStore
 
 ALWAYS = 99
+RAY_OWN = "IDLE|Agent"
 
 
 class FaultyStore(ArtifactStore):
-    """A store whose `commit` does something bad to the steps in `faults`: ref to kind and how
-    often, counted over all processes."""
+    """A store whose `commit` does something bad to the steps in `faults`: ref or step's name to
+    kind and how often, counted over all processes."""
 
     def __init__(self, root: Path, faults: Mapping[str, tuple[str, int]]) -> None:
         super().__init__(root)
@@ -27,11 +29,13 @@ class FaultyStore(ArtifactStore):
 
     @contextmanager
     def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
+        kind, n_times = self.faults.get(ref) or self.faults.get(record.get("name", ""), ("", 0))
+        due = kind if kind and self._turn(ref) <= n_times else ""
         with super().commit(ref, record) as out:
-            kind, n_times = self.faults.get(ref, ("", 0))
-            if kind and self._turn(ref) <= n_times:
-                KINDS[kind]()
-            yield out
+            BEFORE.get(due, lambda: None)()
+            with WHILE.get(due, nullcontext)():
+                yield out
+        AFTER.get(due, lambda: None)()
 
     def turns(self, ref: str) -> int:
         """How often the step was begun."""
@@ -72,7 +76,36 @@ def eat() -> None:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-KINDS = {"fail": fail, "leak": leak, "hang": hang, "die": die, "eat": eat}
+@contextmanager
+def full_disk(n_bytes: int = 512) -> Iterator[None]:
+    """No file of this process grows beyond so much inside this block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def lose_node() -> None:
+    """kill -9 of the node that this process works for: its raylet, and all that came from it."""
+    raylet = os.getppid()
+    line = Path(f"/proc/{raylet}/cmdline").read_bytes()
+    assert b"raylet" in line and b"--head" not in line, line
+    kill_tree(raylet)
+
+
+BEFORE = {"fail": fail, "leak": leak, "hang": hang, "die": die, "eat": eat, "lose node": lose_node}
+WHILE = {"fill disk": full_disk}
+AFTER = {"lose node when done": lose_node}
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process and to its descendants, to this one last."""
+    own = os.getpid()
+    for each in sorted((pid, *descendants(pid)), key=lambda each: each == own):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 def descendants(pid: int) -> dict[int, str]:
@@ -95,6 +128,13 @@ def descendants(pid: int) -> dict[int, str]:
             found[child] = line.replace(b"\0", b" ").decode().strip()
             waiting.append(child)
     return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """Ray's workers at a step, below a raylet or a driver. Its agents are none: a raylet ends with
+    them."""
+    found = descendants(pid).items()
+    return [p for p, line in found if line.startswith("ray::") and not re.search(RAY_OWN, line)]
 
 
 def await_end(pids: Mapping[int, str], timeout_s: float = 60) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -52,11 +53,11 @@ def environment() -> dict[str, str]:
 
 
 def lussweep(
-    *arguments: str | Path, cwd: Path, timeout_s: float = 500
+    *arguments: str | Path, cwd: Path, timeout_s: float = 500, before: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end; `before` is what starts it, such as a shell that sets a limit."""
     return subprocess.run(
-        command(*arguments),
+        [*before, *command(*arguments)],
         cwd=cwd,
         env=environment(),
         capture_output=True,

@@ -32,6 +32,9 @@ class Resources:
         """As Ray names them, without zeros."""
         return {k: v for k, v in (("CPU", self.cpus), ("GPU", self.gpus)) if v}
 
+    def __str__(self) -> str:
+        return ", ".join(f"{amount:g} {name}" for name, amount in self.named().items())
+
 
 @dataclass(frozen=True)
 class GpuShares:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -13,6 +13,11 @@ from lussweep.backend.costs import step_costs
 from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
 from lussweep.store import ArtifactStore
+
+LOST_AGAIN = 5
+"""How often a step whose process or node was lost is tried again, whatever `retries` says. A spot
+instance may be taken away more than once, which is no fault of the step; a step that ends its own
+process each time must come to an end all the same."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Outcome:
     """It would fail in the same way again."""
     is_stopped: bool = False
     """It was asked to stop: neither done nor failed."""
+    is_lost: bool = False
+    """Its process or node went before it could say anything."""
 
 
 class BackendError(RuntimeError):
@@ -80,12 +87,14 @@ def run_plan(
     on_change: Callable[[Progress], None] = lambda progress: None,
     *,
     retries: int = 0,
+    lost_again: int = LOST_AGAIN,
     costs: Mapping[str, float] | None = None,
     stop: Stop | None = None,
 ) -> Progress:
     """Do every step that is not done. A failed step blocks only its descendants.
 
-    A step that fails is tried again up to `retries` times, unless it would only fail again.
+    A step that fails is tried again up to `retries` times, unless it would only fail again; one
+    that is lost up to `lost_again` times, which do not count against the others.
     `costs` are durations by ref, for the order. Raises KeyboardInterrupt when `stop` asks for
     it, once what runs has ended or the grace is over.
     """
@@ -104,14 +113,14 @@ def run_plan(
             ready.add(ref)
 
     submitted_at: dict[str, float] = {}
-    attempts: Counter[str] = Counter()
+    tried: dict[str, Counter[bool]] = defaultdict(Counter)
+    """How often each step has failed, and been lost."""
     while progress.running or (ready.n and not stop.requested):
         if stop.is_over:
             break
         if not stop.requested:
             for ref in ready.submit():
                 progress.running.add(ref)
-                attempts[ref] += 1
                 submitted_at[ref] = time.monotonic()
         on_change(progress)
         ended = executor.wait()
@@ -131,11 +140,14 @@ def run_plan(
                         ready.add(user)
             elif outcome.is_stopped:
                 continue
-            elif attempts[ref] <= retries and not outcome.is_final:
-                ready.add(ref)
             else:
-                progress.failed[ref] = _told(outcome, attempts[ref])
-                _block(ref, users, progress)
+                tried[ref][outcome.is_lost] += 1
+                allowed = lost_again if outcome.is_lost else retries
+                if tried[ref][outcome.is_lost] <= allowed and not outcome.is_final:
+                    ready.add(ref)
+                else:
+                    progress.failed[ref] = _told(outcome, tried[ref].total())
+                    _block(ref, users, progress)
     on_change(progress)
     if stop.requested and not progress.finished:
         raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
+from lussweep.disk import room_named
 from lussweep.plan import Step
 from lussweep.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
@@ -54,7 +55,8 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         "circumstances": circumstances(),
     }
     limits = threadpool_limits(n_threads)  # numpy's BLAS; torch has its own
-    with limits, context.store.in_use(), context.store.commit(step.ref, record) as out:
+    store = context.store
+    with limits, room_named(store.root), store.in_use(), store.commit(step.ref, record) as out:
         record["summary"] = (stage or STAGES[step.stage])(step, context, out)
         record["circumstances"] = {
             **record["circumstances"],

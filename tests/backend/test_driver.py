@@ -1,12 +1,13 @@
 import signal
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lussweep.backend.costs import TYPICAL_COST, costs_from, step_costs
-from lussweep.backend.driver import Outcome, run_plan
+from lussweep.backend.driver import LOST_AGAIN, Outcome, run_plan
 from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
 
@@ -260,6 +261,37 @@ def test_what_would_only_fail_again_is_tried_once(tree):
     progress = run_plan(plan, store, executor, retries=5)
     assert executor.submitted.count(refs["b"]) == 1
     assert progress.failed[refs["b"]].error == "ValueError: broken"
+
+
+class Losing(FakeExecutor):
+    """Steps that do not end well are lost, except at the turns in `fails_at`."""
+
+    fails_at = ()
+
+    def wait(self):
+        ended = super().wait()
+        n = len(self.submitted)
+        return [replace(o, is_lost=n not in self.fails_at) if o.error else o for o in ended]
+
+
+def test_what_is_lost_is_tried_again_and_does_not_count_against_the_retries():
+    """A step of a spot instance that is taken away three times, and that fails once besides."""
+    plan, refs = make(("a", ""))
+    executor = Losing(store := MemoryStore(), flaky={refs["a"]: 4})
+    executor.fails_at = (2,)
+    progress = run_plan(plan, store, executor, retries=1, lost_again=3)
+    assert progress.done == {refs["a"]}
+    assert len(executor.submitted) == 5
+
+
+@pytest.mark.parametrize(("given", "n"), [({"lost_again": 0}, 1), ({}, LOST_AGAIN + 1)])
+def test_what_is_lost_each_time_comes_to_an_end(tree, given, n):
+    plan, refs = tree
+    executor = Losing(store := MemoryStore(), fails=[refs["b"]])
+    progress = run_plan(plan, store, executor, retries=0, **given)
+    assert executor.submitted.count(refs["b"]) == n
+    assert set(progress.failed) == {refs["b"]}
+    assert set(names(plan, progress.blocked)) == {"d", "e"}
 
 
 # --- much -----------------------------------------------------------------------------------

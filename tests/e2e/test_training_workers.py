@@ -158,6 +158,29 @@ def test_what_the_cluster_cannot_hold_is_refused_at_the_start(
         ClusterExecutor(plan, context, tmp_path / "ray")
 
 
+def test_that_no_node_is_left_for_a_step_is_told_once(
+    plan: Plan,
+    tmp_path: Path,
+    local_ray: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Until one has come and gone again."""
+    import ray
+
+    from lussweep.backend.cluster.executor import ClusterExecutor
+
+    nodes = ray.nodes()
+    executor = ClusterExecutor(plan, Context(ArtifactStore(tmp_path), "cpu"), tmp_path / "ray")
+    executor.admission.begin(next(s for s in plan.steps.values() if s.stage == "trial"))
+    for alive, n_told in [(True, 0), (False, 1), (False, 1), (True, 1), (False, 2)]:
+        found = [{**node, "Alive": alive} for node in nodes]
+        monkeypatch.setattr(ray, "nodes", lambda found=found: found)
+        executor._tell_of_missing_nodes()
+        told = [r.getMessage() for r in caplog.records if "no node with 1 CPU" in r.getMessage()]
+        assert len(told) == n_told
+
+
 def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
     tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,7 +205,7 @@ def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
     monkeypatch.setattr(tuning, "_run_step", run_step)
     store = ArtifactStore(tmp_path / "artifacts")
     with ClusterExecutor(plan, Context(store, "cpu"), tmp_path / "ray") as executor:
-        progress = run_plan(plan, store, executor)
+        progress = run_plan(plan, store, executor, lost_again=1)
     assert set(progress.failed) == {victim}
     assert "WorkerLost: the process of this step was lost: " in progress.failed[victim].error
     blocked, done = plan.cells[0].refs["evaluate"], plan.cells[1].refs["evaluate"]

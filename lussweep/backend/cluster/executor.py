@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import queue
-from collections.abc import Hashable
+import time
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from lussweep.backend.admission import (
     n_workers,
 )
 from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import TuneService
@@ -27,6 +30,18 @@ from lussweep.backend.inline import attempt, failed, refuse_unsupported
 from lussweep.errors import InputError
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
+
+LOOK_S = 30.0
+"""After so long without an end of a step, it is asked whether there still is a node for it."""
+
+
+def n_slots(need: Resources, nodes: Sequence[Mapping[str, Any]]) -> int:
+    """How many workers of this kind the nodes that live hold, were they empty."""
+    return sum(
+        min(int(node["Resources"].get(name, 0) / amount) for name, amount in need.named().items())
+        for node in nodes
+        if node["Alive"]
+    )
 
 
 class ClusterExecutor:
@@ -55,6 +70,8 @@ class ClusterExecutor:
         )
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
+        self.looked_at = time.monotonic()
+        self.missing: set[Resources] = set()
         self._refuse_unplaceable()
         if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know
             refuse_unsupported(plan, torch.device("cpu"))
@@ -91,25 +108,36 @@ class ClusterExecutor:
         ended += self._finished_trials(timeout=0.0 if self.tasks else 1.0)
         for outcome in ended:
             self.admission.end(outcome.ref)
+        if ended:
+            self.looked_at = time.monotonic()
+        elif time.monotonic() - self.looked_at > LOOK_S:
+            self.looked_at = time.monotonic()
+            self._tell_of_missing_nodes()
         return ended
+
+    def _tell_of_missing_nodes(self) -> None:
+        """Nodes may go, and come again: meanwhile Ray waits in silence."""
+        needs = {self.admission.worker_needs(s) for s in self.admission.in_flight.values()}
+        missing = {need for need in needs if not n_slots(need, ray.nodes())}
+        for need in missing - self.missing:
+            logging.getLogger(__name__).warning(
+                "no node with %s is left: waiting for one (Ctrl-C ends the run in order)", need
+            )
+        self.missing = missing
 
     def _refuse_unplaceable(self) -> None:
         """Ray would wait for ever, and in silence, for what no node has."""
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = ray.nodes()
         asked = {
             (self.admission.worker_needs(step), n_workers(step))
             for step in self.plan.steps.values()
         }
         problems = []
         for need, n_asked in sorted(asked, key=str):
-            slots = sum(
-                min(int(node.get(name, 0) / amount) for name, amount in need.named().items())
-                for node in nodes
-            )
+            slots = n_slots(need, nodes)
             if slots < n_asked:
-                each = ", ".join(f"{amount:g} {name}" for name, amount in need.named().items())
                 problems.append(
-                    f"{n_asked} worker(s) of {each} asked, the cluster's nodes hold {slots}: "
+                    f"{n_asked} worker(s) of {need} asked, the cluster's nodes hold {slots}: "
                     "lower gan.n_workers or compute.n_threads, or add nodes"
                 )
         if problems:
@@ -137,7 +165,7 @@ class ClusterExecutor:
                 outcomes.append(ray.get(task))
             except ray.exceptions.RayError as error:
                 told = self.limit.told(ref) if self.limit else None
-                outcomes.append(told or failed(ref, error))
+                outcomes.append(told or lost(ref, str(error)))
         return outcomes
 
     def _finished_trials(self, timeout: float) -> list[Outcome]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from lussweep.backend.cluster.session import token_file
+from lussweep.backend.cluster.session import show_token, token_file
 from lussweep.errors import InputError
 
 from ray.exceptions import AuthenticationError  # isort: skip
@@ -61,8 +61,7 @@ def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> s
 def _connect(address: str) -> JobClient:
     """The client adds `Authorization: Bearer TOKEN` itself where the mode says token: the token is
     $RAY_AUTH_TOKEN, the file $RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."""
-    if token_file().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    show_token()
     from ray.job_submission import JobSubmissionClient
 
     for name in CHATTY:  # each sets a level of its own when it is imported

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lussweep.backend.cluster.session import ray
 from lussweep.errors import InputError
@@ -30,14 +31,14 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
         for path in shared:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(word)
-        probe = ray.remote(num_cpus=0, max_retries=0)(problems_here)
+        probe = ray.remote(num_cpus=0, max_retries=2)(problems_here)  # again if it is killed
         tasks = {}
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = probe.options(scheduling_strategy=there).remote(list(stores), word)
-            tasks[task] = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            tasks[task] = node
         ray.wait(list(tasks), num_returns=len(tasks), timeout=PATIENCE_S)
-        problems = [line for task, name in tasks.items() for line in _told(task, name)]
+        problems = [line for task, node in tasks.items() for line in _told(task, node)]
     finally:
         for path in shared:
             path.unlink(missing_ok=True)
@@ -62,7 +63,8 @@ def problems_here(stores: Sequence[ArtifactStore], word: str) -> list[str]:
     return problems
 
 
-def _told(task: object, node: str) -> list[str]:
+def _told(task: object, asked: Mapping[str, Any]) -> list[str]:
+    node = f"{asked['NodeManagerHostname']} ({asked['NodeManagerAddress']})"
     ready, _ = ray.wait([task], timeout=0)
     if not ready:
         ray.cancel(task, force=True)
@@ -70,5 +72,7 @@ def _told(task: object, node: str) -> list[str]:
     try:
         return [f"node {node} {line}" for line in ray.get(task)]
     except ray.exceptions.RayError as error:
+        if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == asked["NodeID"]):
+            return []  # it has gone meanwhile, and is asked nothing
         line = " ".join(str(error).split())[:300]
         return [f"node {node} cannot run a task ({line}): install lussweep there as here"]

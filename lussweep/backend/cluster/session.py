@@ -43,6 +43,16 @@ def token_file() -> Path:
     return Path("~/.ray/auth_token").expanduser()
 
 
+def show_token() -> None:
+    """Let the token, where there is one, be shown to the cluster that is joined next.
+
+    Ray does so only if it is told to, and has read its environment when it was imported.
+    """
+    if token_file().exists() and "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        ray._raylet.Config.initialize("")
+
+
 @contextmanager
 def ray_session(
     address: str | None, *, n_cpus: int | None = None, dashboard: bool = True
@@ -54,8 +64,8 @@ def ray_session(
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
-    if not local and token_file().exists():  # a driver joins a closed cluster only if told to
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not local:
+        show_token()
     try:
         context = ray.init(
             address=address,

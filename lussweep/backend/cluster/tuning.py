@@ -22,6 +22,7 @@ from typing import Any
 
 from lussweep.backend.admission import Resources
 from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt
@@ -81,10 +82,7 @@ class LostSteps(tune.Callback):
             self.ended.put(outcome)
             return
         told = Path(trial.error_file).read_text() if trial.error_file else ""
-        lines = [line.strip() for line in told.splitlines() if line.strip()]
-        reason = lines[-1] if lines else "killed, out of memory, or it could not start"
-        error = f"WorkerLost: the process of this step was lost: {reason}"
-        self.ended.put(Outcome(ref, error, told))
+        self.ended.put(lost(ref, told))
 
     def __getstate__(self) -> dict[str, Any]:
         """See StepSearcher."""
@@ -105,7 +103,7 @@ class TuneService:
         self.folder = folder
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # of lost steps the driver tells
         self.tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(

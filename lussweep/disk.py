@@ -1,0 +1,54 @@
+"""A full disk: every library tells of it in words of its own, here in one line with the folder."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lussweep.storage import StorageError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SAID = (
+    "No space left on device",  # Rust's and Arrow's own words
+    "File too large",
+    "quota exceeded",
+    "PytorchStreamWriter failed writing",  # torch.save
+    "unexpected pos",  # torch.save, when it closes what it could not write
+)
+
+
+class DiskFull(StorageError):
+    """A folder has no room for what was to be written there."""
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Whether a disk, a quota or a limit of the process kept something from being written."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        text = str(cause)
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
+            return True
+        if any(words in text for words in SAID):
+            return True
+        if isinstance(cause, OSError) and " requested and " in text and "written" in text:
+            return True  # numpy's, which gives no reason
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
+@contextmanager
+def room_named(folder: Path) -> Iterator[None]:
+    """What fails inside this block for want of room is told with the folder and the remedy."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        if not is_no_room(error):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise DiskFull(f"{folder} has no room left ({reason}): free some there") from error

@@ -1,0 +1,24 @@
+"""`lussweep` whose steps meet faults, by name or ref: python faulty.py '{"GAN neg n=2 r=1":
+["die", 1]}' grid EXPERIMENT --out RUN ..."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import faults
+from lussweep import run
+from lussweep.backend.cluster.session import ray  # which sets Ray's environment first
+from lussweep.cli import main
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv.pop(1))
+    ray.cloudpickle.register_pickle_by_value(faults)  # Ray's workers cannot import it
+
+    def faulty_store(place: Path | str, also_read: Sequence[Path] = ()) -> faults.FaultyStore:
+        return faults.FaultyStore(Path(place), given)
+
+    run.artifact_store = faulty_store
+    main()
