@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -320,12 +319,8 @@ def doctor(
     """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
     with clear_errors(debug):
         from lussweep.doctor import examine, is_sound, show
-        from lussweep.object_store import artifact_store
 
-        places = [place for place in (store, out) if place]
-        for url in filter(is_url, places):  # of the nodes, `grid` asks each one when it starts
-            artifact_store(url).check_writable()
-        findings = examine(address, [Path(place) for place in places if not is_url(place)])
+        findings = examine(address, [place for place in (store, out) if place])
         typer.echo(show(findings, json_))
         raise typer.Exit(OK if is_sound(findings) else PROBLEM_FOUND)
 
@@ -363,10 +358,10 @@ def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
     """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
     from lussweep.backend.stop import Stop
     from lussweep.lease import held, slot_of
-    from lussweep.run import STOP_PREFIX, check_room
+    from lussweep.run import check_room
 
     check_room(run)
-    stop = Stop(run.folder / f"{STOP_PREFIX}{uuid.uuid4().hex[:8]}")
+    stop = Stop()
     lost: list[str] = []
 
     def lose(reason: str) -> None:
@@ -375,7 +370,7 @@ def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
 
     slot = slot_of(run.folder, run.mirror.url if run.mirror else None)
     with held(slot, run.place, lose), stop.listening():
-        return _run_grid(run, replace(context, stop_file=stop.file), data, how, stop, lost)
+        return _run_grid(run, context, data, how, stop, lost)
 
 
 def _run_grid(
@@ -415,11 +410,12 @@ def _run_grid(
                     stop,
                     [] if run.mirror else [ArtifactStore(run.folder)],
                 ) as executor,
-                _display(run.store.progress) as watch.show,
-                watch.heartbeat,
+                _display(executor.told) as watch.show,
+                watch.heartbeat.asking(executor.told),
             ):
                 stop.listen()  # Ray, once started, handles SIGTERM in its own way
                 write_failure_logs(run, watch.progress)  # those of an earlier command go
+                run.publish()
                 execute_data(run, executor, watch.look, how.retries, stop)
                 claim(run)
                 execute_grid(run, executor, watch, how.retries, stop)
@@ -477,7 +473,7 @@ class _Watch:
         from lussweep.run import write_failure_log
 
         for ref in progress.failed.keys() - self.logged:
-            write_failure_log(self.run, progress.failed[ref])
+            self.run.show(write_failure_log(self.run, progress.failed[ref]))
             self.logged.add(ref)
         self.progress = progress
         self.look(progress)
@@ -533,7 +529,7 @@ def _executor(
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(plan, context, folder, shares, how.step_minutes) as executor:
+            with ClusterExecutor(plan, context, folder, shares, how.step_minutes, stop) as executor:
                 yield executor
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError, is_url
-from lussweep.store import PROGRESS, RECORD, RECORD_PARTS, ArtifactStore, read_json
+from lussweep.store import RECORD, RECORD_PARTS, ArtifactStore, read_json
 
 ATTEMPT = "attempt"
 """In a stored record: the folder beside it that holds the files."""
@@ -33,9 +33,9 @@ CHECKPOINTS = "checkpoints/"
 SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
 
 
-def store_at(folder: Path, told: str) -> ArtifactStore:
-    """The store of a run folder, as its state tells where it is."""
-    return artifact_store(told if is_url(told) else folder / told)
+def store_at(place: str, told: str) -> ArtifactStore:
+    """The store of the run folder at a path or a URL, as its state tells where it is."""
+    return artifact_store(told if is_url(told) else Path(place) / told)
 
 
 def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> ArtifactStore:
@@ -43,6 +43,15 @@ def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> Artifac
     if is_url(place):
         return ObjectStore(str(place), also_read)
     return ArtifactStore(Path(place), also_read)
+
+
+def url_answer(url: str) -> str:
+    """What keeps this node from using the store at a URL, with the remedy; empty if nothing."""
+    try:
+        ObjectStore(url).check_writable()
+    except InputError as error:
+        return "; ".join(error.problems)
+    return ""
 
 
 class ObjectStore(ArtifactStore):
@@ -92,7 +101,10 @@ class ObjectStore(ArtifactStore):
 
     def read_records(self, refs: Sequence[str]) -> None:
         """Fetch records that will be asked for, many at a time."""
-        wanted = {f"{r}/{RECORD}": r for r in refs if r not in self._stored and self.has(r)}
+        asked = [r for r in refs if r not in self._stored]
+        if self._is_survey:
+            asked = [r for r in asked if r in self._listed]
+        wanted = {f"{r}/{RECORD}": r for r in asked}
         found = self.remote.read_many(wanted)
         self._stored.update({wanted[name]: data for name, data in found.items()})
 
@@ -169,6 +181,9 @@ class ObjectStore(ArtifactStore):
         record = self._find_record(ref)
         return sorted(self.remote.listing(f"{ref}/{record[ATTEMPT]}")) if record else []
 
+    def where(self, ref: str) -> str:
+        return f"{self.place}/{ref}" if self._find_record(ref) else str(self.open(ref))
+
     def discard(self, ref: str, name: str) -> None:
         record = self._find_record(ref)
         if record is not None:
@@ -194,7 +209,7 @@ class ObjectStore(ArtifactStore):
         """
         try:
             kept = self.remote.listing(_work(ref))
-            mine = [n for n in _names(work) if n not in ("lock", PROGRESS) and "partial" not in n]
+            mine = [n for n in _names(work) if n != "lock" and "partial" not in n]
             new = [n for n in mine if kept.get(n, {}).get("size") != (work / n).stat().st_size]
             for last in (False, True):
                 part = [n for n in new if n.startswith(CHECKPOINTS) == last]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
+from lussweep.folders import Folder, LocalFolder
 from lussweep.keys import digest, hashed_id, is_hashed_id
 from lussweep.lease import LEASE_FILE, LOCK_FILE
 from lussweep.mirror import Mirror
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 EXPERIMENT_FILE = "experiment.yaml"
 UNCLAIMED = {"artifacts", "ray", "logs", LEASE_FILE, LOCK_FILE, *OWN_FILES}
 """What a command that ended before training may leave behind."""
-STOP_PREFIX = ".stop-"
-"""Of the file by which a driver tells its steps to end; a killed one may leave it."""
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
 """A checkpoint holds two networks of about one size, each with Adam's two moments."""
@@ -62,10 +61,20 @@ class Run:
         """What a user would call the run folder: a path or a URL."""
         return self.mirror.url if self.mirror else str(self.folder)
 
+    @property
+    def seen_by_others(self) -> Folder:
+        """The run folder itself, or its URL."""
+        return self.mirror.remote if self.mirror else LocalFolder(self.folder)
+
     def publish(self) -> None:
         """Bring what was written into the folder to where it belongs."""
         if self.mirror:
             self.mirror.push()
+
+    def show(self, path: Path) -> None:
+        """Bring one small file there, ahead of the rest."""
+        if self.mirror:
+            self.mirror.show(path)
 
     @cached_property
     def ids(self) -> frozenset[str]:
@@ -270,12 +279,13 @@ def write_failure_logs(run: Run, progress: Progress) -> None:
         write_failure_log(run, outcome)
 
 
-def write_failure_log(run: Run, outcome: Outcome) -> None:
+def write_failure_log(run: Run, outcome: Outcome) -> Path:
     """Of one step that has just failed, while others go on."""
     path = run.folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = f"{run.asked.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
     path.write_text(run.conceal(text))
+    return path
 
 
 # --- identity -----------------------------------------------------------------------------
@@ -349,7 +359,7 @@ def _read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
 
 def _is_strange(path: Path) -> bool:
     """A driver that was killed may leave files by which it tells others, or half of one."""
-    passing = path.name.startswith((STOP_PREFIX, ".probe-")) or path.name.endswith(".partial")
+    passing = path.name.startswith(".probe-") or path.name.endswith(".partial")
     return path.name not in UNCLAIMED and not passing
 
 

@@ -41,6 +41,9 @@ class RemoteFolder:
         scheme, _, rest = url.partition("://")
         self.url = f"{scheme}://{rest.rstrip('/')}"
 
+    def __str__(self) -> str:
+        return self.url
+
     def read(self, name: str) -> bytes | None:
         """A file's bytes, None where there is no such file."""
         with self._told("read", name):

@@ -23,8 +23,6 @@ RECORD = "record.json"
 DAY_S = 86_400
 RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
 MAX_JSON_BYTES = 2**26
-PROGRESS = "progress.txt"
-"""In a workplace: how far the step is, for who watches."""
 
 
 class ArtifactStore:
@@ -115,6 +113,10 @@ class ArtifactStore:
         folder = self.root / ref
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
+    def where(self, ref: str) -> str:
+        """An artifact's place as a user would call it."""
+        return str(self.open(ref))
+
     def discard(self, ref: str, name: str) -> None:
         """Delete one file of an artifact of this store; the artifact still counts as done."""
         (self.root / ref / name).unlink(missing_ok=True)
@@ -162,13 +164,6 @@ class ArtifactStore:
         with (folder / "lock").open("w") as lock:
             if not _is_locked(lock):
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def progress(self, ref: str) -> str:
-        """How far a step under way says that it is; empty if it says nothing."""
-        try:
-            return (self.workplace_of(ref) / PROGRESS).read_text()
-        except OSError:
-            return ""
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written here and some space is left."""
