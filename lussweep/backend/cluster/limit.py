@@ -41,18 +41,20 @@ class TimeLimit:
     def told(self, ref: str) -> Outcome | None:
         """The failure of a step whose process was lost, if the limit ended it, on whatever node."""
         nodes = alive_nodes()
-        answers, _ = ask_all(nodes, names_of(nodes), lambda n: on(n, _take).remote(self.path(ref)))
+        answers, _ = ask_all(nodes, names_of(nodes), lambda n: on(n, _take).remote(self, ref))
         where = "".join(answers.values())
         if not where:
             return None
         return Outcome(ref, f"TimeLimit: no end within {self.minutes:g} min", where)
 
     def path(self, ref: str) -> Path:
+        """On the node that asks."""
         return Path(tempfile.gettempdir()) / f"{self.mark}-{ref.replace('/', '-')}.txt"
 
 
-def _take(path: Path) -> str:
+def _take(limit: TimeLimit, ref: str) -> str:
     """Where a step hung on this node; empty if none did."""
+    path = limit.path(ref)
     where = path.read_text() if path.exists() else ""
     path.unlink(missing_ok=True)
     return where
