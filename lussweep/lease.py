@@ -35,6 +35,10 @@ STALE_S = 60.0
 """A heartbeat older than this belongs to a driver that is gone."""
 
 
+class TakenOver(RuntimeError):
+    """Another command has taken the folder; what this one has made stays."""
+
+
 class Slot(Protocol):
     """Where one text lies that several processes write: each write says what it found there."""
 

@@ -23,7 +23,7 @@ from typing import Any
 from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError, is_url
-from lussweep.store import RECORD, RECORD_PARTS, ArtifactStore, read_json
+from lussweep.store import RECORD, RECORD_PARTS, ArtifactStore
 
 ATTEMPT = "attempt"
 """In a stored record: the folder beside it that holds the files."""
@@ -38,7 +38,7 @@ def store_at(place: str, told: str) -> ArtifactStore:
     return artifact_store(told if is_url(told) else Path(place) / told)
 
 
-def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> ArtifactStore:
+def artifact_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -> ArtifactStore:
     """The store at a path or a URL."""
     if is_url(place):
         return ObjectStore(str(place), also_read)
@@ -57,7 +57,7 @@ def url_answer(url: str) -> str:
 class ObjectStore(ArtifactStore):
     """An ArtifactStore whose `root` is this node's cache of what lies at a URL."""
 
-    def __init__(self, url: str, also_read: Sequence[Path] = ()) -> None:
+    def __init__(self, url: str, also_read: Sequence[ArtifactStore] = ()) -> None:
         super().__init__(Path(), also_read)
         self.remote = RemoteFolder(url)
         self._stored: dict[str, bytes] = {}
@@ -91,13 +91,14 @@ class ObjectStore(ArtifactStore):
             return True
         if not self._is_survey and self._find_record(ref) is not None:
             return True
-        return self._elsewhere(ref) is not None
+        return self._lender(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
         self._list(max_age_s)
+        lenders = tuple(store.surveyed(max_age_s) for store in self.also_read)
         survey = object.__new__(ObjectStore)
-        survey.__dict__ |= {**self.__dict__, "_is_survey": True}  # records are shared
-        return survey
+        survey.__dict__ |= {**self.__dict__, "_is_survey": True, "also_read": lenders}
+        return survey  # which shares the records
 
     def read_records(self, refs: Sequence[str]) -> None:
         """Fetch records that will be asked for, many at a time."""
@@ -111,10 +112,7 @@ class ObjectStore(ArtifactStore):
     def open(self, ref: str, *names: str) -> Path:
         record = self._find_record(ref)
         if record is None:
-            elsewhere = self._elsewhere(ref)
-            if elsewhere is None:
-                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-            return elsewhere
+            return self._lent(ref).open(ref, *names)
         stored = f"{ref}/{record[ATTEMPT]}"
         entry = self.root / stored
         cache = self.cache
@@ -135,16 +133,11 @@ class ObjectStore(ArtifactStore):
 
     def record(self, ref: str) -> dict[str, Any]:
         record = self._find_record(ref)
-        if record is None:
-            elsewhere = self._elsewhere(ref)
-            if elsewhere is None:
-                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-            record = read_json(elsewhere / RECORD)
-        return _told(record)
+        return self._lent(ref).record(ref) if record is None else _told(record)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        with self.cache.in_use():
+        with super().in_use(), self.cache.in_use():
             yield
 
     @contextmanager
@@ -182,7 +175,7 @@ class ObjectStore(ArtifactStore):
         return sorted(self.remote.listing(f"{ref}/{record[ATTEMPT]}")) if record else []
 
     def where(self, ref: str) -> str:
-        return f"{self.place}/{ref}" if self._find_record(ref) else str(self.open(ref))
+        return f"{self.place}/{ref}" if self._find_record(ref) else self._lent(ref).where(ref)
 
     def discard(self, ref: str, name: str) -> None:
         record = self._find_record(ref)
@@ -297,13 +290,6 @@ class ObjectStore(ArtifactStore):
         self.remote.download(
             {f"{source}/{n}": target / n for n in found if not (target / n).exists()}
         )
-
-    def _elsewhere(self, ref: str) -> Path | None:
-        """In a further store, which is a folder."""
-        for root in self.also_read:
-            if (root / ref / RECORD).exists():
-                return root / ref
-        return None
 
 
 def _holds(entry: Path, names: Sequence[str]) -> bool:

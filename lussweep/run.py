@@ -88,7 +88,7 @@ class Run:
     def paths(self) -> frozenset[str]:
         """Files and folders of this run, likewise."""
         made = {e["path"] for e in self.described["external"]}
-        own = {str(self.folder), str(self.store.root), *map(str, self.store.also_read)}
+        own = {str(self.folder), str(self.store.root), *(str(s.root) for s in self.store.also_read)}
         return own | made | {v.path for v in self.manifest.videos if v.path}
 
     def conceal(self, text: str) -> str:
@@ -106,7 +106,7 @@ def open_run(
     phantom: bool,
     mirror: Mirror | None = None,
     store: Path | str | None = None,
-    also_read: Sequence[Path] = (),
+    also_read: Sequence[ArtifactStore] = (),
     weights_digest: str | None = None,
     external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,

@@ -6,6 +6,7 @@ reader sees it whole or not at all. `record.json` beside the data says how it ca
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,11 +27,11 @@ MAX_JSON_BYTES = 2**26
 
 
 class ArtifactStore:
-    """A folder of artifacts, with further folders that are only read."""
+    """A folder of artifacts, with further stores that are only read."""
 
-    def __init__(self, root: Path, also_read: Sequence[Path] = ()) -> None:
+    def __init__(self, root: Path, also_read: Sequence[ArtifactStore] = ()) -> None:
         self._root = root.absolute()
-        self.also_read = tuple(path.absolute() for path in also_read)
+        self.also_read = tuple(also_read)
 
     @property
     def root(self) -> Path:
@@ -43,14 +44,16 @@ class ArtifactStore:
         return str(self.root)
 
     def has(self, ref: str) -> bool:
-        return self._find(ref) is not None
+        return self._find(ref) is not None or self._lender(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
         """The store for reading as it is now, whose `has` is cheap for thousands of steps.
 
         On a disk it is so anyway; elsewhere one listing answers, no older than `max_age_s`.
         """
-        return self
+        survey = copy.copy(self)
+        survey.also_read = tuple(store.surveyed(max_age_s) for store in self.also_read)
+        return survey
 
     def open(self, ref: str, *names: str) -> Path:
         """The artifact's folder. Raises FileNotFoundError if it has not been made.
@@ -58,9 +61,7 @@ class ArtifactStore:
         With `names`, only those files of it are needed.
         """
         found = self._find(ref)
-        if found is None:
-            raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-        return found
+        return found or self._lent(ref).open(ref, *names)
 
     def read_records(self, refs: Sequence[str]) -> None:
         """Records that will be asked for: on a disk there is nothing to fetch."""
@@ -68,11 +69,17 @@ class ArtifactStore:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """What is opened within the block is needed until its end, and no longer."""
-        yield
+        with ExitStack() as stack:
+            for store in self.also_read:
+                stack.enter_context(store.in_use())
+            yield
 
     def record(self, ref: str) -> dict[str, Any]:
         """What `commit` was told about the artifact. Raises InputError if it cannot be read."""
-        path = self.open(ref) / RECORD
+        found = self._find(ref)
+        if found is None:
+            return self._lent(ref).record(ref)
+        path = found / RECORD
         try:
             record = read_json(path)
             for part in RECORD_PARTS:
@@ -115,7 +122,8 @@ class ArtifactStore:
 
     def where(self, ref: str) -> str:
         """An artifact's place as a user would call it."""
-        return str(self.open(ref))
+        found = self._find(ref)
+        return str(found) if found else self._lent(ref).where(ref)
 
     def discard(self, ref: str, name: str) -> None:
         """Delete one file of an artifact of this store; the artifact still counts as done."""
@@ -203,10 +211,17 @@ class ArtifactStore:
     def _find(self, ref: str) -> Path | None:
         if ".." in Path(ref).parts or Path(ref).is_absolute():  # a table from elsewhere said so
             raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
-        for root in (self.root, *self.also_read):
-            if (root / ref / RECORD).exists():
-                return root / ref
-        return None
+        return self.root / ref if (self.root / ref / RECORD).exists() else None
+
+    def _lender(self, ref: str) -> ArtifactStore | None:
+        """A further store that has it."""
+        return next((store for store in self.also_read if store.has(ref)), None)
+
+    def _lent(self, ref: str) -> ArtifactStore:
+        lender = self._lender(ref)
+        if lender is None:
+            raise FileNotFoundError(f"no artifact {ref} in {self.place}")
+        return lender
 
 
 def read_json(path: Path) -> dict[str, Any]:

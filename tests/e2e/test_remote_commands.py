@@ -18,8 +18,8 @@ from support import command, environment, invoke, refusal, succeed
 
 CELL = "variant=pure_synthetic,n_patients=2"
 LONG_GAN = ("--only", CELL, "--set", "gan.n_epochs=100000", "--set", "gan.snapshot_every=100000")
-COLLAPSE = ("--only", CELL, "--set", "gan.health.policy=stop", "--set", "gan.health.diversity_floor=1e9",
-            "--set", "gan.health.patience=1")  # fmt: skip
+COLLAPSE = ("--only", CELL, "--set", "gan.health.policy=stop", "--set", "gan.health.patience=1",
+            "--set", "gan.health.diversity_floor=1e9")  # fmt: skip
 WAIT_S = 200.0
 
 
@@ -80,7 +80,7 @@ def test_why_a_cell_failed_is_told_from_the_bucket(
     assert text.count("Collapse: ") >= 2
     assert "Traceback (most recent call last)" in text
     assert f"{url}/artifacts/cohort/" in text, "where an artifact lies is its place in the bucket"
-    assert " diversity: " in text, "events of a GAN without an artifact"
+    assert " low_diversity: " in text, "events of a GAN without an artifact"
 
 
 def test_what_is_no_run_is_one_clear_line(s3: Server, own_cache: Path) -> None:
