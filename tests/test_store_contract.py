@@ -15,10 +15,12 @@ from lussweep.store import RECORD
 REF = "gan/0123456789abcdef"
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "gcs"])
 def store(request, tmp_path, own_cache):
     place = (
-        tmp_path / "artifacts" if request.param == "disk" else request.getfixturevalue("s3").url()
+        tmp_path / "artifacts"
+        if request.param == "disk"
+        else request.getfixturevalue(request.param).url()
     )
     return artifact_store(place)
 

@@ -302,10 +302,7 @@ def test_a_time_limit_says_where_a_step_hung_on_whatever_node(
     state = json.loads(RemoteFolder(run).read("state.json") or b"")
     errors = [failure["error"] for failure in state["failures"]]
     assert errors == ["TimeLimit: no end within 0.2 min"] * 2
-    logs = RemoteFolder(run).read_many(RemoteFolder(run).listing("logs"))
-    for failure in state["failures"]:
-        assert "in run_gan" in succeed("logs", run, "variant=pure_synthetic"), failure["ref"]
-    assert len(logs) == 2
+    assert succeed("logs", run, "variant=pure_synthetic").count("in run_gan") == 2
     assert not list(tmp_path.glob("*/tmp/lussweep-*")), "nothing is left behind"
 
 
