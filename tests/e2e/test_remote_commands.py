@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from bucket import Server
+from gcs_bucket import GcsServer
 from lussweep import commands
+from lussweep.mirror import Mirror
 from lussweep.storage import RemoteFolder
 from support import command, environment, invoke, refusal, succeed
 
@@ -105,3 +108,23 @@ def test_a_driver_that_does_not_answer_is_told(
     assert code == 1
     assert "pid 4711 on node7 does not answer, and was last heard of 2 h ago" in text
     assert RemoteFolder(url).read("cancel") == b"", "the request stays"
+
+
+def test_a_run_in_google_cloud_storage(
+    gcs: GcsServer, tiny_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{gcs.url()}/run"
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "of-the-driver"))
+    grid = ("grid", tiny_yaml, "--out", url, "--backend", "inline")
+    succeed(*grid, "--only", "variant=baseline,n_patients=2")
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "elsewhere"))
+    assert status(url)["driver"] == "ended"
+    assert "blocked" not in succeed("logs", url, "variant=baseline")
+    run = Mirror(url).pulled()
+    assert pq.read_table(run / "results.parquet")["status"].to_pylist() == ["done"]
+    before = RemoteFolder(f"{url}/artifacts").listing()
+    assert "AUC-ROC" in succeed(*grid, "--only", "variant=baseline,n_patients=2")
+    after = RemoteFolder(f"{url}/artifacts").listing()
+    assert {n: i["generation"] for n, i in after.items()} == {
+        n: i["generation"] for n, i in before.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,46 @@ def test_a_time_limit_says_where_a_step_hung_on_whatever_node(
     assert errors == ["TimeLimit: no end within 0.2 min"] * 2
     assert succeed("logs", run, "variant=pure_synthetic").count("in run_gan") == 2
     assert not list(tmp_path.glob("*/tmp/lussweep-*")), "nothing is left behind"
+
+
+GANG = ("--only", "variant=pure_synthetic,n_patients=2", "--set", "gan.n_workers=2",
+        "--set", "gan.n_epochs=600", "--set", "gan.snapshot_every=600",
+        "--set", "gan.checkpoint_minutes=0.03")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_gang_on_two_nodes_goes_on_from_its_checkpoint_on_two_others(
+    s3: Server, tiny_yaml: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    run = f"{s3.url()}/run"
+
+    def checkpoints() -> list[tuple[str, int]]:
+        """Training and number of each that was uploaded."""
+        of_run = run.removeprefix("s3:/")
+        found = (re.fullmatch(rf"PUT {of_run}/artifacts/.work/(gan-\w+)/checkpoints/"
+                              r"checkpoint_(\d+)\.pt", r) for r in s3.requests)  # fmt: skip
+        return [(m[1], int(m[2])) for m in found if m]
+
+    s3.requests.clear()
+    (tmp_path / "first").mkdir()
+    with on_two_nodes(tmp_path / "first", tiny_yaml, "--out", run, *GANG) as driver:
+        deadline = time.monotonic() + 400
+        while len(checkpoints()) < 2:
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(0.5)
+        succeed("cancel", run)
+        code, output = ended(driver)
+    assert code == 130, output
+    before = checkpoints()
+    s3.requests.clear()
+    (tmp_path / "second").mkdir()
+    with on_two_nodes(tmp_path / "second", tiny_yaml, "--out", run, *GANG) as driver:
+        code, output = ended(driver)
+    assert code == 0, output
+    training = before[-1][0]
+    assert min(n for name, n in checkpoints() if name == training) > max(
+        n for name, n in before if name == training
+    )
 
 
 def read_records(url: str) -> list[bytes]:
