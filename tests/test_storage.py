@@ -9,13 +9,12 @@ import pytest
 
 from bucket import BUCKET, CREDENTIALS
 from lussweep import storage
+from lussweep.conditional import read_with_version, replace_if_unchanged
 from lussweep.errors import InputError
 from lussweep.storage import (
     RemoteFolder,
     StorageError,
     create_if_absent,
-    read_with_version,
-    replace_if_unchanged,
 )
 from support import refusal
 
@@ -25,7 +24,7 @@ def fresh(s3, monkeypatch):
     """Clients are made anew within the test, and again after it."""
 
     def forget():
-        storage._file_system.cache_clear()
+        storage.file_system.cache_clear()
         fsspec.get_filesystem_class("s3").clear_instance_cache()
 
     forget()

@@ -303,6 +303,8 @@ def test_submit_ships_the_experiment_alone(
     )
     for word in ("status", "logs --follow", "stop"):
         assert f"ray job {word} --address http://head:8265 raysubmit_7" in text
+    text = succeed("submit", tiny_yaml, "--", "--out", "s3://bucket/run")
+    assert text.endswith("  lussweep status s3://bucket/run\n")
 
 
 def test_submit_ships_a_folder_that_is_named(client: FakeClient, tmp_path: Path) -> None:
