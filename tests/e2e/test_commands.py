@@ -376,9 +376,3 @@ cluster.shutdown()
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 cell: 1 done" in succeed("status", tmp_path / "run")
-
-
-def test_a_run_at_a_url_is_no_folder_to_look_into() -> None:
-    code, output = invoke("status", "s3://bucket/run")
-    assert code == 2
-    assert "s3://bucket/run is no folder" in " ".join(output.replace("│", " ").split())
