@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lussweep.plan import ExternalKey
     from lussweep.run import Run
     from lussweep.stages import Context
+    from lussweep.store import ArtifactStore
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Data:
     is_phantom: bool = False
     preprocess: PreprocessSpec | None = None
     """A store's own; None leaves the experiment's."""
-    also_read: tuple[Path, ...] = ()
+    also_read: tuple[ArtifactStore, ...] = ()
     skipped: Sequence[tuple[str, str, str]] = ()
     external: Mapping[str, ExternalImages] = field(default_factory=dict)
     """Images made elsewhere, by their sha256."""
@@ -37,7 +38,7 @@ class Data:
 
 def open_arguments(
     experiment: str,
-    data: Path | None,
+    data: str | None,
     label: str | None,
     annotations: Path | None,
     out: str | None,
@@ -185,7 +186,7 @@ def _shipped_experiments() -> Path:
 
 def _find_data(
     study: StudySpec,
-    data: Path | None,
+    data: str | None,
     label: str | None,
     annotations: Path | None,
     skip_unreadable: bool,
@@ -198,12 +199,12 @@ def _find_data(
             raise InputError(f"the experiment {study.name} needs data: give --data MANIFEST")
         manifest = phantom_manifest(study.data.phantom, study.seed)
         return Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
-    if data.is_dir():
+    if is_url(data) or Path(data).is_dir():
         return _from_store(study, data, label, annotations)
     from lussweep.data.manifest import read_manifest
 
     manifest, skipped = read_manifest(
-        data,
+        Path(data),
         label=study.data.label,
         annotations=annotations,
         split=study.data.split,
@@ -211,27 +212,25 @@ def _find_data(
         skip_unreadable=skip_unreadable,
         allow_absolute=allow_absolute,
     )
-    return Data(manifest, str(data), skipped=skipped)
+    return Data(manifest, data, skipped=skipped)
 
 
-def _from_store(
-    study: StudySpec, folder: Path, label: str | None, annotations: Path | None
-) -> Data:
+def _from_store(study: StudySpec, place: str, label: str | None, annotations: Path | None) -> Data:
     """A store fixed labels, splits and preprocessing when it was made."""
     from lussweep.ingest import open_store
 
     if label is not None or annotations is not None:
         raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
-    manifest, preprocess = open_store(folder)
+    manifest, preprocess, artifacts = open_store(place)
     if preprocess.image_size != study.data.preprocess.image_size:
         asked = study.data.preprocess.image_size
         raise InputError(
-            f"{folder} holds frames of {preprocess.image_size} pixels, the experiment asks for "
+            f"{place} holds frames of {preprocess.image_size} pixels, the experiment asks for "
             f"{asked}: ingest with --image-size {asked}, or "
             f"--set data.preprocess.image_size={preprocess.image_size}"
         )
-    source = f"{folder} (a store: its preprocessing and splits hold)"
-    return Data(manifest, source, preprocess=preprocess, also_read=(folder / "artifacts",))
+    source = f"{place} (a store: its preprocessing and splits hold)"
+    return Data(manifest, source, preprocess=preprocess, also_read=(artifacts,))
 
 
 def parse_coordinates(texts: list[str] | None, told: str = "--only ") -> dict[str, list[str]]:

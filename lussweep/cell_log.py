@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.errors import InputError
+from lussweep.folders import Folder
 from lussweep.object_store import store_at
 from lussweep.spec import nearest
 from lussweep.state import driver_of, read_plan, read_state
@@ -35,11 +36,11 @@ class StepLog:
     host: str = ""
     log: str = ""
     events: tuple[str, ...] = ()
-    path: Path | None = None
-    """Its artifact, or the workplace of a step that is not done."""
+    place: str = ""
+    """Of its artifact, or the workplace of a step that is not done."""
 
 
-def find_cell(folder: Path, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def find_cell(folder: Folder, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The one cell of a run that has the asked coordinates.
 
     Axes may be left out, and the end of a variant's name, as long as one cell is meant. Raises
@@ -62,7 +63,7 @@ def find_cell(folder: Path, asked: Mapping[str, Sequence[str]]) -> dict[str, Any
     return cell
 
 
-def _value(axis: str, value: str, known: Sequence[str], folder: Path) -> str:
+def _value(axis: str, value: str, known: Sequence[str], folder: Folder) -> str:
     if value in known:
         return value
     begun = [name for name in known if axis == "variant" and name.startswith(value)]
@@ -76,7 +77,7 @@ def cell_name(cell: Mapping[str, Any]) -> str:
     return ",".join(f"{axis}={cell[axis]}" for axis in AXES if cell[axis] is not None)
 
 
-def cell_steps(folder: Path, cell: Mapping[str, Any]) -> list[StepLog]:
+def cell_steps(folder: Folder, cell: Mapping[str, Any]) -> list[StepLog]:
     """Every step that the cell needs, inputs before users."""
     state, steps = read_state(folder), read_plan(folder)["steps"]
     own, waiting = set(), list(cell["refs"].values())
@@ -85,9 +86,10 @@ def cell_steps(folder: Path, cell: Mapping[str, Any]) -> list[StepLog]:
         if ref not in own:
             own.add(ref)
             waiting += steps[ref]["inputs"]
-    store = store_at(folder, str(state["store"]))
+    store = store_at(str(folder), str(state["store"]))
+    store.read_records(list(own))
     works = driver_of(folder, state).works()
-    running = {step["ref"] for step in state["running"]} if works else set()
+    running = {s["ref"]: s["progress"] for s in state["running"]} if works else {}
     told = {failure["ref"]: failure["error"] for failure in state["failures"]}
     found = []
     failed: set[str] = set()
@@ -101,7 +103,7 @@ def cell_steps(folder: Path, cell: Mapping[str, Any]) -> list[StepLog]:
     return found
 
 
-def print_cell(folder: Path, cell: Mapping[str, Any], steps: Sequence[StepLog]) -> None:
+def print_cell(cell: Mapping[str, Any], steps: Sequence[StepLog]) -> None:
     console = Console(highlight=False)
     table = Table(title=cell_name(cell), title_justify="left")
     for heading in ("step", "state", "seconds", "host", "key"):
@@ -126,42 +128,41 @@ def print_cell(folder: Path, cell: Mapping[str, Any], steps: Sequence[StepLog]) 
         if step.log:
             console.print(Text(f"--- {step.name} ---\n{step.log.rstrip()}"), soft_wrap=True)
     for step in shown:
-        if step.path is not None:
-            console.print(Text(f"{step.name}: {step.path}"), soft_wrap=True)
+        if step.place:
+            console.print(Text(f"{step.name}: {step.place}"), soft_wrap=True)
 
 
 def _look(
     ref: str,
     name: str,
-    folder: Path,
+    folder: Folder,
     store: ArtifactStore,
-    running: set[str],
+    running: Mapping[str, str],
     told: Mapping[str, str],
 ) -> StepLog:
-    log = folder / "logs" / f"{ref.replace('/', '-')}.txt"
+    is_gan = _stage(ref) == "gan"
     if store.has(ref):
         how = store.record(ref)["circumstances"]
-        path = store.open(ref, EVENTS)
+        events = _events(store.open(ref, EVENTS) / EVENTS) if is_gan else ()
         return StepLog(
-            ref, name, "done", how.get("seconds"), how.get("host", ""), "", _events(path), path
+            ref, name, "done", how.get("seconds"), how.get("host", ""), "", events, store.where(ref)
         )
     work = store.workplace_of(ref)
-    place = work if work.exists() else None
-    events = _events(work)
+    place = str(work) if work.exists() else ""
+    events = _events(store.left_behind(ref, EVENTS)) if is_gan else ()
     if ref in running:
-        far = store.progress(ref)
-        state = f"running ({far})" if far else "running"
-        return StepLog(ref, name, state, events=events, path=place)
-    if log.exists() or ref in told:
-        text = log.read_text() if log.exists() else told[ref]
-        return StepLog(ref, name, "failed", log=text, events=events, path=place)
-    return StepLog(ref, name, "waiting", events=events, path=place)
+        state = f"running ({running[ref]})" if running[ref] else "running"
+        return StepLog(ref, name, state, events=events, place=place)
+    log = folder.read(f"logs/{ref.replace('/', '-')}.txt")
+    if log is not None or ref in told:
+        text = told[ref] if log is None else log.decode()
+        return StepLog(ref, name, "failed", log=text, events=events, place=place)
+    return StepLog(ref, name, "waiting", events=events, place=place)
 
 
-def _events(folder: Path) -> tuple[str, ...]:
+def _events(path: Path | None) -> tuple[str, ...]:
     """What befell a GAN, in words: pyarrow is imported only where there is such a file."""
-    path = folder / EVENTS
-    if not path.exists():
+    if path is None or not path.exists():
         return ()
     from lussweep.tables import read_any
 

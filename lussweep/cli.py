@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,10 +16,11 @@ from lussweep.commands import COMMANDS
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK, clear_errors
 from lussweep.spec import PreprocessSpec, SplitSpec, parse
-from lussweep.storage import StorageError, is_url
+from lussweep.storage import StorageError
 from lussweep.store import ArtifactStore
 
 if TYPE_CHECKING:
+    from lussweep.alone import Hold
     from lussweep.backend.driver import Executor, Progress
     from lussweep.backend.stop import Stop
     from lussweep.plan import Plan
@@ -49,7 +47,7 @@ Experiment = Annotated[
     typer.Argument(help="A YAML file, or the name of one that ships with lussweep."),
 ]
 DataOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(help="A manifest (CSV, Parquet) or a store made by `ingest`; else the phantom."),
 ]
 LabelOption = Annotated[str | None, typer.Option(help="The manifest's label column.")]
@@ -214,7 +212,9 @@ def plan(
 @app.command()
 def ingest(
     manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see the README.")],
-    out: Annotated[str, typer.Option(help="The store to make or to extend: a folder.")],
+    out: Annotated[
+        str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
+    ],
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
     annotations: AnnotationsOption = None,
     image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
@@ -234,14 +234,16 @@ def ingest(
     address: AddressOption = None,
     backend: BackendOption = "ray",
     cpus: CpusOption = None,
+    retries: RetriesOption = 1,
+    step_timeout: TimeoutOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with clear_errors(debug):
         if backend not in BACKENDS:
             raise InputError(f"--backend {backend} is neither ray nor inline")
-        if is_url(out):
-            raise InputError(f"{out}: `lussweep ingest` writes into a folder, not to a URL")
+        if step_timeout is not None:
+            _check_timeout(step_timeout, backend)
         from lussweep.ingest import ingest_manifest
         from lussweep.terminal import print_table1
 
@@ -258,22 +260,28 @@ def ingest(
         )
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
 
-        how = _How(address, backend, cpus, dashboard=False)
+        how = _How(address, backend, cpus, False, retries, step_timeout)
 
-        def run_steps(plan: Plan, context: Context) -> Progress:
+        def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
             from lussweep.backend.driver import run_plan
 
             with (
-                _executor(plan, context, Path(out), how) as executor,
-                _display() as on_change,
+                _executor(plan, context, folder, how, stop=stop) as executor,
+                _display(executor.told) as on_change,
             ):
-                return run_plan(plan, context.store, executor, on_change)
+                stop.listen()  # as in a grid
+                store = context.store.surveyed()
+                return run_plan(plan, store, executor, on_change, retries=retries, stop=stop)
 
-        index, skipped = ingest_manifest(
-            manifest, Path(out), label=label, annotations=annotations, preprocess=preprocess,
-            split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
-            allow_absolute=allow_absolute,
-        )  # fmt: skip
+        try:
+            index, skipped = ingest_manifest(
+                manifest, out, label=label, annotations=annotations, preprocess=preprocess,
+                split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
+                allow_absolute=allow_absolute,
+            )  # fmt: skip
+        except KeyboardInterrupt:  # frames of whole patients stay
+            _say_again("interrupted: run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
         print_table1(index, skipped)
         typer.echo(f"store: {out}")
 
@@ -321,12 +329,8 @@ def doctor(
     """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
     with clear_errors(debug):
         from lussweep.doctor import examine, is_sound, show
-        from lussweep.object_store import artifact_store
 
-        places = [place for place in (store, out) if place]
-        for url in filter(is_url, places):  # of the nodes, `grid` asks each one when it starts
-            artifact_store(url).check_writable()
-        findings = examine(address, [Path(place) for place in places if not is_url(place)])
+        findings = examine(address, [place for place in (store, out) if place])
         typer.echo(show(findings, json_))
         raise typer.Exit(OK if is_sound(findings) else PROBLEM_FOUND)
 
@@ -362,30 +366,18 @@ def _check_timeout(minutes: float, backend: str) -> None:
 
 def _run_alone(run: Run, context: Context, data: Data, how: _How) -> int:
     """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
-    from lussweep.backend.stop import Stop
+    from lussweep.alone import alone_in
     from lussweep.disk import room_named
-    from lussweep.identity import STOP_PREFIX
-    from lussweep.lease import held, slot_of
     from lussweep.run import check_room
 
     check_room(run)
-    stop = Stop(run.folder / f"{STOP_PREFIX}{uuid.uuid4().hex[:8]}")
-    lost: list[str] = []
-
-    def lose(reason: str) -> None:
-        lost.append(reason)
-        os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
-
-    slot = slot_of(run.folder, run.mirror.url if run.mirror else None)
-    with room_named(run.folder), held(slot, run.place, lose), stop.listening():
-        return _run_grid(run, replace(context, stop_file=stop.file), data, how, stop, lost)
+    with room_named(run.folder), alone_in(run.folder, run.mirror) as hold:
+        return _run_grid(run, context, data, how, hold)
 
 
-def _run_grid(
-    run: Run, context: Context, data: Data, how: _How, stop: Stop, lost: list[str]
-) -> int:
+def _run_grid(run: Run, context: Context, data: Data, how: _How, hold: Hold) -> int:
     from lussweep.backend.driver import BackendError
-    from lussweep.lease import own_command
+    from lussweep.lease import TakenOver
     from lussweep.outputs import write_report
     from lussweep.run import (
         claim,
@@ -415,17 +407,18 @@ def _run_grid(
                     folder,
                     how,
                     run.study,
-                    stop,
+                    hold.stop,
                     [] if run.mirror else [ArtifactStore(run.folder)],
                 ) as executor,
-                _display(run.store.progress) as watch.show,
-                watch.heartbeat,
+                _display(executor.told) as watch.show,
+                watch.heartbeat.asking(executor.told),
             ):
-                stop.listen()  # Ray, once started, handles SIGTERM in its own way
+                hold.stop.listen()  # Ray, once started, handles SIGTERM in its own way
                 write_failure_logs(run, watch.progress)  # those of an earlier command go
-                execute_data(run, executor, watch.look, how.retries, stop)
+                run.publish()
+                execute_data(run, executor, watch.look, how.retries, hold.stop)
                 claim(run)
-                execute_grid(run, executor, watch, how.retries, stop)
+                execute_grid(run, executor, watch, how.retries, hold.stop)
         else:
             watch.heartbeat.settle()
         claim(run)
@@ -433,12 +426,10 @@ def _run_grid(
         broken = "interrupted"
     except (BackendError, StorageError) as error:
         broken = str(error)
-    if lost:  # the report is the other command's now
-        typer.echo(lost[0], err=True)
-        return CELLS_MISSING
+    if hold.lost:  # the report is the other command's now
+        raise TakenOver(hold.lost)
     if broken and not is_claimed(run.folder):
-        typer.echo(f"{broken} before anything was trained: run the same command again", err=True)
-        typer.echo(own_command(), err=True)
+        _say_again(f"{broken} before anything was trained: run the same command again")
         return INTERRUPTED
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
@@ -448,11 +439,17 @@ def _run_grid(
     print_failures(run, failures)
     print_outputs(run)
     if broken:
-        typer.echo(f"{broken}: run the same command again to go on", err=True)
-        typer.echo(own_command(), err=True)
+        _say_again(f"{broken}: run the same command again to go on")
         return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
     done = set(results["status"].to_pylist()) == {"done"} and not failures
     return OK if done else CELLS_MISSING
+
+
+def _say_again(why: str) -> None:
+    from lussweep.lease import own_command
+
+    typer.echo(why, err=True)
+    typer.echo(own_command(), err=True)
 
 
 class _Watch:
@@ -480,7 +477,7 @@ class _Watch:
         from lussweep.run import write_failure_log
 
         for ref in progress.failed.keys() - self.logged:
-            write_failure_log(self.run, progress.failed[ref])
+            self.run.show(write_failure_log(self.run, progress.failed[ref]))
             self.logged.add(ref)
         self.progress = progress
         self.look(progress)
@@ -536,7 +533,7 @@ def _executor(
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(plan, context, folder, shares, how.step_minutes) as executor:
+            with ClusterExecutor(plan, context, folder, shares, how.step_minutes, stop) as executor:
                 yield executor
 
 

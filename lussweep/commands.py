@@ -18,24 +18,18 @@ from typer.core import TyperGroup
 from lussweep.arguments import experiment_text, parse_coordinates
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, clear_errors
+from lussweep.folders import Folder, LocalFolder, folder_at
 from lussweep.spec import load_study
 from lussweep.storage import is_url
 
-OBEYED_S = 10.0
-"""How long `cancel` waits for the driver, which looks every second."""
-
-
-def _run_folder(text: str) -> Path:
-    if is_url(text):
-        raise typer.BadParameter(
-            f"{text} is no folder: look there with `lussweep plan --out`, and steer its driver "
-            "with Ctrl-C or `ray job stop`"
-        )
-    return Path(text)
+OBEYED_S, LOOK_S = 10.0, 0.1
+"""How long `cancel` waits for the driver, which looks every second, and how often it looks."""
+REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
+"""Of a run folder in an object store, where the driver looks every five seconds."""
 
 
 RunArgument = Annotated[
-    Path, typer.Argument(parser=_run_folder, metavar="RUN", help="The folder of a run.")
+    Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -45,7 +39,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Say how far a run is, from its folder alone: also from another machine."""
+    """Say how far a run is, from its folder or URL alone: also from another machine."""
     with clear_errors(debug):
         from lussweep.status import print_status, status_of
 
@@ -66,7 +60,7 @@ def logs(
         from lussweep.cell_log import cell_steps, find_cell, print_cell
 
         found = find_cell(run, parse_coordinates([cell], "the cell "))
-        print_cell(run, found, cell_steps(run, found))
+        print_cell(found, cell_steps(run, found))
 
 
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
@@ -79,9 +73,12 @@ def cancel(run: RunArgument, debug: DebugOption = False) -> None:
             raise InputError(f"no driver works in {run}: the last one {ENDINGS[driver.ended]}")
         request_cancel(run)
         who = f"pid {driver.pid} on {driver.host}"
+        patience_s, look_s = OBEYED_S, LOOK_S
+        if not isinstance(run, LocalFolder):
+            patience_s, look_s = REMOTE_OBEYED_S, REMOTE_LOOK_S
         asked = time.monotonic()
-        while cancelled(run) and time.monotonic() < asked + OBEYED_S:
-            time.sleep(0.1)
+        while cancelled(run) and time.monotonic() < asked + patience_s:
+            time.sleep(look_s)
         if not cancelled(run):
             typer.echo(f"{who} stops: what is done stays, the same command goes on")
             return
@@ -129,8 +126,8 @@ def submit(
         typer.echo(f"job {job}: {study.name}, into {grid['out']}")
         for word in ("status", "logs --follow", "stop"):
             typer.echo(f"  ray job {word} --address {shlex.quote(address)} {job}")
-        if not is_url(grid["out"]):
-            typer.echo(f"  lussweep status {shlex.quote(grid['out'])}  (where the folder is seen)")
+        seen = "" if is_url(grid["out"]) else "  (where the folder is seen)"
+        typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{seen}")
 
 
 COMMANDS = (status, logs, cancel, submit)

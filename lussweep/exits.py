@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from lussweep.errors import InputError
+from lussweep.lease import TakenOver
 from lussweep.storage import StorageError
 
 OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -24,6 +25,11 @@ def clear_errors(debug: bool) -> Iterator[None]:
         for problem in error.problems:
             typer.echo(f"error: {problem}", err=True)
         raise typer.Exit(BAD_INPUT) from None
+    except TakenOver as error:
+        if debug:
+            raise
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CELLS_MISSING) from None
     except StorageError as error:
         if debug:
             raise

@@ -24,9 +24,8 @@ from lussweep.state import (
     cancelled,
     clear_cancel,
     read_state,
-    replace_text,
 )
-from lussweep.storage import is_url
+from lussweep.storage import StorageError, is_url
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 STATE_S = 5.0
 """How often the state is written, whether or not something has changed: it is the heartbeat."""
+REMOTE_POLL_S, REMOTE_STATE_S = 5.0, 15.0
+"""Of a run folder in an object store, where each request has its price."""
 SIGNAL = signal.SIGUSR2
 """Of the heartbeat's thread to the main one; Ray Tune has the first of the two."""
 N_FAILURES = 100
@@ -53,6 +54,11 @@ class Heartbeat:
     def __init__(self, run: Run, time_left: TimeLeft) -> None:
         self.run = run
         self.time_left = time_left
+        self.place = run.seen_by_others
+        self.poll_s, self.state_s = POLL_S, STATE_S
+        if run.mirror:
+            self.poll_s, self.state_s = REMOTE_POLL_S, REMOTE_STATE_S
+        self.told: Callable[[str], str] = lambda ref: ""
         self.started = time.time()
         self.snapshot: Progress | None = None
         self.plan_began: dict[int, float] = {}
@@ -60,6 +66,11 @@ class Heartbeat:
         self.shown: dict[str, str] = {}
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def asking(self, told: Callable[[str], str]) -> Heartbeat:
+        """`told` says how far a step under way is."""
+        self.told = told
+        return self
 
     def take(self, progress: Progress) -> None:
         """A copy of the progress, for the thread; called where the progress is changed."""
@@ -77,10 +88,8 @@ class Heartbeat:
     def __enter__(self) -> Heartbeat:
         from lussweep.backend.driver import Progress
 
-        folder = self.run.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        clear_cancel(folder)  # meant for a driver before this one
-        replace_text(folder / PLAN_FILE, json.dumps(_described(self.run.plan)))
+        clear_cancel(self.place)  # meant for a driver before this one
+        self.place.write(PLAN_FILE, json.dumps(_described(self.run.plan)).encode())
         self.take(Progress(self.run.asked))
         self.plan_began.clear()  # the pace is that of steps, from the first that is submitted
         self._write(None)
@@ -99,32 +108,34 @@ class Heartbeat:
         assert self.snapshot is not None
         self.snapshot = replace(self.snapshot, running=set())
         self._write(ended)
-        clear_cancel(self.run.folder)
+        with suppress(OSError, StorageError):  # the next driver does it
+            clear_cancel(self.place)
 
     def settle(self) -> None:
         """For a driver that was killed after its last step: all is done, the state says it not."""
         from lussweep.backend.driver import Progress
 
         with suppress(ValueError):
-            if read_state(self.run.folder)["ended"] is None:
+            if read_state(self.place)["ended"] is None:
                 self.take(Progress(self.run.asked, done=set(self.run.asked.steps)))
                 self._write("ended")
 
     def _beat(self) -> None:
-        next_write = time.monotonic() + STATE_S
-        while not self.stopped.wait(POLL_S):
-            if cancelled(self.run.folder):
-                clear_cancel(self.run.folder)
-                signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
+        next_write = time.monotonic() + self.state_s
+        while not self.stopped.wait(self.poll_s):
+            with suppress(OSError, StorageError):  # disk or network may come back
+                if cancelled(self.place):
+                    clear_cancel(self.place)
+                    signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
             if time.monotonic() >= next_write:
                 self._write(None)
-                next_write = time.monotonic() + STATE_S
+                next_write = time.monotonic() + self.state_s
 
     def _write(self, ended: str | None) -> None:
         assert self.snapshot is not None
         # A status that cannot be written, on a full disk say, must not end a training.
-        with suppress(OSError):
-            replace_text(self.run.folder / STATE_FILE, json.dumps(self._state(ended), indent=1))
+        with suppress(OSError, StorageError):
+            self.place.write(STATE_FILE, json.dumps(self._state(ended), indent=1).encode())
 
     def _state(self, ended: str | None) -> dict[str, Any]:
         assert self.snapshot is not None
@@ -143,7 +154,10 @@ class Heartbeat:
             "store": self._store(),
             "cells": _cell_counts(self.run.plan, progress, self.needed_by),
             "stages": _stage_counts(progress),
-            "running": [{"ref": ref, "name": step_name(self.run.plan, ref)} for ref in running],
+            "running": [
+                {"ref": r, "name": step_name(self.run.plan, r), "progress": self.told(r)}
+                for r in running
+            ],
             "n_failed": len(progress.failed),
             "failures": [
                 {"ref": ref, "name": step_name(self.run.plan, ref), "error": self._error(ref)}

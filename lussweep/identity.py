@@ -17,8 +17,6 @@ from lussweep.store import read_json
 
 UNCLAIMED = {"artifacts", "ray", "logs", LEASE_FILE, LOCK_FILE, *OWN_FILES}
 """What a command that ended before training may leave behind."""
-STOP_PREFIX = ".stop-"
-"""Of the file by which a driver tells its steps to end; a killed one may leave it."""
 
 
 def describe(
@@ -89,7 +87,7 @@ def read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
 
 def _is_strange(path: Path) -> bool:
     """A driver that was killed may leave files by which it tells others, or half of one."""
-    passing = path.name.startswith((STOP_PREFIX, ".probe-")) or path.name.endswith(".partial")
+    passing = path.name.startswith(".probe-") or path.name.endswith(".partial")
     return path.name not in UNCLAIMED and not passing
 
 

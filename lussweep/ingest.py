@@ -10,25 +10,32 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lussweep import tables
+from lussweep.alone import alone_in
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import Skipped, read_manifest
 from lussweep.errors import InputError
+from lussweep.folders import LocalFolder
+from lussweep.mirror import Mirror
+from lussweep.object_store import artifact_store
 from lussweep.plan import Plan, make_data_plan
 from lussweep.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
+from lussweep.storage import is_url
 from lussweep.store import ArtifactStore, read_json
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
+    from lussweep.backend.stop import Stop
     from lussweep.stages import Context
 
 STORE_FILE = "store.json"
 SKIPPED_FILE = "skipped.parquet"
-RunSteps = Callable[[Plan, "Context"], "Progress"]
+RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
+"""With a folder of their own for the backend's files, and what ends them."""
 
 
 def ingest_manifest(
     path: Path,
-    out: Path,
+    out: str,
     *,
     label: str,
     annotations: Path | None,
@@ -39,7 +46,8 @@ def ingest_manifest(
     run_steps: RunSteps,
     allow_absolute: bool = False,
 ) -> tuple[pa.Table, Sequence[Skipped]]:
-    """Bring a manifest's videos into a store; the frame index and the videos left out.
+    """Bring a manifest's videos into a store, a folder or a URL; the frame index and the videos
+    left out.
 
     Raises InputError with every video that could not be brought in, unless they may be skipped.
     """
@@ -52,29 +60,62 @@ def ingest_manifest(
         skip_unreadable=skip_unreadable,
         allow_absolute=allow_absolute,
     )
-    store = ArtifactStore(out / "artifacts")
+    folder, mirror = _folder_at(out)
+    store = _artifacts(folder, mirror)
     store.check_writable()
-    manifest, late = bring_in(manifest, preprocess, store, skip_unreadable, run_steps)
-    skipped = [*skipped, *late]
+    with alone_in(folder, mirror) as hold:
+
+        def run(plan: Plan, context: Context) -> Progress:
+            return run_steps(plan, context, folder / "ray", hold.stop)
+
+        manifest, late = bring_in(manifest, preprocess, store, skip_unreadable, run)
+        skipped = [*skipped, *late]
+        index = _describe(folder, manifest, preprocess, skipped, store)
+        if mirror:
+            mirror.push()
+    return index, skipped
+
+
+def _describe(
+    folder: Path,
+    manifest: Manifest,
+    preprocess: PreprocessSpec,
+    skipped: Sequence[Skipped],
+    store: ArtifactStore,
+) -> pa.Table:
+    """Write what makes a folder of artifacts a frame store; its index of frames."""
     plan = _plan(manifest, preprocess)
     refs = [ref for ref in plan.steps if ref.startswith("ingest/")]
     index = tables.concat([read_index(store.open(ref)) for ref in refs], tables.FRAMES)
-    tables.write(out / INDEX, index, tables.FRAMES)
+    tables.write(folder / INDEX, index, tables.FRAMES)
     rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
-    tables.write(out / SKIPPED_FILE, rows, tables.SKIPPED)
+    tables.write(folder / SKIPPED_FILE, rows, tables.SKIPPED)
     described = {
         "preprocess": preprocess.model_dump(mode="json"),
         "manifest": manifest.model_dump(mode="json", exclude={"videos": {"__all__": {"path"}}}),
     }
-    (out / STORE_FILE).write_text(json.dumps(described, indent=1))
-    return index, skipped
+    LocalFolder(folder).write(STORE_FILE, json.dumps(described, indent=1).encode())
+    return index
 
 
-def open_store(folder: Path) -> tuple[Manifest, PreprocessSpec]:
-    """What a store holds. Raises InputError if the folder is none."""
+def _folder_at(place: str) -> tuple[Path, Mirror | None]:
+    """The folder, or what stands for it on this machine."""
+    if not is_url(place):
+        return Path(place).absolute(), None
+    mirror = Mirror(place)
+    return mirror.pulled(), mirror
+
+
+def _artifacts(folder: Path, mirror: Mirror | None) -> ArtifactStore:
+    return artifact_store(f"{mirror.url}/artifacts" if mirror else folder / "artifacts")
+
+
+def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
+    """What a store holds, and its artifacts. Raises InputError if the folder or URL is none."""
+    folder, mirror = _folder_at(place)
     path = folder / STORE_FILE
     if not path.exists():
-        raise InputError(f"{folder} is no frame store: make one with `lussweep ingest`")
+        raise InputError(f"{place} is no frame store: make one with `lussweep ingest`")
     try:
         described = read_json(path)
         preprocess, manifest = described["preprocess"], described["manifest"]
@@ -83,7 +124,7 @@ def open_store(folder: Path) -> tuple[Manifest, PreprocessSpec]:
     videos = parse(Manifest, manifest, str(path))
     if any(video.path for video in videos.videos):  # none is written: a store is read, not videos
         raise InputError(f"{path} names video files: run `lussweep ingest` again")
-    return videos, parse(PreprocessSpec, preprocess, str(path))
+    return videos, parse(PreprocessSpec, preprocess, str(path)), _artifacts(folder, mirror)
 
 
 def bring_in(
@@ -91,7 +132,7 @@ def bring_in(
     preprocess: PreprocessSpec,
     store: ArtifactStore,
     skip_unreadable: bool,
-    run_steps: RunSteps,
+    run_steps: Callable[[Plan, Context], Progress],
 ) -> tuple[Manifest, list[Skipped]]:
     """Run the data steps; videos that fail in the middle are left out if that is allowed.
 

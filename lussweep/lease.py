@@ -21,18 +21,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from lussweep.errors import InputError
-from lussweep.storage import (
-    StorageError,
-    create_if_absent,
-    read_with_etag,
+from lussweep.conditional import (
+    can_replace_conditionally,
+    read_with_version,
     replace_if_unchanged,
 )
+from lussweep.errors import InputError
+from lussweep.storage import StorageError, create_if_absent
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
+NOBODY = "{}"
 BEAT_S = 15.0
 STALE_S = 60.0
 """A heartbeat older than this belongs to a driver that is gone."""
+
+
+class TakenOver(RuntimeError):
+    """Another command has taken the folder; what this one has made stays."""
 
 
 class Slot(Protocol):
@@ -93,31 +98,30 @@ class FileSlot:
 
 
 class ObjectSlot:
-    """An object of an S3 bucket: writes carry If-None-Match or If-Match."""
+    """An object of a bucket that knows conditional writes."""
 
     def __init__(self, folder: str) -> None:
         self.url = f"{folder.rstrip('/')}/{LEASE_FILE}"
 
     def read(self) -> str | None:
-        found = read_with_etag(self.url)
+        found = read_with_version(self.url)
         return None if found is None else found[0].decode()
 
     def create(self, text: str) -> bool:
         return create_if_absent(self.url, text.encode())
 
     def replace(self, found: str, text: str | None) -> bool:
-        """What is removed stays as an empty object, which nobody holds: S3 cannot delete on a
-        condition."""
-        now = read_with_etag(self.url)
+        """What is removed stays as an object that names nobody: S3 cannot delete on a condition."""
+        now = read_with_version(self.url)
         if now is None or now[0].decode() != found:
             return False
-        return replace_if_unchanged(self.url, (text or "").encode(), now[1])
+        return replace_if_unchanged(self.url, (text or NOBODY).encode(), now[1])
 
 
 def slot_of(folder: Path, url: str | None) -> Slot:
     """Of a run folder, at its URL where that can be written on a condition; other object stores
     guard one machine alone."""
-    return ObjectSlot(url) if url and url.startswith("s3://") else FileSlot(folder)
+    return ObjectSlot(url) if url and can_replace_conditionally(url) else FileSlot(folder)
 
 
 @dataclass(frozen=True)

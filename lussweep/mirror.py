@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lussweep.cache import cache_folder
 from lussweep.errors import InputError
-from lussweep.lease import LEASE_FILE
+from lussweep.state import OWN_FILES
 from lussweep.storage import RemoteFolder, StorageError
 
-NOT_MIRRORED = ("artifacts", "ray", LEASE_FILE)
+NOT_MIRRORED = ("artifacts", "ray", *OWN_FILES)
+"""The last are read and written where they are, by whoever looks at the run."""
 
 
 class Mirror:
@@ -59,6 +61,11 @@ class Mirror:
         self.remote.delete(gone)
         there = self._there()
         self._remember({n: [there[n], here[n]] for n in here if n in there})
+
+    def show(self, path: Path) -> None:
+        """Upload one small file now; if that fails, the next push does it."""
+        with suppress(StorageError):
+            self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:
         """The version of each file at the URL."""

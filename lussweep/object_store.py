@@ -23,7 +23,7 @@ from typing import Any
 from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
 from lussweep.storage import RemoteFolder, StorageError, is_url
-from lussweep.store import PROGRESS, RECORD, RECORD_PARTS, ArtifactStore, read_json
+from lussweep.store import RECORD, RECORD_PARTS, ArtifactStore
 
 ATTEMPT = "attempt"
 """In a stored record: the folder beside it that holds the files."""
@@ -33,22 +33,31 @@ CHECKPOINTS = "checkpoints/"
 SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
 
 
-def store_at(folder: Path, told: str) -> ArtifactStore:
-    """The store of a run folder, as its state tells where it is."""
-    return artifact_store(told if is_url(told) else folder / told)
+def store_at(place: str, told: str) -> ArtifactStore:
+    """The store of the run folder at a path or a URL, as its state tells where it is."""
+    return artifact_store(told if is_url(told) else Path(place) / told)
 
 
-def artifact_store(place: Path | str, also_read: Sequence[Path] = ()) -> ArtifactStore:
+def artifact_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -> ArtifactStore:
     """The store at a path or a URL."""
     if is_url(place):
         return ObjectStore(str(place), also_read)
     return ArtifactStore(Path(place), also_read)
 
 
+def url_answer(url: str) -> str:
+    """What keeps this node from using the store at a URL, with the remedy; empty if nothing."""
+    try:
+        ObjectStore(url).check_writable()
+    except InputError as error:
+        return "; ".join(error.problems)
+    return ""
+
+
 class ObjectStore(ArtifactStore):
     """An ArtifactStore whose `root` is this node's cache of what lies at a URL."""
 
-    def __init__(self, url: str, also_read: Sequence[Path] = ()) -> None:
+    def __init__(self, url: str, also_read: Sequence[ArtifactStore] = ()) -> None:
         super().__init__(Path(), also_read)
         self.remote = RemoteFolder(url)
         self._stored: dict[str, bytes] = {}
@@ -82,27 +91,28 @@ class ObjectStore(ArtifactStore):
             return True
         if not self._is_survey and self._find_record(ref) is not None:
             return True
-        return self._elsewhere(ref) is not None
+        return self._lender(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
         self._list(max_age_s)
+        lenders = tuple(store.surveyed(max_age_s) for store in self.also_read)
         survey = object.__new__(ObjectStore)
-        survey.__dict__ |= {**self.__dict__, "_is_survey": True}  # records are shared
-        return survey
+        survey.__dict__ |= {**self.__dict__, "_is_survey": True, "also_read": lenders}
+        return survey  # which shares the records
 
     def read_records(self, refs: Sequence[str]) -> None:
         """Fetch records that will be asked for, many at a time."""
-        wanted = {f"{r}/{RECORD}": r for r in refs if r not in self._stored and self.has(r)}
+        asked = [r for r in refs if r not in self._stored]
+        if self._is_survey:
+            asked = [r for r in asked if r in self._listed]
+        wanted = {f"{r}/{RECORD}": r for r in asked}
         found = self.remote.read_many(wanted)
         self._stored.update({wanted[name]: data for name, data in found.items()})
 
     def open(self, ref: str, *names: str) -> Path:
         record = self._find_record(ref)
         if record is None:
-            elsewhere = self._elsewhere(ref)
-            if elsewhere is None:
-                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-            return elsewhere
+            return self._lent(ref).open(ref, *names)
         stored = f"{ref}/{record[ATTEMPT]}"
         entry = self.root / stored
         cache = self.cache
@@ -123,16 +133,11 @@ class ObjectStore(ArtifactStore):
 
     def record(self, ref: str) -> dict[str, Any]:
         record = self._find_record(ref)
-        if record is None:
-            elsewhere = self._elsewhere(ref)
-            if elsewhere is None:
-                raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-            record = read_json(elsewhere / RECORD)
-        return _told(record)
+        return self._lent(ref).record(ref) if record is None else _told(record)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        with self.cache.in_use():
+        with super().in_use(), self.cache.in_use():
             yield
 
     @contextmanager
@@ -169,6 +174,9 @@ class ObjectStore(ArtifactStore):
         record = self._find_record(ref)
         return sorted(self.remote.listing(f"{ref}/{record[ATTEMPT]}")) if record else []
 
+    def where(self, ref: str) -> str:
+        return f"{self.place}/{ref}" if self._find_record(ref) else self._lent(ref).where(ref)
+
     def discard(self, ref: str, name: str) -> None:
         record = self._find_record(ref)
         if record is not None:
@@ -194,7 +202,7 @@ class ObjectStore(ArtifactStore):
         """
         try:
             kept = self.remote.listing(_work(ref))
-            mine = [n for n in _names(work) if n not in ("lock", PROGRESS) and "partial" not in n]
+            mine = [n for n in _names(work) if n != "lock" and "partial" not in n]
             new = [n for n in mine if kept.get(n, {}).get("size") != (work / n).stat().st_size]
             for last in (False, True):
                 part = [n for n in new if n.startswith(CHECKPOINTS) == last]
@@ -282,13 +290,6 @@ class ObjectStore(ArtifactStore):
         self.remote.download(
             {f"{source}/{n}": target / n for n in found if not (target / n).exists()}
         )
-
-    def _elsewhere(self, ref: str) -> Path | None:
-        """In a further store, which is a folder."""
-        for root in self.also_read:
-            if (root / ref / RECORD).exists():
-                return root / ref
-        return None
 
 
 def _holds(entry: Path, names: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
+from lussweep.folders import Folder, LocalFolder
 from lussweep.identity import describe, external_of, read_run_file, refuse_other_experiment
 from lussweep.keys import is_hashed_id
 from lussweep.mirror import Mirror
@@ -59,10 +60,20 @@ class Run:
         """What a user would call the run folder: a path or a URL."""
         return self.mirror.url if self.mirror else str(self.folder)
 
+    @property
+    def seen_by_others(self) -> Folder:
+        """The run folder itself, or its URL."""
+        return self.mirror.remote if self.mirror else LocalFolder(self.folder)
+
     def publish(self) -> None:
         """Bring what was written into the folder to where it belongs."""
         if self.mirror:
             self.mirror.push()
+
+    def show(self, path: Path) -> None:
+        """Bring one small file there, ahead of the rest."""
+        if self.mirror:
+            self.mirror.show(path)
 
     @cached_property
     def ids(self) -> frozenset[str]:
@@ -76,7 +87,7 @@ class Run:
     def paths(self) -> frozenset[str]:
         """Files and folders of this run, likewise."""
         made = {e["path"] for e in self.described["external"]}
-        own = {str(self.folder), str(self.store.root), *map(str, self.store.also_read)}
+        own = {str(self.folder), str(self.store.root), *(str(s.root) for s in self.store.also_read)}
         return own | made | {v.path for v in self.manifest.videos if v.path}
 
     def conceal(self, text: str) -> str:
@@ -94,7 +105,7 @@ def open_run(
     phantom: bool,
     mirror: Mirror | None = None,
     store: Path | str | None = None,
-    also_read: Sequence[Path] = (),
+    also_read: Sequence[ArtifactStore] = (),
     weights_digest: str | None = None,
     external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
@@ -273,13 +284,14 @@ def write_failure_logs(run: Run, progress: Progress) -> None:
         write_failure_log(run, outcome)
 
 
-def write_failure_log(run: Run, outcome: Outcome) -> None:
+def write_failure_log(run: Run, outcome: Outcome) -> Path:
     """Of one step that has just failed, while others go on."""
     path = run.folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
     text = f"{run.asked.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
     with suppress(OSError):  # no room, perhaps, which is why it failed; failures.parquet has it too
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(run.conceal(text))
+    return path
 
 
 # --- inside -----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What a driver says of itself in the run folder, and what others ask of it there.
 
-Small files, each replaced whole, so that any machine that shares the folder can look at a run and
-stop it without looking at its artifacts.
+Small files, each replaced whole, so that any machine that shares the folder, or has its URL, can
+look at a run and stop it without looking at its artifacts.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from lussweep.errors import InputError
+from lussweep.folders import Folder, LocalFolder
 
 STATE_FILE = "state.json"
 """Counts, what is under way and what failed; rewritten every few seconds while a driver lives."""
@@ -47,21 +47,21 @@ class Driver:
         return self.ended is None and self.silent_s(now) <= STALE_S
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Folder) -> dict[str, Any]:
     """The driver's last words. Raises InputError where no driver has left any."""
     return _read(folder, STATE_FILE)
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
+def read_plan(folder: Folder) -> dict[str, Any]:
     """Cells and steps as the last command planned them. Raises InputError as `read_state`."""
     return _read(folder, PLAN_FILE)
 
 
-def driver_of(folder: Path, state: dict[str, Any]) -> Driver:
+def driver_of(folder: Folder, state: dict[str, Any]) -> Driver:
     """From the state, or from the lease where that has been heard of later."""
     lease: dict[str, Any] = {}
     with suppress(OSError, ValueError):
-        lease = json.loads((folder / LEASE_FILE).read_text())
+        lease = json.loads(folder.read(LEASE_FILE) or b"{}")
     heard = float(state["written"])
     found = Driver(state["host"], state["pid"], heard, state["ended"])
     with suppress(KeyError, TypeError, ValueError):
@@ -71,43 +71,37 @@ def driver_of(folder: Path, state: dict[str, Any]) -> Driver:
     return found
 
 
-def cancelled(folder: Path) -> bool:
+def cancelled(folder: Folder) -> bool:
     """Whether somebody has asked the driver of this run to stop."""
-    return (folder / CANCEL_FILE).exists()
+    return folder.read(CANCEL_FILE) is not None
 
 
-def request_cancel(folder: Path) -> None:
-    (folder / CANCEL_FILE).touch()
+def request_cancel(folder: Folder) -> None:
+    folder.write(CANCEL_FILE, b"")
 
 
-def clear_cancel(folder: Path) -> None:
+def clear_cancel(folder: Folder) -> None:
     """The request is obeyed, or was meant for another driver."""
-    (folder / CANCEL_FILE).unlink(missing_ok=True)
+    folder.delete([CANCEL_FILE])
 
 
-def replace_text(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, never half of either."""
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.write_text(text)
-    scratch.replace(path)
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    if not folder.is_dir():
+def _read(folder: Folder, name: str) -> dict[str, Any]:
+    if isinstance(folder, LocalFolder) and not folder.path.is_dir():
         raise InputError(f"there is no run folder {folder}")
     try:
-        found: dict[str, Any] = json.loads((folder / name).read_text())
-    except FileNotFoundError:
-        known = (folder / RUN_FILE).exists()
+        data = folder.read(name)
+        found: dict[str, Any] = {} if data is None else json.loads(data)
+    except (OSError, ValueError):
+        raise InputError(
+            f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"
+        ) from None
+    if data is None:
+        known = folder.read(RUN_FILE) is not None
         raise InputError(
             f"{folder} has no {name}: run its `lussweep grid` command again, which writes it"
             if known
             else f"{folder} is no run folder: give the --out of a `lussweep grid`"
-        ) from None
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder / name} cannot be read: the next `lussweep grid` there writes it anew"
-        ) from None
+        )
     return found
 
 

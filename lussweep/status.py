@@ -1,31 +1,29 @@
-"""What `lussweep status` says: out of the driver's state and the workplaces of running steps."""
+"""What `lussweep status` says: the driver's state, in words."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.object_store import store_at
+from lussweep.folders import Folder
 from lussweep.state import ENDINGS, driver_of, read_state
 
 N_TOLD = 20
 """Failures and running steps that are listed; `--json` has what the driver tells."""
 
 
-def status_of(folder: Path) -> dict[str, Any]:
-    """The driver's state, how long ago that was, and how far the running steps are.
+def status_of(folder: Folder) -> dict[str, Any]:
+    """The driver's state, and how long ago that was.
 
     Raises InputError where no driver has left a state.
     """
     state, now = read_state(folder), time.time()
     driver = driver_of(folder, state)
     works = driver.works(now)
-    store = store_at(folder, str(state["store"]))
     left_s, age_s = state["left_s"], max(0.0, now - state["written"])
     return {
         **state,
@@ -35,7 +33,6 @@ def status_of(folder: Path) -> dict[str, Any]:
         "driver": "works" if works else "ended" if driver.ended else "may be gone",
         "silent_s": driver.silent_s(now),
         "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
-        "running": [{**step, "progress": store.progress(step["ref"])} for step in state["running"]],
     }
 
 

@@ -41,6 +41,9 @@ class RemoteFolder:
         scheme, _, rest = url.partition("://")
         self.url = f"{scheme}://{rest.rstrip('/')}"
 
+    def __str__(self) -> str:
+        return self.url
+
     def read(self, name: str) -> bytes | None:
         """A file's bytes, None where there is no such file."""
         with self._told("read", name):
@@ -151,15 +154,15 @@ class RemoteFolder:
 
     @property
     def _fs(self) -> Any:
-        return _file_system(self.url)[0]
+        return file_system(self.url)[0]
 
     def _path(self, name: str) -> str:
-        base = _file_system(self.url)[1]
+        base = file_system(self.url)[1]
         return f"{base}/{name}" if name else base
 
     @contextmanager
     def _told(self, doing: str, name: str) -> Iterator[None]:
-        with _told(doing, f"{self.url}/{name}".rstrip("/")):
+        with told(doing, f"{self.url}/{name}".rstrip("/")):
             yield
 
 
@@ -173,51 +176,13 @@ def create_if_absent(url: str, data: bytes) -> bool:
     Of several callers at once exactly one wins, if their bytes differ. A request that was
     answered too late, and was therefore sent again, counts as done.
     """
-    fs, path = _file_system(url)
-    with _told("write", url):
+    fs, path = file_system(url)
+    with told("write", url):
         try:
             fs.pipe_file(path, data, mode="create")
         except FileExistsError:
             fs.invalidate_cache()
             return bool(fs.cat_file(path) == data)
-        return True
-
-
-def read_with_etag(url: str) -> tuple[bytes, str] | None:
-    """An object's bytes and the mark of this very version; None where there is none. S3 only."""
-    fs, path = _s3_file_system(url)
-    bucket, key, _ = fs.split_path(path)
-    with _told("read", url):
-        try:
-            data = fs.cat_file(path)
-            etag = str(fs.call_s3("head_object", Bucket=bucket, Key=key)["ETag"])
-            while fs.cat_file(path) != data:  # replaced in between: which of the two is it?
-                data = fs.cat_file(path)
-                etag = str(fs.call_s3("head_object", Bucket=bucket, Key=key)["ETag"])
-        except FileNotFoundError:
-            return None
-    return data, etag
-
-
-def replace_if_unchanged(url: str, data: bytes, etag: str) -> bool:
-    """Write an object if it still is the version of `etag`; whether it now holds these bytes.
-
-    S3 only (If-Match). Of several callers with one etag exactly one wins, if their bytes differ.
-    """
-    fs, path = _s3_file_system(url)
-    bucket, key, _ = fs.split_path(path)
-    with _told("write", url):
-        try:
-            fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, IfMatch=etag)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if _code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-            try:
-                return bool(fs.cat_file(path) == data)
-            except FileNotFoundError:
-                return False
         return True
 
 
@@ -250,7 +215,7 @@ def _remedy(error: BaseException, url: str) -> str:
 
 
 @contextmanager
-def _told(doing: str, url: str) -> Iterator[None]:
+def told(doing: str, url: str) -> Iterator[None]:
     """Whatever a client raises (each has errors of its own) becomes one line that names the URL."""
     try:
         yield
@@ -282,20 +247,8 @@ def _absence_is_fine() -> Iterator[None]:
         return
 
 
-def _code(error: BaseException) -> str:
-    """S3's word for an error that s3fs has translated."""
-    response = getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
-def _s3_file_system(url: str) -> tuple[Any, str]:
-    if url.partition("://")[0] not in ("s3", "s3a"):
-        raise InputError(f"{url} cannot be replaced conditionally: only s3:// can")
-    return _file_system(url)
-
-
 @functools.cache
-def _file_system(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
     """The file system of a URL and the path within it. Raises InputError if there is none."""
     import fsspec
 

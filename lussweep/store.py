@@ -13,7 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,16 +23,14 @@ RECORD = "record.json"
 DAY_S = 86_400
 RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
 MAX_JSON_BYTES = 2**26
-PROGRESS = "progress.txt"
-"""In a workplace: how far the step is, for who watches."""
 
 
 class ArtifactStore:
-    """A folder of artifacts, with further folders that are only read."""
+    """A folder of artifacts, with further stores that are only read."""
 
-    def __init__(self, root: Path, also_read: Sequence[Path] = ()) -> None:
+    def __init__(self, root: Path, also_read: Sequence[ArtifactStore] = ()) -> None:
         self._root = root.absolute()
-        self.also_read = tuple(path.absolute() for path in also_read)
+        self.also_read = tuple(also_read)
 
     @property
     def root(self) -> Path:
@@ -45,7 +43,7 @@ class ArtifactStore:
         return str(self.root)
 
     def has(self, ref: str) -> bool:
-        return self._find(ref) is not None
+        return self._find(ref) is not None or self._lender(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
         """The store for reading as it is now, whose `has` is cheap for thousands of steps.
@@ -53,7 +51,7 @@ class ArtifactStore:
         On a disk each stage is listed when it is first asked for; elsewhere one listing answers,
         no older than `max_age_s`.
         """
-        return _Survey(self.root, self.also_read)
+        return _Survey(self.root, [store.surveyed(max_age_s) for store in self.also_read])
 
     def open(self, ref: str, *names: str) -> Path:
         """The artifact's folder. Raises FileNotFoundError if it has not been made.
@@ -61,9 +59,7 @@ class ArtifactStore:
         With `names`, only those files of it are needed.
         """
         found = self._find(ref)
-        if found is None:
-            raise FileNotFoundError(f"no artifact {ref} in {self.place}")
-        return found
+        return found or self._lent(ref).open(ref, *names)
 
     def read_records(self, refs: Sequence[str]) -> None:
         """Records that will be asked for: on a disk there is nothing to fetch."""
@@ -71,11 +67,17 @@ class ArtifactStore:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """What is opened within the block is needed until its end, and no longer."""
-        yield
+        with ExitStack() as stack:
+            for store in self.also_read:
+                stack.enter_context(store.in_use())
+            yield
 
     def record(self, ref: str) -> dict[str, Any]:
         """What `commit` was told about the artifact. Raises InputError if it cannot be read."""
-        path = self.open(ref) / RECORD
+        found = self._find(ref)
+        if found is None:
+            return self._lent(ref).record(ref)
+        path = found / RECORD
         try:
             record = read_json(path)
             for part in RECORD_PARTS:
@@ -115,6 +117,11 @@ class ArtifactStore:
         """Names of the files of an artifact of this store, relative to it."""
         folder = self.root / ref
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+    def where(self, ref: str) -> str:
+        """An artifact's place as a user would call it."""
+        found = self._find(ref)
+        return str(found) if found else self._lent(ref).where(ref)
 
     def discard(self, ref: str, name: str) -> None:
         """Delete one file of an artifact of this store; the artifact still counts as done."""
@@ -164,13 +171,6 @@ class ArtifactStore:
             if not _is_locked(lock):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def progress(self, ref: str) -> str:
-        """How far a step under way says that it is; empty if it says nothing."""
-        try:
-            return (self.workplace_of(ref) / PROGRESS).read_text()
-        except OSError:
-            return ""
-
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written here and some space is left."""
         probe = self.root / f".probe-{uuid.uuid4().hex[:8]}"
@@ -209,16 +209,23 @@ class ArtifactStore:
     def _find(self, ref: str) -> Path | None:
         if ".." in ref.split("/") or ref.startswith("/"):  # a table from elsewhere said so
             raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
-        for root in (self.root, *self.also_read):
-            if _exists(f"{root}/{ref}/{RECORD}"):
-                return root / ref
-        return None
+        return self.root / ref if _exists(f"{self.root}/{ref}/{RECORD}") else None
+
+    def _lender(self, ref: str) -> ArtifactStore | None:
+        """A further store that has it."""
+        return next((store for store in self.also_read if store.has(ref)), None)
+
+    def _lent(self, ref: str) -> ArtifactStore:
+        lender = self._lender(ref)
+        if lender is None:
+            raise FileNotFoundError(f"no artifact {ref} in {self.place}")
+        return lender
 
 
 class _Survey(ArtifactStore):
     """Looks for a record only where its folder is listed: each look may be a trip to a server."""
 
-    def __init__(self, root: Path, also_read: Sequence[Path]) -> None:
+    def __init__(self, root: Path, also_read: Sequence[ArtifactStore]) -> None:
         super().__init__(root, also_read)
         self._listed: dict[str, frozenset[str]] = {}
         self._found: set[str] = set()
@@ -228,9 +235,9 @@ class _Survey(ArtifactStore):
             return True
         stage, _, key = ref.partition("/")
         if stage not in self._listed:
-            folders = (root / stage for root in (self.root, *self.also_read))
-            self._listed[stage] = frozenset(name for path in folders for name in _names_in(path))
-        if key not in self._listed[stage] or not super().has(ref):
+            self._listed[stage] = frozenset(_names_in(self.root / stage))
+        own = key in self._listed[stage] and self._find(ref) is not None
+        if not own and self._lender(ref) is None:
             return False
         self._found.add(ref)
         return True

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import gcs_bucket
 from bucket import Server, running
+from gcs_bucket import GcsServer
 from support import POCUS, TINY, lussweep
 
 
@@ -57,6 +59,20 @@ def s3() -> Iterator[Server]:
     """An S3 server on this machine; the environment says where."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def gcs() -> Iterator[GcsServer]:
+    """A Google Cloud Storage server on this machine; the environment says where."""
+    with gcs_bucket.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def bucket(request: pytest.FixtureRequest) -> Server | GcsServer:
+    """Each of the object stores that know conditional writes."""
+    server: Server | GcsServer = request.getfixturevalue(request.param)
+    return server
 
 
 @pytest.fixture

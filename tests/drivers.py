@@ -53,5 +53,9 @@ class Driver:
 
     def gan_epoch(self) -> int:
         """Epochs that its GAN has told of."""
-        told = [p.read_text() for p in self.run.glob("artifacts/.work/gan-*/progress.txt")]
+        try:
+            state = json.loads((self.run / "state.json").read_text())
+        except FileNotFoundError:
+            return 0
+        told = [step["progress"] for step in state["running"]]
         return max((int(text.split()[1]) for text in told if text), default=0)

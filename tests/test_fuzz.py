@@ -244,7 +244,7 @@ def test_records_and_run_files(folder: Path, content: bytes) -> None:
         path.write_bytes(content)
     found = gives(lambda: read_run_file(run, str(run)))
     assert found is None or {"grids", "variants", "external", "identity"} <= set(found)
-    gives(lambda: open_store(run))
+    gives(lambda: open_store(str(run)))
     record = gives(lambda: ArtifactStore(run / "artifacts").record("gan/1a"))
     parts = ("summary", "inputs", "spec", "circumstances")
     assert record is None or all(isinstance(record.get(part, {}), dict) for part in parts)

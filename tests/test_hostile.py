@@ -67,7 +67,7 @@ READERS = {
     "weights": load_resnet34,
     "checkpoint": checkpoint,
     "record": lambda p: ArtifactStore(p.parents[2]).record("gan/1a"),
-    "store": lambda p: open_store(p.parent),
+    "store": lambda p: open_store(str(p.parent)),
 }
 def memory(name):
     status = Path("/proc/self/status").read_text()

@@ -15,10 +15,12 @@ from lussweep.store import RECORD
 REF = "gan/0123456789abcdef"
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "gcs"])
 def store(request, tmp_path, own_cache):
     place = (
-        tmp_path / "artifacts" if request.param == "disk" else request.getfixturevalue("s3").url()
+        tmp_path / "artifacts"
+        if request.param == "disk"
+        else request.getfixturevalue(request.param).url()
     )
     return artifact_store(place)
 
@@ -169,17 +171,18 @@ def test_what_has_not_been_made_is_named_when_it_is_opened(store):
         store.record(REF)
 
 
-def test_artifacts_of_a_further_store_are_read_after_the_own_ones(store, tmp_path):
-    further = artifact_store(tmp_path / "further")
-    put(further, text="theirs", record={"n": 1})
-    place = store.place
-    both = artifact_store(place, [tmp_path / "nowhere", further.root])
-    for reader in (both, both.surveyed(0)):
-        assert reader.has(REF)
-        assert text(reader) == "theirs"
-        assert reader.record(REF) == {"n": 1}
-    put(artifact_store(place), text="own")
-    assert text(artifact_store(place, [further.root])) == "own"
+def test_artifacts_of_a_further_store_are_read_after_the_own_ones(store, tmp_path, s3):
+    for further in (artifact_store(tmp_path / "further"), artifact_store(s3.url())):
+        put(further, text="theirs", record={"n": 1})
+        place = f"{store.place}/{'url' if '://' in further.place else 'path'}"
+        both = artifact_store(place, [artifact_store(tmp_path / "nowhere"), further])
+        for reader in (both, both.surveyed(0), pickle.loads(pickle.dumps(both))):
+            assert reader.has(REF)
+            assert text(reader) == "theirs"
+            assert reader.record(REF) == {"n": 1}
+            assert reader.where(REF) == f"{further.place}/{REF}"
+        put(artifact_store(place), text="own")
+        assert text(artifact_store(place, [further])) == "own"
 
 
 def test_a_survey_knows_what_is_there_and_what_is_not(store, other_process):

@@ -53,6 +53,10 @@ class Executor(Protocol):
 
     def submit(self, step: Step) -> None: ...
 
+    def told(self, ref: str) -> str:
+        """How far a step under way says that it is; empty if it says nothing."""
+        ...
+
     def wait(self) -> list[Outcome]:
         """Blocks until something ends, or for a second or so; called only while something is in
         flight."""

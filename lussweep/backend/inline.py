@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 
 import torch
 
@@ -16,6 +17,7 @@ from lussweep.models.precision import check_precision
 from lussweep.plan import Plan, Step
 from lussweep.spec import GanSpec
 from lussweep.stages import Context, execute
+from lussweep.stages.link import OwnProcess
 
 
 class InlineExecutor:
@@ -26,7 +28,8 @@ class InlineExecutor:
         if max(gangs, default=1) > 1:
             raise InputError(f"gan.n_workers {max(gangs)} needs Ray: leave out --backend inline")
         refuse_unsupported(plan, context.torch_device())
-        self.context, self.stop = context, stop or Stop()
+        self.stop = stop or Stop()
+        self.context = replace(context, link=OwnProcess(lambda: self.stop.requested))
         self.submitted: Step | None = None
 
     def kind(self, step: Step) -> str:
@@ -38,6 +41,9 @@ class InlineExecutor:
     def submit(self, step: Step) -> None:
         assert self.submitted is None, "one step at a time"
         self.submitted = step
+
+    def told(self, ref: str) -> str:
+        return self.context.link.told(ref)
 
     def wait(self) -> list[Outcome]:
         assert self.submitted is not None, "nothing is in flight"

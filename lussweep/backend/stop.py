@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 GRACE_S = 15.0
@@ -17,10 +16,10 @@ INTERRUPTED = 130
 
 
 class Stop:
-    """Whether the run is to end; a file says so to processes elsewhere (see `Context`)."""
+    """Whether the run is to end; steps elsewhere learn of it through their `Link`."""
 
-    def __init__(self, file: Path | None = None, grace_s: float = GRACE_S) -> None:
-        self.file, self.grace_s = file, grace_s
+    def __init__(self, grace_s: float = GRACE_S) -> None:
+        self.grace_s = grace_s
         self.requested_at: float | None = None
         self.breaks_off = False
         """Whether the step in hand is broken off where it is: it runs in this process, and has
@@ -39,21 +38,17 @@ class Stop:
 
     def request(self) -> None:
         self.requested_at = time.monotonic()
-        if self.file is not None:
-            self.file.touch()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Signals mean a stop inside this block. Ray sets a handler too: call `listen` after it."""
         before = {number: signal.getsignal(number) for number in _SIGNALS}
-        self._clear()
         self.listen()
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self._clear()
 
     def listen(self) -> None:
         for number in _SIGNALS:
@@ -61,7 +56,6 @@ class Stop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
-            self._clear()
             show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
             os.write(2, f"{show_cursor}\nended at once\n".encode())
             os._exit(INTERRUPTED)
@@ -69,10 +63,6 @@ class Stop:
         os.write(2, b"\nstopping: no new steps; GANs leave a checkpoint. Once more ends at once\n")
         if self.breaks_off:
             raise KeyboardInterrupt
-
-    def _clear(self) -> None:
-        if self.file is not None:
-            self.file.unlink(missing_ok=True)
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

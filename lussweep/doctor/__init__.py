@@ -11,6 +11,8 @@ from lussweep.doctor import nodes, security
 from lussweep.doctor.findings import Finding, is_sound, show
 from lussweep.errors import InputError
 from lussweep.machine import answer_mark, look, probe_storage, versions
+from lussweep.object_store import url_answer
+from lussweep.storage import is_url
 
 if TYPE_CHECKING:
     from lussweep.backend.cluster.inspection import ClusterFacts
@@ -18,18 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "examine", "is_sound", "judge_cluster", "show"]
 
 
-def examine(address: str | None, folders: Sequence[Path]) -> list[Finding]:
+def examine(address: str | None, places: Sequence[Path | str]) -> list[Finding]:
     """A finding a check, of the cluster at `address` (by default $RAY_ADDRESS) or, without one,
-    of this machine; `folders` are those that a run would write to. Starts no Ray."""
+    of this machine; a run would write to `places`, folders or URLs. Starts no Ray."""
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    folders = [Path(place) for place in places if not is_url(place)]
+    urls = [str(place) for place in places if is_url(place)]
     if address == "local":
-        return _examine_machine(folders)
+        return _examine_machine(folders, urls)
     from lussweep.backend.cluster.inspection import inspect
     from lussweep.backend.cluster.session import ray_session
 
     try:
         with ray_session(address) as url:
-            return judge_cluster(inspect(url, folders), folders)
+            return judge_cluster(inspect(url, folders, urls), folders)
     except InputError as error:
         remedy = "see that it runs, and that its token is in ~/.ray/auth_token here"
         return [Finding("cluster", "problem", str(error), remedy)]
@@ -59,7 +63,7 @@ def judge_cluster(facts: ClusterFacts, folders: Sequence[Path]) -> list[Finding]
     ]
 
 
-def _examine_machine(folders: Sequence[Path]) -> list[Finding]:
+def _examine_machine(folders: Sequence[Path], urls: Sequence[str]) -> list[Finding]:
     machine = look([*map(str, folders), f"{os.environ.get('RAY_TMPDIR') or '/tmp'}/ray"])
     host = machine.host
 
@@ -73,11 +77,14 @@ def _examine_machine(folders: Sequence[Path]) -> list[Finding]:
         nodes.check_gpus({host: machine.gpus}, {}),
         nodes.check_disks({host: machine}, {str(folder) for folder in folders}),
         nodes.check_memory({host: machine.memory}, {host: os.cpu_count() or 1}),
-        *_storage({str(folder): probe_storage(folder, ask) for folder in folders}),
+        *_storage(
+            {str(folder): probe_storage(folder, ask) for folder in folders}
+            | {url: {host: url_answer(url)} for url in urls}
+        ),
     ]
 
 
 def _storage(answers: Mapping[str, Mapping[str, str]]) -> list[Finding]:
     if not answers:
         return [Finding("storage", "warning", "not checked", "name the run's --store or --out")]
-    return [nodes.check_storage(folder, by_node) for folder, by_node in answers.items()]
+    return [nodes.check_storage(place, by_node) for place, by_node in answers.items()]

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from lussweep.doctor.findings import Finding, judge
 from lussweep.machine import Clock, Gpus, Machine, Space
+from lussweep.storage import is_url
 
 MAX_SKEW_S = 2.0
 GIB = 2**30
@@ -56,14 +57,16 @@ def check_versions(ours: Mapping[str, str], by_node: Mapping[str, Mapping[str, s
     return judge("versions", fine, warnings, problems, "install the same versions on all nodes")
 
 
-def check_storage(folder: str, answers: Mapping[str, str]) -> Finding:
-    """`answers`: by node what keeps it from sharing the folder with the driver."""
+def check_storage(place: str, answers: Mapping[str, str]) -> Finding:
+    """`answers`: by node what keeps it from sharing a folder, or a URL, with the driver."""
     return judge(
         "storage",
-        f"{folder}: written and read by {len(answers)} node{'s' if len(answers) > 1 else ''}",
+        f"{place}: written and read by {len(answers)} node{'s' if len(answers) > 1 else ''}",
         [],
         [f"{node}: {error}" for node, error in answers.items() if error],
-        "choose a folder that every node has mounted and may write",
+        "give every node the driver's credentials, endpoint and network"
+        if is_url(place)
+        else "choose a folder that every node has mounted and may write",
     )
 
 

@@ -19,7 +19,7 @@ _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 
 
 STOP_LOOK_S = 1.0
-"""How often a training looks for the file that asks it to stop."""
+"""How often a training asks whether it is to stop."""
 
 
 class Stopped(Exception):
@@ -41,8 +41,8 @@ class Checkpoints:
     saved_at: float = field(default_factory=time.monotonic)
     on_saved: Callable[[], None] = lambda: None
     """Called after each: a place to copy the folder from."""
-    stop_file: Path | None = None
-    """While it is there, trainings are to leave a checkpoint and end."""
+    asked_to_stop: Callable[[], bool] = lambda: False
+    """Whether the training is to leave a checkpoint and end."""
     looked_at: float = 0.0
 
     def seconds_since(self) -> float:
@@ -50,10 +50,10 @@ class Checkpoints:
 
     def stop_is_asked(self) -> bool:
         now = time.monotonic()
-        if self.stop_file is None or now - self.looked_at < STOP_LOOK_S:
+        if now - self.looked_at < STOP_LOOK_S:
             return False
         self.looked_at = now
-        return self.stop_file.exists()
+        return self.asked_to_stop()
 
     def save(self, state: dict[str, Any]) -> None:
         """Write under another name, then rename; older ones than the last few go."""

@@ -20,6 +20,7 @@ from lussweep.errors import LeakageError
 from lussweep.models.vgg import ReducedVGG
 from lussweep.models.weights import read_weights
 from lussweep.plan import BOTH_CLASSES, Step
+from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import ArtifactStore
 
 COHORT = "cohort.parquet"
@@ -47,8 +48,7 @@ class Context:
     """Images made elsewhere, by their sha256."""
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
-    stop_file: Path | None = None
-    """While it is there, GANs are to leave a checkpoint and end."""
+    link: Link = field(default_factory=OwnProcess)
 
     def torch_device(self) -> torch.device:
         if self.device == "auto":

@@ -21,7 +21,6 @@ from lussweep.models.dcgan import Generator
 from lussweep.plan import BOTH_CLASSES, Step
 from lussweep.spec import GanSpec
 from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
-from lussweep.store import PROGRESS
 
 TRAINED = ("snapshots", LOSSES, EVENTS)
 
@@ -50,7 +49,7 @@ def train_gan_into(
         if snapshot_due:
             save_snapshot(generator, work, row.epoch)
         again = f", attempt {row.attempt}" if row.attempt > 1 else ""
-        write_progress(work, f"epoch {row.epoch} of {spec.n_epochs}{again}")
+        context.link.tell(step.ref, f"epoch {row.epoch} of {spec.n_epochs}{again}")
 
     device = context.torch_device()
     try:
@@ -69,7 +68,7 @@ def train_gan_into(
                 context.checkpoint_minutes,
                 context.keep_checkpoints,
                 on_saved=lambda: context.store.keep_workplace(step.ref, work),
-                stop_file=context.stop_file,
+                asked_to_stop=context.link.stop_is_asked,
             ),
         )
     except torch.OutOfMemoryError as error:
@@ -103,12 +102,6 @@ def hand_over(work: Path, out: Path) -> None:
             shutil.copytree(work / name, out / name, copy_function=_link)
         else:
             _link(work / name, out / name)
-
-
-def write_progress(work: Path, text: str) -> None:
-    scratch = work / f"{PROGRESS}.partial"
-    scratch.write_text(text)
-    scratch.replace(work / PROGRESS)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

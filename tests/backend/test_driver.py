@@ -384,19 +384,17 @@ def test_a_stop_after_the_last_step_changes_nothing(tree):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_asks_for_a_stop_and_leaves_no_file(tmp_path, number):
+def test_a_signal_asks_for_a_stop(number):
     before = signal.getsignal(number)
-    stop = Stop(tmp_path / "stop")
+    stop = Stop()
     with stop.listening():
         signal.raise_signal(number)
         assert stop.requested
-        assert stop.file.exists()
-    assert not stop.file.exists()
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_breaks_off_what_keeps_no_checkpoint(tmp_path):
-    stop = Stop(tmp_path / "stop")
+def test_a_signal_breaks_off_what_keeps_no_checkpoint():
+    stop = Stop()
     stop.breaks_off = True
     with stop.listening(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)

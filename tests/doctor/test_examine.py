@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bucket import Server
 from lussweep.doctor import Finding, examine, judge_cluster
 from lussweep.errors import InputError
 from support import environment, invoke
@@ -83,6 +84,19 @@ def test_a_problem_is_an_exit_code(closed_home: Path, monkeypatch: pytest.Monkey
     assert "problem  authentication: RAY_AUTH_MODE=disabled" in output
 
 
+def test_buckets_are_checked_as_a_grid_would(
+    closed_home: Path, s3: Server, own_cache: Path
+) -> None:
+    url = s3.url()
+    _, text = invoke("doctor", "--out", url, "--store", "s3://no-such-bucket/store", "--json")
+    store, out = (Finding(**f) for f in json.loads(text) if f["check"] == "storage")
+    assert (out.status, out.found) == ("ok", f"{url}: written and read by 1 node")
+    assert store.status == "problem"
+    assert "make the bucket first" in store.found
+    assert "credentials" in store.remedy
+    assert any(r.startswith("PUT") and ".probe-" in r for r in s3.requests)
+
+
 def test_it_imports_neither_torch_nor_ray_where_there_is_no_cluster(closed_home: Path) -> None:
     program = (
         "import sys; from lussweep.doctor import examine; examine(None, []);"
@@ -127,6 +141,17 @@ def test_a_folder_that_no_node_can_write(local_ray: None) -> None:
     folder = Path("/proc/no/such")
     found = by_check(judge_cluster(inspect("", [folder]), [folder]))
     assert found["storage"].status == "problem"
+
+
+def test_every_node_is_asked_for_a_url(local_ray: None) -> None:
+    from lussweep.backend.cluster.inspection import inspect
+
+    facts = inspect("", [], ["memory://probe/store", "nosuch://probe/store"])
+    fine, broken = (f for f in judge_cluster(facts, []) if f.check == "storage")
+    assert fine.status == "ok", fine
+    assert broken.status == "problem"
+    for asked in (facts.head, "this process"):
+        assert f"{asked}: nosuch://probe/store" in broken.found
 
 
 def test_a_service_that_is_not_ray_is_neither_open_nor_closed() -> None:

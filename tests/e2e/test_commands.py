@@ -303,6 +303,8 @@ def test_submit_ships_the_experiment_alone(
     )
     for word in ("status", "logs --follow", "stop"):
         assert f"ray job {word} --address http://head:8265 raysubmit_7" in text
+    text = succeed("submit", tiny_yaml, "--", "--out", "s3://bucket/run")
+    assert text.endswith("  lussweep status s3://bucket/run\n")
 
 
 def test_submit_ships_a_folder_that_is_named(client: FakeClient, tmp_path: Path) -> None:
@@ -374,9 +376,3 @@ cluster.shutdown()
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 cell: 1 done" in succeed("status", tmp_path / "run")
-
-
-def test_a_run_at_a_url_is_no_folder_to_look_into() -> None:
-    code, output = invoke("status", "s3://bucket/run")
-    assert code == 2
-    assert "s3://bucket/run is no folder" in " ".join(output.replace("│", " ").split())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +212,9 @@ nodes = []
 cluster = Cluster()
 for name in ("head", "worker"):
     home = os.path.join(folder, name)
-    os.makedirs(home)
-    own = {"HOME": home, "LUSSWEEP_CACHE": os.path.join(home, "cache")}
+    os.makedirs(os.path.join(home, "tmp"))
+    own = {"HOME": home, "TMPDIR": os.path.join(home, "tmp"),
+           "LUSSWEEP_CACHE": os.path.join(home, "cache")}
     cluster.add_node(num_cpus=1, env_vars=own, include_dashboard=False)
 os.environ["LUSSWEEP_CACHE"] = os.path.join(folder, "head", "cache")
 from lussweep.cli import app
@@ -222,11 +225,24 @@ finally:
 """
 
 
-def on_two_nodes(folder: Path, *given: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+@contextmanager
+def on_two_nodes(folder: Path, *given: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A grid under way on two nodes that share no folder, with a CPU each."""
+    process = subprocess.Popen(
         [sys.executable, "-c", NODES, str(folder), *map(str, given)], cwd=folder,
-        env=environment(), capture_output=True, text=True, timeout=500,
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and everything printed."""
+    output, _ = process.communicate(timeout=500)
+    return process.returncode, output
 
 
 @pytest.mark.slow
@@ -234,8 +250,9 @@ def test_two_nodes_that_share_no_folder_give_the_tables_of_a_local_run(
     s3: Server, tiny_yaml: Path, uninterrupted: Path, tmp_path: Path, own_cache: Path
 ) -> None:
     url = s3.url()
-    done = on_two_nodes(tmp_path, tiny_yaml, "--out", f"{url}/run")
-    assert done.returncode == 0, done.stdout + done.stderr
+    with on_two_nodes(tmp_path, tiny_yaml, "--out", f"{url}/run") as driver:
+        code, output = ended(driver)
+    assert code == 0, output
     assert_same(Mirror(f"{url}/run").pulled(), uninterrupted, EVERY)
     for node in ("head", "worker"):
         fetched = list((tmp_path / node / "cache" / "artifacts").glob("[!.]*/[!.]*/*/*"))
@@ -243,6 +260,91 @@ def test_two_nodes_that_share_no_folder_give_the_tables_of_a_local_run(
     shutil.rmtree(tmp_path / "worker")
     records_of = [json.loads(data) for data in read_records(url)]
     assert len(records_of) == 79
+
+
+LONG_GANS = ("--only", "variant=pure_synthetic,n_patients=2", "--set", "gan.n_epochs=100000",
+             "--set", "gan.snapshot_every=100000")  # fmt: skip
+"""Two of them, which take both nodes."""
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_trainings_on_both_nodes_and_so_does_what_they_tell(
+    s3: Server, tiny_yaml: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    run = f"{s3.url()}/run"
+    with on_two_nodes(tmp_path, tiny_yaml, "--out", run, *LONG_GANS) as driver:
+        deadline = time.monotonic() + 300
+        told: list[str] = []
+        while len(told) < 2:
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(2)
+            state = json.loads(RemoteFolder(run).read("state.json") or b'{"running": []}')
+            told = [step["progress"] for step in state["running"] if step["progress"]]
+        assert all("of 100000" in text for text in told)
+        assert " stops: " in succeed("cancel", run)
+        code, output = ended(driver)
+    assert code == 130, output
+    for node in ("head", "worker"):
+        kept = list((tmp_path / node / "cache").rglob("checkpoint_*.pt"))
+        assert len(kept) == 1, "one that the stop asked for: the clock would in ten minutes"
+    there = RemoteFolder(f"{run}/artifacts/.work").listing()
+    assert sum("/checkpoint_" in name for name in there) == 2
+
+
+@pytest.mark.slow
+def test_a_time_limit_says_where_a_step_hung_on_whatever_node(
+    s3: Server, tiny_yaml: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    run = f"{s3.url()}/run"
+    limit = ("--step-timeout", "0.2", "--retries", "0")
+    with on_two_nodes(tmp_path, tiny_yaml, "--out", run, *LONG_GANS, *limit) as driver:
+        code, output = ended(driver)
+    assert code == 1, output
+    state = json.loads(RemoteFolder(run).read("state.json") or b"")
+    errors = [failure["error"] for failure in state["failures"]]
+    assert errors == ["TimeLimit: no end within 0.2 min"] * 2
+    assert succeed("logs", run, "variant=pure_synthetic").count("in run_gan") == 2
+    assert not list(tmp_path.glob("*/tmp/lussweep-*")), "nothing is left behind"
+
+
+GANG = ("--only", "variant=pure_synthetic,n_patients=2", "--set", "gan.n_workers=2",
+        "--set", "gan.n_epochs=600", "--set", "gan.snapshot_every=600",
+        "--set", "gan.checkpoint_minutes=0.03")  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_gang_on_two_nodes_goes_on_from_its_checkpoint_on_two_others(
+    s3: Server, tiny_yaml: Path, tmp_path: Path, own_cache: Path
+) -> None:
+    run = f"{s3.url()}/run"
+
+    def checkpoints() -> list[tuple[str, int]]:
+        """Training and number of each that was uploaded."""
+        of_run = run.removeprefix("s3:/")
+        found = (re.fullmatch(rf"PUT {of_run}/artifacts/.work/(gan-\w+)/checkpoints/"
+                              r"checkpoint_(\d+)\.pt", r) for r in s3.requests)  # fmt: skip
+        return [(m[1], int(m[2])) for m in found if m]
+
+    s3.requests.clear()
+    (tmp_path / "first").mkdir()
+    with on_two_nodes(tmp_path / "first", tiny_yaml, "--out", run, *GANG) as driver:
+        deadline = time.monotonic() + 400
+        while len(checkpoints()) < 2:
+            assert driver.poll() is None and time.monotonic() < deadline
+            time.sleep(0.5)
+        succeed("cancel", run)
+        code, output = ended(driver)
+    assert code == 130, output
+    before = checkpoints()
+    s3.requests.clear()
+    (tmp_path / "second").mkdir()
+    with on_two_nodes(tmp_path / "second", tiny_yaml, "--out", run, *GANG) as driver:
+        code, output = ended(driver)
+    assert code == 0, output
+    training = before[-1][0]
+    assert min(n for name, n in checkpoints() if name == training) > max(
+        n for name, n in before if name == training
+    )
 
 
 def read_records(url: str) -> list[bytes]:

@@ -28,6 +28,6 @@ def test_too_little_gpu_memory_is_one_line_that_says_what_to_lower(
     key = next((uninterrupted / "artifacts" / "gan").iterdir()).name
     record = finished.record(f"gan/{key}")
     step = Step("gan", record["version"], record["spec"], record["inputs"], record["name"])
-    context = Context(ArtifactStore(tmp_path / "own", also_read=(finished.root,)), "cpu")
+    context = Context(ArtifactStore(tmp_path / "own", also_read=(finished,)), "cpu")
     with pytest.raises(InputError, match=r"out of GPU memory \(8 GB.*lower gan.batch_size"):
         run_gan(step, context, tmp_path)

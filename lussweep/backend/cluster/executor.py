@@ -7,6 +7,7 @@ import queue
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from lussweep.backend.admission import (
     n_workers,
 )
 from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.link import ClusterLink
 from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import TuneService
 from lussweep.backend.driver import BackendError, Outcome
 from lussweep.backend.inline import attempt, failed, refuse_unsupported
+from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
@@ -54,12 +57,14 @@ class ClusterExecutor:
         folder: Path,
         gpu_shares: GpuShares | None = None,
         step_minutes: float | None = None,
+        stop: Stop | None = None,
     ) -> None:
         """`step_minutes`: a step that takes longer is ended, and counts as failed."""
         self.plan = plan
-        self.context = context
+        self.stop, self.link = stop or Stop(), ClusterLink()
+        self.context = replace(context, link=self.link)
         self.folder = folder
-        self.limit = TimeLimit(step_minutes, folder / "limits") if step_minutes else None
+        self.limit = TimeLimit(step_minutes) if step_minutes else None
         total = ray.cluster_resources()
         self.use_gpu = total.get("GPU", 0) > 0 and context.device != "cpu"
         store = context.store.surveyed()
@@ -82,6 +87,7 @@ class ClusterExecutor:
     def __exit__(self, *exc: object) -> None:
         if self.tune is not None and exc[0] is None:  # else what runs goes with Ray
             self.tune.close()
+        self.link.close()
 
     def kind(self, step: Step) -> Hashable:
         return self.admission.kind(step)
@@ -103,7 +109,12 @@ class ClusterExecutor:
                 self.tune = TuneService(self.plan.steps, self.context, self.folder, self.limit)
             self.tune.submit(step, needs)
 
+    def told(self, ref: str) -> str:
+        return self.link.told(ref)
+
     def wait(self) -> list[Outcome]:
+        if self.stop.requested:  # here and not in the signal's handler, which may interrupt Ray
+            self.link.ask_to_stop()
         ended = self._finished_tasks(timeout=0.05 if self._tune_runs() else 1.0)
         ended += self._finished_trials(timeout=0.0 if self.tasks else 1.0)
         for outcome in ended:

@@ -6,17 +6,17 @@ import ipaddress
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
 from lussweep.backend.cluster.session import ray
 from lussweep.machine import Clock, Machine, answer_mark, look, now, probe_storage
+from lussweep.object_store import url_answer
 
-ANSWER_S = 60.0
-"""A node that starts its first worker, and torch in it to ask for GPUs, answers within this."""
 STRANGER_S = 5.0
 CLIENT_PORT = 10001  # of `ray start`, unless it is told another
 
@@ -36,13 +36,13 @@ class ClusterFacts:
     cpus: Mapping[str, float]
     gpus: Mapping[str, float]
     storage: Mapping[str, Mapping[str, str]]
-    """By folder and node what keeps the node from sharing the folder."""
+    """By folder or URL and node what keeps the node from sharing it."""
 
 
-def inspect(dashboard_url: str, folders: Sequence[Path]) -> ClusterFacts:
+def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = ()) -> ClusterFacts:
     """The cluster that this process is connected to, looked at from outside and from each node."""
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    names = _names(alive)
+    alive = alive_nodes()
+    names = names_of(alive)
     cpus = {names[n["NodeID"]]: n["Resources"].get("CPU", 0.0) for n in alive}
     gpus = {names[n["NodeID"]]: n["Resources"].get("GPU", 0.0) for n in alive}
     head = next(n for n in alive if "node:__internal_head__" in n["Resources"])
@@ -57,17 +57,22 @@ def inspect(dashboard_url: str, folders: Sequence[Path]) -> ClusterFacts:
     def look_there(node: dict[str, Any]) -> Any:
         ray_folder = str(Path(node["ObjectStoreSocketName"]).parents[2])
         wanted = [*map(str, folders), ray_folder]
-        return _on(node, look).remote(wanted, node["Resources"].get("GPU", 0) > 0)
+        return on(node, look).remote(wanted, node["Resources"].get("GPU", 0) > 0)
 
-    machines, silent = _ask(alive, names, look_there)
+    machines, silent = ask_all(alive, names, look_there)
     answering = [node for node in alive if names[node["NodeID"]] in machines]
 
     def ask(folder: str, mark: str) -> dict[str, str]:
         def answer(node: dict[str, Any]) -> Any:
-            return _on(node, answer_mark).remote(folder, mark, names[node["NodeID"]])
+            return on(node, answer_mark).remote(folder, mark, names[node["NodeID"]])
 
-        told, lost = _ask(answering, names, answer)
+        told, lost = ask_all(answering, names, answer)
         return {**told, **lost}
+
+    def ask_of(url: str) -> dict[str, str]:
+        told, lost = ask_all(answering, names, lambda node: on(node, url_answer).remote(url))
+        here = url_answer(url)
+        return {**({"this process": here} if here else {}), **told, **lost}
 
     return ClusterFacts(
         control_open=strangers_may_enter(address),
@@ -80,7 +85,8 @@ def inspect(dashboard_url: str, folders: Sequence[Path]) -> ClusterFacts:
         clocks=dict(_clocks(answering, names)),
         cpus=cpus,
         gpus=gpus,
-        storage={str(folder): probe_storage(folder, ask) for folder in folders},
+        storage={str(folder): probe_storage(folder, ask) for folder in folders}
+        | {url: ask_of(url) for url in urls},
     )
 
 
@@ -129,48 +135,10 @@ def _is_reachable(url: str, head: dict[str, Any]) -> bool:
     return not is_local or ray.get_runtime_context().get_node_id() == head["NodeID"]
 
 
-def _names(nodes: list[dict[str, Any]]) -> dict[str, str]:
-    hosts = [node["NodeManagerHostname"] for node in nodes]
-    return {
-        node["NodeID"]: host if hosts.count(host) == 1 else f"{host}#{node['NodeID'][:6]}"
-        for node, host in zip(nodes, hosts, strict=True)
-    }
-
-
-def _on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
-    """`function` as a task that this node runs, however little it has left."""
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        node["NodeID"], soft=False
-    )
-    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(function)
-
-
-def _ask(
-    nodes: list[dict[str, Any]], names: Mapping[str, str], start: Callable[[dict[str, Any]], Any]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """The nodes' answers, and why the others gave none."""
-    tasks = {start(node): names[node["NodeID"]] for node in nodes}
-    if not tasks:
-        return {}, {}
-    ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=ANSWER_S)
-    told: dict[str, Any] = {}
-    silent: dict[str, str] = {}
-    for task, name in tasks.items():
-        if task not in ready:
-            silent[name] = f"no answer within {ANSWER_S:g} s"
-            ray.cancel(task, force=True)
-            continue
-        try:
-            told[name] = ray.get(task)
-        except ray.exceptions.RayError as error:
-            silent[name] = " ".join(str(error).split())[-200:]
-    return told, silent
-
-
 def _clocks(nodes: list[dict[str, Any]], names: Mapping[str, str]) -> Iterator[tuple[str, Clock]]:
     """Asked one by one after their workers have started, so that question and answer lie close."""
     for node in nodes:
         sent = now()
-        told, _ = _ask([node], names, lambda n: _on(n, now).remote())
+        told, _ = ask_all([node], names, lambda n: on(n, now).remote())
         for name, time_there in told.items():
             yield name, Clock(sent, time_there, now())

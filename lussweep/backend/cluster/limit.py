@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import faulthandler
+import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
 from lussweep.backend.driver import Outcome
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """Minutes that a step may take from its start, and a folder that all nodes see."""
+    """Minutes that a step may take from its start."""
 
     minutes: float
-    folder: Path
+    mark: str = field(default_factory=lambda: f"lussweep-limit-{uuid.uuid4().hex[:12]}")
+    """Of this driver's files, which lie in each node's own temporary folder."""
 
     @contextmanager
     def watching(self, ref: str) -> Iterator[None]:
@@ -25,8 +29,7 @@ class TimeLimit:
         The watchdog is a thread in C: it needs no lock of Python's, which a step that hangs in a
         library may hold for ever.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(ref)
+        path = self.path(ref)
         with path.open("w") as file:
             faulthandler.dump_traceback_later(60 * self.minutes, exit=True, file=file)
             try:
@@ -36,13 +39,22 @@ class TimeLimit:
         path.unlink(missing_ok=True)
 
     def told(self, ref: str) -> Outcome | None:
-        """The failure of a step whose process was lost, if the limit ended it."""
-        path = self._path(ref)
-        where = path.read_text() if path.exists() else ""
+        """The failure of a step whose process was lost, if the limit ended it, on whatever node."""
+        nodes = alive_nodes()
+        answers, _ = ask_all(nodes, names_of(nodes), lambda n: on(n, _take).remote(self, ref))
+        where = "".join(answers.values())
         if not where:
             return None
-        path.unlink()
         return Outcome(ref, f"TimeLimit: no end within {self.minutes:g} min", where)
 
-    def _path(self, ref: str) -> Path:
-        return self.folder / f"{ref.replace('/', '-')}.txt"
+    def path(self, ref: str) -> Path:
+        """On the node that asks."""
+        return Path(tempfile.gettempdir()) / f"{self.mark}-{ref.replace('/', '-')}.txt"
+
+
+def _take(limit: TimeLimit, ref: str) -> str:
+    """Where a step hung on this node; empty if none did."""
+    path = limit.path(ref)
+    where = path.read_text() if path.exists() else ""
+    path.unlink(missing_ok=True)
+    return where

@@ -80,6 +80,10 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)
     context.store.fetch_workplace(step.ref, work)
+    if world.get_world_rank() == 0:
+        # A checkpoint that an earlier attempt could not upload: should the other workers miss it
+        # now, the gang's next start has it.
+        context.store.keep_workplace(step.ref, work)
     try:
         summary = train_gan_into(
             step, context, work, rank=world.get_world_rank(), world_size=world.get_world_size()

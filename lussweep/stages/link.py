@@ -1,0 +1,36 @@
+"""What passes between a driver and a step under way, wherever that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Link(Protocol):
+    """A driver's backend makes one and hands it to its steps, in their context."""
+
+    def stop_is_asked(self) -> bool:
+        """Whether steps that can leave a checkpoint are to do so, and end."""
+        ...
+
+    def tell(self, ref: str, text: str) -> None:
+        """How far a step is, for who watches."""
+        ...
+
+    def told(self, ref: str) -> str:
+        """What a step said last; empty if it says nothing."""
+        ...
+
+
+class OwnProcess:
+    """Steps that run in the driver's process."""
+
+    def __init__(self, stop_is_asked: Callable[[], bool] = lambda: False) -> None:
+        self.stop_is_asked = stop_is_asked
+        self._texts: dict[str, str] = {}
+
+    def tell(self, ref: str, text: str) -> None:
+        self._texts[ref] = text
+
+    def told(self, ref: str) -> str:
+        return self._texts.get(ref, "")

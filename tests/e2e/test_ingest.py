@@ -1,0 +1,100 @@
+"""Bringing in videos: faults, a stop, a second command; in a folder and in a bucket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from bucket import Server
+from e2e.test_cli import write_videos
+from lussweep.data import decode
+from lussweep.lease import LEASE_FILE, Owner
+from lussweep.storage import RemoteFolder
+from support import invoke, refusal, succeed
+
+INGEST = ("--image-size", "64", "--backend", "inline")
+
+
+@pytest.fixture
+def on_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], list[str]]:
+    """Do something at the n-th reading of a video; the names of those read."""
+
+    def install(n: int, happens: Callable[[], None]) -> list[str]:
+        names: list[str] = []
+        read = decode.read_frames
+
+        def reading(path: Path, *rest: Any) -> Any:
+            names.append(path.name)
+            if len(names) == n:
+                happens()
+            return read(path, *rest)
+
+        monkeypatch.setattr(decode, "read_frames", reading)
+        return names
+
+    return install
+
+
+def test_a_fault_is_tried_again(tmp_path: Path, on_read: Any) -> None:
+    manifest = write_videos(tmp_path, n_patients=2)
+
+    def fail() -> None:
+        raise OSError("the disk is away")
+
+    names = on_read(3, fail)
+    succeed("ingest", manifest, "--out", tmp_path / "store", *INGEST)
+    assert len(names) == 12 + 1
+    text = refusal("ingest", manifest, "--out", tmp_path / "other", *INGEST, "--step-timeout", "1")
+    assert "--step-timeout" in text
+
+
+def test_a_stop_keeps_whole_patients_and_the_same_command_goes_on(
+    tmp_path: Path, s3: Server, own_cache: Path, on_read: Any
+) -> None:
+    manifest, url = write_videos(tmp_path, n_patients=2), s3.url()
+    names = on_read(3, lambda: signal.raise_signal(signal.SIGTERM))
+    code, output = invoke("ingest", manifest, "--out", url, *INGEST)
+    assert code == 130, output
+    assert "interrupted: run the same command again to go on" in output
+    assert RemoteFolder(url).read(LEASE_FILE) == b"{}", "given back"
+    assert RemoteFolder(url).read("store.json") is None
+    assert "is no frame store" in refusal("plan", "quickstart", "--data", url)
+    shutil.rmtree(own_cache)  # from another machine
+    succeed("ingest", manifest, "--out", url, *INGEST)
+    assert len(names) == 3 + (12 - 2)
+
+
+def test_a_second_command_is_refused(tmp_path: Path) -> None:
+    manifest, store = write_videos(tmp_path, n_patients=1), tmp_path / "store"
+    store.mkdir()
+    other = replace(Owner.this(), pid=os.getppid())
+    (store / LEASE_FILE).write_text(other.text())
+    text = refusal("ingest", manifest, "--out", store, *INGEST)
+    assert f"{store} is in use by process {other.pid} on " in text
+
+
+def test_a_grid_reads_frames_from_a_bucket_as_from_a_folder(
+    tmp_path: Path, tiny_yaml: Path, s3: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, url = write_videos(tmp_path), f"{s3.url()}/frames"
+    monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "one"))
+    assert f"store: {url}" in succeed("ingest", manifest, "--out", url, *INGEST)
+    succeed("ingest", manifest, "--out", tmp_path / "frames", *INGEST)
+    cell = ("--only", "variant=baseline,n_patients=3", "--backend", "inline")
+    results = []
+    for name, data in (("url", url), ("folder", tmp_path / "frames")):
+        monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / name))
+        run = tmp_path / f"run-{name}"
+        succeed("grid", tiny_yaml, "--data", data, "--out", run, *cell)
+        assert not (run / "artifacts" / "shard").exists(), "decoded a second time"
+        results.append(pq.read_table(run / "results.parquet"))
+    assert results[0]["evaluate_key"] == results[1]["evaluate_key"]
+    assert results[0]["auroc"] == results[1]["auroc"]
