@@ -12,12 +12,13 @@ import faults
 from lussweep import run
 from lussweep.backend.cluster.session import ray  # which sets Ray's environment first
 from lussweep.cli import main
+from lussweep.store import ArtifactStore
 
 if __name__ == "__main__":
     given = json.loads(sys.argv.pop(1))
     ray.cloudpickle.register_pickle_by_value(faults)  # Ray's workers cannot import it
 
-    def faulty_store(place: Path | str, also_read: Sequence[Path] = ()) -> faults.FaultyStore:
+    def faulty_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -> faults.FaultyStore:
         return faults.FaultyStore(Path(place), given)
 
     run.artifact_store = faulty_store

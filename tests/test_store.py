@@ -89,7 +89,7 @@ def test_artifacts_of_further_stores_are_read_and_never_written(tmp_path):
     other = ArtifactStore(tmp_path / "other")
     put(other, text="theirs", record={"n": 1})
     before = files(other.root)
-    store = ArtifactStore(tmp_path / "own", [tmp_path / "nowhere", other.root])
+    store = ArtifactStore(tmp_path / "own", [ArtifactStore(tmp_path / "nowhere"), other])
     assert store.has(REF)
     assert store.open(REF) == other.root / REF
     assert store.record(REF) == {"n": 1}
@@ -101,7 +101,7 @@ def test_artifacts_of_further_stores_are_read_and_never_written(tmp_path):
 def test_the_own_artifact_comes_before_that_of_another_store(tmp_path):
     other = ArtifactStore(tmp_path / "other")
     put(other, text="theirs")
-    store = ArtifactStore(tmp_path / "own", [other.root])
+    store = ArtifactStore(tmp_path / "own", [other])
     put(store, text="own")
     assert (store.open(REF) / "file.txt").read_text() == "own"
 
