@@ -18,7 +18,7 @@ if __name__ == "__main__":
     given = json.loads(sys.argv.pop(1))
     ray.cloudpickle.register_pickle_by_value(faults)  # Ray's workers cannot import it
 
-    def faulty_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -> faults.FaultyStore:
+    def faulty_store(place: str, also_read: Sequence[ArtifactStore] = ()) -> faults.FaultyStore:
         return faults.FaultyStore(Path(place), given)
 
     run.artifact_store = faulty_store
