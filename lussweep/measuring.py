@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
+from lussweep import tables
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.costs import Frames, Measured
@@ -127,7 +127,7 @@ def _frames(
     trials = [ref for ref, step in steps.items() if step.stage == "trial"]
     if not (sizes and judged and trials):
         return None
-    n_val = pq.read_metadata(folder_of(trials[0]) / VAL_SCORES).num_rows
+    n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
     by_cohort = {n: sum(found) / len(found) for n, found in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 

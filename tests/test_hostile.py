@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import hostile_parquet
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,6 +62,7 @@ READERS = {
     "table": lambda p: tables.read(p, tables.FRAMES),
     "any table": tables.read_any,
     "patients": read_patients,
+    "images": lambda p: describe(p, p.with_name("ids.txt"), 64),
     "video": lambda p: read_frames(p),
     "array": lambda p: read_array(p, "uint8"),
     "tensors": read_weights,
@@ -165,6 +167,17 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
     empty = pa.Table.from_arrays([nulls for _, nulls in kinds], schema=tables.FRAMES)
     pq.write_table(empty, folder / "nulls.parquet", compression="zstd")
     return [*found, ("table", folder / "nulls.parquet", "unpacks to")]
+
+
+def lying_parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
+    """Whose footers or pages do not say what reading them takes."""
+    lies = hostile_parquet.files(folder)
+    found = [(kind, path, word) for path, word in lies.items()
+             for kind in ("any table", "manifest", "patients")
+             if (path.stem, kind) != ("fixed", "patients")]  # fmt: skip
+    (folder / "set.parquet").write_bytes(hostile_parquet.image_set())
+    (folder / "ids.txt").write_text("P1\n")
+    return [*found, ("images", folder / "set.parquet", "a page unpacks to 1073741824 bytes")]
 
 
 def image_files(folder: Path) -> list[tuple[str, Path, str]]:
@@ -286,7 +299,14 @@ def binary_files(folder: Path) -> list[tuple[str, Path, str]]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
-    makers = (text_files, parquet_files, image_files, video_files, binary_files)
+    makers = (
+        text_files,
+        parquet_files,
+        lying_parquet_files,
+        image_files,
+        video_files,
+        binary_files,
+    )
     return [file for maker in makers for file in maker(tmp_path_factory.mktemp(maker.__name__))]
 
 
