@@ -70,7 +70,9 @@ def check_sizes(
         max_pages = max(MIN_PAGES, len(data) // 1000)
         n_bytes = n_rows = n_pages = 0
         for group in footer.get((4, LIST), []):
-            n_rows += _count(_as_struct(group), (3, I64))
+            group = _as_struct(group)
+            group_rows = _count(group, (3, I64))
+            n_rows += group_rows
             chunks = group.get((1, LIST), [])
             if len(chunks) != len(leaves):
                 raise ValueError(f"a row group has {len(chunks)} of {len(leaves)} columns")
@@ -78,7 +80,8 @@ def check_sizes(
                 if columns is not None and name not in columns:
                     continue
                 chunk = _as_struct(_as_struct(chunk).get((3, STRUCT)))
-                n_bytes += _count(chunk, (5, I64)) * max(CELL_BYTES, width)
+                n_values = max(group_rows, _count(chunk, (5, I64)))
+                n_bytes += n_values * max(CELL_BYTES, width)
                 for size in _page_sizes(data, chunk):
                     n_bytes += size
                     n_pages += 1

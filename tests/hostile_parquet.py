@@ -125,6 +125,7 @@ def files(folder: Path) -> dict[Path, str]:
         "chunk": (columns(one, 1, n_bytes=100 * gigabyte), "longer than the file"),
         "values": (columns(one, 1, UNCOMPRESSED, n_values=2**29), "unpacks to"),
         "rows": (columns(one, 2**29, UNCOMPRESSED), "unpacks to"),
+        "few-values": (columns(one, 2**29, UNCOMPRESSED, n_values=1), "unpacks to"),
         "negative": (columns(one, -1), "damaged"),
         "other-rows": (whole(one, footer(plain, 2**40, [group([chunk(4, 30, 1, 0, False)], 1)])),
                        "other rows"),

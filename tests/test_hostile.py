@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lussweep import tables
 from support import ROOT, environment
@@ -87,6 +88,7 @@ for kind, path in json.load(sys.stdin):
         told = f"{type(error).__name__}: {error}"
     seconds = time.process_time() - started
     print(json.dumps([kind, path, told[:500], seconds, memory("VmHWM") - before]), flush=True)
+assert "monai" not in sys.modules, "it takes seconds to import"
 """
 
 
@@ -292,6 +294,14 @@ def binary_files(folder: Path) -> list[tuple[str, Path, str]]:
             content = packed.getvalue()
         add("checkpoint", f"c{i}/checkpoint_0000000{i + 1}.pt", content, "cannot be read")
         add("weights", f"c{i}.pth", content, "cannot read weights")
+    other = {f"layer{i}.weight": torch.zeros(2) for i in range(500)}
+    torch.save(other, folder / "other.pth")
+    save_file(other, folder / "other.safetensors")
+    legacy = io.BytesIO()
+    torch.save(other, legacy, _use_new_zipfile_serialization=False)
+    add("weights", "old.pth", legacy.getvalue(), "is not torchvision's resnet34")
+    found += [("weights", folder / f"other.{end}", "is not torchvision's resnet34")
+              for end in ("pth", "safetensors")]  # fmt: skip
     add("record", "artifacts/gan/1a/record.json", b"[" * 1_000_000, "cannot be read")
     add("store", "s/store.json", b"{" * 1_000_000, "is damaged")
     return found

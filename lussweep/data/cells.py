@@ -89,9 +89,8 @@ def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells
     table = parquet.read_table(path, wanted, max_rows=MAX_ROWS, max_bytes=MAX_UNPACKED_BYTES)
     if len(set(table.column_names)) != len(table.column_names):
         return list(schema.names), []
-    rows: list[Cells | None] = [
-        {name: _text(value) for name, value in row.items()} for row in table.to_pylist()
-    ]
+    names, values = table.column_names, zip(*(c.to_pylist() for c in table.columns), strict=True)
+    rows: list[Cells | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
     return list(schema.names), rows
 
 
