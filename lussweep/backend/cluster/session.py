@@ -35,6 +35,7 @@ for name, value in {**ENVIRONMENT, **ALLOCATOR}.items():
 import ray  # noqa: E402  (after its environment)
 from ray.exceptions import RayError  # noqa: E402
 
+from lussweep.backend.cluster.reach import check_reachable  # noqa: E402
 from lussweep.errors import InputError  # noqa: E402
 
 
@@ -56,6 +57,8 @@ def ray_session(
     local = address == "local"
     if not local and token_file().exists():  # a driver joins a closed cluster only if told to
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if not local and address != "auto":
+        check_reachable(address)
     try:
         context = ray.init(
             address=address,
