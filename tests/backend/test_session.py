@@ -112,5 +112,5 @@ def test_a_ray_is_reached_with_its_token(local_ray: None, monkeypatch: pytest.Mo
     reach.check_reachable(address)
     assert reach.strangers_may_enter(address) is False
     monkeypatch.setattr(reach, "_answer", lambda address, own_token: "closed")
-    with pytest.raises(InputError, match="does not take our token: copy its head's"):
+    with pytest.raises(InputError, match="does not take our token: copy"):
         reach.check_reachable(address)

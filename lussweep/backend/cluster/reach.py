@@ -38,7 +38,7 @@ def check_reachable(address: str) -> None:
     answer = _answer(address, own_token=True)
     if answer == "closed":
         raise InputError(
-            f"the Ray at {address} does not take our token: copy its head's ~/.ray/auth_token here, "
+            f"the Ray at {address} does not take our token: copy ~/.ray/auth_token of its head, "
             "chmod 600, and leave RAY_AUTH_MODE unset or token"
         )
     if answer == "silent":
