@@ -57,7 +57,7 @@ def picture(number: int, n_blocks: int) -> bytes:
     bits, tail = Bits().ue(0, 7, 0).u(4, 0).ue(number % 2).u(2, 0).ue(0), b""
     bits.ue(25).aligned()
     block = bytes([90 + number]) * 384
-    tail = block + (b"\x0d\x00" + block) * 0
+    tail = block
     for _ in range(n_blocks - 1):  # ue(25) and the bits to the next byte
         tail += bytes([0b00001101, 0b00000000]) + block
     return unit(0x65, bits, tail)

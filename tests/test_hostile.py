@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import hostile_parquet
+import hostile_video
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -249,6 +250,13 @@ def video_files(folder: Path) -> list[tuple[str, Path, str]]:
     blocks = gif.getvalue()[:-1] + b"!\xfe" + b"\1x" * 5_000_000 + b"\0;"
     (folder / "blocks.gif").write_bytes(blocks)
     found.append(("video", folder / "blocks.gif", "truncated"))
+    for name, size, changes_at in (
+        ("h264.avi", (16_000, 16_000), 0), ("later.avi", (16_000, 16_000), 1),
+        ("square.avi", (8192, 8192), 2), ("giant.avi", (65_520, 65_520), 0),
+    ):  # fmt: skip
+        content = hostile_video.h264(*size, changes_at=changes_at)
+        (folder / name).write_bytes(content)
+        found.append(("video", folder / name, f"its header gives {size[0]} x {size[1]} pixels"))
     (folder / "boxes.mp4").write_bytes(struct.pack(">I4s", 8, b"ftyp") * 5_000_000)
     found.append(("video", folder / "boxes.mp4", "truncated"))
     return found
