@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml
 
+from lussweep import tables
 from lussweep.costs import Frames, Measured
 from lussweep.errors import InputError
 from lussweep.plan import STAGES, Step
@@ -112,7 +112,7 @@ def seen_frames(
     trials = [ref for ref, step in steps.items() if step.stage == "trial"]
     if not (sizes and judged and trials):
         return None
-    n_val = pq.read_metadata(folder_of(trials[0]) / VAL_SCORES).num_rows
+    n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
     by_cohort = {n: sum(found) / len(found) for n, found in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 

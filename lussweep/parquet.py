@@ -1,4 +1,4 @@
-"""Parquet files that others may have written: the footer is judged before a value is read.
+"""Parquet files that others may have written: their headers are judged before a value is read.
 
 A value that is stored once may stand in a million rows, and a page of zeros unpacks to a
 thousand times its size, so neither the file's size nor its rows say what reading it takes.
@@ -13,51 +13,68 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lussweep.parquet_pages import check_sizes, read_footer
+
 SMALL_BYTES = 2**26
 """A table of this size is read, however small its file is."""
 MAX_RATIO = 100
 """Of the table to its file: ours, of many equal values, reach some 40."""
-CELL_BYTES = 16
-"""Roughly, of one value in memory."""
 MAX_COLUMNS = 1000
+
+
+class OtherSchemaError(ValueError):
+    """The table has not the schema that was asked for."""
 
 
 def read_schema(path: Path) -> pa.Schema:
     """Of the footer alone. Raises ValueError with the reason, or OSError."""
-    try:
-        return pq.read_schema(path)
-    except pa.ArrowException as error:
-        raise ValueError(_line(error)) from None
+    read_footer(path)
+    return _schema(path)
 
 
-def read_table(path: Path, columns: Collection[str] | None = None) -> pa.Table:
+def read_table(
+    path: Path,
+    columns: Collection[str] | None = None,
+    *,
+    schema: pa.Schema | None = None,
+    max_rows: int | None = None,
+    max_bytes: int | None = None,
+) -> pa.Table:
     """The columns of a table, each as often as the file's schema has it.
 
-    Raises ValueError with the reason, or OSError: the file is none, or it is so small for what it
-    unpacks to that it was made to fill the memory.
+    Raises OtherSchemaError, ValueError with the reason, or OSError: the file is none, has more
+    than `max_rows` or unpacks to more than `max_bytes`, or it is so small for what it unpacks to
+    that it was made to fill the memory.
     """
     limit = max(SMALL_BYTES, MAX_RATIO * path.stat().st_size)
-    schema = read_schema(path)
-    if len(schema) > MAX_COLUMNS:
-        raise ValueError(f"it has {len(schema)} columns, over {MAX_COLUMNS}")
-    wanted = [field for field in schema if columns is None or field.name in columns]
+    limit = min(limit, max_bytes or limit)
+    footer = read_footer(path)
+    found = _schema(path)
+    if schema is not None and not found.equals(schema):
+        raise OtherSchemaError
+    if len(found) > MAX_COLUMNS:
+        raise ValueError(f"it has {len(found)} columns, over {MAX_COLUMNS}")
+    n_rows = check_sizes(path, footer, columns, limit)
+    if max_rows is not None and n_rows > max_rows:
+        raise ValueError(f"it has {n_rows} rows, over {max_rows}")
+    wanted = [field for field in found if columns is None or field.name in columns]
     texts = [field.name for field in wanted if _is_text(field.type)]
     try:
         # As a dictionary, a value that is repeated takes its room once.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            footer = file.metadata
-            cells = footer.num_rows * max(1, len(wanted)) * CELL_BYTES
-            # Of whole groups: pyarrow aborts the process on a column's metadata that is damaged.
-            groups = range(footer.num_row_groups)
-            pages = sum(footer.row_group(i).total_byte_size for i in groups)
-            if max(cells, pages) > limit:
-                raise ValueError(f"it unpacks to {max(cells, pages)} bytes, over {limit}")
             table = file.read(columns=[field.name for field in wanted])
-        n_bytes = sum(_text_bytes(table[name]) for name in dict.fromkeys(texts))
+        n_bytes = sum(_text_bytes(column) for column in table.columns)
         if n_bytes > limit:
             raise ValueError(f"its text unpacks to {n_bytes} bytes, over {limit}")
-        return table.cast(pa.schema([schema.field(i) for i in _places(schema, columns)]))
+        return table.cast(pa.schema([found.field(i) for i in _places(found, columns)]))
     except (pa.ArrowException, UnicodeError, MemoryError, KeyError) as error:
+        raise ValueError(_line(error)) from None
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path)
+    except pa.ArrowException as error:
         raise ValueError(_line(error)) from None
 
 

@@ -359,12 +359,11 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
 def read(path: Path, schema: pa.Schema) -> pa.Table:
     """Read a table and insist on its schema. Raises InputError naming the file."""
     try:
-        found = parquet.read_schema(path)
-        if not found.equals(schema):
-            raise InputError(f"{path} has another schema than this version of lussweep writes")
-        return parquet.read_table(path)
-    except InputError:
-        raise
+        return parquet.read_table(path, schema=schema)
+    except parquet.OtherSchemaError:
+        raise InputError(
+            f"{path} has another schema than this version of lussweep writes"
+        ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the table {path}: {error}") from None
 

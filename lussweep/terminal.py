@@ -20,6 +20,7 @@ from rich.text import Text
 from lussweep import tables
 from lussweep.backend.costs import OTHER_COST, TYPICAL_COST, costs_from
 from lussweep.backend.driver import Progress
+from lussweep.exits import is_kept
 from lussweep.outputs import outputs
 from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
@@ -103,11 +104,11 @@ def print_statistics(folder: Path) -> None:
 
 
 def print_failures(run: Run, failures: Mapping[str, str]) -> None:
-    """One line a failed step. The terminal names patients; files hash them."""
+    """One line a failed step. The terminal names patients; files and kept output hash them."""
     for ref, error in failures.items():
-        _console().print(
-            Text(f"failed: {run.plan.steps[ref].name}: {error}"), style="red", soft_wrap=True
-        )
+        line = f"failed: {run.plan.steps[ref].name}: {error}"
+        shown = run.conceal(line) if is_kept() else line
+        _console().print(Text(shown), style="red", soft_wrap=True)
 
 
 def print_outputs(run: Run) -> None:

@@ -121,21 +121,32 @@ def test_parquet_manifests_of_any_values(folder: Path, columns: list[list[Any]])
 PARQUET = """
 import random, sys
 from pathlib import Path
+import hostile_parquet
 from lussweep import tables
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
 from lussweep.spec import SplitSpec
 folder, dice, n_refused = Path(sys.argv[1]), random.Random(0), 0
-whole = (folder / "whole.parquet").read_bytes()
+wholes = [(folder / "whole.parquet").read_bytes(), hostile_parquet.honest()]
 path = folder / "damaged.parquet"
-for i in range(400):
+def damage(whole, cut):
     damaged = bytearray(whole)
     for _ in range(dice.choice([1, 3, 20])):
         damaged[dice.randrange(len(whole))] = dice.randrange(256)
-    if i % 5 == 0:
+    if cut:
         del damaged[dice.randrange(len(whole)):]
-    path.write_bytes(damaged)
+    return bytes(damaged)
+def lie(right):
+    return dice.choice([right] * 3 + [0, -1, right + 1, 1000, 10**6, 2**31 - 1])
+def lies():
+    page = hostile_parquet.page(
+        dice.choice([0, 0, 0, 2, 5]), lie(2), b"\\1\\0\\0\\0a" * 2, lie(10), dice.randrange(10))
+    return hostile_parquet.columns(
+        page * dice.randint(1, 3), lie(2), dice.choice([0, 0, 1, 2, 6]), dice.random() < 0.3,
+        dice.choice([0, 0, 5, 10**6]), n_bytes=lie(len(page)), n_values=lie(2))
+for i in range(600):
+    path.write_bytes(damage(wholes[i % 2], i % 5 == 0) if i < 400 else lies())
     for read in (
         lambda: tables.read(path, tables.SKIPPED),
         lambda: tables.read_any(path),
@@ -147,7 +158,9 @@ for i in range(400):
             read()
         except InputError:
             n_refused += 1
-print(n_refused)
+status = Path("/proc/self/status")  # Linux's alone
+told = status.read_text() if status.exists() else "VmHWM: 0"
+print(n_refused, int(told.partition("VmHWM:")[2].split()[0]) * 1024)
 """
 
 
@@ -157,10 +170,13 @@ def test_damaged_parquet(folder: Path) -> None:
     tables.write(folder / "whole.parquet", rows, tables.SKIPPED)
     done = subprocess.run(
         [sys.executable, "-c", PARQUET, str(folder)],
-        env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=200,
+        env={**environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        cwd=ROOT, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) > 400
+    n_refused, n_bytes = map(int, done.stdout.split())
+    assert n_refused > 1000
+    assert n_bytes < 500_000_000, "what was refused took room"
 
 
 # --- experiments ---------------------------------------------------------------------------

@@ -17,12 +17,15 @@ import zlib
 from pathlib import Path
 
 import cv2
+import hostile_parquet
+import hostile_video
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from lussweep import tables
 from support import ROOT, environment
@@ -61,6 +64,7 @@ READERS = {
     "table": lambda p: tables.read(p, tables.FRAMES),
     "any table": tables.read_any,
     "patients": read_patients,
+    "images": lambda p: describe(p, p.with_name("ids.txt"), 64),
     "video": lambda p: read_frames(p),
     "array": lambda p: read_array(p, "uint8"),
     "tensors": read_weights,
@@ -85,6 +89,7 @@ for kind, path in json.load(sys.stdin):
         told = f"{type(error).__name__}: {error}"
     seconds = time.process_time() - started
     print(json.dumps([kind, path, told[:500], seconds, memory("VmHWM") - before]), flush=True)
+assert "monai" not in sys.modules, "it takes seconds to import"
 """
 
 
@@ -167,6 +172,17 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
     return [*found, ("table", folder / "nulls.parquet", "unpacks to")]
 
 
+def lying_parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
+    """Whose footers or pages do not say what reading them takes."""
+    lies = hostile_parquet.files(folder)
+    found = [(kind, path, word) for path, word in lies.items()
+             for kind in ("any table", "manifest", "patients")
+             if (path.stem, kind) != ("fixed", "patients")]  # fmt: skip
+    (folder / "set.parquet").write_bytes(hostile_parquet.image_set())
+    (folder / "ids.txt").write_text("P1\n")
+    return [*found, ("images", folder / "set.parquet", "a page unpacks to 1073741824 bytes")]
+
+
 def image_files(folder: Path) -> list[tuple[str, Path, str]]:
     def chunk(name: bytes, data: bytes) -> bytes:
         return (
@@ -234,6 +250,13 @@ def video_files(folder: Path) -> list[tuple[str, Path, str]]:
     blocks = gif.getvalue()[:-1] + b"!\xfe" + b"\1x" * 5_000_000 + b"\0;"
     (folder / "blocks.gif").write_bytes(blocks)
     found.append(("video", folder / "blocks.gif", "truncated"))
+    for name, size, changes_at in (
+        ("h264.avi", (16_000, 16_000), 0), ("later.avi", (16_000, 16_000), 1),
+        ("square.avi", (8192, 8192), 2), ("giant.avi", (65_520, 65_520), 0),
+    ):  # fmt: skip
+        content = hostile_video.h264(*size, changes_at=changes_at)
+        (folder / name).write_bytes(content)
+        found.append(("video", folder / name, f"its header gives {size[0]} x {size[1]} pixels"))
     (folder / "boxes.mp4").write_bytes(struct.pack(">I4s", 8, b"ftyp") * 5_000_000)
     found.append(("video", folder / "boxes.mp4", "truncated"))
     return found
@@ -279,6 +302,14 @@ def binary_files(folder: Path) -> list[tuple[str, Path, str]]:
             content = packed.getvalue()
         add("checkpoint", f"c{i}/checkpoint_0000000{i + 1}.pt", content, "cannot be read")
         add("weights", f"c{i}.pth", content, "cannot read weights")
+    other = {f"layer{i}.weight": torch.zeros(2) for i in range(500)}
+    torch.save(other, folder / "other.pth")
+    save_file(other, folder / "other.safetensors")
+    legacy = io.BytesIO()
+    torch.save(other, legacy, _use_new_zipfile_serialization=False)
+    add("weights", "old.pth", legacy.getvalue(), "is not torchvision's resnet34")
+    found += [("weights", folder / f"other.{end}", "is not torchvision's resnet34")
+              for end in ("pth", "safetensors")]  # fmt: skip
     add("record", "artifacts/gan/1a/record.json", b"[" * 1_000_000, "cannot be read")
     add("store", "s/store.json", b"{" * 1_000_000, "is damaged")
     return found
@@ -286,7 +317,14 @@ def binary_files(folder: Path) -> list[tuple[str, Path, str]]:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, str]]:
-    makers = (text_files, parquet_files, image_files, video_files, binary_files)
+    makers = (
+        text_files,
+        parquet_files,
+        lying_parquet_files,
+        image_files,
+        video_files,
+        binary_files,
+    )
     return [file for maker in makers for file in maker(tmp_path_factory.mktemp(maker.__name__))]
 
 

@@ -247,3 +247,18 @@ def test_a_state_that_would_unpack_to_more_than_its_file_is_refused(tmp_path: Pa
             archive.writestr(name, content)
     with pytest.raises(ValueError, match="it unpacks to more than its size"):
         read_state(path)
+
+
+def test_an_archive_of_too_many_members_is_not_listed(tmp_path: Path) -> None:
+    path = tmp_path / "s.pt"
+    torch.save({"a": torch.zeros(3)}, path)
+    whole = path.read_bytes()
+    read_state(path)
+    path.write_bytes(whole + b"a comment")
+    with pytest.raises(ValueError, match="it is cut, or has a comment"):
+        read_state(path)
+    at = len(whole) - 98 + 40 if whole[-98:-94] == b"PK\6\6" else len(whole) - 22 + 12
+    n_bytes = 8 if at < len(whole) - 22 else 4
+    path.write_bytes(whole[:at] + (2**31).to_bytes(n_bytes, "little") + whole[at + n_bytes :])
+    with pytest.raises(ValueError, match="its list of members claims 2147483648 bytes"):
+        read_state(path)

@@ -16,6 +16,8 @@ MAX_ROWS = 10**6
 MAX_LINE = 2**16
 """Characters of a CSV line."""
 MAX_COLUMNS = 1000
+MAX_UNPACKED_BYTES = 2**28
+"""Of a Parquet table."""
 
 Cells = dict[str, str]
 
@@ -84,14 +86,11 @@ def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells
     ]
     if nested:
         raise ValueError(f"{', '.join(nested)} holds no plain values: write text or numbers")
-    table = parquet.read_table(path, wanted)
-    if table.num_rows > MAX_ROWS:
-        raise ValueError(f"it has {table.num_rows} rows, over {MAX_ROWS}: split the study")
+    table = parquet.read_table(path, wanted, max_rows=MAX_ROWS, max_bytes=MAX_UNPACKED_BYTES)
     if len(set(table.column_names)) != len(table.column_names):
         return list(schema.names), []
-    rows: list[Cells | None] = [
-        {name: _text(value) for name, value in row.items()} for row in table.to_pylist()
-    ]
+    names, values = table.column_names, zip(*(c.to_pylist() for c in table.columns), strict=True)
+    rows: list[Cells | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
     return list(schema.names), rows
 
 

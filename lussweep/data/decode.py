@@ -10,6 +10,7 @@ stream, as neither carries its length.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -19,6 +20,8 @@ from typing import BinaryIO
 
 MAX_SIDE = 8192
 """Pixels a side, refused before a frame is decoded."""
+MAX_PIXELS = 2**25
+"""A frame, some copies of which a decoder holds."""
 MAX_BYTES = 2**32
 """Grayscale bytes that one video may decode to."""
 
@@ -125,6 +128,8 @@ def _read_image(file: Path) -> Frames | None:
         return None
     if max(size) > MAX_SIDE:
         raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
+    if math.prod(size) > MAX_PIXELS:
+        raise _UnreadableError(f"{file.name} has over {MAX_PIXELS >> 20} Mi pixels: scale it")
     try:
         image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     except cv2.error:
@@ -188,14 +193,14 @@ def _open(path: Path) -> cv2.VideoCapture:
 
 
 def _check_size(width: float, height: float) -> None:
-    if max(width, height) > MAX_SIDE:
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise _too_large(width, height)
 
 
 def _too_large(width: float, height: float) -> _UnreadableError:
     return _UnreadableError(
         f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
-        "read: scale it or take it out of the manifest"
+        f"read, {MAX_PIXELS >> 20} Mi pixels at most: scale it or take it out of the manifest"
     )
 
 

@@ -25,9 +25,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lussweep import parquet
 from lussweep.data.paths import within
 from lussweep.errors import InputError, LeakageError
 from lussweep.keys import hashed_id
+from lussweep.parquet_pages import check_sizes, read_footer
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"
@@ -38,12 +40,15 @@ MAX_FILE_BYTES = 2**24
 MAX_DECODED_BYTES = 2**34
 """Grey levels of one set."""
 MAX_DECLARATION_BYTES = 2**24
+MAX_IDS = 10**6
+MAX_UNPACKED_BYTES = 2**28
+"""Of a Parquet declaration, and of a page of a Parquet set."""
 
 _TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _PARQUET = (".parquet", ".pq")
-_PARQUET_ERRORS = (OSError, UnicodeError, pa.ArrowException)
+_PARQUET_ERRORS = (OSError, ValueError, pa.ArrowException)
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 """Pillow's modes of 8-bit levels that may hold a grey image."""
 
@@ -194,24 +199,23 @@ def _csv_ids(path: Path) -> list[str]:
 
 
 def _parquet_ids(path: Path) -> list[str]:
-    with pq.ParquetFile(path) as file:
-        if file.schema_arrow.names.count(PATIENT_COLUMN) != 1:
-            raise _RefusedError("has no single column patient_id")
-        # Repeated values take next to no room in the file, and all of it once read.
-        if file.metadata.num_rows > MAX_DECLARATION_BYTES:
-            raise _RefusedError(f"has {file.metadata.num_rows} rows")
-        kind = file.schema_arrow.field(PATIENT_COLUMN).type
-        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not any(is_id(kind) for is_id in _ID_TYPES):
-            raise _RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
-        cells = file.read(columns=[PATIENT_COLUMN])[PATIENT_COLUMN].to_pylist()
+    schema = parquet.read_schema(path)
+    if schema.names.count(PATIENT_COLUMN) != 1:
+        raise _RefusedError("has no single column patient_id")
+    kind = schema.field(PATIENT_COLUMN).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(is_id(kind) for is_id in _ID_TYPES):
+        raise _RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
+    table = parquet.read_table(
+        path, {PATIENT_COLUMN}, max_rows=MAX_IDS, max_bytes=MAX_UNPACKED_BYTES
+    )
+    cells = table[PATIENT_COLUMN].to_pylist()
     return ["" if cell is None else str(cell).strip() for cell in cells]
 
 
 _ID_TYPES = (
     pa.types.is_string,
     pa.types.is_large_string,
-    pa.types.is_string_view,
     pa.types.is_integer,
 )
 
@@ -326,9 +330,14 @@ def _folder(path: Path) -> tuple[int, Iterator[Source]]:
 
 def _parquet(path: Path) -> tuple[int, Iterator[Source]]:
     try:
+        footer = read_footer(path)
         with pq.ParquetFile(path) as file:
             _check_schema(path, file)
-            n_images = file.metadata.num_rows
+            limit = MAX_FILE_BYTES * max(1, file.metadata.num_rows)
+        # Images are read one by one, but a page of them is unpacked as a whole.
+        n_images = check_sizes(path, footer, {IMAGE_COLUMN}, limit, MAX_UNPACKED_BYTES)
+    except InputError:
+        raise
     except _PARQUET_ERRORS as error:
         raise _broken_parquet(path, error) from None
     return n_images, _parquet_images(path)
@@ -349,13 +358,6 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> None:
             f"{path}: its column image holds {str(kind)[:200]}, not the bytes of image files: "
             "encode each image as PNG"
         )
-    # Of whole groups: pyarrow aborts the process on a column's metadata that is damaged.
-    groups = range(file.metadata.num_row_groups)
-    n_bytes = sum(file.metadata.row_group(i).total_byte_size for i in groups)
-    if n_bytes > MAX_FILE_BYTES * max(1, file.metadata.num_rows):
-        raise InputError(
-            f"{path}: its rows take over {MAX_FILE_BYTES >> 20} MiB each: encode the images as PNG"
-        )
 
 
 _BYTES_TYPES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
@@ -373,12 +375,16 @@ def _parquet_images(path: Path) -> Iterator[Source]:
                     if image is not None and len(image) > MAX_FILE_BYTES:  # read no more of these
                         raise InputError(f"{path}: row {row} {_TOO_MANY_BYTES}")
                     yield f"{path}: row {row}", image
+    except InputError:
+        raise
     except _PARQUET_ERRORS as error:
         raise _broken_parquet(path, error) from None
 
 
 def _broken_parquet(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is no whole Parquet file ({_line(error)}): write it again")
+    return InputError(
+        f"{path} is no whole Parquet file of images ({_line(error)}): write it again, each as PNG"
+    )
 
 
 # --- one image ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ A decoder asks for room as its header claims: ten gigapixels are refused before 
 
 from __future__ import annotations
 
+import mmap
 import re
 import struct
 import warnings
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
+
+from lussweep.data import h264
 
 MAX_HEAD_BYTES = 2**20
 """Where the sizes stand: at the start, but for the index of an mp4."""
@@ -44,10 +47,29 @@ def image_size(path: Path) -> Size | None:
 def video_sizes(file: BinaryIO, kind: str) -> list[Size]:
     """Every width and height that the container of `kind` claims.
 
-    None of MPEG streams, whose 12 bits a side stay below every limit.
+    None of MPEG-1 streams, whose 12 bits a side stay below every limit. An H.264 stream has sizes
+    of its own; what streams of other codecs claim is left to FFmpeg, which opens no picture of
+    over 268 million pixels.
     """
     file.seek(0)
-    return list(_SIZES[kind](file)) if kind in _SIZES else []
+    found = list(_SIZES[kind](file)) if kind in _SIZES else []
+    return found + (_h264_sizes(file) if kind in ("avi", "mp4") else [])
+
+
+def _h264_sizes(file: BinaryIO) -> list[Size]:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if not h264.is_named(content[:MAX_HEAD_BYTES] + _index(file)):
+            return []
+        return h264.sizes(content)
+
+
+def _index(file: BinaryIO) -> bytes:
+    """Of an mp4; nothing of others."""
+    for name, at, size in boxes(file, file.seek(0, 2)):
+        if name == b"moov":
+            file.seek(at)
+            return file.read(min(size, MAX_INDEX_BYTES))
+    return b""
 
 
 def boxes(file: BinaryIO, n_bytes: int) -> Iterator[tuple[bytes, int, int]]:

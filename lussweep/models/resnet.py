@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -23,6 +22,10 @@ from lussweep.models.weights import (
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 """torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
 PUBLISHED_DIGITS = 8
+MAX_WEIGHTS_BYTES = 2**28
+"""Three times the published file."""
+_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
+"""Channels and blocks."""
 _HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
 _REMEDY = (
     "give torchvision's resnet34 weights with --weights FILE, "
@@ -82,13 +85,43 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     or tensors that are not a ResNet-34's; then it names the first of them.
     """
     state = _download() if weights is None else _read(weights)
+    where = "the downloaded weights" if weights is None else str(weights)
+    if mismatch := first_mismatch(_layout(), state):
+        raise InputError(f"{where} is not torchvision's resnet34: {mismatch}: {_REMEDY}")
     model = ImageNetResNet34()
     expected = model.net.state_dict()
-    where = "the downloaded weights" if weights is None else str(weights)
-    _check_tensors(expected, state, where)
     counters = {name: value for name, value in expected.items() if is_counter(name)}
     model.net.load_state_dict({**counters, **state})
     return model.eval().requires_grad_(False)
+
+
+def _layout() -> dict[str, torch.Tensor]:
+    """torchvision's tensors by name, without values (He et al. 2015, table 1): known before the
+    network is made, for which a library is imported that takes seconds."""
+    layout: dict[str, torch.Tensor] = {}
+
+    def add(name: str, *shape: int) -> None:
+        layout[name] = torch.empty(shape, device="meta")
+
+    def add_pair(conv: str, norm: str, n_out: int, n_in: int, side: int) -> None:
+        add(f"{conv}.weight", n_out, n_in, side, side)
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            add(f"{norm}.{part}", n_out)
+        add(f"{norm}.num_batches_tracked")
+
+    add_pair("conv1", "bn1", 64, 3, 7)
+    n_in = 64
+    for stage, (n_out, n_blocks) in enumerate(_STAGES, 1):
+        for block in range(n_blocks):
+            name = f"layer{stage}.{block}"
+            add_pair(f"{name}.conv1", f"{name}.bn1", n_out, n_in, 3)
+            add_pair(f"{name}.conv2", f"{name}.bn2", n_out, n_out, 3)
+            if n_in != n_out:
+                add_pair(f"{name}.downsample.0", f"{name}.downsample.1", n_out, n_in, 1)
+            n_in = n_out
+    add("fc.weight", 1000, n_in)
+    add("fc.bias", 1000)
+    return layout
 
 
 def weights_digest(weights: Path | None) -> str:
@@ -115,7 +148,11 @@ def _download() -> Any:
 
 
 def _read(path: Path) -> Any:
-    """Whatever the file holds, its hash suffix checked."""
+    """Whatever the file holds, its size and hash suffix checked."""
+    if (n_bytes := _size(path)) > MAX_WEIGHTS_BYTES:
+        raise InputError(
+            f"{path} has {n_bytes >> 20} MiB, over {MAX_WEIGHTS_BYTES >> 20}: {_REMEDY}"
+        )
     suffix = _HASH_SUFFIX.search(path.name)
     if suffix and not _sha256(path).startswith(suffix[1]):
         raise InputError(
@@ -130,9 +167,11 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _check_tensors(expected: Mapping[str, torch.Tensor], state: Any, where: str) -> None:
-    if mismatch := first_mismatch(expected, state):
-        raise InputError(f"{where} is not torchvision's resnet34: {mismatch}: {_REMEDY}")
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 
 
 def _sha256(path: Path) -> str:

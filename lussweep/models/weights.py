@@ -18,6 +18,8 @@ MAX_HEADER_BYTES = 2**20
 """Of a safetensors file; a ResNet-34's has 22 kB."""
 MAX_MEMBERS = 10_000
 """Of an archive that torch.save wrote: one a tensor."""
+MAX_ENTRY_BYTES = 500
+"""Of its list of them, on average."""
 
 
 def read_weights(path: Path, remedy: str = "") -> dict[str, torch.Tensor]:
@@ -71,6 +73,7 @@ def read_state(path: Path, *, archives_only: bool = False) -> Any:
 
 def _check_archive(path: Path, n_bytes: int) -> None:
     """Raises ValueError if a member is compressed, as torch.save's never are, or damaged."""
+    _check_directory(path, n_bytes)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -82,6 +85,22 @@ def _check_archive(path: Path, n_bytes: int) -> None:
                 raise ValueError(f"its member {damaged} is damaged")
     except (zipfile.BadZipFile, EOFError, LookupError, RuntimeError) as error:
         raise ValueError(str(error)) from None
+
+
+def _check_directory(path: Path, n_bytes: int) -> None:
+    """Raises ValueError if the list of members is none of MAX_MEMBERS: zipfile reads all of it at
+    once. Where it is told (APPNOTE 4.3.14 to 16): in the last bytes, or in 64 bits before them."""
+    with path.open("rb") as file:
+        file.seek(max(0, n_bytes - 98))
+        tail = file.read().rjust(98, b"\0")
+    end, end64 = tail[-22:], tail[:56]
+    if end[:4] != b"PK\5\6":
+        raise ValueError("it is cut, or has a comment")
+    size = int.from_bytes(end[12:16], "little")
+    if tail[56:60] == b"PK\6\7" and end64[:4] == b"PK\6\6":
+        size = max(0 if size == 2**32 - 1 else size, int.from_bytes(end64[40:48], "little"))
+    if size > MAX_MEMBERS * MAX_ENTRY_BYTES:
+        raise ValueError(f"its list of members claims {size} bytes")
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:

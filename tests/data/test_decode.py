@@ -2,10 +2,11 @@ import csv
 from pathlib import Path
 
 import cv2
+import hostile_video
 import numpy as np
 import pytest
 
-from lussweep.data import decode
+from lussweep.data import decode, h264
 from lussweep.data.decode import probe, read_frames
 from lussweep.errors import InputError
 
@@ -214,3 +215,31 @@ def test_real_videos_have_the_frames_of_their_manifest(tmp_path: Path) -> None:
             half = tmp_path / f"half{suffix}"
             half.write_bytes(source.read_bytes()[: source.stat().st_size // 2 + 99])
             assert "is truncated" in (probe(half) or ""), row["path"]
+
+
+# --- H.264 --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 48), (8192, 16), (16_000, 16_000), (2**20, 16)])
+def test_the_size_of_an_h264_stream(size: tuple[int, int]) -> None:
+    assert set(h264.sizes(hostile_video.h264(*size))) == {size}
+    body = hostile_video.sequence_set(*size)[4:]
+    in_index = b"avcC\1\x42\0\x1e\xff\xe1" + len(body).to_bytes(2, "big") + body
+    in_frames = b"\0" * 4 + len(body).to_bytes(4, "big") + body
+    assert h264.sizes(in_index) == h264.sizes(in_frames) == [size]
+    assert h264.sizes(b"\0\0\1" + body[:4]) == []
+
+
+def test_sizes_without_end_are_refused() -> None:
+    sets = b"".join(hostile_video.sequence_set(16 * n, 16) for n in range(1, h264.MAX_SETS + 2))
+    with pytest.raises(ValueError, match="over 1000 H"):
+        h264.sizes(sets)
+
+
+def test_an_honest_h264_video_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    path.write_bytes(hostile_video.h264(64, 48))
+    frames = decode.read_frames(path)
+    assert frames.shape == (3, 48, 64)
+    assert [len(np.unique(frame)) for frame in frames] == [1, 1, 1]
+    assert np.diff(frames[:, 0, 0]).min() > 0

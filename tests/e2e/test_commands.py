@@ -16,6 +16,7 @@ import pytest
 
 from lussweep import commands
 from lussweep.data.phantom import phantom_manifest
+from lussweep.exits import KEPT
 from lussweep.lease import Owner
 from lussweep.spec import load_study
 from support import TINY, command, environment, invoke, refusal, refused, succeed
@@ -276,6 +277,7 @@ class FakeClient:
 
     def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
         self.entrypoint = entrypoint
+        assert runtime_env["env_vars"] == {KEPT: "1"}, "what the job prints would name patients"
         folder = Path(runtime_env["working_dir"])
         self.shipped = {path.name: path.read_text() for path in folder.iterdir()}
         return "raysubmit_7"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from lussweep.backend.driver import run_plan
+from lussweep.exits import KEPT
 from lussweep.keys import hashed_id
 from lussweep.plan import Plan
 from lussweep.run import open_run, write_failure_logs
@@ -45,7 +47,9 @@ def break_cohorts(run: Path) -> set[str]:
     return victims
 
 
-def test_logs_and_failures_hash_what_the_terminal_names(finished: Path, tiny_yaml: Path) -> None:
+def test_logs_and_failures_hash_what_the_terminal_names(
+    finished: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     victims = break_cohorts(finished)
     arguments = ("grid", tiny_yaml, "--out", finished, "--backend", "inline")
     code, output = invoke(*arguments)
@@ -57,6 +61,12 @@ def test_logs_and_failures_hash_what_the_terminal_names(finished: Path, tiny_yam
     logs = [text.decode() for name, text in written.items() if name.startswith("logs")]
     assert logs and all('File "lussweep/stages/' in text for text in logs)
     assert any(hashed_id(victim) in text for text in logs for victim in victims)
+    monkeypatch.setenv(KEPT, "1")  # as `submit` sets it for a job, whose output Ray keeps
+    code, output = invoke(*arguments)
+    assert code == 1 and "failed: gan" in output.lower()
+    assert not any(victim in output for victim in victims)
+    assert any(hashed_id(victim) in output for victim in victims)
+    monkeypatch.delenv(KEPT)
     code, _ = invoke(*arguments, "--reveal-ids")
     assert code == 1
     logs = [text.decode() for name, text in texts(finished).items() if name.startswith("logs")]

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+import lussweep.models.resnet as module
 from lussweep.errors import InputError
 from lussweep.metrics.features import embed
 from lussweep.models.resnet import (
@@ -126,6 +127,7 @@ def images():
 def test_names_and_shapes_are_the_published_ones():
     found = {k: tuple(v.shape) for k, v in ImageNetResNet34().net.state_dict().items()}
     assert found == published_shapes()
+    assert found == {name: tuple(v.shape) for name, v in module._layout().items()}
     assert len(found) == 218
 
 
@@ -221,6 +223,13 @@ def test_a_file_that_holds_no_weights_is_one_clear_line(name, content, tmp_path)
 def test_a_pickle_of_objects_is_refused(tmp_path):
     torch.save({"conv1.weight": Unsafe()}, tmp_path / "w.pth")
     with pytest.raises(InputError, match="cannot read weights"):
+        load_resnet34(tmp_path / "w.pth")
+
+
+def test_a_file_of_another_size_is_not_read(tmp_path):
+    with (tmp_path / "w.pth").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(InputError, match=r"w\.pth has 1048576 MiB, over 256: .*--weights FILE"):
         load_resnet34(tmp_path / "w.pth")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
+from lussweep.backend.cluster.reach import strangers_may_enter
 from lussweep.backend.cluster.session import ray
 from lussweep.machine import Clock, Machine, answer_mark, look, now, probe_storage
 from lussweep.object_store import url_answer
@@ -88,24 +89,6 @@ def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = (
         storage={str(folder): probe_storage(folder, ask) for folder in folders}
         | {url: ask_of(url) for url in urls},
     )
-
-
-def strangers_may_enter(address: str) -> bool | None:
-    """Whether Ray's control service at HOST:PORT answers a request without a token; None if it
-    could not be asked, for instance because it speaks TLS."""
-    try:
-        import grpc
-        from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
-    except ImportError:
-        return None
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        service = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-        try:
-            service.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=STRANGER_S)
-        except grpc.RpcError as error:
-            refused = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-            return False if error.code() in refused else None
-    return True
 
 
 def dashboard_status(url: str) -> int | None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lussweep.backend.cluster.session import show_token, token_file
 from lussweep.errors import InputError
+from lussweep.exits import KEPT
 
 from ray.exceptions import AuthenticationError  # isort: skip
 
@@ -52,9 +53,10 @@ def _line(error: Exception) -> str:
 
 
 def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> str:
-    """`submit` through a client that is connected."""
+    """`submit` through a client that is connected. What a job prints, Ray keeps."""
     return client.submit_job(
-        entrypoint=shlex.join(command), runtime_env={"working_dir": str(working_dir)}
+        entrypoint=shlex.join(command),
+        runtime_env={"working_dir": str(working_dir), "env_vars": {KEPT: "1"}},
     )
 
 

@@ -35,6 +35,7 @@ for name, value in {**ENVIRONMENT, **ALLOCATOR}.items():
 import ray  # noqa: E402  (after its environment)
 from ray.exceptions import RayError  # noqa: E402
 
+from lussweep.backend.cluster.reach import check_reachable  # noqa: E402
 from lussweep.errors import InputError  # noqa: E402
 
 
@@ -66,6 +67,8 @@ def ray_session(
     local = address == "local"
     if not local:
         show_token()
+    if not local and address != "auto":
+        check_reachable(address)
     try:
         context = ray.init(
             address=address,

@@ -1,0 +1,72 @@
+"""Whether a Ray answers at an address: asked first, as Ray itself waits there for a minute."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from lussweep.errors import InputError
+
+REACH_S = 5.0
+"""A machine, and then Ray's control service, answers within this."""
+
+
+def check_reachable(address: str) -> None:
+    """Raises InputError, one line with the remedy, unless HOST:PORT is a Ray's control service
+    that takes our token. Waits for 2 * REACH_S at most."""
+    if address.startswith("ray://"):
+        raise InputError(
+            f"--address {address} is of Ray's client, which Ray Tune does not work through: give "
+            "HOST:PORT of the head (6379), or use lussweep submit"
+        )
+    try:
+        place = urlsplit(f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host = port = None
+    if not host or not port:
+        raise InputError(f"--address {address} is not of the form HOST:PORT, local or auto")
+    try:
+        socket.create_connection((host, port), timeout=REACH_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"nothing answers at {address} ({reason}): see that the cluster runs, that the port of "
+            "its head (6379) is open from here, or leave out --address for a Ray of this machine"
+        ) from None
+    answer = _answer(address, own_token=True)
+    if answer == "closed":
+        raise InputError(
+            f"the Ray at {address} does not take our token: copy ~/.ray/auth_token of its head, "
+            "chmod 600, and leave RAY_AUTH_MODE unset or token"
+        )
+    if answer == "silent":
+        raise InputError(
+            f"what answers at {address} is no Ray: give HOST:PORT of the head's control service "
+            "(6379), not of the dashboard"
+        )
+
+
+def strangers_may_enter(address: str) -> bool | None:
+    """Whether Ray's control service at HOST:PORT answers a request without a token; None if it
+    could not be asked, for instance because it speaks TLS."""
+    return {"open": True, "closed": False, "silent": None}[_answer(address, own_token=False)]
+
+
+def _answer(address: str, own_token: bool) -> str:
+    """Of the control service, to a caller with our token and TLS, or with neither."""
+    import grpc
+    from ray._private.grpc_utils import init_grpc_channel
+    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+
+    options = [("grpc.enable_http_proxy", 0)]
+    open_channel: Any = init_grpc_channel if own_token else grpc.insecure_channel
+    with open_channel(address, options=options) as channel:
+        service = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        try:
+            service.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=REACH_S)
+        except grpc.RpcError as error:
+            refused = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+            return "closed" if error.code() in refused else "silent"
+    return "open"
