@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import re
 import time
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from support import ROOT
 boto3 = pytest.importorskip("boto3", reason="`ray up` speaks to AWS through boto3")
 moto = pytest.importorskip("moto")
 
-from ray.autoscaler._private.aws import config as ray_aws  # noqa: E402
 from ray.autoscaler._private.aws import utils as ray_aws_utils  # noqa: E402
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider  # noqa: E402
 from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: E402
@@ -136,7 +133,9 @@ def test_every_disk_is_encrypted_and_large_and_goes_with_its_machine(
 def test_from_outside_the_security_group_only_ssh_is_admitted(
     account: Any, instances: dict[str, list[dict[str, Any]]]
 ) -> None:
-    groups = {g["GroupId"] for found in instances.values() for i in found for g in i["SecurityGroups"]}
+    groups = {
+        g["GroupId"] for found in instances.values() for i in found for g in i["SecurityGroups"]
+    }
     (group,) = account.describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
     for rule in group["IpPermissions"]:
         if rule["IpRanges"] or rule["Ipv6Ranges"]:

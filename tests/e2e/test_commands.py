@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lussweep import commands
+from lussweep.backend.stop import GRACE_S
 from lussweep.data.phantom import phantom_manifest
 from lussweep.lease import Owner
 from lussweep.spec import load_study
@@ -276,6 +277,7 @@ class FakeClient:
 
     def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
         self.entrypoint = entrypoint
+        self.stop_s = int(runtime_env["env_vars"]["RAY_JOB_STOP_WAIT_TIME_S"])
         folder = Path(runtime_env["working_dir"])
         self.shipped = {path.name: path.read_text() for path in folder.iterdir()}
         return "raysubmit_7"
@@ -303,6 +305,7 @@ def test_submit_ships_the_experiment_alone(
     )
     for word in ("status", "logs --follow", "stop"):
         assert f"ray job {word} --address http://head:8265 raysubmit_7" in text
+    assert client.stop_s > 2 * GRACE_S  # GANs leave their checkpoints, and there is a report
 
 
 def test_submit_ships_a_folder_that_is_named(client: FakeClient, tmp_path: Path) -> None:
