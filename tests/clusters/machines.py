@@ -50,15 +50,16 @@ class Machines:
         self.pids: dict[str, int] = {}
 
     def start(self) -> None:
+        """The machines, with a link of each to the bridge and everybody's name in /etc/hosts."""
         hosts = {self.outer: "10.77.0.1"}
         hosts |= {name: f"10.77.0.{11 + i}" for i, name in enumerate(self.names)}
         lines = "".join(f"{address} {name}\\n" for name, address in hosts.items())
-        self._start(self.outer, NAMESPACES, hosts[self.outer], lines)
+        self._start(self.outer, NAMESPACES, lines)
         self.run(self.outer, "ip link add br0 type bridge && ip link set br0 up &&"
                  f" ip address add {hosts[self.outer]}/24 dev br0")  # fmt: skip
         for name in self.names:
             enter = ["nsenter", f"--target={self.pids[self.outer]}", "--all"]
-            self._start(name, [*enter, *NAMESPACES], hosts[name], lines)
+            self._start(name, [*enter, *NAMESPACES], lines)
             link, pid = f"to-{name}", self.pids[name]
             # With the outer network but this process table, whose numbers are known here.
             subprocess.run(
@@ -69,7 +70,7 @@ class Machines:
             )  # fmt: skip
             self.run(name, f"ip address add {hosts[name]}/24 dev eth0; ip link set eth0 up")
 
-    def _start(self, name: str, prefix: list[str], address: str, hosts: str) -> None:
+    def _start(self, name: str, prefix: list[str], hosts: str) -> None:
         process = subprocess.Popen([*prefix, *INIT], start_new_session=True)
         self.pids[name] = _first_process(process.pid, depth=1 if name == self.outer else 2)
         kept = " ".join(str(path.relative_to("/tmp")) for path in self.kept)
