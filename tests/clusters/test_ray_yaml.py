@@ -205,6 +205,13 @@ def test_ray_starts_with_the_token(config: dict[str, Any], role: str) -> None:
     assert ("--address=$RAY_HEAD_IP:6379" in words) == (role == "worker")
 
 
+@pytest.mark.parametrize("name", ["on-premises"], indirect=True)
+def test_an_autoscaler_that_starts_workers_of_ones_own(config: dict[str, Any]) -> None:
+    """`ray up` exports RAY_enable_autoscaler_v2=1 before the command, which overrides it."""
+    words = _start_words(config, "head")
+    assert "RAY_enable_autoscaler_v2=0" in words[: words.index("ray")]
+
+
 def test_the_token_comes_from_the_users_machine_and_is_closed(
     config: dict[str, Any], name: str, text: str, usage: str
 ) -> None:

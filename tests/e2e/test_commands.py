@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from lussweep import commands
+from lussweep.backend.stop import GRACE_S
 from lussweep.data.phantom import phantom_manifest
 from lussweep.exits import KEPT
 from lussweep.lease import Owner
@@ -277,7 +278,7 @@ class FakeClient:
 
     def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str:
         self.entrypoint = entrypoint
-        assert runtime_env["env_vars"] == {KEPT: "1"}, "what the job prints would name patients"
+        self.given = runtime_env["env_vars"]
         folder = Path(runtime_env["working_dir"])
         self.shipped = {path.name: path.read_text() for path in folder.iterdir()}
         return "raysubmit_7"
@@ -305,6 +306,9 @@ def test_submit_ships_the_experiment_alone(
     )
     for word in ("status", "logs --follow", "stop"):
         assert f"ray job {word} --address http://head:8265 raysubmit_7" in text
+    assert client.given[KEPT] == "1", "what the job prints would name patients"
+    # GANs leave their checkpoints, and there is a report
+    assert int(client.given["RAY_JOB_STOP_WAIT_TIME_S"]) > 2 * GRACE_S
     text = succeed("submit", tiny_yaml, "--", "--out", "s3://bucket/run")
     assert text.endswith("  lussweep status s3://bucket/run\n")
 

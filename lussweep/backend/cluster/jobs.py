@@ -18,6 +18,9 @@ from ray.exceptions import AuthenticationError  # isort: skip
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Where these are set, Ray's client goes there, whatever address it is given."""
+STOP_S = 60
+"""How long `ray job stop` waits between SIGTERM and SIGKILL. Ray's own 3 s are too short for GANs
+to leave their checkpoints, and for the report."""
 CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
@@ -56,7 +59,10 @@ def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> s
     """`submit` through a client that is connected. What a job prints, Ray keeps."""
     return client.submit_job(
         entrypoint=shlex.join(command),
-        runtime_env={"working_dir": str(working_dir), "env_vars": {KEPT: "1"}},
+        runtime_env={
+            "working_dir": str(working_dir),
+            "env_vars": {KEPT: "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S)},
+        },
     )
 
 
