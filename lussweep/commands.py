@@ -19,6 +19,7 @@ from lussweep.arguments import experiment_text, parse_coordinates
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, clear_errors
 from lussweep.folders import Folder, LocalFolder, folder_at
+from lussweep.options import DebugOption
 from lussweep.spec import load_study
 from lussweep.storage import is_url
 
@@ -31,7 +32,6 @@ REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
 RunArgument = Annotated[
     Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
 ]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 def status(
