@@ -15,7 +15,14 @@ from lussweep.doctor.nodes import (
     check_storage,
     check_versions,
 )
-from lussweep.machine import Clock, Gpus, Machine, Space
+from lussweep.doctor.security import (
+    check_addresses,
+    check_authentication,
+    check_own_ray,
+    check_ray_version,
+    check_token_files,
+)
+from lussweep.machine import Clock, Gpus, Listening, Machine, Space, TokenFile
 
 OURS = {"python": "3.11.13", "ray": "2.60.0", "lussweep": "0.1.0", "torch": "2.13.0"}
 FINE = Gpus(("L4",), ("570.1",), "12.8", 1)
@@ -126,3 +133,25 @@ def test_only_problems_stop_a_run() -> None:
     assert is_sound([fine, odd])
     assert not is_sound([fine, Finding("c", "problem", "y", "do z")])
     assert show([fine, odd], False).splitlines() == ["ok       a: x", "warning  b: y -> do z"]
+
+
+def test_whatever_is_wrong_has_a_remedy() -> None:
+    full = Machine("a", {}, "", disks={"/tmp/ray": Space(GIB, 100 * GIB)})
+    wrong = [
+        check_answers(1, {"b": "no answer"}),
+        check_clocks({"a": Clock(100.0, 0.0, 101.0)}),
+        check_versions(OURS, {"a": {}}),
+        check_storage("/mnt", {"a": "Permission denied"}),
+        check_gpus({"a": Gpus((), (), "", None)}, {"a": 1.0}),
+        check_disks({"a": full}, set()),
+        check_memory({"a": Space(GIB, 64 * GIB)}, {"a": 8.0}),
+        check_ray_version({"a": "2.9.0"}),
+        check_authentication(True, None, "token"),
+        check_authentication(None, None, ""),
+        check_own_ray("disabled"),
+        check_addresses({"dashboard": 8265}, [Listening("0.0.0.0", 8265)], True),
+        check_addresses({"dashboard": 8265}, None, True),
+        check_token_files({"a": TokenFile("/home/a/.ray/auth_token", 0o644, 0o755)}),
+    ]
+    assert {finding.status for finding in wrong} == {"problem", "warning"}
+    assert all(finding.remedy for finding in wrong)
