@@ -17,11 +17,8 @@ NAMESPACES = [
     "unshare", "--fork", "--pid", "--mount-proc", "--net", "--uts", "--ipc", "--mount",
     "--propagation=private", "--kill-child",
 ]  # fmt: skip
-INIT = [
-    "bash",
-    "-c",
-    "sleep infinity & wait",
-]  # a shell, because it buries processes without a parent
+# A shell, because it buries processes without a parent; it ends when the tests' process does.
+INIT = ["bash", "-c", "exec 3<&0; cat <&3 & wait"]
 
 
 def lacking(*programs: str) -> str | None:
@@ -48,6 +45,7 @@ class Machines:
         self.folder, self.outer, self.names = folder, outer, tuple(names)
         self.kept = [path for path in (folder, *kept) if path.is_relative_to("/tmp")]
         self.pids: dict[str, int] = {}
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
         """The machines, with a link of each to the bridge and everybody's name in /etc/hosts."""
@@ -71,7 +69,8 @@ class Machines:
             self.run(name, f"ip address add {hosts[name]}/24 dev eth0; ip link set eth0 up")
 
     def _start(self, name: str, prefix: list[str], hosts: str) -> None:
-        process = subprocess.Popen([*prefix, *INIT], start_new_session=True)
+        process = subprocess.Popen([*prefix, *INIT], stdin=subprocess.PIPE, start_new_session=True)
+        self.processes.append(process)  # with the pipes
         self.pids[name] = _first_process(process.pid, depth=1 if name == self.outer else 2)
         kept = " ".join(str(path.relative_to("/tmp")) for path in self.kept)
         self.run(name, cwd="/", script=f"""
@@ -99,6 +98,8 @@ class Machines:
     def end(self) -> None:
         if self.outer in self.pids:
             os.kill(self.pids[self.outer], 9)  # the first process of all others
+        for process in self.processes:
+            process.wait(timeout=30)
 
 
 def _first_process(pid: int, depth: int) -> int:

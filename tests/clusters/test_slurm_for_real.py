@@ -39,7 +39,7 @@ missing = lacking("munged", "slurmctld", "slurmd", "sbatch", "srun", "hostname")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(missing is not None, reason=f"two machines with Slurm: {missing}"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 
 
@@ -59,14 +59,14 @@ class Slurm:
         path = self.folder / f"lussweep-{job}.log"
         return path.read_text() if path.exists() else ""
 
-    def until(self, job: int, word: str, timeout_s: float = 300) -> None:
+    def until(self, job: int, word: str, timeout_s: float = 600) -> None:
         """Until the job's log has the word."""
         deadline = time.monotonic() + timeout_s
         while word not in self.log(job):
             assert time.monotonic() < deadline, self.log(job)
             time.sleep(1)
 
-    def ended(self, job: int, timeout_s: float = 300) -> dict[str, str]:
+    def ended(self, job: int, timeout_s: float = 600) -> dict[str, str]:
         """What Slurm says of a job that has left every node."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -79,8 +79,9 @@ class Slurm:
 
     def left_behind(self) -> list[str]:
         """Processes of Ray, and its files, on the nodes."""
-        look = "ls -d /tmp/ray-* 2> /dev/null || true; pgrep -a 'raylet|gcs_server' || true"
-        return [line for node in NODES for line in self.cluster.run(node, look).splitlines()]
+        look = "find /tmp -maxdepth 1 -name 'ray-*'; ps -eo comm= | grep -xE 'raylet|gcs_server'"
+        told = (self.cluster.run(node, f"{look} || true") for node in NODES)
+        return [line for lines in told for line in lines.splitlines()]
 
 
 @pytest.fixture(scope="module")
