@@ -81,7 +81,7 @@ class Heartbeat:
             running=set(progress.running),
             failed=dict(progress.failed),
             blocked=dict(progress.blocked),
-            seconds={stage: list(took) for stage, took in progress.seconds.items()},
+            seconds=dict(progress.seconds),
         )
         self.elapsed_s = time.time() - began
 

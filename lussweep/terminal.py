@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep import tables
-from lussweep.backend.costs import OTHER_COST, TYPICAL_COST, costs_from
+from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
 from lussweep.backend.driver import Progress
 from lussweep.exits import is_kept
 from lussweep.outputs import outputs
@@ -244,24 +244,32 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:
-    """Seconds still to go: steps left, by stage, at the pace of those that this run has done.
+    """Seconds still to go: the expected costs of the steps left, by stage at the pace of those that
+    this run has done.
 
-    A stage that none has done yet is guessed from the others by its typical cost. None until a
-    step that takes time has been done.
+    A stage that none has done yet goes at the pace of all others. None until a step that takes
+    time has been done.
     """
-    seen = {
-        stage: sum(took) / len(took)
-        for stage, took in progress.seconds.items()
-        if stage in TYPICAL_COST
-    }
-    if not seen:
+    steps = progress.plan.steps
+
+    def cost(ref: str) -> float:
+        typical = TYPICAL_COST.get(steps[ref].stage, OTHER_COST)
+        return progress.costs.get(ref, typical)
+
+    took: Counter[str] = Counter()
+    expected: Counter[str] = Counter()
+    for ref, seconds in progress.seconds.items():
+        if steps[ref].stage in TYPICAL_COST:
+            took[steps[ref].stage] += seconds
+            expected[steps[ref].stage] += cost(ref)
+    if not took:
         return None
-    costs = costs_from(seen)
+    pace = took.total() / expected.total()
+    paces = {stage: took[stage] / expected[stage] for stage in took}
     out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
-    left = Counter(progress.plan.steps[r].stage for r in progress.plan.steps.keys() - out_of_reach)
-    to_do = sum(n * costs.get(s, OTHER_COST) for s, n in left.items())
-    worked = sum(sum(progress.seconds[stage]) for stage in seen)
-    return elapsed_s * to_do / worked if to_do else None
+    left = steps.keys() - out_of_reach
+    to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in left)
+    return elapsed_s * to_do / took.total() if to_do else None
 
 
 def _clock(seconds: float) -> str:

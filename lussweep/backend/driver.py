@@ -73,8 +73,10 @@ class Progress:
     running: set[str] = field(default_factory=set)
     latest: tuple[str, ...] = ()
     """The steps that have just been done."""
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    """By stage, from submission to end of the steps done by this run."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By ref, from submission to end of the steps done by this run."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """By ref, what a step is expected to take beside others."""
     failed: dict[str, Outcome] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     """Ref to the failed ref that it waits for."""
@@ -104,9 +106,9 @@ def run_plan(
     """
     stop = stop or Stop()
     found = {ref for ref in plan.steps if store.has(ref)}
-    progress = Progress(plan, found=found, done=set(found))
+    progress = Progress(plan, found=found, done=set(found), costs=costs or step_costs(plan))
     users = _users(plan)
-    ready = _Ready(plan, executor, _critical_path(plan, users, costs or step_costs(plan)))
+    ready = _Ready(plan, executor, _critical_path(plan, users, progress.costs))
     waiting_for = {
         ref: sum(i not in found for i in step.inputs.values())
         for ref, step in plan.steps.items()
@@ -134,8 +136,7 @@ def run_plan(
             progress.running.discard(ref)
             if outcome.error is None:
                 progress.done.add(ref)
-                elapsed = time.monotonic() - submitted_at[ref]
-                progress.seconds.setdefault(plan.steps[ref].stage, []).append(elapsed)
+                progress.seconds[ref] = time.monotonic() - submitted_at[ref]
                 for user in users[ref]:
                     if user in found:  # done earlier, whatever has become of its inputs
                         continue
