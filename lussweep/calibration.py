@@ -43,7 +43,7 @@ def calibrate(
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
-        store = ArtifactStore(Path(scratch), (ArtifactStore(run.store.root), *run.store.also_read))
+        store = ArtifactStore(Path(scratch), (run.store,))
         first, last = CALIBRATION_EPOCHS
         for n_epochs, seed in ((first, 1), (first, 0), (last, 0)):
             plan = _short_plan(run, small, n_epochs, run.study.seed + seed)

@@ -15,13 +15,12 @@ from rich.text import Text
 from lussweep.errors import InputError
 from lussweep.folders import Folder
 from lussweep.object_store import store_at
+from lussweep.plan import DATA_STAGES
 from lussweep.spec import nearest
 from lussweep.state import driver_of, read_plan, read_state
 from lussweep.store import ArtifactStore
 
 AXES = ("variant", "n_patients", "replicate", "gan_epoch")
-DATA_STAGES = ("shard", "ingest")
-"""The same for every cell, and many: told by their number unless something is wrong."""
 EVENTS = "events.parquet"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from lussweep.backend.admission import GPU_STAGES, GpuShares
+from lussweep.backend.admission import GpuShares
 from lussweep.backend.simulated import wall_seconds
 from lussweep.costs import (
+    GPU_STAGES,
     HOUR_S,
     Estimate,
     Measured,

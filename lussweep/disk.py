@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lussweep.errors import InputError
 from lussweep.storage import StorageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,7 +46,7 @@ def room_named(folder: Path) -> Iterator[None]:
     """What fails inside this block for want of room is told with the folder and the remedy."""
     try:
         yield
-    except StorageError:
+    except (StorageError, InputError):  # they name the thing already
         raise
     except Exception as error:
         if not is_no_room(error):

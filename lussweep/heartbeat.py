@@ -16,8 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lussweep.keys import hashed_id
-from lussweep.plan import STAGES, Cell, Plan
-from lussweep.run import DATA_STAGES
+from lussweep.plan import DATA_STAGES, STAGES, Cell, Plan
 from lussweep.state import (
     PLAN_FILE,
     STATE_FILE,

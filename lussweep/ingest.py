@@ -13,8 +13,10 @@ from lussweep import tables
 from lussweep.alone import alone_in
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import Skipped, read_manifest
+from lussweep.disk import room_named
 from lussweep.errors import InputError
 from lussweep.folders import LocalFolder
+from lussweep.lease import TakenOver
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
 from lussweep.plan import Plan, make_data_plan
@@ -63,12 +65,14 @@ def ingest_manifest(
     folder, mirror = _folder_at(out)
     store = _artifacts(folder, mirror)
     store.check_writable()
-    with alone_in(folder, mirror) as hold:
+    with room_named(folder), alone_in(folder, mirror) as hold:
 
         def run(plan: Plan, context: Context) -> Progress:
             return run_steps(plan, context, folder / "ray", hold.stop)
 
         manifest, late = bring_in(manifest, preprocess, store, skip_unreadable, run)
+        if hold.lost:  # the store is the other command's now
+            raise TakenOver(hold.lost)
         skipped = [*skipped, *late]
         index = _describe(folder, manifest, preprocess, skipped, store)
         if mirror:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from lussweep import tables
-from lussweep.costs import Frames, Measured
+from lussweep.costs import GAN_BUDGETS, Frames, Measured
 from lussweep.errors import InputError
 from lussweep.plan import STAGES, Step
 from lussweep.run import EXPERIMENT_FILE
@@ -23,8 +23,7 @@ from lussweep.store import RECORD
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
-    "gan": {"n_epochs", "images_per_epoch", "snapshot_every", "n_workers", "sync_batchnorm"}
-    | GanSpec.circumstance,
+    "gan": {*GAN_BUDGETS, *GanSpec.circumstance},
     "classifier": {"n_epochs", "images_per_epoch", "early_stopping"},
     "score": {"n_images"},
     "synth": {"ratio", "n_images"},

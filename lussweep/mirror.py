@@ -64,7 +64,7 @@ class Mirror:
 
     def show(self, path: Path) -> None:
         """Upload one small file now; if that fails, the next push does it."""
-        with suppress(StorageError):
+        with suppress(OSError, StorageError):  # there may have been no room for it here
             self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:

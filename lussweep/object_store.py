@@ -215,8 +215,7 @@ class ObjectStore(ArtifactStore):
 
     def left_behind(self, ref: str, name: str) -> Path | None:
         path = self.workplace_of(ref) / name
-        if not path.exists():
-            self.remote.download_if_there(f"{_work(ref)}/{name}", path)
+        self.remote.download_if_there(f"{_work(ref)}/{name}", path)
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:

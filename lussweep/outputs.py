@@ -300,9 +300,13 @@ def _pairs(run: Run, pairs: pa.Table, cards: pa.Table) -> list[tuple[str, np.nda
             ]
             if not mine:
                 continue
-            set_of = [mine[0][name] for name in CARD_PLACE]
-            shown = [r for r in mine if [r[name] for name in CARD_PLACE] == set_of][:SHEET_COLUMNS]
-            card = next(c for c in cards.to_pylist() if [c[name] for name in CARD_PLACE] == set_of)
+            set_of = [mine[0][name] for name in tables.SYNTH_SET]
+            shown = [r for r in mine if [r[name] for name in tables.SYNTH_SET] == set_of][
+                :SHEET_COLUMNS
+            ]
+            card = next(
+                c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == set_of
+            )
             path = run.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
             synthetic = read_array(path, np.uint8, mapped=True)[
                 [row["synthetic_row"] for row in shown]
@@ -317,7 +321,9 @@ def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
 
-CARD_PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
+def _set_of(row: Mapping[str, Any]) -> list[Any]:
+    """The synthetic set that a row of `memorisation` or `closest_pairs` is of."""
+    return [row[name] for name in tables.SYNTH_SET]
 
 
 def outputs(folder: Path) -> list[Path]:

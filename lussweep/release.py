@@ -22,9 +22,6 @@ from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.storage import is_url
 from lussweep.store import ArtifactStore
 
-PLACE = ("n_patients", "replicate", "class", "gan", "gan_epoch")
-"""What tells one set of a run from another."""
-
 
 def release(
     run: Path | str,
@@ -76,7 +73,7 @@ def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> lis
         raise InputError(f"{_name(absent[0])} is not in {store.place}: give --store as to the grid")
     by_folder: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        here = by_folder.setdefault(tuple(row[name] for name in PLACE[:3]), [])
+        here = by_folder.setdefault(tuple(row[name] for name in tables.SYNTH_SET[:3]), [])
         if not any(_is_same_set(other, row, store) for other in here):
             here.append(row)
     for here in by_folder.values():
@@ -93,7 +90,7 @@ def _refs(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: ArtifactStore) -> bool:
     """Whether two steps made the same frames, as the last epoch and the same one by number do."""
-    if any(one[name] != other[name] for name in PLACE):
+    if any(one[name] != other[name] for name in tables.SYNTH_SET):
         return False
     first, second = (
         read_array(store.open(_refs(row)[0]) / SYNTHETIC, np.uint8) for row in (one, other)
@@ -128,7 +125,7 @@ def _open_set(
     frames = read_array(store.open(synth) / SYNTHETIC, np.uint8)
     measured = store.record(memorisation)["summary"]
     card = {
-        **{name: row[name] for name in PLACE},
+        **{name: row[name] for name in tables.SYNTH_SET},
         "n_images": len(frames),
         "image_size": int(frames.shape[1]),
         "seed": record["spec"]["seed"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from lussweep.identity import describe, external_of, read_run_file, refuse_other
 from lussweep.keys import is_hashed_id
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
-from lussweep.plan import ExternalKey, Plan, grid_cells, make_plan
+from lussweep.plan import DATA_STAGES, STAGES, ExternalKey, Plan, grid_cells, make_plan
 from lussweep.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
 from lussweep.state import RUN_FILE
 from lussweep.storage import StorageError
@@ -33,7 +32,6 @@ EXPERIMENT_FILE = "experiment.yaml"
 MARGIN_BYTES = 100_000_000
 NETWORKS_AND_MOMENTS = 6
 """A checkpoint holds two networks of about one size, each with Adam's two moments."""
-DATA_STAGES = ("shard", "ingest")
 
 
 @dataclass(frozen=True)
@@ -279,7 +277,9 @@ def drop_snapshots(
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
     """One concealed text a failed step; those of earlier runs of the command go."""
-    shutil.rmtree(run.folder / "logs", ignore_errors=True)
+    for path in (run.folder / "logs").glob("*.txt"):
+        if path.name.partition("-")[0] in STAGES:  # a folder of that name may be the user's
+            path.unlink(missing_ok=True)
     for outcome in progress.failed.values():
         write_failure_log(run, outcome)
 

@@ -15,16 +15,14 @@ from typing import Any
 
 from lussweep.errors import InputError
 from lussweep.folders import Folder, LocalFolder
+from lussweep.lease import LEASE_FILE, STALE_S
 
 STATE_FILE = "state.json"
 """Counts, what is under way and what failed; rewritten every few seconds while a driver lives."""
 PLAN_FILE = "plan.json"
 """Which steps each cell has; written once a command."""
 CANCEL_FILE = "cancel"
-LEASE_FILE = "lease.json"
 OWN_FILES = frozenset({STATE_FILE, PLAN_FILE, CANCEL_FILE, LEASE_FILE})
-STALE_S = 60.0
-"""A driver that has been silent for so long may be gone."""
 RUN_FILE = "run.json"
 ENDINGS = {"ended": "has ended", "interrupted": "was interrupted", "failed": "met an error"}
 

@@ -106,7 +106,7 @@ class RemoteFolder:
             else:
                 inside = self.listing(f"{below}/{name}".lstrip("/"))
                 found |= {f"{name}/{n}": info for n, info in inside.items()}
-        return found
+        return {name: info for name, info in found.items() if _stays_inside(name)}
 
     def upload(self, files: Mapping[str, Path]) -> None:
         if files:

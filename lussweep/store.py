@@ -20,7 +20,6 @@ from typing import IO, Any
 from lussweep.errors import InputError
 
 RECORD = "record.json"
-DAY_S = 86_400
 RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
 MAX_JSON_BYTES = 2**26
 

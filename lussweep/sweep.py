@@ -115,7 +115,7 @@ def _run_grid(run: Run, context: Context, data: Data, how: How, hold: Hold) -> i
         raise TakenOver(hold.lost)
     if broken and not is_claimed(run.folder):
         say_again(f"{broken} before anything was trained: run the same command again")
-        return INTERRUPTED
+        return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
     results = write_report(run, failures, watch.progress.blocked, data.skipped)

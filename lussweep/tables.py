@@ -75,6 +75,8 @@ GAN_SCORES = _schema(
     ("saw_all_train_patients", pa.bool_(), "true where the detector stands behind the value"),
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
+SYNTH_SET = ("n_patients", "replicate", "class", "gan", "gan_epoch")
+"""What tells one synthetic set of a run from another."""
 MEMORISATION = _schema(
     *CARD,
     ("n_synthetic", pa.int32(), "frames looked at"),

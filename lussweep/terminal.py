@@ -243,6 +243,9 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
     return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)
 
 
+SMALLEST_COST = 1e-6
+
+
 def time_left(progress: Progress, elapsed_s: float) -> float | None:
     """Seconds still to go: the expected costs of the steps left, by stage at the pace of those that
     this run has done.
@@ -261,7 +264,7 @@ def time_left(progress: Progress, elapsed_s: float) -> float | None:
     for ref, seconds in progress.seconds.items():
         if steps[ref].stage in TYPICAL_COST:
             took[steps[ref].stage] += seconds
-            expected[steps[ref].stage] += cost(ref)
+            expected[steps[ref].stage] += max(cost(ref), SMALLEST_COST)
     if not took:
         return None
     pace = took.total() / expected.total()

@@ -6,13 +6,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-import gcs_bucket
 from bucket import Server, running
-from gcs_bucket import GcsServer
 from support import POCUS, TINY, lussweep
+
+if TYPE_CHECKING:
+    from gcs_bucket import GcsServer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +66,8 @@ def s3() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[GcsServer]:
     """A Google Cloud Storage server on this machine; the environment says where."""
+    import gcs_bucket
+
     with gcs_bucket.running() as server:
         yield server
 

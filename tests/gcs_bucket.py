@@ -13,6 +13,8 @@ from http.server import HTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
+pytest.importorskip("gcp_storage_emulator", reason="the tests' Google Cloud Storage server")
 from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers import buckets
 from gcp_storage_emulator.server import RequestHandler

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lussweep.backend.admission import GpuShares
 from lussweep.costs import (
-    HELD_GPUS,
+    GPU_STAGES,
     VAL_SHARE,
     Frames,
     Line,
@@ -184,7 +185,7 @@ def test_sharing_is_what_cells_would_have_cost_alone() -> None:
     """One hour a step. 8 cells: 2 counts x (baseline, combined, positive, pure) have 0 + 1 + 1 + 2
     GANs each, 2 of them different; a cell has 2 trials and 6 of 8 cells want the detector's 2."""
     plan = plan_of()
-    shares = dict.fromkeys(HELD_GPUS, 1.0)
+    shares = dict.fromkeys(GPU_STAGES, 1.0)
     found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, shares, wall_s=7200.0)
     costs = {cost.stage: cost for cost in found.stages}
     assert (costs["gan"].gpu_hours, costs["gan"].unshared_gpu_hours) == (4, 8)
@@ -199,7 +200,8 @@ def test_what_is_done_costs_nothing_more() -> None:
     plan = plan_of()
     seconds = dict.fromkeys(plan.steps, 3600.0)
     last = [ref for ref in plan.steps if ref.startswith("evaluate/")][-1]
-    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, HELD_GPUS, wall_s=3600.0)
+    held = {stage: GpuShares().of(stage) for stage in GPU_STAGES}
+    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, held, wall_s=3600.0)
     assert (found.bounds.chain_s, found.bounds.work_s) == (3600, 3600 * 0.25 / 4)
     assert found.total("left_gpu_hours") == 0.25
     assert found.total("gpu_hours") > 1
@@ -217,13 +219,6 @@ def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
     whole = SimpleNamespace(asked=plan, study=study_of("search.gpus_per_trial=1"))
     for quiet in (notes_on(run, measured(plan, 1.0), []), notes_on(whole, alone, [])):  # type: ignore[arg-type]
         assert quiet == []
-
-
-def test_shares_are_those_of_the_cluster() -> None:
-    from lussweep.backend.admission import GPU_STAGES, GpuShares
-
-    shares = GpuShares()
-    assert {stage: getattr(shares, stage, shares.other) for stage in GPU_STAGES} == HELD_GPUS
 
 
 @pytest.mark.parametrize("inputs", [None, [], {"gan": 5}, {"gan": ["gan/01"]}], ids=repr)

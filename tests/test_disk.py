@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from faults import full_disk
 from lussweep.backend.inline import attempt
 from lussweep.disk import DiskFull, is_no_room, room_named
+from lussweep.errors import InputError
 from lussweep.plan import Step
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
@@ -51,6 +52,14 @@ def test_a_full_disk_is_found_behind_another_error(number):
     error = RuntimeError("could not save")
     error.__cause__ = OSError(number, "whatever it is called in this language")
     assert is_no_room(error)
+
+
+def test_what_names_a_folder_already_keeps_its_words(tmp_path):
+    """Of steps whose store was full, while the run folder has room."""
+    told = InputError("DiskFull: /shared/store has no room left (No space left on device)")
+    with pytest.raises(InputError) as caught, room_named(tmp_path):
+        raise told
+    assert caught.value is told
 
 
 @pytest.mark.parametrize(

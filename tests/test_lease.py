@@ -11,16 +11,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bucket import Server
-from gcs_bucket import GcsServer
 from lussweep import lease
 from lussweep.errors import InputError
 from lussweep.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
 from lussweep.mirror import Mirror
 from support import environment
+
+if TYPE_CHECKING:
+    from gcs_bucket import GcsServer
 
 HOLD = """
 import sys, time

@@ -94,6 +94,17 @@ def test_what_is_not_there_is_not_replaced(bucket, version):
     assert read_with_version(url) is None
 
 
+def test_a_key_that_leads_out_of_the_folder_is_not_listed(s3):
+    """Others may write into a bucket: such a name must not become a path of ours."""
+    folder = RemoteFolder(f"{s3.url()}/run")
+    folder.write("run.json", b"{}")
+    path = folder._path("x").removesuffix("/x")
+    for name in ("../evil.json", "a/../../evil.json"):
+        folder._fs.pipe_file(f"{path}/{name}", b"evil")
+    assert list(folder.listing()) == ["run.json"]
+    assert list(folder.listing(without=["artifacts"])) == ["run.json"]
+
+
 # --- a server in trouble ------------------------------------------------------------------
 
 

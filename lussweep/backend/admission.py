@@ -1,6 +1,6 @@
 """When a step may be handed over: what it needs, what there is, and a little work ahead.
 
-Pure: the cluster's executor and a simulated one (tests/benchmarks/bench_schedule.py) share it.
+Pure: the cluster's executor and a simulated one (backend/simulated.py) share it.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
+from lussweep.costs import GPU_STAGES
 from lussweep.plan import Step
 
 TASK_STAGES = ("shard", "ingest", "cohort", "external")
-GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
 SMALLEST = 1e-4
 """Ray counts resources in these; twelve tenths are not quite 1.2."""
 LOOK_AHEAD = 2
@@ -112,6 +112,12 @@ class Admission:
             del self._n_taken[need]
         self.shards_left.discard(ref)
 
+    def forget(self, refs: Iterable[str]) -> None:
+        """Steps that will not be begun after all: others have done them, or they are blocked."""
+        for ref in refs:
+            self._left[ref.partition("/")[0]].discard(ref)
+            self.shards_left.discard(ref)
+
     def _spread(self, step: Step) -> Resources:
         """No GPU is shared while another idles: where a stage's last steps leave room, they have
         a half or a third of a GPU each, or all of it, because Ray would put them on as few as
@@ -124,7 +130,12 @@ class Admission:
             return need
         # A hundredth more, as thirds are cut to 0.3333: none may be left over for want of a crumb.
         n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free))
+        if free < 1:
+            n_a_gpu = max(n_a_gpu, math.ceil(1 / free - 0.01))
         share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
+        held = [each.gpus for each in self.handed.values() if each.gpus]
+        if len(held) >= self.total.gpus:  # there may be room on no GPU but in what ended on one
+            share = min(share, *held)
         return replace(need, gpus=max(need.gpus, share))
 
     def _n_left(self, step: Step) -> int:

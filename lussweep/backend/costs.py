@@ -1,4 +1,4 @@
-"""How long steps take: only the order of submission depends on it, no result does."""
+"""How long steps take: the order of submission and the time left depend on it, no result does."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -52,6 +52,10 @@ class Executor(Protocol):
         ...
 
     def submit(self, step: Step) -> None: ...
+
+    def forget(self, refs: Iterable[str]) -> None:
+        """Steps that will not be submitted after all: done by others, or blocked."""
+        ...
 
     def told(self, ref: str) -> str:
         """How far a step under way says that it is; empty if it says nothing."""
@@ -101,12 +105,14 @@ def run_plan(
 
     A step that fails is tried again up to `retries` times, unless it would only fail again; one
     that is lost up to `lost_again` times, which do not count against the others.
-    `costs` are durations by ref, for the order. Raises KeyboardInterrupt when `stop` asks for
-    it, once what runs has ended or the grace is over.
+    `costs` are durations by ref, for the order and for the time left.
+
+    Raises KeyboardInterrupt when `stop` asks for it, once what runs has ended or the grace is over.
     """
     stop = stop or Stop()
     found = {ref for ref in plan.steps if store.has(ref)}
     progress = Progress(plan, found=found, done=set(found), costs=costs or step_costs(plan))
+    executor.forget(found)
     users = _users(plan)
     ready = _Ready(plan, executor, _critical_path(plan, users, progress.costs))
     waiting_for = {
@@ -128,6 +134,10 @@ def run_plan(
             for ref in ready.submit():
                 progress.running.add(ref)
                 submitted_at[ref] = time.monotonic()
+        if not progress.running:
+            if stop.requested:  # between two looks at it
+                break
+            raise BackendError("steps are ready, and none of them is accepted")
         on_change(progress)
         ended = executor.wait()
         progress.latest = tuple(outcome.ref for outcome in ended if outcome.error is None)
@@ -152,7 +162,7 @@ def run_plan(
                     ready.add(ref)
                 else:
                     progress.failed[ref] = _told(outcome, tried[ref].total())
-                    _block(ref, users, progress)
+                    executor.forget(_block(ref, users, progress))
     on_change(progress)
     if stop.requested and not progress.finished:
         raise KeyboardInterrupt
@@ -219,10 +229,13 @@ def _told(outcome: Outcome, n_attempts: int) -> Outcome:
     return replace(outcome, error=f"{outcome.error} ({n_attempts} attempts)")
 
 
-def _block(failed: str, users: Mapping[str, list[str]], progress: Progress) -> None:
-    waiting = list(users[failed])
+def _block(failed: str, users: Mapping[str, list[str]], progress: Progress) -> list[str]:
+    """What cannot be done any more."""
+    blocked, waiting = [], list(users[failed])
     while waiting:
         ref = waiting.pop()
         if ref not in progress.blocked and ref not in progress.done:
             progress.blocked[ref] = failed
+            blocked.append(ref)
             waiting += users[ref]
+    return blocked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -42,12 +43,17 @@ class InlineExecutor:
         assert self.submitted is None, "one step at a time"
         self.submitted = step
 
+    def forget(self, refs: Iterable[str]) -> None:
+        """Nothing is kept of what is to come."""
+
     def told(self, ref: str) -> str:
         return self.context.link.told(ref)
 
     def wait(self) -> list[Outcome]:
         assert self.submitted is not None, "nothing is in flight"
         step, self.submitted = self.submitted, None
+        if self.stop.requested:
+            return [stopped(step.ref)]
         self.stop.breaks_off = step.stage != "gan"  # which sees the stop, and leaves a checkpoint
         try:
             return [attempt(step, self.context)]
@@ -72,6 +78,11 @@ def attempt(step: Step, context: Context) -> Outcome:
     except Exception as error:  # the boundary: a step may fail in any way
         return failed(step.ref, error)
     return Outcome(step.ref)
+
+
+def stopped(ref: str) -> Outcome:
+    """The outcome of a step that was not begun."""
+    return Outcome(ref, "asked to stop", is_stopped=True)
 
 
 def failed(ref: str, error: BaseException) -> Outcome:

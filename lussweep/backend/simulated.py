@@ -58,6 +58,7 @@ class SimulatedExecutor:
         to_do = (step for ref, step in plan.steps.items() if not store.has(ref))
         self.admission = Admission(to_do, total, shares)
         self.kind, self.accepts = self.admission.kind, self.admission.accepts
+        self.forget = self.admission.forget
         self.free_gpus, self.free_cpus = [1.0] * int(total.gpus), total.cpus
         self.on_gpu: list[set[str]] = [set() for _ in self.free_gpus]
         self.queue: list[Step] = []

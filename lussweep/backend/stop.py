@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lussweep.exits import INTERRUPTED
+
 GRACE_S = 15.0
 """How long steps in hand may take to end, or to leave a checkpoint."""
-INTERRUPTED = 130
 
 
 class Stop:

@@ -3,17 +3,17 @@
 from lussweep.costs.bounds import Bounds, Task, bounds, chains
 from lussweep.costs.estimate import HOUR_S, Estimate, StageCost, estimate, plan_tasks
 from lussweep.costs.seconds import (
-    HELD_GPUS,
+    GPU_STAGES,
     Line,
     Measured,
     fit_line,
     step_seconds,
     unknown_gans,
 )
-from lussweep.costs.work import VAL_SHARE, Frames, Steps, kind, work
+from lussweep.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
-    "HELD_GPUS", "HOUR_S", "VAL_SHARE", "Bounds", "Estimate", "Frames", "Line", "Measured",
-    "StageCost", "Steps", "Task", "bounds", "chains", "estimate", "fit_line", "kind",
+    "GAN_BUDGETS", "GPU_STAGES", "HOUR_S", "VAL_SHARE", "Bounds", "Estimate", "Frames", "Line",
+    "Measured", "StageCost", "Steps", "Task", "bounds", "chains", "estimate", "fit_line", "kind",
     "plan_tasks", "step_seconds", "unknown_gans", "work",
 ]  # fmt: skip

@@ -10,11 +10,8 @@ from lussweep.costs.work import Frames, Steps, kind, work
 from lussweep.errors import InputError
 from lussweep.plan import STAGES, Plan
 
-HELD_GPUS = {
-    "gan": 1.0, "trial": 0.25, "features": 0.25, "score": 0.25, "synth": 0.25,
-    "memorisation": 0.25, "evaluate": 0.25,
-}  # fmt: skip
-"""GPUs that one step of a stage holds; the other stages need none."""
+GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
+"""They compute on a GPU where there is one; the other stages need none."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
         by_kind[kind(step)].append(point)
         by_stage[step.stage].append(point)
     missing = [stage for stage in STAGES if stage in plan.counts() and stage not in by_stage]
-    missing = [stage for stage in missing if stage in HELD_GPUS]
+    missing = [stage for stage in missing if stage in GPU_STAGES]
     if missing:
         raise InputError(
             f"{measured.source} has no step of {', '.join(missing)}: give a run that has, or "

@@ -8,6 +8,7 @@ from lussweep.plan.checks import grid_cells
 from lussweep.plan.planner import make_data_plan, make_plan
 from lussweep.plan.steps import (
     BOTH_CLASSES,
+    DATA_STAGES,
     STAGES,
     SYNTHETIC_ROLES,
     Cell,
@@ -17,6 +18,6 @@ from lussweep.plan.steps import (
 )
 
 __all__ = [
-    "BOTH_CLASSES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan", "Step",
-    "grid_cells", "make_data_plan", "make_plan",
+    "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan",
+    "Step", "grid_cells", "make_data_plan", "make_plan",
 ]  # fmt: skip

@@ -16,6 +16,8 @@ STAGES = (
     "synth", "memorisation", "evaluate",
 )  # fmt: skip
 """In the order of the data; the order in which a summary lists them."""
+DATA_STAGES = ("shard", "ingest")
+"""The same for every cell, and many."""
 
 BOTH_CLASSES = "both"
 """The class of a conditional GAN."""

@@ -7,9 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lussweep.backend.costs import TYPICAL_COST, costs_from, step_costs
-from lussweep.backend.driver import LOST_AGAIN, Outcome, run_plan
+from lussweep.backend.driver import LOST_AGAIN, BackendError, Outcome, run_plan
+from lussweep.backend.inline import InlineExecutor
 from lussweep.backend.stop import Stop
 from lussweep.plan import Plan, Step
+from lussweep.stages import Context
+from lussweep.store import ArtifactStore
 
 
 class MemoryStore:
@@ -32,7 +35,10 @@ class FakeExecutor:
         self.flaky, self.is_final, self.n_asked = Counter(flaky or {}), is_final, 0
         self.store, self.n_slots, self.n_at_once = store, n_slots, n_at_once
         self.fails = set(fails)
-        self.in_flight, self.submitted = [], []
+        self.in_flight, self.submitted, self.forgotten = [], [], set()
+
+    def forget(self, refs):
+        self.forgotten.update(refs)
 
     def kind(self, step):
         return step.stage
@@ -308,6 +314,26 @@ def test_what_is_held_back_is_not_asked_for_again_and_again():
     assert executor.n_asked <= 2 * n + 2 * n_loops + 2 * n  # submit's own assertion asks too
 
 
+def test_the_executor_learns_what_will_not_be_submitted(tree):
+    """Done before this run, by whomever, or behind a failure."""
+    plan, _ = tree
+    first = next(iter(plan.steps))
+    store = MemoryStore()
+    run_plan(plan, store, earlier := FakeExecutor(store, fails=set(plan.steps) - {first}))
+    assert earlier.forgotten == plan.steps.keys() - set(earlier.submitted)
+    executor = FakeExecutor(store)
+    run_plan(plan, store, executor)
+    assert executor.forgotten == {first}
+    assert executor.forgotten | set(executor.submitted) == plan.steps.keys()
+
+
+def test_an_executor_that_takes_nothing_is_an_error_and_no_endless_loop(tree):
+    plan, _ = tree
+    store = MemoryStore()
+    with pytest.raises(BackendError, match="none of them is accepted"):
+        run_plan(plan, store, FakeExecutor(store, n_slots=0))
+
+
 # --- costs --------------------------------------------------------------------------------
 
 
@@ -358,6 +384,16 @@ def test_what_does_not_end_within_the_grace_is_left(tree):
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, store, Hanging(store), lambda p: stop.requested or stop.request(), stop=stop)
     assert not store.done
+
+
+def test_a_step_that_was_handed_over_when_the_stop_came_does_not_begin(tmp_path):
+    plan, refs = make(("a", ""))
+    store, stop = ArtifactStore(tmp_path), Stop()
+    executor = InlineExecutor(plan, Context(store, "cpu"), stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan, store, executor, lambda p: p.running and stop.request(), stop=stop)
+    assert not store.has(refs["a"])
+    assert not (tmp_path / ".work").exists()
 
 
 def test_a_step_that_stopped_has_not_failed(tree):

@@ -180,3 +180,29 @@ def test_what_is_tried_again_counts_once() -> None:
         assert admission.begin(trial).gpus == 1
         admission.end(trial.ref)
     assert not admission.handed
+
+
+def test_what_others_have_done_holds_nothing_up() -> None:
+    """Shards that another driver has made, and a GAN that is blocked."""
+    shards, (trial,) = steps("shard", 2), steps("trial", 1)
+    (gan,) = steps("gan", 1, gan={"n_workers": 1})
+    admission = Admission([*shards, trial, gan], Resources(cpus=8, gpus=1), GpuShares())
+    assert not admission.accepts(trial)
+    admission.forget([step.ref for step in shards])
+    assert admission.accepts(trial)
+    assert admission.begin(trial).gpus == GpuShares().trial, "the GPU is kept for the GAN"
+    admission.end(trial.ref)
+    admission.forget([gan.ref])
+    assert admission.begin(trial).gpus == 1.0
+
+
+def test_the_last_step_asks_for_no_more_of_a_gpu_than_one_may_have() -> None:
+    """Two GPUs, a half of each in use: a half is the most that any has."""
+    offered = steps("trial", 4)
+    admission = Admission(offered, Resources(cpus=99, gpus=2), GpuShares())
+    handed = [admission.begin(step).gpus for step in offered]
+    assert handed == [0.5] * 4
+    admission.end(offered[0].ref)
+    admission.end(offered[2].ref)
+    (late,) = steps("memorisation", 1)
+    assert admission.begin(late).gpus <= 0.5

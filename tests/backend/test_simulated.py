@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from lussweep.backend.admission import GPU_STAGES, GpuShares, Resources
+from lussweep.backend.admission import GpuShares, Resources
 from lussweep.backend.simulated import simulate, wall_seconds
-from lussweep.costs import Task, bounds, plan_tasks
+from lussweep.costs import GPU_STAGES, Task, bounds, plan_tasks
 from lussweep.errors import InputError
 from lussweep.plan import Plan, Step
 

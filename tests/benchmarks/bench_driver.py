@@ -172,6 +172,7 @@ def idle_executor(store):  # type: ignore[no-untyped-def]
         def __init__(self) -> None:
             self.admission = Admission([], Resources(N_AT_ONCE), GpuShares())
             self.kind, self.accepts = self.admission.kind, self.admission.accepts
+            self.forget = self.admission.forget
             self.queue: deque[str] = deque()
             self.seconds = self.wall_seconds = 0.0
 

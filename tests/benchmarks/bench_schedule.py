@@ -21,10 +21,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lussweep.backend.admission import GPU_STAGES, GpuShares, Resources
+from lussweep.backend.admission import GpuShares, Resources
 from lussweep.backend.costs import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
-from lussweep.costs import Bounds, Frames, Task, bounds, plan_tasks, step_seconds, work
+from lussweep.costs import GPU_STAGES, Bounds, Frames, Task, bounds, plan_tasks, step_seconds, work
 from lussweep.data.phantom import phantom_manifest
 from lussweep.measuring import measured_run
 from lussweep.plan import Plan, make_plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ SIMULATED = {"iam": {"load_aws_managed_policies": True}}
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """An empty AWS account: a default VPC, and one image."""
     home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch, moto.mock_aws(config=SIMULATED):
+    simulated = moto.mock_aws(config=SIMULATED)
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        simulated.start(reset=False)  # the buckets of other tests lie in the same process
+        stack.callback(simulated.stop)
         patch.setenv("HOME", str(home))  # where Ray writes the private key
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")

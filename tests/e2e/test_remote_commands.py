@@ -7,17 +7,19 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from bucket import Server
-from gcs_bucket import GcsServer
 from lussweep import commands
 from lussweep.mirror import Mirror
 from lussweep.storage import RemoteFolder
 from support import command, environment, invoke, refusal, succeed
+
+if TYPE_CHECKING:
+    from gcs_bucket import GcsServer
 
 CELL = "variant=pure_synthetic,n_patients=2"
 LONG_GAN = ("--only", CELL, "--set", "gan.n_epochs=100000", "--set", "gan.snapshot_every=100000")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +112,9 @@ class ClusterExecutor:
     def told(self, ref: str) -> str:
         return self.link.told(ref)
 
+    def forget(self, refs: Iterable[str]) -> None:
+        self.admission.forget(refs)
+
     def wait(self) -> list[Outcome]:
         if self.stop.requested:  # here and not in the signal's handler, which may interrupt Ray
             self.link.ask_to_stop()
@@ -128,11 +131,15 @@ class ClusterExecutor:
 
     def _tell_of_missing_nodes(self) -> None:
         """Nodes may go, and come again: meanwhile Ray waits in silence."""
-        needs = {self.admission.worker_needs(s) for s in self.admission.in_flight.values()}
-        missing = {need for need in needs if not n_slots(need, ray.nodes())}
+        nodes = ray.nodes()
+        asked = {
+            (self.admission.worker_needs(step), n_workers(step))
+            for step in self.admission.in_flight.values()
+        }
+        missing = {need for need, n in asked if n_slots(need, nodes) < n}
         for need in missing - self.missing:
             logging.getLogger(__name__).warning(
-                "no node with %s is left: waiting for one (Ctrl-C ends the run in order)", need
+                "too few nodes with %s are left: waiting (Ctrl-C ends the run in order)", need
             )
         self.missing = missing
 
@@ -175,6 +182,9 @@ class ClusterExecutor:
             try:
                 outcomes.append(ray.get(task))
             except ray.exceptions.RayError as error:
+                if isinstance(error, ray.exceptions.RayTaskError):  # it raised, and told so
+                    outcomes.append(failed(ref, error))
+                    continue
                 told = self.limit.told(ref) if self.limit else None
                 outcomes.append(told or lost(ref, str(error)))
         return outcomes
@@ -209,9 +219,16 @@ def _step_task(step: Step, context: Context, limit: TimeLimit | None) -> Outcome
 def _gang_task(
     step: Step, context: Context, limit: TimeLimit | None, folder: Path, use_gpu: bool
 ) -> Outcome:
+    from ray.train import WorkerGroupError
+
     try:
         with limit.watching(step.ref) if limit else nullcontext():
             train_on_workers(step, context, folder, use_gpu)
+    except WorkerGroupError as error:
+        causes = [getattr(e, "health_check_failure", e) for e in error.worker_failures.values()]
+        if any(isinstance(cause, ray.exceptions.RayActorError) for cause in causes):
+            return lost(step.ref, str(error))
+        return failed(step.ref, error)
     except Exception as error:  # the boundary: a step may fail in any way
         return failed(step.ref, error)
     return Outcome(step.ref)

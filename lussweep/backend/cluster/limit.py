@@ -36,7 +36,7 @@ class TimeLimit:
                 yield
             finally:
                 faulthandler.cancel_dump_traceback_later()
-        path.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
     def told(self, ref: str) -> Outcome | None:
         """The failure of a step whose process was lost, if the limit ended it, on whatever node."""

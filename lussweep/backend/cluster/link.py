@@ -12,11 +12,16 @@ from lussweep.backend.cluster.session import ray
 from ray.experimental import internal_kv  # isort: skip
 
 
+def own_mark() -> str:
+    """Before every key of this driver and its steps, as others may be at work in the cluster."""
+    return f"lussweep:{ray.get_runtime_context().get_job_id()}:"
+
+
 class ClusterLink:
     """Of one driver; a copy in another process of the cluster speaks with the same one."""
 
     def __init__(self) -> None:
-        self._mark = f"lussweep-link:{ray.get_runtime_context().get_job_id()}:"
+        self._mark = f"{own_mark()}link:"
 
     def ask_to_stop(self) -> None:
         self._put("stop", "asked")
@@ -33,7 +38,7 @@ class ClusterLink:
     def close(self) -> None:
         """Leave nothing in a cluster that stays."""
         with suppress(ray.exceptions.RayError):
-            internal_kv._internal_kv_del(self._mark.encode(), del_by_prefix=True)
+            internal_kv._internal_kv_del(own_mark().encode(), del_by_prefix=True)
 
     # No training ends because the head does not answer: without a head, Ray ends it soon enough.
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lussweep.backend.cluster.nodes import alive_nodes
 from lussweep.backend.cluster.session import ray
 from lussweep.errors import InputError
 from lussweep.object_store import ObjectStore
@@ -22,7 +23,7 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
 
     A single node is the driver's own, which has looked already.
     """
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = alive_nodes()
     if len(nodes) < 2:
         return
     word = f".probe-{uuid.uuid4().hex[:8]}"

@@ -22,10 +22,11 @@ from typing import Any
 
 from lussweep.backend.admission import Resources
 from lussweep.backend.cluster.limit import TimeLimit
+from lussweep.backend.cluster.link import own_mark
 from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
-from lussweep.backend.inline import attempt
+from lussweep.backend.inline import attempt, stopped
 from lussweep.plan import Step
 from lussweep.stages import Context
 
@@ -167,8 +168,11 @@ def _run_step(
 ) -> None:
     ref = config["ref"]
     step = ray.get(pieces[_piece(ref, len(pieces))])[ref]
-    with limit.watching(ref) if limit else nullcontext():
-        outcome = attempt(step, context)
+    if context.link.stop_is_asked():  # it was handed over ahead
+        outcome = stopped(ref)
+    else:
+        with limit.watching(ref) if limit else nullcontext():
+            outcome = attempt(step, context)
     failed = outcome.error is not None  # `done` is Tune's own word at the end
     if failed:
         told = json.dumps(asdict(outcome)).encode()
@@ -182,10 +186,10 @@ def _take_outcome(ref: str, failed: bool) -> Outcome:
     told = internal_kv._internal_kv_get(_address(ref))
     internal_kv._internal_kv_del(_address(ref))
     if not told:
-        return Outcome(ref, "WorkerLost: Ray has lost the error")
+        return Outcome(ref, "WorkerLost: Ray has lost the error", is_lost=True)
     return Outcome(**json.loads(told))
 
 
 def _address(ref: str) -> bytes:
     """In the key-value store of Ray's head, which lives in memory."""
-    return f"lussweep:{ray.get_runtime_context().get_job_id()}:{ref}".encode()
+    return f"{own_mark()}outcome:{ref}".encode()
