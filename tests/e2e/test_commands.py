@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -175,7 +176,9 @@ def test_cancel_stops_a_driver_that_is_deaf_to_ctrl_c(tmp_path: Path) -> None:
         assert status["running"][0]["name"].startswith("GAN ")
         assert "of 100000" in status["running"][0]["progress"]
         assert sum(cell["running"] for cell in status["cells"]) >= 2
-        assert "running (epoch" in succeed("logs", run, CELL).replace("\n", " ")
+        n, r = re.search(r" n=(\d+) r=(\d+)", status["running"][0]["name"]).groups()
+        cell = f"variant=combined,n_patients={n},replicate={r}"
+        assert "running (epoch" in succeed("logs", run, cell).replace("\n", " ")
         assert f"pid {driver.pid} on {os.uname().nodename} stops" in succeed("cancel", run)
         output, _ = driver.communicate(timeout=WAIT_S)
     finally:
