@@ -129,13 +129,8 @@ class Admission:
         if is_gang(step) or not need.gpus or free < SMALLEST:
             return need
         # A hundredth more, as thirds are cut to 0.3333: none may be left over for want of a crumb.
-        n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free))
-        if free < 1:
-            n_a_gpu = max(n_a_gpu, math.ceil(1 / free - 0.01))
+        n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free), math.ceil(0.99 / free))
         share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
-        held = [each.gpus for each in self.handed.values() if each.gpus]
-        if len(held) >= self.total.gpus:  # there may be room on no GPU but in what ended on one
-            share = min(share, *held)
         return replace(need, gpus=max(need.gpus, share))
 
     def _n_left(self, step: Step) -> int:

@@ -196,13 +196,10 @@ def test_what_others_have_done_holds_nothing_up() -> None:
     assert admission.begin(trial).gpus == 1.0
 
 
-def test_the_last_step_asks_for_no_more_of_a_gpu_than_one_may_have() -> None:
-    """Two GPUs, a half of each in use: a half is the most that any has."""
-    offered = steps("trial", 4)
-    admission = Admission(offered, Resources(cpus=99, gpus=2), GpuShares())
-    handed = [admission.begin(step).gpus for step in offered]
-    assert handed == [0.5] * 4
-    admission.end(offered[0].ref)
-    admission.end(offered[2].ref)
-    (late,) = steps("memorisation", 1)
-    assert admission.begin(late).gpus <= 0.5
+def test_the_last_step_asks_for_no_more_of_a_gpu_than_is_free() -> None:
+    trials, (late,) = steps("trial", 3), steps("memorisation", 1)
+    admission = Admission([*trials, late], Resources(cpus=99, gpus=1), GpuShares())
+    handed = [admission.begin(step).gpus for step in trials]
+    assert handed == pytest.approx([1 / 3] * 3, abs=2e-4)
+    admission.end(trials[0].ref)
+    assert admission.begin(late).gpus == pytest.approx(1 / 3, abs=2e-4)
