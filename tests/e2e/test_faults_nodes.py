@@ -71,6 +71,7 @@ def n_begun(run: Path, stage: str) -> dict[str, int]:
 # --- a node that goes ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_node_of_a_step_and_without_that_of_its_inputs(
     uninterrupted: Path, tiny_yaml: Path, tmp_path: Path, two_nodes: Nodes
 ) -> None:
