@@ -55,6 +55,8 @@ export RAY_preload_python_modules=torch
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
 export RAY_TRAIN_ENABLE_PREEMPTION_WATCHER=0
 export RAY_TRAIN_HEALTH_CHECK_INTERVAL_S=0.25
+# What is printed lands in a file that stays: failed steps hash their patients, as in RUN/logs.
+export LUSSWEEP_OUTPUT_IS_KEPT=1
 # Nodes of a busy cluster take longer to import Ray from a shared disk than Ray's 30 s.
 export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 # /tmp/ray may belong to another user. Short, because the path of a socket has at most 107 letters.

@@ -17,6 +17,7 @@ import yaml
 
 from lussweep.backend.cluster.session import ENVIRONMENT
 from lussweep.cli import app
+from lussweep.exits import KEPT
 from support import ROOT, STANDING
 
 FILE = ROOT / "experiments" / "clusters" / "kuberay.yaml"
@@ -144,7 +145,7 @@ def test_all_pods_have_one_image_and_rays_the_settings_and_the_storage(
     for template in templates(job)[1:]:
         (container,) = template["spec"]["containers"]
         found = {setting["name"]: setting["value"] for setting in container["env"]}
-        assert found == {name: ENVIRONMENT[name] for name in STANDING}
+        assert found == {**{name: ENVIRONMENT[name] for name in STANDING}, KEPT: "1"}
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert mounts == {"storage": "/mnt/lussweep"}
         assert {volume["name"] for volume in template["spec"]["volumes"]} == set(mounts)
