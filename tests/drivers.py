@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
+
 from support import command, environment
 
 FAULTY = Path(__file__).with_name("faulty.py")
@@ -59,3 +61,9 @@ class Driver:
             return 0
         told = [step["progress"] for step in state["running"]]
         return max((int(text.split()[1]) for text in told if text), default=0)
+
+
+def checkpoint_epoch(run: Path) -> int:
+    """How far the checkpoints of any GAN under way go."""
+    found = run.glob("artifacts/.work/gan-*/checkpoints/checkpoint_*.pt")
+    return max(int(torch.load(path, weights_only=True)["epoch"]) for path in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -18,8 +19,10 @@ from lussweep.models.weights import read_state
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 
 
-STOP_LOOK_S = 1.0
-"""How often a training asks whether it is to stop."""
+LOOK_S = 1.0
+"""How often a training asks whether it is to stop, or its machine to go."""
+MINUTES_BEFORE_THE_END = 0.25
+"""Between checkpoints on a machine that is about to go."""
 
 
 class Stopped(Exception):
@@ -43,17 +46,24 @@ class Checkpoints:
     """Called after each: a place to copy the folder from."""
     asked_to_stop: Callable[[], bool] = lambda: False
     """Whether the training is to leave a checkpoint and end."""
+    end_is_near: Callable[[], bool] = lambda: False
+    """Whether the machine is about to go: checkpoints are then closer together."""
     looked_at: float = 0.0
+    is_asked: bool = False
+    is_warned: bool = False
 
     def seconds_since(self) -> float:
         return time.monotonic() - self.saved_at
 
-    def stop_is_asked(self) -> bool:
+    def look(self) -> None:
+        """Ask, now and then, what the driver has to say."""
         now = time.monotonic()
-        if now - self.looked_at < STOP_LOOK_S:
-            return False
-        self.looked_at = now
-        return self.asked_to_stop()
+        if now - self.looked_at >= LOOK_S:
+            self.looked_at = now
+            self.is_asked = self.asked_to_stop()
+            if not self.is_warned and self.end_is_near():
+                self.is_warned, self.saved_at = True, -math.inf  # the first one now
+                self.minutes = min(self.minutes, MINUTES_BEFORE_THE_END)
 
     def save(self, state: dict[str, Any]) -> None:
         """Write under another name, then rename; older ones than the last few go."""

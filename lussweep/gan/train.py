@@ -277,7 +277,8 @@ class _Training:
         """A gang's ranks would have to agree: it leaves checkpoints by the clock alone."""
         if self.checkpoints is None or self.world_size > 1:
             return False
-        return self.checkpoints.stop_is_asked()
+        self.checkpoints.look()
+        return self.checkpoints.is_asked
 
     def _checkpoint_is_due(self) -> bool:
         """The same answer on all ranks, which therefore compare clocks now and then."""

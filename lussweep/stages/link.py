@@ -13,6 +13,10 @@ class Link(Protocol):
         """Whether steps that can leave a checkpoint are to do so, and end."""
         ...
 
+    def end_is_near(self) -> bool:
+        """Whether the machine under this step is about to be taken away."""
+        ...
+
     def tell(self, ref: str, text: str) -> None:
         """How far a step is, for who watches."""
         ...
@@ -22,12 +26,19 @@ class Link(Protocol):
         ...
 
 
+def _never() -> bool:
+    return False
+
+
 class OwnProcess:
     """Steps that run in the driver's process."""
 
-    def __init__(self, stop_is_asked: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, stop_is_asked: Callable[[], bool] = _never) -> None:
         self.stop_is_asked = stop_is_asked
         self._texts: dict[str, str] = {}
+
+    def end_is_near(self) -> bool:
+        return False
 
     def tell(self, ref: str, text: str) -> None:
         self._texts[ref] = text

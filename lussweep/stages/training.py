@@ -69,6 +69,7 @@ def train_gan_into(
                 context.keep_checkpoints,
                 on_saved=lambda: context.store.keep_workplace(step.ref, work),
                 asked_to_stop=context.link.stop_is_asked,
+                end_is_near=context.link.end_is_near,
             ),
         )
     except torch.OutOfMemoryError as error:

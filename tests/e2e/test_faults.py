@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 import faults
-from drivers import Driver
+from drivers import Driver, checkpoint_epoch
 from e2e.test_backends import assert_same_tables, snapshot_records
 from faults import ALWAYS, FaultyStore, await_end, descendants, workers_of
 from lussweep.backend.driver import Progress, run_plan
@@ -112,12 +111,6 @@ def test_a_time_limit_needs_processes_to_end(tiny_yaml: Path, tmp_path: Path) ->
 
 
 # --- signals and a second driver -----------------------------------------------------------
-
-
-def checkpoint_epoch(run: Path) -> int:
-    """How far the checkpoints of any GAN under way go."""
-    found = run.glob("artifacts/.work/gan-*/checkpoints/checkpoint_*.pt")
-    return max(int(torch.load(path, weights_only=True)["epoch"]) for path in found)
 
 
 def assert_tidy(run: Path) -> None:

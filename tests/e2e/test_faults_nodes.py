@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from drivers import Driver
+from drivers import Driver, checkpoint_epoch
 from e2e.test_backends import TABLES, assert_same_tables, snapshot_records
 from faults import workers_of
 from lussweep.store import ArtifactStore
@@ -28,6 +28,7 @@ LONG = (
     *ONE_CELL, "--set", "gan.n_epochs=100", "--set", "gan.snapshot_every=50",
     "--set", "gan.checkpoint_minutes=0",
 )  # fmt: skip
+CHECKPOINTS = "artifacts/.work/gan-*/checkpoints/checkpoint_*.pt"
 EMPTY = ("contrasts", "worth")
 """Tables that need more than one variant."""
 OF_ONE_CELL = tuple(name for name in TABLES if name not in EMPTY)
@@ -128,6 +129,28 @@ def test_an_instance_that_is_taken_back_after_a_notice_costs_no_retry(
         two_nodes.add()
         time.sleep(2)
         two_nodes.kill(raylet)
+    ended(driver)
+    assert_same_tables(run, long_gan, OF_ONE_CELL)
+
+
+@pytest.mark.slow
+def test_a_notice_makes_a_gan_leave_a_checkpoint_at_once(
+    long_gan: Path, tiny_yaml: Path, tmp_path: Path, two_nodes: Nodes
+) -> None:
+    """By the clock it would leave one in an hour."""
+    run = tmp_path / "run"
+    driver = Driver(run, tiny_yaml, *LONG, "--set", "gan.checkpoint_minutes=60", *to(two_nodes))
+    driver.until(lambda: driver.gan_epoch() >= 3)
+    assert not list(run.glob(CHECKPOINTS))
+    going = list(two_nodes.alive)
+    for raylet in going:
+        two_nodes.announce_preemption(raylet, 30)
+    driver.until(lambda: list(run.glob(CHECKPOINTS)))
+    assert checkpoint_epoch(run) >= 3
+    for raylet in going:
+        two_nodes.kill(raylet)
+    two_nodes.add()
+    two_nodes.add()
     ended(driver)
     assert_same_tables(run, long_gan, OF_ONE_CELL)
 

@@ -393,6 +393,26 @@ def test_checkpoints_are_left_when_their_minutes_are_over_and_not_before(tmp_pat
     assert [len(names) for names in found] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 
 
+def test_before_its_machine_goes_a_training_leaves_them_more_often(tmp_path, monkeypatch):
+    """After the 4th of 9 steps it is told; a minute a step is more than it then waits."""
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    original, found = GanStep.__call__, []
+
+    def a_minute(step, *arguments):
+        found.append(files(tmp_path))
+        clock[0] += 60.0
+        original(step, *arguments)
+
+    monkeypatch.setattr(GanStep, "__call__", a_minute)
+    checkpoints = Checkpoints(
+        tmp_path, "key", minutes=60, n_kept=9, saved_at=0, end_is_near=lambda: clock[0] >= 240
+    )
+    train(FRAMES, spec_of(n_epochs=3), checkpoints=checkpoints)
+    found.append(files(tmp_path))
+    assert [len(names) for names in found] == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6]
+
+
 def test_a_short_training_leaves_none(tmp_path):
     train(FRAMES, spec_of(n_epochs=2), checkpoints=Checkpoints(tmp_path / "none", "key"))
     assert not (tmp_path / "none").exists()

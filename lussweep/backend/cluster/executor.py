@@ -24,6 +24,7 @@ from lussweep.backend.admission import (
 from lussweep.backend.cluster.limit import TimeLimit
 from lussweep.backend.cluster.link import ClusterLink
 from lussweep.backend.cluster.loss import lost
+from lussweep.backend.cluster.nodes import leaving_nodes
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import TuneService
@@ -34,6 +35,8 @@ from lussweep.errors import InputError
 from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 
+NOTICE_S = 2.0
+"""How often Ray is asked for nodes that are about to go; a cloud's notice comes minutes before."""
 LOOK_S = 30.0
 """After so long without an end of a step, it is asked whether there still is a node for it."""
 
@@ -75,7 +78,8 @@ class ClusterExecutor:
         )
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
-        self.looked_at = time.monotonic()
+        self.looked_at = self.asked_at = time.monotonic()
+        self.leaving: set[str] = set()
         self.missing: set[Resources] = set()
         self._refuse_unplaceable()
         if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know
@@ -118,6 +122,7 @@ class ClusterExecutor:
     def wait(self) -> list[Outcome]:
         if self.stop.requested:  # here and not in the signal's handler, which may interrupt Ray
             self.link.ask_to_stop()
+        self._pass_notices_on()
         ended = self._finished_tasks(timeout=0.05 if self._tune_runs() else 1.0)
         ended += self._finished_trials(timeout=0.0 if self.tasks else 1.0)
         for outcome in ended:
@@ -128,6 +133,16 @@ class ClusterExecutor:
             self.looked_at = time.monotonic()
             self._tell_of_missing_nodes()
         return ended
+
+    def _pass_notices_on(self) -> None:
+        """To GANs on nodes that are about to be taken away, which then leave checkpoints."""
+        if time.monotonic() - self.asked_at < NOTICE_S:
+            return
+        self.asked_at = time.monotonic()
+        leaving = leaving_nodes()
+        for node_id in leaving - self.leaving:
+            self.link.warn(node_id)
+        self.leaving = leaving
 
     def _tell_of_missing_nodes(self) -> None:
         """Nodes may go, and come again: meanwhile Ray waits in silence."""

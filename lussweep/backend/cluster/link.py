@@ -29,6 +29,13 @@ class ClusterLink:
     def stop_is_asked(self) -> bool:
         return bool(self._get("stop"))
 
+    def warn(self, node_id: str) -> None:
+        """Steps on this node are told that it is about to go."""
+        self._put(f"leaving:{node_id}", "soon")
+
+    def end_is_near(self) -> bool:
+        return bool(self._get(f"leaving:{ray.get_runtime_context().get_node_id()}"))
+
     def tell(self, ref: str, text: str) -> None:
         self._put(ref, text)
 

@@ -16,6 +16,11 @@ def alive_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
+def leaving_nodes() -> set[str]:
+    """Ids of nodes that Ray was told will be taken away, as spot instances are."""
+    return set(ray._private.state.state.get_draining_nodes())
+
+
 def names_of(nodes: list[dict[str, Any]]) -> dict[str, str]:
     """By id: a node's host, or more of it where that is not enough."""
     hosts = [node["NodeManagerHostname"] for node in nodes]
