@@ -277,9 +277,12 @@ def drop_snapshots(
 
 def write_failure_logs(run: Run, progress: Progress) -> None:
     """One concealed text a failed step; those of earlier runs of the command go."""
-    for path in (run.folder / "logs").glob("*.txt"):
+    folder = run.folder / "logs"
+    for path in folder.glob("*.txt"):
         if path.name.partition("-")[0] in STAGES:  # a folder of that name may be the user's
             path.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty
+        folder.rmdir()
     for outcome in progress.failed.values():
         write_failure_log(run, outcome)
 

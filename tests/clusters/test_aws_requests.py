@@ -41,7 +41,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     simulated = moto.mock_aws(config=SIMULATED)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         simulated.start(reset=False)  # the buckets of other tests lie in the same process
-        stack.callback(simulated.stop)
+        stack.callback(simulated.stop, remove_data=False)
         patch.setenv("HOME", str(home))  # where Ray writes the private key
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")
