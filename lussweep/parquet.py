@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lussweep.parquet_pages import check_sizes, read_footer
 
-SMALL_BYTES = 2**28
+SMALL_BYTES = 2**26
 """A table of this size is read, however small its file is."""
 MAX_RATIO = 200
 """Of the table to its file: ours, of many equal values, reach some 130."""

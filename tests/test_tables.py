@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -156,3 +157,25 @@ def test_many_tables_become_one_and_none_becomes_an_empty_one():
     one = tables.with_columns(pa.table({"trial": [1, 2]}), {}, tables.TRIALS)
     assert tables.concat(iter([one, one]), tables.TRIALS)["trial"].to_pylist() == [1, 2, 1, 2]
     assert tables.concat([], tables.TRIALS).equals(tables.TRIALS.empty_table())
+
+
+def test_an_index_of_a_large_study_is_no_hostile_file(tmp_path):
+    """Frames of a few long videos a patient repeat their ids: the file is small for its table."""
+    rng = np.random.default_rng(0)
+    videos = [(f"patient-{p:04d}", f"patient-{p:04d}-video-{v}", int(rng.integers(150, 400)))
+              for p in range(350) for v in range(rng.integers(4, 9))]  # fmt: skip
+    lengths = np.array([n for _, _, n in videos])
+    rows = np.repeat(np.arange(len(videos)), lengths)
+    within = np.concatenate([np.arange(n) for n in lengths])
+    table = pa.table({
+        "patient_id": pa.array([p for p, _, _ in videos]).take(rows),
+        "video_id": pa.array([v for _, v, _ in videos]).take(rows),
+        "frame": pa.array(within, pa.int32()), "label": pa.array(rows % 2, pa.int8()),
+        "patient_class": pa.array(rows % 2, pa.int8()),
+        "split": pa.array(["train"]).take(np.zeros_like(rows)),
+        "shard": pa.array([f"shard/{i:016x}" for i in range(len(videos))]).take(rows),
+        "row": pa.array(within, pa.int32()), "mask_row": pa.array(np.zeros_like(rows), pa.int32()),
+    }).cast(tables.FRAMES)  # fmt: skip
+    assert table.num_rows > 500_000
+    tables.write(tmp_path / "frames.parquet", table, tables.FRAMES)
+    assert tables.read(tmp_path / "frames.parquet", tables.FRAMES).equals(table)

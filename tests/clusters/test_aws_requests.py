@@ -17,6 +17,7 @@ from support import ROOT
 boto3 = pytest.importorskip("boto3", reason="`ray up` speaks to AWS through boto3")
 moto = pytest.importorskip("moto")
 
+from moto.backends import get_backend  # noqa: E402
 from ray.autoscaler._private.aws import utils as ray_aws_utils  # noqa: E402
 from ray.autoscaler._private.aws.node_provider import AWSNodeProvider  # noqa: E402
 from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: E402
@@ -40,8 +41,12 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     home = tmp_path_factory.mktemp("home")
     simulated = moto.mock_aws(config=SIMULATED)
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        simulated.start(reset=False)  # the buckets of other tests lie in the same process
+        # The buckets of other tests lie in the same process: the rest of the account is emptied.
+        simulated.start(reset=False)
         stack.callback(simulated.stop, remove_data=False)
+        for service in ("ec2", "iam"):
+            for everywhere in get_backend(service).values():
+                everywhere.reset()
         patch.setenv("HOME", str(home))  # where Ray writes the private key
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "testing")

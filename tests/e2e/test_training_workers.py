@@ -177,7 +177,9 @@ def test_that_no_node_is_left_for_a_step_is_told_once(
         found = [{**node, "Alive": alive} for node in nodes]
         monkeypatch.setattr(ray, "nodes", lambda found=found: found)
         executor._tell_of_missing_nodes()
-        told = [r.getMessage() for r in caplog.records if "no node with 1 CPU" in r.getMessage()]
+        told = [
+            r.getMessage() for r in caplog.records if "too few nodes with 1 CPU" in r.getMessage()
+        ]
         assert len(told) == n_told
 
 
