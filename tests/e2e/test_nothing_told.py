@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from e2e.test_concealed import break_cohorts
 from lussweep.keys import hashed_id
 from support import command, environment
 
@@ -67,22 +65,6 @@ def telling(folder: Path) -> list[str]:
         if TELLING in name or any(form in content for form in forms):
             found.append(name)
     return found
-
-
-def break_cohorts(run: Path) -> set[str]:
-    """Each holds a patient of another split, for the GANs to find; those patients."""
-    victims = set()
-    for path in (run / "artifacts" / "cohort").glob("*/cohort.parquet"):
-        table = pq.read_table(path)
-        at = table.column_names.index("split")
-        victim = table["patient_id"][0].as_py()
-        split = ["holdout" if p == victim else "train" for p in table["patient_id"].to_pylist()]
-        changed = table.set_column(at, table.field(at), pa.array(split, pa.string()))
-        pq.write_table(changed, path)
-        victims.add(victim)
-    for stage in ("gan", "trial", "search", "evaluate"):
-        shutil.rmtree(run / "artifacts" / stage)
-    return victims
 
 
 def run(*arguments: str | Path, ray_folder: str) -> subprocess.CompletedProcess[str]:

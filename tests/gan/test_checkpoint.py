@@ -376,10 +376,12 @@ def test_a_checkpoint_of_another_training_is_an_input_error_that_names_both(tmp_
 # --- how often ----------------------------------------------------------------------------
 
 
-def test_checkpoints_are_left_when_their_minutes_are_over_and_not_before(tmp_path, monkeypatch):
-    clock = [0.0]
+@pytest.fixture
+def a_minute_a_step(tmp_path, monkeypatch):
+    """The clock, and what lay in the folder before each step."""
+    clock, found = [0.0], []
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    original, found = GanStep.__call__, []
+    original = GanStep.__call__
 
     def a_minute(step, *arguments):
         found.append(files(tmp_path))
@@ -387,24 +389,20 @@ def test_checkpoints_are_left_when_their_minutes_are_over_and_not_before(tmp_pat
         original(step, *arguments)
 
     monkeypatch.setattr(GanStep, "__call__", a_minute)
+    return clock, found
+
+
+def test_checkpoints_are_left_when_their_minutes_are_over_and_not_before(tmp_path, a_minute_a_step):
+    _, found = a_minute_a_step
     spec = spec_of(n_epochs=3)
     train(FRAMES, spec, checkpoints=Checkpoints(tmp_path, "key", minutes=4, saved_at=0))
     found.append(files(tmp_path))
     assert [len(names) for names in found] == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
 
 
-def test_before_its_machine_goes_a_training_leaves_them_more_often(tmp_path, monkeypatch):
-    """After the 4th of 9 steps it is told; a minute a step is more than it then waits."""
-    clock = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    original, found = GanStep.__call__, []
-
-    def a_minute(step, *arguments):
-        found.append(files(tmp_path))
-        clock[0] += 60.0
-        original(step, *arguments)
-
-    monkeypatch.setattr(GanStep, "__call__", a_minute)
+def test_before_its_machine_goes_a_training_leaves_them_more_often(tmp_path, a_minute_a_step):
+    """It is told after the 4th of 9 steps; a minute a step is more than it then waits."""
+    clock, found = a_minute_a_step
     checkpoints = Checkpoints(
         tmp_path, "key", minutes=60, n_kept=9, saved_at=0, end_is_near=lambda: clock[0] >= 240
     )

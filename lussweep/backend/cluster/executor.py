@@ -147,10 +147,7 @@ class ClusterExecutor:
     def _tell_of_missing_nodes(self) -> None:
         """Nodes may go, and come again: meanwhile Ray waits in silence."""
         nodes = ray.nodes()
-        asked = {
-            (self.admission.worker_needs(step), n_workers(step))
-            for step in self.admission.in_flight.values()
-        }
+        asked = self._asked(self.admission.in_flight.values())
         missing = {need for need, n in asked if n_slots(need, nodes) < n}
         for need in missing - self.missing:
             logging.getLogger(__name__).warning(
@@ -158,15 +155,15 @@ class ClusterExecutor:
             )
         self.missing = missing
 
+    def _asked(self, steps: Iterable[Step]) -> set[tuple[Resources, int]]:
+        """What a worker of each step needs, and how many there are at once."""
+        return {(self.admission.worker_needs(step), n_workers(step)) for step in steps}
+
     def _refuse_unplaceable(self) -> None:
         """Ray would wait for ever, and in silence, for what no node has."""
         nodes = ray.nodes()
-        asked = {
-            (self.admission.worker_needs(step), n_workers(step))
-            for step in self.plan.steps.values()
-        }
         problems = []
-        for need, n_asked in sorted(asked, key=str):
+        for need, n_asked in sorted(self._asked(self.plan.steps.values()), key=str):
             slots = n_slots(need, nodes)
             if slots < n_asked:
                 problems.append(
