@@ -77,7 +77,7 @@ def killed_and_resumed(
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 300
-    while not any("/trial/" in r and r.endswith("record.json") for r in s3.requests):
+    while not any(name.startswith("trial/") for name in records(url)):
         assert process.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.05)
