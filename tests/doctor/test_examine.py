@@ -23,7 +23,9 @@ with socket.socket() as any_socket:
     flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, GET_FLAGS, request))[1]
     fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh14x", b"lo", flags | UP))
 os.environ["RAY_AUTH_MODE"] = sys.argv[1]
+from ray._private.authentication.authentication_token_setup import ensure_token_if_auth_enabled
 from ray.cluster_utils import Cluster
+ensure_token_if_auth_enabled()
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "dashboard_port": 0})
 lussweep = [sys.executable, "-m", "lussweep"]
 doctor = [*lussweep, "doctor", "--json", "--address", cluster.address, "--store", sys.argv[2]]
