@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from gcs_bucket import GcsServer
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a GPU")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Ray's token and our cache of file digests go to a folder of the tests' own."""

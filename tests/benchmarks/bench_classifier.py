@@ -15,12 +15,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from bench_augment import reference_one
+from devices import H200, Ceilings, device_named, never_captured, synchronize
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -31,9 +33,6 @@ from lussweep.data.pool import FramePool
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import ClassifierSpec
 
-# Ceilings measured on one H200: a large bf16 matrix product, and a copy within device memory.
-CEILING_FLOP_PER_S = 790e12
-CEILING_BYTES_PER_S = 4.3e12
 LEARNING_RATE, DROPOUT = 0.001, 0.25
 
 
@@ -94,19 +93,16 @@ def ours(
     train_set = TrainSet(frames[order], int((labels == 0).sum()), {}, 1)
     model = ReducedVGG(frames.shape[1], channels, DROPOUT)
     step = ClassifierStep(model, LEARNING_RATE, spec.precision, device)
-    capture = training.captured
-    if eager:
-        training.captured = lambda step, example: (step, "eager")
-    try:
+    with never_captured(training) if eager else nullcontext():
         epochs = training._Epochs(train_set, step, spec, seed=1)
-    finally:
-        training.captured = capture
     pool = FramePool(frames, None, device)
     judge = lambda: predict(model, pool, spec.eval_batch_size, spec.precision)  # noqa: E731
     return epochs.run, judge, epochs.how
 
 
-def floor_images_per_s(size: int, channels: int) -> tuple[float, float, float]:
+def floor_images_per_s(
+    size: int, channels: int, ceilings: Ceilings = H200
+) -> tuple[float, float, float]:
     """MFLOP and MB an image of a training step, and images/s at the ceilings in bf16.
 
     Every layer reads its input and writes its output going forward, and twice that going back.
@@ -126,26 +122,54 @@ def floor_images_per_s(size: int, channels: int) -> tuple[float, float, float]:
     with torch.no_grad():
         model(torch.zeros(1, size, size, dtype=torch.uint8))
     flop, n_bytes = 3 * flop, 3 * 2 * values
-    seconds = max(flop / CEILING_FLOP_PER_S, n_bytes / CEILING_BYTES_PER_S)
+    seconds = max(flop / ceilings.flop_per_s, n_bytes / ceilings.bytes_per_s)
     return flop / 1e6, n_bytes / 1e6, 1 / seconds
 
 
-def measure(jobs: dict[str, Callable[[], object]], n: int, n_rounds: int) -> None:
-    """Print images/s; jobs take turns, so a busy machine slows them all."""
+def images_per_s(
+    jobs: dict[str, Callable[[], object]], n: int, n_rounds: int, device: torch.device
+) -> dict[str, float]:
+    """Of jobs of n images each, which take turns, so that a busy machine slows them all."""
     seconds: dict[str, list[float]] = {name: [] for name in jobs}
     for job in jobs.values():
         job()
     for _ in range(n_rounds):
         for name, job in jobs.items():
+            synchronize(device)
             started = time.perf_counter()
             job()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            synchronize(device)
             seconds[name].append(time.perf_counter() - started)
-    speeds = {name: n / float(np.median(taken)) for name, taken in seconds.items()}
-    base = next(iter(speeds.values()))
-    for name, speed in speeds.items():
-        print(f"{name:36}{speed:12,.1f}{speed / base:8.2f}", flush=True)
+    return {name: n / float(np.median(taken)) for name, taken in seconds.items()}
+
+
+def bench(
+    size: int, channels: int, batch: int, n: int, n_rounds: int, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Images/s of training (with augmentation) and of judging, by path, the naive loop first."""
+    on_gpu = device.type == "cuda"
+    frames = np.random.default_rng(1).integers(256, size=(n, size, size), dtype=np.uint8)
+    labels = np.arange(n) % 2
+
+    def spec_of(precision: str) -> ClassifierSpec:
+        options: dict[str, Any] = {"precision": precision}
+        return ClassifierSpec(batch_size=batch, eval_batch_size=1024 if on_gpu else 64,
+                              images_per_epoch=n, **options)  # fmt: skip
+
+    data = (frames, labels, channels)
+    train, judge = naive(*data, batch, device)
+    training_jobs, judging_jobs = {"naive": train}, {"naive": judge}
+    for precision in ("fp32", "bf16") if on_gpu else ("fp32",):
+        run, judge, how = ours(*data, spec_of(precision), device)
+        training_jobs[f"ours, {precision}, {how}"] = run
+        judging_jobs[f"ours, {precision}"] = judge
+        if on_gpu:
+            run, _, _ = ours(*data, spec_of(precision), device, eager=True)
+            training_jobs[f"ours, {precision}, eager"] = run
+    return {
+        "training": images_per_s(training_jobs, n, n_rounds, device),
+        "judging": images_per_s(judging_jobs, n, n_rounds, device),
+    }
 
 
 def main() -> None:
@@ -160,40 +184,17 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     cv2.setNumThreads(given.threads)
-    name = given.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    on_gpu = device.type == "cuda"
-    n = given.images or (4096 if on_gpu else 64)
-    frames = np.random.default_rng(1).integers(
-        256, size=(n, given.size, given.size), dtype=np.uint8
-    )
-    labels = np.arange(n) % 2
-
-    def spec_of(precision: str) -> ClassifierSpec:
-        options: dict[str, Any] = {"precision": precision}
-        return ClassifierSpec(batch_size=given.batch, eval_batch_size=1024 if on_gpu else 64,
-                              images_per_epoch=n, **options)  # fmt: skip
-
-    data = (frames, labels, given.channels)
-    train, judge = naive(*data, given.batch, device)
-    training_jobs, judging_jobs = {"naive": train}, {"naive": judge}
-    for precision in ("fp32", "bf16") if on_gpu else ("fp32",):
-        run, judge, how = ours(*data, spec_of(precision), device)
-        training_jobs[f"ours, {precision}, {how}"] = run
-        judging_jobs[f"ours, {precision}"] = judge
-        if on_gpu:
-            run, _, _ = ours(*data, spec_of(precision), device, eager=True)
-            training_jobs[f"ours, {precision}, not captured"] = run
+    device = device_named(given.device)
+    n = given.images or (4096 if device.type == "cuda" else 64)
+    speeds = bench(given.size, given.channels, given.batch, n, given.rounds, device)
     print(f"{given.size}x{given.size}, c = {given.channels}, batch {given.batch}, {device}")
-    print(f"\n{'training and augmentation':36}{'images/s':>12}{'ratio':>8}")
-    measure(training_jobs, n, given.rounds)
-    print(f"\n{'judging':36}{'images/s':>12}{'ratio':>8}")
-    measure(judging_jobs, n, given.rounds)
+    for kind, of_kind in speeds.items():
+        print(f"\n{kind:36}{'images/s':>12}{'ratio':>8}")
+        for name, speed in of_kind.items():
+            print(f"{name:36}{speed:12,.1f}{speed / of_kind['naive']:8.2f}")
     flop, n_bytes, speed = floor_images_per_s(given.size, given.channels)
     print(f"\na training image: {flop:,.0f} MFLOP, {n_bytes:,.0f} MB of activations in bf16")
-    if on_gpu:
+    if device.type == "cuda":
         print(f"floor at an H200's ceilings: {speed:,.0f} images/s")
 
 

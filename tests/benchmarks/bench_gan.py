@@ -3,11 +3,12 @@
     python tests/benchmarks/bench_gan.py [--size 64 256] [--ngf N] [--steps N] [--packed 1 2 4]
         [--precision fp32 bf16] [--threads N] [--device auto] [--json FILE]
 
-Both loops train on the same phantom frames, on the same device, at the same widths and batch, in
+The loops train on the same phantom frames, on the same device, at the same widths and batch, in
 alternating blocks of one run; the figures are medians over epochs of `--steps` steps, the first
-epoch of each block left out. On a GPU the step is also set against its floor: the larger (or the
-sum) of the time its arithmetic and the time Adam's traffic need at measured ceilings. `--packed`
-trains that many independent GANs at once on the one device. Without a GPU the defaults are small.
+epoch of each block left out. On a GPU ours runs twice, eager and captured in one CUDA graph, and is
+set against its floor: the larger (or the sum) of the time its arithmetic and the time Adam's
+traffic need at an H200's ceilings. `--packed` trains that many independent GANs at once on the one
+device. Without a GPU the defaults are small.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import platform
 import tempfile
 import time
+from contextlib import nullcontext
 from itertools import islice, pairwise
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -26,9 +28,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from devices import H200, Ceilings, device_named, never_captured
 from naive_gan import n_halvings, naive_epochs, write_jpegs
 
 from lussweep.data.phantom import phantom_manifest, render_video
+from lussweep.gan import train as training
 from lussweep.gan.train import train_gan
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.spec import GanSpec, PhantomSpec
@@ -37,9 +41,6 @@ BATCH = 16
 N_FRAMES, PER_VIDEO = 128, 4
 N_BLOCKS, EPOCHS_PER_BLOCK = 3, 2
 
-# Ceilings measured on one H200: a large bf16 matrix product, and a copy within device memory.
-CEILING_FLOP_PER_S = 790e12
-CEILING_BYTES_PER_S = 4.3e12
 ADAM_BYTES_PER_PARAMETER = 4 * 7
 """Read weight, gradient and both moments; write weight and both moments; single precision."""
 
@@ -93,12 +94,14 @@ def n_parameters(image_size: int, latent_size: int, ngf: int, ndf: int) -> int:
     return sum(p.numel() for network in networks for p in network.parameters())
 
 
-def floor_seconds(image_size: int, spec: GanSpec) -> tuple[float, float, dict[str, float]]:
+def floor_seconds(
+    image_size: int, spec: GanSpec, ceilings: Ceilings
+) -> tuple[float, float, dict[str, float]]:
     """The step's floor if arithmetic and Adam's traffic overlap, and if they do not."""
     shape = image_size, spec.latent_size, spec.ngf, spec.ndf
     flop = flop_per_step(*shape, spec.batch_size)
     adam_bytes = ADAM_BYTES_PER_PARAMETER * n_parameters(*shape)
-    parts = flop / CEILING_FLOP_PER_S, adam_bytes / CEILING_BYTES_PER_S
+    parts = flop / ceilings.flop_per_s, adam_bytes / ceilings.bytes_per_s
     counts = {"tflop_per_step": flop / 1e12, "adam_gb_per_step": adam_bytes / 1e9}
     return max(parts), sum(parts), counts
 
@@ -112,28 +115,36 @@ def phantom_frames(image_size: int) -> np.ndarray:
 
 
 def gan_spec(ngf: int, n_steps: int, n_epochs: int, precision: str) -> GanSpec:
-    fields = {
-        "n_epochs": n_epochs,
-        "images_per_epoch": n_steps * BATCH,
-        "batch_size": BATCH,
-        "ngf": ngf,
-        "ndf": ngf,
-    }
-    if "precision" in GanSpec.model_fields:
-        fields["precision"] = precision
-    return GanSpec.model_validate(fields)
-
-
-def our_epochs(frames_NSS: np.ndarray, spec: GanSpec, device: torch.device) -> list[float]:
-    """Seconds of each epoch but the first."""
-    seconds: list[float] = []
-    train_gan(
-        frames_NSS,
-        spec,
-        seed=1,
-        device=device,
-        on_epoch=lambda row, *rest: seconds.append(row.seconds),
+    return GanSpec.model_validate(
+        {
+            "n_epochs": n_epochs,
+            "images_per_epoch": n_steps * BATCH,
+            "batch_size": BATCH,
+            "ngf": ngf,
+            "ndf": ngf,
+            "precision": precision,
+        }
     )
+
+
+def our_epochs(
+    frames_NSS: np.ndarray, spec: GanSpec, device: torch.device, path: str
+) -> list[float]:
+    """Seconds of each epoch but the first. `path` is eager or captured.
+
+    Raises RuntimeError where a step that should be captured was not.
+    """
+    seconds: list[float] = []
+    with never_captured(training) if path == "eager" else nullcontext():
+        trained = train_gan(
+            frames_NSS,
+            spec,
+            seed=1,
+            device=device,
+            on_epoch=lambda row, *rest: seconds.append(row.seconds),
+        )
+    if trained.how != path:
+        raise RuntimeError(f"the step ran {trained.how}")
     return seconds[1:]
 
 
@@ -143,13 +154,20 @@ def n_decoders(device: torch.device) -> int:
 
 
 def bench_step(
-    image_size: int, ngf: int, n_steps: int, precision: str, device: torch.device
+    image_size: int,
+    ngf: int,
+    n_steps: int,
+    precision: str,
+    device: torch.device,
+    ceilings: Ceilings = H200,
 ) -> dict[str, Any]:
+    """Milliseconds a step by path: naive (always fp32), eager, and captured on a GPU."""
     frames = phantom_frames(image_size)
     n_epochs = 1 + EPOCHS_PER_BLOCK
     spec = gan_spec(ngf, n_steps, n_epochs, precision)
-    ours: list[float] = []
-    naive: list[float] = []
+    seconds: dict[str, list[float]] = {"naive": [], "eager": []}
+    if device.type == "cuda":
+        seconds["captured"] = []
     with tempfile.TemporaryDirectory() as folder:
         epochs = naive_epochs(
             write_jpegs(frames, Path(folder)),
@@ -160,38 +178,38 @@ def bench_step(
             device=device,
         )
         for _ in range(N_BLOCKS):
-            naive += list(islice(epochs, n_epochs))[1:]
-            ours += our_epochs(frames, spec, device)
+            for path, taken in seconds.items():
+                if path == "naive":
+                    taken += list(islice(epochs, n_epochs))[1:]
+                else:
+                    taken += our_epochs(frames, spec, device, path)
         epochs.close()
-    ours_s, naive_s = (float(np.median(seconds)) / n_steps for seconds in (ours, naive))
+    step_s = {path: float(np.median(taken)) / n_steps for path, taken in seconds.items()}
+    overlapped, serial, counts = floor_seconds(image_size, spec, ceilings)
+    print(f"{image_size}x{image_size}, ngf {ngf}, {precision}")
+    for path, taken_s in step_s.items():
+        print(
+            f"  {path:10}{taken_s * 1e3:9.1f} ms a step{BATCH / taken_s:10.1f} images/s, "
+            f"{step_s['naive'] / taken_s:.2f} times as fast as the naive loop"
+        )
     result = {
         "image_size": image_size,
         "ngf": ngf,
         "batch_size": BATCH,
         "n_steps": n_steps,
         "precision": precision,
-        "naive_ms_per_step": naive_s * 1e3,
-        "ours_ms_per_step": ours_s * 1e3,
-        "naive_images_per_s": BATCH / naive_s,
-        "ours_images_per_s": BATCH / ours_s,
-        "times_faster": naive_s / ours_s,
-        "naive_epoch_seconds": naive,
-        "ours_epoch_seconds": ours,
+        "ms_per_step": {path: taken_s * 1e3 for path, taken_s in step_s.items()},
+        "epoch_seconds": seconds,
+        **counts,
     }
-    print(
-        f"{image_size}x{image_size}, ngf {ngf}, {precision}: naive {naive_s * 1e3:.1f} ms a step, "
-        f"{BATCH / naive_s:.1f} images/s; ours {ours_s * 1e3:.1f} ms, {BATCH / ours_s:.1f} "
-        f"images/s; {naive_s / ours_s:.2f} times faster"
-    )
-    overlapped, serial, counts = floor_seconds(image_size, spec)
-    result |= counts
     if device.type == "cuda":
+        best_s = min(step_s["eager"], step_s["captured"])
         result |= {"floor_overlapped_ms": overlapped * 1e3, "floor_serial_ms": serial * 1e3}
-        result |= {"share_overlapped": overlapped / ours_s, "share_serial": serial / ours_s}
+        result |= {"share_overlapped": overlapped / best_s, "share_serial": serial / best_s}
         print(
             f"  floor {overlapped * 1e3:.2f} ms overlapped, {serial * 1e3:.2f} ms in turn "
             f"({counts['tflop_per_step']:.2f} TFLOP, Adam {counts['adam_gb_per_step']:.2f} GB): "
-            f"ours runs at {overlapped / ours_s:.1%} and {serial / ours_s:.1%} of it"
+            f"ours runs at {overlapped / best_s:.1%} and {serial / best_s:.1%} of it"
         )
     return result
 
@@ -308,16 +326,11 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    name = given.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = device_named(given.device)
     cuda = device.type == "cuda"
     sizes = given.size or ([256] if cuda else [64, 256])
     ngf = given.ngf or (PAPER_NGF if cuda else 8)
     precisions = given.precision or (["fp32", "bf16"] if cuda else ["fp32"])
-    if "precision" not in GanSpec.model_fields:
-        precisions = ["fp32"]
 
     def n_steps(size: int) -> int:
         return given.steps or (100 if cuda else 20 if size < 256 else 4)

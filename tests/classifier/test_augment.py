@@ -349,7 +349,7 @@ def test_both_ways_give_the_same_grey_levels(blur, faults, movement):
         torch.testing.assert_close(singly, grouped, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("faults", ["corrected", "us_dcgan"])
 def test_a_gpu_gives_the_same_and_nothing_waits_for_it(faults):
     spec = AugmentSpec(faults=faults, **EVERYWHERE)
@@ -366,7 +366,7 @@ def test_a_gpu_gives_the_same_and_nothing_waits_for_it(faults):
     torch.testing.assert_close(out.cpu(), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_movement_on_a_gpu_is_that_of_a_cpu_but_for_a_level_here_and_there():
     spec = AugmentSpec(**(MOVING | {"probability": 1.0, "noise_share": 0.0}))
     images = torch.from_numpy(random_images(50, size=64))

@@ -124,12 +124,8 @@ def test_both_kinds_of_augmentation_can_be_trained_with(faults):
 
 # --- on a GPU ---------------------------------------------------------------------------------
 
-needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU: a CPU has no CUDA graphs"
-)
 
-
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-3), ("bf16", 5e-2)])
 @pytest.mark.parametrize("faults", ["corrected", "us_dcgan"])
 def test_a_captured_training_has_the_losses_of_an_eager_one(
@@ -159,7 +155,7 @@ def test_a_captured_training_has_the_losses_of_an_eager_one(
         assert mine.train_loss == pytest.approx(other.train_loss, rel=tolerance, abs=tolerance)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_captured_step_draws_new_dropout_each_time(precision):
     """Were a graph's draws frozen, steps that change no weights would all have the same loss."""
@@ -177,7 +173,7 @@ def test_a_captured_step_draws_new_dropout_each_time(precision):
     assert len(set(losses)) == 3
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_gpu_gives_about_the_scores_of_a_cpu():
     step = step_of(dropout=0.0)
     images = batch(3)[0].numpy()

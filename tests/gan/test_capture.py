@@ -105,12 +105,8 @@ def test_after_rewinding_training_goes_on_as_if_nothing_had_been(changes, n_befo
 
 # --- on a GPU -----------------------------------------------------------------------------
 
-needs_gpu = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU: a CPU has no CUDA graphs"
-)
 
-
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 2e-3), ("bf16", 5e-2)])
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["the paper", "everything"])
 def test_a_captured_training_has_the_losses_of_an_eager_one(
@@ -132,7 +128,7 @@ def test_a_captured_training_has_the_losses_of_an_eager_one(
         assert mine == pytest.approx(other, rel=tolerance, abs=tolerance)
 
 
-@needs_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_captured_step_draws_new_dropout_and_augmentations_each_time(precision):
     """Were a graph's draws frozen, steps that change no weights would all have the same losses."""
@@ -146,7 +142,7 @@ def test_a_captured_step_draws_new_dropout_and_augmentations_each_time(precision
     assert len({row.loss_d_real for row in trained.rows}) == 3
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_that_is_not(tmp_path):
     from lussweep.gan.checkpoint import Checkpoints
 
@@ -171,7 +167,7 @@ def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_tha
     assert all(torch.allclose(first[k].float(), second[k].float(), atol=1e-4) for k in first)
 
 
-@needs_gpu
+@pytest.mark.gpu
 def test_a_step_that_cannot_be_captured_runs_as_it_is(monkeypatch):
     """Reading a value from the device breaks a capture; dropout must draw all the same after it."""
     original = GanStep.__call__

@@ -1,0 +1,80 @@
+"""One step of GAN training on this card: naive, eager and captured, in fp32 and in bf16.
+
+    python tests/gpu/measure_gan.py --rows FILE [--ceilings FLOP_PER_S BYTES_PER_S] [--smoke]
+
+256x256, ngf = ndf = 64, batch 16, as in the paper. The naive loop is always fp32 (its convolutions
+in TF32, which is PyTorch's default). The share of the floor is what arithmetic and Adam's traffic
+would take at this card's ceilings, over what the step took. At the end, the kernels of the slowest
+of our steps.
+"""
+
+from __future__ import annotations
+
+import torch
+from arguments import Given, parse
+from bench_gan import bench_step, gan_spec, our_epochs, phantom_frames
+from rows import first_line
+from torch.profiler import ProfilerActivity, profile
+
+from lussweep.errors import InputError
+
+N_KERNELS = 15
+
+
+def main() -> None:
+    given = parse(__doc__)
+    size, ngf, n_steps = (32, 4, 2) if given.smoke else (256, 64, 20)
+    slowest: tuple[float, str, str] = (0.0, "", "")
+    for precision in ("fp32", "bf16"):
+        try:
+            slowest = max(slowest, measure(given, size, ngf, n_steps, precision))
+        except InputError as error:
+            given.rows.skip(f"GAN step {precision}", str(error))
+        except RuntimeError as error:
+            given.rows.fail(f"GAN step {precision}", first_line(error))
+    _, path, precision = slowest
+    if path:
+        print_kernels(given, size, ngf, path, precision)
+
+
+def measure(
+    given: Given, size: int, ngf: int, n_steps: int, precision: str
+) -> tuple[float, str, str]:
+    """Rows of one precision; returns ms, path and precision of its slower one of ours."""
+    found = bench_step(size, ngf, n_steps, precision, given.device, given.ceilings)
+    ms = found["ms_per_step"]
+    of = f"{size}x{size}, ngf {ngf}, batch {found['batch_size']}"
+    for path, taken in ms.items():
+        name, note = f"GAN step {precision}, {path}", of
+        if path == "naive":
+            name += "" if precision == "fp32" else " (fp32)"
+        else:
+            note += f"; {ms['naive'] / taken:.2f} times as fast as naive"
+        given.rows.add(name, taken, "ms", note)
+    if "share_overlapped" in found:
+        given.rows.add(
+            f"GAN step {precision}, share of the floor",
+            found["share_overlapped"],
+            "",
+            f"floor {found['floor_overlapped_ms']:.2f} ms, {found['floor_serial_ms']:.2f} in turn",
+        )
+    return max((ms[path], path, precision) for path in ms if path != "naive")
+
+
+def print_kernels(given: Given, size: int, ngf: int, path: str, precision: str) -> None:
+    """Where the time of one step goes, by kernel, into the part's log."""
+    activities = [ProfilerActivity.CPU]
+    if given.device.type == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    frames, spec = phantom_frames(size), gan_spec(ngf, 2, 2, precision)
+    with profile(activities=activities) as profiler:
+        our_epochs(frames, spec, given.device, path)
+    order = "self_cuda_time_total" if given.device.type == "cuda" else "self_cpu_time_total"
+    print(f"\nKernels of a training of 4 steps, {path}, {precision} (warm-up included)")
+    found = profiler.key_averages()
+    print(found.table(sort_by=order, row_limit=N_KERNELS, max_name_column_width=60))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1 if torch.get_num_threads() < 4 else 4)
+    main()
