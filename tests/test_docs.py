@@ -87,6 +87,19 @@ def test_a_picture_is_drawn_with_nothing_from_outside(name: str) -> None:
     assert "url(http" not in text
 
 
+def test_the_table_of_rooms_names_the_rooms_of_the_picture() -> None:
+    picture = (ROOT / "docs" / "images" / "rooms.svg").read_text()
+    drawn = re.findall(r'font-weight="600">([^<]+)<', picture)
+    assert len(drawn) == 12
+    assert rooms() == drawn
+
+
+def rooms() -> list[str]:
+    """The entries of the package that docs/architecture.md lists, from the top floor down."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    return [name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", page, re.MULTILINE)]
+
+
 def test_the_site_is_not_committed() -> None:
     assert "/site/" in (ROOT / ".gitignore").read_text().splitlines()
 
