@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from lussweep.commands import COMMANDS
 from lussweep.errors import InputError
 from lussweep.exits import INTERRUPTED, OK, clear_errors
 from lussweep.options import (
+    COST,
     AbsoluteOption,
     AddressOption,
     AnnotationsOption,
@@ -32,6 +34,13 @@ from lussweep.options import (
     SkipOption,
     StoreOption,
     TimeoutOption,
+    UnusedAddress,
+    UnusedBackend,
+    UnusedCpus,
+    UnusedDashboard,
+    UnusedRetries,
+    UnusedReveal,
+    UnusedTimeout,
     WeightsOption,
 )
 from lussweep.spec import PreprocessSpec, SplitSpec, parse
@@ -51,6 +60,27 @@ app = typer.Typer(
 
 DEFAULT_EXPERIMENT = "quickstart"
 PROBLEM_FOUND = 1
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"lussweep {metadata.version('lussweep')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("lussweep, version unknown: it is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Handles the options that stand before a command."""
 
 
 @app.command()
@@ -101,29 +131,52 @@ def plan(
     replicates: ReplicatesOption = None,
     only: OnlyOption = None,
     set_: SetOption = None,
-    address: AddressOption = None,
-    backend: BackendOption = "ray",
-    cpus: CpusOption = None,
+    address: UnusedAddress = None,
+    backend: UnusedBackend = "ray",
+    cpus: UnusedCpus = None,
     device: DeviceOption = "auto",
     weights: WeightsOption = None,
-    dashboard: DashboardOption = True,
+    dashboard: UnusedDashboard = True,
     skip_unreadable: SkipOption = False,
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="Say how long it takes on so many GPUs.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Say how long the grid takes on so many GPUs.",
+            metavar="N",
+            rich_help_panel=COST,
+        ),
     ] = None,
     price: Annotated[
-        float | None, typer.Option(min=0, help="Say what it costs, at so much a GPU and hour.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="Say what the grid costs, at this price of a GPU and hour.",
+            metavar="PRICE",
+            rich_help_panel=COST,
+        ),
     ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", help="How long steps take: as in this earlier run.")
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Take the seconds of a step from this earlier run.",
+            metavar="RUN",
+            rich_help_panel=COST,
+        ),
     ] = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="How long steps take: run a few short ones here.")
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Take the seconds of a step from a few short ones, run here.",
+            rich_help_panel=COST,
+        ),
     ] = False,
-    retries: RetriesOption = 1,
-    step_timeout: TimeoutOption = None,
+    retries: UnusedRetries = 1,
+    step_timeout: UnusedTimeout = None,
     allow_absolute: AbsoluteOption = False,
-    reveal_ids: RevealOption = False,
+    reveal_ids: UnusedReveal = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
@@ -158,7 +211,7 @@ def plan(
 
 @app.command()
 def ingest(
-    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see the README.")],
+    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see docs/data.md.")],
     out: Annotated[
         str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
     ],
@@ -261,8 +314,12 @@ def export_synthetic(
 @app.command()
 def doctor(
     address: AddressOption = None,
-    out: OutOption = None,
-    store: StoreOption = None,
+    out: Annotated[
+        str | None, typer.Option(help="The run folder of a run to come, or its URL.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="The folder of its artifacts, or its URL.")
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="For machines: a list of findings.")
     ] = False,

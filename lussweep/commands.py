@@ -105,7 +105,9 @@ def submit(
     ] = "http://127.0.0.1:8265",
     working_dir: Annotated[
         Path | None,
-        typer.Option(help="Ship this folder, with the experiment in it [the experiment alone]."),
+        typer.Option(
+            help="Ship this folder, with the experiment in it.", show_default="the experiment alone"
+        ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:

@@ -1,11 +1,24 @@
-"""Options that commands share: one wording each."""
+"""Options that several commands share, with one wording each."""
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
+
+DATA, GRID, RESULTS = "Data", "Part of the grid", "Results"
+RUNNING, COST = "How it runs", "Cost"
+"""Panels of the help, in the order in which their first options are declared."""
+
+
+def hidden(option: Any) -> Any:
+    """Return the typer.Option of an annotated type, left out of the help."""
+    declared = copy(get_args(option)[1])
+    declared.hidden = True
+    return declared
+
 
 Experiment = Annotated[
     str,
@@ -13,57 +26,153 @@ Experiment = Annotated[
 ]
 DataOption = Annotated[
     str | None,
-    typer.Option(help="A manifest (CSV, Parquet) or a store made by `ingest`; else the phantom."),
+    typer.Option(
+        help="A manifest (CSV, Parquet) or a store made by `ingest`.",
+        metavar="PATH",
+        show_default="the phantom",
+        rich_help_panel=DATA,
+    ),
 ]
-LabelOption = Annotated[str | None, typer.Option(help="The manifest's label column.")]
+LabelOption = Annotated[
+    str | None,
+    typer.Option(help="The manifest's label column.", metavar="COLUMN", rich_help_panel=DATA),
+]
 AnnotationsOption = Annotated[
-    Path | None, typer.Option(help="Frame annotations: a table of video_id, frame, label.")
+    Path | None,
+    typer.Option(
+        help="Frame annotations: a table of video_id, frame, label.",
+        metavar="FILE",
+        rich_help_panel=DATA,
+    ),
 ]
 OutOption = Annotated[
-    str | None, typer.Option(help="Run folder, or s3://BUCKET/PREFIX [lussweep-runs/NAME].")
+    str | None,
+    typer.Option(
+        help="Run folder, or s3://BUCKET/PREFIX.",
+        metavar="PATH",
+        show_default="lussweep-runs/NAME",
+        rich_help_panel=RESULTS,
+    ),
 ]
 StoreOption = Annotated[
-    str | None, typer.Option(help="Artifacts here (a folder or a URL), to share them.")
+    str | None,
+    typer.Option(
+        help="Keep artifacts here (a folder or a URL), to share them between runs.",
+        metavar="PATH",
+        rich_help_panel=RESULTS,
+    ),
 ]
-ReplicatesOption = Annotated[int | None, typer.Option(min=1, help="Draws of patients a count.")]
+ReplicatesOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Draws of patients for each count.", metavar="N", rich_help_panel=GRID
+    ),
+]
 OnlyOption = Annotated[
-    list[str] | None, typer.Option(help="Cells to do, such as variant=baseline,n_patients=6.")
+    list[str] | None,
+    typer.Option(
+        help="Cells to do, such as variant=baseline,n_patients=6.",
+        metavar="CELLS",
+        rich_help_panel=GRID,
+    ),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Change the experiment: gan.n_epochs=5.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change the experiment: gan.n_epochs=5.",
+        metavar="KEY=VALUE",
+        rich_help_panel=GRID,
+    ),
 ]
 AddressOption = Annotated[
-    str | None, typer.Option(help="Ray: local, auto or HOST:PORT [$RAY_ADDRESS, else local].")
+    str | None,
+    typer.Option(
+        help="Ray: local, auto or HOST:PORT.",
+        metavar="ADDRESS",
+        show_default="$RAY_ADDRESS, else local",
+        rich_help_panel=RUNNING,
+    ),
 ]
-BackendOption = Annotated[str, typer.Option(help="ray, or inline: one step at a time, no Ray.")]
-CpusOption = Annotated[int | None, typer.Option(min=1, help="CPUs of a local Ray [all].")]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+BackendOption = Annotated[
+    str,
+    typer.Option(
+        help="ray, or inline: one step at a time, no Ray.", metavar="NAME", rich_help_panel=RUNNING
+    ),
+]
+CpusOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="CPUs of a local Ray.",
+        metavar="N",
+        show_default="all",
+        rich_help_panel=RUNNING,
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu or cuda.", metavar="NAME", rich_help_panel=RUNNING)
+]
 WeightsOption = Annotated[
-    Path | None, typer.Option(help="ImageNet ResNet-34 weights, torchvision's format.")
+    Path | None,
+    typer.Option(
+        help="ImageNet ResNet-34 weights, torchvision's format.",
+        metavar="FILE",
+        rich_help_panel=DATA,
+    ),
 ]
-DashboardOption = Annotated[bool, typer.Option(help="Start the dashboard of a local Ray.")]
+DashboardOption = Annotated[
+    bool, typer.Option(help="Start the dashboard of a local Ray.", rich_help_panel=RUNNING)
+]
 SkipOption = Annotated[
     bool,
     typer.Option(
-        "--skip-unreadable", help="Leave out videos that cannot be opened (ingest: or decoded)."
+        "--skip-unreadable",
+        help="Leave out videos that cannot be opened (ingest: or decoded).",
+        rich_help_panel=DATA,
     ),
 ]
 RetriesOption = Annotated[
-    int, typer.Option(min=0, help="A step that fails is tried again so often.")
+    int,
+    typer.Option(
+        min=0,
+        help="How often a step that fails is tried again.",
+        metavar="N",
+        rich_help_panel=RUNNING,
+    ),
 ]
 TimeoutOption = Annotated[
     float | None,
     typer.Option(
-        help="Minutes after which a step that hangs is ended (Ray) [none].", metavar="MINUTES"
+        help="Minutes after which a step that hangs is ended (Ray only).",
+        metavar="MINUTES",
+        show_default="never",
+        rich_help_panel=RUNNING,
     ),
 ]
 AbsoluteOption = Annotated[
     bool,
     typer.Option(
-        "--allow-absolute", help="Trust paths in the data and the experiment that leave its folder."
+        "--allow-absolute",
+        help="Trust paths in the data and the experiment that leave its folder.",
+        rich_help_panel=DATA,
     ),
 ]
 RevealOption = Annotated[
-    bool, typer.Option("--reveal-ids", help="Name patients and files in logs and failures.")
+    bool,
+    typer.Option(
+        "--reveal-ids",
+        help="Name patients and files in logs and failures.",
+        rich_help_panel=RESULTS,
+    ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+UnusedAddress = Annotated[str | None, hidden(AddressOption)]
+UnusedBackend = Annotated[str, hidden(BackendOption)]
+UnusedCpus = Annotated[int | None, hidden(CpusOption)]
+UnusedDashboard = Annotated[bool, hidden(DashboardOption)]
+UnusedRetries = Annotated[int, hidden(RetriesOption)]
+UnusedTimeout = Annotated[float | None, hidden(TimeoutOption)]
+UnusedReveal = Annotated[bool, hidden(RevealOption)]
+"""Options that `plan` takes, because `grid` does, and has no use for."""

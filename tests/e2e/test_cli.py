@@ -7,7 +7,10 @@ import itertools
 import json
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +20,10 @@ from lussweep.cli import app
 from support import ROOT, environment, invoke, lussweep, refusal, refused, succeed
 
 SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
+IGNORED_BY_PLAN = (
+    "--address", "--backend", "--cpus", "--dashboard", "--retries", "--step-timeout",
+    "--reveal-ids",
+)  # fmt: skip
 
 
 # --- the main job --------------------------------------------------------------------------
@@ -91,7 +98,8 @@ def test_plan_imports_neither_torch_nor_ray(tmp_path: Path, tiny_yaml: Path) -> 
 def test_help_imports_neither_torch_nor_ray() -> None:
     program = (
         "import sys\nfrom typer.testing import CliRunner\nfrom lussweep.cli import app\n"
-        "assert CliRunner().invoke(app, ['grid', '--help']).exit_code == 0\n"
+        "for arguments in (['--help'], ['grid', '--help'], ['plan', '--help'], ['--version']):\n"
+        "    assert CliRunner().invoke(app, arguments).exit_code == 0\n"
         "heavy = {'torch', 'ray', 'numpy', 'cv2', 'optuna', 'pyarrow', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
@@ -106,14 +114,58 @@ def test_the_surface_of_the_command_line_is_frozen() -> None:
     assert surface() == json.loads(SURFACE.read_text())
 
 
-def surface() -> dict[str, dict[str, list[str]]]:
-    import typer.main
-
+def surface() -> dict[str, dict[str, Any]]:
+    """Every command's options, then what stands before a command, the panels, what is hidden."""
     group = typer.main.get_command(app)
+    commands = sorted(group.commands.items())
     return {
-        name: {p.name: sorted([*p.opts, *p.secondary_opts]) for p in sub.params}
-        for name, sub in sorted(group.commands.items())
+        **{name: _spellings(sub.params) for name, sub in commands},
+        "lussweep": _spellings(group.params),
+        "lussweep panels": {name: panels(sub) for name, sub in commands if panels(sub)},
+        "lussweep hidden": {
+            name: [p.name for p in sub.params if is_hidden(p)]
+            for name, sub in commands
+            if any(map(is_hidden, sub.params))
+        },
     }
+
+
+def _spellings(parameters: Iterable[Any]) -> dict[str, list[str]]:
+    return {p.name: sorted([*p.opts, *p.secondary_opts]) for p in parameters}
+
+
+def panels(command: Any) -> dict[str, list[str]]:
+    """The options that the help of a command shows in each named panel."""
+    found: dict[str, list[str]] = {}
+    for parameter in command.params:
+        if parameter.rich_help_panel and not is_hidden(parameter):
+            found.setdefault(parameter.rich_help_panel, []).append(parameter.name)
+    return found
+
+
+def is_hidden(parameter: Any) -> bool:
+    return bool(parameter.hidden)
+
+
+def test_the_help_of_plan_leaves_out_what_plan_has_no_use_for() -> None:
+    in_grid, in_plan = (
+        {option for option in IGNORED_BY_PLAN if option in succeed(command, "--help")}
+        for command in ("grid", "plan")
+    )
+    assert in_grid == set(IGNORED_BY_PLAN)
+    assert in_plan == set()
+
+
+def test_plan_refuses_what_grid_refuses_of_hidden_options() -> None:
+    for command in ("grid", "plan"):
+        code, output = invoke(command, "--retries", "-1")
+        assert code == 2
+        assert "--retries" in output
+
+
+def test_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert succeed("--version") == f"lussweep {project['version']}\n"
 
 
 # --- bad input -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from lussweep.stages import Context
 from support import TINY, invoke
 
 BY_DESIGN = ("frames", "cohorts", "frame_scores", "val_scores", "copies", "closest_pairs")
-"""Tables that hold ids: the README says so."""
+"""Tables that hold ids: docs/results.md says so."""
 
 
 def texts(folder: Path) -> dict[str, bytes]:

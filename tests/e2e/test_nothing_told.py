@@ -20,7 +20,7 @@ TELLING = "Telltale"
 BY_DESIGN = re.compile(
     r"(frames|cohorts?|frame_scores|val_scores|copies|closest_pairs|pairs)\.parquet$|record\.json$"
 )
-"""Files that hold ids because they are the data: the README lists them."""
+"""Files that hold ids because they are the data: docs/results.md lists them."""
 STUDY = """
 name: told
 data: {preprocess: {image_size: 64}}
