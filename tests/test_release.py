@@ -20,6 +20,8 @@ from lussweep.spec import MemorisationSpec, ReleaseGateSpec, dump_study, load_st
 from lussweep.store import ArtifactStore
 from support import refusal, refused, succeed
 
+pytestmark = pytest.mark.any_processor
+
 SETS = {f"{n}/1/{label}" for n in (2, 3) for label in ("pos", "neg")}
 OPEN = ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=None)
 

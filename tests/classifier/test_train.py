@@ -13,7 +13,7 @@ from lussweep.data.pool import FramePool
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import AugmentSpec, ClassifierSpec
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 CPU = torch.device("cpu")
 SIZE = 64
 CONFIG = TrialConfig(learning_rate=0.003, channels=1, dropout=0.05)

@@ -29,6 +29,8 @@ from lussweep.tables import FRAMES
 from lussweep.tables import read as read_table
 from support import TINY, invoke, refusal, succeed
 
+pytestmark = pytest.mark.any_processor
+
 SETS = "{n_patients}/{replicate}/{class}"
 MADE = {
     "pos": ["external"],

@@ -30,6 +30,8 @@ from lussweep.keys import derive_seed
 from lussweep.models.dcgan import Generator
 from lussweep.spec import HealthSpec
 
+pytestmark = pytest.mark.any_processor
+
 RETRY = {"retry": {"seeds": 2}}
 
 

@@ -24,6 +24,8 @@ from lussweep.models import precision
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.models.precision import has_bfloat16
 
+pytestmark = pytest.mark.any_processor
+
 # --- the definition -----------------------------------------------------------------------
 
 
