@@ -334,7 +334,7 @@ def test_bf16_starts_with_the_loss_of_float32_and_keeps_float32_weights():
 
 
 def test_bf16_learns_too():
-    spec = spec_of(n_epochs=8, patience=8, images_per_epoch=160, precision="bf16")
+    spec = spec_of(n_epochs=5, patience=5, images_per_epoch=80, precision="bf16")
     rows = train(spec, train_set_of(40, 40, 40)).rows
     assert rows[-1].train_loss < 0.5 * rows[0].train_loss
 
