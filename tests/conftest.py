@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bucket import Server, running
+from skips import pytest_terminal_summary as pytest_terminal_summary  # a hook of pytest's
 from support import POCUS, TINY, lussweep
 
 if TYPE_CHECKING:

@@ -24,6 +24,8 @@ from lussweep.classifier.augment import (
 )
 from lussweep.spec import AugmentSpec
 
+pytestmark = pytest.mark.any_processor
+
 both_ways = pytest.mark.parametrize("way", [one_by_one, in_groups])
 """Through OpenCV, and through the kernels for a GPU, which run on a CPU too."""
 EVERYWHERE = {"noise_share": 1.0}

@@ -13,7 +13,7 @@ from lussweep.models.capture import _Rewind, captured
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import AugmentSpec, ClassifierSpec
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 CPU = torch.device("cpu")
 SIZE, BATCH = 64, 4
 

@@ -13,7 +13,7 @@ from lussweep.data.pool import FramePool
 from lussweep.models.vgg import ReducedVGG
 from lussweep.spec import AugmentSpec, ClassifierSpec
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 CPU = torch.device("cpu")
 SIZE = 64
 CONFIG = TrialConfig(learning_rate=0.003, channels=1, dropout=0.05)
@@ -62,7 +62,7 @@ def without_seconds(rows):
 def test_two_classes_that_are_plain_to_see_are_told_apart():
     spec = spec_of(n_epochs=8, patience=8, images_per_epoch=160)
     trained = train(spec, train_set_of(40, 40, 40))
-    assert trained.best.val_accuracy > 0.95
+    assert trained.best.val_accuracy >= 0.9
     assert trained.best.val_loss < 0.3
     assert trained.rows[-1].train_loss < 0.5 * trained.rows[0].train_loss
     probability = predict(loaded(trained), VAL_POOL, 64)
@@ -334,7 +334,7 @@ def test_bf16_starts_with_the_loss_of_float32_and_keeps_float32_weights():
 
 
 def test_bf16_learns_too():
-    spec = spec_of(n_epochs=8, patience=8, images_per_epoch=160, precision="bf16")
+    spec = spec_of(n_epochs=5, patience=5, images_per_epoch=80, precision="bf16")
     rows = train(spec, train_set_of(40, 40, 40)).rows
     assert rows[-1].train_loss < 0.5 * rows[0].train_loss
 

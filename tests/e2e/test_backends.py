@@ -22,6 +22,8 @@ from lussweep.stages import Context
 from lussweep.store import ArtifactStore
 from support import TINY, command, environment, lussweep
 
+pytestmark = pytest.mark.any_processor
+
 TABLES = (
     "results", "trials", "frame_scores", "gan_scores", "gan_losses", "cohorts", "frames",
     "memorisation", "contrasts", "worth", "aurocs", "val_scores", "operating",

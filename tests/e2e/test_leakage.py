@@ -28,6 +28,8 @@ from lussweep.spec import ClassifierSpec, PhantomSpec
 from lussweep.stages import Context, run_evaluate, run_score, run_trial
 from lussweep.store import ArtifactStore
 
+pytestmark = pytest.mark.any_processor
+
 CPU = torch.device("cpu")
 SIZE = 64
 BUDGET = ClassifierSpec(n_epochs=3, images_per_epoch=512, batchnorm_momentum=0.1)

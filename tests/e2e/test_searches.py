@@ -25,6 +25,8 @@ from lussweep.spec import load_study
 from lussweep.stages import Context, run_evaluate
 from lussweep.store import ArtifactStore
 
+pytestmark = pytest.mark.any_processor
+
 LEARNING = """
 name: learning
 data:

@@ -7,6 +7,8 @@ from lussweep.gan.augment import HOLE, SHIFT, augment, brightness, cutout, trans
 from lussweep.gan.step import GanStep
 from lussweep.models.dcgan import Discriminator, Generator
 
+pytestmark = pytest.mark.any_processor
+
 NAMES = ("brightness", "translation", "cutout")
 EACH = pytest.mark.parametrize("names", [(name,) for name in NAMES] + [NAMES, NAMES[::-1]])
 SIZE = 16

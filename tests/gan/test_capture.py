@@ -18,6 +18,8 @@ from lussweep.gan.train import train_gan
 from lussweep.models.capture import _Rewind, captured
 from lussweep.models.dcgan import Discriminator, Generator
 
+pytestmark = pytest.mark.any_processor
+
 BOTH = pytest.mark.parametrize(
     "changes", [{"dropout": 0.0}, {**EVERYTHING, "augment": (), "dropout": 0.0}],
     ids=["the paper", "everything"],

@@ -28,6 +28,8 @@ from lussweep.stages import Context, execute
 from lussweep.store import ArtifactStore
 from support import TINY
 
+pytestmark = pytest.mark.any_processor
+
 FRAMES = random_frames(10)[:, :16, :16]
 N_BATCHES = 3
 OPTIONS = {"dropout": {}, "no dropout": {"dropout": 0.0}, "everything": EVERYTHING}

@@ -13,6 +13,8 @@ from gan.trainings import EVERYTHING, equal, random_frames, spec_of, without_sec
 
 from lussweep.keys import derive_seed
 
+pytestmark = pytest.mark.any_processor
+
 
 @pytest.mark.parametrize(
     "changes",

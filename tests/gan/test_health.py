@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gan.trainings import copy_of, equal, random_frames, spec_of, train, without_seconds
+from gan.trainings import (
+    STANDS_STILL,
+    copy_of,
+    equal,
+    judge_by,
+    random_frames,
+    spec_of,
+    train,
+    without_seconds,
+)
 
 from lussweep.gan.checkpoint import Checkpoints
 from lussweep.gan.health import (
@@ -21,6 +30,8 @@ from lussweep.keys import derive_seed
 from lussweep.models.dcgan import Generator
 from lussweep.spec import HealthSpec
 
+pytestmark = pytest.mark.any_processor
+
 RETRY = {"retry": {"seeds": 2}}
 
 
@@ -30,7 +41,7 @@ def frames_of(low, high, n=16):
 
 def still_spec(health, **changes):
     """A generator that stands still makes images that are nearly all alike."""
-    return spec_of(lr_generator=1e-12, health=health, **changes)
+    return spec_of(lr_generator=STANDS_STILL, health=health, **changes)
 
 
 # --- events as a function of rows ---------------------------------------------------------
@@ -159,20 +170,43 @@ def test_losses_that_are_no_longer_finite_end_a_training_under_every_policy(poli
     assert raised.value.event.epoch < 50
 
 
-def test_a_generator_whose_pixels_have_saturated_lets_the_discriminator_win():
-    """A far too large step drives tanh to its ends, where it has no slope."""
-    rates = {"lr_generator": 1.0, "lr_discriminator": 1e-3}
-    spec = spec_of(n_epochs=16, dropout=0.0, **rates)
-    trained, _ = train(frames_of(0, 256), spec)
-    rows, health = trained.rows, spec.health
-    events = [e for e in trained.events if e.kind == "discriminator_won"]
-    assert len(events) == 1
-    lasted = rows[events[0].epoch - health.patience : events[0].epoch]
-    assert len(lasted) == health.patience
-    for row in lasted:
-        assert (row.d_accuracy_real, row.d_accuracy_fake) == (1.0, 1.0)
-        assert row.g_gradient_norm < health.gradient_floor * rows[0].g_gradient_norm
-    assert len(rows) == 16, "the policy warns, and the training goes on"
+def paint_white(generator, weight):
+    """Every pixel is the tanh of `weight` times 2 to 8: each of the 2 maps before the last layer is
+    1 everywhere, and a pixel lies under 1 to 4 of its kernels."""
+    *_, norm, _, last, _ = generator.layers
+    with torch.no_grad():
+        norm.weight.zero_()
+        norm.bias.fill_(1.0)
+        last.weight.fill_(weight)
+
+
+@pytest.mark.parametrize(("weight", "is_won"), [(100.0, True), (0.1, False)], ids=["white", "grey"])
+def test_a_discriminator_that_is_always_right_has_won_only_where_pixels_have_saturated(
+    weight, is_won, monkeypatch
+):
+    """After its first epoch the generator is made to paint all images white, where tanh has no
+    slope, or light grey, where it has one. The discriminator takes dark images for real, as all
+    frames are, so that it is right about every image of both."""
+
+    def dark(first, last):
+        first.fill_(1.0)
+        last.fill_(-1.0)
+
+    def after_epoch(row, generator, due):
+        if row.epoch == 1:
+            paint_white(generator, weight)
+
+    judge_by(monkeypatch, dark)
+    rates = {"lr_generator": STANDS_STILL, "lr_discriminator": STANDS_STILL}
+    spec = spec_of(n_epochs=6, dropout=0.0, health={"diversity_floor": 0.0}, **rates)
+    trained, _ = train(frames_of(0, 100)[:, :8, :8], spec, on_epoch=after_epoch)
+    first, *later = trained.rows
+    assert [(row.d_accuracy_real, row.d_accuracy_fake) for row in later] == [(1.0, 1.0)] * 5
+    has_vanished = [r.g_gradient_norm < 0.01 * first.g_gradient_norm for r in later]
+    assert has_vanished == [is_won] * 5
+    expected = [(1, 1 + spec.health.patience, "discriminator_won")] if is_won else []
+    assert [(e.attempt, e.epoch, e.kind) for e in trained.events] == expected
+    assert len(trained.rows) == 6, "the policy warns, and the training goes on"
 
 
 def test_a_generator_that_makes_one_image_has_low_diversity():

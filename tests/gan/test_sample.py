@@ -9,6 +9,8 @@ from lussweep.gan.sample import load_snapshot, sample, save_snapshot, snapshot_p
 from lussweep.models.dcgan import Generator
 from lussweep.spec import GanSpec
 
+pytestmark = pytest.mark.any_processor
+
 CPU = torch.device("cpu")
 SPEC = GanSpec(latent_size=6, ngf=2)
 BOTH = pytest.mark.parametrize("batchnorm", ["batch", "running"])

@@ -9,6 +9,8 @@ from host_reads import HostReads, host_reads
 from lussweep.gan.step import SUMS, GanStep
 from lussweep.models.dcgan import Discriminator, Generator
 
+pytestmark = pytest.mark.any_processor
+
 BOTH = pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["the paper", "everything"])
 
 

@@ -4,8 +4,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import torch
+from torch import nn
 
+from lussweep.gan import train as module
 from lussweep.gan.train import train_gan
+from lussweep.models.dcgan import Discriminator
 from lussweep.spec import GanSpec
 
 CPU = torch.device("cpu")
@@ -56,6 +59,27 @@ def train(frames, spec, seed=1, snapshots=None, on_epoch=None, **options):
     options = {"label_N": labels_for(spec, len(frames)), **options}
     trained = train_gan(frames, spec, seed=seed, device=CPU, on_epoch=after_epoch, **options)
     return trained, snapshots
+
+
+STANDS_STILL = 1e-12
+"""A learning rate at which no weight moves by more than its own rounding in a test's few steps."""
+
+
+def judge_by(monkeypatch, fill):
+    """Trainings begin with the discriminator whose first and last weights `fill` sets in place.
+
+    At 8 pixels these two are all its layers. At the rate STANDS_STILL it goes on judging by them,
+    so that what a generator makes of its judgement does not hang on how the arithmetic rounds.
+    """
+
+    def made(*arguments):
+        discriminator = Discriminator(*arguments)
+        first, last = (m for m in discriminator.modules() if isinstance(m, nn.Conv2d))
+        with torch.no_grad():
+            fill(first.weight, last.weight)
+        return discriminator
+
+    monkeypatch.setattr(module, "Discriminator", made)
 
 
 def copy_of(module):

@@ -31,6 +31,8 @@ from lussweep.spec import (
     Video,
 )
 
+pytestmark = pytest.mark.any_processor
+
 FILE = Path(__file__).with_name("golden_keys.json")
 
 LITERALS = {

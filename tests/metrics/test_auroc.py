@@ -11,6 +11,8 @@ from lussweep.metrics.auroc import (
     win_matrix,
 )
 
+pytestmark = pytest.mark.any_processor
+
 
 def won(a, b):
     return 1.0 if a > b else 0.5 if a == b else 0.0

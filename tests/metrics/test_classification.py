@@ -4,6 +4,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from lussweep.metrics.classification import at_threshold
 
+pytestmark = pytest.mark.any_processor
+
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.9, 2.0])
 def test_equals_sklearn(threshold):

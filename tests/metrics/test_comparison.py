@@ -7,6 +7,8 @@ from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.kmmd import kmmd
 from lussweep.metrics.nearest import one_nn
 
+pytestmark = pytest.mark.any_processor
+
 
 def loop_density_coverage(real_ND, fake_ND, k):
     """Naeem et al. 2020, section 3, with closed balls, on the full matrices."""

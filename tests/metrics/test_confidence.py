@@ -3,6 +3,8 @@ import pytest
 
 from lussweep.metrics.confidence import mean_confidence
 
+pytestmark = pytest.mark.any_processor
+
 
 def test_is_the_mean():
     assert mean_confidence(np.array([0.0, 0.5, 1.0, 0.9], dtype=np.float32)) == pytest.approx(0.6)

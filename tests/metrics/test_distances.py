@@ -12,6 +12,8 @@ from lussweep.metrics.distances import (
     own_distance_tiles,
 )
 
+pytestmark = pytest.mark.any_processor
+
 
 def points(x_ND, centre_D=None):
     x_ND = check_samples("test", x_ND)

@@ -5,6 +5,8 @@ from torch import nn
 
 from lussweep.metrics.features import SPACES, embed, pixels
 
+pytestmark = pytest.mark.any_processor
+
 
 def features(image_NHW, embedder, **how):
     return {"pixel": pixels(image_NHW), **embed(image_NHW, embedder, **how)}

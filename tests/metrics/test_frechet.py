@@ -8,6 +8,8 @@ import torch
 
 from lussweep.metrics.frechet import fid
 
+pytestmark = pytest.mark.any_processor
+
 
 def normal(n, d, seed, shift=0.0):
     return np.random.default_rng(seed).normal(size=(n, d)) + shift

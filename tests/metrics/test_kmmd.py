@@ -5,6 +5,8 @@ import pytest
 
 from lussweep.metrics.kmmd import kmmd
 
+pytestmark = pytest.mark.any_processor
+
 
 def loop_kmmd(real_ND, fake_MD):
     """The definition, pair by pair."""

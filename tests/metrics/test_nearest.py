@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from lussweep.metrics.nearest import OneNN, one_nn
 
+pytestmark = pytest.mark.any_processor
+
 REAL = np.array(
     [
         [0.0, 0.0],

@@ -7,6 +7,8 @@ from scipy.spatial.distance import cdist
 
 from lussweep.metrics.permutation import kmmd_test
 
+pytestmark = pytest.mark.any_processor
+
 
 def normal(n, d, seed, shift=0.0):
     return np.random.default_rng(seed).normal(size=(n, d)) + shift

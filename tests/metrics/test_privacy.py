@@ -9,6 +9,8 @@ from scipy.spatial.distance import cdist
 
 from lussweep.metrics.privacy import memorisation
 
+pytestmark = pytest.mark.any_processor
+
 N_PATIENTS, N_FEATURES = 12, 6
 
 

@@ -6,6 +6,8 @@ from torch import nn
 
 from lussweep.models.dcgan import Discriminator, Generator
 
+pytestmark = pytest.mark.any_processor
+
 
 def convolutions(module):
     return [m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]

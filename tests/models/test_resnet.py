@@ -18,7 +18,7 @@ from lussweep.models.resnet import (
     weights_digest,
 )
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 STAGES = ((1, 64, 3), (2, 128, 4), (3, 256, 6), (4, 512, 3))
 
 

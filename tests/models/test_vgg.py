@@ -8,6 +8,8 @@ from torch import nn
 
 from lussweep.models.vgg import ReducedVGG, standardise
 
+pytestmark = pytest.mark.any_processor
+
 WIDTHS = [4, 4, 8, 8, 16, 16, 32, 32, 64, 64]
 LAST_OF_BRACKET = [False, True, False, True, False, True, False, True, True, True]
 SEPARABLE = ["Conv2d", "Conv2d", "ReLU", "BatchNorm2d"]

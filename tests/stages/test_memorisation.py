@@ -22,6 +22,8 @@ from lussweep.spec import ReleaseGateSpec, StudySpec, load_study
 from lussweep.stages import CARD, COHORT, COPIES, PAIRS, Context, execute, run_memorisation
 from lussweep.store import ArtifactStore
 
+pytestmark = pytest.mark.any_processor
+
 STUDY = """
 name: memory
 data:

@@ -12,6 +12,8 @@ from lussweep.plan import Step
 from lussweep.stages import Context, run_gan
 from lussweep.store import ArtifactStore
 
+pytestmark = pytest.mark.any_processor
+
 
 def test_too_little_gpu_memory_is_one_line_that_says_what_to_lower(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

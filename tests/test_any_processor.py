@@ -1,0 +1,92 @@
+"""Tests that train hold on any processor: a second run computes with other instructions.
+
+Sums come out otherwise where a processor adds more numbers at a time, and a training that is
+chaotic ends elsewhere. So `.ci/run` runs what is marked `any_processor` a second time, under the
+oldest instructions that PyTorch and oneDNN know.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+import torch
+
+from support import ROOT
+
+pytestmark = pytest.mark.any_processor
+TESTS = ROOT / "tests"
+COMMAND = re.compile(r"^(\w+=.*) python -m pytest (.*)$", re.MULTILINE)
+(SECOND_RUN,) = COMMAND.findall((ROOT / ".ci" / "run").read_text())
+LIMITS = dict(limit.split("=") for limit in SECOND_RUN[0].split())
+
+SEEN = """
+import torch
+print("PyTorch:", torch.backends.cpu.get_cpu_capability())
+with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
+    torch.nn.functional.conv2d(torch.rand(4, 1, 64, 64), torch.rand(8, 1, 4, 4))
+"""
+
+TRAINS = re.compile(
+    r"""(succeed|invoke|lussweep|command)\(\s*"grid" | \b(uninterrupted|finished):\ Path
+    | gan\.trainings | train_(gan|classifier) | lussweep\.(gan|classifier)\.step
+    | (Inline|Cluster)Executor""",
+    re.VERBOSE,
+)
+"""What a file holds that trains networks, or looks at a run that did."""
+
+NO_SECOND_RUN = {
+    "trains nothing: its steps are made up": "test_driver test_schedule test_memory",
+    "compares runs of one machine with each other": """
+        test_faults test_faults_cells test_faults_nodes test_remote_runs test_training_workers""",
+    "asks for files, codes and messages, whatever was learned": """
+        test_cli test_commands test_concealed test_ingest test_nothing_told test_readme
+        test_remote_commands""",
+    "slow": "test_quickstart",
+}
+"""Files that train and need no second run, by the reason."""
+MARKED = "pytest.mark.any_processor"
+
+
+def instructions(limits: Mapping[str, str]) -> tuple[str, str]:
+    """What a process under these limits computes with: PyTorch's own loops, and oneDNN."""
+    environment = {k: v for k, v in os.environ.items() if k not in LIMITS} | dict(limits)
+    done = subprocess.run(
+        [sys.executable, "-c", SEEN], env=environment, capture_output=True, text=True, check=True
+    )
+    found = re.search(r"PyTorch: (\w+)", done.stdout), re.search(r"cpu,isa:(.*)", done.stdout)
+    assert all(found), done.stdout
+    return tuple(match[1] for match in found if match)
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"),
+    reason="needs an x86 processor: PyTorch knows one instruction set of others",
+)
+def test_the_second_run_computes_with_other_instructions_than_the_first() -> None:
+    assert instructions(LIMITS) == ("DEFAULT", "Intel SSE4.1")
+    plain = instructions({})
+    assert plain[0] != "DEFAULT" and plain[1] != "Intel SSE4.1", plain
+
+
+def test_this_run_computes_with_the_instructions_that_it_is_asked_for() -> None:
+    here = {name: os.environ[name] for name in LIMITS if name in os.environ}
+    pytorch, onednn = instructions(here)
+    assert torch.backends.cpu.get_cpu_capability() == pytorch
+    if "ATEN_CPU_CAPABILITY" in here:
+        assert pytorch == here["ATEN_CPU_CAPABILITY"].upper()
+    if "ONEDNN_MAX_CPU_ISA" in here:
+        assert onednn.replace(".", "").upper().split()[1] == here["ONEDNN_MAX_CPU_ISA"]
+
+
+def test_every_file_that_trains_is_marked_for_the_second_run_or_named_with_a_reason() -> None:
+    texts = {path: path.read_text() for path in TESTS.rglob("test_*.py")}
+    named = [name for names in NO_SECOND_RUN.values() for name in names.split()]
+    unmarked = [p.stem for p, t in texts.items() if TRAINS.search(t) and MARKED not in t]
+    assert sorted(unmarked) == sorted(named)
+    assert SECOND_RUN[1] == '-m "any_processor and not slow"'
