@@ -17,8 +17,6 @@ import zlib
 from pathlib import Path
 
 import cv2
-import hostile_parquet
-import hostile_video
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +25,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import hostile_parquet
+import hostile_video
 from lussweep import tables
 from support import ROOT, environment
 

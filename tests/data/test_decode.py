@@ -2,10 +2,10 @@ import csv
 from pathlib import Path
 
 import cv2
-import hostile_video
 import numpy as np
 import pytest
 
+import hostile_video
 from lussweep.data import decode, h264
 from lussweep.data.decode import probe, read_frames
 from lussweep.errors import InputError

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from gan.trainings import CPU, random_frames, spec_of
 
+from gan.trainings import CPU, random_frames, spec_of
 from lussweep.gan import step as module
 from lussweep.gan.augment import HOLE, SHIFT, augment, brightness, cutout, translation
 from lussweep.gan.step import GanStep

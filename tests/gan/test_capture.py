@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from gan.trainings import (
     CPU,
     EVERYTHING,
@@ -11,7 +12,6 @@ from gan.trainings import (
     random_frames,
     spec_of,
 )
-
 from lussweep.gan import train as module
 from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan

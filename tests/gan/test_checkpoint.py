@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+
 from gan import gang
 from gan.trainings import (
     EVERYTHING,
@@ -16,7 +17,6 @@ from gan.trainings import (
     train,
     without_seconds,
 )
-
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.gan import checkpoint as module

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from gan.gang import (
     of_two_ranks,
     sharded_steps,
@@ -10,7 +11,6 @@ from gan.gang import (
     watched_training,
 )
 from gan.trainings import EVERYTHING, equal, random_frames, spec_of, without_seconds
-
 from lussweep.keys import derive_seed
 
 pytestmark = pytest.mark.any_processor

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from gan.trainings import (
     STANDS_STILL,
     copy_of,
@@ -15,7 +16,6 @@ from gan.trainings import (
     train,
     without_seconds,
 )
-
 from lussweep.gan.checkpoint import Checkpoints
 from lussweep.gan.health import (
     Collapse,

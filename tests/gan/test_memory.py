@@ -1,6 +1,6 @@
 import pytest
-from gan.trainings import spec_of
 
+from gan.trainings import spec_of
 from lussweep.gan.memory import advice, state_bytes
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.spec import GanSpec

@@ -2,9 +2,9 @@ import copy
 
 import pytest
 import torch
-from gan.trainings import CPU, EVERYTHING, labels_for, random_frames, spec_of, train
 from torch import nn
 
+from gan.trainings import CPU, EVERYTHING, labels_for, random_frames, spec_of, train
 from host_reads import HostReads, host_reads
 from lussweep.gan.step import SUMS, GanStep
 from lussweep.models.dcgan import Discriminator, Generator

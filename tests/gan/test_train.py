@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import conv2d, conv_transpose2d
+
 from gan.trainings import (
     CPU,
     SIZE,
@@ -13,8 +15,6 @@ from gan.trainings import (
     spec_of,
     train,
 )
-from torch.nn.functional import conv2d, conv_transpose2d
-
 from lussweep.errors import InputError
 from lussweep.gan.sample import sample
 from lussweep.gan.step import GanStep
