@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import lussweep
 from lussweep.errors import InputError
-from lussweep.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
 from lussweep.storage import is_url
+from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
 
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
-    from lussweep.plan import ExternalKey
     from lussweep.run import Run
     from lussweep.stages import Context
     from lussweep.store import ArtifactStore
+    from lussweep.study.plan import ExternalKey
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _external(
 ) -> dict[ExternalKey, ExternalImages]:
     """Every set of another generator's images that the asked cells need, looked at."""
     from lussweep.data.external import describe, resolve
-    from lussweep.plan import grid_cells
+    from lussweep.study.plan import grid_cells
 
     base = Path(experiment).absolute().parent if Path(experiment).is_file() else Path.cwd()
     size = study.data.preprocess.image_size

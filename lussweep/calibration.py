@@ -11,14 +11,14 @@ from typing import Any
 
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
-from lussweep.costs import Frames, Measured
 from lussweep.errors import InputError
 from lussweep.measuring import seen_frames, where_trained
-from lussweep.plan import Plan, Step, make_plan
 from lussweep.run import Run
-from lussweep.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.costs import Frames, Measured
+from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
 """Two budgets, so that what a step costs by itself is told from what an image costs."""

@@ -15,10 +15,10 @@ from rich.text import Text
 from lussweep.errors import InputError
 from lussweep.folders import Folder
 from lussweep.object_store import store_at
-from lussweep.plan import DATA_STAGES
-from lussweep.spec import nearest
 from lussweep.state import driver_of, read_plan, read_state
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import DATA_STAGES
+from lussweep.study.spec import nearest
 
 AXES = ("variant", "n_patients", "replicate", "gan_epoch")
 EVENTS = "events.parquet"

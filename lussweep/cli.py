@@ -43,13 +43,13 @@ from lussweep.options import (
     UnusedTimeout,
     WeightsOption,
 )
-from lussweep.spec import PreprocessSpec, SplitSpec, parse
+from lussweep.study.spec import PreprocessSpec, SplitSpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
     from lussweep.backend.stop import Stop
-    from lussweep.plan import Plan
     from lussweep.stages import Context
+    from lussweep.study.plan import Plan
 
 app = typer.Typer(
     help="How much are synthetic images worth? A sweep over patients, replicates and variants.",

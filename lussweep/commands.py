@@ -20,8 +20,8 @@ from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, clear_errors
 from lussweep.folders import Folder, LocalFolder, folder_at
 from lussweep.options import DebugOption
-from lussweep.spec import load_study
 from lussweep.storage import is_url
+from lussweep.study.spec import load_study
 
 OBEYED_S, LOOK_S = 10.0, 0.1
 """How long `cancel` waits for the driver, which looks every second, and how often it looks."""

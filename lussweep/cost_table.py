@@ -7,7 +7,9 @@ from rich.table import Table
 
 from lussweep.backend.admission import GpuShares
 from lussweep.backend.simulated import wall_seconds
-from lussweep.costs import (
+from lussweep.run import Run
+from lussweep.status import duration
+from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,
     Estimate,
@@ -17,8 +19,6 @@ from lussweep.costs import (
     step_seconds,
     unknown_gans,
 )
-from lussweep.run import Run
-from lussweep.status import duration
 
 HOW = (
     "A GAN and a trial take seconds in proportion to the images that they see (a validation frame "

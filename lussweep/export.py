@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lussweep.errors import InputError
-from lussweep.keys import hashed_id, is_hashed_id
+from lussweep.study.keys import hashed_id, is_hashed_id
 
 Kind = Literal["png", "parquet"]
 

@@ -15,8 +15,6 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lussweep.keys import hashed_id
-from lussweep.plan import DATA_STAGES, STAGES, Cell, Plan
 from lussweep.state import (
     PLAN_FILE,
     STATE_FILE,
@@ -25,6 +23,8 @@ from lussweep.state import (
     read_state,
 )
 from lussweep.storage import StorageError, is_url
+from lussweep.study.keys import hashed_id
+from lussweep.study.plan import DATA_STAGES, STAGES, Cell, Plan
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress

@@ -8,12 +8,12 @@ from typing import Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.keys import digest, hashed_id
 from lussweep.lease import LOCK_FILE
-from lussweep.plan import ExternalKey, Plan
-from lussweep.spec import ExternalSpec, GridSpec, Recipe, StudySpec
 from lussweep.state import OWN_FILES, RUN_FILE
 from lussweep.store import read_json
+from lussweep.study.keys import digest, hashed_id
+from lussweep.study.plan import ExternalKey, Plan
+from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec
 
 UNCLAIMED = {"artifacts", "ray", "logs", LOCK_FILE, *OWN_FILES}
 """What a command that ended before training may leave behind."""

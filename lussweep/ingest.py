@@ -19,10 +19,10 @@ from lussweep.folders import LocalFolder
 from lussweep.lease import TakenOver
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
-from lussweep.plan import Plan, make_data_plan
-from lussweep.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
 from lussweep.storage import is_url
 from lussweep.store import ArtifactStore, read_json
+from lussweep.study.plan import Plan, make_data_plan
+from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress

@@ -11,15 +11,15 @@ from typing import Any
 import yaml
 
 from lussweep import tables
-from lussweep.costs import GAN_BUDGETS, Frames, Measured
 from lussweep.errors import InputError
-from lussweep.plan import STAGES, Step
 from lussweep.run import EXPERIMENT_FILE
-from lussweep.spec import GanSpec, StudySpec
 from lussweep.stages import VAL_SCORES
 from lussweep.state import RUN_FILE, STATE_FILE
 from lussweep.storage import is_url
 from lussweep.store import RECORD
+from lussweep.study.costs import GAN_BUDGETS, Frames, Measured
+from lussweep.study.plan import STAGES, Step
+from lussweep.study.spec import GanSpec, StudySpec
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},

@@ -14,7 +14,6 @@ import pyarrow as pa
 from lussweep import tables
 from lussweep.arrays import read_array
 from lussweep.disk import room_named
-from lussweep.keys import digest, hashed_id
 from lussweep.report.collect import (
     collect,
     collect_curves,
@@ -23,8 +22,9 @@ from lussweep.report.collect import (
 )
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
-from lussweep.spec import Recipe, StudySpec
 from lussweep.store import read_json
+from lussweep.study.keys import digest, hashed_id
+from lussweep.study.spec import Recipe, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run import Run

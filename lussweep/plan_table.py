@@ -7,8 +7,8 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from lussweep.plan import STAGES
 from lussweep.run import Run
+from lussweep.study.plan import STAGES
 
 
 def print_plan(run: Run) -> None:

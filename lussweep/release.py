@@ -15,12 +15,12 @@ from lussweep.errors import InputError
 from lussweep.export import Kind, write_images
 from lussweep.mirror import Mirror
 from lussweep.object_store import artifact_store
-from lussweep.plan import BOTH_CLASSES
 from lussweep.run import EXPERIMENT_FILE
-from lussweep.spec import ReleaseGateSpec, load_study, read_text
 from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.storage import is_url
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import BOTH_CLASSES
+from lussweep.study.spec import ReleaseGateSpec, load_study, read_text
 
 
 def release(

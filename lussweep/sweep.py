@@ -20,7 +20,6 @@ from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK
 from lussweep.heartbeat import Heartbeat
 from lussweep.lease import TakenOver, own_command
 from lussweep.outputs import write_interim, write_report
-from lussweep.plan import Plan
 from lussweep.run import (
     Run,
     check_room,
@@ -32,10 +31,11 @@ from lussweep.run import (
     write_failure_log,
     write_failure_logs,
 )
-from lussweep.spec import StudySpec
 from lussweep.stages import Context
 from lussweep.storage import StorageError
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan
+from lussweep.study.spec import StudySpec
 from lussweep.terminal import (
     live_progress,
     print_failures,

@@ -22,10 +22,10 @@ from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
 from lussweep.backend.driver import Progress
 from lussweep.exits import is_kept
 from lussweep.outputs import outputs
-from lussweep.plan import STAGES
 from lussweep.report.summary import summary_table
 from lussweep.report.told import contrast_table, control_lines, interval_line
-from lussweep.spec import SPLITS, StudySpec
+from lussweep.study.plan import STAGES
+from lussweep.study.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run import Run

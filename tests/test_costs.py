@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from lussweep.backend.admission import GpuShares
-from lussweep.costs import (
+from lussweep.data.phantom import phantom_manifest
+from lussweep.errors import InputError
+from lussweep.measuring import measured_run
+from lussweep.study.costs import (
     GPU_STAGES,
     VAL_SHARE,
     Frames,
@@ -23,11 +26,8 @@ from lussweep.costs import (
     unknown_gans,
     work,
 )
-from lussweep.data.phantom import phantom_manifest
-from lussweep.errors import InputError
-from lussweep.measuring import measured_run
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import StudySpec, load_study
+from lussweep.study.plan import Plan, make_plan
+from lussweep.study.spec import StudySpec, load_study
 from support import TINY
 
 FRAMES = Frames({2: 16, 3: 24, None: 32}, val=30, holdout=48)

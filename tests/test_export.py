@@ -15,7 +15,7 @@ from PIL import Image
 from lussweep.data.external import check_declaration, describe, load_images, pixel_digest
 from lussweep.errors import InputError
 from lussweep.export import MEMORISATION_LINES, write_images
-from lussweep.keys import hashed_id
+from lussweep.study.keys import hashed_id
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (7, 32, 32)).astype(np.uint8)
 PATIENTS = ["Pat-2", "Pat-1", "Pat-2"]

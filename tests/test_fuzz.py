@@ -32,8 +32,8 @@ from lussweep.gan.checkpoint import Checkpoints
 from lussweep.identity import read_run_file
 from lussweep.ingest import open_store
 from lussweep.models.weights import read_weights
-from lussweep.spec import SplitSpec, load_study
 from lussweep.store import ArtifactStore
+from lussweep.study.spec import SplitSpec, load_study
 from support import ROOT, TINY, environment
 
 
@@ -126,7 +126,7 @@ from lussweep import tables
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
-from lussweep.spec import SplitSpec
+from lussweep.study.spec import SplitSpec
 folder, dice, n_refused = Path(sys.argv[1]), random.Random(0), 0
 wholes = [(folder / "whole.parquet").read_bytes(), hostile_parquet.honest()]
 path = folder / "damaged.parquet"

@@ -46,7 +46,7 @@ from lussweep.gan.checkpoint import Checkpoints
 from lussweep.ingest import open_store
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.weights import read_weights
-from lussweep.spec import SplitSpec, load_study, read_text
+from lussweep.study.spec import SplitSpec, load_study, read_text
 from lussweep.store import ArtifactStore
 
 def checkpoint(path):

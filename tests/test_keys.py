@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep.keys import KEY_LENGTH, Section, canonical, derive_seed, digest, hashed_id
+from lussweep.study.keys import KEY_LENGTH, Section, canonical, derive_seed, digest, hashed_id
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -148,7 +148,7 @@ def test_a_digest_follows_the_canonical_text():
 
 def test_digests_and_seeds_do_not_depend_on_the_process():
     code = (
-        "from lussweep.keys import derive_seed, digest, hashed_id\n"
+        "from lussweep.study.keys import derive_seed, digest, hashed_id\n"
         "print(digest({'b': [1, 2.5, None], 'a': 'é'}), derive_seed(2023, 'gan', 'pos', 6, 1),"
         " hashed_id('p1'))"
     )

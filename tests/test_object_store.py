@@ -14,9 +14,9 @@ from lussweep.backend.inline import attempt
 from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
 from lussweep.object_store import ObjectStore
-from lussweep.plan import Step
 from lussweep.stages import Context
 from lussweep.storage import StorageError
+from lussweep.study.plan import Step
 from support import environment
 
 REF = "gan/0123456789abcdef"

@@ -4,9 +4,9 @@ import random
 import pytest
 
 from lussweep.errors import InputError, LeakageError
-from lussweep.keys import digest, hashed_id
-from lussweep.plan import STAGES, Plan, Step, make_data_plan, make_plan
-from lussweep.spec import (
+from lussweep.study.keys import digest, hashed_id
+from lussweep.study.plan import STAGES, Plan, Step, make_data_plan, make_plan
+from lussweep.study.spec import (
     PAPER_VARIANTS,
     ClassifierSpec,
     CohortSpec,

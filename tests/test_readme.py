@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from lussweep.cli import app
-from lussweep.spec import GanSpec, load_study
+from lussweep.study.spec import GanSpec, load_study
 from support import ROOT, environment
 
 README = (ROOT / "README.md").read_text()

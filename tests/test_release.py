@@ -14,10 +14,10 @@ import pytest
 
 from lussweep import tables
 from lussweep.errors import InputError
-from lussweep.keys import hashed_id
 from lussweep.release import release
-from lussweep.spec import MemorisationSpec, ReleaseGateSpec, dump_study, load_study
 from lussweep.store import ArtifactStore
+from lussweep.study.keys import hashed_id
+from lussweep.study.spec import MemorisationSpec, ReleaseGateSpec, dump_study, load_study
 from support import refusal, refused, succeed
 
 pytestmark = pytest.mark.any_processor

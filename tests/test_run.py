@@ -9,7 +9,7 @@ import pytest
 import lussweep.run
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run import Run, claim, open_run
-from lussweep.spec import load_study
+from lussweep.study.spec import load_study
 from support import TINY
 
 SMALLER = {"variant": ["baseline"], "n_patients": ["2"]}
@@ -81,7 +81,7 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
     planned = []
 
     def counted(*arguments, **options):
-        planned.append(lussweep.plan.make_plan(*arguments, **options))
+        planned.append(lussweep.study.plan.make_plan(*arguments, **options))
         return planned[-1]
 
     monkeypatch.setattr(lussweep.run, "make_plan", counted)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lussweep.errors import InputError
-from lussweep.spec import (
+from lussweep.study.spec import (
     PAPER_VARIANTS,
     AugmentSpec,
     ClassifierSpec,

@@ -21,7 +21,7 @@ from lussweep.gan.sample import load_snapshot, save_snapshot
 from lussweep.models.dcgan import Generator
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.weights import read_state, read_weights
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 from support import ROOT
 
 PICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

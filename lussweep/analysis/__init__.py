@@ -1,0 +1,1 @@
+"""Inference over patients: pure functions of scores, labels and patients."""

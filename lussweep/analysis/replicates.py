@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from lussweep.analysis.bootstrap import Interval, percentile_interval
-from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import Float64s, WinMatrix, patient_weights, resampled_auroc
+from lussweep.study.keys import derive_seed
 
 MIN_REPLICATES_TWO_LEVEL = 10
 MIN_REPLICATES_RANKS = 6

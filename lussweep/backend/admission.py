@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
-from lussweep.costs import GPU_STAGES
-from lussweep.plan import Step
+from lussweep.study.costs import GPU_STAGES
+from lussweep.study.plan import Step
 
 TASK_STAGES = ("shard", "ingest", "cohort", "external")
 SMALLEST = 1e-4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from lussweep.costs import Frames, work
-from lussweep.plan import Plan
 from lussweep.store import ArtifactStore
+from lussweep.study.costs import Frames, work
+from lussweep.study.plan import Plan
 
 TYPICAL_COST = {
     "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,

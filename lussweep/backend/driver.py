@@ -11,8 +11,8 @@ from typing import Protocol
 
 from lussweep.backend.costs import step_costs
 from lussweep.backend.stop import Stop
-from lussweep.plan import Plan, Step
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, Step
 
 LOST_AGAIN = 5
 """How often a step whose process or node was lost is tried again, whatever `retries` says. A spot

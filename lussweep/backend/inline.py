@@ -15,10 +15,10 @@ from lussweep.gan.checkpoint import Stopped
 from lussweep.gan.health import Collapse
 from lussweep.gan.train import check_device
 from lussweep.models.precision import check_precision
-from lussweep.plan import Plan, Step
-from lussweep.spec import GanSpec
 from lussweep.stages import Context, execute
 from lussweep.stages.link import OwnProcess
+from lussweep.study.plan import Plan, Step
+from lussweep.study.spec import GanSpec
 
 
 class InlineExecutor:

@@ -16,9 +16,9 @@ from itertools import count
 
 from lussweep.backend.admission import SMALLEST, Admission, GpuShares, Resources
 from lussweep.backend.driver import Outcome, run_plan
-from lussweep.costs import Task
 from lussweep.errors import InputError
-from lussweep.plan import Plan, Step
+from lussweep.study.costs import Task
+from lussweep.study.plan import Plan, Step
 
 
 class SimulatedStore:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn.functional import grid_sample
 
-from lussweep.spec import AugmentSpec
+from lussweep.study.spec import AugmentSpec
 
 FLIP, GAMMA, BLUR, NOISE, MOVE = range(5)
 OFF = -1

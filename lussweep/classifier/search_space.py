@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lussweep.keys import derive_seed
-from lussweep.spec import SearchSpec
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import SearchSpec
 
 if TYPE_CHECKING:
     import optuna

@@ -16,12 +16,12 @@ from lussweep.classifier.search_space import TrialConfig
 from lussweep.classifier.step import ClassifierStep, predict
 from lussweep.data.dataset import TrainSet, epoch_indices
 from lussweep.data.pool import FramePool
-from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
 from lussweep.models.capture import captured
 from lussweep.models.precision import full_precision
 from lussweep.models.vgg import ReducedVGG
-from lussweep.spec import ClassifierSpec
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import ClassifierSpec
 
 THRESHOLD = 0.5
 """A frame at the threshold is called positive, here as on holdout."""

@@ -1,0 +1,1 @@
+"""Patients, videos and frames."""

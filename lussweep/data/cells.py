@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lussweep import parquet
-from lussweep.spec import nearest
+from lussweep.study.spec import nearest
 
 MAX_TABLE_BYTES = 2**26
 MAX_ROWS = 10**6

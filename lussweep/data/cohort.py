@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.errors import InputError
-from lussweep.spec import CohortSpec, ValSpec
+from lussweep.study.spec import CohortSpec, ValSpec
 
 CLASS_LABEL = {"pos": 1, "neg": 0}
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, GENERATED
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import CLASSES, GENERATED
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from PIL import Image, UnidentifiedImageError
 from lussweep import parquet
 from lussweep.data.paths import within
 from lussweep.errors import InputError, LeakageError
-from lussweep.keys import hashed_id
 from lussweep.parquet_pages import check_sizes, read_footer
+from lussweep.study.keys import hashed_id
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"

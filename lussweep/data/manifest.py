@@ -18,8 +18,8 @@ from lussweep.data.cells import read_cells
 from lussweep.data.decode import image_files, probe
 from lussweep.data.paths import within
 from lussweep.errors import InputError
-from lussweep.keys import derive_seed
-from lussweep.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
 MAX_LINES = 20
 CACHE_DIR = "~/.cache/lussweep"

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lussweep.keys import derive_seed, digest
-from lussweep.spec import CLASSES, SPLITS, Manifest, PhantomSpec, Video
+from lussweep.study.keys import derive_seed, digest
+from lussweep.study.spec import CLASSES, SPLITS, Manifest, PhantomSpec, Video
 
 # --- difficulty: everything that is tuned -------------------------------------------------
 

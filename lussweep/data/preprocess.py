@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.errors import InputError
-from lussweep.spec import PreprocessSpec
+from lussweep.study.spec import PreprocessSpec
 
 Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

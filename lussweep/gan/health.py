@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lussweep.models.dcgan import Generator
-from lussweep.spec import HealthSpec
+from lussweep.study.spec import HealthSpec
 
 N_COMPARED = 32
 """Images whose distances are averaged."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.spec import CLASSES, GanSpec
+from lussweep.study.spec import CLASSES, GanSpec
 
 BYTES_PER_WEIGHT = 16
 """Weight, gradient and Adam's two moments in fp32."""

@@ -13,7 +13,7 @@ from lussweep.errors import InputError
 from lussweep.gan.step import GREY_HALF
 from lussweep.models.dcgan import Generator
 from lussweep.models.weights import first_mismatch, read_weights
-from lussweep.spec import CLASSES, GanSpec
+from lussweep.study.spec import CLASSES, GanSpec
 
 _REMEDY = "delete the GAN's folder in the artifacts to train it again"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.spec import SelectSpec
+from lussweep.study.spec import SelectSpec
 
 DISTANCE_FROM_GOAL = {"kmmd": abs, "one_nn": lambda value: abs(value - 0.5)}
 

@@ -13,7 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu
 from lussweep.gan.augment import augment
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.models.precision import autocast
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 
 GREY_HALF = 127.5
 SUMS = (

@@ -26,11 +26,11 @@ from lussweep.gan.health import (
     sampled_distance,
 )
 from lussweep.gan.step import SUMS, GanStep, scale
-from lussweep.keys import derive_seed
 from lussweep.models.capture import Run, captured
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.models.precision import check_precision, full_precision
-from lussweep.spec import CLASSES, GanSpec
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import CLASSES, GanSpec
 
 OnEpoch = Callable[[EpochRow, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot

@@ -1,0 +1,1 @@
+"""Image scores and AUC-ROC: pure functions of features and labels."""

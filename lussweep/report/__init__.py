@@ -1,0 +1,1 @@
+"""From artifacts to the files that readers open."""

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.plan.checks import where
 from lussweep.report.summary import epoch_is_axis
+from lussweep.study.plan.checks import where
 
 Row = dict[str, Any]
 

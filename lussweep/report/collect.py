@@ -10,8 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from lussweep import tables
-from lussweep.plan import Cell, Plan
-from lussweep.spec import CLASSES, StudySpec
 from lussweep.stages import (
     CARD,
     COHORT,
@@ -25,6 +23,8 @@ from lussweep.stages import (
     VAL_SCORES,
 )
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Cell, Plan
+from lussweep.study.spec import CLASSES, StudySpec
 
 HEADLINE_SPACE = "softmax"
 """The feature space of the paper's plots, and so of the one-number columns."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lussweep.keys import hashed_id
+from lussweep.study.keys import hashed_id
 
 _MEDIA = "avi|bmp|dcm|gif|jpe?g|mov|mp4|mpe?g|png|tiff?"
 _FILE = rf"[^\s/'\":,()]+\.(?:{_MEDIA})(?!\w)"

@@ -18,7 +18,7 @@ from lussweep.analysis.paired import pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Cells, Place, Row, in_order
-from lussweep.spec import StudySpec
+from lussweep.study.spec import StudySpec
 
 Pair = tuple[Place, Place]
 """A cell of the variant, and the one of its reference."""

@@ -38,7 +38,7 @@ from lussweep.report.cells import (
     place_of,
 )
 from lussweep.report.summary import epoch_is_axis
-from lussweep.spec import StudySpec
+from lussweep.study.spec import StudySpec
 
 WANTED_SPECIFICITIES = (0.9, 0.95)
 SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")

@@ -25,7 +25,7 @@ from lussweep.report.cells import (
     place_of,
 )
 from lussweep.report.summary import epoch_is_axis
-from lussweep.spec import StudySpec
+from lussweep.study.spec import StudySpec
 
 BASELINE = "baseline"
 

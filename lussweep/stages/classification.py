@@ -20,17 +20,9 @@ from lussweep.data.cohort import limit_val, of_class, patient_ids, shuffle_label
 from lussweep.data.dataset import make_train_set
 from lussweep.data.frames import load_masks, load_pixels
 from lussweep.data.pool import FramePool
-from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
 from lussweep.metrics.classification import at_threshold
 from lussweep.models.weights import read_weights
-from lussweep.plan import SYNTHETIC_ROLES, Step
-from lussweep.spec import (
-    CLASSES,
-    ClassifierSpec,
-    SearchSpec,
-    ValSpec,
-)
 from lussweep.stages.context import (
     FRAME_SCORES,
     SYNTHETIC,
@@ -43,6 +35,14 @@ from lussweep.stages.context import (
     load_classifier,
     refuse_overlap,
     split_index,
+)
+from lussweep.study.keys import derive_seed
+from lussweep.study.plan import SYNTHETIC_ROLES, Step
+from lussweep.study.spec import (
+    CLASSES,
+    ClassifierSpec,
+    SearchSpec,
+    ValSpec,
 )
 
 

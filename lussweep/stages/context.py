@@ -19,9 +19,9 @@ from lussweep.data.frames import read_index
 from lussweep.errors import LeakageError
 from lussweep.models.vgg import ReducedVGG
 from lussweep.models.weights import read_weights
-from lussweep.plan import BOTH_CLASSES, Step
 from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import BOTH_CLASSES, Step
 
 COHORT = "cohort.parquet"
 LOSSES = "losses.parquet"

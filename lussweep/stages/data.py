@@ -11,10 +11,10 @@ from lussweep.data.cohort import count_label, draw_cohort, patient_ids
 from lussweep.data.external import check_declaration, load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
-from lussweep.keys import hashed_id
-from lussweep.plan import Step
-from lussweep.spec import CohortSpec, PreprocessSpec, Video
 from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
+from lussweep.study.keys import hashed_id
+from lussweep.study.plan import Step
+from lussweep.study.spec import CohortSpec, PreprocessSpec, Video
 
 
 def run_shard(step: Step, context: Context, out: Path) -> Summary:

@@ -15,10 +15,10 @@ from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
-from lussweep.plan import Step
-from lussweep.spec import MemorisationSpec
 from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap, split_index
 from lussweep.stages.synthesis import generator_frames
+from lussweep.study.plan import Step
+from lussweep.study.spec import MemorisationSpec
 
 CARD = "card.parquet"
 COPIES = "copies.parquet"

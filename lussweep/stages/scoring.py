@@ -19,10 +19,10 @@ from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
 from lussweep.metrics.permutation import kmmd_test
 from lussweep.models.weights import read_weights
-from lussweep.plan import Step
-from lussweep.spec import ScoreSpec
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
+from lussweep.study.plan import Step
+from lussweep.study.spec import ScoreSpec
 
 FEATURES = "features.safetensors"
 NO_EMBEDDER = "none"

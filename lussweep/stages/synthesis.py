@@ -14,9 +14,9 @@ from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
 from lussweep.gan.sample import load_snapshot, sample
 from lussweep.gan.select import select_epoch
-from lussweep.plan import BOTH_CLASSES, Step
-from lussweep.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
+from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:

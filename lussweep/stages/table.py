@@ -11,7 +11,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from lussweep.disk import room_named
-from lussweep.plan import Step
 from lussweep.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import Context, Stage
@@ -20,6 +19,7 @@ from lussweep.stages.memorisation import run_memorisation
 from lussweep.stages.scoring import run_features, run_score
 from lussweep.stages.synthesis import run_synth
 from lussweep.stages.training import run_gan
+from lussweep.study.plan import Step
 
 STAGES: dict[str, Stage] = {
     "shard": run_shard,

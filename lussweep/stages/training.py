@@ -18,9 +18,9 @@ from lussweep.gan.memory import memory_advice
 from lussweep.gan.sample import save_snapshot
 from lussweep.gan.train import TrainedGan, train_gan
 from lussweep.models.dcgan import Generator
-from lussweep.plan import BOTH_CLASSES, Step
-from lussweep.spec import GanSpec
 from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
+from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.spec import GanSpec
 
 TRAINED = ("snapshots", LOSSES, EVENTS)
 

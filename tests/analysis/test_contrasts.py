@@ -15,8 +15,8 @@ from lussweep.analysis.contrasts import (
 )
 from lussweep.analysis.levels import Scored, to_patients, to_videos
 from lussweep.analysis.paired import pair_up
-from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import patient_weights
+from lussweep.study.keys import derive_seed
 
 
 def cells(n_replicates=3, gain=0.3, n_patients=20, n_frames=240, seed=0):

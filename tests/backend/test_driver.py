@@ -10,9 +10,9 @@ from lussweep.backend.costs import TYPICAL_COST, costs_from, step_costs
 from lussweep.backend.driver import LOST_AGAIN, BackendError, Outcome, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.backend.stop import Stop
-from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, Step
 
 
 class MemoryStore:

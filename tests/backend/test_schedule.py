@@ -9,7 +9,7 @@ import pytest
 from benchmarks.bench_schedule import assumed, of_run, paper_plan, simulated
 from lussweep.backend.admission import Admission, GpuShares, Resources
 from lussweep.backend.costs import step_costs
-from lussweep.plan import Plan, Step
+from lussweep.study.plan import Plan, Step
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lussweep.backend.admission import Resources
-from lussweep.plan import Plan, Step
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, Step
 
 SHARES = [0.4] * 5 + [2.0, 0.4, 1.1, 2.0, 0.4]
 

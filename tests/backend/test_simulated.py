@@ -8,9 +8,9 @@ import pytest
 
 from lussweep.backend.admission import GpuShares, Resources
 from lussweep.backend.simulated import simulate, wall_seconds
-from lussweep.costs import GPU_STAGES, Task, bounds, plan_tasks
 from lussweep.errors import InputError
-from lussweep.plan import Plan, Step
+from lussweep.study.costs import GPU_STAGES, Task, bounds, plan_tasks
+from lussweep.study.plan import Plan, Step
 
 SHARES = GpuShares()
 Told = tuple[str, float] | tuple[str, float, str]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from lussweep.backend.costs import TYPICAL_COST, expected_frames, step_costs
-from lussweep.costs import Frames, work
 from lussweep.data.phantom import phantom_manifest
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import load_study
+from lussweep.study.costs import Frames, work
+from lussweep.study.plan import Plan, make_plan
+from lussweep.study.spec import load_study
 from support import TINY
 
 FRAMES = Frames({2: 16, 3: 24, None: 32}, val=30, holdout=48)

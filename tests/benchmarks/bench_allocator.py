@@ -79,7 +79,7 @@ def n_faults() -> int:
 def gan_rounds(n_steps: int = 4) -> tuple[list[float], float]:
     """Seconds of each step, an epoch's mean, and page faults a step, the first epoch left out."""
     from lussweep.gan.train import train_gan
-    from lussweep.spec import GanSpec
+    from lussweep.study.spec import GanSpec
 
     frames = np.random.default_rng(1).integers(256, size=(64, 256, 256), dtype=np.uint8)
     spec = GanSpec(n_epochs=3, images_per_epoch=n_steps * 16, ngf=8, ndf=8)

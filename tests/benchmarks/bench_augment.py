@@ -19,7 +19,7 @@ import torch
 
 from lussweep.classifier.augment import augment
 from lussweep.models.vgg import standardise
-from lussweep.spec import AugmentSpec, ClassifierSpec
+from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 SPECS = {
     "box": AugmentSpec(),

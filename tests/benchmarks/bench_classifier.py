@@ -31,7 +31,7 @@ from lussweep.classifier.step import RMSPROP, ClassifierStep, predict
 from lussweep.data.dataset import TrainSet
 from lussweep.data.pool import FramePool
 from lussweep.models.vgg import ReducedVGG
-from lussweep.spec import ClassifierSpec
+from lussweep.study.spec import ClassifierSpec
 
 LEARNING_RATE, DROPOUT = 0.001, 0.25
 

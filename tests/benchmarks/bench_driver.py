@@ -53,7 +53,7 @@ def large(n_cells: int) -> str:
 
 def study_of(n_cells: int):  # type: ignore[no-untyped-def]
     from lussweep.data.phantom import phantom_manifest
-    from lussweep.spec import load_study
+    from lussweep.study.spec import load_study
 
     study = load_study(large(n_cells)).with_embedders(False)
     assert study.data.phantom is not None
@@ -61,7 +61,7 @@ def study_of(n_cells: int):  # type: ignore[no-untyped-def]
 
 
 def plan(n_cells: int) -> Result:
-    from lussweep.plan import make_plan
+    from lussweep.study.plan import make_plan
 
     study, manifest = study_of(n_cells)
     started = time.process_time()
@@ -133,8 +133,8 @@ def steps_beside_done(n_cells: int) -> Result:
 
 def run_idle(n_done: int) -> Result:
     from lussweep.backend.driver import run_plan
-    from lussweep.plan import Plan, Step
     from lussweep.store import ArtifactStore
+    from lussweep.study.plan import Plan, Step
     from lussweep.terminal import live_progress
 
     plan = Plan()

@@ -35,7 +35,7 @@ from lussweep.data.phantom import phantom_manifest, render_video
 from lussweep.gan import train as training
 from lussweep.gan.train import train_gan
 from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.spec import GanSpec, PhantomSpec
+from lussweep.study.spec import GanSpec, PhantomSpec
 
 BATCH = 16
 N_FRAMES, PER_VIDEO = 128, 4

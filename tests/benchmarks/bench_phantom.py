@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from lussweep.data.phantom import phantom_manifest, render_video
-from lussweep.spec import PhantomSpec
+from lussweep.study.spec import PhantomSpec
 
 N_FRAMES, SIZE, PER_VIDEO = 1000, 64, 4
 

@@ -21,11 +21,11 @@ from lussweep.arguments import make_context, open_arguments
 from lussweep.backend.driver import run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.calibration import calibrate
-from lussweep.costs import step_seconds
 from lussweep.measuring import measured_run
-from lussweep.plan import STAGES, Plan
 from lussweep.run import claim
 from lussweep.stages import table
+from lussweep.study.costs import step_seconds
+from lussweep.study.plan import STAGES, Plan
 
 
 def by_stage(plan: Plan, seconds: Mapping[str, float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 A discrete-event simulation (`lussweep/backend/simulated.py`): the driver's own loop and rule of
 admission on a simulated clock and simulated GPUs, held against the two simple bounds, the work over
 k and the longest chain of steps, and against the best bound that is known, `no less`
-(`lussweep/costs/bounds.py`).
+(`lussweep/study/costs/bounds.py`).
 
 The paper's grid comes with ASSUMED times (GPU_SECONDS, below), twice over: all steps of a stage
 alike, and each in proportion to the images that it processes, with the paper's numbers of frames;
@@ -24,11 +24,20 @@ from pathlib import Path
 from lussweep.backend.admission import GpuShares, Resources
 from lussweep.backend.costs import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
-from lussweep.costs import GPU_STAGES, Bounds, Frames, Task, bounds, plan_tasks, step_seconds, work
 from lussweep.data.phantom import phantom_manifest
 from lussweep.measuring import measured_run
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import load_study
+from lussweep.study.costs import (
+    GPU_STAGES,
+    Bounds,
+    Frames,
+    Task,
+    bounds,
+    plan_tasks,
+    step_seconds,
+    work,
+)
+from lussweep.study.plan import Plan, make_plan
+from lussweep.study.spec import load_study
 
 GPU_SECONDS = {
     "gan": 3600.0, "score": 120.0, "features": 60.0, "synth": 20.0, "memorisation": 30.0,

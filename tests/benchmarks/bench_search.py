@@ -37,10 +37,10 @@ def time_idle_trials(scratch: Path, n_cpus: int) -> None:
     from lussweep.backend.cluster.session import ray_session
     from lussweep.backend.cluster.tuning import TuneService
     from lussweep.data.phantom import phantom_manifest
-    from lussweep.plan import make_plan
-    from lussweep.spec import StudySpec
     from lussweep.stages import Context
     from lussweep.store import ArtifactStore
+    from lussweep.study.plan import make_plan
+    from lussweep.study.spec import StudySpec
 
     study = StudySpec(name="paper").with_embedders(weights_at_hand=False)
     assert study.data.phantom is not None

@@ -22,7 +22,7 @@ from lussweep.backend.driver import Progress
 from lussweep.data.phantom import phantom_manifest
 from lussweep.heartbeat import Heartbeat
 from lussweep.run import Run, claim, open_run
-from lussweep.spec import load_study
+from lussweep.study.spec import load_study
 from lussweep.terminal import time_left
 from support import command, environment
 

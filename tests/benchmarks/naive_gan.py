@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 
 N_FETCHED = 6
 

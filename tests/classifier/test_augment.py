@@ -22,7 +22,7 @@ from lussweep.classifier.augment import (
     move,
     one_by_one,
 )
-from lussweep.spec import AugmentSpec
+from lussweep.study.spec import AugmentSpec
 
 pytestmark = pytest.mark.any_processor
 

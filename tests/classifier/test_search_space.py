@@ -11,7 +11,7 @@ from lussweep.classifier.search_space import (
     pruner,
     search_list,
 )
-from lussweep.spec import SearchSpec
+from lussweep.study.spec import SearchSpec
 
 ALL = SearchSpec(n_trials=45)
 SPACE = {

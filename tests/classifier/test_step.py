@@ -11,7 +11,7 @@ from lussweep.data.dataset import TrainSet
 from lussweep.data.pool import FramePool
 from lussweep.models.capture import _Rewind, captured
 from lussweep.models.vgg import ReducedVGG
-from lussweep.spec import AugmentSpec, ClassifierSpec
+from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from lussweep.data.cohort import (
     shuffle_labels,
 )
 from lussweep.errors import InputError
-from lussweep.spec import CohortSpec, ValSpec
+from lussweep.study.spec import CohortSpec, ValSpec
 
 INDEPENDENT = CohortSpec()
 NESTED = CohortSpec(sampling="nested")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lussweep.data.dataset import epoch_indices, make_train_set, noise_images
-from lussweep.spec import PAPER_VARIANTS, Recipe
+from lussweep.study.spec import PAPER_VARIANTS, Recipe
 
 F, SIZE = 6, 64
 

@@ -25,7 +25,7 @@ from lussweep.data.external import (
     resolve,
 )
 from lussweep.errors import InputError, LeakageError
-from lussweep.keys import hashed_id
+from lussweep.study.keys import hashed_id
 
 SIZE = 16
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE)).astype(np.uint8)

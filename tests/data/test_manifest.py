@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lussweep.data import manifest as module
 from lussweep.data.manifest import assign_splits, read_manifest
 from lussweep.errors import InputError
-from lussweep.spec import Manifest, SplitSpec
+from lussweep.study.spec import Manifest, SplitSpec
 
 Rows = list[dict[str, Any]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from lussweep.data import phantom
 from lussweep.data.phantom import phantom_manifest, render_video, sector_mask
-from lussweep.spec import SPLITS, PhantomSpec, Video
+from lussweep.study.spec import SPLITS, PhantomSpec, Video
 
 SEED = 7
 SMALL = PhantomSpec(train_patients=6, val_patients=2, holdout_patients=3)

@@ -4,7 +4,7 @@ import pytest
 
 from lussweep.data.preprocess import find_sector, preprocess
 from lussweep.errors import InputError
-from lussweep.spec import PreprocessSpec
+from lussweep.study.spec import PreprocessSpec
 
 HEIGHT, WIDTH = 200, 260
 SPEC = PreprocessSpec(image_size=128)

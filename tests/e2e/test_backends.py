@@ -16,10 +16,10 @@ import pytest
 
 from lussweep.backend.driver import run_plan
 from lussweep.data.phantom import phantom_manifest
-from lussweep.plan import make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import make_plan
+from lussweep.study.spec import load_study
 from support import TINY, command, environment, lussweep
 
 pytestmark = pytest.mark.any_processor

@@ -20,7 +20,7 @@ from lussweep.backend.stop import GRACE_S
 from lussweep.data.phantom import phantom_manifest
 from lussweep.exits import KEPT
 from lussweep.lease import Owner
-from lussweep.spec import load_study
+from lussweep.study.spec import load_study
 from support import TINY, command, environment, invoke, refusal, refused, succeed
 
 CELL = "variant=combined,n_patients=2,replicate=1"

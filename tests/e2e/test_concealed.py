@@ -11,11 +11,11 @@ import pytest
 
 from lussweep.backend.driver import run_plan
 from lussweep.exits import KEPT
-from lussweep.keys import hashed_id
-from lussweep.plan import Plan
 from lussweep.run import open_run, write_failure_logs
-from lussweep.spec import load_study
 from lussweep.stages import Context
+from lussweep.study.keys import hashed_id
+from lussweep.study.plan import Plan
+from lussweep.study.spec import load_study
 from support import TINY, invoke
 
 BY_DESIGN = ("frames", "cohorts", "frame_scores", "val_scores", "copies", "closest_pairs")

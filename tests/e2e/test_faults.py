@@ -22,9 +22,9 @@ from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.lease import LEASE_FILE
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context
+from lussweep.study.plan import Plan, make_plan
+from lussweep.study.spec import load_study
 from support import TINY, lussweep, refusal
 
 LONG_GAN = ("--only", "variant=pure_synthetic,n_patients=2", "--set", "gan.n_epochs=3000",

@@ -24,10 +24,10 @@ from lussweep.data.phantom import phantom_manifest
 from lussweep.lease import LEASE_FILE
 from lussweep.mirror import Mirror
 from lussweep.object_store import ObjectStore
-from lussweep.plan import Plan, make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, make_plan
+from lussweep.study.spec import load_study
 from support import TINY, lussweep
 
 EXPECTED = {

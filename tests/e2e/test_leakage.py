@@ -20,13 +20,13 @@ from lussweep.data.dataset import TrainSet
 from lussweep.data.phantom import phantom_manifest, render_video
 from lussweep.data.pool import FramePool
 from lussweep.errors import LeakageError
-from lussweep.keys import derive_seed
 from lussweep.metrics.auroc import auroc
 from lussweep.models.vgg import ReducedVGG
-from lussweep.plan import Step
-from lussweep.spec import ClassifierSpec, PhantomSpec
 from lussweep.stages import Context, run_evaluate, run_score, run_trial
 from lussweep.store import ArtifactStore
+from lussweep.study.keys import derive_seed
+from lussweep.study.plan import Step
+from lussweep.study.spec import ClassifierSpec, PhantomSpec
 
 pytestmark = pytest.mark.any_processor
 

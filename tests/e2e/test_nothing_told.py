@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from e2e.test_concealed import break_cohorts
-from lussweep.keys import hashed_id
+from lussweep.study.keys import hashed_id
 from support import command, environment
 
 TELLING = "Telltale"

@@ -25,10 +25,10 @@ from lussweep.data.phantom import phantom_manifest
 from lussweep.gan.sample import save_snapshot
 from lussweep.mirror import Mirror
 from lussweep.object_store import ObjectStore
-from lussweep.plan import make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context, execute
 from lussweep.storage import RemoteFolder
+from lussweep.study.plan import make_plan
+from lussweep.study.spec import load_study
 from support import TINY, command, environment, invoke, lussweep, succeed
 
 PER_CELL = ("trials", "frame_scores", "val_scores", "gan_scores", "gan_losses")

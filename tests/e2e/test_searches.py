@@ -19,11 +19,11 @@ from lussweep.backend.driver import Executor, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.outputs import write_report
-from lussweep.plan import Step
 from lussweep.run import Run, claim, open_run
-from lussweep.spec import load_study
 from lussweep.stages import Context, run_evaluate
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Step
+from lussweep.study.spec import load_study
 
 pytestmark = pytest.mark.any_processor
 

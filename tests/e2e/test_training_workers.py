@@ -14,10 +14,10 @@ from lussweep.backend.admission import Admission, GpuShares, Resources
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
-from lussweep.plan import Plan, Step, make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.spec import load_study
 from support import TINY
 
 OVERRIDES = ["gan.n_workers=2", "gan.batch_size=8", "gan.n_epochs=6", "grid.n_patients=[2]"]

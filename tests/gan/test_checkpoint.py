@@ -22,10 +22,10 @@ from lussweep.errors import InputError
 from lussweep.gan import checkpoint as module
 from lussweep.gan.checkpoint import Checkpoints
 from lussweep.gan.step import GanStep
-from lussweep.plan import make_plan
-from lussweep.spec import load_study
 from lussweep.stages import Context, execute
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import make_plan
+from lussweep.study.spec import load_study
 from support import TINY
 
 pytestmark = pytest.mark.any_processor

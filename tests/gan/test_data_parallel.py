@@ -11,7 +11,7 @@ from gan.gang import (
     watched_training,
 )
 from gan.trainings import EVERYTHING, equal, random_frames, spec_of, without_seconds
-from lussweep.keys import derive_seed
+from lussweep.study.keys import derive_seed
 
 pytestmark = pytest.mark.any_processor
 

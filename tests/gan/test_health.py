@@ -26,9 +26,9 @@ from lussweep.gan.health import (
     sampled_distance,
 )
 from lussweep.gan.step import GanStep
-from lussweep.keys import derive_seed
 from lussweep.models.dcgan import Generator
-from lussweep.spec import HealthSpec
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import HealthSpec
 
 pytestmark = pytest.mark.any_processor
 

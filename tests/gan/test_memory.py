@@ -3,7 +3,7 @@ import pytest
 from gan.trainings import spec_of
 from lussweep.gan.memory import advice, state_bytes
 from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 
 GB = 10**9
 

@@ -7,7 +7,7 @@ import torch
 from lussweep.errors import InputError
 from lussweep.gan.sample import load_snapshot, sample, save_snapshot, snapshot_path
 from lussweep.models.dcgan import Generator
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 
 pytestmark = pytest.mark.any_processor
 

@@ -4,7 +4,7 @@ import pytest
 
 from lussweep.errors import InputError
 from lussweep.gan.select import select_epoch
-from lussweep.spec import SelectSpec
+from lussweep.study.spec import SelectSpec
 
 
 def row(epoch, value, metric="kmmd", embedder="imagenet", space="softmax"):

@@ -19,10 +19,10 @@ from lussweep.errors import InputError
 from lussweep.gan.sample import sample
 from lussweep.gan.step import GanStep
 from lussweep.gan.train import train_gan
-from lussweep.keys import derive_seed
 from lussweep.models import precision
 from lussweep.models.dcgan import Discriminator, Generator
 from lussweep.models.precision import has_bfloat16
+from lussweep.study.keys import derive_seed
 
 pytestmark = pytest.mark.any_processor
 

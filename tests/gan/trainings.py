@@ -9,7 +9,7 @@ from torch import nn
 from lussweep.gan import train as module
 from lussweep.gan.train import train_gan
 from lussweep.models.dcgan import Discriminator
-from lussweep.spec import GanSpec
+from lussweep.study.spec import GanSpec
 
 CPU = torch.device("cpu")
 SIZE = 64

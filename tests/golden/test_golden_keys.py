@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lussweep.keys import derive_seed, digest
-from lussweep.plan import STAGES, Step, make_plan
-from lussweep.spec import (
+from lussweep.study.keys import derive_seed, digest
+from lussweep.study.plan import STAGES, Step, make_plan
+from lussweep.study.spec import (
     PAPER_VARIANTS,
     ClassifierSpec,
     DataSpec,

@@ -35,7 +35,7 @@ from rows import first_line
 
 from lussweep.gan.train import train_gan
 from lussweep.models.precision import has_bfloat16
-from lussweep.spec import ClassifierSpec
+from lussweep.study.spec import ClassifierSpec
 
 MPS_CONTROL = "nvidia-cuda-mps-control"
 WORKLOADS = ("GAN", "trial")

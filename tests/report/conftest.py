@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lussweep import tables
-from lussweep.spec import StudySpec, load_study
+from lussweep.study.spec import StudySpec, load_study
 
 STRENGTH = {
     "baseline": 1.0, "combined": 1.4, "pure_synthetic": 0.3, "oversample": 1.1, "classic": 1.2,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussweep.keys import hashed_id
 from lussweep.report.conceal import conceal
+from lussweep.study.keys import hashed_id
 
 SPACED = "/data/Jane Doe/left lung.avi"
 

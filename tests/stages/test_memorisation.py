@@ -17,10 +17,10 @@ from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import LeakageError
-from lussweep.plan import Plan, Step, make_plan
-from lussweep.spec import ReleaseGateSpec, StudySpec, load_study
 from lussweep.stages import CARD, COHORT, COPIES, PAIRS, Context, execute, run_memorisation
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.spec import ReleaseGateSpec, StudySpec, load_study
 
 pytestmark = pytest.mark.any_processor
 

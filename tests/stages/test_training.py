@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lussweep.errors import InputError
-from lussweep.plan import Step
 from lussweep.stages import Context, run_gan
 from lussweep.store import ArtifactStore
+from lussweep.study.plan import Step
 
 pytestmark = pytest.mark.any_processor
 

@@ -1,0 +1,1 @@
+"""Runs steps on a Ray cluster: the one folder that imports ray."""

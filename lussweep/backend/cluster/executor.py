@@ -32,8 +32,8 @@ from lussweep.backend.driver import BackendError, Outcome
 from lussweep.backend.inline import attempt, failed, refuse_unsupported
 from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
-from lussweep.plan import Plan, Step
 from lussweep.stages import Context
+from lussweep.study.plan import Plan, Step
 
 NOTICE_S = 2.0
 """How often Ray is asked for nodes that are about to go; a cloud's notice comes minutes before."""

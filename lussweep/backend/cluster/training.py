@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.gan.health import Collapse
-from lussweep.plan import Step
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_gan_into
+from lussweep.study.plan import Step
 
 MAX_FAILURES = 3
 """How often a gang is started again, from its latest checkpoint, before its step fails."""

@@ -2,7 +2,7 @@
 
 Starting a worker and importing torch costs seconds, a step of a small grid hardly more. So every
 step with one worker is a Tune trial of a single Tuner whose actors are reused; the classifier
-trials among them take their configurations from Optuna's list (classifier/search_space.py).
+trials among them take their configurations from Optuna's list (models/classifiers/search_space.py).
 
 Tune writes what it is given and told into the run folder, and an error names patients: so Tune sees
 refs and whether they are done, and the error itself goes to the driver through Ray's own memory.
@@ -27,8 +27,8 @@ from lussweep.backend.cluster.loss import lost
 from lussweep.backend.cluster.session import ray
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt, stopped
-from lussweep.plan import Step
 from lussweep.stages import Context
+from lussweep.study.plan import Step
 
 from ray import tune  # isort: skip
 from ray.experimental import internal_kv  # isort: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lussweep.keys import Section, derive_seed
-from lussweep.plan.draft import Draft
-from lussweep.spec import ClassifierSpec, Recipe, SearchSpec
+from lussweep.study.keys import Section, derive_seed
+from lussweep.study.plan.draft import Draft
+from lussweep.study.spec import ClassifierSpec, Recipe, SearchSpec
 
 EVALUATE_VERSION = 2
 

@@ -4,9 +4,9 @@ A step's key is a digest of what determines its result: stage, version, spec and
 inputs by role. Two cells that need the same thing therefore share the step.
 """
 
-from lussweep.plan.checks import grid_cells
-from lussweep.plan.planner import make_data_plan, make_plan
-from lussweep.plan.steps import (
+from lussweep.study.plan.checks import grid_cells
+from lussweep.study.plan.planner import make_data_plan, make_plan
+from lussweep.study.plan.steps import (
     BOTH_CLASSES,
     DATA_STAGES,
     STAGES,

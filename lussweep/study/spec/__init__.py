@@ -4,15 +4,15 @@ A field here changes results unless its docstring says that it does not. Everyth
 says where or how fast (paths, hosts, GPU counts) is left to the command line.
 """
 
-from lussweep.spec.analysis import AnalysisSpec
-from lussweep.spec.base import CLASSES, GENERATED, SPLITS, Spec
-from lussweep.spec.classification import (
+from lussweep.study.spec.analysis import AnalysisSpec
+from lussweep.study.spec.base import CLASSES, GENERATED, SPLITS, Spec
+from lussweep.study.spec.classification import (
     AugmentSpec,
     ClassifierSpec,
     DetectorSpec,
     SearchSpec,
 )
-from lussweep.spec.data import (
+from lussweep.study.spec.data import (
     CohortSpec,
     DataSpec,
     Manifest,
@@ -22,7 +22,7 @@ from lussweep.spec.data import (
     ValSpec,
     Video,
 )
-from lussweep.spec.generation import (
+from lussweep.study.spec.generation import (
     GanSpec,
     HealthSpec,
     RetryPolicy,
@@ -31,10 +31,10 @@ from lussweep.spec.generation import (
     SelectSpec,
     SynthSpec,
 )
-from lussweep.spec.reading import dump_study, load_study, parse, read_text
-from lussweep.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
-from lussweep.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
-from lussweep.spec.words import nearest
+from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
+from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
+from lussweep.study.spec.words import nearest
 
 __all__ = [
     "CLASSES",

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lussweep.costs.bounds import Bounds, Task, bounds
-from lussweep.plan import STAGES, Plan, Step
+from lussweep.study.costs.bounds import Bounds, Task, bounds
+from lussweep.study.plan import STAGES, Plan, Step
 
 HOUR_S = 3600.0
 

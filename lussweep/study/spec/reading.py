@@ -10,10 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from lussweep.errors import InputError
-from lussweep.spec.base import Spec
-from lussweep.spec.generation import GanSpec
-from lussweep.spec.study import StudySpec
-from lussweep.spec.words import nearest
+from lussweep.study.spec.base import Spec
+from lussweep.study.spec.generation import GanSpec
+from lussweep.study.spec.study import StudySpec
+from lussweep.study.spec.words import nearest
 
 S = TypeVar("S", bound=Spec)
 MAX_CHARACTERS = 2**16

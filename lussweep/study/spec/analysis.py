@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.spec.base import Spec
+from lussweep.study.spec.base import Spec
 
 
 class AnalysisSpec(Spec):

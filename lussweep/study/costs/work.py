@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from lussweep.keys import canonical
-from lussweep.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
-from lussweep.spec import CLASSES, GanSpec, MemorisationSpec, SynthSpec
+from lussweep.study.keys import canonical
+from lussweep.study.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
+from lussweep.study.spec import CLASSES, GanSpec, MemorisationSpec, SynthSpec
 
 VAL_SHARE = 1 / 3
 """Cost of judging a validation frame over that of training on an image."""

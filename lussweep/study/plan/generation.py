@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lussweep.keys import derive_seed, hashed_id
-from lussweep.plan.classification import plan_detector
-from lussweep.plan.draft import ClassAt, Draft
-from lussweep.plan.steps import BOTH_CLASSES, ExternalImages
-from lussweep.spec import GanSpec, Recipe, SelectSpec
+from lussweep.study.keys import derive_seed, hashed_id
+from lussweep.study.plan.classification import plan_detector
+from lussweep.study.plan.draft import ClassAt, Draft
+from lussweep.study.plan.steps import BOTH_CLASSES, ExternalImages
+from lussweep.study.spec import GanSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
-from lussweep.spec.base import Fraction, Spec
+from lussweep.study.spec.base import Fraction, Spec
 
 
 class ExternalSpec(Spec):

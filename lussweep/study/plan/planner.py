@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lussweep.errors import InputError
-from lussweep.plan.checks import (
+from lussweep.study.plan.checks import (
     check_disjoint,
     check_external,
     grid_cells,
@@ -14,11 +14,11 @@ from lussweep.plan.checks import (
     selection_problems,
     where,
 )
-from lussweep.plan.classification import plan_evaluate, plan_search
-from lussweep.plan.draft import Draft
-from lussweep.plan.generation import plan_synthetic_set
-from lussweep.plan.steps import SYNTHETIC_ROLES, Cell, ExternalImages, ExternalKey, Plan
-from lussweep.spec import ClassifierSpec, Manifest, Recipe, StudySpec
+from lussweep.study.plan.classification import plan_evaluate, plan_search
+from lussweep.study.plan.draft import Draft
+from lussweep.study.plan.generation import plan_synthetic_set
+from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalImages, ExternalKey, Plan
+from lussweep.study.spec import ClassifierSpec, Manifest, Recipe, StudySpec
 
 
 def make_plan(

@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
-from lussweep.spec.analysis import AnalysisSpec
-from lussweep.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
-from lussweep.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec, SearchSpec
-from lussweep.spec.data import CohortSpec, DataSpec, ValSpec
-from lussweep.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
-from lussweep.spec.release import ExternalSpec, MemorisationSpec
-from lussweep.spec.words import nearest
+from lussweep.study.spec.analysis import AnalysisSpec
+from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
+from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec, SearchSpec
+from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
+from lussweep.study.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
+from lussweep.study.spec.words import nearest
 
 MAX_CELLS = 100_000
 """Of a grid, which is planned whole."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.spec.base import CLASSES, Count, Fraction, Spec
+from lussweep.study.spec.base import CLASSES, Count, Fraction, Spec
 
 
 class RetrySpec(Spec):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from lussweep.spec.base import Count, ImageSize, Spec, SplitName
+from lussweep.study.spec.base import Count, ImageSize, Spec, SplitName
 
 
 class Video(Spec):

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from lussweep.keys import Section, digest
-from lussweep.spec import CLASSES, ExternalSpec, Recipe
+from lussweep.study.keys import Section, digest
+from lussweep.study.spec import CLASSES, ExternalSpec, Recipe
 
 STAGES = (
     "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lussweep.keys import Section, derive_seed
-from lussweep.plan.checks import where
-from lussweep.plan.steps import ExternalImages, ExternalKey, Plan, Step
-from lussweep.spec import SPLITS, Manifest, StudySpec, Video
-from lussweep.spec.base import Spec
+from lussweep.study.keys import Section, derive_seed
+from lussweep.study.plan.checks import where
+from lussweep.study.plan.steps import ExternalImages, ExternalKey, Plan, Step
+from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
+from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
 

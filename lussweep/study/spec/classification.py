@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.spec.base import Count, Fraction, Spec
+from lussweep.study.spec.base import Count, Fraction, Spec
 
 BlurSize = Annotated[int, Field(ge=2, le=64)]
 

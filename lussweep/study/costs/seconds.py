@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lussweep.costs.work import Frames, Steps, kind, work
 from lussweep.errors import InputError
-from lussweep.plan import STAGES, Plan
+from lussweep.study.costs.work import Frames, Steps, kind, work
+from lussweep.study.plan import STAGES, Plan
 
 GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
 """They compute on a GPU where there is one; the other stages need none."""

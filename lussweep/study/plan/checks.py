@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lussweep.errors import LeakageError
-from lussweep.keys import hashed_id
-from lussweep.plan.steps import ExternalImages, ExternalKey
-from lussweep.spec import CLASSES, SPLITS, GridSpec, Manifest, StudySpec, nearest
+from lussweep.study.keys import hashed_id
+from lussweep.study.plan.steps import ExternalImages, ExternalKey
+from lussweep.study.spec import CLASSES, SPLITS, GridSpec, Manifest, StudySpec, nearest
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 

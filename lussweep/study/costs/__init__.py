@@ -1,8 +1,8 @@
 """What a plan costs, from how long steps of its kinds have taken. Pure: reads and runs nothing."""
 
-from lussweep.costs.bounds import Bounds, Task, bounds, chains
-from lussweep.costs.estimate import HOUR_S, Estimate, StageCost, estimate, plan_tasks
-from lussweep.costs.seconds import (
+from lussweep.study.costs.bounds import Bounds, Task, bounds, chains
+from lussweep.study.costs.estimate import HOUR_S, Estimate, StageCost, estimate, plan_tasks
+from lussweep.study.costs.seconds import (
     GPU_STAGES,
     Line,
     Measured,
@@ -10,7 +10,7 @@ from lussweep.costs.seconds import (
     step_seconds,
     unknown_gans,
 )
-from lussweep.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
+from lussweep.study.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
     "GAN_BUDGETS", "GPU_STAGES", "HOUR_S", "VAL_SHARE", "Bounds", "Estimate", "Frames", "Line",
