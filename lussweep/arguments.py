@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import lussweep
 from lussweep.errors import InputError
-from lussweep.storage import is_url
+from lussweep.store.remote import is_url
 from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
 
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
     from lussweep.run import Run
     from lussweep.stages import Context
-    from lussweep.store import ArtifactStore
+    from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import ExternalKey
 
 

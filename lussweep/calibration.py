@@ -15,7 +15,7 @@ from lussweep.errors import InputError
 from lussweep.measuring import seen_frames, where_trained
 from lussweep.run import Run
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.costs import Frames, Measured
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec

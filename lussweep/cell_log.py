@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.errors import InputError
-from lussweep.folders import Folder
-from lussweep.object_store import store_at
 from lussweep.state import driver_of, read_plan, read_state
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.folders import Folder
+from lussweep.store.object_store import store_at
 from lussweep.study.plan import DATA_STAGES
 from lussweep.study.spec import nearest
 
@@ -163,7 +163,7 @@ def _events(path: Path | None) -> tuple[str, ...]:
     """What befell a GAN, in words: pyarrow is imported only where there is such a file."""
     if path is None or not path.exists():
         return ()
-    from lussweep.tables import read_any
+    from lussweep.store.tables import read_any
 
     rows = read_any(path).to_pylist()
     return tuple(

@@ -18,9 +18,9 @@ from typer.core import TyperGroup
 from lussweep.arguments import experiment_text, parse_coordinates
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, clear_errors
-from lussweep.folders import Folder, LocalFolder, folder_at
 from lussweep.options import DebugOption
-from lussweep.storage import is_url
+from lussweep.store.folders import Folder, LocalFolder, folder_at
+from lussweep.store.remote import is_url
 from lussweep.study.spec import load_study
 
 OBEYED_S, LOOK_S = 10.0, 0.1

@@ -10,7 +10,7 @@ import typer
 
 from lussweep.errors import InputError
 from lussweep.lease import TakenOver
-from lussweep.storage import StorageError
+from lussweep.store.remote import StorageError
 
 KEPT = "LUSSWEEP_OUTPUT_IS_KEPT"
 """Set where what is printed goes to a log of somebody else's: patients are hashed there too."""

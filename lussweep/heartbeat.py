@@ -22,7 +22,7 @@ from lussweep.state import (
     clear_cancel,
     read_state,
 )
-from lussweep.storage import StorageError, is_url
+from lussweep.store.remote import StorageError, is_url
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import DATA_STAGES, STAGES, Cell, Plan
 

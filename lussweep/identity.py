@@ -10,7 +10,7 @@ from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.lease import LOCK_FILE
 from lussweep.state import OWN_FILES, RUN_FILE
-from lussweep.store import read_json
+from lussweep.store.artifacts import read_json
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import ExternalKey, Plan
 from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lussweep import tables
 from lussweep.alone import alone_in
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import Skipped, read_manifest
-from lussweep.disk import room_named
 from lussweep.errors import InputError
-from lussweep.folders import LocalFolder
 from lussweep.lease import TakenOver
 from lussweep.mirror import Mirror
-from lussweep.object_store import artifact_store
-from lussweep.storage import is_url
-from lussweep.store import ArtifactStore, read_json
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore, read_json
+from lussweep.store.disk import room_named
+from lussweep.store.folders import LocalFolder
+from lussweep.store.object_store import artifact_store
+from lussweep.store.remote import is_url
 from lussweep.study.plan import Plan, make_data_plan
 from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
 

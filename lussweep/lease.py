@@ -21,13 +21,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from lussweep.conditional import (
+from lussweep.errors import InputError
+from lussweep.store.conditional import (
     can_replace_conditionally,
     read_with_version,
     replace_if_unchanged,
 )
-from lussweep.errors import InputError
-from lussweep.storage import StorageError, create_if_absent
+from lussweep.store.remote import StorageError, create_if_absent
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
 NOBODY = "{}"

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from lussweep import tables
 from lussweep.errors import InputError
 from lussweep.run import EXPERIMENT_FILE
 from lussweep.stages import VAL_SCORES
 from lussweep.state import RUN_FILE, STATE_FILE
-from lussweep.storage import is_url
-from lussweep.store import RECORD
+from lussweep.store import tables
+from lussweep.store.artifacts import RECORD
+from lussweep.store.remote import is_url
 from lussweep.study.costs import GAN_BUDGETS, Frames, Measured
 from lussweep.study.plan import STAGES, Step
 from lussweep.study.spec import GanSpec, StudySpec

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lussweep.cache import cache_folder
 from lussweep.errors import InputError
 from lussweep.state import OWN_FILES
-from lussweep.storage import RemoteFolder, StorageError
+from lussweep.store.cache import cache_folder
+from lussweep.store.remote import RemoteFolder, StorageError
 
 NOT_MIRRORED = ("artifacts", "ray", *OWN_FILES)
 """The last are read and written where they are, by whoever looks at the run."""

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lussweep import tables
-from lussweep.arrays import read_array
-from lussweep.disk import room_named
 from lussweep.report.collect import (
     collect,
     collect_curves,
@@ -22,7 +19,10 @@ from lussweep.report.collect import (
 )
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
-from lussweep.store import read_json
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
+from lussweep.store.artifacts import read_json
+from lussweep.store.disk import room_named
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.spec import Recipe, StudySpec
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from lussweep import tables
-from lussweep.arrays import read_array
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.export import Kind, write_images
 from lussweep.mirror import Mirror
-from lussweep.object_store import artifact_store
 from lussweep.run import EXPERIMENT_FILE
 from lussweep.stages import COHORT, SYNTHETIC
-from lussweep.storage import is_url
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.object_store import artifact_store
+from lussweep.store.remote import is_url
 from lussweep.study.plan import BOTH_CLASSES
 from lussweep.study.spec import ReleaseGateSpec, load_study, read_text
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.folders import Folder, LocalFolder
 from lussweep.identity import describe, external_of, read_run_file, refuse_other_experiment
 from lussweep.mirror import Mirror
-from lussweep.object_store import artifact_store
 from lussweep.state import RUN_FILE
-from lussweep.storage import StorageError
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.folders import Folder, LocalFolder
+from lussweep.store.object_store import artifact_store
+from lussweep.store.remote import StorageError
 from lussweep.study.keys import is_hashed_id
 from lussweep.study.plan import DATA_STAGES, STAGES, ExternalKey, Plan, grid_cells, make_plan
 from lussweep.study.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study

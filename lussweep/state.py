@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.folders import Folder, LocalFolder
 from lussweep.lease import LEASE_FILE, STALE_S
+from lussweep.store.folders import Folder, LocalFolder
 
 STATE_FILE = "state.json"
 """Counts, what is under way and what failed; rewritten every few seconds while a driver lives."""

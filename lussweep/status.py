@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.folders import Folder
 from lussweep.state import ENDINGS, driver_of, read_state
+from lussweep.store.folders import Folder
 
 N_TOLD = 20
 """Failures and running steps that are listed; `--json` has what the driver tells."""

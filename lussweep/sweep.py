@@ -14,7 +14,6 @@ from lussweep.alone import Hold, alone_in
 from lussweep.arguments import Data
 from lussweep.backend.driver import BackendError, Executor, Progress
 from lussweep.backend.stop import Stop
-from lussweep.disk import room_named
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK
 from lussweep.heartbeat import Heartbeat
@@ -32,8 +31,9 @@ from lussweep.run import (
     write_failure_logs,
 )
 from lussweep.stages import Context
-from lussweep.storage import StorageError
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.disk import room_named
+from lussweep.store.remote import StorageError
 from lussweep.study.plan import Plan
 from lussweep.study.spec import StudySpec
 from lussweep.terminal import (

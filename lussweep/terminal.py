@@ -17,13 +17,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lussweep import tables
 from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
 from lussweep.backend.driver import Progress
 from lussweep.exits import is_kept
 from lussweep.outputs import outputs
 from lussweep.report.summary import summary_table
 from lussweep.report.told import contrast_table, control_lines, interval_line
+from lussweep.store import tables
 from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
 

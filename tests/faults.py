@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.errors import LeakageError
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 
 ALWAYS = 99
 RAY_OWN = "IDLE|Agent"

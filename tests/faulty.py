@@ -12,7 +12,7 @@ import faults
 from lussweep import run
 from lussweep.backend.cluster.session import ray  # which sets Ray's environment first
 from lussweep.cli import main
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 
 if __name__ == "__main__":
     given = json.loads(sys.argv.pop(1))

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 
 from faults import full_disk
 from lussweep.backend.inline import attempt
-from lussweep.disk import DiskFull, is_no_room, room_named
 from lussweep.errors import InputError
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.disk import DiskFull, is_no_room, room_named
 from lussweep.study.plan import Step
 
 MANY = np.random.default_rng(0).random(10_000)

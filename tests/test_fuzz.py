@@ -22,8 +22,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from lussweep import tables
-from lussweep.arrays import read_array
 from lussweep.data.decode import probe, read_frames
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
@@ -32,7 +30,9 @@ from lussweep.gan.checkpoint import Checkpoints
 from lussweep.identity import read_run_file
 from lussweep.ingest import open_store
 from lussweep.models.weights import read_weights
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.spec import SplitSpec, load_study
 from support import ROOT, TINY, environment
 
@@ -122,7 +122,7 @@ PARQUET = """
 import random, sys
 from pathlib import Path
 import hostile_parquet
-from lussweep import tables
+from lussweep.store import tables
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError

@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 import hostile_parquet
 import hostile_video
-from lussweep import tables
+from lussweep.store import tables
 from support import ROOT, environment
 
 MAX_CPU_S = 5.0
@@ -36,8 +36,8 @@ MAX_GROWTH_BYTES = 500_000_000
 READER = """
 import json, sys, time
 from pathlib import Path
-from lussweep import tables
-from lussweep.arrays import read_array
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
 from lussweep.data.decode import probe, read_frames
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
@@ -47,7 +47,7 @@ from lussweep.ingest import open_store
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.weights import read_weights
 from lussweep.study.spec import SplitSpec, load_study, read_text
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 
 def checkpoint(path):
     Checkpoints(path.parent, "k").load(int(path.stem[-1]))

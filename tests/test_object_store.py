@@ -11,11 +11,11 @@ import threading
 import pytest
 
 from lussweep.backend.inline import attempt
-from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
-from lussweep.object_store import ObjectStore
 from lussweep.stages import Context
-from lussweep.storage import StorageError
+from lussweep.store.cache import ArtifactCache, size_bytes
+from lussweep.store.object_store import ObjectStore
+from lussweep.store.remote import StorageError
 from lussweep.study.plan import Step
 from support import environment
 
@@ -61,7 +61,7 @@ def test_copies_stay_within_the_bound_and_the_longest_unused_go(store, monkeypat
 
 HOLD = """
 import sys
-from lussweep.object_store import ObjectStore
+from lussweep.store.object_store import ObjectStore
 print(ObjectStore(sys.argv[1]).open(sys.argv[2]), flush=True)
 sys.stdin.read()
 """

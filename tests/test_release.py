@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from lussweep import tables
 from lussweep.errors import InputError
 from lussweep.release import release
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.keys import hashed_id
 from lussweep.study.spec import MemorisationSpec, ReleaseGateSpec, dump_study, load_study
 from support import refusal, refused, succeed

@@ -8,10 +8,10 @@ import fsspec
 import pytest
 
 from bucket import BUCKET, CREDENTIALS
-from lussweep import storage
-from lussweep.conditional import read_with_version, replace_if_unchanged
 from lussweep.errors import InputError
-from lussweep.storage import (
+from lussweep.store import remote as storage
+from lussweep.store.conditional import read_with_version, replace_if_unchanged
+from lussweep.store.remote import (
     RemoteFolder,
     StorageError,
     create_if_absent,

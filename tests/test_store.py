@@ -8,7 +8,7 @@ from collections import namedtuple
 import pytest
 
 from lussweep.errors import InputError
-from lussweep.store import RECORD, ArtifactStore
+from lussweep.store.artifacts import RECORD, ArtifactStore
 from support import environment
 
 REF = "gan/0123456789abcdef"
@@ -148,7 +148,7 @@ def test_steps_have_workplaces_of_their_own(store):
 HOLD = """
 import sys
 from pathlib import Path
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 with ArtifactStore(Path(sys.argv[1])).workplace(sys.argv[2]) as work:
     (work / "half").write_text("theirs")
     print("held", flush=True)

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from lussweep.object_store import artifact_store
-from lussweep.store import RECORD
+from lussweep.store.artifacts import RECORD
+from lussweep.store.object_store import artifact_store
 
 REF = "gan/0123456789abcdef"
 

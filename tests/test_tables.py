@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lussweep import tables
 from lussweep.errors import InputError
+from lussweep.store import tables
 
 SCHEMAS = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
 LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}

@@ -9,8 +9,8 @@ import pytest
 
 from lussweep.backend.driver import Progress
 from lussweep.report.told import control_lines, difference_text, interval_line
+from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
 from lussweep.study.plan import Plan, Step
-from lussweep.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
 from lussweep.terminal import print_statistics, time_left
 
 

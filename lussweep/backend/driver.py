@@ -11,7 +11,7 @@ from typing import Protocol
 
 from lussweep.backend.costs import step_costs
 from lussweep.backend.stop import Stop
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 
 LOST_AGAIN = 5

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from lussweep import parquet
+from lussweep.store import parquet
 from lussweep.study.spec import nearest
 
 MAX_TABLE_BYTES = 2**26

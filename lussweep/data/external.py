@@ -25,10 +25,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from lussweep import parquet
 from lussweep.data.paths import within
 from lussweep.errors import InputError, LeakageError
-from lussweep.parquet_pages import check_sizes, read_footer
+from lussweep.store import parquet
+from lussweep.store.parquet_pages import check_sizes, read_footer
 from lussweep.study.keys import hashed_id
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lussweep import tables
-from lussweep.arrays import read_array
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
+from lussweep.store.artifacts import ArtifactStore
 
 PIXELS = "frames.npy"
 MASKS = "masks.npy"

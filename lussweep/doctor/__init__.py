@@ -11,8 +11,8 @@ from lussweep.doctor import nodes, security
 from lussweep.doctor.findings import Finding, is_sound, show
 from lussweep.errors import InputError
 from lussweep.machine import answer_mark, look, probe_storage, versions
-from lussweep.object_store import url_answer
-from lussweep.storage import is_url
+from lussweep.store.object_store import url_answer
+from lussweep.store.remote import is_url
 
 if TYPE_CHECKING:
     from lussweep.backend.cluster.inspection import ClusterFacts

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from lussweep.doctor.findings import Finding, judge
 from lussweep.machine import Clock, Gpus, Machine, Space
-from lussweep.storage import is_url
+from lussweep.store.remote import is_url
 
 MAX_SKEW_S = 2.0
 GIB = 2**30

@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from lussweep import tables
 from lussweep.stages import (
     CARD,
     COHORT,
@@ -22,7 +21,8 @@ from lussweep.stages import (
     TRIALS,
     VAL_SCORES,
 )
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Cell, Plan
 from lussweep.study.spec import CLASSES, StudySpec
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from lussweep import tables
 from lussweep.analysis.bootstrap import bootstrap_auroc
 from lussweep.analysis.levels import (
     MAX,
@@ -38,6 +37,7 @@ from lussweep.report.cells import (
     place_of,
 )
 from lussweep.report.summary import epoch_is_axis
+from lussweep.store import tables
 from lussweep.study.spec import StudySpec
 
 WANTED_SPECIFICITIES = (0.9, 0.95)

@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from safetensors.torch import save_file
 
-from lussweep import tables
-from lussweep.arrays import read_array
 from lussweep.classifier.search_space import KnownTrial, TrialConfig, propose, pruner
 from lussweep.classifier.step import predict
 from lussweep.classifier.train import THRESHOLD, EpochRow, better, train_classifier
@@ -36,6 +34,8 @@ from lussweep.stages.context import (
     refuse_overlap,
     split_index,
 )
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
 from lussweep.study.keys import derive_seed
 from lussweep.study.plan import SYNTHETIC_ROLES, Step
 from lussweep.study.spec import (

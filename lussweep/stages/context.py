@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lussweep import tables
 from lussweep.classifier.search_space import TrialConfig
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.external import ExternalImages
@@ -20,7 +19,8 @@ from lussweep.errors import LeakageError
 from lussweep.models.vgg import ReducedVGG
 from lussweep.models.weights import read_weights
 from lussweep.stages.link import Link, OwnProcess
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import BOTH_CLASSES, Step
 
 COHORT = "cohort.parquet"

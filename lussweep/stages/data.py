@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lussweep import tables
 from lussweep.data.cohort import count_label, draw_cohort, patient_ids
 from lussweep.data.external import check_declaration, load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
 from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
+from lussweep.store import tables
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Step
 from lussweep.study.spec import CohortSpec, PreprocessSpec, Video

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pyarrow.compute as pc
 
-from lussweep import tables
-from lussweep.arrays import read_array
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
 from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap, split_index
 from lussweep.stages.synthesis import generator_frames
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
 from lussweep.study.plan import Step
 from lussweep.study.spec import MemorisationSpec
 

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from lussweep import tables
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.confidence import mean_confidence
@@ -21,6 +20,7 @@ from lussweep.metrics.permutation import kmmd_test
 from lussweep.models.weights import read_weights
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
+from lussweep.store import tables
 from lussweep.study.plan import Step
 from lussweep.study.spec import ScoreSpec
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from lussweep import tables
-from lussweep.arrays import read_array
 from lussweep.data.cohort import CLASS_LABEL
 from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
 from lussweep.gan.sample import load_snapshot, sample
 from lussweep.gan.select import select_epoch
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 

@@ -10,7 +10,6 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
-from lussweep.disk import room_named
 from lussweep.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import Context, Stage
@@ -19,6 +18,7 @@ from lussweep.stages.memorisation import run_memorisation
 from lussweep.stages.scoring import run_features, run_score
 from lussweep.stages.synthesis import run_synth
 from lussweep.stages.training import run_gan
+from lussweep.store.disk import room_named
 from lussweep.study.plan import Step
 
 STAGES: dict[str, Stage] = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from lussweep import tables
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
 from lussweep.gan.checkpoint import Checkpoints
@@ -19,6 +18,7 @@ from lussweep.gan.sample import save_snapshot
 from lussweep.gan.train import TrainedGan, train_gan
 from lussweep.models.dcgan import Generator
 from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
+from lussweep.store import tables
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.spec import GanSpec
 

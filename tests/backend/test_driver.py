@@ -11,7 +11,7 @@ from lussweep.backend.driver import LOST_AGAIN, BackendError, Outcome, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.backend.stop import Stop
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bucket import Server
-from lussweep.object_store import ObjectStore
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.object_store import ObjectStore
 from support import environment
 
 WORD = ".probe-of-the-driver"
@@ -64,7 +64,7 @@ os.environ["DISK"] = f"{folder}/head"
 from lussweep.backend.cluster.probe import check_nodes
 from lussweep.backend.cluster.session import ray_session
 from lussweep.errors import InputError
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 
 
 class Disk(ArtifactStore):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lussweep.backend.admission import Resources
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 
 SHARES = [0.4] * 5 + [2.0, 0.4, 1.1, 2.0, 0.4]

@@ -38,7 +38,7 @@ def time_idle_trials(scratch: Path, n_cpus: int) -> None:
     from lussweep.backend.cluster.tuning import TuneService
     from lussweep.data.phantom import phantom_manifest
     from lussweep.stages import Context
-    from lussweep.store import ArtifactStore
+    from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import make_plan
     from lussweep.study.spec import StudySpec
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep import tables
 from lussweep.data.cohort import (
     count_label,
     draw_cohort,
@@ -18,6 +17,7 @@ from lussweep.data.cohort import (
     shuffle_labels,
 )
 from lussweep.errors import InputError
+from lussweep.store import tables
 from lussweep.study.spec import CohortSpec, ValSpec
 
 INDEPENDENT = CohortSpec()

@@ -17,7 +17,7 @@ import pytest
 from lussweep.backend.driver import run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
 from support import TINY, command, environment, lussweep
@@ -224,8 +224,8 @@ def test_counts_by_source_follow_the_recipes(uninterrupted: Path) -> None:
 def test_synthetic_frames_are_black_outside_the_sector(uninterrupted: Path) -> None:
     from lussweep.data.cohort import of_class
     from lussweep.data.frames import load_masks
-    from lussweep.tables import FRAMES
-    from lussweep.tables import read as read_table
+    from lussweep.store.tables import FRAMES
+    from lussweep.store.tables import read as read_table
 
     store = ArtifactStore(uninterrupted / "artifacts")
     synths = list((uninterrupted / "artifacts" / "synth").iterdir())

@@ -23,9 +23,9 @@ from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.lease import LEASE_FILE
 from lussweep.mirror import Mirror
-from lussweep.object_store import ObjectStore
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.object_store import ObjectStore
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study
 from support import TINY, lussweep

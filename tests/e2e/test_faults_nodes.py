@@ -19,7 +19,7 @@ import pytest
 from drivers import Driver, checkpoint_epoch
 from e2e.test_backends import TABLES, assert_same_tables, snapshot_records
 from faults import workers_of
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from nodes import Nodes, cluster
 from support import lussweep
 

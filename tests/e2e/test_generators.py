@@ -22,11 +22,11 @@ from lussweep.data.cohort import of_class
 from lussweep.data.external import describe, load_images
 from lussweep.data.frames import load_masks
 from lussweep.gan.health import EpochRow, Event
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.tables import FRAMES
+from lussweep.store.tables import read as read_table
 from lussweep.study.keys import hashed_id
 from lussweep.study.spec import HealthSpec
-from lussweep.tables import FRAMES
-from lussweep.tables import read as read_table
 from support import TINY, invoke, refusal, succeed
 
 pytestmark = pytest.mark.any_processor

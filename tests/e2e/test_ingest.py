@@ -17,7 +17,7 @@ from bucket import Server
 from e2e.test_cli import write_videos
 from lussweep.data import decode
 from lussweep.lease import LEASE_FILE, Owner
-from lussweep.storage import RemoteFolder
+from lussweep.store.remote import RemoteFolder
 from support import invoke, refusal, succeed
 
 INGEST = ("--image-size", "64", "--backend", "inline")

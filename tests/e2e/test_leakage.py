@@ -12,7 +12,6 @@ import pytest
 import torch
 from scipy import stats
 
-from lussweep import tables
 from lussweep.classifier.search_space import TrialConfig
 from lussweep.classifier.step import predict
 from lussweep.classifier.train import train_classifier
@@ -23,7 +22,8 @@ from lussweep.errors import LeakageError
 from lussweep.metrics.auroc import auroc
 from lussweep.models.vgg import ReducedVGG
 from lussweep.stages import Context, run_evaluate, run_score, run_trial
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.keys import derive_seed
 from lussweep.study.plan import Step
 from lussweep.study.spec import ClassifierSpec, PhantomSpec

@@ -15,7 +15,7 @@ import pytest
 from bucket import Server
 from lussweep import commands
 from lussweep.mirror import Mirror
-from lussweep.storage import RemoteFolder
+from lussweep.store.remote import RemoteFolder
 from support import command, environment, invoke, refusal, succeed
 
 if TYPE_CHECKING:

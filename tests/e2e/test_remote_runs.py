@@ -24,9 +24,9 @@ from bucket import Server
 from lussweep.data.phantom import phantom_manifest
 from lussweep.gan.sample import save_snapshot
 from lussweep.mirror import Mirror
-from lussweep.object_store import ObjectStore
 from lussweep.stages import Context, execute
-from lussweep.storage import RemoteFolder
+from lussweep.store.object_store import ObjectStore
+from lussweep.store.remote import RemoteFolder
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
 from support import TINY, command, environment, invoke, lussweep, succeed

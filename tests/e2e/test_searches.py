@@ -21,7 +21,7 @@ from lussweep.data.phantom import phantom_manifest
 from lussweep.outputs import write_report
 from lussweep.run import Run, claim, open_run
 from lussweep.stages import Context, run_evaluate
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Step
 from lussweep.study.spec import load_study
 

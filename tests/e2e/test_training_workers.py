@@ -15,7 +15,7 @@ from lussweep.backend.driver import Outcome, run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.stages import Context
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import load_study
 from support import TINY

@@ -23,7 +23,7 @@ from lussweep.gan import checkpoint as module
 from lussweep.gan.checkpoint import Checkpoints
 from lussweep.gan.step import GanStep
 from lussweep.stages import Context, execute
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
 from support import TINY

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from lussweep import tables
+from lussweep.store import tables
 from lussweep.study.spec import StudySpec, load_study
 
 STRENGTH = {

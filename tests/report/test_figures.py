@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lussweep import tables
 from lussweep.report.figures import (
     SEEN_ALL,
     auroc_figure,
@@ -17,6 +16,7 @@ from lussweep.report.figures import (
     metric_figure,
     sample_sheet,
 )
+from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined")
 COUNTS = (6, 15, 29)

@@ -5,8 +5,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from lussweep import tables
 from lussweep.report.optuna_journal import write_optuna
+from lussweep.store import tables
 
 
 def trial(place, number, accuracies, ended="epochs", selected=None, **changes):

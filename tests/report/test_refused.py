@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lussweep import tables
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
+from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = [6, 15]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from lussweep import tables
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
+from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = (6, 15, 58)

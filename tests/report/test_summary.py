@@ -6,7 +6,6 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from lussweep import tables
 from lussweep.report.summary import (
     SUMMARY_FIELDS,
     epoch_is_axis,
@@ -14,6 +13,7 @@ from lussweep.report.summary import (
     summary_table,
     write_summary,
 )
+from lussweep.store import tables
 
 
 def cell(n_patients, replicate, variant, auroc=None, status="done", gan_epoch=None):

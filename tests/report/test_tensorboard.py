@@ -5,9 +5,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from lussweep import tables
 from lussweep.errors import InputError
 from lussweep.report.tensorboard import HPARAMS, write_tensorboard
+from lussweep.store import tables
 
 
 def trial_rows(variant, epoch, n_trials=2, replicate=1):

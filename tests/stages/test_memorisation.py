@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lussweep import tables
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import LeakageError
 from lussweep.stages import CARD, COHORT, COPIES, PAIRS, Context, execute, run_memorisation
-from lussweep.store import ArtifactStore
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import ReleaseGateSpec, StudySpec, load_study
 

@@ -9,7 +9,7 @@ import torch
 
 from lussweep.errors import InputError
 from lussweep.stages import Context, run_gan
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Step
 
 pytestmark = pytest.mark.any_processor

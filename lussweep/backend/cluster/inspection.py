@@ -16,7 +16,7 @@ from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
 from lussweep.backend.cluster.reach import strangers_may_enter
 from lussweep.backend.cluster.session import ray
 from lussweep.machine import Clock, Machine, answer_mark, look, now, probe_storage
-from lussweep.object_store import url_answer
+from lussweep.store.object_store import url_answer
 
 STRANGER_S = 5.0
 CLIENT_PORT = 10001  # of `ray start`, unless it is told another

@@ -9,8 +9,8 @@ from typing import Any
 from lussweep.backend.cluster.nodes import alive_nodes
 from lussweep.backend.cluster.session import ray
 from lussweep.errors import InputError
-from lussweep.object_store import ObjectStore
-from lussweep.store import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.object_store import ObjectStore
 
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lussweep.errors import InputError
-from lussweep.storage import StorageError
+from lussweep.store.remote import StorageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAID = (

@@ -20,10 +20,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lussweep.cache import ArtifactCache, size_bytes
 from lussweep.errors import InputError
-from lussweep.storage import RemoteFolder, StorageError, is_url
-from lussweep.store import RECORD, RECORD_PARTS, ArtifactStore
+from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore
+from lussweep.store.cache import ArtifactCache, size_bytes
+from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 ATTEMPT = "attempt"
 """In a stored record: the folder beside it that holds the files."""

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from lussweep.errors import InputError
-from lussweep.storage import EXTRAS, file_system, told
+from lussweep.store.remote import EXTRAS, file_system, told
 
 
 def can_replace_conditionally(url: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lussweep.parquet_pages import check_sizes, read_footer
+from lussweep.store.parquet_pages import check_sizes, read_footer
 
 SMALL_BYTES = 2**26
 """A table of this size is read, however small its file is."""

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lussweep import parquet
 from lussweep.errors import InputError
+from lussweep.store import parquet
 
 CELL = (("n_patients", pa.int32()), ("replicate", pa.int32()))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from lussweep.storage import RemoteFolder, is_url
+from lussweep.store.remote import RemoteFolder, is_url
 
 
 class Folder(Protocol):

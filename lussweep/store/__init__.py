@@ -1,0 +1,1 @@
+"""Artifacts and tables, in a folder or in an object store."""
