@@ -177,8 +177,8 @@ def step_problem(error: str) -> str:
 
 
 def _problem(path: Path, spec: PreprocessSpec) -> str | None:
-    from lussweep.data.decode import read_frames
     from lussweep.data.preprocess import preprocess
+    from lussweep.data.readers.decode import read_frames
 
     try:
         preprocess(read_frames(path, spec.frame_stride), spec)

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from lussweep.data.decode import probe, read_frames
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
+from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
 from lussweep.gan.checkpoint import Checkpoints
 from lussweep.identity import read_run_file

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.data.cells import read_cells
-from lussweep.data.decode import image_files, probe
 from lussweep.data.paths import within
+from lussweep.data.readers.decode import image_files, probe
 from lussweep.errors import InputError
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video

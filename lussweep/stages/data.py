@@ -56,8 +56,8 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
         phantom = step.spec["phantom"]
         mask = sector_mask(video.patient_id, phantom["image_size"], phantom["seed"])
         return render_video(video, **phantom), mask
-    from lussweep.data.decode import read_frames
     from lussweep.data.preprocess import preprocess
+    from lussweep.data.readers.decode import read_frames
 
     spec = PreprocessSpec.model_validate(step.spec["preprocess"])
     path = context.video_paths.get(video.sha256)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import hostile_video
-from lussweep.data import decode, h264
-from lussweep.data.decode import probe, read_frames
+from lussweep.data.readers import decode, h264
+from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
 
 POCUS = Path(__file__).parents[3] / "shared" / "data" / "pocus"

@@ -15,7 +15,7 @@ import pytest
 
 from bucket import Server
 from e2e.test_cli import write_videos
-from lussweep.data import decode
+from lussweep.data.readers import decode
 from lussweep.lease import LEASE_FILE, Owner
 from lussweep.store.remote import RemoteFolder
 from support import invoke, refusal, succeed

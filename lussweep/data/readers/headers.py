@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from lussweep.data import h264
+from lussweep.data.readers import h264
 
 MAX_HEAD_BYTES = 2**20
 """Where the sizes stand: at the start, but for the index of an mp4."""

@@ -34,7 +34,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from lussweep.data.headers import boxes, image_size, video_sizes  # noqa: E402
+from lussweep.data.readers.headers import boxes, image_size, video_sizes  # noqa: E402
 from lussweep.errors import InputError  # noqa: E402
 
 if "OPENCV_LOG_LEVEL" not in os.environ:

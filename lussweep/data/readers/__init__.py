@@ -1,0 +1,1 @@
+"""Frames from files: videos, image folders, and the size that their headers say."""
