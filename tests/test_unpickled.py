@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from lussweep.errors import InputError
-from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.sample import load_snapshot, save_snapshot
-from lussweep.models.dcgan import Generator
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import load_snapshot, save_snapshot
 from lussweep.models.resnet import load_resnet34
-from lussweep.models.weights import read_state, read_weights
+from lussweep.models.training.weights import read_state, read_weights
 from lussweep.store.arrays import read_array
 from lussweep.study.spec import GanSpec
 from support import ROOT

@@ -11,10 +11,10 @@ import torch
 from lussweep.backend.driver import Outcome
 from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
-from lussweep.gan.checkpoint import Stopped
-from lussweep.gan.health import Collapse
-from lussweep.gan.train import check_device
-from lussweep.models.precision import check_precision
+from lussweep.models.generators.dcgan.checkpoint import Stopped
+from lussweep.models.generators.dcgan.health import Collapse
+from lussweep.models.generators.dcgan.train import check_device
+from lussweep.models.training.precision import check_precision
 from lussweep.stages import Context, execute
 from lussweep.stages.link import OwnProcess
 from lussweep.study.plan import Plan, Step

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lussweep.errors import InputError
-from lussweep.models.weights import (
+from lussweep.models.training.weights import (
     first_mismatch,
     is_counter,
     read_safetensors,

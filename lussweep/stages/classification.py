@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from safetensors.torch import save_file
 
-from lussweep.classifier.search_space import KnownTrial, TrialConfig, propose, pruner
-from lussweep.classifier.step import predict
-from lussweep.classifier.train import THRESHOLD, EpochRow, better, train_classifier
 from lussweep.data.cohort import limit_val, of_class, patient_ids, shuffle_labels
-from lussweep.data.dataset import make_train_set
 from lussweep.data.frames import load_masks, load_pixels
-from lussweep.data.pool import FramePool
 from lussweep.metrics.auroc import auroc
 from lussweep.metrics.classification import at_threshold
-from lussweep.models.weights import read_weights
+from lussweep.models.classifiers.dataset import make_train_set
+from lussweep.models.classifiers.search_space import KnownTrial, TrialConfig, propose, pruner
+from lussweep.models.classifiers.step import predict
+from lussweep.models.classifiers.train import THRESHOLD, EpochRow, better, train_classifier
+from lussweep.models.training.pool import FramePool
+from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import (
     FRAME_SCORES,
     SYNTHETIC,

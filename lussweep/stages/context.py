@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from lussweep.classifier.search_space import TrialConfig
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.external import ExternalImages
 from lussweep.data.frames import read_index
 from lussweep.errors import LeakageError
-from lussweep.models.vgg import ReducedVGG
-from lussweep.models.weights import read_weights
+from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.weights import read_weights
 from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore

@@ -17,7 +17,7 @@ from lussweep.metrics.features import embed, pixels
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
 from lussweep.metrics.permutation import kmmd_test
-from lussweep.models.weights import read_weights
+from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import tables

@@ -10,8 +10,8 @@ import pyarrow as pa
 from lussweep.data.cohort import CLASS_LABEL
 from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
-from lussweep.gan.sample import load_snapshot, sample
-from lussweep.gan.select import select_epoch
+from lussweep.models.generators.dcgan.sample import load_snapshot, sample
+from lussweep.models.generators.select import select_epoch
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
 from lussweep.store import tables
 from lussweep.store.arrays import read_array

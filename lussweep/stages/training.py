@@ -11,12 +11,12 @@ import torch
 
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
-from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.health import Collapse, EpochRow
-from lussweep.gan.memory import memory_advice
-from lussweep.gan.sample import save_snapshot
-from lussweep.gan.train import TrainedGan, train_gan
-from lussweep.models.dcgan import Generator
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.dcgan.health import Collapse, EpochRow
+from lussweep.models.generators.dcgan.memory import memory_advice
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import save_snapshot
+from lussweep.models.generators.dcgan.train import TrainedGan, train_gan
 from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
 from lussweep.store import tables
 from lussweep.study.plan import BOTH_CLASSES, Step

@@ -33,8 +33,8 @@ RAISED = {
 
 
 def vgg_training(image_size: int, batch_size: int) -> Callable[[], object]:
-    from lussweep.classifier.step import RMSPROP
-    from lussweep.models.vgg import ReducedVGG
+    from lussweep.models.classifiers.step import RMSPROP
+    from lussweep.models.classifiers.vgg import ReducedVGG
 
     model = ReducedVGG(image_size, channels=3, dropout=0.25)
     model = model.to(memory_format=torch.channels_last)
@@ -51,9 +51,9 @@ def vgg_training(image_size: int, batch_size: int) -> Callable[[], object]:
 
 
 def vgg_inference(image_size: int, batch_size: int) -> Callable[[], object]:
-    from lussweep.classifier.step import predict
-    from lussweep.data.pool import FramePool
-    from lussweep.models.vgg import ReducedVGG
+    from lussweep.models.classifiers.step import predict
+    from lussweep.models.classifiers.vgg import ReducedVGG
+    from lussweep.models.training.pool import FramePool
 
     model = ReducedVGG(image_size, channels=3, dropout=0.25)
     model = model.to(memory_format=torch.channels_last)
@@ -78,7 +78,7 @@ def n_faults() -> int:
 
 def gan_rounds(n_steps: int = 4) -> tuple[list[float], float]:
     """Seconds of each step, an epoch's mean, and page faults a step, the first epoch left out."""
-    from lussweep.gan.train import train_gan
+    from lussweep.models.generators.dcgan.train import train_gan
     from lussweep.study.spec import GanSpec
 
     frames = np.random.default_rng(1).integers(256, size=(64, 256, 256), dtype=np.uint8)

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import torch
 
-from lussweep.classifier.augment import augment
-from lussweep.models.vgg import standardise
+from lussweep.models.classifiers.augment import augment
+from lussweep.models.classifiers.vgg import standardise
 from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 SPECS = {

@@ -26,11 +26,11 @@ from devices import H200, Ceilings, device_named, never_captured, synchronize
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lussweep.classifier import train as training
-from lussweep.classifier.step import RMSPROP, ClassifierStep, predict
-from lussweep.data.dataset import TrainSet
-from lussweep.data.pool import FramePool
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers import train as training
+from lussweep.models.classifiers.dataset import TrainSet
+from lussweep.models.classifiers.step import RMSPROP, ClassifierStep, predict
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.pool import FramePool
 from lussweep.study.spec import ClassifierSpec
 
 LEARNING_RATE, DROPOUT = 0.001, 0.25

@@ -32,9 +32,9 @@ from devices import H200, Ceilings, device_named, never_captured
 from naive_gan import n_halvings, naive_epochs, write_jpegs
 
 from lussweep.data.phantom import phantom_manifest, render_video
-from lussweep.gan import train as training
-from lussweep.gan.train import train_gan
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan import train as training
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.train import train_gan
 from lussweep.study.spec import GanSpec, PhantomSpec
 
 BATCH = 16

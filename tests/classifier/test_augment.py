@@ -7,7 +7,7 @@ import torch
 from scipy.ndimage import gaussian_filter, uniform_filter
 from torch.nn.functional import affine_grid, grid_sample
 
-from lussweep.classifier.augment import (
+from lussweep.models.classifiers.augment import (
     BLUR,
     FLIP,
     GAMMA,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussweep.classifier.search_space import (
+from lussweep.models.classifiers.search_space import (
     KnownTrial,
     TrialConfig,
     propose,

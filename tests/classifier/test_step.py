@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from host_reads import HostReads, host_reads
-from lussweep.classifier import train as module
-from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.step import ClassifierStep, predict
-from lussweep.classifier.train import train_classifier
-from lussweep.data.dataset import TrainSet
-from lussweep.data.pool import FramePool
-from lussweep.models.capture import _Rewind, captured
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers import train as module
+from lussweep.models.classifiers.dataset import TrainSet
+from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.classifiers.step import ClassifierStep, predict
+from lussweep.models.classifiers.train import train_classifier
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.capture import _Rewind, captured
+from lussweep.models.training.pool import FramePool
 from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]

@@ -3,14 +3,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from lussweep.classifier import step as step_module
-from lussweep.classifier import train as module
-from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.step import ClassifierStep, predict
-from lussweep.classifier.train import EpochRow, better, n_epoch_images, train_classifier
-from lussweep.data.dataset import TrainSet
-from lussweep.data.pool import FramePool
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers import step as step_module
+from lussweep.models.classifiers import train as module
+from lussweep.models.classifiers.dataset import TrainSet
+from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.classifiers.step import ClassifierStep, predict
+from lussweep.models.classifiers.train import EpochRow, better, n_epoch_images, train_classifier
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.pool import FramePool
 from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
@@ -360,7 +360,7 @@ def test_a_diverged_network_is_never_better() -> None:
 
     import numpy as np
 
-    from lussweep.classifier.train import _row, better
+    from lussweep.models.classifiers.train import _row, better
 
     labels = np.array([0] * 7 + [1] * 3)
     honest = _row(1, 10, 0.5, np.where(labels, 0.6, 0.4), labels, time.perf_counter())

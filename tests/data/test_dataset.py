@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep.data.dataset import epoch_indices, make_train_set, noise_images
+from lussweep.models.classifiers.dataset import epoch_indices, make_train_set, noise_images
 from lussweep.study.spec import PAPER_VARIANTS, Recipe
 
 F, SIZE = 6, 64

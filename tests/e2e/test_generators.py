@@ -21,7 +21,7 @@ from PIL import Image
 from lussweep.data.cohort import of_class
 from lussweep.data.external import describe, load_images
 from lussweep.data.frames import load_masks
-from lussweep.gan.health import EpochRow, Event
+from lussweep.models.generators.dcgan.health import EpochRow, Event
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import FRAMES
 from lussweep.store.tables import read as read_table
@@ -583,7 +583,7 @@ def test_a_training_that_is_tried_again_says_so(
         collapsed = (last.attempt, last.epoch) == (1, 2)
         return [Event(1, 2, "low_diversity", "all alike")] if collapsed else []
 
-    monkeypatch.setattr("lussweep.gan.train.new_events", new_events)
+    monkeypatch.setattr("lussweep.models.generators.dcgan.train.new_events", new_events)
     # What is trained under other rules than ours must not lie where other tests look.
     own_store = shutil.copytree(ground / "run" / "artifacts", tmp_path / "artifacts")
     arguments = unhealthy(tmp_path, "{retry: {seeds: 1}}")

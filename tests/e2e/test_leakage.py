@@ -12,15 +12,15 @@ import pytest
 import torch
 from scipy import stats
 
-from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.step import predict
-from lussweep.classifier.train import train_classifier
-from lussweep.data.dataset import TrainSet
 from lussweep.data.phantom import phantom_manifest, render_video
-from lussweep.data.pool import FramePool
 from lussweep.errors import LeakageError
 from lussweep.metrics.auroc import auroc
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers.dataset import TrainSet
+from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.classifiers.step import predict
+from lussweep.models.classifiers.train import train_classifier
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.pool import FramePool
 from lussweep.stages import Context, run_evaluate, run_score, run_trial
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore

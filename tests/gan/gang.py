@@ -11,11 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lussweep.data.pool import FramePool
-from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.step import GanStep
-from lussweep.gan.train import train_gan
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.step import GanStep
+from lussweep.models.generators.dcgan.train import train_gan
+from lussweep.models.training.pool import FramePool
 from lussweep.stages import execute
 
 CONTEXT = multiprocessing.get_context("forkserver")  # imports torch once, for all processes

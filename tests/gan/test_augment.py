@@ -2,10 +2,17 @@ import pytest
 import torch
 
 from gan.trainings import CPU, random_frames, spec_of
-from lussweep.gan import step as module
-from lussweep.gan.augment import HOLE, SHIFT, augment, brightness, cutout, translation
-from lussweep.gan.step import GanStep
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan import step as module
+from lussweep.models.generators.dcgan.augment import (
+    HOLE,
+    SHIFT,
+    augment,
+    brightness,
+    cutout,
+    translation,
+)
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.step import GanStep
 
 pytestmark = pytest.mark.any_processor
 

@@ -12,11 +12,11 @@ from gan.trainings import (
     random_frames,
     spec_of,
 )
-from lussweep.gan import train as module
-from lussweep.gan.step import GanStep
-from lussweep.gan.train import train_gan
-from lussweep.models.capture import _Rewind, captured
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan import train as module
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.step import GanStep
+from lussweep.models.generators.dcgan.train import train_gan
+from lussweep.models.training.capture import _Rewind, captured
 
 pytestmark = pytest.mark.any_processor
 
@@ -146,7 +146,7 @@ def test_a_captured_step_draws_new_dropout_and_augmentations_each_time(precision
 
 @pytest.mark.gpu
 def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_that_is_not(tmp_path):
-    from lussweep.gan.checkpoint import Checkpoints
+    from lussweep.models.generators.dcgan.checkpoint import Checkpoints
 
     spec, device = spec_of(n_epochs=2, dropout=0.25), torch.device("cuda")
     frames = random_frames(12)

@@ -19,9 +19,9 @@ from gan.trainings import (
 )
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
-from lussweep.gan import checkpoint as module
-from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.step import GanStep
+from lussweep.models.generators.dcgan import checkpoint as module
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.dcgan.step import GanStep
 from lussweep.stages import Context, execute
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan

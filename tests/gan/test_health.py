@@ -16,8 +16,8 @@ from gan.trainings import (
     train,
     without_seconds,
 )
-from lussweep.gan.checkpoint import Checkpoints
-from lussweep.gan.health import (
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.dcgan.health import (
     Collapse,
     EpochRow,
     Event,
@@ -25,8 +25,8 @@ from lussweep.gan.health import (
     new_events,
     sampled_distance,
 )
-from lussweep.gan.step import GanStep
-from lussweep.models.dcgan import Generator
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.step import GanStep
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import HealthSpec
 

@@ -1,8 +1,8 @@
 import pytest
 
 from gan.trainings import spec_of
-from lussweep.gan.memory import advice, state_bytes
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan.memory import advice, state_bytes
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.study.spec import GanSpec
 
 GB = 10**9

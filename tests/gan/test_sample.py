@@ -5,8 +5,13 @@ import pytest
 import torch
 
 from lussweep.errors import InputError
-from lussweep.gan.sample import load_snapshot, sample, save_snapshot, snapshot_path
-from lussweep.models.dcgan import Generator
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import (
+    load_snapshot,
+    sample,
+    save_snapshot,
+    snapshot_path,
+)
 from lussweep.study.spec import GanSpec
 
 pytestmark = pytest.mark.any_processor
@@ -248,7 +253,7 @@ def test_a_snapshot_that_was_not_finished_is_not_there(generator, tmp_path, monk
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lussweep.gan.sample.save_file", stop)
+    monkeypatch.setattr("lussweep.models.generators.dcgan.sample.save_file", stop)
     with pytest.raises(KeyboardInterrupt):
         save_snapshot(generator, tmp_path, 5)
     assert not snapshot_path(tmp_path, 5).exists()

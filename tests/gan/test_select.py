@@ -3,7 +3,7 @@ import random
 import pytest
 
 from lussweep.errors import InputError
-from lussweep.gan.select import select_epoch
+from lussweep.models.generators.select import select_epoch
 from lussweep.study.spec import SelectSpec
 
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from gan.trainings import CPU, EVERYTHING, labels_for, random_frames, spec_of, train
 from host_reads import HostReads, host_reads
-from lussweep.gan.step import SUMS, GanStep
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.step import SUMS, GanStep
 
 pytestmark = pytest.mark.any_processor
 

@@ -16,12 +16,12 @@ from gan.trainings import (
     train,
 )
 from lussweep.errors import InputError
-from lussweep.gan.sample import sample
-from lussweep.gan.step import GanStep
-from lussweep.gan.train import train_gan
-from lussweep.models import precision
-from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.models.precision import has_bfloat16
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.sample import sample
+from lussweep.models.generators.dcgan.step import GanStep
+from lussweep.models.generators.dcgan.train import train_gan
+from lussweep.models.training import precision
+from lussweep.models.training.precision import has_bfloat16
 from lussweep.study.keys import derive_seed
 
 pytestmark = pytest.mark.any_processor

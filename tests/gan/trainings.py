@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from lussweep.gan import train as module
-from lussweep.gan.train import train_gan
-from lussweep.models.dcgan import Discriminator
+from lussweep.models.generators.dcgan import train as module
+from lussweep.models.generators.dcgan.networks import Discriminator
+from lussweep.models.generators.dcgan.train import train_gan
 from lussweep.study.spec import GanSpec
 
 CPU = torch.device("cpu")

@@ -33,8 +33,8 @@ from bench_classifier import ours as classifier_epochs
 from bench_gan import gan_spec, phantom_frames
 from rows import first_line
 
-from lussweep.gan.train import train_gan
-from lussweep.models.precision import has_bfloat16
+from lussweep.models.generators.dcgan.train import train_gan
+from lussweep.models.training.precision import has_bfloat16
 from lussweep.study.spec import ClassifierSpec
 
 MPS_CONTROL = "nvidia-cuda-mps-control"

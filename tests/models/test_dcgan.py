@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 
 pytestmark = pytest.mark.any_processor
 

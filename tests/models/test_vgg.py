@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lussweep.models.vgg import ReducedVGG, standardise
+from lussweep.models.classifiers.vgg import ReducedVGG, standardise
 
 pytestmark = pytest.mark.any_processor
 

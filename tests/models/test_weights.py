@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from lussweep.models.dcgan import Generator
-from lussweep.models.weights import first_mismatch, is_counter
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.training.weights import first_mismatch, is_counter
 
 EXPECTED = {
     "conv.weight": torch.zeros(3, 2, 4, 4),

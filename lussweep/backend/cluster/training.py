@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lussweep.gan.health import Collapse
+from lussweep.models.generators.dcgan.health import Collapse
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_gan_into
 from lussweep.study.plan import Step

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lussweep.models.dcgan import Generator
+from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.study.spec import HealthSpec
 
 N_COMPARED = 32

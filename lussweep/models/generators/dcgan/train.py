@@ -13,10 +13,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lussweep.data.pool import FramePool
 from lussweep.errors import InputError
-from lussweep.gan.checkpoint import Checkpoints, Stopped
-from lussweep.gan.health import (
+from lussweep.models.generators.dcgan.checkpoint import Checkpoints, Stopped
+from lussweep.models.generators.dcgan.health import (
     N_COMPARED,
     Collapse,
     EpochRow,
@@ -25,10 +24,11 @@ from lussweep.gan.health import (
     new_events,
     sampled_distance,
 )
-from lussweep.gan.step import SUMS, GanStep, scale
-from lussweep.models.capture import Run, captured
-from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.models.precision import check_precision, full_precision
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.generators.dcgan.step import SUMS, GanStep, scale
+from lussweep.models.training.capture import Run, captured
+from lussweep.models.training.pool import FramePool
+from lussweep.models.training.precision import check_precision, full_precision
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, GanSpec
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from lussweep.errors import InputError
-from lussweep.models.weights import read_state
+from lussweep.models.training.weights import read_state
 
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 

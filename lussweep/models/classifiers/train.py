@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 import torch
 
-from lussweep.classifier.augment import augment
-from lussweep.classifier.search_space import TrialConfig
-from lussweep.classifier.step import ClassifierStep, predict
-from lussweep.data.dataset import TrainSet, epoch_indices
-from lussweep.data.pool import FramePool
 from lussweep.metrics.auroc import auroc
-from lussweep.models.capture import captured
-from lussweep.models.precision import full_precision
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers.augment import augment
+from lussweep.models.classifiers.dataset import TrainSet, epoch_indices
+from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.classifiers.step import ClassifierStep, predict
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.capture import captured
+from lussweep.models.training.pool import FramePool
+from lussweep.models.training.precision import full_precision
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import ClassifierSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lussweep.models.dcgan import Discriminator, Generator
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.study.spec import CLASSES, GanSpec
 
 BYTES_PER_WEIGHT = 16

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import layer_norm
 
-from lussweep.models.dropout import Dropout
+from lussweep.models.training.dropout import Dropout
 
 PAPER_SIZE = 256
 STD_FLOOR = 1e-6

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lussweep.data.pool import FramePool
-from lussweep.models.precision import autocast, full_precision
-from lussweep.models.vgg import ReducedVGG
+from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.training.pool import FramePool
+from lussweep.models.training.precision import autocast, full_precision
 
 RMSPROP = {"alpha": 0.9, "eps": 1e-7}
 """Keras's defaults (rho 0.9, epsilon 1e-7)."""

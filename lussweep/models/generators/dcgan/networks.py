@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lussweep.models.dropout import Dropout
+from lussweep.models.training.dropout import Dropout
 
 KERNEL = 4
 SMALLEST = 4

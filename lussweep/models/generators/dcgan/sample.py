@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from lussweep.errors import InputError
-from lussweep.gan.step import GREY_HALF
-from lussweep.models.dcgan import Generator
-from lussweep.models.weights import first_mismatch, read_weights
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.step import GREY_HALF
+from lussweep.models.training.weights import first_mismatch, read_weights
 from lussweep.study.spec import CLASSES, GanSpec
 
 _REMEDY = "delete the GAN's folder in the artifacts to train it again"

@@ -10,9 +10,9 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
-from lussweep.gan.augment import augment
-from lussweep.models.dcgan import Discriminator, Generator
-from lussweep.models.precision import autocast
+from lussweep.models.generators.dcgan.augment import augment
+from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.training.precision import autocast
 from lussweep.study.spec import GanSpec
 
 GREY_HALF = 127.5

@@ -1,0 +1,1 @@
+"""Classifiers of real and synthetic frames: augmentation, search space, training."""

@@ -1,0 +1,1 @@
+"""A DCGAN: its networks, training step, loop, checkpoints and health."""

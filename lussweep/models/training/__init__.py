@@ -1,0 +1,1 @@
+"""What every training loop needs: frames at hand, precision, captured steps, weights."""
