@@ -10,11 +10,11 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
-from lussweep.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import Context, Stage
 from lussweep.stages.data import run_cohort, run_external, run_ingest, run_shard
 from lussweep.stages.memorisation import run_memorisation
+from lussweep.stages.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.scoring import run_features, run_score
 from lussweep.stages.synthesis import run_synth
 from lussweep.stages.training import run_gan

@@ -48,7 +48,7 @@ def _version(name: str) -> str | None:
 
 def _git_commit() -> str | None:
     command = ["git", "rev-parse", "HEAD"]
-    folder = Path(__file__).parent
+    folder = Path(__file__).parents[1]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
