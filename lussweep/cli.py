@@ -327,7 +327,7 @@ def doctor(
 ) -> None:
     """Check a cluster, or this machine: who gets in, versions, clocks, GPUs, room, storage."""
     with clear_errors(debug):
-        from lussweep.doctor import examine, is_sound, show
+        from lussweep.backend.doctor import examine, is_sound, show
 
         findings = examine(address, [place for place in (store, out) if place])
         typer.echo(show(findings, json_))

@@ -225,8 +225,8 @@ def execute_grid(
     stop: Stop | None = None,
 ) -> None:
     """Every missing step of the asked cells, dropping snapshots that nobody needs any more."""
-    from lussweep.backend.costs import expected_frames, recorded_seconds, step_costs
     from lussweep.backend.driver import run_plan
+    from lussweep.backend.order import expected_frames, recorded_seconds, step_costs
 
     # Epochs that any grid of this folder names are kept, whatever --only leaves out today.
     announced = {epoch for grid in run.described["grids"] for epoch in grid["gan_epochs"]}

@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.backend.costs import OTHER_COST, TYPICAL_COST
 from lussweep.backend.driver import Progress
+from lussweep.backend.order import OTHER_COST, TYPICAL_COST
 from lussweep.exits import is_kept
 from lussweep.outputs import outputs
 from lussweep.report.summary import summary_table

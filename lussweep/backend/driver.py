@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lussweep.backend.costs import step_costs
+from lussweep.backend.order import step_costs
 from lussweep.backend.stop import Stop
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step

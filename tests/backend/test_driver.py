@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lussweep.backend.costs import TYPICAL_COST, costs_from, step_costs
 from lussweep.backend.driver import LOST_AGAIN, BackendError, Outcome, run_plan
 from lussweep.backend.inline import InlineExecutor
+from lussweep.backend.order import TYPICAL_COST, costs_from, step_costs
 from lussweep.backend.stop import Stop
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore

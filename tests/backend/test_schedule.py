@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bench_schedule import assumed, of_run, paper_plan, simulated
 from lussweep.backend.admission import Admission, GpuShares, Resources
-from lussweep.backend.costs import step_costs
+from lussweep.backend.order import step_costs
 from lussweep.study.plan import Plan, Step
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lussweep.backend.costs import TYPICAL_COST, expected_frames, step_costs
+from lussweep.backend.order import TYPICAL_COST, expected_frames, step_costs
 from lussweep.data.phantom import phantom_manifest
 from lussweep.study.costs import Frames, work
 from lussweep.study.plan import Plan, make_plan

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lussweep.backend.admission import GpuShares, Resources
-from lussweep.backend.costs import step_costs
+from lussweep.backend.order import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
 from lussweep.data.phantom import phantom_manifest
 from lussweep.measuring import measured_run

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bucket import Server
-from lussweep.doctor import Finding, examine, judge_cluster
+from lussweep.backend.doctor import Finding, examine, judge_cluster
 from lussweep.errors import InputError
 from support import environment, invoke
 
@@ -101,7 +101,7 @@ def test_buckets_are_checked_as_a_grid_would(
 
 def test_it_imports_neither_torch_nor_ray_where_there_is_no_cluster(closed_home: Path) -> None:
     program = (
-        "import sys; from lussweep.doctor import examine; examine(None, []);"
+        "import sys; from lussweep.backend.doctor import examine; examine(None, []);"
         "print({'ray', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run(

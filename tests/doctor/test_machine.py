@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from lussweep import machine
-from lussweep.machine import Gpus, Listening, TokenFile, look, parse_listening, probe_storage
+from lussweep.backend import machine
+from lussweep.backend.machine import (
+    Gpus,
+    Listening,
+    TokenFile,
+    look,
+    parse_listening,
+    probe_storage,
+)
 
 # Of a head: control service on every address (IPv6), the client server on one IPv4 address in an
 # IPv6 socket, the dashboard on localhost, an established connection that listens to nobody.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lussweep.doctor.findings import Finding, is_sound, show
-from lussweep.doctor.nodes import (
+from lussweep.backend.doctor.findings import Finding, is_sound, show
+from lussweep.backend.doctor.nodes import (
     GIB,
     check_answers,
     check_clocks,
@@ -15,14 +15,14 @@ from lussweep.doctor.nodes import (
     check_storage,
     check_versions,
 )
-from lussweep.doctor.security import (
+from lussweep.backend.doctor.security import (
     check_addresses,
     check_authentication,
     check_own_ray,
     check_ray_version,
     check_token_files,
 )
-from lussweep.machine import Clock, Gpus, Listening, Machine, Space, TokenFile
+from lussweep.backend.machine import Clock, Gpus, Listening, Machine, Space, TokenFile
 
 OURS = {"python": "3.11.13", "ray": "2.60.0", "lussweep": "0.1.0", "torch": "2.13.0"}
 FINE = Gpus(("L4",), ("570.1",), "12.8", 1)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lussweep.doctor.security import (
+from lussweep.backend.doctor.security import (
     check_addresses,
     check_authentication,
     check_own_ray,
     check_ray_version,
     check_token_files,
 )
-from lussweep.machine import Listening, TokenFile
+from lussweep.backend.machine import Listening, TokenFile
 
 PORTS = {"control service": 6379, "client server": 10001, "dashboard": 8265}
 

@@ -1,4 +1,4 @@
-"""Facts about a Ray cluster and its nodes, for lussweep.doctor to judge."""
+"""Facts about a Ray cluster and its nodes, for lussweep.backend.doctor to judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
 from lussweep.backend.cluster.reach import strangers_may_enter
 from lussweep.backend.cluster.session import ray
-from lussweep.machine import Clock, Machine, answer_mark, look, now, probe_storage
+from lussweep.backend.machine import Clock, Machine, answer_mark, look, now, probe_storage
 from lussweep.store.object_store import url_answer
 
 STRANGER_S = 5.0

@@ -6,8 +6,8 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping
 
-from lussweep.doctor.findings import Finding, judge
-from lussweep.machine import Listening, TokenFile
+from lussweep.backend.doctor.findings import Finding, judge
+from lussweep.backend.machine import Listening, TokenFile
 
 OLDEST_RAY = (2, 52)
 """The first with token authentication."""

@@ -1,4 +1,4 @@
-"""Facts about the machine that this process runs on: read, never judged (see lussweep.doctor)."""
+"""Facts about the machine that this process runs on: read here, judged by the doctor."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from lussweep.doctor.findings import Finding, judge
-from lussweep.machine import Clock, Gpus, Machine, Space
+from lussweep.backend.doctor.findings import Finding, judge
+from lussweep.backend.machine import Clock, Gpus, Machine, Space
 from lussweep.store.remote import is_url
 
 MAX_SKEW_S = 2.0

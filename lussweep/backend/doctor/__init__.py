@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lussweep.doctor import nodes, security
-from lussweep.doctor.findings import Finding, is_sound, show
+from lussweep.backend.doctor import nodes, security
+from lussweep.backend.doctor.findings import Finding, is_sound, show
+from lussweep.backend.machine import answer_mark, look, probe_storage, versions
 from lussweep.errors import InputError
-from lussweep.machine import answer_mark, look, probe_storage, versions
 from lussweep.store.object_store import url_answer
 from lussweep.store.remote import is_url
 
