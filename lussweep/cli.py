@@ -298,7 +298,7 @@ def export_synthetic(
 ) -> None:
     """Write synthetic frames with their memorisation card, unless the release gate refuses."""
     with clear_errors(debug):
-        from lussweep.release import release
+        from lussweep.report.release import release
 
         if format_ not in ("png", "parquet"):
             raise InputError(f"--format {format_} is neither png nor parquet")

@@ -18,7 +18,7 @@ from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK
 from lussweep.heartbeat import Heartbeat
 from lussweep.lease import TakenOver, own_command
-from lussweep.outputs import write_interim, write_report
+from lussweep.report.write import write_interim, write_report
 from lussweep.run import (
     Run,
     check_room,

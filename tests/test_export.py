@@ -14,7 +14,7 @@ from PIL import Image
 
 from lussweep.data.external import check_declaration, describe, load_images, pixel_digest
 from lussweep.errors import InputError
-from lussweep.export import MEMORISATION_LINES, write_images
+from lussweep.report.export import MEMORISATION_LINES, write_images
 from lussweep.study.keys import hashed_id
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (7, 32, 32)).astype(np.uint8)
@@ -98,7 +98,7 @@ def test_png_files_are_numbered_8_bit_grey(tmp_path: Path) -> None:
 
 def test_parquet_opens_with_pandas_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pandas = pytest.importorskip("pandas")
-    monkeypatch.setattr("lussweep.export.ROWS_PER_GROUP", 3)
+    monkeypatch.setattr("lussweep.report.export.ROWS_PER_GROUP", 3)
     path = export(tmp_path / "set", "parquet") / "images.parquet"
     images = pandas.read_parquet(path)["image"]
     assert len(images) == 7
@@ -208,7 +208,7 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lussweep.export._readme", full)
+    monkeypatch.setattr("lussweep.report.export._readme", full)
     with pytest.raises(InputError, match="No space left on device; choose another folder"):
         export(tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
@@ -222,7 +222,7 @@ def test_somebody_who_fills_the_folder_meanwhile_is_not_overwritten(
         (tmp_path / "set" / "theirs").touch()
         return ""
 
-    monkeypatch.setattr("lussweep.export._readme", race)
+    monkeypatch.setattr("lussweep.report.export._readme", race)
     with pytest.raises(InputError, match="cannot write"):
         export(tmp_path / "set")
     assert content(tmp_path) == {"set/theirs": b""}
@@ -240,7 +240,7 @@ def test_unknown_kinds_and_other_frames_are_refused(tmp_path: Path) -> None:
 
 
 def test_neither_module_imports_torch_or_ray() -> None:
-    code = "import sys, lussweep.export, lussweep.data.external as _; print(*sys.modules)"
+    code = "import sys, lussweep.report.export, lussweep.data.external as _; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

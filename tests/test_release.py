@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lussweep.errors import InputError
-from lussweep.release import release
+from lussweep.report.release import release
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.keys import hashed_id

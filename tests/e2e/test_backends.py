@@ -56,7 +56,7 @@ def test_ray_gives_the_tables_of_inline(
     uninterrupted: Path, tmp_path: Path, local_ray: None
 ) -> None:
     from lussweep.backend.cluster.executor import ClusterExecutor
-    from lussweep.outputs import write_report
+    from lussweep.report.write import write_report
     from lussweep.run import claim, open_run
 
     study = load_study(TINY).with_embedders(False)

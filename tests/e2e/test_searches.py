@@ -18,7 +18,7 @@ from e2e.test_backends import TABLES, assert_same_tables
 from lussweep.backend.driver import Executor, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
-from lussweep.outputs import write_report
+from lussweep.report.write import write_report
 from lussweep.run import Run, claim, open_run
 from lussweep.stages import Context, run_evaluate
 from lussweep.store.artifacts import ArtifactStore

@@ -10,8 +10,8 @@ import numpy as np
 
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
-from lussweep.export import Kind, write_images
 from lussweep.mirror import Mirror
+from lussweep.report.export import Kind, write_images
 from lussweep.run import EXPERIMENT_FILE
 from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.store import tables
