@@ -15,7 +15,7 @@ from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study,
 
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
-    from lussweep.run import Run
+    from lussweep.run.folder import Run
     from lussweep.stages import Context
     from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import ExternalKey
@@ -52,8 +52,8 @@ def open_arguments(
     reveal_ids: bool = False,
 ) -> tuple[Run, Data]:
     """Everything that can be wrong with the arguments is raised from here, together."""
-    from lussweep.mirror import Mirror
-    from lussweep.run import open_run
+    from lussweep.run.folder import open_run
+    from lussweep.run.mirror import Mirror
 
     changes = list(overrides or ())
     if replicates is not None:
@@ -217,7 +217,7 @@ def _find_data(
 
 def _from_store(study: StudySpec, place: str, label: str | None, annotations: Path | None) -> Data:
     """A store fixed labels, splits and preprocessing when it was made."""
-    from lussweep.ingest import open_store
+    from lussweep.run.ingest import open_store
 
     if label is not None or annotations is not None:
         raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")

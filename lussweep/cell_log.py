@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.errors import InputError
-from lussweep.state import driver_of, read_plan, read_state
+from lussweep.run.state import driver_of, read_plan, read_state
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.folders import Folder
 from lussweep.store.object_store import store_at

@@ -109,7 +109,7 @@ def grid(
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
     with clear_errors(debug):
-        from lussweep.sweep import How, run_alone
+        from lussweep.run.drive import How, run_alone
 
         how = How(address, backend, cpus, dashboard, retries, step_timeout)
         run, found = open_arguments(
@@ -195,9 +195,9 @@ def plan(
 
         print_plan(run)
         if wanted:
-            from lussweep.calibration import calibrate as run_short
             from lussweep.cost_table import estimate_run, notes_on, print_costs
-            from lussweep.measuring import differences, measured_run
+            from lussweep.run.calibration import calibrate as run_short
+            from lussweep.run.measuring import differences, measured_run
 
             if from_ is not None:
                 measured, differ = measured_run(from_), differences(from_, run.study)
@@ -241,8 +241,8 @@ def ingest(
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with clear_errors(debug):
         from lussweep.backend.driver import run_plan
-        from lussweep.ingest import ingest_manifest
-        from lussweep.sweep import How, executor_of, say_again
+        from lussweep.run.drive import How, executor_of, say_again
+        from lussweep.run.ingest import ingest_manifest
         from lussweep.terminal import live_progress, print_table1
 
         how = How(address, backend, cpus, False, retries, step_timeout)

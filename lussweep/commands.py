@@ -66,7 +66,7 @@ def logs(
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
     """Ask the driver of a run to stop, as Ctrl-C does: also from another machine."""
     with clear_errors(debug):
-        from lussweep.state import ENDINGS, cancelled, driver_of, read_state, request_cancel
+        from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, request_cancel
 
         driver = driver_of(run, read_state(run))
         if driver.ended is not None:

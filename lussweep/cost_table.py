@@ -7,7 +7,7 @@ from rich.table import Table
 
 from lussweep.backend.admission import GpuShares
 from lussweep.backend.simulated import wall_seconds
-from lussweep.run import Run
+from lussweep.run.folder import Run
 from lussweep.status import duration
 from lussweep.study.costs import (
     GPU_STAGES,

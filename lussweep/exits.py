@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from lussweep.errors import InputError
-from lussweep.lease import TakenOver
+from lussweep.run.lease import TakenOver
 from lussweep.store.remote import StorageError
 
 KEPT = "LUSSWEEP_OUTPUT_IS_KEPT"

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from lussweep.run import Run
+from lussweep.run.folder import Run
 from lussweep.study.plan import STAGES
 
 

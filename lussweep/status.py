@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.state import ENDINGS, driver_of, read_state
+from lussweep.run.state import ENDINGS, driver_of, read_state
 from lussweep.store.folders import Folder
 
 N_TOLD = 20

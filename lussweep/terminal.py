@@ -28,7 +28,7 @@ from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
-    from lussweep.run import Run
+    from lussweep.run.folder import Run
 
 PICTURE_S = 0.5
 """How often the progress is looked at anew."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import faults
-from lussweep import run
 from lussweep.backend.cluster.session import ray  # which sets Ray's environment first
 from lussweep.cli import main
+from lussweep.run import folder as run
 from lussweep.store.artifacts import ArtifactStore
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 from lussweep.backend.admission import GpuShares
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
-from lussweep.measuring import measured_run
+from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
     GPU_STAGES,
     VAL_SHARE,

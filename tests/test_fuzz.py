@@ -26,10 +26,10 @@ from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
-from lussweep.identity import read_run_file
-from lussweep.ingest import open_store
 from lussweep.models.generators.dcgan.checkpoint import Checkpoints
 from lussweep.models.training.weights import read_weights
+from lussweep.run.identity import read_run_file
+from lussweep.run.ingest import open_store
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore

@@ -43,7 +43,7 @@ from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
 from lussweep.models.generators.dcgan.checkpoint import Checkpoints
-from lussweep.ingest import open_store
+from lussweep.run.ingest import open_store
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.training.weights import read_weights
 from lussweep.study.spec import SplitSpec, load_study, read_text

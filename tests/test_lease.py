@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bucket import Server
-from lussweep import lease
 from lussweep.errors import InputError
-from lussweep.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
-from lussweep.mirror import Mirror
+from lussweep.run import lease
+from lussweep.run.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
+from lussweep.run.mirror import Mirror
 from support import environment
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys, time
 from pathlib import Path
-from lussweep.lease import FileSlot, held
+from lussweep.run.lease import FileSlot, held
 with held(FileSlot(Path(sys.argv[1])), sys.argv[1], print):
     print("held", flush=True)
     time.sleep(600)
@@ -37,7 +37,7 @@ RACE = """
 import sys, time
 from pathlib import Path
 from lussweep.errors import InputError
-from lussweep.lease import FileSlot, held
+from lussweep.run.lease import FileSlot, held
 folder, start = Path(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0.0, start - time.time()))
 try:

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-import lussweep.run
+import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
-from lussweep.run import Run, claim, open_run
+from lussweep.run.folder import Run, claim, open_run
 from lussweep.study.spec import load_study
 from support import TINY
 
@@ -84,7 +84,7 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
         planned.append(lussweep.study.plan.make_plan(*arguments, **options))
         return planned[-1]
 
-    monkeypatch.setattr(lussweep.run, "make_plan", counted)
+    monkeypatch.setattr(lussweep.run.folder, "make_plan", counted)
     run = opened("grid.replicates=2")
     assert len(planned) == 1
     assert len(run.plan.cells) == len(run.asked.cells) == 16

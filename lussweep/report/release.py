@@ -10,9 +10,9 @@ import numpy as np
 
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
-from lussweep.mirror import Mirror
 from lussweep.report.export import Kind, write_images
-from lussweep.run import EXPERIMENT_FILE
+from lussweep.run.folder import EXPERIMENT_FILE
+from lussweep.run.mirror import Mirror
 from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.store import tables
 from lussweep.store.arrays import read_array

@@ -27,7 +27,7 @@ from lussweep.study.keys import digest, hashed_id
 from lussweep.study.spec import Recipe, StudySpec
 
 if TYPE_CHECKING:
-    from lussweep.run import Run
+    from lussweep.run.folder import Run
 
 SCHEMAS = {
     "frames": tables.FRAMES,

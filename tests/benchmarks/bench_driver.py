@@ -95,8 +95,8 @@ def start_one_variant(n_cells: int) -> Result:
 
 def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None = None) -> Result:
     """What `lussweep grid` does from its arguments to its first step or its report."""
-    from lussweep.heartbeat import Heartbeat
-    from lussweep.run import check_room, claim, is_done, open_run
+    from lussweep.run.folder import check_room, claim, is_done, open_run
+    from lussweep.run.heartbeat import Heartbeat
     from lussweep.terminal import time_left
 
     study, manifest = study_of(n_cells)

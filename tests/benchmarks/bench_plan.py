@@ -20,9 +20,9 @@ from types import SimpleNamespace
 from lussweep.arguments import make_context, open_arguments
 from lussweep.backend.driver import run_plan
 from lussweep.backend.inline import InlineExecutor
-from lussweep.calibration import calibrate
-from lussweep.measuring import measured_run
-from lussweep.run import claim
+from lussweep.run.calibration import calibrate
+from lussweep.run.folder import claim
+from lussweep.run.measuring import measured_run
 from lussweep.stages import table
 from lussweep.study.costs import step_seconds
 from lussweep.study.plan import STAGES, Plan

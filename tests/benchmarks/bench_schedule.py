@@ -25,7 +25,7 @@ from lussweep.backend.admission import GpuShares, Resources
 from lussweep.backend.order import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
 from lussweep.data.phantom import phantom_manifest
-from lussweep.measuring import measured_run
+from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
     GPU_STAGES,
     Bounds,

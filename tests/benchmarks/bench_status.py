@@ -20,8 +20,8 @@ from pathlib import Path
 
 from lussweep.backend.driver import Progress
 from lussweep.data.phantom import phantom_manifest
-from lussweep.heartbeat import Heartbeat
-from lussweep.run import Run, claim, open_run
+from lussweep.run.folder import Run, claim, open_run
+from lussweep.run.heartbeat import Heartbeat
 from lussweep.study.spec import load_study
 from lussweep.terminal import time_left
 from support import command, environment

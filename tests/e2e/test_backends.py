@@ -57,7 +57,7 @@ def test_ray_gives_the_tables_of_inline(
 ) -> None:
     from lussweep.backend.cluster.executor import ClusterExecutor
     from lussweep.report.write import write_report
-    from lussweep.run import claim, open_run
+    from lussweep.run.folder import claim, open_run
 
     study = load_study(TINY).with_embedders(False)
     manifest = phantom_manifest(study.data.phantom, study.seed)

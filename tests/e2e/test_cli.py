@@ -309,7 +309,7 @@ def test_epochs_that_the_grid_names_are_kept_for_later(tmp_path: Path, tiny_yaml
 def test_an_interrupt_before_training_leaves_a_folder_that_goes_on(
     tmp_path: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lussweep import sweep
+    from lussweep.run import drive as sweep
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt

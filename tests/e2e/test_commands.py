@@ -19,7 +19,7 @@ from lussweep import commands
 from lussweep.backend.stop import GRACE_S
 from lussweep.data.phantom import phantom_manifest
 from lussweep.exits import KEPT
-from lussweep.lease import Owner
+from lussweep.run.lease import Owner
 from lussweep.study.spec import load_study
 from support import TINY, command, environment, invoke, refusal, refused, succeed
 

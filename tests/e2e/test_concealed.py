@@ -11,7 +11,7 @@ import pytest
 
 from lussweep.backend.driver import run_plan
 from lussweep.exits import KEPT
-from lussweep.run import open_run, write_failure_logs
+from lussweep.run.folder import open_run, write_failure_logs
 from lussweep.stages import Context
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Plan

@@ -21,7 +21,7 @@ from faults import ALWAYS, FaultyStore, await_end, descendants, workers_of
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
-from lussweep.lease import LEASE_FILE
+from lussweep.run.lease import LEASE_FILE
 from lussweep.stages import Context
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study

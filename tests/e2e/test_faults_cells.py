@@ -21,8 +21,8 @@ from faults import ALWAYS
 from lussweep.backend.driver import LOST_AGAIN, Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
-from lussweep.lease import LEASE_FILE
-from lussweep.mirror import Mirror
+from lussweep.run.lease import LEASE_FILE
+from lussweep.run.mirror import Mirror
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.object_store import ObjectStore

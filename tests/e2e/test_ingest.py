@@ -16,7 +16,7 @@ import pytest
 from bucket import Server
 from e2e.test_cli import write_videos
 from lussweep.data.readers import decode
-from lussweep.lease import LEASE_FILE, Owner
+from lussweep.run.lease import LEASE_FILE, Owner
 from lussweep.store.remote import RemoteFolder
 from support import invoke, refusal, succeed
 

@@ -14,7 +14,7 @@ import pytest
 
 from bucket import Server
 from lussweep import commands
-from lussweep.mirror import Mirror
+from lussweep.run.mirror import Mirror
 from lussweep.store.remote import RemoteFolder
 from support import command, environment, invoke, refusal, succeed
 

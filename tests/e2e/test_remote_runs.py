@@ -22,8 +22,8 @@ import pytest
 
 from bucket import Server
 from lussweep.data.phantom import phantom_manifest
-from lussweep.mirror import Mirror
 from lussweep.models.generators.dcgan.sample import save_snapshot
+from lussweep.run.mirror import Mirror
 from lussweep.stages import Context, execute
 from lussweep.store.object_store import ObjectStore
 from lussweep.store.remote import RemoteFolder

@@ -19,7 +19,7 @@ from lussweep.backend.driver import Executor, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.report.write import write_report
-from lussweep.run import Run, claim, open_run
+from lussweep.run.folder import Run, claim, open_run
 from lussweep.stages import Context, run_evaluate
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Step

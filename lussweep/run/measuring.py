@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from lussweep.errors import InputError
-from lussweep.run import EXPERIMENT_FILE
+from lussweep.run.folder import EXPERIMENT_FILE
+from lussweep.run.state import RUN_FILE, STATE_FILE
 from lussweep.stages import VAL_SCORES
-from lussweep.state import RUN_FILE, STATE_FILE
 from lussweep.store import tables
 from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url

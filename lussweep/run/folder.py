@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.identity import describe, external_of, read_run_file, refuse_other_experiment
-from lussweep.mirror import Mirror
-from lussweep.state import RUN_FILE
+from lussweep.run.identity import describe, external_of, read_run_file, refuse_other_experiment
+from lussweep.run.mirror import Mirror
+from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.folders import Folder, LocalFolder
 from lussweep.store.object_store import artifact_store
@@ -194,7 +194,7 @@ def execute_data(
     """
     from lussweep.backend.driver import run_plan
     from lussweep.data.frames import read_index
-    from lussweep.ingest import step_problem
+    from lussweep.run.ingest import step_problem
 
     data = run.asked.only(DATA_STAGES)
     progress = run_plan(data, run.store.surveyed(), executor, on_change, retries=retries, stop=stop)

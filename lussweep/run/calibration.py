@@ -12,8 +12,8 @@ from typing import Any
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.errors import InputError
-from lussweep.measuring import seen_frames, where_trained
-from lussweep.run import Run
+from lussweep.run.folder import Run
+from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.costs import Frames, Measured

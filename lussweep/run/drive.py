@@ -10,16 +10,13 @@ from pathlib import Path
 
 import typer
 
-from lussweep.alone import Hold, alone_in
 from lussweep.arguments import Data
 from lussweep.backend.driver import BackendError, Executor, Progress
 from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
 from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK
-from lussweep.heartbeat import Heartbeat
-from lussweep.lease import TakenOver, own_command
 from lussweep.report.write import write_interim, write_report
-from lussweep.run import (
+from lussweep.run.folder import (
     Run,
     check_room,
     claim,
@@ -30,6 +27,9 @@ from lussweep.run import (
     write_failure_log,
     write_failure_logs,
 )
+from lussweep.run.heartbeat import Heartbeat
+from lussweep.run.hold import Hold, alone_in
+from lussweep.run.lease import TakenOver, own_command
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.disk import room_named

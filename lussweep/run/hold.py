@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lussweep.backend.stop import Stop
-from lussweep.lease import TakenOver, held, slot_of
-from lussweep.mirror import Mirror
+from lussweep.run.lease import TakenOver, held, slot_of
+from lussweep.run.mirror import Mirror
 
 
 @dataclass

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.lease import LEASE_FILE, STALE_S
+from lussweep.run.lease import LEASE_FILE, STALE_S
 from lussweep.store.folders import Folder, LocalFolder
 
 STATE_FILE = "state.json"

@@ -8,8 +8,8 @@ from typing import Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
-from lussweep.lease import LOCK_FILE
-from lussweep.state import OWN_FILES, RUN_FILE
+from lussweep.run.lease import LOCK_FILE
+from lussweep.run.state import OWN_FILES, RUN_FILE
 from lussweep.store.artifacts import read_json
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import ExternalKey, Plan

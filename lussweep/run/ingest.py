@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lussweep.alone import alone_in
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import Skipped, read_manifest
 from lussweep.errors import InputError
-from lussweep.lease import TakenOver
-from lussweep.mirror import Mirror
+from lussweep.run.hold import alone_in
+from lussweep.run.lease import TakenOver
+from lussweep.run.mirror import Mirror
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore, read_json
 from lussweep.store.disk import room_named

@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lussweep.state import (
+from lussweep.run.state import (
     PLAN_FILE,
     STATE_FILE,
     cancelled,
@@ -28,7 +28,7 @@ from lussweep.study.plan import DATA_STAGES, STAGES, Cell, Plan
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
-    from lussweep.run import Run
+    from lussweep.run.folder import Run
 
 POLL_S = 1.0
 STATE_S = 5.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.state import OWN_FILES
+from lussweep.run.state import OWN_FILES
 from lussweep.store.cache import cache_folder
 from lussweep.store.remote import RemoteFolder, StorageError
 

@@ -1,0 +1,1 @@
+"""A run folder: open, hold, drive and watch it."""
