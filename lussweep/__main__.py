@@ -1,5 +1,5 @@
 """`python -m lussweep`."""
 
-from lussweep.cli import main
+from lussweep.cli.app import main
 
 main()

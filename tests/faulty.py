@@ -10,7 +10,7 @@ from pathlib import Path
 
 import faults
 from lussweep.backend.cluster.session import ray  # which sets Ray's environment first
-from lussweep.cli import main
+from lussweep.cli.app import main
 from lussweep.run import folder as run
 from lussweep.store.artifacts import ArtifactStore
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from lussweep.cli import app
+from lussweep.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 POCUS = ROOT.parent / "shared" / "data" / "pocus"

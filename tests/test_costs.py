@@ -210,7 +210,7 @@ def test_what_is_done_costs_nothing_more() -> None:
 def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
     from types import SimpleNamespace
 
-    from lussweep.cost_table import notes_on
+    from lussweep.cli.plan import notes_on
 
     plan = plan_of()
     run = SimpleNamespace(asked=plan, study=study_of())

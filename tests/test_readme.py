@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from lussweep.cli import app
+from lussweep.cli.app import app
 from lussweep.study.spec import GanSpec, load_study
 from support import ROOT, environment
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from lussweep.backend.driver import Progress
-from lussweep.report.told import control_lines, difference_text, interval_line
+from lussweep.cli.statistics import control_lines, difference_text, interval_line
+from lussweep.cli.terminal import print_statistics, time_left
 from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
 from lussweep.study.plan import Plan, Step
-from lussweep.terminal import print_statistics, time_left
 
 
 def plan_of(**counts: int) -> Plan:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lussweep.exits import INTERRUPTED
+from lussweep.cli.exits import INTERRUPTED
 
 GRACE_S = 15.0
 """How long steps in hand may take to end, or to leave a checkpoint."""

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import typer
 
-from lussweep.arguments import Data
 from lussweep.backend.driver import BackendError, Executor, Progress
 from lussweep.backend.stop import Stop
+from lussweep.cli.arguments import Data
+from lussweep.cli.exits import CELLS_MISSING, INTERRUPTED, OK
+from lussweep.cli.terminal import (
+    live_progress,
+    print_failures,
+    print_outputs,
+    print_statistics,
+    print_summary,
+    time_left,
+)
 from lussweep.errors import InputError
-from lussweep.exits import CELLS_MISSING, INTERRUPTED, OK
 from lussweep.report.write import write_interim, write_report
 from lussweep.run.folder import (
     Run,
@@ -36,14 +44,6 @@ from lussweep.store.disk import room_named
 from lussweep.store.remote import StorageError
 from lussweep.study.plan import Plan
 from lussweep.study.spec import StudySpec
-from lussweep.terminal import (
-    live_progress,
-    print_failures,
-    print_outputs,
-    print_statistics,
-    print_summary,
-    time_left,
-)
 
 BACKENDS = ("ray", "inline")
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02

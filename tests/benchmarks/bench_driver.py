@@ -71,7 +71,7 @@ def plan(n_cells: int) -> Result:
 
 
 def plan_command(n_cells: int) -> Result:
-    from lussweep.cli import app
+    from lussweep.cli.app import app
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.yaml"
@@ -95,9 +95,9 @@ def start_one_variant(n_cells: int) -> Result:
 
 def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None = None) -> Result:
     """What `lussweep grid` does from its arguments to its first step or its report."""
+    from lussweep.cli.terminal import time_left
     from lussweep.run.folder import check_room, claim, is_done, open_run
     from lussweep.run.heartbeat import Heartbeat
-    from lussweep.terminal import time_left
 
     study, manifest = study_of(n_cells)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,9 +133,9 @@ def steps_beside_done(n_cells: int) -> Result:
 
 def run_idle(n_done: int) -> Result:
     from lussweep.backend.driver import run_plan
+    from lussweep.cli.terminal import live_progress
     from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import Plan, Step
-    from lussweep.terminal import live_progress
 
     plan = Plan()
     stages = ("gan", "score", "synth", "trial", "evaluate")

@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-from lussweep.arguments import make_context, open_arguments
 from lussweep.backend.driver import run_plan
 from lussweep.backend.inline import InlineExecutor
+from lussweep.cli.arguments import make_context, open_arguments
 from lussweep.run.calibration import calibrate
 from lussweep.run.folder import claim
 from lussweep.run.measuring import measured_run

@@ -19,11 +19,11 @@ import time
 from pathlib import Path
 
 from lussweep.backend.driver import Progress
+from lussweep.cli.terminal import time_left
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.heartbeat import Heartbeat
 from lussweep.study.spec import load_study
-from lussweep.terminal import time_left
 from support import command, environment
 
 N_REPEATS = 3

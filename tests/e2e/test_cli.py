@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import typer.main
 
-from lussweep.cli import app
+from lussweep.cli.app import app
 from support import ROOT, environment, invoke, lussweep, refusal, refused, succeed
 
 SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
@@ -80,7 +80,7 @@ def test_plan_takes_every_argument_of_grid() -> None:
 
 def test_plan_imports_neither_torch_nor_ray(tmp_path: Path, tiny_yaml: Path) -> None:
     code = (
-        "import sys\nfrom lussweep.cli import app\n"
+        "import sys\nfrom lussweep.cli.app import app\n"
         f"app(['plan', {str(tiny_yaml)!r}, '--out', 'none'], standalone_mode=False)\n"
         "print('heavy:', {'torch', 'ray'} & set(sys.modules))"
     )
@@ -97,7 +97,7 @@ def test_plan_imports_neither_torch_nor_ray(tmp_path: Path, tiny_yaml: Path) -> 
 
 def test_help_imports_neither_torch_nor_ray() -> None:
     program = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom lussweep.cli import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom lussweep.cli.app import app\n"
         "for arguments in (['--help'], ['grid', '--help'], ['plan', '--help'], ['--version']):\n"
         "    assert CliRunner().invoke(app, arguments).exit_code == 0\n"
         "heavy = {'torch', 'ray', 'numpy', 'cv2', 'optuna', 'pyarrow', 'matplotlib'}\n"

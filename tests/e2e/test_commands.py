@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from lussweep import commands
 from lussweep.backend.stop import GRACE_S
+from lussweep.cli import submit as commands
+from lussweep.cli.exits import KEPT
 from lussweep.data.phantom import phantom_manifest
-from lussweep.exits import KEPT
 from lussweep.run.lease import Owner
 from lussweep.study.spec import load_study
 from support import TINY, command, environment, invoke, refusal, refused, succeed

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bucket import Server
-from lussweep import commands
+from lussweep.cli import submit as commands
 from lussweep.run.mirror import Mirror
 from lussweep.store.remote import RemoteFolder
 from support import command, environment, invoke, refusal, succeed

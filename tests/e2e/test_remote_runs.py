@@ -217,7 +217,7 @@ for name in ("head", "worker"):
            "LUSSWEEP_CACHE": os.path.join(home, "cache")}
     cluster.add_node(num_cpus=1, env_vars=own, include_dashboard=False)
 os.environ["LUSSWEEP_CACHE"] = os.path.join(folder, "head", "cache")
-from lussweep.cli import app
+from lussweep.cli.app import app
 try:
     app(["grid", yaml, "--address", cluster.address, *arguments])
 finally:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lussweep.arguments import make_context, open_arguments, parse_box
-from lussweep.commands import COMMANDS
-from lussweep.errors import InputError
-from lussweep.exits import INTERRUPTED, OK, clear_errors
-from lussweep.options import (
+from lussweep.cli.arguments import make_context, open_arguments, parse_box
+from lussweep.cli.exits import INTERRUPTED, OK, clear_errors
+from lussweep.cli.options import (
     COST,
     AbsoluteOption,
     AddressOption,
@@ -43,6 +41,8 @@ from lussweep.options import (
     UnusedTimeout,
     WeightsOption,
 )
+from lussweep.cli.submit import COMMANDS
+from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec, SplitSpec, parse
 
 if TYPE_CHECKING:
@@ -191,11 +191,11 @@ def plan(
             experiment, data, label, annotations, out, store, replicates, only, set_, weights,
             skip_unreadable, allow_absolute, reveal_ids,
         )  # fmt: skip
-        from lussweep.plan_table import print_plan
+        from lussweep.cli.plan_table import print_plan
 
         print_plan(run)
         if wanted:
-            from lussweep.cost_table import estimate_run, notes_on, print_costs
+            from lussweep.cli.plan import estimate_run, notes_on, print_costs
             from lussweep.run.calibration import calibrate as run_short
             from lussweep.run.measuring import differences, measured_run
 
@@ -241,9 +241,9 @@ def ingest(
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with clear_errors(debug):
         from lussweep.backend.driver import run_plan
+        from lussweep.cli.terminal import live_progress, print_table1
         from lussweep.run.drive import How, executor_of, say_again
         from lussweep.run.ingest import ingest_manifest
-        from lussweep.terminal import live_progress, print_table1
 
         how = How(address, backend, cpus, False, retries, step_timeout)
         preprocess = parse(

@@ -7,8 +7,8 @@ from rich.table import Table
 
 from lussweep.backend.admission import GpuShares
 from lussweep.backend.simulated import wall_seconds
+from lussweep.cli.status import duration
 from lussweep.run.folder import Run
-from lussweep.status import duration
 from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,

@@ -19,9 +19,9 @@ from rich.text import Text
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.order import OTHER_COST, TYPICAL_COST
-from lussweep.exits import is_kept
+from lussweep.cli.exits import is_kept
+from lussweep.cli.statistics import contrast_table, control_lines, interval_line
 from lussweep.report.summary import summary_table
-from lussweep.report.told import contrast_table, control_lines, interval_line
 from lussweep.report.write import outputs
 from lussweep.store import tables
 from lussweep.study.plan import STAGES

@@ -15,10 +15,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lussweep.arguments import experiment_text, parse_coordinates
+from lussweep.cli.arguments import experiment_text, parse_coordinates
+from lussweep.cli.exits import CELLS_MISSING, clear_errors
+from lussweep.cli.options import DebugOption
 from lussweep.errors import InputError
-from lussweep.exits import CELLS_MISSING, clear_errors
-from lussweep.options import DebugOption
 from lussweep.store.folders import Folder, LocalFolder, folder_at
 from lussweep.store.remote import is_url
 from lussweep.study.spec import load_study
@@ -41,7 +41,7 @@ def status(
 ) -> None:
     """Say how far a run is, from its folder or URL alone: also from another machine."""
     with clear_errors(debug):
-        from lussweep.status import print_status, status_of
+        from lussweep.cli.status import print_status, status_of
 
         found = status_of(run)
         if as_json:
@@ -57,7 +57,7 @@ def logs(
 ) -> None:
     """Show every step of one cell, why some failed, and where artifacts lie."""
     with clear_errors(debug):
-        from lussweep.cell_log import cell_steps, find_cell, print_cell
+        from lussweep.cli.logs import cell_steps, find_cell, print_cell
 
         found = find_cell(run, parse_coordinates([cell], "the cell "))
         print_cell(found, cell_steps(run, found))
@@ -82,7 +82,7 @@ def cancel(run: RunArgument, debug: DebugOption = False) -> None:
         if not cancelled(run):
             typer.echo(f"{who} stops: what is done stays, the same command goes on")
             return
-        from lussweep.status import duration
+        from lussweep.cli.status import duration
 
         typer.echo(
             f"{who} does not answer, and was last heard of {duration(driver.silent_s())} ago: "
