@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lussweep.cli.exits import INTERRUPTED
-
+INTERRUPTED = 130
+"""The exit code of a command that a signal ended: 128 and the number of SIGINT."""
 GRACE_S = 15.0
 """How long steps in hand may take to end, or to leave a checkpoint."""
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lussweep.backend.stop import INTERRUPTED
 from lussweep.cli.arguments import make_context, open_arguments, parse_box
-from lussweep.cli.exits import INTERRUPTED, OK, clear_errors
+from lussweep.cli.exits import OK, clear_errors
 from lussweep.cli.options import (
     COST,
     AbsoluteOption,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,13 +11,7 @@ from lussweep.errors import InputError
 from lussweep.run.lease import TakenOver
 from lussweep.store.remote import StorageError
 
-KEPT = "LUSSWEEP_OUTPUT_IS_KEPT"
-"""Set where what is printed goes to a log of somebody else's: patients are hashed there too."""
-OK, CELLS_MISSING, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
-
-def is_kept() -> bool:
-    return os.environ.get(KEPT, "") not in ("", "0")
+OK, CELLS_MISSING, BAD_INPUT = 0, 1, 2
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lussweep.backend.driver import Progress
+from lussweep.backend.kept import is_kept
 from lussweep.backend.order import OTHER_COST, TYPICAL_COST
-from lussweep.cli.exits import is_kept
 from lussweep.cli.statistics import contrast_table, control_lines, interval_line
 from lussweep.report.summary import summary_table
 from lussweep.report.write import outputs

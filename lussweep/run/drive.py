@@ -11,9 +11,9 @@ from pathlib import Path
 import typer
 
 from lussweep.backend.driver import BackendError, Executor, Progress
-from lussweep.backend.stop import Stop
+from lussweep.backend.stop import INTERRUPTED, Stop
 from lussweep.cli.arguments import Data
-from lussweep.cli.exits import CELLS_MISSING, INTERRUPTED, OK
+from lussweep.cli.exits import CELLS_MISSING, OK
 from lussweep.cli.terminal import (
     live_progress,
     print_failures,

@@ -16,8 +16,8 @@ import typer.main
 import yaml
 
 from lussweep.backend.cluster.session import ENVIRONMENT
+from lussweep.backend.kept import KEPT
 from lussweep.cli.app import app
-from lussweep.cli.exits import KEPT
 from support import ROOT, STANDING
 
 FILE = ROOT / "experiments" / "clusters" / "kuberay.yaml"

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from lussweep.backend.kept import KEPT
 from lussweep.backend.stop import GRACE_S
 from lussweep.cli import submit as commands
-from lussweep.cli.exits import KEPT
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.lease import Owner
 from lussweep.study.spec import load_study

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lussweep.backend.driver import run_plan
-from lussweep.cli.exits import KEPT
+from lussweep.backend.kept import KEPT
 from lussweep.run.folder import open_run, write_failure_logs
 from lussweep.stages import Context
 from lussweep.study.keys import hashed_id

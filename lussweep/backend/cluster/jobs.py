@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lussweep.backend.cluster.session import show_token, token_file
-from lussweep.cli.exits import KEPT
+from lussweep.backend.kept import KEPT
 from lussweep.errors import InputError
 
 from ray.exceptions import AuthenticationError  # isort: skip
