@@ -118,7 +118,8 @@ def _run_grid(run: Run, context: Context, data: Data, how: How, hold: Hold) -> i
         return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
-    results = write_report(run, failures, watch.progress.blocked, data.skipped)
+    results = write_report(run.reported(), failures, watch.progress.blocked, data.skipped)
+    run.publish()
     print_summary(results, run.study, data.source)
     print_statistics(run.folder)
     print_failures(run, failures)
@@ -161,7 +162,10 @@ class _Watch:
         if judged and time.monotonic() > self.next_interim:
             started = time.monotonic()
             try:
-                write_interim(self.run, {r: o.error or "" for r, o in progress.failed.items()})
+                failures = {r: o.error or "" for r, o in progress.failed.items()}
+                with room_named(self.run.folder):
+                    write_interim(self.run.reported(), failures)
+                    self.run.publish()
             except StorageError as error:  # the next one, or the report, makes up for it
                 typer.echo(f"{error}: the run goes on", err=True)
             self.next_interim = time.monotonic() + max(

@@ -27,6 +27,7 @@ from lussweep.study.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Executor, Outcome, Progress
     from lussweep.backend.stop import Stop
+    from lussweep.report.reported import Reported
 
 EXPERIMENT_FILE = "experiment.yaml"
 MARGIN_BYTES = 100_000_000
@@ -93,6 +94,21 @@ class Run:
         from lussweep.report.conceal import conceal
 
         return text if self.reveal_ids else conceal(text, self.ids, self.paths)
+
+    def reported(self) -> Reported:
+        """What the report is written from."""
+        from lussweep.report.reported import Reported
+
+        described = {n: Recipe.model_validate(r) for n, r in self.described["variants"].items()}
+        return Reported(
+            self.folder,
+            self.study,
+            self.plan,
+            self.store,
+            {**described, **self.study.variants},
+            self.conceal,
+            self.reveal_ids,
+        )
 
 
 def open_run(

@@ -67,7 +67,7 @@ def test_ray_gives_the_tables_of_inline(
     with ClusterExecutor(run.asked, context, run.folder / "ray") as executor:
         progress = run_plan(run.asked, run.store, executor)
     assert not progress.failed
-    write_report(run, {}, {})
+    write_report(run.reported(), {}, {})
     assert_same_tables(run.folder, uninterrupted)
 
 

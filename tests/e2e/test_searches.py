@@ -57,7 +57,7 @@ def opened(folder: Path) -> Run:
 def carry_out(run: Run, executor: Executor) -> None:
     progress = run_plan(run.asked, run.store, executor)
     assert not progress.failed, [o.error for o in progress.failed.values()]
-    write_report(run, {}, {})
+    write_report(run.reported(), {}, {})
 
 
 @pytest.fixture(scope="module")
