@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lussweep.cli.export_synthetic import export_sets
 from lussweep.errors import InputError
-from lussweep.report.release import release
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.keys import hashed_id
@@ -222,20 +222,20 @@ def test_two_epochs_of_one_gan_must_be_told_apart(run: Path, tmp_path: Path) -> 
     row = cards(run)[0]
     twin_of(run, row, gan_epoch=1)
     with pytest.raises(InputError, match=r"epoch=2; .* epoch=1"):
-        release(run, tmp_path / "out", "png", {})
-    assert len(release(run, tmp_path / "out", "png", {"gan_epoch": 1})) == 1
+        export_sets(run, tmp_path / "out", "png", {})
+    assert len(export_sets(run, tmp_path / "out", "png", {"gan_epoch": 1})) == 1
 
 
 def test_one_set_that_two_grids_have_asked_for_is_one_set(run: Path, tmp_path: Path) -> None:
     """As the last epoch and as epoch 2 it is the same work done twice."""
     row = cards(run)[0]
     twin = twin_of(run, row)
-    folders = release(run, tmp_path / "out", "png", {})
+    folders = export_sets(run, tmp_path / "out", "png", {})
     assert {str(folder.relative_to(tmp_path / "out")) for folder in folders} == SETS
     frames = np.load(twin / "synthetic.npy")
     np.save(twin / "synthetic.npy", frames // 2)
     with pytest.raises(InputError, match="several sets fit"):
-        release(run, tmp_path / "again", "png", {})
+        export_sets(run, tmp_path / "again", "png", {})
 
 
 # --- where things lie ----------------------------------------------------------------------
@@ -257,10 +257,10 @@ def test_artifacts_that_lie_elsewhere_want_the_store(run: Path, tmp_path: Path) 
 
 def test_frames_in_a_store_of_videos_are_not_needed(run: Path, tmp_path: Path) -> None:
     """A run on `--data STORE` reads its frames there and holds no copy of them."""
-    expected = {p: card(p) for p in release(run, tmp_path / "before", "png", {})}
+    expected = {p: card(p) for p in export_sets(run, tmp_path / "before", "png", {})}
     for stage in ("shard", "ingest"):
         shutil.rmtree(run / "artifacts" / stage)
-    found = {p: card(p) for p in release(run, tmp_path / "after", "png", {})}
+    found = {p: card(p) for p in export_sets(run, tmp_path / "after", "png", {})}
     assert list(found.values()) == list(expected.values())
     for before, after in zip(expected, found, strict=True):
         assert (before / "patients.csv").read_text() == (after / "patients.csv").read_text()
@@ -289,7 +289,7 @@ def test_an_unknown_format_is_refused(run: Path, tmp_path: Path) -> None:
 
 def test_the_card_says_how_the_set_was_made(run: Path, tmp_path: Path) -> None:
     store = ArtifactStore(run / "artifacts")
-    release(run, tmp_path / "out", "png", {})
+    export_sets(run, tmp_path / "out", "png", {})
     for row in cards(run):
         found = card(tmp_path / "out" / str(row["n_patients"]) / "1" / row["class"])
         synth = store.record(f"synth/{row['synth_key']}")
@@ -314,7 +314,7 @@ def test_the_card_says_how_the_set_was_made(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["png", "parquet"])
 def test_no_file_names_a_patient_in_plain_words(kind: str, run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    release(run, out, kind, {})  # type: ignore[arg-type]
+    export_sets(run, out, kind, {})  # type: ignore[arg-type]
     frames = pq.read_table(run / "frames.parquet").to_pylist()
     names = {row["patient_id"] for row in frames} | {row["video_id"] for row in frames}
     files = [path for path in out.rglob("*") if path.is_file()]

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 
 from lussweep.backend.driver import Progress
+from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import control_lines, difference_text, interval_line
-from lussweep.cli.terminal import print_statistics, time_left
+from lussweep.cli.terminal import print_statistics
 from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
 from lussweep.study.plan import Plan, Step
 

@@ -1,4 +1,4 @@
-"""What `lussweep logs` says of one cell: its steps, why some failed, and where artifacts lie."""
+"""`lussweep logs`: the steps of one cell, why some failed, and where artifacts lie."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lussweep.cli.arguments import parse_coordinates
+from lussweep.cli.exits import clear_errors
+from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.errors import InputError
 from lussweep.run.state import driver_of, read_plan, read_state
 from lussweep.store.artifacts import ArtifactStore
@@ -37,6 +41,17 @@ class StepLog:
     events: tuple[str, ...] = ()
     place: str = ""
     """Of its artifact, or the workplace of a step that is not done."""
+
+
+def logs(
+    run: RunArgument,
+    cell: Annotated[str, typer.Argument(help="Such as variant=combined,n_patients=6,replicate=1.")],
+    debug: DebugOption = False,
+) -> None:
+    """Show every step of one cell, why some failed, and where artifacts lie."""
+    with clear_errors(debug):
+        found = find_cell(run, parse_coordinates([cell], "the cell "))
+        print_cell(found, cell_steps(run, found))
 
 
 def find_cell(folder: Folder, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:

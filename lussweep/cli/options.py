@@ -8,6 +8,10 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from lussweep.store.folders import Folder, folder_at
+
+DEFAULT_EXPERIMENT = "quickstart"
+
 DATA, GRID, RESULTS = "Data", "Part of the grid", "Results"
 RUNNING, COST = "How it runs", "Cost"
 """Panels of the help, in the order in which their first options are declared."""
@@ -167,6 +171,10 @@ RevealOption = Annotated[
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+RunArgument = Annotated[
+    Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
+]
 
 UnusedAddress = Annotated[str | None, hidden(AddressOption)]
 UnusedBackend = Annotated[str, hidden(BackendOption)]

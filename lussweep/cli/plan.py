@@ -1,14 +1,44 @@
-"""What `lussweep plan` says of GPU-hours, wall time and cost."""
+"""`lussweep plan`: say what a grid would do, and what it would take."""
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from lussweep.backend.admission import GpuShares
-from lussweep.backend.simulated import wall_seconds
+from lussweep.cli.arguments import make_context, open_arguments
+from lussweep.cli.exits import clear_errors
+from lussweep.cli.options import (
+    COST,
+    DEFAULT_EXPERIMENT,
+    AbsoluteOption,
+    AnnotationsOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    Experiment,
+    LabelOption,
+    OnlyOption,
+    OutOption,
+    ReplicatesOption,
+    SetOption,
+    SkipOption,
+    StoreOption,
+    UnusedAddress,
+    UnusedBackend,
+    UnusedCpus,
+    UnusedDashboard,
+    UnusedRetries,
+    UnusedReveal,
+    UnusedTimeout,
+    WeightsOption,
+)
 from lussweep.cli.status import duration
-from lussweep.run.folder import Run
+from lussweep.errors import InputError
 from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,
@@ -19,6 +49,10 @@ from lussweep.study.costs import (
     step_seconds,
     unknown_gans,
 )
+from lussweep.study.plan import STAGES
+
+if TYPE_CHECKING:
+    from lussweep.run.folder import Run
 
 HOW = (
     "A GAN and a trial take seconds in proportion to the images that they see (a validation frame "
@@ -27,8 +61,118 @@ HOW = (
 )
 
 
+def plan(
+    experiment: Experiment = DEFAULT_EXPERIMENT,
+    data: DataOption = None,
+    label: LabelOption = None,
+    annotations: AnnotationsOption = None,
+    out: OutOption = None,
+    store: StoreOption = None,
+    replicates: ReplicatesOption = None,
+    only: OnlyOption = None,
+    set_: SetOption = None,
+    address: UnusedAddress = None,
+    backend: UnusedBackend = "ray",
+    cpus: UnusedCpus = None,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    dashboard: UnusedDashboard = True,
+    skip_unreadable: SkipOption = False,
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Say how long the grid takes on so many GPUs.",
+            metavar="N",
+            rich_help_panel=COST,
+        ),
+    ] = None,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Say what the grid costs, at this price of a GPU and hour.",
+            metavar="PRICE",
+            rich_help_panel=COST,
+        ),
+    ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Take the seconds of a step from this earlier run.",
+            metavar="RUN",
+            rich_help_panel=COST,
+        ),
+    ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate",
+            help="Take the seconds of a step from a few short ones, run here.",
+            rich_help_panel=COST,
+        ),
+    ] = False,
+    retries: UnusedRetries = 1,
+    step_timeout: UnusedTimeout = None,
+    allow_absolute: AbsoluteOption = False,
+    reveal_ids: UnusedReveal = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say what `grid` with the same arguments would do, and cost, without doing it."""
+    with clear_errors(debug):
+        wanted = calibrate or any(option is not None for option in (gpus, price, from_))
+        if wanted and calibrate == (from_ is not None):
+            raise InputError(
+                "how long steps take is not known from the plan alone: give either --from RUN, an "
+                "earlier run with records, or --calibrate, which runs a few short steps here"
+            )
+        run, found = open_arguments(
+            experiment, data, label, annotations, out, store, replicates, only, set_, weights,
+            skip_unreadable, allow_absolute, reveal_ids,
+        )  # fmt: skip
+        print_plan(run)
+        if wanted:
+            from lussweep.run.calibration import calibrate as run_short
+            from lussweep.run.measuring import differences, measured_run
+
+            if from_ is not None:
+                measured, differ = measured_run(from_), differences(from_, run.study)
+            else:
+                context = make_context(run, found, device, weights)
+                measured = run_short(run, context, lambda line: typer.echo(line, err=True))
+                differ = []
+            costs = estimate_run(run, measured, gpus or 1)
+            print_costs(run, measured, costs, price, notes_on(run, measured, differ))
+
+
+def print_plan(run: Run) -> None:
+    """Steps by stage: asked for by the cells, shared, done and to do. Needs no PyTorch."""
+    plan, store = run.asked, run.store.surveyed()
+    wanted: Counter[str] = Counter()
+    for ref, cells in plan.cells_by_step():
+        wanted[plan.steps[ref].stage] += len(cells)
+    done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
+    table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
+    for heading in ("stage", "steps", "saved by sharing", "done", "to do"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    counts = plan.counts()
+    for stage in STAGES:
+        n = counts[stage]
+        if not n:
+            continue
+        saved = max(0, wanted[stage] - n)
+        table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"run folder: {run.place}", soft_wrap=True)
+
+
 def estimate_run(run: Run, measured: Measured, n_gpus: int) -> Estimate:
     """What all steps of the asked cells cost, and how long those that are not done take."""
+    from lussweep.backend.admission import GpuShares
+    from lussweep.backend.simulated import wall_seconds
+
     done = [ref for ref in run.asked.steps if run.store.has(ref)]
     held = GpuShares(run.study.gan.gpus or GpuShares.gan, run.study.search.gpus_per_trial)
     if not measured.on_gpu:  # what took the seconds was one worker, whatever its step

@@ -1,39 +1,36 @@
-"""What `lussweep status` says: the driver's state, in words."""
+"""`lussweep status`: how far a run is, from what its driver has written."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+import json
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.run.state import ENDINGS, driver_of, read_state
-from lussweep.store.folders import Folder
+from lussweep.cli.exits import clear_errors
+from lussweep.cli.options import DebugOption, RunArgument
+from lussweep.run.state import ENDINGS
+from lussweep.run.status import status_of
 
 N_TOLD = 20
 """Failures and running steps that are listed; `--json` has what the driver tells."""
 
 
-def status_of(folder: Folder) -> dict[str, Any]:
-    """The driver's state, and how long ago that was.
-
-    Raises InputError where no driver has left a state.
-    """
-    state, now = read_state(folder), time.time()
-    driver = driver_of(folder, state)
-    works = driver.works(now)
-    left_s, age_s = state["left_s"], max(0.0, now - state["written"])
-    return {
-        **state,
-        "host": driver.host,
-        "pid": driver.pid,
-        "ended": driver.ended,
-        "driver": "works" if works else "ended" if driver.ended else "may be gone",
-        "silent_s": driver.silent_s(now),
-        "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
-    }
+def status(
+    run: RunArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say how far a run is, from its folder or URL alone: also from another machine."""
+    with clear_errors(debug):
+        found = status_of(run)
+        if as_json:
+            typer.echo(json.dumps(found, indent=1))
+        else:
+            print_status(found)
 
 
 def print_status(status: dict[str, Any]) -> None:

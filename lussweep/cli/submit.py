@@ -1,12 +1,10 @@
-"""Commands that look at runs and steer them: status, logs, cancel, submit."""
+"""`lussweep submit`: hand a grid to a Ray cluster as a job."""
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,81 +13,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lussweep.cli.arguments import experiment_text, parse_coordinates
-from lussweep.cli.exits import CELLS_MISSING, clear_errors
+from lussweep.cli.arguments import experiment_text
+from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption
 from lussweep.errors import InputError
-from lussweep.store.folders import Folder, LocalFolder, folder_at
 from lussweep.store.remote import is_url
 from lussweep.study.spec import load_study
-
-OBEYED_S, LOOK_S = 10.0, 0.1
-"""How long `cancel` waits for the driver, which looks every second, and how often it looks."""
-REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
-"""Of a run folder in an object store, where the driver looks every five seconds."""
-
-
-RunArgument = Annotated[
-    Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
-]
-
-
-def status(
-    run: RunArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    debug: DebugOption = False,
-) -> None:
-    """Say how far a run is, from its folder or URL alone: also from another machine."""
-    with clear_errors(debug):
-        from lussweep.cli.status import print_status, status_of
-
-        found = status_of(run)
-        if as_json:
-            typer.echo(json.dumps(found, indent=1))
-        else:
-            print_status(found)
-
-
-def logs(
-    run: RunArgument,
-    cell: Annotated[str, typer.Argument(help="Such as variant=combined,n_patients=6,replicate=1.")],
-    debug: DebugOption = False,
-) -> None:
-    """Show every step of one cell, why some failed, and where artifacts lie."""
-    with clear_errors(debug):
-        from lussweep.cli.logs import cell_steps, find_cell, print_cell
-
-        found = find_cell(run, parse_coordinates([cell], "the cell "))
-        print_cell(found, cell_steps(run, found))
-
-
-def cancel(run: RunArgument, debug: DebugOption = False) -> None:
-    """Ask the driver of a run to stop, as Ctrl-C does: also from another machine."""
-    with clear_errors(debug):
-        from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, request_cancel
-
-        driver = driver_of(run, read_state(run))
-        if driver.ended is not None:
-            raise InputError(f"no driver works in {run}: the last one {ENDINGS[driver.ended]}")
-        request_cancel(run)
-        who = f"pid {driver.pid} on {driver.host}"
-        patience_s, look_s = OBEYED_S, LOOK_S
-        if not isinstance(run, LocalFolder):
-            patience_s, look_s = REMOTE_OBEYED_S, REMOTE_LOOK_S
-        asked = time.monotonic()
-        while cancelled(run) and time.monotonic() < asked + patience_s:
-            time.sleep(look_s)
-        if not cancelled(run):
-            typer.echo(f"{who} stops: what is done stays, the same command goes on")
-            return
-        from lussweep.cli.status import duration
-
-        typer.echo(
-            f"{who} does not answer, and was last heard of {duration(driver.silent_s())} ago: "
-            "the request stays until it does",
-            err=True,
-        )
-        raise typer.Exit(CELLS_MISSING)
 
 
 def submit(
@@ -130,9 +59,6 @@ def submit(
             typer.echo(f"  ray job {word} --address {shlex.quote(address)} {job}")
         seen = "" if is_url(grid["out"]) else "  (where the folder is seen)"
         typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{seen}")
-
-
-COMMANDS = (status, logs, cancel, submit)
 
 
 def _parsed(context: typer.Context, experiment: str, options: Sequence[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import typer
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -19,10 +20,11 @@ from rich.text import Text
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.kept import is_kept
-from lussweep.backend.order import OTHER_COST, TYPICAL_COST
+from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import contrast_table, control_lines, interval_line
-from lussweep.report.summary import summary_table
+from lussweep.cli.summary import summary_table
 from lussweep.report.write import outputs
+from lussweep.run.lease import own_command
 from lussweep.store import tables
 from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
@@ -115,6 +117,17 @@ def print_outputs(run: Run) -> None:
     for path in outputs(run.folder):
         shown = f"{run.place}/{path.relative_to(run.folder)}"
         _console().print(Text(shown), soft_wrap=True)
+
+
+def notify(line: str) -> None:
+    """Say a line at once, on standard error: standard output is the report's."""
+    typer.echo(line, err=True)
+
+
+def say_again(why: str) -> None:
+    """Say on standard error why a command ended, and the command that goes on."""
+    notify(why)
+    notify(own_command())
 
 
 def _console() -> Console:
@@ -241,38 +254,6 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
         parts.append("running " + ", ".join(in_hand))
     left_s = time_left(progress, plan_elapsed_s)
     return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)
-
-
-SMALLEST_COST = 1e-6
-
-
-def time_left(progress: Progress, elapsed_s: float) -> float | None:
-    """Seconds still to go: the expected costs of the steps left, by stage at the pace of those that
-    this run has done.
-
-    A stage that none has done yet goes at the pace of all others. None until a step that takes
-    time has been done.
-    """
-    steps = progress.plan.steps
-
-    def cost(ref: str) -> float:
-        typical = TYPICAL_COST.get(steps[ref].stage, OTHER_COST)
-        return progress.costs.get(ref, typical)
-
-    took: Counter[str] = Counter()
-    expected: Counter[str] = Counter()
-    for ref, seconds in progress.seconds.items():
-        if steps[ref].stage in TYPICAL_COST:
-            took[steps[ref].stage] += seconds
-            expected[steps[ref].stage] += max(cost(ref), SMALLEST_COST)
-    if not took:
-        return None
-    pace = took.total() / expected.total()
-    paces = {stage: took[stage] / expected[stage] for stage in took}
-    out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
-    left = steps.keys() - out_of_reach
-    to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in left)
-    return elapsed_s * to_do / took.total() if to_do else None
 
 
 def _clock(seconds: float) -> str:

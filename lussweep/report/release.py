@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,63 +11,31 @@ import numpy as np
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.report.export import Kind, write_images
-from lussweep.run.folder import EXPERIMENT_FILE
-from lussweep.run.mirror import Mirror
 from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
-from lussweep.store.object_store import artifact_store
-from lussweep.store.remote import is_url
 from lussweep.study.plan import BOTH_CLASSES
-from lussweep.study.spec import ReleaseGateSpec, load_study, read_text
+from lussweep.study.spec import ReleaseGateSpec, StudySpec
 
 
-def release(
-    run: Path | str,
-    out: Path,
-    kind: Kind,
-    chosen: Mapping[str, Any],
-    store: Path | str | None = None,
-) -> list[Path]:
-    """Write every set of `run` that `chosen` describes to `out`/n_patients/replicate/class.
+def matching_sets(
+    folder: Path, chosen: Mapping[str, Any], store: ArtifactStore
+) -> list[dict[str, Any]]:
+    """Rows of `memorisation` for the sets of a run that `chosen` describes.
 
-    Each is a folder of images (or one Parquet file) with its card and a declaration of patients:
-    what the source `external` reads. Raises InputError if no set is described, if two would share
-    a folder, or if the release gate refuses any of them; then nothing is written.
+    Raises InputError if there is none, if one is not in the store, or if two would share a folder.
     """
-    artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
-    run = Mirror(str(run)).pulled() if is_url(run) else Path(run)
-    rows = _matching(run, chosen, artifacts)
-    study = load_study(read_text(run / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
-    gate = study.memorisation.release_gate
-    refused = [line for row in rows for line in _refusals(row, gate, artifacts)]
-    if refused:
-        raise InputError(refused)
-    folders = []
-    for row in rows:
-        folder = out / str(row["n_patients"]) / str(row["replicate"]) / row["class"]
-        frames, patients, card = _open_set(row, artifacts)
-        card |= {
-            "study": study.name,
-            "study_seed": study.seed,
-            "release_gate": gate.model_dump(mode="json") if gate else {},
-            "passed": True,
-        }
-        write_images(frames, folder, kind, card=card, patients=patients)
-        folders.append(folder)
-    return folders
-
-
-def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> list[dict[str, Any]]:
-    path = run / "memorisation.parquet"
+    path = folder / "memorisation.parquet"
     if not path.exists():
-        raise InputError(f"{run} has no {path.name}: give the folder of a run of `lussweep grid`")
+        raise InputError(
+            f"{folder} has no {path.name}: give the folder of a run of `lussweep grid`"
+        )
     every = tables.read(path, tables.MEMORISATION).to_pylist()
     rows = [row for row in every if all(row[k] == v for k, v in chosen.items())]
     if not rows:
         known = "; ".join(sorted({_name(row) for row in every})) or "none"
-        raise InputError(f"{run} has no such synthetic set; there are: {known}")
+        raise InputError(f"{folder} has no such synthetic set; there are: {known}")
     absent = [row for row in rows if not all(map(store.has, _refs(row)))]
     if absent:
         raise InputError(f"{_name(absent[0])} is not in {store.place}: give --store as to the grid")
@@ -81,6 +49,34 @@ def _matching(run: Path, chosen: Mapping[str, Any], store: ArtifactStore) -> lis
             fit = "; ".join(map(_name, here))
             raise InputError(f"several sets fit ({fit}): choose with --gan and --gan-epoch")
     return [here[0] for here in by_folder.values()]
+
+
+def release(
+    sets: Sequence[Mapping[str, Any]], study: StudySpec, store: ArtifactStore, out: Path, kind: Kind
+) -> list[Path]:
+    """Write every set to `out`/n_patients/replicate/class, and return these folders.
+
+    Each is a folder of images (or one Parquet file) with its card and a declaration of patients:
+    what the source `external` reads. Raises InputError if the study's release gate refuses any of
+    them; then nothing is written.
+    """
+    gate = study.memorisation.release_gate
+    refused = [line for row in sets for line in _refusals(row, gate, store)]
+    if refused:
+        raise InputError(refused)
+    folders = []
+    for row in sets:
+        folder = out / str(row["n_patients"]) / str(row["replicate"]) / row["class"]
+        frames, patients, card = _open_set(row, store)
+        card |= {
+            "study": study.name,
+            "study_seed": study.seed,
+            "release_gate": gate.model_dump(mode="json") if gate else {},
+            "passed": True,
+        }
+        write_images(frames, folder, kind, card=card, patients=patients)
+        folders.append(folder)
+    return folders
 
 
 def _refs(row: Mapping[str, Any]) -> tuple[str, str]:

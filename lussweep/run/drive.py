@@ -1,91 +1,93 @@
-"""A sweep from its first step to its report: one command in a folder, its steps somewhere."""
+"""Drives a run from its first step to its report. Prints nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
-import typer
+import pyarrow as pa
 
-from lussweep.backend.driver import BackendError, Executor, Progress
-from lussweep.backend.stop import INTERRUPTED, Stop
-from lussweep.cli.arguments import Data
-from lussweep.cli.exits import CELLS_MISSING, OK
-from lussweep.cli.terminal import (
-    live_progress,
-    print_failures,
-    print_outputs,
-    print_statistics,
-    print_summary,
-    time_left,
-)
-from lussweep.errors import InputError
+from lussweep.backend.choose import How, executor_of
+from lussweep.backend.driver import BackendError, Progress
+from lussweep.backend.progress import time_left
 from lussweep.report.write import write_interim, write_report
-from lussweep.run.folder import (
-    Run,
-    check_room,
-    claim,
+from lussweep.run.execute import (
     execute_data,
     execute_grid,
-    is_claimed,
     is_done,
     write_failure_log,
     write_failure_logs,
 )
+from lussweep.run.folder import Run, check_room, claim, is_claimed
 from lussweep.run.heartbeat import Heartbeat
 from lussweep.run.hold import Hold, alone_in
-from lussweep.run.lease import TakenOver, own_command
+from lussweep.run.lease import TakenOver
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.disk import room_named
 from lussweep.store.remote import StorageError
-from lussweep.study.plan import Plan
-from lussweep.study.spec import StudySpec
 
-BACKENDS = ("ray", "inline")
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Interim results are written so far apart at least, and take no larger share of the time."""
-OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see `lussweep doctor`"
+INTERRUPTION = "interrupted"
+Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Progress], None]]]
+"""Takes what says how far a step is, by ref; what it opens is called with each change."""
 
 
 @dataclass(frozen=True)
-class How:
-    """Where and how steps run: changes no result."""
+class RunOutcome:
+    """How a command in a run folder ended."""
 
-    address: str | None
-    backend: str
-    cpus: int | None
-    dashboard: bool
-    retries: int = 0
-    step_minutes: float | None = None
+    results: pa.Table | None
+    """One row a cell; None without a report, because nothing was trained."""
+    failures: Mapping[str, str]
+    """The errors of failed steps, by ref."""
+    broken: str = ""
+    """Why the command ended early; empty where it did not."""
 
-    def __post_init__(self) -> None:
-        """Raises InputError for what no backend can do."""
-        if self.backend not in BACKENDS:
-            raise InputError(f"--backend {self.backend} is neither ray nor inline")
-        if self.step_minutes is None:
-            return
-        if self.step_minutes <= 0:
-            raise InputError(f"--step-timeout {self.step_minutes:g}: give more than 0 minutes")
-        if self.backend == "inline":
-            raise InputError(
-                "--step-timeout ends the process of a step, and --backend inline has but one: "
-                "leave out either"
-            )
+    @property
+    def is_interrupted(self) -> bool:
+        return self.broken == INTERRUPTION
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every cell of the run has its result, and no step failed."""
+        if self.results is None or self.broken or self.failures:
+            return False
+        return set(self.results["status"].to_pylist()) == {"done"}
 
 
-def run_alone(run: Run, context: Context, data: Data, how: How) -> int:
-    """Run with the folder's lease in hand, and stop in order when a signal asks for it."""
+def drive(
+    run: Run,
+    context: Context,
+    how: How,
+    skipped: Sequence[tuple[str, str, str]],
+    display: Display,
+    notify: Callable[[str], None],
+) -> RunOutcome:
+    """Run what is missing and write the report, with the folder's lease in hand.
+
+    A signal makes it stop in order. `skipped` are videos that were left out, `display` shows the
+    progress, `notify` takes a line that a user should read at once. Raises InputError for a folder
+    that cannot be used, TakenOver if another command took it.
+    """
     check_room(run)
     with room_named(run.folder), alone_in(run.folder, run.mirror) as hold:
-        return _run_grid(run, context, data, how, hold)
+        return _drive(run, context, how, skipped, display, notify, hold)
 
 
-def _run_grid(run: Run, context: Context, data: Data, how: How, hold: Hold) -> int:
-    watch = _Watch(run)
+def _drive(
+    run: Run,
+    context: Context,
+    how: How,
+    skipped: Sequence[tuple[str, str, str]],
+    display: Display,
+    notify: Callable[[str], None],
+    hold: Hold,
+) -> RunOutcome:
+    watch = _Watch(run, notify)
     broken = ""
     shared = [] if run.mirror else [ArtifactStore(run.folder)]
     try:
@@ -93,11 +95,12 @@ def _run_grid(run: Run, context: Context, data: Data, how: How, hold: Hold) -> i
             _check_weights(run, context)
             with (
                 executor_of(
-                    run.asked, context, run.folder / "ray", how, run.study, hold.stop, shared
+                    run.asked, context, run.folder / "ray", how, run.study, hold.stop, shared,
+                    notify,
                 ) as executor,
-                live_progress(executor.told) as watch.show,
+                display(executor.told) as watch.show,
                 watch.heartbeat.asking(executor.told),
-            ):
+            ):  # fmt: skip
                 hold.stop.listen()  # Ray, once started, handles SIGTERM in its own way
                 write_failure_logs(run, watch.progress)  # those of an earlier command go
                 run.publish()
@@ -108,39 +111,26 @@ def _run_grid(run: Run, context: Context, data: Data, how: How, hold: Hold) -> i
             watch.heartbeat.settle()
         claim(run)
     except KeyboardInterrupt:  # steps in hand are lost, what is done stays
-        broken = "interrupted"
+        broken = INTERRUPTION
     except (BackendError, StorageError) as error:
         broken = str(error)
     if hold.lost:  # the report is the other command's now
         raise TakenOver(hold.lost)
     if broken and not is_claimed(run.folder):
-        say_again(f"{broken} before anything was trained: run the same command again")
-        return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
+        return RunOutcome(None, {}, broken)
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
-    results = write_report(run.reported(), failures, watch.progress.blocked, data.skipped)
+    results = write_report(run.reported(), failures, watch.progress.blocked, skipped)
     run.publish()
-    print_summary(results, run.study, data.source)
-    print_statistics(run.folder)
-    print_failures(run, failures)
-    print_outputs(run)
-    if broken:
-        say_again(f"{broken}: run the same command again to go on")
-        return INTERRUPTED if broken == "interrupted" else CELLS_MISSING
-    done = set(results["status"].to_pylist()) == {"done"} and not failures
-    return OK if done else CELLS_MISSING
-
-
-def say_again(why: str) -> None:
-    typer.echo(why, err=True)
-    typer.echo(own_command(), err=True)
+    return RunOutcome(results, failures, broken)
 
 
 class _Watch:
     """Shows the progress, remembers it, and keeps the results so far on disk."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, notify: Callable[[str], None]) -> None:
         self.run = run
+        self.notify = notify
         self.heartbeat = Heartbeat(run, time_left)
         self.progress = Progress(run.asked)
         self.show: Callable[[Progress], None] = lambda progress: None
@@ -167,7 +157,7 @@ class _Watch:
                     write_interim(self.run.reported(), failures)
                     self.run.publish()
             except StorageError as error:  # the next one, or the report, makes up for it
-                typer.echo(f"{error}: the run goes on", err=True)
+                self.notify(f"{error}: the run goes on")
             self.next_interim = time.monotonic() + max(
                 INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
             )
@@ -179,39 +169,3 @@ def _check_weights(run: Run, context: Context) -> None:
         from lussweep.models.resnet import load_resnet34
 
         load_resnet34(context.weights)
-
-
-@contextmanager
-def executor_of(
-    plan: Plan,
-    context: Context,
-    folder: Path,
-    how: How,
-    study: StudySpec | None = None,
-    stop: Stop | None = None,
-    shared: Sequence[ArtifactStore] = (),
-) -> Iterator[Executor]:
-    """`shared` are folders beside the context's store that every node must see."""
-    if how.backend == "inline":
-        from lussweep.backend.inline import InlineExecutor
-
-        yield InlineExecutor(plan, context, stop)
-    else:
-        from lussweep.backend.cluster.session import ray_session
-
-        with ray_session(how.address, n_cpus=how.cpus, dashboard=how.dashboard) as url:
-            from lussweep.backend.admission import GpuShares
-            from lussweep.backend.cluster.executor import ClusterExecutor
-            from lussweep.backend.cluster.inspection import is_open
-            from lussweep.backend.cluster.probe import check_nodes
-
-            if url:
-                typer.echo(f"Ray dashboard: {url}", err=True)
-            if is_open():
-                typer.echo(OPEN_CLUSTER, err=True)
-            check_nodes([context.store, *shared])
-            shares = GpuShares()
-            if study is not None:
-                shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(plan, context, folder, shares, how.step_minutes, stop) as executor:
-                yield executor

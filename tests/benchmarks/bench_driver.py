@@ -95,8 +95,9 @@ def start_one_variant(n_cells: int) -> Result:
 
 def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None = None) -> Result:
     """What `lussweep grid` does from its arguments to its first step or its report."""
-    from lussweep.cli.terminal import time_left
-    from lussweep.run.folder import check_room, claim, is_done, open_run
+    from lussweep.backend.progress import time_left
+    from lussweep.run.execute import is_done
+    from lussweep.run.folder import check_room, claim, open_run
     from lussweep.run.heartbeat import Heartbeat
 
     study, manifest = study_of(n_cells)

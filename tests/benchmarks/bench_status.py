@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from lussweep.backend.driver import Progress
-from lussweep.cli.terminal import time_left
+from lussweep.backend.progress import time_left
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.heartbeat import Heartbeat

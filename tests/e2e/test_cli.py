@@ -309,7 +309,7 @@ def test_epochs_that_the_grid_names_are_kept_for_later(tmp_path: Path, tiny_yaml
 def test_an_interrupt_before_training_leaves_a_folder_that_goes_on(
     tmp_path: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lussweep.run import drive as sweep
+    from lussweep.run import drive
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -317,7 +317,7 @@ def test_an_interrupt_before_training_leaves_a_folder_that_goes_on(
     arguments = ("grid", tiny_yaml, "--out", tmp_path / "run", "--backend", "inline",
                  "--only", "variant=baseline,n_patients=2")  # fmt: skip
     with monkeypatch.context() as patched:
-        patched.setattr(sweep, "execute_data", interrupted)
+        patched.setattr(drive, "execute_data", interrupted)
         code, output = invoke(*arguments)
         assert code == 130
         assert "run the same command again" in output

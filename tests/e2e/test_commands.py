@@ -17,7 +17,7 @@ import pytest
 
 from lussweep.backend.kept import KEPT
 from lussweep.backend.stop import GRACE_S
-from lussweep.cli import submit as commands
+from lussweep.cli import cancel
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.lease import Owner
 from lussweep.study.spec import load_study
@@ -199,7 +199,7 @@ def test_cancel_says_when_no_driver_is_there(finished: Path) -> None:
 def test_a_driver_that_does_not_answer_is_told(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "OBEYED_S", 0.2)
+    monkeypatch.setattr(cancel, "OBEYED_S", 0.2)
     rewritten_state(finished, ended=None, written=time.time() - 7200)
     code, text = invoke("cancel", finished)
     assert code == 1

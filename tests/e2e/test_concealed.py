@@ -11,7 +11,8 @@ import pytest
 
 from lussweep.backend.driver import run_plan
 from lussweep.backend.kept import KEPT
-from lussweep.run.folder import open_run, write_failure_logs
+from lussweep.run.execute import write_failure_logs
+from lussweep.run.folder import open_run
 from lussweep.stages import Context
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Plan

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bucket import Server
-from lussweep.cli import submit as commands
+from lussweep.cli import cancel
 from lussweep.run.mirror import Mirror
 from lussweep.store.remote import RemoteFolder
 from support import command, environment, invoke, refusal, succeed
@@ -102,7 +102,7 @@ def test_what_is_no_run_is_one_clear_line(s3: Server, own_cache: Path) -> None:
 def test_a_driver_that_does_not_answer_is_told(
     s3: Server, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands, "REMOTE_OBEYED_S", 0.2)
+    monkeypatch.setattr(cancel, "REMOTE_OBEYED_S", 0.2)
     url = s3.url()
     gone = {"host": "node7", "pid": 4711, "written": time.time() - 7200, "ended": None}
     RemoteFolder(url).write("state.json", json.dumps(gone).encode())

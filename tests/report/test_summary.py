@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
+from lussweep.cli.summary import summary_table
 from lussweep.report.summary import (
     SUMMARY_FIELDS,
     epoch_is_axis,
     summary_rows,
-    summary_table,
     write_summary,
 )
 from lussweep.store import tables

@@ -1,0 +1,86 @@
+"""Chooses the backend that runs a plan's steps, and opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lussweep.backend.driver import Executor
+from lussweep.backend.stop import Stop
+from lussweep.errors import InputError
+from lussweep.stages import Context
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.plan import Plan
+from lussweep.study.spec import StudySpec
+
+BACKENDS = ("ray", "inline")
+OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see `lussweep doctor`"
+
+
+@dataclass(frozen=True)
+class How:
+    """Where and how steps run: changes no result."""
+
+    address: str | None
+    backend: str
+    cpus: int | None
+    dashboard: bool
+    retries: int = 0
+    step_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for what no backend can do."""
+        if self.backend not in BACKENDS:
+            raise InputError(f"--backend {self.backend} is neither ray nor inline")
+        if self.step_minutes is None:
+            return
+        if self.step_minutes <= 0:
+            raise InputError(f"--step-timeout {self.step_minutes:g}: give more than 0 minutes")
+        if self.backend == "inline":
+            raise InputError(
+                "--step-timeout ends the process of a step, and --backend inline has but one: "
+                "leave out either"
+            )
+
+
+@contextmanager
+def executor_of(
+    plan: Plan,
+    context: Context,
+    folder: Path,
+    how: How,
+    study: StudySpec | None = None,
+    stop: Stop | None = None,
+    shared: Sequence[ArtifactStore] = (),
+    notify: Callable[[str], None] = lambda line: None,
+) -> Iterator[Executor]:
+    """Open the backend that `how` names, with its own files in `folder`.
+
+    `shared` are folders beside the context's store that every node must see. `notify` takes what
+    a user should know of the backend: a line a call.
+    """
+    if how.backend == "inline":
+        from lussweep.backend.inline import InlineExecutor
+
+        yield InlineExecutor(plan, context, stop)
+    else:
+        from lussweep.backend.cluster.session import ray_session
+
+        with ray_session(how.address, n_cpus=how.cpus, dashboard=how.dashboard) as url:
+            from lussweep.backend.admission import GpuShares
+            from lussweep.backend.cluster.executor import ClusterExecutor
+            from lussweep.backend.cluster.inspection import is_open
+            from lussweep.backend.cluster.probe import check_nodes
+
+            if url:
+                notify(f"Ray dashboard: {url}")
+            if is_open():
+                notify(OPEN_CLUSTER)
+            check_nodes([context.store, *shared])
+            shares = GpuShares()
+            if study is not None:
+                shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
+            with ClusterExecutor(plan, context, folder, shares, how.step_minutes, stop) as executor:
+                yield executor

@@ -1,0 +1,39 @@
+"""How long a run still takes, from how far it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lussweep.backend.driver import Progress
+from lussweep.backend.order import OTHER_COST, TYPICAL_COST
+
+SMALLEST_COST = 1e-6
+
+
+def time_left(progress: Progress, elapsed_s: float) -> float | None:
+    """Seconds still to go: the expected costs of the steps left, by stage at the pace of those that
+    this run has done.
+
+    A stage that none has done yet goes at the pace of all others. None until a step that takes
+    time has been done.
+    """
+    steps = progress.plan.steps
+
+    def cost(ref: str) -> float:
+        typical = TYPICAL_COST.get(steps[ref].stage, OTHER_COST)
+        return progress.costs.get(ref, typical)
+
+    took: Counter[str] = Counter()
+    expected: Counter[str] = Counter()
+    for ref, seconds in progress.seconds.items():
+        if steps[ref].stage in TYPICAL_COST:
+            took[steps[ref].stage] += seconds
+            expected[steps[ref].stage] += max(cost(ref), SMALLEST_COST)
+    if not took:
+        return None
+    pace = took.total() / expected.total()
+    paces = {stage: took[stage] / expected[stage] for stage in took}
+    out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
+    left = steps.keys() - out_of_reach
+    to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in left)
+    return elapsed_s * to_do / took.total() if to_do else None

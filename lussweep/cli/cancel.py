@@ -1,0 +1,44 @@
+"""`lussweep cancel`: ask the driver of a run to stop."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from lussweep.cli.exits import CELLS_MISSING, clear_errors
+from lussweep.cli.options import DebugOption, RunArgument
+from lussweep.cli.status import duration
+from lussweep.errors import InputError
+from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, request_cancel
+from lussweep.store.folders import LocalFolder
+
+OBEYED_S, LOOK_S = 10.0, 0.1
+"""How long `cancel` waits for the driver, which looks every second, and how often it looks."""
+REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
+"""Of a run folder in an object store, where the driver looks every five seconds."""
+
+
+def cancel(run: RunArgument, debug: DebugOption = False) -> None:
+    """Ask the driver of a run to stop, as Ctrl-C does: also from another machine."""
+    with clear_errors(debug):
+        driver = driver_of(run, read_state(run))
+        if driver.ended is not None:
+            raise InputError(f"no driver works in {run}: the last one {ENDINGS[driver.ended]}")
+        request_cancel(run)
+        who = f"pid {driver.pid} on {driver.host}"
+        patience_s, look_s = OBEYED_S, LOOK_S
+        if not isinstance(run, LocalFolder):
+            patience_s, look_s = REMOTE_OBEYED_S, REMOTE_LOOK_S
+        asked = time.monotonic()
+        while cancelled(run) and time.monotonic() < asked + patience_s:
+            time.sleep(look_s)
+        if not cancelled(run):
+            typer.echo(f"{who} stops: what is done stays, the same command goes on")
+            return
+        typer.echo(
+            f"{who} does not answer, and was last heard of {duration(driver.silent_s())} ago: "
+            "the request stays until it does",
+            err=True,
+        )
+        raise typer.Exit(CELLS_MISSING)

@@ -1,0 +1,72 @@
+"""`lussweep export-synthetic`: let synthetic frames out of a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lussweep.cli.exits import clear_errors
+from lussweep.cli.options import (
+    DebugOption,
+    StoreOption,
+)
+from lussweep.errors import InputError
+
+if TYPE_CHECKING:
+    from lussweep.report.export import Kind
+
+
+def export_synthetic(
+    run: Annotated[str, typer.Argument(help="The folder of a run, or its URL.")],
+    out: Annotated[Path, typer.Option(help="Images go to OUT/n_patients/replicate/class.")],
+    n_patients: Annotated[int | None, typer.Option(help="Of this patient count alone.")] = None,
+    replicate: Annotated[int | None, typer.Option(help="Of this replicate alone.")] = None,
+    label: Annotated[str | None, typer.Option("--class", help="pos or neg alone.")] = None,
+    gan: Annotated[
+        str | None, typer.Option(help="Of several GANs, this one (memorisation.parquet, gan).")
+    ] = None,
+    gan_epoch: Annotated[int | None, typer.Option(help="Of several epochs, this one.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="png or parquet.")] = "png",
+    store: StoreOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Write synthetic frames with their memorisation card, unless the release gate refuses."""
+    with clear_errors(debug):
+        if format_ not in ("png", "parquet"):
+            raise InputError(f"--format {format_} is neither png nor parquet")
+        asked = {
+            "n_patients": n_patients, "replicate": replicate, "class": label, "gan": gan,
+            "gan_epoch": gan_epoch,
+        }  # fmt: skip
+        chosen = {name: value for name, value in asked.items() if value is not None}
+        for folder in export_sets(run, out, format_, chosen, store):
+            typer.echo(str(folder))
+
+
+def export_sets(
+    run: Path | str,
+    out: Path,
+    kind: Kind,
+    chosen: Mapping[str, Any],
+    store: Path | str | None = None,
+) -> list[Path]:
+    """Release the sets of `run`, a folder or URL, that `chosen` describes; their new folders.
+
+    `store` holds the artifacts where the run folder does not. Raises InputError for what `release`
+    refuses, and where there is no run or no such set.
+    """
+    from lussweep.report.release import matching_sets, release
+    from lussweep.run.folder import EXPERIMENT_FILE
+    from lussweep.run.mirror import Mirror
+    from lussweep.store.object_store import artifact_store
+    from lussweep.store.remote import is_url
+    from lussweep.study.spec import load_study, read_text
+
+    artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
+    folder = Mirror(str(run)).pulled() if is_url(run) else Path(run)
+    sets = matching_sets(folder, chosen, artifacts)
+    study = load_study(read_text(folder / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
+    return release(sets, study, artifacts, out, kind)

@@ -1,0 +1,106 @@
+"""`lussweep grid`: run an experiment in a run folder, and print its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from lussweep.backend.stop import INTERRUPTED
+from lussweep.cli.arguments import make_context, open_arguments
+from lussweep.cli.exits import CELLS_MISSING, OK, clear_errors
+from lussweep.cli.options import (
+    DEFAULT_EXPERIMENT,
+    AbsoluteOption,
+    AddressOption,
+    AnnotationsOption,
+    BackendOption,
+    CpusOption,
+    DashboardOption,
+    DataOption,
+    DebugOption,
+    DeviceOption,
+    Experiment,
+    LabelOption,
+    OnlyOption,
+    OutOption,
+    ReplicatesOption,
+    RetriesOption,
+    RevealOption,
+    SetOption,
+    SkipOption,
+    StoreOption,
+    TimeoutOption,
+    WeightsOption,
+)
+
+if TYPE_CHECKING:
+    from lussweep.run.drive import RunOutcome
+    from lussweep.run.folder import Run
+
+
+def grid(
+    experiment: Experiment = DEFAULT_EXPERIMENT,
+    data: DataOption = None,
+    label: LabelOption = None,
+    annotations: AnnotationsOption = None,
+    out: OutOption = None,
+    store: StoreOption = None,
+    replicates: ReplicatesOption = None,
+    only: OnlyOption = None,
+    set_: SetOption = None,
+    address: AddressOption = None,
+    backend: BackendOption = "ray",
+    cpus: CpusOption = None,
+    device: DeviceOption = "auto",
+    weights: WeightsOption = None,
+    dashboard: DashboardOption = True,
+    skip_unreadable: SkipOption = False,
+    retries: RetriesOption = 1,
+    step_timeout: TimeoutOption = None,
+    allow_absolute: AbsoluteOption = False,
+    reveal_ids: RevealOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run patient counts x replicates x variants; the same command again does what is missing."""
+    with clear_errors(debug):
+        from lussweep.backend.choose import How
+        from lussweep.cli.terminal import live_progress, notify
+        from lussweep.run.drive import drive
+
+        how = How(address, backend, cpus, dashboard, retries, step_timeout)
+        run, found = open_arguments(
+            experiment, data, label, annotations, out, store, replicates, only, set_, weights,
+            skip_unreadable, allow_absolute, reveal_ids,
+        )  # fmt: skip
+        context = make_context(run, found, device, weights)
+        outcome = drive(run, context, how, found.skipped, live_progress, notify)
+        _print_outcome(run, outcome, found.source)
+        raise typer.Exit(_exit_code(outcome))
+
+
+def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
+    """Print the report's tables and files, and how to go on where the run ended early."""
+    from lussweep.cli.terminal import (
+        print_failures,
+        print_outputs,
+        print_statistics,
+        print_summary,
+        say_again,
+    )
+
+    if outcome.results is None:
+        say_again(f"{outcome.broken} before anything was trained: run the same command again")
+        return
+    print_summary(outcome.results, run.study, source)
+    print_statistics(run.folder)
+    print_failures(run, outcome.failures)
+    print_outputs(run)
+    if outcome.broken:
+        say_again(f"{outcome.broken}: run the same command again to go on")
+
+
+def _exit_code(outcome: RunOutcome) -> int:
+    if outcome.is_interrupted:
+        return INTERRUPTED
+    return OK if outcome.is_complete else CELLS_MISSING

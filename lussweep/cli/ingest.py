@@ -1,0 +1,101 @@
+"""`lussweep ingest`: bring the videos of a manifest into a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lussweep.backend.stop import INTERRUPTED
+from lussweep.cli.arguments import parse_box
+from lussweep.cli.exits import clear_errors
+from lussweep.cli.options import (
+    AbsoluteOption,
+    AddressOption,
+    AnnotationsOption,
+    BackendOption,
+    CpusOption,
+    DebugOption,
+    RetriesOption,
+    SkipOption,
+    TimeoutOption,
+)
+from lussweep.study.spec import PreprocessSpec, SplitSpec, parse
+
+if TYPE_CHECKING:
+    from lussweep.backend.driver import Progress
+    from lussweep.backend.stop import Stop
+    from lussweep.stages import Context
+    from lussweep.study.plan import Plan
+
+
+def ingest(
+    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see docs/data.md.")],
+    out: Annotated[
+        str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
+    ],
+    label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
+    annotations: AnnotationsOption = None,
+    image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
+    crop: Annotated[str, typer.Option(help="auto, none or x0,y0,x1,y1.")] = "auto",
+    mask_box: Annotated[
+        list[str] | None, typer.Option(help="x0,y0,x1,y1 to blank, before the crop.")
+    ] = None,
+    mask_outside_sector: Annotated[bool, typer.Option(help="Blank what is not sector.")] = True,
+    frame_stride: Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")] = 1,
+    val: Annotated[float, typer.Option(help="Share of patients, unless the manifest says.")] = 0.2,
+    holdout: Annotated[
+        float, typer.Option(help="Share of patients, unless the manifest says.")
+    ] = 0.3,
+    seed: Annotated[int, typer.Option(help="For the split.")] = 2023,
+    skip_unreadable: SkipOption = False,
+    allow_absolute: AbsoluteOption = False,
+    address: AddressOption = None,
+    backend: BackendOption = "ray",
+    cpus: CpusOption = None,
+    retries: RetriesOption = 1,
+    step_timeout: TimeoutOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Decode, crop, mask and resize the videos of a manifest into a store."""
+    with clear_errors(debug):
+        from lussweep.backend.choose import How, executor_of
+        from lussweep.backend.driver import run_plan
+        from lussweep.cli.terminal import live_progress, notify, print_table1, say_again
+        from lussweep.run.ingest import ingest_manifest
+
+        how = How(address, backend, cpus, False, retries, step_timeout)
+        preprocess = parse(
+            PreprocessSpec,
+            {
+                "image_size": image_size,
+                "crop": parse_box(crop) if "," in crop else crop,
+                "mask_boxes": [parse_box(box) for box in mask_box or []],
+                "mask_outside_sector": mask_outside_sector,
+                "frame_stride": frame_stride,
+            },
+            "ingest",
+        )
+        split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
+
+        def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
+            with (
+                executor_of(plan, context, folder, how, stop=stop, notify=notify) as executor,
+                live_progress(executor.told) as on_change,
+            ):
+                stop.listen()  # as in a grid
+                store = context.store.surveyed()
+                return run_plan(plan, store, executor, on_change, retries=retries, stop=stop)
+
+        try:
+            index, skipped = ingest_manifest(
+                manifest, out, label=label, annotations=annotations, preprocess=preprocess,
+                split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
+                allow_absolute=allow_absolute,
+            )  # fmt: skip
+        except KeyboardInterrupt:  # frames of whole patients stay
+            say_again("interrupted: run the same command again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+        print_table1(index, skipped)
+        typer.echo(f"store: {out}")

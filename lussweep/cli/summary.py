@@ -1,0 +1,119 @@
+"""The table of AUC-ROCs that `lussweep grid` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lussweep.report.summary import (
+    Group,
+    Row,
+    epoch_is_axis,
+    group_cells,
+    holdout_text,
+    variants_of,
+)
+
+
+def summary_table(results: pa.Table) -> Table:
+    """Patient counts against variants; in a cell the mean AUC-ROC and its spread."""
+    groups, variants, axis = group_cells(results), variants_of(results), epoch_is_axis(results)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        min_width=48,
+        collapse_padding=True,
+        title=Text("AUC-ROC on holdout"),
+        caption=Text(caption(results)),
+        caption_justify="left",
+    )
+    by_line: dict[tuple[int, int], dict[str, Group]] = {}
+    for group in groups:
+        line = (group.n_patients, group.gan_epoch or 0 if axis else 0)
+        by_line.setdefault(line, {})[group.variant] = group
+    lines = dict(sorted(by_line.items()))
+    if len(variants) > MOST_ACROSS:
+        _variants_down(table, lines, variants, axis)
+    else:
+        _variants_across(table, lines, variants, axis)
+    return table
+
+
+MOST_ACROSS = 4
+"""Variants beside one another in 80 columns."""
+Lines = Mapping[tuple[int, int], Mapping[str, Group]]
+"""By patient count and GAN epoch (0 where it is no axis), the variants."""
+
+
+def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+    table.add_column("patients\nper class", justify="right", no_wrap=True)
+    if axis:
+        table.add_column("GAN\nepoch", justify="right", no_wrap=True)
+    for variant in variants:
+        table.add_column(Text(variant.replace("_", "_\n")), justify="right")
+    for (n_patients, epoch), found in lines.items():
+        head = [str(n_patients), *([str(epoch or "-")] if axis else [])]
+        cells = [
+            cell_text(found[variant], wide=len(variants) <= 3) if variant in found else ""
+            for variant in variants
+        ]
+        table.add_row(*head, *(Text(cell) for cell in cells))
+
+
+def _variants_down(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+    table.add_column("patients per class", no_wrap=True)
+    for n_patients, epoch in lines:
+        table.add_column(f"{n_patients}\nepoch {epoch or '-'}" if axis else str(n_patients))
+    for variant in variants:
+        cells = [
+            cell_text(found[variant], wide=len(lines) <= 3) if variant in found else ""
+            for found in lines.values()
+        ]
+        table.add_row(Text(variant), *(Text(cell) for cell in cells))
+
+
+def cell_text(group: Group, *, wide: bool = True) -> str:
+    """`mean ± sd`, or the interval of a lone replicate; and what is missing, in words.
+
+    Not `wide` breaks the line, so that four variants fit 80 columns.
+    """
+    separator = " " if wide else "\n"
+    if not group.done:
+        return _status(group.cells)
+    text = f"{group.mean:.3f}"
+    if len(group.cells) == 1:
+        if group.lone_interval is None:
+            return text
+        low, high = group.lone_interval
+        return f"{text}{separator}[{low:.3f}, {high:.3f}]"
+    if group.sd is not None:
+        text += f" ± {group.sd:.3f}"
+    if len(group.done) < len(group.cells):
+        text += f"{separator}{len(group.done)}/{len(group.cells)} done"
+    return text
+
+
+def _status(cells: Sequence[Row]) -> str:
+    """`failed` if any cell failed, `refused` if scores have no AUC-ROC, else what they wait for."""
+    statuses = [cell["status"] for cell in cells]
+    worst = next(
+        (s for s in ("failed", "refused", "blocked", "missing") if s in statuses), statuses[0]
+    )
+    n = statuses.count(worst)
+    return worst if n == len(cells) else f"{n}/{len(cells)} {worst}"
+
+
+def caption(results: pa.Table) -> str:
+    """What the numbers were measured on, and what ± and [ ] are."""
+    groups = group_cells(results)
+    parts = [holdout_text(results)]
+    if any(len(group.cells) > 1 for group in groups):
+        parts.append("±: sample standard deviation over replicates.")
+    if any(group.lone_interval for group in groups):
+        parts.append("[low, high]: 95 % patient-clustered bootstrap interval.")
+    return " ".join(parts)

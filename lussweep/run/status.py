@@ -1,0 +1,29 @@
+"""Reads how far a run is: the driver's state, and how long ago it was written."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lussweep.run.state import driver_of, read_state
+from lussweep.store.folders import Folder
+
+
+def status_of(folder: Folder) -> dict[str, Any]:
+    """The driver's state, and how long ago that was.
+
+    Raises InputError where no driver has left a state.
+    """
+    state, now = read_state(folder), time.time()
+    driver = driver_of(folder, state)
+    works = driver.works(now)
+    left_s, age_s = state["left_s"], max(0.0, now - state["written"])
+    return {
+        **state,
+        "host": driver.host,
+        "pid": driver.pid,
+        "ended": driver.ended,
+        "driver": "works" if works else "ended" if driver.ended else "may be gone",
+        "silent_s": driver.silent_s(now),
+        "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
+    }
