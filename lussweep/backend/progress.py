@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.order import OTHER_COST, TYPICAL_COST
@@ -23,17 +23,18 @@ def time_left(progress: Progress, elapsed_s: float) -> float | None:
         typical = TYPICAL_COST.get(steps[ref].stage, OTHER_COST)
         return progress.costs.get(ref, typical)
 
-    took: Counter[str] = Counter()
-    expected: Counter[str] = Counter()
+    took: defaultdict[str, float] = defaultdict(float)
+    expected: defaultdict[str, float] = defaultdict(float)
     for ref, seconds in progress.seconds.items():
         if steps[ref].stage in TYPICAL_COST:
             took[steps[ref].stage] += seconds
             expected[steps[ref].stage] += max(cost(ref), SMALLEST_COST)
     if not took:
         return None
-    pace = took.total() / expected.total()
+    took_s = sum(took.values())
+    pace = took_s / sum(expected.values())
     paces = {stage: took[stage] / expected[stage] for stage in took}
     out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
     left = steps.keys() - out_of_reach
     to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in left)
-    return elapsed_s * to_do / took.total() if to_do else None
+    return elapsed_s * to_do / took_s if to_do else None

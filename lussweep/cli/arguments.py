@@ -127,7 +127,7 @@ def _external(
             place = (section, n, replicate, label)
             if place in found:
                 continue
-            paths = []
+            paths: list[Path] = []
             for template in (section.images, section.patients):
                 with _collected(problems):
                     paths.append(
@@ -135,7 +135,7 @@ def _external(
                     )
             with _collected(problems):
                 if len(paths) == 2:
-                    found[place] = describe(*paths, size)
+                    found[place] = describe(paths[0], paths[1], size)
     if problems:
         raise InputError(dict.fromkeys(problems))
     return found

@@ -35,14 +35,13 @@ def export_synthetic(
 ) -> None:
     """Write synthetic frames with their memorisation card, unless the release gate refuses."""
     with clear_errors(debug):
-        if format_ not in ("png", "parquet"):
-            raise InputError(f"--format {format_} is neither png nor parquet")
+        kind = _kind(format_)
         asked = {
             "n_patients": n_patients, "replicate": replicate, "class": label, "gan": gan,
             "gan_epoch": gan_epoch,
         }  # fmt: skip
         chosen = {name: value for name, value in asked.items() if value is not None}
-        for folder in export_sets(run, out, format_, chosen, store):
+        for folder in export_sets(run, out, kind, chosen, store):
             typer.echo(str(folder))
 
 
@@ -70,3 +69,11 @@ def export_sets(
     sets = matching_sets(folder, chosen, artifacts)
     study = load_study(read_text(folder / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
     return release(sets, study, artifacts, out, kind)
+
+
+def _kind(text: str) -> Kind:
+    if text == "png":
+        return "png"
+    if text == "parquet":
+        return "parquet"
+    raise InputError(f"--format {text} is neither png nor parquet")

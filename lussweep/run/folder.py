@@ -88,7 +88,7 @@ class Run:
         """Files and folders of this run, likewise."""
         made = {e["path"] for e in self.described["external"]}
         own = {str(self.folder), str(self.store.root), *(str(s.root) for s in self.store.also_read)}
-        return own | made | {v.path for v in self.manifest.videos if v.path}
+        return frozenset(own | made | {v.path for v in self.manifest.videos if v.path})
 
     def conceal(self, text: str) -> str:
         """The text as it may be written down."""
