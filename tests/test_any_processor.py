@@ -34,7 +34,7 @@ with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
 
 TRAINS = re.compile(
     r"""(succeed|invoke|lussweep|command)\(\s*"grid" | \b(uninterrupted|finished):\ Path
-    | gan\.trainings | train_(gan|classifier) | lussweep\.(gan|classifier)\.step
+    | gan\.trainings | train_(gan|classifier) | lussweep\.models\.(generators|classifiers)\..*step
     | (Inline|Cluster)Executor""",
     re.VERBOSE,
 )
