@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from lussweep.data.cells import read_cells
 from lussweep.data.paths import within
 from lussweep.data.readers.decode import image_files, probe
 from lussweep.errors import InputError
+from lussweep.store.files import write_whole
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
@@ -315,7 +315,7 @@ def _check_shared_files(videos: list[Video]) -> None:
 
 def _digests(paths: list[Path], cache_dir: Path | None) -> dict[Path, str]:
     """sha256 of each video, from the cache where size and time are unchanged."""
-    store = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
+    store = Path(cache_dir or CACHE_DIR).expanduser() / "sha256.json"
     cache = _load_cache(store)
     known = dict(cache)
     found = {path: _video_digest(path, cache) for path in paths}
@@ -356,12 +356,6 @@ def _load_cache(store: Path) -> dict[str, Any]:
 
 
 def _save_cache(store: Path, cache: dict[str, Any]) -> None:
-    """Whole or not at all; a cache that cannot be written costs time, not results."""
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=store.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(cache, file)
-        os.replace(name, store)
-    except OSError:
-        pass
+    """Write the digests. A cache that cannot be written costs time, not results."""
+    with suppress(OSError):
+        write_whole(store, json.dumps(cache), shared=True)

@@ -15,8 +15,6 @@ import csv
 import io
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +26,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lussweep.errors import InputError
+from lussweep.store.files import whole_folder
 from lussweep.study.keys import hashed_id, is_hashed_id
 
 Kind = Literal["png", "parquet"]
@@ -82,16 +81,12 @@ def write_images(
         raise InputError(f"unknown kind of export {kind!r}: give {' or '.join(get_args(Kind))}")
     out = out.absolute()
     _check_free(out)
-    scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        scratch.mkdir(parents=True)
-        _write_all(frames_NSS, scratch, kind, _plain(card, set(patients)), patients)
-        scratch.replace(out)  # over an empty folder too, but never over files
+        with whole_folder(out, shared=True) as scratch:
+            _write_all(frames_NSS, scratch, kind, _plain(card, set(patients)), patients)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write {out}: {reason}; choose another folder") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_frames(frames_NSS: np.ndarray) -> None:

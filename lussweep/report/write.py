@@ -22,6 +22,7 @@ from lussweep.report.reported import Reported
 from lussweep.report.statistics import collect_statistics
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
+from lussweep.store.files import write_whole
 from lussweep.study.keys import digest, hashed_id
 
 SCHEMAS = {
@@ -101,9 +102,7 @@ def _write_report(
     _write_events(reported.folder / "events.log", found["gan_events"])
     write_pictures(reported, found)
     files = [str(path.relative_to(reported.folder)) for path in outputs(reported.folder)]
-    scratch = state_path.with_suffix(".partial")
-    scratch.write_text(json.dumps({"state": state, "files": files}, indent=1))
-    scratch.replace(state_path)
+    write_whole(state_path, json.dumps({"state": state, "files": files}, indent=1))
     return found["results"]
 
 

@@ -20,6 +20,7 @@ from lussweep.run.identity import (
 from lussweep.run.mirror import Mirror
 from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.files import write_whole
 from lussweep.store.folders import Folder, LocalFolder
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
@@ -229,6 +230,4 @@ def _needed_bytes(run: Run) -> int:
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        scratch = path.with_name(f".{path.name}.partial")
-        scratch.write_text(text)
-        scratch.replace(path)
+        write_whole(path, text)

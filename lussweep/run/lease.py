@@ -27,6 +27,7 @@ from lussweep.store.conditional import (
     read_with_version,
     replace_if_unchanged,
 )
+from lussweep.store.files import write_whole
 from lussweep.store.remote import StorageError, create_if_absent
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
@@ -83,9 +84,7 @@ class FileSlot:
             if text is None:
                 self.path.unlink()
                 return True
-            scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-            scratch.write_text(text)
-            scratch.replace(self.path)
+            write_whole(self.path, text, shared=True)
         return True
 
     @contextmanager

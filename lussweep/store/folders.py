@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
+from lussweep.store.files import write_whole
 from lussweep.store.remote import RemoteFolder, is_url
 
 
@@ -43,11 +43,7 @@ class LocalFolder:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        write_whole(self.path / name, data, shared=True)
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:

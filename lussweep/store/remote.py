@@ -10,11 +10,12 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lussweep.errors import InputError
+from lussweep.store.files import whole_file
 
 S3_PATIENCE: dict[str, Any] = {
     "connect_timeout": 10,
@@ -117,17 +118,18 @@ class RemoteFolder:
         """Copy files to local paths, each of which appears whole or not at all."""
         if not files:
             return
-        with _partial(files) as scratch:
+        with ExitStack() as stack:
+            scratch = {
+                name: stack.enter_context(whole_file(path, shared=True))
+                for name, path in files.items()
+            }
             with self._told("read", next(iter(files))):
                 self._fs.get([self._path(n) for n in scratch], [str(p) for p in scratch.values()])
-            for name, path in files.items():
-                scratch[name].replace(path)
 
     def download_if_there(self, name: str, path: Path) -> None:
         """Copy one file, whole or not at all; nothing if there is none."""
-        with _partial({name: path}) as scratch, self._told("read", name), _absence_is_fine():
-            self._fs.get_file(self._path(name), str(scratch[name]))
-            scratch[name].replace(path)
+        with self._told("read", name), _absence_is_fine(), whole_file(path, shared=True) as scratch:
+            self._fs.get_file(self._path(name), str(scratch))
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; those that are not there are gone already."""
@@ -223,20 +225,6 @@ def told(doing: str, url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageError(f"cannot {doing} {url}: {_remedy(error, url)}") from error
-
-
-@contextmanager
-def _partial(files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Names to write under before a rename, in the same folders; none is left behind."""
-    mark = uuid.uuid4().hex[:8]
-    scratch = {name: p.with_name(f".{p.name}.{mark}.partial") for name, p in files.items()}
-    for path in scratch.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield scratch
-    finally:
-        for path in scratch.values():
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

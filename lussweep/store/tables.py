@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lussweep.errors import InputError
 from lussweep.store import parquet
+from lussweep.store.files import whole_file
 
 CELL = (("n_patients", pa.int32()), ("replicate", pa.int32()))
 
@@ -352,10 +353,8 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
         for row in rows:
             assert set(row) <= known, f"unknown fields {sorted(set(row) - known)}"
         table = pa.Table.from_pylist(list(rows), schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, scratch)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        pq.write_table(table, scratch)
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
