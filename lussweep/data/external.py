@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from lussweep.data.paths import within
-from lussweep.errors import InputError, LeakageError
+from lussweep.errors import InputError, LeakageError, one_line
 from lussweep.store import parquet
 from lussweep.store.parquet_pages import check_sizes, read_footer
 from lussweep.study.keys import hashed_id
@@ -456,5 +456,4 @@ def _grey(image: Image.Image) -> Frame:
 
 def _line(error: Exception) -> str:
     """The reason alone, in one line: Pillow and Arrow repeat paths and add lines."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(str(reason).split())[:200] or type(error).__name__
+    return one_line((isinstance(error, OSError) and error.strerror) or error)

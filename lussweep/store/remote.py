@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.store.files import whole_file
 
 S3_PATIENCE: dict[str, Any] = {
@@ -212,8 +212,7 @@ def _remedy(error: BaseException, url: str) -> str:
         remedy = "check the network" + (" and AWS_ENDPOINT_URL" if is_s3 else "")
     else:
         remedy = "try again, or choose another --out or --store"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{reason}: {remedy}"
+    return f"{one_line(error, limit=None)}: {remedy}"
 
 
 @contextmanager

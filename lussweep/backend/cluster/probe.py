@@ -8,7 +8,7 @@ from typing import Any
 
 from lussweep.backend.cluster.nodes import alive_nodes
 from lussweep.backend.cluster.session import ray
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.object_store import ObjectStore
 
@@ -75,5 +75,5 @@ def _told(task: object, asked: Mapping[str, Any]) -> list[str]:
     except ray.exceptions.RayError as error:
         if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == asked["NodeID"]):
             return []  # it has gone meanwhile, and is asked nothing
-        line = " ".join(str(error).split())[:300]
-        return [f"node {node} cannot run a task ({line}): install lussweep there as here"]
+        reason = one_line(error, limit=300)
+        return [f"node {node} cannot run a task ({reason}): install lussweep there as here"]
