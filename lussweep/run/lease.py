@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from lussweep.errors import InputError
 from lussweep.store.conditional import (
     can_replace_conditionally,
@@ -226,7 +228,10 @@ def own_command() -> str:
 
 
 def _process_space() -> str:
-    """Process ids mean the same where this is the same: one boot, one namespace."""
+    """Process ids mean the same where this is the same: one boot, one namespace.
+
+    psutil knows neither: its time of boot moves with the clock.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -235,18 +240,12 @@ def _process_space() -> str:
 
 
 def _is_alive(pid: int) -> bool:
+    """Whether a process runs. A zombie is dead: its parent has not asked for it yet."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-    except PermissionError:  # somebody else's
+    except (PermissionError, psutil.AccessDenied):
+        # Somebody else's. psutil alone would call it dead where /proc hides other users' processes.
         return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Dead, and its parent has not asked yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False
