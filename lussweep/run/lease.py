@@ -7,7 +7,6 @@ each other's report. The lease is one small text; an object store that can write
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -30,6 +29,7 @@ from lussweep.store.conditional import (
     replace_if_unchanged,
 )
 from lussweep.store.files import write_whole
+from lussweep.store.locks import locked
 from lussweep.store.remote import StorageError, create_if_absent
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
@@ -70,7 +70,7 @@ class FileSlot:
             return None
 
     def create(self, text: str) -> bool:
-        with self._alone():
+        with locked(self.lock):
             try:
                 handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
@@ -80,7 +80,7 @@ class FileSlot:
         return True
 
     def replace(self, found: str, text: str | None) -> bool:
-        with self._alone():
+        with locked(self.lock):  # comparing and writing are one: without locks, nearly so
             if self.read() != found:
                 return False
             if text is None:
@@ -88,14 +88,6 @@ class FileSlot:
                 return True
             write_whole(self.path, text, shared=True)
         return True
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Comparing and writing are one: without locks in the file system, nearly so."""
-        with self.lock.open("a") as lock:
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 class ObjectSlot:
