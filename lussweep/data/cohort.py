@@ -25,7 +25,7 @@ def draw_cohort(
     patient and every frame. Raises InputError if a patient class has fewer than n patients.
     """
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if n_patients is None:
         return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
     positive, negative = (
@@ -45,7 +45,7 @@ def draw_cohort(
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     """The usable validation frames, capped a video and by patients a class, by a seeded draw."""
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if val.n_patients is not None:
         kept: list[str] = []
         for label, word in ((1, "positive"), (0, "negative")):
@@ -77,6 +77,15 @@ def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
         position = frames.column_names.index(name)
         frames = frames.set_column(position, frames.schema.field(name), called)
     return frames
+
+
+def usable_frames(frames: pa.Table) -> pa.Table:
+    """The frames that have a label. No other may be trained on, selected by or judged on.
+
+    A frame without a label belongs to a positive video whose frames were annotated, and was not
+    annotated as positive: whether it shows a consolidation is not known.
+    """
+    return frames.filter(pc.is_valid(frames["label"]))
 
 
 def of_class(frames: pa.Table, name: str) -> pa.Table:

@@ -15,6 +15,7 @@ from lussweep.data.cohort import (
     of_class,
     patient_ids,
     shuffle_labels,
+    usable_frames,
 )
 from lussweep.errors import InputError
 from lussweep.store import tables
@@ -106,6 +107,28 @@ def test_the_largest_remainders_win_and_ties_go_to_the_first_name():
 def test_more_than_there_is_cannot_be_shared_out():
     with pytest.raises(ValueError, match="4 asked of 3"):
         largest_remainder({"a": 1, "b": 2}, 4)
+
+
+# --- usable frames ------------------------------------------------------------------------
+
+
+def test_usable_frames_are_those_with_a_label_in_their_order():
+    index = make_index([[(1, 6)], [(1, 2)]], [[(0, 3)]], unusable=2)
+    found = usable_frames(index)
+    expected = [row for row in index.to_pylist() if row["label"] is not None]
+    assert found.to_pylist() == expected and len(expected) == 5
+    assert found.schema.equals(tables.FRAMES)
+    assert "p01" not in patient_ids(found), "a patient without a usable frame is none"
+
+
+def test_every_selection_is_made_of_usable_frames_alone():
+    index = make_index([[(1, 6)]] * 3, [[(0, 8)]] * 3, unusable=2)
+    usable = frame_ids(usable_frames(index))
+    for cohort in (INDEPENDENT, NESTED, ALL_NEGATIVES):
+        for n in (2, None):
+            assert frame_ids(draw_cohort(index, n, cohort, 0)) <= usable
+    for val in (ValSpec(), ValSpec(n_patients=2), ValSpec(frames_per_video=7)):
+        assert frame_ids(limit_val(index, val, 0)) <= usable
 
 
 # --- cohorts ------------------------------------------------------------------------------
