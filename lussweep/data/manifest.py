@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.data.cells import read_cells
+from lussweep.data.cohort import largest_remainder
 from lussweep.data.paths import within
 from lussweep.data.readers.decode import image_files, probe
 from lussweep.errors import InputError
@@ -119,7 +119,7 @@ def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> d
             )
             continue
         ids.sort(key=lambda patient: derive_seed(seed, "split", patient))
-        counts = _largest_remainder(len(ids), shares)
+        counts = _counts(len(ids), shares)
         names = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
         found |= zip(ids, names, strict=True)
     if problems:
@@ -133,13 +133,9 @@ def shorten(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:MAX_LINES], f"(+{more} more)"]
 
 
-def _largest_remainder(n: int, shares: Iterable[float]) -> list[int]:
+def _counts(n: int, shares: Iterable[float]) -> list[int]:
     """Whole counts that sum to n, each at least 1 and nearest to n * share."""
-    quotas = [round(n * share, 9) for share in shares]
-    counts = [math.floor(quota) for quota in quotas]
-    order = sorted(range(len(quotas)), key=lambda i: counts[i] - quotas[i])
-    for i in order[: n - sum(counts)]:
-        counts[i] += 1
+    counts = largest_remainder([round(n * share, 9) for share in shares], n)
     while 0 in counts:
         counts[counts.index(max(counts))] -= 1
         counts[counts.index(0)] += 1
