@@ -13,10 +13,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import psutil
+
+from lussweep.store.versions import installed_versions
 
 LIBRARIES = ("ray", "lussweep", "torch", "numpy")
 ASK_TORCH = "import torch; print(torch.version.cuda, torch.cuda.device_count())"
@@ -100,13 +101,7 @@ def look(folders: Iterable[str] = (), expects_gpu: bool = False) -> Machine:
 
 def versions() -> dict[str, str]:
     """Of Python and of LIBRARIES, as they are installed here."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(LIBRARIES)}
 
 
 def existing_folder(path: Path) -> Path:

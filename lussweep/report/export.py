@@ -16,7 +16,6 @@ import io
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,6 +26,7 @@ from PIL import Image
 
 from lussweep.errors import InputError
 from lussweep.store.files import whole_folder
+from lussweep.store.versions import installed_versions
 from lussweep.study.keys import hashed_id, is_hashed_id
 
 Kind = Literal["png", "parquet"]
@@ -164,6 +164,7 @@ def _readme(
     sections = {key: value for key, value in card.items() if isinstance(value, dict)}
     facts = {key: value for key, value in card.items() if key not in sections}
     memorisation = sections.pop("memorisation", {})
+    version = installed_versions(["lussweep"]).get("lussweep", "(version unknown)")
     lines = [
         f"# Synthetic lung-ultrasound images: {name} class",
         "",
@@ -173,7 +174,7 @@ def _readme(
         "generator can repeat what it was trained on: see Memorisation.",
         "",
         *_verdict(card),
-        f"Made by lussweep {_version()}.",
+        f"Made by lussweep {version}.",
         "",
         "| file | content |",
         "|---|---|",
@@ -277,10 +278,3 @@ def _plain(value: Any, patients: Collection[str]) -> Any:
 
 def _hashed(patient: str) -> str:
     return patient if is_hashed_id(patient) else hashed_id(patient)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("lussweep")
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"
