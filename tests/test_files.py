@@ -2,7 +2,9 @@ import os
 
 import pytest
 
+from lussweep.errors import InputError
 from lussweep.store.files import whole_file, whole_folder, write_whole
+from lussweep.store.folders import LocalFolder, check_usable, marked
 
 
 def names(folder):
@@ -103,3 +105,24 @@ def test_what_a_killed_writer_left_of_a_folder_is_no_part_of_the_next(tmp_path):
     with whole_folder(tmp_path / "out") as scratch:
         (scratch / "new").write_text("new")
     assert names(tmp_path / "out") == ["new"]
+
+
+# --- whether a folder can be used -----------------------------------------------------------
+
+
+def test_a_mark_lies_in_the_folder_inside_the_block_alone(tmp_path):
+    with marked(LocalFolder(tmp_path / "new")) as mark:
+        assert names(tmp_path / "new") == [mark]
+        assert (tmp_path / "new" / mark).read_text() == mark
+        with marked(LocalFolder(tmp_path / "new")) as other:
+            assert other != mark, "of another process, say"
+    assert names(tmp_path / "new") == []
+
+
+def test_a_folder_that_gives_back_other_bytes_cannot_be_used(tmp_path, monkeypatch):
+    check_usable(LocalFolder(tmp_path))
+    assert names(tmp_path) == []
+    monkeypatch.setattr(LocalFolder, "read", lambda folder, name: b"stale")
+    with pytest.raises(InputError, match="gives back other bytes than were written"):
+        check_usable(LocalFolder(tmp_path))
+    assert names(tmp_path) == []

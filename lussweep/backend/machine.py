@@ -5,18 +5,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import platform
-import secrets
 import shutil
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+from lussweep.store.folders import LocalFolder, marked
 from lussweep.store.versions import installed_versions
 
 LIBRARIES = ("ray", "lussweep", "torch", "numpy")
@@ -198,20 +199,20 @@ def probe_storage(folder: Path, ask: Callable[[str, str], Mapping[str, str]]) ->
     `ask(folder, mark)` has every machine run `answer_mark`. Leaves nothing behind.
     """
     there = existing_folder(folder)
-    mark = f".lussweep-doctor-{secrets.token_hex(8)}"
-    try:
-        (there / mark).write_text(mark)
-    except OSError as error:
-        return {platform.node(): f"{there}: {error.strerror}"}
-    try:
-        answers = dict(ask(str(there), mark))
-        for machine, complaint in answers.items():
-            if not complaint and not _has_answer(there, mark, machine):
-                answers[machine] = f"what it wrote under {there} is not seen here"
-        return answers
-    finally:
-        for path in there.glob(f"{mark}*"):
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            mark = stack.enter_context(marked(LocalFolder(there)))
+        except OSError as error:
+            return {platform.node(): f"{there}: {error.strerror}"}
+        try:
+            answers = dict(ask(str(there), mark))
+            for machine, complaint in answers.items():
+                if not complaint and not _has_answer(there, mark, machine):
+                    answers[machine] = f"what it wrote under {there} is not seen here"
+        finally:
+            for path in there.glob(f"{mark}-*"):
+                path.unlink(missing_ok=True)
+    return answers
 
 
 def answer_mark(folder: str, mark: str, machine: str) -> str:

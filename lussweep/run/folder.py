@@ -21,7 +21,7 @@ from lussweep.run.mirror import Mirror
 from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.files import write_whole
-from lussweep.store.folders import Folder, LocalFolder
+from lussweep.store.folders import Folder, LocalFolder, check_usable
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
 from lussweep.study.keys import is_hashed_id
@@ -182,7 +182,7 @@ def check_room(run: Run) -> None:
     run.store.check_writable(_needed_bytes(run))
     ArtifactStore(run.folder).check_writable()
     if run.mirror:
-        run.mirror.remote.check()
+        check_usable(run.mirror.remote)
 
 
 def claim(run: Run) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.errors import InputError
+from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
@@ -172,16 +173,7 @@ class ArtifactStore:
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written here and some space is left."""
-        probe = self.root / f".probe-{uuid.uuid4().hex[:8]}"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"lussweep")
-            probe.unlink()
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(
-                f"cannot write to {self.root}: {reason}; choose another --out"
-            ) from None
+        check_usable(LocalFolder(self.root))
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
             raise InputError(

@@ -23,6 +23,7 @@ from lussweep.errors import InputError
 from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore
 from lussweep.store.cache import ArtifactCache, size_bytes
 from lussweep.store.files import write_whole
+from lussweep.store.folders import check_usable
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 ATTEMPT = "attempt"
@@ -228,7 +229,7 @@ class ObjectStore(ArtifactStore):
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written there; here, room for one artifact."""
-        self.remote.check()
+        check_usable(self.remote)
         ArtifactStore(self.root).check_writable()
 
     def clean_scratch(

@@ -8,7 +8,6 @@ StorageError of one line.
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -142,17 +141,6 @@ class RemoteFolder:
                     for path in paths:
                         with _absence_is_fine():
                             self._fs.rm_file(path)
-
-    def check(self) -> None:
-        """Raises InputError, with the remedy, unless a file can be written, read and deleted."""
-        name, word = f".probe-{uuid.uuid4().hex[:8]}", b"lussweep"
-        try:
-            self.write(name, word)
-            if self.read(name) != word:
-                raise StorageError(f"{self.url} gives back other bytes than were written")
-            self.delete([name])
-        except StorageError as error:
-            raise InputError(str(error)) from None
 
     @property
     def _fs(self) -> Any:
