@@ -104,6 +104,8 @@ def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
         raise ValueError(f"{n_points} points need as many positive weights, got {weight_K}")
     if not np.isfinite(mean_RK).all():
         raise ValueError("the points of an isotonic fit must be finite")
+    # scipy and scikit-learn fit one row at a time: 2,001 rows of 10 points take 7 and 100 times as
+    # long, and values that differ by rounding stay apart.
     fit_RK = np.empty((n_rows, n_points))
     for k in range(n_points):
         block_RJ = np.cumsum((mean_RK * weight_K)[:, k:], axis=1) / np.cumsum(weight_K[k:])
