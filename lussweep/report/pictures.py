@@ -133,8 +133,3 @@ def _pairs(reported: Reported, pairs: pa.Table, cards: pa.Table) -> list[tuple[s
 
 def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
-
-
-def _set_of(row: Mapping[str, Any]) -> list[Any]:
-    """The synthetic set that a row of `memorisation` or `closest_pairs` is of."""
-    return [row[name] for name in tables.SYNTH_SET]
