@@ -342,8 +342,11 @@ FAILURES = _schema(
 SKIPPED = _schema(("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string()))
 
 
-def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write rows in exactly this schema; a missing field is null, an unknown one is an error."""
+def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Write rows in exactly this schema, and return the table that `read` would give.
+
+    A missing field is null, an unknown one is an error.
+    """
     known = set(schema.names)
     if isinstance(rows, pa.Table):
         unknown = set(rows.column_names) - known
@@ -355,6 +358,7 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
         table = pa.Table.from_pylist(list(rows), schema=schema)
     with whole_file(path) as scratch:
         pq.write_table(table, scratch)
+    return table
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
