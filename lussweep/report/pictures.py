@@ -96,7 +96,7 @@ def _pairs(
     reported: Reported, pairs: pa.Table, cards: pa.Table, index: pa.Table
 ) -> list[tuple[str, np.ndarray]]:
     """The synthetic frames nearest to a training frame above those frames, by class, at the
-    smallest and the largest patient count."""
+    smallest and the largest patient count. `index` is that of all frames."""
     from lussweep.data.frames import load_pixels
     from lussweep.stages import SYNTHETIC
 

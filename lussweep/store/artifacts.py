@@ -163,7 +163,10 @@ class ArtifactStore:
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
-        """Unless another process works there, which will do so when it is done."""
+        """Delete the workplace of a step.
+
+        Another process that works there keeps it, and deletes it when it is done.
+        """
         folder = self.workplace_of(ref)
         if not folder.exists():
             return

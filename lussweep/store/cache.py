@@ -142,6 +142,7 @@ class ArtifactCache:
         return len(pins.names) if pins and pins.pid == os.getpid() else 0
 
     def _own_pins(self) -> _Pins:
+        """The pins of this process; after a fork the child begins with none."""
         pins = _PINS.get(self.root)
         if pins is None or pins.pid != os.getpid():
             path = self.root / ".pins" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -153,6 +154,7 @@ class ArtifactCache:
         return pins
 
     def _all_pinned(self) -> set[str]:
+        """Names that a live process has pinned. What dead processes have left is deleted."""
         found: set[str] = set()
         for lock in (self.root / ".pins").glob("*.lock"):
             pins = lock.with_suffix("")
@@ -168,6 +170,7 @@ class ArtifactCache:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        """One process of the node at a time changes what the cache keeps count of."""
         with locked(self.root / ".lock"):
             yield
 
