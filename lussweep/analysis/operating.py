@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.metrics.auroc import Labels, Scores, check_scored, patient_weights
-from lussweep.metrics.classification import Confusion, at_threshold
+from lussweep.metrics.classification import at_threshold
 
 Float64s = NDArray[np.float64]
 
@@ -42,14 +42,11 @@ class Threshold(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """Shares of holdout frames at one threshold; `counts` are the estimate's."""
+    """Shares of holdout frames that are called right at one threshold."""
 
     threshold: float
     sensitivity: Estimate
     specificity: Estimate
-    accuracy: Estimate
-    f1: Estimate
-    counts: Confusion
 
 
 class Line(NamedTuple):
@@ -88,30 +85,25 @@ def operating_point(
     confidence: float = 0.95,
     seed: int,
 ) -> OperatingPoint:
-    """Sensitivity, specificity, accuracy and F1 of N holdout frames, with clustered intervals.
+    """Sensitivity and specificity of N holdout frames, with clustered intervals.
 
     The estimates are those of `at_threshold`. A resample without positive frames has no
     sensitivity, one without negative frames no specificity. Raises ValueError for bad input or a
     single class.
     """
-    counts = at_threshold(label_N, score_N, threshold)
+    reached = at_threshold(label_N, score_N, threshold)
     index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
     is_pos_N, called_N = label_N == 1, score_N >= threshold
     kinds = (is_pos_N & called_N, ~is_pos_N & called_N, ~is_pos_N & ~called_N, is_pos_N & ~called_N)
     n_PK = np.stack([np.bincount(index_N, kind, weight_RP.shape[1]) for kind in kinds], axis=1)
     true_pos, false_pos, true_neg, false_neg = (weight_RP @ n_PK).T
-    total = true_pos + false_pos + true_neg + false_neg
-    shares = {
-        "sensitivity": _share(true_pos, true_pos + false_neg),
-        "specificity": _share(true_neg, true_neg + false_pos),
-        "accuracy": _share(true_pos + true_neg, total),
-        "f1": _share(2 * true_pos, 2 * true_pos + false_pos + false_neg),
-    }
-    made = {
-        name: percentile_estimate(getattr(counts, name), share_R, confidence)
-        for name, share_R in shares.items()
-    }
-    return OperatingPoint(threshold, **made, counts=counts)
+    sensitivity_R = _share(true_pos, true_pos + false_neg)
+    specificity_R = _share(true_neg, true_neg + false_pos)
+    return OperatingPoint(
+        threshold,
+        percentile_estimate(reached.sensitivity, sensitivity_R, confidence),
+        percentile_estimate(reached.specificity, specificity_R, confidence),
+    )
 
 
 def calibration_line(label_N: Labels, score_N: Scores) -> Line:
