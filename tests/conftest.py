@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bucket import Server, running
-from skips import pytest_terminal_summary as pytest_terminal_summary  # a hook of pytest's
-from support import POCUS, TINY, lussweep
+from support.bucket import Server, running
+from support.commands import POCUS, TINY, lussweep
+from support.skips import pytest_terminal_summary as pytest_terminal_summary  # a hook of pytest's
 
 if TYPE_CHECKING:
-    from gcs_bucket import GcsServer
+    from support.gcs_bucket import GcsServer
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -75,7 +75,7 @@ def s3() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[GcsServer]:
     """A Google Cloud Storage server on this machine; the environment says where."""
-    import gcs_bucket
+    from support import gcs_bucket
 
     with gcs_bucket.running() as server:
         yield server

@@ -17,10 +17,9 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from support import ROOT
+from support.commands import ROOT, TESTS
 
 pytestmark = pytest.mark.any_processor
-TESTS = ROOT / "tests"
 COMMAND = re.compile(r"^(\w+=.*) python -m pytest (.*)$", re.MULTILINE)
 (SECOND_RUN,) = COMMAND.findall((ROOT / ".ci" / "run").read_text())
 LIMITS = dict(limit.split("=") for limit in SECOND_RUN[0].split())
@@ -34,8 +33,8 @@ with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
 
 TRAINS = re.compile(
     r"""(succeed|invoke|lussweep|command)\(\s*"grid" | \b(uninterrupted|finished):\ Path
-    | gan\.trainings | train_(gan|classifier) | lussweep\.models\.(generators|classifiers)\..*step
-    | (Inline|Cluster)Executor""",
+    | support\.trainings | train_(gan|classifier) | (Inline|Cluster)Executor
+    | lussweep\.models\.(generators|classifiers)\..*step""",
     re.VERBOSE,
 )
 """What a file holds that trains networks, or looks at a run that did."""

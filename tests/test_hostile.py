@@ -25,10 +25,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import hostile_parquet
-import hostile_video
 from lussweep.store import tables
-from support import ROOT, environment
+from support import hostile_parquet, hostile_video
+from support.commands import ROOT, environment
 
 MAX_CPU_S = 5.0
 MAX_GROWTH_BYTES = 500_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support.commands import TESTS
 
 SOME = """
 import pytest
@@ -40,9 +40,18 @@ def folder(tmp_path: Path) -> Path:
 def printed(folder: Path, *arguments: str) -> list[str]:
     """The lines of a run of the tests in a folder, which takes in the hook."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "skips", "-p", "no:cacheprovider", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "support.skips",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
     )
@@ -70,4 +79,4 @@ def test_a_run_that_skips_nothing_lists_nothing(folder: Path) -> None:
 
 def test_this_run_takes_in_the_hook(request: pytest.FixtureRequest) -> None:
     hooks = request.config.pluginmanager.hook.pytest_terminal_summary.get_hookimpls()
-    assert [h for h in hooks if h.function.__module__ == "skips"]
+    assert [h for h in hooks if h.function.__module__ == "support.skips"]
