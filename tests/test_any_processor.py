@@ -61,6 +61,7 @@ def instructions(limits: Mapping[str, str]) -> tuple[str, str]:
     return pytorch[1], onednn[1]
 
 
+@pytest.mark.unhurried
 @pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"),
     reason="needs an x86 processor: PyTorch knows one set of instructions of others",
@@ -72,6 +73,7 @@ def test_the_second_run_computes_with_other_instructions_than_the_first() -> Non
     assert onednn != fewer[1]
 
 
+@pytest.mark.unhurried
 def test_this_run_computes_with_the_instructions_that_it_is_asked_for() -> None:
     asked = {name: os.environ[name] for name in NAMES if name in os.environ}
     pytorch, onednn = instructions(asked)

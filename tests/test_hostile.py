@@ -327,6 +327,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, s
     return [file for maker in makers for file in maker(tmp_path_factory.mktemp(maker.__name__))]
 
 
+@pytest.mark.unhurried
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_every_hostile_file_is_refused_in_little_time_and_memory(
     hostile: list[tuple[str, Path, str]],

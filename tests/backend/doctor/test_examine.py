@@ -110,6 +110,7 @@ def test_it_imports_neither_torch_nor_ray_where_there_is_no_cluster(closed_home:
     assert done.stdout.strip() == "set()", done.stderr
 
 
+@pytest.mark.unhurried
 def test_a_cluster_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     from lussweep.backend.cluster import session
 
@@ -156,6 +157,7 @@ def test_every_node_is_asked_for_a_url(local_ray: None) -> None:
         assert f"{asked}: nosuch://probe/store" in broken.found
 
 
+@pytest.mark.unhurried
 def test_a_service_that_is_not_ray_is_neither_open_nor_closed() -> None:
     from lussweep.backend.cluster.inspection import dashboard_status, strangers_may_enter
 
@@ -179,6 +181,7 @@ def _alone(mode: str, folder: Path, experiment: str, n: int) -> list[tuple[int, 
     return [tuple(entry) for entry in json.loads(done.stdout.splitlines()[-1])]
 
 
+@pytest.mark.unhurried
 def test_an_open_ray_is_found_insecure_and_grid_says_so(tmp_path: Path, tiny_yaml: Path) -> None:
     doctor, grid = _alone("disabled", tmp_path, str(tiny_yaml), 2)
     assert doctor[0] == 1

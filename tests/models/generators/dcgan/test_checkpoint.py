@@ -215,6 +215,7 @@ def slow(function):
 # --- a real kill --------------------------------------------------------------------------
 
 
+@pytest.mark.unhurried
 def test_a_step_that_is_killed_at_random_moments_makes_the_same_artifact(tmp_path):
     study = load_study(TINY, overrides=["gan.n_epochs=12", "gan.snapshot_every=3"])
     study = study.with_embedders(False)

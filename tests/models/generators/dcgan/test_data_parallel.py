@@ -13,7 +13,7 @@ from support.gang import (
 )
 from support.trainings import EVERYTHING, equal, random_frames, spec_of, without_seconds
 
-pytestmark = pytest.mark.any_processor
+pytestmark = [pytest.mark.any_processor, pytest.mark.unhurried]
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.unhurried
 def test_a_retry_that_is_killed_goes_on_with_its_own_attempt(tmp_path, monkeypatch):
     """Killed at each step of both attempts; what ends is what an uninterrupted training ends in."""
     frames = frames_of(0, 256, n=8)
