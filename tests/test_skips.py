@@ -59,8 +59,11 @@ def printed(folder: Path, *arguments: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line]
 
 
-def test_skipped_tests_and_modules_are_listed_by_name_with_the_reason(folder: Path) -> None:
-    lines = printed(folder)
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_skipped_tests_and_modules_are_listed_by_name_with_the_reason(
+    folder: Path, arguments: list[str]
+) -> None:
+    lines = printed(folder, *arguments)
     (start,) = (i for i, line in enumerate(lines) if "= 4 skipped =" in line)
     *listed, last = lines[start + 1 :]
     assert sorted(listed) == [

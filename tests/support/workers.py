@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from support.commands import ROOT
 
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
@@ -29,13 +28,13 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: rank(file_of(item.nodeid)))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: rank(file_of(item.nodeid), config.rootpath))
 
 
-def rank(file: str) -> int:
+def rank(file: str, root: Path) -> int:
     """A file with a lower one is begun earlier."""
-    if asks_for_ray(file):
+    if asks_for_ray(root / file):
         return -1
     return next((i for i, start in enumerate(LONG) if file.startswith(start)), len(LONG))
 
@@ -45,8 +44,8 @@ def file_of(nodeid: str) -> str:
 
 
 @cache
-def asks_for_ray(file: str) -> bool:
-    return "local_ray" in (ROOT / file).read_text()
+def asks_for_ray(path: Path) -> bool:
+    return "local_ray" in path.read_text()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -57,7 +56,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     class Scheduler(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = file_of(nodeid)
-            return "local_ray" if asks_for_ray(file) else file
+            return "local_ray" if asks_for_ray(config.rootpath / file) else file
 
     config.option.loadscopereorder = False  # in the order of `rank`
     return Scheduler(config, log)
