@@ -14,7 +14,7 @@ import pytest
 
 from gpu import check, wheels
 from gpu.check import Part, Report, Unfit, refuse_unfit, run_all, table
-from support import ROOT, environment
+from support.commands import ROOT, environment
 
 NO_GPU = {"CUDA_VISIBLE_DEVICES": ""}
 
