@@ -10,7 +10,7 @@ from filelock import Timeout
 
 from lussweep.store import cache, locks
 from lussweep.store.locks import NoLocksError, locked, locked_if_free, take
-from support import environment
+from support.commands import environment
 
 HOLD = """
 import sys
