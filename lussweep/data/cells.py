@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from lussweep.errors import one_line
 from lussweep.store import parquet
 from lussweep.study.spec import nearest
 
@@ -34,7 +35,7 @@ def read_cells(path: Path, required: Collection[str], problems: list[str]) -> li
         wanted = {*required, "split"}
         columns, rows = (_parquet if is_parquet else _csv)(path, wanted)
     except (OSError, ValueError, csv.Error) as error:
-        problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
+        problems.append(f"cannot read {path}: {one_line(error, limit=None)}")
         return []
     missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
     problems += missing

@@ -75,8 +75,8 @@ def compare(
 ) -> Comparison:
     """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
 
-    One pass over fake x fake, each pair once, and one over real x fake. `kmmd` and `one_nn` are
-    those of `lussweep.metrics.kmmd` and `lussweep.metrics.nearest`. Density and coverage (Naeem et
+    One pass over fake x fake, each pair once, and one over real x fake. The modules `kmmd` and
+    `nearest` define the first two. Density and coverage (Naeem et
     al. 2020, arXiv 2002.09797, section 3), with a ball around each real sample that
     reaches to its k-th nearest real neighbour: density is the number of (ball, synthetic sample)
     pairs with the sample inside, per k synthetic samples, expected to be 1 if both sets are of one
@@ -86,7 +86,7 @@ def compare(
     duplicates is covered.
 
     fake_ND: N x D floats. `block_size` bounds memory and changes no result. Raises ValueError for
-    a bad shape, values that are not finite, or another N than the reference's (see `one_nn`).
+    a bad shape, values that are not finite, or another N than the reference's.
     """
     real = reference.real
     fake_ND = check_samples("fake", fake_ND, device=real.x_ND.device)

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-SPACES = ("pixel", "conv", "logit", "softmax")
-
 
 class Embedder(Protocol):
     """A network, the ImageNet trunk or the detector, that owns the scaling of its input."""
