@@ -6,7 +6,7 @@ from lussweep.metrics.distances import Device, Features, Points, centre, check_f
 from lussweep.metrics.passes import across, within
 
 _ROUNDING = 1e-14
-"""Three means of kernels in [0, 1] cancel to no less than this."""
+"""A squared kMMD below this is the rounding error of three means of kernels in [0, 1]."""
 
 
 def kmmd(
@@ -14,17 +14,16 @@ def kmmd(
 ) -> float:
     """Biased Gaussian kMMD with its bandwidth from the real set; near 0 is good.
 
-    With squared Euclidean distances Mxx, Mxy, Myy (real x, fake y) and s = mean(Mxx), diagonal
-    included: sqrt(mean exp(-Mxx/2s) + mean exp(-Myy/2s) - 2 mean exp(-Mxy/2s)), the square root
-    of a V-statistic (Yu et al. 2023, arXiv 2310.03608, after Xu et al. 2018, arXiv 1806.07755).
-    Two samples of one distribution give about sqrt(0.79 / N) in many
-    dimensions, so compare values of equal N only. A square below 1e-14 is the rounding of the
-    means and counts as 0, so no value lies between 0 and 1e-7.
+    Let Mxx, Mxy and Myy be squared Euclidean distances (real x, fake y), and s = mean(Mxx),
+    diagonal included. Then kMMD is sqrt(mean exp(-Mxx/2s) + mean exp(-Myy/2s) - 2 mean
+    exp(-Mxy/2s)), the square root of a V-statistic (Yu et al. 2023, arXiv 2310.03608, after Xu et
+    al. 2018, arXiv 1806.07755). Two samples of one distribution give about sqrt(0.79 / N) in many
+    dimensions, so compare values of equal N only. A square below 1e-14 is rounding error and
+    counts as 0, so no value lies between 0 and 1e-7.
 
-    real_ND: N x D, fake_MD: M x D, floats. Distances are float64, on `device`. `block_size`
-    bounds memory and changes no result.
-    Raises ValueError for bad shapes, values that are not finite, or a real set whose samples
-    are all the same (s = 0).
+    real_ND: N x D, fake_MD: M x D floats. Distances are float64, on `device`. `block_size`
+    bounds memory and changes no result. Raises ValueError for bad shapes, values that are not
+    finite, or a real set whose samples are all the same (s = 0).
     """
     real_ND, fake_MD = check_features(real_ND, fake_MD, device=device)
     real = Points.around(centre(real_ND), real_ND)
@@ -38,9 +37,9 @@ def kmmd(
 
 
 def real_bandwidth(real: Points) -> float:
-    """Twice the mean squared distance between real samples, each with itself included.
+    """Twice the mean squared distance over all N x N pairs of real samples.
 
-    Raises ValueError if all are the same.
+    Raises ValueError if all samples are the same.
     """
     bandwidth = 2 * real.mean_pair_distance()
     if bandwidth == 0:
