@@ -1,8 +1,8 @@
-"""What a classifier does at a threshold chosen beforehand, and what its scores mean.
+"""Operating points at a threshold chosen beforehand, and calibration of scores.
 
-The threshold comes from validation patients, everything else is said of holdout patients.
-Intervals are percentiles of a bootstrap that draws whole patients, as for AUC-ROC; the threshold
-stays as it is in every resample.
+The threshold comes from validation patients. Everything else is computed on holdout patients.
+Intervals are percentiles of a bootstrap that draws whole patients, as for AUC-ROC. The threshold
+is the same in every resample.
 """
 
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ Float64s = NDArray[np.float64]
 Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 CLIP = 1e-6
-"""Scores are moved into [CLIP, 1 - CLIP] before their logit, hence to 13.8 at most."""
+"""Scores are clipped to [CLIP, 1 - CLIP] before their logit, which is then at most 13.8."""
 N_BINS = 10
 _MAX_STEPS = 100
 
@@ -25,7 +25,7 @@ _MAX_STEPS = 100
 class Estimate(NamedTuple):
     """A value with its interval; NaN where it does not exist.
 
-    n_undefined resamples, in which it does not exist, were left out of the interval.
+    n_undefined: resamples in which the value does not exist. The interval leaves them out.
     """
 
     value: float
@@ -35,7 +35,10 @@ class Estimate(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """A score from which on a frame is called positive, and what it does on validation."""
+    """A threshold, with its sensitivity and specificity on validation frames.
+
+    A frame is called positive if its score is at least the threshold.
+    """
 
     threshold: float
     sensitivity: float
@@ -43,7 +46,7 @@ class Threshold(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """Shares of holdout frames at one threshold; `counts` are the estimate's."""
+    """Shares of holdout frames at one threshold; `counts` are the frames behind the estimates."""
 
     threshold: float
     sensitivity: Estimate
@@ -54,19 +57,22 @@ class OperatingPoint(NamedTuple):
 
 
 class Line(NamedTuple):
-    """logit P(positive) = intercept + slope x logit(score); 1 and 0 where calibrated."""
+    """logit P(positive) = intercept + slope x logit(score).
+
+    Calibrated scores have slope 1 and intercept 0.
+    """
 
     slope: float
     intercept: float
 
 
 def threshold_for_specificity(label_N: Labels, score_N: Scores, wanted: float) -> Threshold:
-    """The threshold of the highest sensitivity among those with the wanted specificity or more.
+    """The threshold of highest sensitivity among those with at least the wanted specificity.
 
-    It is one of the scores, frames at or above it being called positive; inf, which calls none,
-    where no score reaches the specificity (the highest scores are negatives', or tied with
-    theirs). To be given validation scores. Raises ValueError for bad input, a single class, or
-    `wanted` outside (0, 1].
+    It is one of the N scores. Frames at or above it are called positive. It is inf, which calls
+    no frame positive, if no score reaches the specificity. That happens when negatives have the
+    highest scores or are tied with them. Give it validation scores. Raises ValueError for bad
+    input, a single class, or `wanted` outside (0, 1].
     """
     check_scored(label_N, score_N)
     if not 0 < wanted <= 1:
@@ -89,11 +95,11 @@ def operating_point(
     confidence: float = 0.95,
     seed: int,
 ) -> OperatingPoint:
-    """Sensitivity, specificity, accuracy and F1 of N holdout frames, with clustered intervals.
+    """Sensitivity, specificity, accuracy and F1 of N holdout frames, with intervals over patients.
 
     The estimates are those of `at_threshold`. A resample without positive frames has no
-    sensitivity, one without negative frames no specificity. Raises ValueError for bad input or a
-    single class.
+    sensitivity, and one without negative frames has no specificity. Raises ValueError for bad
+    input or a single class.
     """
     counts = at_threshold(label_N, score_N, threshold)
     index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
@@ -132,12 +138,12 @@ def brier_score(label_N: Labels, score_N: Scores, weight_N: Weights | None = Non
 
 
 def calibration_line(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> Line:
-    """Maximum-likelihood logistic regression of the label on the score's logit, no penalty.
+    """Maximum-likelihood logistic regression of the label on the score's logit, without penalty.
 
-    Cox 1958, Two further applications of a model for binary regression. Slope below 1: scores
-    too extreme. The score is clipped by `CLIP`. NaN where a threshold separates the classes, or
-    so nearly that Newton's method finds no maximum in 100 steps: it lies at infinity. Weights and
-    errors as for `average_precision`.
+    The source is Cox 1958, Two further applications of a model for binary regression. A slope
+    below 1 means that scores are too extreme. Scores are clipped by `CLIP`. The line is NaN if a
+    threshold separates the classes, because the likelihood then has no maximum. It is also NaN if
+    Newton's method finds no maximum in 100 steps. Weights and errors as for `average_precision`.
     """
     _check_probabilities(score_N)
     y_N, p_N, w_N = _checked(label_N, score_N, weight_N)
@@ -149,8 +155,8 @@ def expected_calibration_error(
 ) -> float:
     """Mean over frames of |share of positives - mean score| in the frame's bin, 0 to 1.
 
-    Bins of equal mass (Nguyen and O'Connor 2015, arXiv 1508.05154). Equal scores stay together,
-    in the bin of the middle of their mass, so that the order of frames does not matter; bins then
+    Bins have equal mass (Nguyen and O'Connor 2015, arXiv 1508.05154). Equal scores stay together,
+    in the bin of the middle of their mass, so the order of frames does not matter. Bins then
     differ in size and may be empty. Weights and errors as for `average_precision`.
     """
     _check_probabilities(score_N)
@@ -165,7 +171,7 @@ def expected_calibration_error(
 
 
 def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> Estimate:
-    """The value with a percentile interval of its resamples, NaN ones counted and left out."""
+    """The value with a percentile interval of its R resamples; NaN resamples are left out."""
     valid_R = resampled_R[~np.isnan(resampled_R)]
     n_undefined = len(resampled_R) - len(valid_R)
     if np.isnan(value) or not len(valid_R):
@@ -230,7 +236,7 @@ def _logit(p_N: Float64s) -> Float64s:
 def _checked(
     label_N: Labels, score_N: Scores, weight_N: Weights | None
 ) -> tuple[Float64s, Float64s, Float64s]:
-    """Labels, scores and weights as float64, of the frames that have weight."""
+    """Return labels, scores and weights as float64, for the frames whose weight is above 0."""
     weight = np.ones(len(label_N)) if weight_N is None else weight_N.astype(np.float64)
     if weight.shape != label_N.shape or not (np.isfinite(weight) & (weight >= 0)).all():
         raise ValueError(f"weights must be finite, not negative, and {len(label_N)}")
@@ -252,7 +258,10 @@ def _resamples(
     confidence: float,
     seed: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Index of each frame's patient in sorted order of ids, and how often each one is drawn."""
+    """Return each frame's patient as an index into the sorted ids, and the patients' weights.
+
+    Weights have shape (R, P): how often each resample draws each patient.
+    """
     if patient_N.shape != shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {shape}")
     if n_resamples < 1 or not 0 < confidence < 1:

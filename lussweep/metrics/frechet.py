@@ -29,7 +29,7 @@ def fid(real_ND: Features, fake_MD: Features) -> float:
     It is |mean difference|^2 + Tr(C + C' - 2 (C C')^(1/2)) with covariances C and C' (Heusel et
     al. 2017, arXiv 1706.08500). Compare it with published values only for features of the same
     network, and with other values only at equal N. The estimate is biased upwards, strongly
-    unless N is well above D. If N is below D, both covariances are singular.
+    unless N is well above D. If N is at most D, the covariances are singular.
 
     real_ND: N x D, fake_MD: M x D floats; N and M are at least 2, D at most 8,192. It is computed
     in float64 on the CPU, in D x D memory and D^3 time. Raises ValueError for bad shapes, values
