@@ -1,4 +1,4 @@
-"""Tables of text cells from elsewhere, CSV or Parquet, read once their size is known."""
+"""Tables of text cells from elsewhere, CSV or Parquet. Sizes are checked before reading."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from lussweep.study.spec import nearest
 MAX_TABLE_BYTES = 2**26
 MAX_ROWS = 10**6
 MAX_LINE = 2**16
-"""Characters of a CSV line."""
+"""Longest CSV line, in characters."""
 MAX_COLUMNS = 1000
 MAX_UNPACKED_BYTES = 2**28
-"""Of a Parquet table."""
+"""Largest Parquet table after decompression."""
 
 Cells = dict[str, str]
 
 
 def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[Cells]:
-    """Rows of stripped text cells; what keeps the table from being read is a problem.
+    """Read the rows of a table as stripped text cells, by column.
 
-    Other columns than the `required` and `split` are looked at in the header alone.
+    Problems are added to `problems`: a table that cannot be read, a missing or repeated column,
+    no rows, a row of another length than the header. Only the `required` columns and `split` are
+    read; other columns are seen in the header only.
     """
     is_parquet = path.suffix.lower() in (".parquet", ".pq")
     try:
@@ -48,7 +50,7 @@ def read_cells(path: Path, required: Collection[str], problems: list[str]) -> li
 
 
 def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | None]]:
-    """Header and rows; None for a row of another length than the header's."""
+    """Return header and rows; a row of another length than the header is None."""
     with path.open("rb") as raw:
         n_lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(2**20), b""))
     if n_lines > MAX_ROWS + 1:
@@ -68,7 +70,7 @@ def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | N
 
 
 def _lines(file: IO[str]) -> Iterator[str]:
-    """As the file gives them, none of which fills the memory."""
+    """Yield the lines of a file. Raises ValueError for a line of over MAX_LINE characters."""
     while line := file.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
             raise ValueError(f"it has a line of over {MAX_LINE} characters: is it a CSV table?")
