@@ -121,7 +121,8 @@ def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
         image = _read_image(file)
         if image is None:
             raise _UnreadableError(
-                f"{file.name} is no readable image of at most {MAX_SIDE} pixels a side: replace it"
+                f"{file.name} cannot be read as an image of at most {MAX_SIDE} pixels a side: "
+                "replace it"
             )
         yield image
 
