@@ -119,7 +119,7 @@ def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[
     for _ in range(n):
         trial = study.ask(distributions)
         configs.append(TrialConfig(**trial.params))
-        if len(configs) < n:  # after the last one the sampler would stop the study, which is not running
+        if len(configs) < n:  # after the last one the sampler would stop the study
             study.tell(trial, 0.0)
     assert len(set(configs)) == n, "the sampler repeated a configuration"
     return tuple(configs)
