@@ -70,7 +70,7 @@ class Worth:
     def _text(self, low: float, high: float) -> str:
         bounds = {-np.inf: f"< {self.smallest}", np.inf: f"> {self.largest}"}
         ends = [bounds.get(k) or f"{k:.1f}".removesuffix(".0") for k in (low, high)]
-        return ends[0] if bounds_text[0] == bounds_text[1] else " to ".join(bounds_text)
+        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 class Worths(NamedTuple):
