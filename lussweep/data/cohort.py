@@ -44,7 +44,7 @@ def draw_cohort(
 
 
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
-    """Draw the usable validation frames: at most so many per video, and patients per class.
+    """Draw the usable validation frames, within the limits of `val` per video and patient class.
 
     Raises InputError if a patient class has fewer than `val.n_patients` patients.
     """
@@ -60,8 +60,8 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     videos = np.array(usable["video_id"].to_pylist())
     rows: list[int] = []
     for video in sorted(set(videos)):
-        here = np.flatnonzero(videos == video)
-        rows += sorted(rng.permutation(here)[: val.frames_per_video])
+        positions = np.flatnonzero(videos == video)
+        rows += sorted(rng.permutation(positions)[: val.frames_per_video])
     return usable.take(sorted(rows))
 
 
@@ -110,7 +110,10 @@ def _draw_patients(
     """
     order = rng.permutation(len(pool))
     if n_patients > len(pool):
-        raise InputError(f"{n_patients} {word} patients asked, {len(pool)} have usable frames")
+        raise InputError(
+            f"{n_patients} {word} patients asked, {len(pool)} have usable frames: "
+            "ask for fewer, or check the labels and frame annotations"
+        )
     return sorted(pool[i] for i in order[:n_patients])
 
 
@@ -134,8 +137,8 @@ def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
     shares = largest_remainder(dict(zip(names.tolist(), counts.tolist(), strict=True)), n_frames)
     rows: list[int] = []
     for name in names.tolist():
-        here = np.flatnonzero(patients == name)
-        rows += sorted(rng.permutation(here)[: shares[name]])
+        positions = np.flatnonzero(patients == name)
+        rows += sorted(rng.permutation(positions)[: shares[name]])
     return frames.take(sorted(rows))
 
 

@@ -39,11 +39,11 @@ def _gather(
     rows = frames[column].to_numpy()
     gathered: np.ndarray | None = None
     for shard in dict.fromkeys(shards):
-        here = np.flatnonzero(shards == shard)
+        positions = np.flatnonzero(shards == shard)
         pixels = read_array(store.open(str(shard)) / name, dtype, mapped=True)
         if gathered is None:
             gathered = np.empty((len(frames), *pixels.shape[1:]), pixels.dtype)
-        gathered[here] = pixels[rows[here]]
+        gathered[positions] = pixels[rows[positions]]
     if gathered is None:
         raise ValueError("no frames to load")
     return gathered

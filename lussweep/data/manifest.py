@@ -27,7 +27,7 @@ WHOLE_NUMBER = re.compile(r"\d{1,15}(\.0+)?")
 
 Skipped = tuple[str, str, str]
 Labels = dict[str, dict[int, int]]
-"""Video id to frame to label."""
+"""The label of each frame, by video id and frame."""
 
 
 @dataclass(frozen=True)
@@ -233,9 +233,9 @@ def _check_ids(rows: list[_Row], problems: list[str]) -> None:
         if row.patient_id and row.split:
             splits.setdefault(row.patient_id, set()).add(row.split)
     problems += [
-        f"patient {patient} is in the splits {' and '.join(sorted(found))}: a patient has one split"
-        for patient, found in splits.items()
-        if len(found) > 1
+        f"patient {patient} is in the splits {' and '.join(sorted(names))}: a patient has one split"
+        for patient, names in splits.items()
+        if len(names) > 1
     ]
 
 
@@ -319,12 +319,12 @@ def _check_shared_files(videos: list[Video]) -> None:
 
 def _digests(paths: list[Path], cache_dir: Path | None) -> dict[Path, str]:
     """The sha256 of each video; the cache serves files of unchanged size and time."""
-    store = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
-    cache = _load_cache(store)
+    cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
+    cache = _load_cache(cache_file)
     known = dict(cache)
     digests = {path: _video_digest(path, cache) for path in paths}
     if cache != known:
-        _save_cache(store, cache)
+        _save_cache(cache_file, cache)
     return digests
 
 
@@ -351,9 +351,9 @@ def _file_digest(path: Path, cache: dict[str, Any]) -> str:
     return sha256
 
 
-def _load_cache(store: Path) -> dict[str, Any]:
+def _load_cache(file: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads(store.read_text(encoding="utf-8"))
+        loaded = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}

@@ -100,7 +100,7 @@ def memorisation(
     nearest_K = to_train.index_K.cpu().numpy()
     distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
 
-    own = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
+    near = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
     calibration = _nearest(holdout, train, np.ones(len(train), dtype=np.bool_), block_size)
     threshold = _patient_quantile(
         np.sqrt(calibration.squared_K.cpu().numpy()), holdout_code_M, copy_quantile
@@ -114,9 +114,9 @@ def memorisation(
         copy_threshold=threshold,
         copy_share=float(is_copy_K.mean()),
         copies_per_patient=dict(zip(patients, copies_P.tolist(), strict=True)),
-        authenticity=_authentic_share(to_train, own.any_N),
+        authenticity=_authentic_share(to_train, near.any_N),
         authenticity_across_patients=(
-            _authentic_share(to_train, own.other_patient_N) if len(patients) > 1 else math.nan
+            _authentic_share(to_train, near.other_patient_N) if len(patients) > 1 else math.nan
         ),
         nearest_train_K=nearest_K,
         distance_K=distance_K,

@@ -123,13 +123,13 @@ def _n_bytes(tensor: torch.Tensor) -> int:
     return max(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def first_mismatch(expected: Mapping[str, torch.Tensor], found: Any) -> str | None:
+def first_mismatch(expected: Mapping[str, torch.Tensor], state: Any) -> str | None:
     """Describe the first tensor that is missing, misshapen or unknown; None if all fit.
 
     BatchNorm's counters of batches may be missing, because files older than PyTorch 0.4.1 lack
     them.
     """
-    tensors = found if isinstance(found, Mapping) else {}
+    tensors = state if isinstance(state, Mapping) else {}
     for name, tensor in expected.items():
         if name not in tensors and is_counter(name):
             continue

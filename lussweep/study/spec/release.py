@@ -73,7 +73,7 @@ class MemorisationSpec(Spec):
     side: PositiveInt = 64
     """Frames are shrunk to this many pixels per side before their pixels are compared."""
     copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """A frame is a copy if it is as near to a training frame as the nearest holdout frames, of
-    which this is the share. Every patient has the same weight."""
+    """A frame is a copy if it lies as near to a training frame as the nearest holdout frames do.
+    This is the share of holdout frames that sets the distance; patients weigh the same."""
     release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
     """The limits for `export-synthetic`. null exports everything. Changes no result."""

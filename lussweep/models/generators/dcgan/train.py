@@ -177,7 +177,7 @@ class _Training:
     def save(self, seconds: float) -> None:
         """Save a checkpoint. All ranks take part, and the first one writes."""
         assert self.checkpoints is not None
-        of_ranks = self._of_ranks()
+        of_ranks = self._states_of_ranks()
         if self.rank == 0:
             state = {
                 "attempt": self.attempt,
@@ -307,14 +307,14 @@ class _Training:
         self.next_agreement = self.n_steps + max(1, wait)
         return is_due
 
-    def _of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+    def _states_of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
         """Every rank's sums, and the random states that its dropout and augmentation use."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        own = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
+        state = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
         if self.world_size == 1:
-            return [own]
+            return [state]
         states: list[Any] = [None] * self.world_size
-        dist.all_gather_object(states, own)
+        dist.all_gather_object(states, state)
         return states
 
 
