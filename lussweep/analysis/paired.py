@@ -24,6 +24,7 @@ class PairedWins:
     n_neg_P: Int64s
 
     def replicates(self, variant: str) -> frozenset[int]:
+        """The replicates of a variant."""
         return frozenset(replicate for name, replicate in self.wins if name == variant)
 
     @property
@@ -32,6 +33,7 @@ class PairedWins:
         return min(int((self.n_pos_P > 0).sum()), int((self.n_neg_P > 0).sum()))
 
     def matrix(self, wins_PP: Float64s) -> WinMatrix:
+        """A win matrix of these units with other wins, such as a sum or a difference."""
         return WinMatrix(wins_PP, self.n_pos_P, self.n_neg_P)
 
 

@@ -89,6 +89,7 @@ def of_class(frames: pa.Table, name: str) -> pa.Table:
 
 
 def count_label(frames: pa.Table, label: int) -> int:
+    """Number of frames with a label, 0 or 1."""
     return int(pc.sum(pc.equal(frames["label"], label)).as_py() or 0)
 
 

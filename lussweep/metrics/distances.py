@@ -43,6 +43,7 @@ class Points:
 
     @staticmethod
     def around(centre_D: Tensor, x_ND: Tensor) -> "Points":
+        """Samples N x D about a centre (D,), with their squared distances to it."""
         norms = [(x_BD - centre_D).square_().sum(dim=1) for x_BD in row_blocks(x_ND)]
         return Points(x_ND, centre_D, torch.cat(norms))
 

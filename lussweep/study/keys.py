@@ -25,6 +25,7 @@ class Section(dict[str, Any]):
 
     @cached_property
     def text(self) -> str:
+        """The canonical text of this dict."""
         return _object(self)
 
 

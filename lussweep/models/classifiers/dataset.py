@@ -23,6 +23,7 @@ class TrainSet:
 
     @property
     def n_pos(self) -> int:
+        """Number of positive frames."""
         return len(self.frames) - self.n_neg
 
     @property

@@ -47,6 +47,7 @@ class ReducedVGG(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images_NSS: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 2); see `embed`."""
         return self.embed(images_NSS)[1]
 
     def embed(self, images_NSS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -142,6 +142,7 @@ def first_mismatch(expected: Mapping[str, torch.Tensor], state: Any) -> str | No
 
 
 def is_counter(name: str) -> bool:
+    """Whether a tensor's name is that of a BatchNorm's counter of batches."""
     return name.endswith(".num_batches_tracked")
 
 

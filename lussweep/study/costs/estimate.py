@@ -35,6 +35,7 @@ class Estimate:
     n_gpus: int
 
     def total(self, name: str) -> float:
+        """Sum of a field of `StageCost` over all stages."""
         return float(sum(getattr(stage, name) for stage in self.stages))
 
     def price(self, per_gpu_hour: float) -> float:

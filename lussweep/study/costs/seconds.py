@@ -39,6 +39,7 @@ class Line:
     slope_s: float
 
     def seconds(self, work: float) -> float:
+        """Expected seconds of a step with this much work."""
         return self.fixed_s + self.slope_s * work
 
 

@@ -14,6 +14,7 @@ CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
 
 def check_disjoint(manifest: Manifest) -> None:
+    """Raise LeakageError if a patient is in more than one split."""
     splits: dict[str, set[str]] = {}
     for video in manifest.videos:
         splits.setdefault(video.patient_id, set()).add(video.split)
@@ -144,6 +145,7 @@ def grid_cells(
 
 
 def where(n_patients: int | None, replicate: int) -> str:
+    """A cohort in words, such as `n=6 r=1`; `all` is every training patient."""
     return "all" if n_patients is None else f"n={n_patients} r={replicate}"
 
 

@@ -72,6 +72,7 @@ def plan_detector(draft: Draft) -> str:
 
 
 def plan_evaluate(draft: Draft, search: str, place: str) -> str:
+    """Plan the evaluation of a search's best trial on the holdout; returns its ref."""
     classifier = draft.study.classifier
     spec = {
         **draft.threads,

@@ -24,6 +24,7 @@ class ClassAt(NamedTuple):
     told: str | None
 
     def name(self) -> str:
+        """The class and cohort in words, with the name of a generator of its own."""
         told = f" {self.told}" if self.told else ""
         return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
 
@@ -60,6 +61,7 @@ class Draft:
     def add(
         self, stage: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str], name: str
     ) -> str:
+        """Add a step, unless it is planned already, and return its ref."""
         return self.plan.add(Step(stage, version, spec, inputs, name))
 
     def fields(self, spec: Spec, **changed: Any) -> Section:
@@ -70,9 +72,11 @@ class Draft:
         return self.known_sections[place][1]
 
     def drawn_from(self, at: ClassAt) -> dict[str, str]:
+        """The inputs of a step that reads the frames of a cohort, by role."""
         return {"train": self.splits["train"], "cohort": at.cohort}
 
     def seeded(self, role: str, at: ClassAt) -> dict[str, Any]:
+        """Threads, class, and a seed for a role from the coordinates of the class."""
         coordinates = (at.label, at.n_patients, at.replicate)
         seed = derive_seed(self.study.seed, role, *coordinates)
         return {**self.threads, "class": at.label, "seed": seed}

@@ -86,9 +86,11 @@ class Cell:
 
     @property
     def coordinates(self) -> tuple[int, int, str, int | None]:
+        """(n_patients, replicate, variant, gan_epoch)."""
         return self.n_patients, self.replicate, self.variant, self.gan_epoch
 
     def name(self) -> str:
+        """The coordinates in words, such as `n=6 r=1 combined epoch=50`."""
         epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
         return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
 
@@ -101,6 +103,7 @@ class Plan:
     cells: list[Cell] = field(default_factory=list)
 
     def add(self, step: Step) -> str:
+        """Add a step, unless it is planned already, and return its ref. Inputs come first."""
         for role, ref in step.inputs.items():
             assert ref in self.steps, f"{step.name}: input {role} ({ref}) is not planned yet"
         self.steps.setdefault(step.ref, step)

@@ -108,6 +108,7 @@ class SearchSpec(Spec):
 
     @property
     def n_combinations(self) -> int:
+        """Number of configurations in the space."""
         return len(self.learning_rates) * len(self.channels) * len(self.dropouts)
 
     @property

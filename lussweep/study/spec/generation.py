@@ -17,6 +17,8 @@ class RetrySpec(Spec):
 
 
 class RetryPolicy(Spec):
+    """The policy `retry`: train a collapsed GAN again."""
+
     retry: RetrySpec = RetrySpec()
 
 
@@ -38,6 +40,7 @@ class HealthSpec(Spec):
     images. Distances are Euclidean, over pixels."""
 
     def n_attempts(self) -> int:
+        """Most trainings of one GAN."""
         return 1 + self.policy.retry.seeds if isinstance(self.policy, RetryPolicy) else 1
 
 

@@ -60,6 +60,7 @@ def dump_study(study: StudySpec) -> str:
 
 
 def read_text(path: Path) -> str:
+    """Read the text of an experiment. Raises InputError for a large or unreadable file."""
     try:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise InputError(f"{path} has over {4 * MAX_CHARACTERS} bytes: is it an experiment?")

@@ -204,10 +204,12 @@ class StudySpec(Spec):
         return self
 
     def classifier_of(self, recipe: Recipe) -> ClassifierSpec:
+        """The classifier of a variant, with the variant's own augmentation if it has one."""
         own = {"augment": recipe.augment} if recipe.augment else {}
         return self.classifier.model_copy(update=own)
 
     def gan_of(self, recipe: Recipe) -> GanSpec:
+        """The variant's own GAN, else the study's."""
         return recipe.gan or self.gan
 
     def generator_name(self, recipe: Recipe, label: str) -> str | None:
@@ -225,9 +227,11 @@ class StudySpec(Spec):
         return ", ".join(differ) or "base"
 
     def detector_classifier(self) -> ClassifierSpec:
+        """The detector's training, else that of the cells."""
         return self.detector.classifier or self.classifier
 
     def detector_search(self) -> SearchSpec:
+        """The detector's search, else that of the cells."""
         return self.detector.search or self.search
 
     def with_embedders(self, weights_at_hand: bool) -> StudySpec:

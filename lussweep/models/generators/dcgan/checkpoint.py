@@ -53,6 +53,7 @@ class Checkpoints:
     is_warned: bool = False
 
     def seconds_since(self) -> float:
+        """Seconds since the last checkpoint, or since the start."""
         return time.monotonic() - self.saved_at
 
     def look(self) -> None:

@@ -33,6 +33,7 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, z_NL: torch.Tensor, label_N: torch.Tensor | None = None) -> torch.Tensor:
+        """Images (N, 1, S, S) from latent vectors; a conditional generator needs labels (N,)."""
         if self.n_classes:
             assert label_N is not None, "a conditional generator wants labels"
             z_NL = torch.cat([z_NL, one_hot(label_N, self.n_classes).to(z_NL)], dim=1)
@@ -76,6 +77,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images_N1SS: torch.Tensor, label_N: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """Logits (N,) of images; a conditional discriminator needs labels (N,)."""
         if self.n_classes:
             assert label_N is not None, "a conditional discriminator wants labels"
             maps = one_hot(label_N, self.n_classes).to(images_N1SS)[:, :, None, None]

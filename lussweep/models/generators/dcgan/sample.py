@@ -50,6 +50,7 @@ def sample(
 
 
 def snapshot_path(folder: Path, epoch: int) -> Path:
+    """The file of a snapshot in the folder of a GAN; epochs count from 1."""
     return folder / "snapshots" / f"epoch_{epoch:04d}.safetensors"
 
 
