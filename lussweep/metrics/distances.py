@@ -31,7 +31,7 @@ Products in float32 take less than half the time of float64."""
 class Points:
     """Samples on a device, and what every tile of their distances needs.
 
-    x_ND: the samples in their own type. centre_D: a float64 point amid the samples. It is
+    x_ND: the samples in their own type. centre_D: a float64 point among the samples. It is
     subtracted before squaring, which changes no distance and keeps rounding small. Two sets that
     are compared have the same centre. norm_N: squared distance of each sample to the centre,
     float64.
@@ -109,7 +109,7 @@ def check_same_width(real_ND: Tensor, fake_MD: Tensor) -> None:
 
 
 def centre(x_ND: Tensor) -> Tensor:
-    """A point amid the samples, shape (D,), float64: their mean, or mid-grey for grey levels."""
+    """A point among the samples, shape (D,), float64: their mean, or mid-grey for grey levels."""
     if x_ND.dtype == torch.uint8:
         grey = torch.full((x_ND.shape[1],), _MID_GREY, dtype=torch.float64)
         return grey.to(x_ND.device)
