@@ -1,8 +1,8 @@
-"""What a classifier does at a threshold chosen beforehand, and what its scores mean.
+"""Operating points at a threshold chosen beforehand, and calibration of scores.
 
-The threshold comes from validation patients, everything else is said of holdout patients.
-Intervals are percentiles of a bootstrap that draws whole patients, as for AUC-ROC; the threshold
-stays as it is in every resample.
+The threshold comes from validation patients. Everything else is computed on holdout patients.
+Intervals are percentiles of a bootstrap that draws whole patients, as for AUC-ROC. The threshold
+is the same in every resample.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from lussweep.metrics.classification import at_threshold
 Float64s = NDArray[np.float64]
 
 CLIP = 1e-6
-"""Scores are moved into [CLIP, 1 - CLIP] before their logit, hence to 13.8 at most."""
+"""Scores are clipped to [CLIP, 1 - CLIP] before their logit, which is then at most 13.8."""
 N_BINS = 10
 _MAX_STEPS = 100
 
@@ -24,7 +24,7 @@ _MAX_STEPS = 100
 class Estimate(NamedTuple):
     """A value with its interval; NaN where it does not exist.
 
-    n_undefined resamples, in which it does not exist, were left out of the interval.
+    n_undefined: resamples in which the value does not exist. The interval leaves them out.
     """
 
     value: float
@@ -34,7 +34,10 @@ class Estimate(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """A score from which on a frame is called positive, and what it does on validation."""
+    """A threshold, with its sensitivity and specificity on validation frames.
+
+    A frame is called positive if its score is at least the threshold.
+    """
 
     threshold: float
     sensitivity: float
@@ -50,19 +53,22 @@ class OperatingPoint(NamedTuple):
 
 
 class Line(NamedTuple):
-    """logit P(positive) = intercept + slope x logit(score); 1 and 0 where calibrated."""
+    """logit P(positive) = intercept + slope x logit(score).
+
+    Calibrated scores have slope 1 and intercept 0.
+    """
 
     slope: float
     intercept: float
 
 
 def threshold_for_specificity(label_N: Labels, score_N: Scores, wanted: float) -> Threshold:
-    """The threshold of the highest sensitivity among those with the wanted specificity or more.
+    """The threshold of highest sensitivity among those with at least the wanted specificity.
 
-    It is one of the scores, frames at or above it being called positive; inf, which calls none,
-    where no score reaches the specificity (the highest scores are negatives', or tied with
-    theirs). To be given validation scores. Raises ValueError for bad input, a single class, or
-    `wanted` outside (0, 1].
+    It is one of the N scores. Frames at or above it are called positive. It is inf, which calls
+    no frame positive, if no score reaches the specificity. That happens when negatives have the
+    highest scores or are tied with them. Give it validation scores. Raises ValueError for bad
+    input, a single class, or `wanted` outside (0, 1].
     """
     check_scored(label_N, score_N)
     if not 0 < wanted <= 1:
@@ -85,11 +91,11 @@ def operating_point(
     confidence: float = 0.95,
     seed: int,
 ) -> OperatingPoint:
-    """Sensitivity and specificity of N holdout frames, with clustered intervals.
+    """Sensitivity and specificity of N holdout frames, with intervals over patients.
 
     The estimates are those of `at_threshold`. A resample without positive frames has no
-    sensitivity, one without negative frames no specificity. Raises ValueError for bad input or a
-    single class.
+    sensitivity, and one without negative frames has no specificity. Raises ValueError for bad
+    input or a single class.
     """
     reached = at_threshold(label_N, score_N, threshold)
     index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
@@ -107,12 +113,13 @@ def operating_point(
 
 
 def calibration_line(label_N: Labels, score_N: Scores) -> Line:
-    """Maximum-likelihood logistic regression of the label on the score's logit, no penalty.
+    """Maximum-likelihood logistic regression of the label on the score's logit, without penalty.
 
-    Cox 1958, Two further applications of a model for binary regression. Slope below 1: scores
-    too extreme. The score is clipped by `CLIP`. NaN where a threshold separates the classes, or
-    so nearly that Newton's method finds no maximum in 100 steps: it lies at infinity. Raises
-    ValueError for bad input or a single class.
+    The source is Cox 1958, Two further applications of a model for binary regression. A slope
+    below 1 means that scores are too extreme. Scores are clipped by `CLIP`. The line is NaN if a
+    threshold separates the classes, because the likelihood then has no maximum. It is also NaN if
+    Newton's method finds no maximum in 100 steps. Raises ValueError for bad input or a single
+    class.
     """
     y_N, p_N = _checked(label_N, score_N)
     return _fit_line(y_N, _logit(p_N), Line(1.0, 0.0))
@@ -121,8 +128,8 @@ def calibration_line(label_N: Labels, score_N: Scores) -> Line:
 def expected_calibration_error(label_N: Labels, score_N: Scores, *, n_bins: int = N_BINS) -> float:
     """Mean over frames of |share of positives - mean score| in the frame's bin, 0 to 1.
 
-    Bins of equal mass (Nguyen and O'Connor 2015, arXiv 1508.05154). Equal scores stay together,
-    in the bin of the middle of their mass, so that the order of frames does not matter; bins then
+    Bins have equal mass (Nguyen and O'Connor 2015, arXiv 1508.05154). Equal scores stay together,
+    in the bin of the middle of their mass, so the order of frames does not matter. Bins then
     differ in size and may be empty. Errors as for `calibration_line`.
     """
     if n_bins < 1:
@@ -135,7 +142,7 @@ def expected_calibration_error(label_N: Labels, score_N: Scores, *, n_bins: int 
 
 
 def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> Estimate:
-    """The value with a percentile interval of its resamples, NaN ones counted and left out."""
+    """The value with a percentile interval of its R resamples; NaN resamples are left out."""
     valid_R = resampled_R[~np.isnan(resampled_R)]
     n_undefined = len(resampled_R) - len(valid_R)
     if np.isnan(value) or not len(valid_R):
@@ -180,7 +187,7 @@ def _logit(p_N: Float64s) -> Float64s:
 
 
 def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:
-    """Labels and scores as float64. Raises ValueError unless the scores are probabilities."""
+    """Return labels and scores as float64. Raises ValueError unless scores are probabilities."""
     if not ((score_N >= 0) & (score_N <= 1)).all():
         raise ValueError("scores must be probabilities, in [0, 1]")
     check_scored(label_N, score_N)
@@ -194,7 +201,10 @@ def _resamples(
     confidence: float,
     seed: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Index of each frame's patient in sorted order of ids, and how often each one is drawn."""
+    """Return each frame's patient as an index into the sorted ids, and the patients' weights.
+
+    Weights have shape (R, P): how often each resample draws each patient.
+    """
     if patient_N.shape != shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {shape}")
     if n_resamples < 1 or not 0 < confidence < 1:

@@ -1,4 +1,4 @@
-"""Drawing patients and frames. Patients are the unit: frames follow from the patients drawn."""
+"""Draws of patients and frames. Patients are drawn first; frames follow from them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ CLASS_LABEL = {"pos": 1, "neg": 0}
 def draw_cohort(
     frames: pa.Table, n_patients: int | None, cohort: CohortSpec, seed: int
 ) -> pa.Table:
-    """The frames of n positive and n negative patients, the two classes cut to equal numbers.
+    """Draw the frames of n positive and n negative patients, equally many of each class.
 
-    `frames` is the train split's index. Positive frames come from positive patients, negative
-    frames from negative patients (or, with `negatives_from: all`, from all patients drawn).
-    The larger class is cut without replacement, in proportion per patient. None takes every
-    patient and every frame. Raises InputError if a patient class has fewer than n patients.
+    `frames` is the train split's index. Positive frames come from positive patients. Negative
+    frames come from negative patients or, with `negatives_from: all`, from all patients drawn.
+    The larger class is cut without replacement, in proportion per patient. n_patients None takes
+    every patient and every frame. Raises InputError if a patient class has fewer than n patients,
+    or if a class has no usable frame.
     """
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
@@ -45,7 +46,10 @@ def draw_cohort(
 
 
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
-    """The usable validation frames, capped a video and by patients a class, by a seeded draw."""
+    """Draw the usable validation frames, within the limits of `val` per video and patient class.
+
+    Raises InputError if a patient class has fewer than `val.n_patients` patients.
+    """
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
     if val.n_patients is not None:
@@ -58,16 +62,16 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     videos = np.array(usable["video_id"].to_pylist())
     rows: list[int] = []
     for video in sorted(set(videos)):
-        here = np.flatnonzero(videos == video)
-        rows += sorted(rng.permutation(here)[: val.frames_per_video])
+        positions = np.flatnonzero(videos == video)
+        rows += sorted(rng.permutation(positions)[: val.frames_per_video])
     return usable.take(sorted(rows))
 
 
 def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
-    """The same frames with a random half of the patients called positive, the others negative.
+    """Call a random half of the patients positive and the others negative.
 
-    Every patient is as likely to be called either, so that such labels say nothing of the true
-    ones; of an odd number the coin decides which half is larger.
+    Every patient is equally likely to be called either, so the labels say nothing about the true
+    ones. If the number of patients is odd, a coin decides which half is larger.
     """
     rng = np.random.default_rng(seed)
     patients = patient_ids(frames)
@@ -96,11 +100,12 @@ def of_class(frames: pa.Table, name: str) -> pa.Table:
 
 
 def count_label(frames: pa.Table, label: int) -> int:
+    """Number of frames with a label, 0 or 1."""
     return int(pc.sum(pc.equal(frames["label"], label)).as_py() or 0)
 
 
 def patient_ids(frames: pa.Table) -> list[str]:
-    """Sorted and distinct."""
+    """The distinct patient ids, sorted."""
     return sorted(frames["patient_id"].unique().to_pylist())
 
 
@@ -111,10 +116,16 @@ def _patients(frames: pa.Table, patient_class: int) -> list[str]:
 def _draw_patients(
     pool: Sequence[str], n_patients: int, rng: np.random.Generator, word: str
 ) -> list[str]:
-    """The first n of a seeded permutation, so that with one seed a smaller draw is nested."""
+    """Draw the first n of a seeded permutation, so that a smaller draw by the same seed is nested.
+
+    Raises InputError if the pool has fewer than n patients.
+    """
     order = rng.permutation(len(pool))
     if n_patients > len(pool):
-        raise InputError(f"{n_patients} {word} patients asked, {len(pool)} have usable frames")
+        raise InputError(
+            f"{n_patients} {word} patients asked, {len(pool)} have usable frames: "
+            "ask for fewer, or check the labels and frame annotations"
+        )
     return sorted(pool[i] for i in order[:n_patients])
 
 
@@ -138,8 +149,8 @@ def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
     quotas = [Fraction(n_frames * count, len(patients)) for count in counts.tolist()]
     rows: list[int] = []
     for name, share in zip(names, largest_remainder(quotas, n_frames), strict=True):
-        here = np.flatnonzero(patients == name)
-        rows += sorted(rng.permutation(here)[:share])
+        positions = np.flatnonzero(patients == name)
+        rows += sorted(rng.permutation(positions)[:share])
     return frames.take(sorted(rows))
 
 

@@ -1,4 +1,4 @@
-"""What a classifier gets right at one operating threshold."""
+"""Accuracy, sensitivity, specificity and F1 at one threshold."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ class Confusion(NamedTuple):
 
 
 def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Confusion:
-    """Call a frame positive where its score is at least `threshold`, and count.
+    """Call each of N frames positive if its score is at least `threshold`, and count.
 
-    f1 is that of the positive class. Raises ValueError for bad input or a single class, for
-    which sensitivity or specificity does not exist.
+    f1 is the F1 score of the positive class. Raises ValueError for bad input, or for a single
+    class, because sensitivity or specificity does not exist then.
     """
     check_scored(label_N, score_N)
     is_pos_N, called_N = label_N == 1, score_N >= threshold

@@ -12,13 +12,13 @@ import math
 from lussweep.metrics.distances import Points
 
 _ROUNDING = 1e-14
-"""Three means of kernels in [0, 1] cancel to no less than this."""
+"""A squared kMMD below this is the rounding error of three means of kernels in [0, 1]."""
 
 
 def real_bandwidth(real: Points) -> float:
-    """Twice the mean squared distance between real samples, each with itself included.
+    """Twice the mean squared distance over all N x N pairs of real samples.
 
-    Raises ValueError if all are the same.
+    Raises ValueError if all samples are the same.
     """
     bandwidth = 2 * real.mean_pair_distance()
     if bandwidth == 0:

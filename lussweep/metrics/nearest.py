@@ -24,10 +24,7 @@ class OneNN(NamedTuple):
 
 
 def check_equal_counts(n_real: int, n_fake: int) -> None:
-    """Raise ValueError unless there are as many real as fake samples, 2 or more.
-
-    0.5 is chance only then.
-    """
+    """Raise ValueError unless the numbers of real and fake samples are equal and at least 2."""
     if n_real != n_fake or n_real < 2:
         raise ValueError(
             f"1-NN needs as many real as fake samples, 2 or more of each: got {n_real} and {n_fake}"
@@ -35,7 +32,7 @@ def check_equal_counts(n_real: int, n_fake: int) -> None:
 
 
 def accuracies(own_real_N: Tensor, own_fake_N: Tensor, cross: Across) -> OneNN:
-    """1-NN accuracy from squared distances to the nearest other sample of the own kind."""
+    """1-NN accuracy from each sample's squared distance to the nearest other of its own kind."""
     real = float((own_real_N < cross.nearest_N * (1 - TIE)).double().mean())
     fake = float((own_fake_N < cross.nearest_M * (1 - TIE)).double().mean())
     return OneNN((real + fake) / 2, real, fake)

@@ -1,4 +1,4 @@
-"""What a plan costs, from how long steps of its kinds have taken. Pure: reads and runs nothing."""
+"""The cost of a plan, estimated from measured steps of the same kinds. Pure: it runs nothing."""
 
 from lussweep.study.costs.bounds import Bounds, Task, bounds, chains
 from lussweep.study.costs.estimate import HOUR_S, Estimate, StageCost, estimate, plan_tasks

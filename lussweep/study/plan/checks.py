@@ -1,4 +1,4 @@
-"""What cannot be planned: every problem in words, before anything runs."""
+"""Checks of a study before anything runs. They report every problem that prevents a plan."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
 
 def check_disjoint(manifest: Manifest) -> None:
+    """Raise LeakageError if a patient is in more than one split."""
     splits: dict[str, set[str]] = {}
     for video in manifest.videos:
         splits.setdefault(video.patient_id, set()).add(video.split)
@@ -27,7 +28,7 @@ def check_disjoint(manifest: Manifest) -> None:
 
 
 def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
-    """Every patient count that asks for more patients than there are."""
+    """One line for each class without patients, and each patient count beyond the patients."""
     pools = {
         split: Counter(
             CLASSES[max(v.label for v in videos)] for videos in manifest.patients(split).values()
@@ -54,7 +55,7 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
 
 
 def selection_problems(study: StudySpec) -> list[str]:
-    """Scores that the selection needs and nobody makes."""
+    """One line if the selection needs a score that is not computed."""
     select, embedders = study.select, study.score.embedders
     if select.rule != "best" or select.space == "pixel" or select.embedder in embedders:
         return []
@@ -66,7 +67,7 @@ def selection_problems(study: StudySpec) -> list[str]:
 
 
 def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str]:
-    """Axes and values of `--only` that the grid does not have."""
+    """One line for each axis or value of `--only` that the grid does not have."""
     axes: dict[str, Sequence[object]] = {
         "n_patients": grid.n_patients,
         "replicate": range(1, grid.replicates + 1),
@@ -93,7 +94,10 @@ def check_external(
     external: Mapping[ExternalKey, ExternalImages],
     only: Mapping[str, Sequence[str]],
 ) -> None:
-    """Generators that saw others than training patients; the cohort's step knows the cohort."""
+    """Raise LeakageError if an external generator saw patients outside the train split.
+
+    The step `external` checks them against the cohort, which is not known yet.
+    """
     train = manifest.patients("train")
     allowed = {*train, *map(hashed_id, train)}
     elsewhere = {
@@ -122,7 +126,7 @@ def check_external(
 def grid_cells(
     study: StudySpec, only: Mapping[str, Sequence[str]]
 ) -> list[tuple[int, int, str, int | None]]:
-    """Coordinates (n_patients, replicate, variant, gan_epoch) of the grid that `only` keeps."""
+    """The coordinates (n_patients, replicate, variant, gan_epoch) that `only` keeps."""
     grid = study.grid
 
     def epochs(variant: str) -> tuple[int | None, ...]:
@@ -141,6 +145,7 @@ def grid_cells(
 
 
 def where(n_patients: int | None, replicate: int) -> str:
+    """A cohort in words, such as `n=6 r=1`; `all` is every training patient."""
     return "all" if n_patients is None else f"n={n_patients} r={replicate}"
 
 

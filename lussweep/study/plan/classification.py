@@ -1,4 +1,4 @@
-"""Searches of classifiers, of the detector and of the cells, and their judgement on holdout."""
+"""Plans the searches of cells and detector, and the evaluation of cells on the holdout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plan_search(
     inputs: Mapping[str, str],
     place: str,
 ) -> str:
-    """The trials of one search, and the step that chooses among them."""
+    """Plan the trials of one search and the step that chooses among them; returns its ref."""
     seed = draft.study.seed
     shared = {
         "search_seed": derive_seed(seed, role, "search", *coordinates),
@@ -38,7 +38,7 @@ def plan_search(
     for trial in range(1, search.n + 1):
         spec: dict[str, Any] = {
             "trial": trial,
-            # The list up to this trial: a longer search begins with the shorter one.
+            # The search up to this trial. A longer search then shares its first trials.
             "search": draft.fields(search, n_trials=trial),
             **shared,
             "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
@@ -52,7 +52,7 @@ def plan_search(
 
 
 def plan_detector(draft: Draft) -> str:
-    """The search over all training patients whose classifier scores the generators; one a plan."""
+    """Plan the search of the detector, once per plan. It trains on all training patients."""
     if draft.known_detector is None:
         draft.known_detector = plan_search(
             draft,
@@ -72,6 +72,7 @@ def plan_detector(draft: Draft) -> str:
 
 
 def plan_evaluate(draft: Draft, search: str, place: str) -> str:
+    """Plan the evaluation of a search's best trial on the holdout; returns its ref."""
     classifier = draft.study.classifier
     spec = {
         **draft.threads,

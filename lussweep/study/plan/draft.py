@@ -1,4 +1,4 @@
-"""A plan in the making, and what its steps have in common."""
+"""A plan while it is built, and the parts that its steps share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INGEST_VERSION = 1
 
 
 class ClassAt(NamedTuple):
-    """One class of one cohort, and what tells its generator from the study's GAN."""
+    """One class of one cohort, and the name of its generator if that is not the study's GAN."""
 
     label: str
     n_patients: int
@@ -24,15 +24,16 @@ class ClassAt(NamedTuple):
     told: str | None
 
     def name(self) -> str:
+        """The class and cohort in words, with the name of a generator of its own."""
         told = f" {self.told}" if self.told else ""
         return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
 
 
 class Draft:
-    """What is planned so far. Steps are added in the order of the data, each once.
+    """The plan so far. Steps are added in the order of the data, each once.
 
-    A method or function that adds a step returns its ref. What many cells share is worked out
-    once: a grid of 10,000 asks for it 10,000 times.
+    A method or function that adds a step returns its ref. What many cells share is computed once,
+    because a grid of 10,000 cells needs it 10,000 times.
     """
 
     def __init__(
@@ -60,25 +61,28 @@ class Draft:
     def add(
         self, stage: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str], name: str
     ) -> str:
+        """Add a step, unless it is planned already, and return its ref."""
         return self.plan.add(Step(stage, version, spec, inputs, name))
 
     def fields(self, spec: Spec, **changed: Any) -> Section:
-        """`spec.key_fields()` with some changed, one object for all steps that hold it."""
+        """`spec.key_fields()` with some fields changed. All steps share one object for it."""
         place = (id(spec), *changed.items())
-        if place not in self.known_sections:  # kept with its spec, so that no other gets its id
+        if place not in self.known_sections:  # keeps the spec, so that its id stays taken
             self.known_sections[place] = (spec, Section({**spec.key_fields(), **changed}))
         return self.known_sections[place][1]
 
     def drawn_from(self, at: ClassAt) -> dict[str, str]:
+        """The inputs of a step that reads the frames of a cohort, by role."""
         return {"train": self.splits["train"], "cohort": at.cohort}
 
     def seeded(self, role: str, at: ClassAt) -> dict[str, Any]:
+        """Threads, class, and a seed for a role from the coordinates of the class."""
         coordinates = (at.label, at.n_patients, at.replicate)
         seed = derive_seed(self.study.seed, role, *coordinates)
         return {**self.threads, "class": at.label, "seed": seed}
 
     def cohort(self, n_patients: int | None, replicate: int) -> str:
-        """A draw of patients; None stands for every training patient, for the detector."""
+        """Plan a draw of patients. None takes every training patient, for the detector."""
         cohort = self.study.cohort
         nested = cohort.sampling == "nested"
         coordinates = [] if nested or n_patients is None else [n_patients]

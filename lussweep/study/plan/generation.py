@@ -1,4 +1,4 @@
-"""One class's synthetic frames: their generator, its scores, the frames, what is said of them."""
+"""Plans the synthetic set of a class: generator, scores, frames and memorisation card."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SELECT_FIELDS = {
     "epoch": {"rule", "epoch"},
     "best": {"rule", "metric", "embedder", "space", "allow_detector"},
 }
-"""What a rule depends on: the other fields stay out of the key."""
+"""The fields that each rule depends on. The other fields stay out of the key."""
 
 
 def plan_synthetic_set(
@@ -28,7 +28,7 @@ def plan_synthetic_set(
     epoch: int | None,
     cohort: str,
 ) -> dict[str, str]:
-    """One class's synthetic frames with all that is said of them, by role."""
+    """Plan the synthetic set of a class of a cohort; returns refs by role, with score and card."""
     gan = draft.study.gan_of(recipe) if recipe.generator(label) == "synthetic" else None
     place = (id(gan or recipe.external), label, n_patients, replicate, epoch)
     if place not in draft.known_sets:
@@ -45,7 +45,7 @@ def plan_synthetic_set(
 
 
 def _generator(draft: Draft, recipe: Recipe, at: ClassAt) -> dict[str, str]:
-    """The step that synthetic images of a class come from, by its role: gan or external."""
+    """Plan the step that makes a class's synthetic frames; returns its ref by role."""
     if recipe.generator(at.label) == "synthetic":
         return {"gan": _gan(draft, draft.study.gan_of(recipe), at)}
     assert recipe.external is not None
@@ -66,11 +66,11 @@ def _gan(draft: Draft, gan: GanSpec, at: ClassAt) -> str:
 
 
 def _external(draft: Draft, images: ExternalImages, at: ClassAt) -> str:
-    """Images made elsewhere stand where a GAN would."""
+    """Plan the step that reads external images, which take the place of a GAN."""
     spec = {
         "class": at.label,
         "sha256": images.sha256,
-        # By hash, so that a patient declared by id or by hash is the same work.
+        # Hashed, so that the key is the same whether a patient is declared by id or by hash.
         "patients": sorted({hashed_id(p) if p in draft.ids else p for p in images.patients}),
         "image_size": draft.study.data.preprocess.image_size,
     }
@@ -79,7 +79,7 @@ def _external(draft: Draft, images: ExternalImages, at: ClassAt) -> str:
 
 
 def _features(draft: Draft, embedder: str, at: ClassAt) -> str:
-    """Real frames of a cohort's class as an embedder sees them, once for all generators."""
+    """Plan the features of a class's real frames, which all generators share."""
     score = draft.study.score
     spec = {
         "embedder": embedder,
@@ -124,7 +124,7 @@ def _synth(
 
 
 def _memorisation(draft: Draft, synth: str, at: ClassAt) -> str:
-    """A leaf: what it finds feeds nothing, because it may see holdout."""
+    """Plan the memorisation card. It sees the holdout, so no other step may use it."""
     memorisation = draft.study.memorisation
     spec = {"memorisation": draft.fields(memorisation), **draft.seeded("memorisation", at)}
     inputs = {**draft.drawn_from(at), "synth": synth, "holdout": draft.splits["holdout"]}

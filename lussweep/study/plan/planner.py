@@ -1,4 +1,4 @@
-"""From a study to its plan: each step is added once, whoever asks for it."""
+"""Makes the plan of a study. A step that several cells need is added once."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def make_plan(
     external: Mapping[ExternalKey, ExternalImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
-    """Every step and cell of a study on the given patients.
+    """Plan every step and cell of a study on the given patients.
 
-    `weights_digest` stands for the ImageNet weights, needed when `score.embedders` names
-    them. `external` describes the images made elsewhere; a cell whose images it lacks is left
-    out. `only` keeps the cells whose coordinates are listed. Raises InputError with every
-    cohort that is larger than its pool, and for a selection that matches no cell; LeakageError
-    for patients of more than one split.
+    `weights_digest` stands for the ImageNet weights, which are needed if `score.embedders` names
+    them. `external` describes the external images; a cell without its images is left out. `only`
+    keeps the cells with the listed coordinates. Raises InputError for every cohort that is larger
+    than its pool, for a score that the selection lacks, and if `only` matches no cell. Raises
+    LeakageError for patients in more than one split, and for external generators that saw
+    patients outside the train split.
     """
     check_disjoint(manifest)
     study = study.with_embedders(weights_digest is not None)
@@ -67,7 +68,7 @@ def make_plan(
 
 
 def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
-    """The steps that bring videos into a store: shards and one index a split."""
+    """Plan the steps that bring videos into a store: shards, and one index per split."""
     return Draft(study, manifest).plan
 
 
