@@ -39,6 +39,7 @@ from lussweep.cli.options import (
 )
 from lussweep.cli.status import duration
 from lussweep.errors import InputError
+from lussweep.run.request import RunRequest, Trust
 from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,
@@ -127,19 +128,22 @@ def plan(
                 "how long steps take is not known from the plan alone: give either --from RUN, an "
                 "earlier run with records, or --calibrate, which runs a few short steps here"
             )
-        run, found = open_arguments(
-            experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable, allow_absolute, reveal_ids,
+        request = RunRequest(
+            experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
+            weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
+        run, found = open_arguments(request)
         print_plan(run)
         if wanted:
+            from lussweep.backend.choose import ExecutionOptions
             from lussweep.run.calibration import calibrate as run_short
             from lussweep.run.measuring import differences, measured_run
 
             if from_ is not None:
                 measured, differ = measured_run(from_), differences(from_, run.study)
             else:
-                context = make_context(run, found, device, weights)
+                options = ExecutionOptions(backend="inline", device=device)
+                context = make_context(run, found, options.device, request.weights)
                 measured = run_short(run, context, lambda line: typer.echo(line, err=True))
                 differ = []
             costs = estimate_run(run, measured, gpus or 1)

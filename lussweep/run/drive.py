@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lussweep.backend.choose import How, executor_of
+from lussweep.backend.choose import ExecutionOptions, executor_of
 from lussweep.backend.driver import BackendError, Progress
 from lussweep.backend.progress import time_left
 from lussweep.report.write import write_interim, write_report
@@ -62,7 +62,7 @@ class RunOutcome:
 def drive(
     run: Run,
     context: Context,
-    how: How,
+    options: ExecutionOptions,
     skipped: Sequence[tuple[str, str, str]],
     display: Display,
     notify: Callable[[str], None],
@@ -75,13 +75,13 @@ def drive(
     """
     check_room(run)
     with room_named(run.folder), alone_in(run.folder, run.mirror) as hold:
-        return _drive(run, context, how, skipped, display, notify, hold)
+        return _drive(run, context, options, skipped, display, notify, hold)
 
 
 def _drive(
     run: Run,
     context: Context,
-    how: How,
+    options: ExecutionOptions,
     skipped: Sequence[tuple[str, str, str]],
     display: Display,
     notify: Callable[[str], None],
@@ -95,7 +95,7 @@ def _drive(
             _check_weights(run, context)
             with (
                 executor_of(
-                    run.asked, context, run.folder / "ray", how, run.study, hold.stop, shared,
+                    run.asked, context, run.folder / "ray", options, run.study, hold.stop, shared,
                     notify,
                 ) as executor,
                 display(executor.told) as watch.show,
@@ -104,9 +104,9 @@ def _drive(
                 hold.stop.listen()  # Ray, once started, handles SIGTERM in its own way
                 write_failure_logs(run, watch.progress)  # those of an earlier command go
                 run.publish()
-                execute_data(run, executor, watch.look, how.retries, hold.stop)
+                execute_data(run, executor, watch.look, options.retries, hold.stop)
                 claim(run)
-                execute_grid(run, executor, watch, how.retries, hold.stop)
+                execute_grid(run, executor, watch, options.retries, hold.stop)
         else:
             watch.heartbeat.settle()
         claim(run)

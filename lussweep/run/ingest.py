@@ -22,11 +22,12 @@ from lussweep.store.folders import LocalFolder
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import is_url
 from lussweep.study.plan import Plan, make_data_plan
-from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
+from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
     from lussweep.backend.stop import Stop
+    from lussweep.run.request import IngestRequest
     from lussweep.stages import Context
 
 STORE_FILE = "store.json"
@@ -36,33 +37,24 @@ RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
 
 
 def ingest_manifest(
-    path: Path,
-    out: str,
-    *,
-    label: str,
-    annotations: Path | None,
-    preprocess: PreprocessSpec,
-    split: SplitSpec,
-    seed: int,
-    skip_unreadable: bool,
-    run_steps: RunSteps,
-    allow_absolute: bool = False,
+    request: IngestRequest, run_steps: RunSteps
 ) -> tuple[pa.Table, Sequence[Skipped]]:
-    """Bring a manifest's videos into a store, a folder or a URL; the frame index and the videos
-    left out.
+    """Bring a manifest's videos into a frame store.
 
-    Raises InputError with every video that could not be brought in, unless they may be skipped.
+    Returns the index of frames (schema FRAMES) and the videos that were left out. Raises InputError
+    with every video that could not be brought in, unless they may be skipped.
     """
     manifest, skipped = read_manifest(
-        path,
-        label=label,
-        annotations=annotations,
-        split=split,
-        seed=seed,
-        skip_unreadable=skip_unreadable,
-        allow_absolute=allow_absolute,
+        request.manifest,
+        label=request.label,
+        annotations=request.annotations,
+        split=request.split,
+        seed=request.seed,
+        skip_unreadable=request.skip_unreadable,
+        allow_absolute=request.trust.allow_absolute,
     )
-    folder, mirror = _folder_at(out)
+    preprocess = request.preprocess
+    folder, mirror = _folder_at(request.out)
     store = _artifacts(folder, mirror)
     store.check_writable()
     with room_named(folder), alone_in(folder, mirror) as hold:
@@ -70,7 +62,7 @@ def ingest_manifest(
         def run(plan: Plan, context: Context) -> Progress:
             return run_steps(plan, context, folder / "ray", hold.stop)
 
-        manifest, late = bring_in(manifest, preprocess, store, skip_unreadable, run)
+        manifest, late = bring_in(manifest, preprocess, store, request.skip_unreadable, run)
         if hold.lost:  # the store is the other command's now
             raise TakenOver(hold.lost)
         skipped = [*skipped, *late]
