@@ -208,17 +208,13 @@ def test_what_is_done_costs_nothing_more() -> None:
 
 
 def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
-    from types import SimpleNamespace
-
     from lussweep.cli.plan import notes_on
 
-    plan = plan_of()
-    run = SimpleNamespace(asked=plan, study=study_of())
+    plan, shared, whole = plan_of(), study_of(), study_of("search.gpus_per_trial=1")
     alone = replace(measured(plan, 1.0), alone=True)
-    assert "as quick as one alone" in notes_on(run, alone, [])[0]  # type: ignore[arg-type]
-    whole = SimpleNamespace(asked=plan, study=study_of("search.gpus_per_trial=1"))
-    for quiet in (notes_on(run, measured(plan, 1.0), []), notes_on(whole, alone, [])):  # type: ignore[arg-type]
-        assert quiet == []
+    assert "as quick as one alone" in notes_on(shared, plan, alone, [])[0]
+    assert notes_on(shared, plan, measured(plan, 1.0), []) == []
+    assert notes_on(whole, plan, alone, []) == []
 
 
 @pytest.mark.parametrize("inputs", [None, [], {"gan": 5}, {"gan": ["gan/01"]}], ids=repr)

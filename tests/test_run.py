@@ -9,6 +9,7 @@ import pytest
 import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.folder import Run, claim, open_run
+from lussweep.run.mirror import WorkFolder
 from lussweep.study.spec import load_study
 from support import TINY
 
@@ -22,7 +23,7 @@ def opened(tmp_path):
     def again(*overrides, only=None) -> Run:
         study = load_study(TINY, overrides=overrides).with_embedders(False)
         manifest = phantom_manifest(study.data.phantom, study.seed)
-        return open_run(tmp_path / "run", study, manifest, phantom=True, only=only)
+        return open_run(WorkFolder(tmp_path / "run"), study, manifest, phantom=True, only=only)
 
     return again
 

@@ -43,7 +43,7 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
     Raises one InputError with everything that is wrong with the arguments.
     """
     from lussweep.run.folder import open_run
-    from lussweep.run.mirror import Mirror
+    from lussweep.run.mirror import work_folder
 
     changes = list(request.overrides)
     if request.replicates is not None:
@@ -72,14 +72,11 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
     if found.preprocess is not None:
         section = study.data.model_copy(update={"preprocess": found.preprocess})
         study = study.model_copy(update={"data": section})
-    out = request.out
-    mirror = Mirror(out) if out and is_url(out) else None
     run = open_run(
-        mirror.pulled() if mirror else Path(out or f"lussweep-runs/{study.name}").absolute(),
+        work_folder(request.out or f"lussweep-runs/{study.name}"),
         study,
         found.manifest,
         phantom=found.is_phantom,
-        mirror=mirror,
         store=request.store,
         also_read=found.also_read,
         weights_digest=weights_digest,

@@ -76,7 +76,7 @@ def grid(
         )  # fmt: skip
         run, found = open_arguments(request)
         context = make_context(run, found, options.device, request.weights)
-        outcome = drive(run, context, options, found.skipped, live_progress, notify)
+        outcome = drive(run, run.reported(found.skipped), context, options, live_progress, notify)
         _print_outcome(run, outcome, found.source)
         raise typer.Exit(_exit_code(outcome))
 
@@ -95,9 +95,9 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
         say_again(f"{outcome.broken} before anything was trained: run the same command again")
         return
     print_summary(outcome.results, run.study, source)
-    print_statistics(run.folder)
-    print_failures(run, outcome.failures)
-    print_outputs(run)
+    print_statistics(run.folder.path)
+    print_failures(run.plan, outcome.failures, run.conceal)
+    print_outputs(run.folder)
     if outcome.broken:
         say_again(f"{outcome.broken}: run the same command again to go on")
 

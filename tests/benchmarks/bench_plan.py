@@ -51,7 +51,7 @@ def main() -> None:
         )
         context = make_context(run, found, "cpu", None)
         began = time.process_time()
-        calibrated = calibrate(run, context)
+        calibrated = calibrate(run.study, run.manifest, run.asked, context)
         took = time.process_time() - began
         progress = run_plan(run.asked, run.store, InlineExecutor(run.asked, context))
         assert not progress.failed, progress.failed

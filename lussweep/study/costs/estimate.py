@@ -34,6 +34,10 @@ class Estimate:
     bounds: Bounds
     n_gpus: int
 
+    @property
+    def n_steps(self) -> int:
+        return sum(stage.n_steps for stage in self.stages)
+
     def total(self, name: str) -> float:
         return float(sum(getattr(stage, name) for stage in self.stages))
 
