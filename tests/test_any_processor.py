@@ -1,8 +1,7 @@
 """Tests that train hold on any processor: a second run computes with other instructions.
 
 Sums come out otherwise where a processor adds more numbers at a time, and a training that is
-chaotic ends elsewhere. So `.ci/run` runs what is marked `any_processor` a second time, under the
-oldest instructions that PyTorch and oneDNN know.
+chaotic ends elsewhere. So `.ci/run` runs what is marked `any_processor` a second time.
 """
 
 from __future__ import annotations
@@ -17,13 +16,12 @@ from collections.abc import Mapping
 import pytest
 import torch
 
+from other_instructions import LIMITS
 from support import ROOT
 
 pytestmark = pytest.mark.any_processor
-TESTS = ROOT / "tests"
-COMMAND = re.compile(r"^(\w+=.*) python -m pytest (.*)$", re.MULTILINE)
-(SECOND_RUN,) = COMMAND.findall((ROOT / ".ci" / "run").read_text())
-LIMITS = dict(limit.split("=") for limit in SECOND_RUN[0].split())
+MARKED = "pytest.mark.any_processor"
+NAMES = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA")
 
 SEEN = """
 import torch
@@ -50,43 +48,49 @@ NO_SECOND_RUN = {
     "slow": "test_quickstart",
 }
 """Files that train and need no second run, by the reason."""
-MARKED = "pytest.mark.any_processor"
 
 
 def instructions(limits: Mapping[str, str]) -> tuple[str, str]:
-    """What a process under these limits computes with: PyTorch's own loops, and oneDNN."""
-    environment = {k: v for k, v in os.environ.items() if k not in LIMITS} | dict(limits)
-    done = subprocess.run(
+    """What PyTorch's own loops and oneDNN compute with in a process under these limits."""
+    environment = {k: v for k, v in os.environ.items() if k not in NAMES} | dict(limits)
+    printed = subprocess.run(
         [sys.executable, "-c", SEEN], env=environment, capture_output=True, text=True, check=True
-    )
-    found = re.search(r"PyTorch: (\w+)", done.stdout), re.search(r"cpu,isa:(.*)", done.stdout)
-    assert all(found), done.stdout
-    return tuple(match[1] for match in found if match)
+    ).stdout
+    pytorch, onednn = re.search(r"PyTorch: (\w+)", printed), re.search(r"cpu,isa:(.*)", printed)
+    assert pytorch and onednn, printed
+    return pytorch[1], onednn[1]
 
 
 @pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"),
-    reason="needs an x86 processor: PyTorch knows one instruction set of others",
+    reason="needs an x86 processor: PyTorch knows one set of instructions of others",
 )
 def test_the_second_run_computes_with_other_instructions_than_the_first() -> None:
-    assert instructions(LIMITS) == ("DEFAULT", "Intel SSE4.1")
-    plain = instructions({})
-    assert plain[0] != "DEFAULT" and plain[1] != "Intel SSE4.1", plain
+    pytorch, onednn = instructions({})
+    fewer = {"AVX512": ("AVX2", "Intel AVX2"), "AVX2": ("DEFAULT", "Intel SSE4.1")}[pytorch]
+    assert instructions(LIMITS[pytorch]) == fewer
+    assert onednn != fewer[1]
 
 
 def test_this_run_computes_with_the_instructions_that_it_is_asked_for() -> None:
-    here = {name: os.environ[name] for name in LIMITS if name in os.environ}
-    pytorch, onednn = instructions(here)
+    asked = {name: os.environ[name] for name in NAMES if name in os.environ}
+    pytorch, onednn = instructions(asked)
     assert torch.backends.cpu.get_cpu_capability() == pytorch
-    if "ATEN_CPU_CAPABILITY" in here:
-        assert pytorch == here["ATEN_CPU_CAPABILITY"].upper()
-    if "ONEDNN_MAX_CPU_ISA" in here:
-        assert onednn.replace(".", "").upper().split()[1] == here["ONEDNN_MAX_CPU_ISA"]
+    if "ATEN_CPU_CAPABILITY" in asked:
+        assert pytorch == asked["ATEN_CPU_CAPABILITY"].upper()
+    if "ONEDNN_MAX_CPU_ISA" in asked:
+        assert asked["ONEDNN_MAX_CPU_ISA"] in onednn.upper().replace(".", "")
+
+
+def test_ci_runs_what_is_marked_under_these_limits() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    first = lines.index("limits=$(python tests/other_instructions.py)")
+    assert lines[first + 1] == 'env $limits python -m pytest -m "any_processor and not slow"'
+    assert "set -euo pipefail" in lines, "else a script that fails would limit nothing"
 
 
 def test_every_file_that_trains_is_marked_for_the_second_run_or_named_with_a_reason() -> None:
-    texts = {path: path.read_text() for path in TESTS.rglob("test_*.py")}
+    texts = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
     named = [name for names in NO_SECOND_RUN.values() for name in names.split()]
     unmarked = [p.stem for p, t in texts.items() if TRAINS.search(t) and MARKED not in t]
     assert sorted(unmarked) == sorted(named)
-    assert SECOND_RUN[1] == '-m "any_processor and not slow"'

@@ -132,7 +132,11 @@ def parts(scratch: Path, smoke: bool) -> list[Part]:
     ]
 
 
-PYTEST = ("-q", "-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors", "--color=no")
+PYTEST = (
+    "-q", "-ra", "-p", "no:cacheprovider", "--continue-on-collection-errors", "--color=no",
+    "-o", "addopts=--import-mode=importlib --strict-markers",
+)  # fmt: skip
+"""One process and no plugin: the project's own options may ask for what is not there."""
 
 
 def gpu_test_files() -> list[str]:
