@@ -109,13 +109,14 @@ def _external(
     size = study.data.preprocess.image_size
     found: dict[ExternalKey, ExternalImages] = {}
     problems: list[str] = []
-    for n, replicate, variant, _ in grid_cells(study, only):
-        recipe = study.variants[variant]
+    for cell in grid_cells(study, only):
+        n, replicate = cell.n_patients, cell.replicate
+        recipe = study.variants[cell.variant]
         for label in recipe.generated_classes():
             section = recipe.external
             if section is None or recipe.generator(label) != "external":
                 continue
-            place = (section, n, replicate, label)
+            place = (section, cell.draw, label)
             if place in found:
                 continue
             paths: list[Path] = []

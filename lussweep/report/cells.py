@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.report.summary import epoch_is_axis
-from lussweep.study.plan.checks import where
+from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.study.coordinates import Coordinates
 
 Row = dict[str, Any]
 
@@ -20,39 +20,20 @@ DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
 """What `status` says of a statistic; see `tables.OUTCOME`."""
 
 
-class Place(NamedTuple):
-    """Where a cell stands in the grid."""
-
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
-    """Where it is an axis."""
-
-    @property
-    def curve(self) -> str:
-        """The variant, with its GAN epoch where that is an axis."""
-        epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
-        return f"{self.variant}{epoch}"
-
-    def __str__(self) -> str:
-        return f"{self.curve} {where(self.n_patients, self.replicate)}"
-
-
 @dataclass(frozen=True)
 class Cells:
     """The places that are asked for, and what the cells that are done have scored."""
 
-    asked: frozenset[Place]
+    asked: frozenset[Coordinates]
     """Every cell of the results, done or not."""
-    done: tuple[Place, ...]
+    done: tuple[Coordinates, ...]
     """In the order of the results; each is either in `scored` or in `refused`."""
-    scored: Mapping[Place, Scored]
+    scored: Mapping[Coordinates, Scored]
     """Frames of every cell, in the order in which all cells were judged."""
-    refused: Mapping[Place, str]
+    refused: Mapping[Coordinates, str]
     """Why the scores of a cell that is done have no statistics."""
 
-    def lacking(self, places: Iterable[Place]) -> str | None:
+    def lacking(self, places: Iterable[Coordinates]) -> str | None:
         """Which of these places have no usable scores, and why; None where all have."""
         lost = in_order(place for place in set(places) if place not in self.scored)
         missing = [str(place) for place in lost if place not in self.refused]
@@ -60,33 +41,27 @@ class Cells:
         named = {"missing": missing, "refused": refused}
         return "; ".join(f"{k}: {', '.join(v)}" for k, v in named.items() if v) or None
 
-    def absence(self, places: Iterable[Place]) -> Row:
+    def absence(self, places: Iterable[Coordinates]) -> Row:
         """Status and reason of a statistic that these places do not allow."""
         lost = [place for place in places if place not in self.scored]
         status = REFUSED if all(place in self.refused for place in lost) else MISSING
         return {"status": status, "reason": self.lacking(lost)}
 
 
-def in_order(places: Iterable[Place]) -> list[Place]:
+def in_order(places: Iterable[Coordinates]) -> list[Coordinates]:
     """By patient count, replicate, variant and GAN epoch, none first."""
-    return sorted(places, key=lambda p: (*p[:3], p.gan_epoch or 0))
-
-
-def place_of(row: Row, axis: bool) -> Place:
-    """Where a row of `results` stands; `axis` says whether its GAN epoch is one."""
-    epoch = row["gan_epoch"] if axis else None
-    return Place(row["n_patients"], row["replicate"], row["variant"], epoch)
+    return sorted(places, key=Coordinates.order)
 
 
 def gather_cells(results: pa.Table, scores: pa.Table) -> Cells:
     """Cells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
-    done = [place_of(row, axis) for row in rows if row["status"] == "done"]
+    done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
     found = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(found[place]))}
     return Cells(
-        frozenset(place_of(row, axis) for row in rows),
+        frozenset(coordinates_of(row, axis) for row in rows),
         tuple(done),
         {place: frames for place, frames in found.items() if place not in refused},
         refused,
@@ -108,7 +83,9 @@ def why_refused(frames: Scored) -> str | None:
     return None
 
 
-def _frames_by_place(places: Iterable[Place], scores: pa.Table, axis: bool) -> dict[Place, Scored]:
+def _frames_by_place(
+    places: Iterable[Coordinates], scores: pa.Table, axis: bool
+) -> dict[Coordinates, Scored]:
     variants, variant_N = _coded(scores["variant"])
     patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
     names = ("n_patients", "replicate", "label", "score", "frame")

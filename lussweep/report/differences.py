@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lussweep.analysis.contrasts import (
@@ -17,10 +18,11 @@ from lussweep.analysis.levels import Scored, patients_by_class, to_patients
 from lussweep.analysis.paired import pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.metrics.auroc import auroc
-from lussweep.report.cells import DONE, REFUSED, WITHHELD, Cells, Place, Row, in_order
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Cells, Row, in_order
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
-Pair = tuple[Place, Place]
+Pair = tuple[Coordinates, Coordinates]
 """A cell of the variant, and the one of its reference."""
 
 
@@ -55,10 +57,10 @@ def _planned(cells: Cells, study: StudySpec) -> Iterator[list[Pair]]:
                     yield both_asked
 
 
-def _partner(place: Place, reference: str, cells: Cells) -> Place:
+def _partner(place: Coordinates, reference: str, cells: Cells) -> Coordinates:
     """The reference's cell at the same GAN epoch, or the one that has none."""
-    same = place._replace(variant=reference)
-    return same if same in cells.asked else same._replace(gan_epoch=None)
+    same = replace(place, variant=reference)
+    return same if same in cells.asked else replace(same, gan_epoch=None)
 
 
 def _names(pair: Pair) -> Row:

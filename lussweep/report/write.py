@@ -161,7 +161,8 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
     return {
         "version": REPORT_VERSION,
         "cells": [
-            [c.n_patients, c.replicate, c.variant, c.refs["evaluate"]] for c in reported.plan.cells
+            [*cell.coordinates.row().values(), cell.refs["evaluate"]]
+            for cell in reported.plan.cells
         ],
         "done": sorted(ref for ref in reported.plan.steps if reported.store.has(ref)),
         "failures": dict(failures),

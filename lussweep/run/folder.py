@@ -22,6 +22,7 @@ from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import is_hashed_id
 from lussweep.study.plan import ExternalKey, Plan, grid_cells, make_plan
 from lussweep.study.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
@@ -149,9 +150,7 @@ def open_run(
             _add_done_cells(plan, plan_of(earlier_study), surveyed)
             looked_at |= cells
     order = list(described["variants"])
-    plan.cells.sort(
-        key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
-    )
+    plan.cells.sort(key=lambda cell: _order(cell.coordinates, order))
     return Run(
         folder, study, manifest, artifacts, asked, plan, described, store is not None, reveal_ids
     )
@@ -183,6 +182,11 @@ def is_claimed(folder: Path) -> bool:
 
 
 # --- inside -----------------------------------------------------------------------------
+
+
+def _order(at: Coordinates, variants: Sequence[str]) -> tuple[int, ...]:
+    """Sorts cells by their axes, variants in the order in which they were first asked for."""
+    return at.n_patients, at.replicate, variants.index(at.variant), at.gan_epoch or 0
 
 
 def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:

@@ -233,7 +233,8 @@ def _cell_counts(
 
     counts: dict[tuple[int, str], Counter[str]] = {}
     for i, cell in enumerate(plan.cells):
-        counts.setdefault((cell.n_patients, cell.variant), Counter())[state(i, cell)] += 1
+        at = cell.coordinates
+        counts.setdefault((at.n_patients, at.variant), Counter())[state(i, cell)] += 1
     words = ("done", "failed", "running", "waiting")
     return [
         {"n_patients": n, "variant": variant, **{word: found[word] for word in words}}
@@ -262,16 +263,7 @@ def _stage_counts(progress: Progress) -> dict[str, dict[str, int]]:
 def _described(plan: Plan) -> dict[str, Any]:
     """What `lussweep logs` needs to know of the plan, without patients."""
     return {
-        "cells": [
-            {
-                "variant": cell.variant,
-                "n_patients": cell.n_patients,
-                "replicate": cell.replicate,
-                "gan_epoch": cell.gan_epoch,
-                "refs": dict(cell.refs),
-            }
-            for cell in plan.cells
-        ],
+        "cells": [{**cell.coordinates.row(), "refs": dict(cell.refs)} for cell in plan.cells],
         "steps": {
             ref: {"name": step_name(plan, ref), "inputs": list(step.inputs.values())}
             for ref, step in plan.steps.items()

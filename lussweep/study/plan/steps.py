@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import Section, digest
 from lussweep.study.spec import CLASSES, ExternalSpec, Recipe
 
@@ -69,28 +70,17 @@ class ExternalImages(Protocol):
         ...
 
 
-ExternalKey = tuple[ExternalSpec, int, int, str]
-"""Where external images stand in a grid: their section, n_patients, replicate, class."""
+ExternalKey = tuple[ExternalSpec, Draw, str]
+"""Where external images stand in a grid: their section, draw of patients and class."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """What the user asks for: one classifier, judged on holdout. `refs` are its steps by role."""
 
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
+    coordinates: Coordinates
     recipe: Recipe
     refs: Mapping[str, str]
-
-    @property
-    def coordinates(self) -> tuple[int, int, str, int | None]:
-        return self.n_patients, self.replicate, self.variant, self.gan_epoch
-
-    def name(self) -> str:
-        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
-        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
 
 
 @dataclass
