@@ -15,8 +15,8 @@ from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
     GPU_STAGES,
     VAL_SHARE,
+    CostLine,
     Frames,
-    Line,
     Measured,
     Task,
     bounds,
@@ -93,8 +93,8 @@ def test_a_count_that_was_not_measured_goes_in_proportion_to_its_patients() -> N
 
 
 def test_the_line_through_two_amounts_of_work_tells_what_is_fixed() -> None:
-    assert fit_line([(10, 7.0), (20, 12.0)]) == Line(2.0, 0.5)
-    assert fit_line([(10, 7.0), (10, 9.0)]) == Line(0.0, 0.8)
+    assert fit_line([(10, 7.0), (20, 12.0)]) == CostLine(2.0, 0.5)
+    assert fit_line([(10, 7.0), (10, 9.0)]) == CostLine(0.0, 0.8)
 
 
 @pytest.mark.parametrize("points", [[(10, 1.0), (20, 5.0)], [(10, 5.0), (20, 1.0)], [(0, 3.0)]])

@@ -22,7 +22,7 @@ N_BINS = 10
 _MAX_STEPS = 100
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A value with its interval; NaN where it does not exist.
 
     n_undefined resamples, in which it does not exist, were left out of the interval.
@@ -46,14 +46,14 @@ class OperatingPoint(NamedTuple):
     """Shares of holdout frames at one threshold; `counts` are the estimate's."""
 
     threshold: float
-    sensitivity: Estimate
-    specificity: Estimate
-    accuracy: Estimate
-    f1: Estimate
+    sensitivity: IntervalEstimate
+    specificity: IntervalEstimate
+    accuracy: IntervalEstimate
+    f1: IntervalEstimate
     counts: Confusion
 
 
-class Line(NamedTuple):
+class CalibrationLine(NamedTuple):
     """logit P(positive) = intercept + slope x logit(score); 1 and 0 where calibrated."""
 
     slope: float
@@ -131,7 +131,9 @@ def brier_score(label_N: Labels, score_N: Scores, weight_N: Weights | None = Non
     return _brier(*_checked(label_N, score_N, weight_N))
 
 
-def calibration_line(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> Line:
+def calibration_line(
+    label_N: Labels, score_N: Scores, weight_N: Weights | None = None
+) -> CalibrationLine:
     """Maximum-likelihood logistic regression of the label on the score's logit, no penalty.
 
     Cox 1958, Two further applications of a model for binary regression. Slope below 1: scores
@@ -141,7 +143,7 @@ def calibration_line(label_N: Labels, score_N: Scores, weight_N: Weights | None 
     """
     _check_probabilities(score_N)
     y_N, p_N, w_N = _checked(label_N, score_N, weight_N)
-    return _fit_line(y_N, _logit(p_N), w_N, Line(1.0, 0.0))
+    return _fit_line(y_N, _logit(p_N), w_N, CalibrationLine(1.0, 0.0))
 
 
 def expected_calibration_error(
@@ -164,14 +166,14 @@ def expected_calibration_error(
     return float(np.abs(excess_B).sum() / w_N.sum())
 
 
-def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> Estimate:
+def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> IntervalEstimate:
     """The value with a percentile interval of its resamples, NaN ones counted and left out."""
     valid_R = resampled_R[~np.isnan(resampled_R)]
     n_undefined = len(resampled_R) - len(valid_R)
     if np.isnan(value) or not len(valid_R):
-        return Estimate(float(value), np.nan, np.nan, n_undefined)
+        return IntervalEstimate(float(value), np.nan, np.nan, n_undefined)
     low, high = np.quantile(valid_R, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(value), float(low), float(high), n_undefined)
+    return IntervalEstimate(float(value), float(low), float(high), n_undefined)
 
 
 def _average_precision(y_N: Float64s, p_N: Float64s, weight_N: Float64s) -> float:
@@ -190,12 +192,14 @@ def _brier(y_N: Float64s, p_N: Float64s, weight_N: Float64s) -> float:
     return float(weight_N @ (p_N - y_N) ** 2 / weight_N.sum())
 
 
-def _fit_line(y_N: Float64s, x_N: Float64s, weight_N: Float64s, start: Line) -> Line:
+def _fit_line(
+    y_N: Float64s, x_N: Float64s, weight_N: Float64s, start: CalibrationLine
+) -> CalibrationLine:
     """Newton's method with halved steps; NaN where the likelihood has no maximum."""
     used_N = weight_N > 0
     y_N, x_N, weight_N = y_N[used_N], x_N[used_N], weight_N[used_N]
     pos, neg = x_N[y_N == 1], x_N[y_N == 0]
-    nowhere = Line(np.nan, np.nan)
+    nowhere = CalibrationLine(np.nan, np.nan)
     if not len(pos) or not len(neg) or neg.max() <= pos.min() or pos.max() <= neg.min():
         return nowhere
 
@@ -214,7 +218,7 @@ def _fit_line(y_N: Float64s, x_N: Float64s, weight_N: Float64s, start: Line) -> 
             return nowhere
         up, tilt = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
         if g0 * up + g1 * tilt <= 1e-18 * weight_N.sum():
-            return Line(float(slope + tilt), float(intercept + up))
+            return CalibrationLine(float(slope + tilt), float(intercept + up))
         share = 1.0
         while (after := loss(slope + share * tilt, intercept + share * up)) > before * (1 + 1e-12):
             share /= 2

@@ -10,7 +10,7 @@ import numpy as np
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.metrics.auroc import Float64s, Int64s, WinMatrix, win_matrix
 
-Cell = tuple[str, int]
+CellKey = tuple[str, int]
 """(variant, replicate)"""
 
 
@@ -18,7 +18,7 @@ Cell = tuple[str, int]
 class PairedWins:
     """Win matrices of cells that were scored on the very same units."""
 
-    wins: Mapping[Cell, Float64s]
+    wins: Mapping[CellKey, Float64s]
     """By (variant, replicate), each of shape (P, P)."""
     n_pos_P: Int64s
     n_neg_P: Int64s
@@ -35,7 +35,7 @@ class PairedWins:
         return WinMatrix(wins_PP, self.n_pos_P, self.n_neg_P)
 
 
-def pair_up(cells: Mapping[Cell, Scored]) -> PairedWins:
+def pair_up(cells: Mapping[CellKey, Scored]) -> PairedWins:
     """Win matrices of all cells, after a check that they were scored on the same units.
 
     Keys are (variant, replicate). All cells must have the same patients, videos, frames and
@@ -57,7 +57,7 @@ def pair_up(cells: Mapping[Cell, Scored]) -> PairedWins:
     return PairedWins(wins, matrices[first].n_pos_P, matrices[first].n_neg_P)
 
 
-def _check_identified(cell: Cell, units: Scored) -> None:
+def _check_identified(cell: CellKey, units: Scored) -> None:
     """Raise ValueError unless (patient, video, frame) names each unit once."""
     check_units(units)
     code_U = np.zeros(len(units.label_U), dtype=np.int64)
@@ -69,7 +69,7 @@ def _check_identified(cell: Cell, units: Scored) -> None:
         raise ValueError(f"{_named(cell)}: ids do not tell all units apart; give frame ids")
 
 
-def _check_aligned(first: Cell, units: Scored, other: Cell, found: Scored) -> None:
+def _check_aligned(first: CellKey, units: Scored, other: CellKey, found: Scored) -> None:
     for name in ("patient_U", "video_U", "frame_U", "label_U"):
         one, two = getattr(units, name), getattr(found, name)
         same = one is two or (one is not None and two is not None and np.array_equal(one, two))
@@ -77,5 +77,5 @@ def _check_aligned(first: Cell, units: Scored, other: Cell, found: Scored) -> No
             raise ValueError(f"{_named(first)} and {_named(other)} differ in {name}")
 
 
-def _named(cell: Cell) -> str:
+def _named(cell: CellKey) -> str:
     return f"{cell[0]}, replicate {cell[1]}"

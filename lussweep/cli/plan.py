@@ -43,7 +43,7 @@ from lussweep.run.request import RunRequest, Trust
 from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,
-    Estimate,
+    CostEstimate,
     Measured,
     estimate,
     plan_tasks,
@@ -180,7 +180,7 @@ def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
 
 def estimate_plan(
     study: StudySpec, plan: Plan, store: ArtifactStore, measured: Measured, n_gpus: int
-) -> Estimate:
+) -> CostEstimate:
     """What all steps of a plan cost, and how long those that are not done take."""
     from lussweep.backend.admission import GpuShares
     from lussweep.backend.simulated import wall_seconds
@@ -196,7 +196,9 @@ def estimate_plan(
     return estimate(plan, seconds, done, n_gpus, shares, wall_s)
 
 
-def print_costs(measured: Measured, found: Estimate, price: float | None, notes: list[str]) -> None:
+def print_costs(
+    measured: Measured, found: CostEstimate, price: float | None, notes: list[str]
+) -> None:
     """Print a row for each stage, then the wall time with its two bounds, and the price."""
     table = Table(title=f"GPU-hours, from {measured.source}", title_justify="left")
     for heading in ("stage", "steps", "s each", "GPU-hours", "saved by sharing", "to do"):
@@ -215,7 +217,7 @@ def print_costs(measured: Measured, found: Estimate, price: float | None, notes:
         console.print(line, soft_wrap=True, markup=False)
 
 
-def wall_lines(found: Estimate, price: float | None) -> list[str]:
+def wall_lines(found: CostEstimate, price: float | None) -> list[str]:
     """Wall time, bounds and price in words."""
     least = found.bounds
     lines = [

@@ -19,10 +19,11 @@ MAX_COLUMNS = 1000
 MAX_UNPACKED_BYTES = 2**28
 """Of a Parquet table."""
 
-Cells = dict[str, str]
+TextRow = dict[str, str]
+"""Stripped texts by column."""
 
 
-def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[Cells]:
+def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[TextRow]:
     """Rows of stripped text cells; what keeps the table from being read is a problem.
 
     Other columns than the `required` and `split` are looked at in the header alone.
@@ -47,7 +48,7 @@ def read_cells(path: Path, required: Collection[str], problems: list[str]) -> li
     return [row or {} for row in rows]
 
 
-def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[TextRow | None]]:
     """Header and rows; None for a row of another length than the header's."""
     with path.open("rb") as raw:
         n_lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(2**20), b""))
@@ -59,7 +60,7 @@ def _csv(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | N
         if len(columns) > MAX_COLUMNS:
             raise ValueError(f"it has {len(columns)} columns, over {MAX_COLUMNS}")
         places = [(i, name) for i, name in enumerate(columns) if name in wanted]
-        rows: list[Cells | None] = [
+        rows: list[TextRow | None] = [
             {name: row[i].strip() for i, name in places} if len(row) == len(columns) else None
             for row in reader
             if row
@@ -75,7 +76,7 @@ def _lines(file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[TextRow | None]]:
     import pyarrow as pa
 
     schema = parquet.read_schema(path)
@@ -90,7 +91,7 @@ def _parquet(path: Path, wanted: Collection[str]) -> tuple[list[str], list[Cells
     if len(set(table.column_names)) != len(table.column_names):
         return list(schema.names), []
     names, values = table.column_names, zip(*(c.to_pylist() for c in table.columns), strict=True)
-    rows: list[Cells | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
+    rows: list[TextRow | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
     return list(schema.names), rows
 
 

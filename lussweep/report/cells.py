@@ -21,7 +21,7 @@ DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
 
 
 @dataclass(frozen=True)
-class Cells:
+class ScoredCells:
     """The places that are asked for, and what the cells that are done have scored."""
 
     asked: frozenset[Coordinates]
@@ -53,14 +53,14 @@ def in_order(places: Iterable[Coordinates]) -> list[Coordinates]:
     return sorted(places, key=Coordinates.order)
 
 
-def gather_cells(results: pa.Table, scores: pa.Table) -> Cells:
-    """Cells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
+def gather_cells(results: pa.Table, scores: pa.Table) -> ScoredCells:
+    """ScoredCells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
     done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
     found = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(found[place]))}
-    return Cells(
+    return ScoredCells(
         frozenset(coordinates_of(row, axis) for row in rows),
         tuple(done),
         {place: frames for place, frames in found.items() if place not in refused},

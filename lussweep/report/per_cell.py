@@ -31,8 +31,8 @@ from lussweep.report.cells import (
     DONE,
     REFUSED,
     WITHHELD,
-    Cells,
     Row,
+    ScoredCells,
 )
 from lussweep.report.summary import coordinates_of, epoch_is_axis
 from lussweep.store import tables
@@ -47,7 +47,7 @@ SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 # --- AUC-ROC ------------------------------------------------------------------------------
 
 
-def auroc_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """A row a cell and level, in the AUROCS schema."""
     found, top_k = [], study.analysis.top_k
     for place in cells.done:
@@ -138,7 +138,7 @@ def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
 # --- what AUC-ROC does not see --------------------------------------------------------------
 
 
-def quality_rows(cells: Cells) -> list[Row]:
+def quality_rows(cells: ScoredCells) -> list[Row]:
     """Precision at the prevalence of the holdout, and calibration, in the QUALITY schema."""
     return [
         place.row()
@@ -172,7 +172,7 @@ def _quality(frames: Scored) -> Row:
     }
 
 
-def operating_rows(cells: Cells, val: Cells, study: StudySpec, seed: int) -> list[Row]:
+def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """Sensitivity on holdout at thresholds that validation chose, in the OPERATING schema.
 
     `val`: the same cells with their validation frames.
@@ -185,7 +185,12 @@ def operating_rows(cells: Cells, val: Cells, study: StudySpec, seed: int) -> lis
 
 
 def _operating(
-    place: Coordinates, cells: Cells, val: Cells, wanted: float, study: StudySpec, seed: int
+    place: Coordinates,
+    cells: ScoredCells,
+    val: ScoredCells,
+    wanted: float,
+    study: StudySpec,
+    seed: int,
 ) -> Row:
     for name, given in (("holdout", cells), ("validation", val)):
         if place in given.refused:

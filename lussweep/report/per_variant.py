@@ -19,8 +19,8 @@ from lussweep.report.cells import (
     DONE,
     REFUSED,
     WITHHELD,
-    Cells,
     Row,
+    ScoredCells,
     in_order,
 )
 from lussweep.report.summary import coordinates_of, epoch_is_axis
@@ -33,7 +33,7 @@ BASELINE = "baseline"
 # --- worth in patients ----------------------------------------------------------------------
 
 
-def worth_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """Of every variant, in the WORTH schema; a GAN epoch that is an axis stands in its name.
 
     None where the grid has one patient count of the baseline, or no baseline.
@@ -112,7 +112,7 @@ def _worth(found: Worth, few: bool) -> Row:
 
 
 def usefulness_rows(
-    results: pa.Table, cells: Cells, gan_scores: pa.Table, study: StudySpec, seed: int
+    results: pa.Table, cells: ScoredCells, gan_scores: pa.Table, study: StudySpec, seed: int
 ) -> list[Row]:
     """Every score of the positives' generator against the gain of the cells that used it.
 
@@ -172,7 +172,7 @@ def _foretold(
     gained: Sequence[tuple[Row, float]],
     metric: str,
     known: Mapping[tuple[Any, ...], float],
-    cells: Cells,
+    cells: ScoredCells,
     study: StudySpec,
     seed: int,
 ) -> Row:
@@ -215,7 +215,7 @@ def _correlations(one: Usefulness) -> Row:
 # --- shuffled labels ------------------------------------------------------------------------
 
 
-def control_rows(cells: Cells, study: StudySpec) -> list[Row]:
+def control_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
     """Variants whose training labels are shuffled, judged over replicates, in the CONTROLS schema.
 
     Each replicate is one permutation of the patients' labels.
@@ -227,7 +227,7 @@ def control_rows(cells: Cells, study: StudySpec) -> list[Row]:
     return [_control(places, cells) for _, places in sorted(lines.items())]
 
 
-def _control(places: Sequence[Coordinates], cells: Cells) -> Row:
+def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
     row: Row = {"n_patients": places[0].n_patients, "variant": places[0].variant}
     frames = [cells.scored[place] for place in places if place in cells.scored]
     row["n_permutations"] = len(frames)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from lussweep.backend.stop import Stop
-from lussweep.run.lease import TakenOver, held, slot_of
+from lussweep.run.lease import TakenOver, held, lease_file
 from lussweep.run.mirror import WorkFolder
 
 
@@ -35,8 +35,8 @@ def hold_folder(folder: WorkFolder) -> Iterator[Hold]:
         os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
 
     try:
-        slot = slot_of(folder.path, folder.mirror.url if folder.mirror else None)
-        with held(slot, folder.place, lose), hold.stop.listening():
+        file = lease_file(folder.path, folder.mirror.url if folder.mirror else None)
+        with held(file, folder.place, lose), hold.stop.listening():
             yield hold
     except KeyboardInterrupt:
         if hold.lost:

@@ -30,7 +30,7 @@ AUGMENTED_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class EpochRow:
+class TrialEpoch:
     """One epoch of one trial; losses in nats, mean over frames. `val_auroc` is None where a score
     is not finite."""
 
@@ -51,8 +51,8 @@ Ended = Literal["epochs", "patience", "pruned"]
 class Trained:
     """Every epoch; weights and validation scores after the best one by validation."""
 
-    rows: list[EpochRow]
-    best: EpochRow
+    rows: list[TrialEpoch]
+    best: TrialEpoch
     weights: Mapping[str, torch.Tensor]
     val_score_N: np.ndarray
     images_per_epoch: int
@@ -62,14 +62,14 @@ class Trained:
     """epochs: all were done; patience: no improvement; pruned: not among the best of the search."""
 
 
-def merit(row: EpochRow, select_by: str) -> float:
+def merit(row: TrialEpoch, select_by: str) -> float:
     """What selection wants most of: right validation frames, or their AUC-ROC."""
     if select_by == "accuracy":
         return row.val_correct
     return -math.inf if row.val_auroc is None else row.val_auroc
 
 
-def better(row: EpochRow, than: EpochRow, select_by: str) -> bool:
+def better(row: TrialEpoch, than: TrialEpoch, select_by: str) -> bool:
     """More merit; ties by lower validation loss. The earlier of equals stays."""
     return (merit(row, select_by), -row.val_loss) > (merit(than, select_by), -than.val_loss)
 
@@ -95,7 +95,7 @@ def train_classifier(
     *,
     seed: int,
     select_by: str = "accuracy",
-    is_hopeless: Callable[[EpochRow], bool] = lambda row: False,
+    is_hopeless: Callable[[TrialEpoch], bool] = lambda row: False,
 ) -> Trained:
     """Train a reduced VGG on the device of `val`, and keep the weights that do best there (paper
     section 2.4).
@@ -112,8 +112,8 @@ def train_classifier(
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
 
-        rows: list[EpochRow] = []
-        best: EpochRow | None = None
+        rows: list[TrialEpoch] = []
+        best: TrialEpoch | None = None
         weights: Mapping[str, torch.Tensor] = {}
         val_score_N = np.empty(0)
         lowest, n_worse = math.inf, 0
@@ -184,14 +184,14 @@ def _row(
     score_N: np.ndarray,
     label_N: np.ndarray,
     started: float,
-) -> EpochRow:
+) -> TrialEpoch:
     of_truth = np.where(label_N == 1, score_N, 1 - score_N)
     # NaN compares as "negative": a diverged network must not win where negatives prevail.
     finite = np.isfinite(score_N)
     right = ((score_N >= THRESHOLD) == (label_N == 1)) & finite
     correct = int(right.sum())
     val_loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
-    return EpochRow(
+    return TrialEpoch(
         epoch=epoch,
         n_images_seen=n_images_seen,
         train_loss=train_loss,

@@ -26,7 +26,7 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """What a plan costs; wall time and bounds are of the steps that are not done."""
 
     stages: list[StageCost]
@@ -53,7 +53,7 @@ def estimate(
     n_gpus: int,
     shares: Mapping[str, float],
     wall_s: float,
-) -> Estimate:
+) -> CostEstimate:
     """What the steps cost together: `shares` are GPUs that one step of a stage holds."""
     found = set(done)
     tasks = plan_tasks(plan, seconds, shares)
@@ -72,7 +72,7 @@ def estimate(
         stages.append(StageCost(stage, n, mean_s, *hours))
     stages.sort(key=lambda cost: STAGES.index(cost.stage))
     left = {ref: task for ref, task in tasks.items() if ref not in found}
-    return Estimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
+    return CostEstimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
 
 
 def plan_tasks(

@@ -32,7 +32,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Line:
+class CostLine:
     """Seconds of a step against its work."""
 
     fixed_s: float
@@ -42,7 +42,7 @@ class Line:
         return self.fixed_s + self.slope_s * work
 
 
-def fit_line(points: Iterable[tuple[float, float]]) -> Line:
+def fit_line(points: Iterable[tuple[float, float]]) -> CostLine:
     """The least-squares line through (work, seconds) with neither part negative.
 
     With one amount of work there is nothing to tell the parts apart: all is slope.
@@ -54,12 +54,12 @@ def fit_line(points: Iterable[tuple[float, float]]) -> Line:
     spread = sum((w - mean_w) ** 2 for w, _ in found)
     proportional = sum(w * s for w, s in found) / (sum(w * w for w, _ in found) or 1.0)
     if spread <= 1e-9 * max(1.0, mean_w**2) * n:
-        return Line(0.0, mean_s / mean_w if mean_w else 0.0)
+        return CostLine(0.0, mean_s / mean_w if mean_w else 0.0)
     slope = sum((w - mean_w) * (s - mean_s) for w, s in found) / spread
     fixed = mean_s - slope * mean_w
     if fixed < 0:
-        return Line(0.0, proportional)
-    return Line(fixed, slope) if slope >= 0 else Line(mean_s, 0.0)
+        return CostLine(0.0, proportional)
+    return CostLine(fixed, slope) if slope >= 0 else CostLine(mean_s, 0.0)
 
 
 def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
@@ -79,7 +79,7 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
             "--calibrate"
         )
     lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
-    lines |= {stage: Line(0.0, 0.0) for stage in STAGES if stage not in lines}
+    lines |= {stage: CostLine(0.0, 0.0) for stage in STAGES if stage not in lines}
     return {
         ref: lines.get(kind(step), lines[step.stage]).seconds(
             work(step, plan.steps, measured.target)

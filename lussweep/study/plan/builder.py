@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.steps import ExternalImages, ExternalKey, Plan, Step
+from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
@@ -43,7 +43,7 @@ class PlanBuilder:
         *,
         phantom: bool = False,
         weights_digest: str | None = None,
-        external: Mapping[ExternalKey, ExternalImages] | None = None,
+        external: Mapping[ExternalKey, PlannedImages] | None = None,
     ) -> None:
         self.study = study
         self.manifest = manifest

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from lussweep.errors import LeakageError
 from lussweep.study.coordinates import AXES, Coordinates
 from lussweep.study.keys import hashed_id
-from lussweep.study.plan.steps import ExternalImages, ExternalKey
+from lussweep.study.plan.steps import ExternalKey, PlannedImages
 from lussweep.study.spec import CLASSES, SPLITS, GridSpec, Manifest, StudySpec, nearest
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
@@ -92,7 +92,7 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
 def check_external(
     study: StudySpec,
     manifest: Manifest,
-    external: Mapping[ExternalKey, ExternalImages],
+    external: Mapping[ExternalKey, PlannedImages],
     only: Mapping[str, Sequence[str]],
 ) -> None:
     """Generators that saw others than training patients; the cohort's step knows the cohort."""

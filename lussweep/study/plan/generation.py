@@ -8,7 +8,7 @@ from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
 from lussweep.study.plan.builder import CohortClass, PlanBuilder
 from lussweep.study.plan.classification import plan_detector
-from lussweep.study.plan.steps import BOTH_CLASSES, ExternalImages
+from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
 from lussweep.study.spec import GanSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
@@ -66,7 +66,7 @@ def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
     return builder.add("gan", gan.version, spec, builder.drawn_from(at), name)
 
 
-def _external(builder: PlanBuilder, images: ExternalImages, at: CohortClass) -> str:
+def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
     """Images made elsewhere stand where a GAN would."""
     spec = {
         "class": at.label,

@@ -17,7 +17,7 @@ from lussweep.study.plan.checks import (
 )
 from lussweep.study.plan.classification import plan_evaluate, plan_search
 from lussweep.study.plan.generation import plan_synthetic_set
-from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalImages, ExternalKey, Plan
+from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalKey, Plan, PlannedImages
 from lussweep.study.spec import ClassifierSpec, Manifest, Recipe, StudySpec
 
 
@@ -27,7 +27,7 @@ def make_plan(
     *,
     phantom: bool,
     weights_digest: str | None = None,
-    external: Mapping[ExternalKey, ExternalImages] | None = None,
+    external: Mapping[ExternalKey, PlannedImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Every step and cell of a study on the given patients.
@@ -73,7 +73,7 @@ def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
 def _is_at_hand(
     draw: Draw,
     recipe: Recipe,
-    external: Mapping[ExternalKey, ExternalImages],
+    external: Mapping[ExternalKey, PlannedImages],
 ) -> bool:
     return all(
         (recipe.external, draw, label) in external

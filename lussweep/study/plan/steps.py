@@ -55,7 +55,7 @@ def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
     return Section({role: ref.partition("/")[2] for role, ref in inputs})
 
 
-class ExternalImages(Protocol):
+class PlannedImages(Protocol):
     """What the plan needs to know of images that were made elsewhere."""
 
     @property
