@@ -155,7 +155,7 @@ def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Co
 
 
 def experiment_text(experiment: str) -> str:
-    """Of a YAML file, or of an experiment that ships with lussweep."""
+    """The text of a YAML file, or of an experiment that ships with lussweep."""
     path = Path(experiment)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)

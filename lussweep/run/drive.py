@@ -42,7 +42,7 @@ Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Prog
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a command in a run folder ended."""
+    """How a command that drives a run folder ended."""
 
     results: pa.Table | None
     """One row a cell; None without a report, because nothing was trained."""

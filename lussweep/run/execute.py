@@ -30,7 +30,8 @@ def execute_data(
 ) -> None:
     """Bring in every video before anything is trained.
 
-    Raises InputError with all that failed, and with every split that lacks frames of a class.
+    `asked` is the command's whole plan, of which the data steps run. Raises InputError with all
+    that failed, or with every split that lacks frames of a class.
     """
     data = asked.only(DATA_STAGES)
     progress = run_plan(data, store.surveyed(), executor, on_change, retries=retries, stop=stop)

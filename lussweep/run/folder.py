@@ -1,4 +1,4 @@
-"""A run folder: one study, its artifacts, tables and report. Run again to do what is missing."""
+"""Opens a run folder: one study with its plan and its artifacts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Run:
 
     @cached_property
     def ids(self) -> frozenset[str]:
-        """Patient and video ids, to be concealed in what is written."""
+        """Patient and video ids, which are concealed in what is written."""
         videos = self.manifest.videos
         declared = {p for e in self.described["external"] for p in e["patients"]}
         strangers = {p for p in declared if not is_hashed_id(p)}
@@ -66,7 +66,7 @@ class Run:
 
     @cached_property
     def paths(self) -> frozenset[str]:
-        """Files and folders of this run, likewise."""
+        """Files and folders of this run, which are concealed in what is written."""
         made = {e["path"] for e in self.described["external"]}
         own = {
             str(self.folder.path),
@@ -113,8 +113,10 @@ def open_run(
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
 
-    Writes nothing. Raises InputError if the folder belongs to another experiment, naming what
-    differs.
+    `store` is where artifacts go instead of the folder, `also_read` are stores that are read too.
+    `weights_digest` stands for the ImageNet weights. `external` describes images made elsewhere.
+    `only` lists the values of axes that this command is asked for. Writes nothing. Raises
+    InputError if the folder belongs to another experiment, naming what differs.
     """
     study = study.with_embedders(weights_digest is not None)
 
@@ -177,7 +179,7 @@ def claim(run: Run) -> None:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether a command has come as far as training there."""
+    """Whether a command has come as far as training in this folder."""
     return (folder / RUN_FILE).exists()
 
 

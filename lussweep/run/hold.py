@@ -15,7 +15,7 @@ from lussweep.run.mirror import WorkFolder
 
 @dataclass
 class Hold:
-    """The folder is this command's, unless `lost` says that another one took it."""
+    """A folder's lease in this command's hands, unless `lost` says that another command took it."""
 
     stop: Stop = field(default_factory=Stop)
     lost: str = ""
