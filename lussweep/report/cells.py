@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.report.summary import coordinates_of, epoch_is_axis
-from lussweep.study.coordinates import Coordinates
+from lussweep.report.summary import WITHOUT_EPOCH, coordinates_of, epoch_is_axis
+from lussweep.study.coordinates import AXES, Coordinates
 
 Row = dict[str, Any]
 
@@ -86,26 +86,24 @@ def why_refused(frames: Scored) -> str | None:
 def _frames_by_place(
     places: Iterable[Coordinates], scores: pa.Table, axis: bool
 ) -> dict[Coordinates, Scored]:
-    variants, variant_N = _coded(scores["variant"])
+    """The frames of each cell. `axis` says whether cells are told apart by their GAN epoch."""
+    codes = {name: _coded(scores[name]) for name in (AXES if axis else WITHOUT_EPOCH)}
     patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
-    names = ("n_patients", "replicate", "label", "score", "frame")
-    n_patients_N, replicate_N, label_N, score_N, frame_N = (scores[n].to_numpy() for n in names)
-    epoch_N = pc.fill_null(scores["gan_epoch"], -1).to_numpy()
+    label_N, score_N, frame_N = (scores[name].to_numpy() for name in ("label", "score", "frame"))
+    columns = (label_N, score_N, patient_N, video_N, frame_N)
     found = {}
     for place in places:
-        mine_N = (n_patients_N == place.n_patients) & (replicate_N == place.replicate)
-        mine_N &= variant_N == variants.get(place.variant, -1)
-        if axis:
-            mine_N &= epoch_N == (-1 if place.gan_epoch is None else place.gan_epoch)
-        columns = (label_N, score_N, patient_N, video_N, frame_N)
+        mine_N = np.ones(len(scores), dtype=bool)
+        for name, (code_of, code_N) in codes.items():
+            mine_N &= code_N == code_of.get(getattr(place, name), -1)
         found[place] = Scored(*(column[mine_N] for column in columns))
     return found
 
 
-def _coded(column: pa.ChunkedArray) -> tuple[dict[str, int], np.ndarray]:
-    """The code of each text, and the column in codes."""
+def _coded(column: pa.ChunkedArray) -> tuple[dict[Any, int], np.ndarray]:
+    """The code of each value, null included, and the column in codes."""
     if not len(column):
         return {}, np.zeros(0, dtype=np.int64)
-    coded = pc.dictionary_encode(column).combine_chunks()
-    codes = {text: i for i, text in enumerate(coded.dictionary.to_pylist())}
+    coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    codes = {value: i for i, value in enumerate(coded.dictionary.to_pylist())}
     return codes, np.asarray(coded.indices, dtype=np.int64)

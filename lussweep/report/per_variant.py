@@ -157,13 +157,9 @@ def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[A
     values: dict[tuple[str, ...], dict[tuple[Any, ...], float]] = {}
     for row in gan_scores.to_pylist():
         if row["class"] == "pos" and row["metric"] in ORIENTATIONS:
-            at = (_draw_of(row), row["gan"], row["epoch"])
+            at = (Draw.of_row(row), row["gan"], row["epoch"])
             values.setdefault(tuple(row[name] for name in SCORE), {})[at] = row["value"]
     return values
-
-
-def _draw_of(row: Row) -> Draw:
-    return Draw(row["n_patients"], row["replicate"])
 
 
 def _foretold(
@@ -181,7 +177,7 @@ def _foretold(
         baselines = [replace(place, variant=BASELINE) for place in asked]
         return {"n_cells": 0} | cells.absence([*asked, *baselines])
     rows = [row for row, _ in gained]
-    snapshots = [(_draw_of(row), gan, row["gan_epoch"]) for row in rows]
+    snapshots = [(Draw.of_row(row), gan, row["gan_epoch"]) for row in rows]
     try:
         one = usefulness(
             metric,

@@ -22,6 +22,7 @@ from lussweep.report.reported import Reported
 from lussweep.report.statistics import collect_statistics
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
+from lussweep.study.coordinates import Draw
 from lussweep.study.keys import digest, hashed_id
 
 SCHEMAS = {
@@ -178,7 +179,7 @@ def _write_events(path: Path, events: pa.Table) -> None:
     """One line an event of a GAN's training; no file where there was none."""
     path.unlink(missing_ok=True)
     lines = [
-        f"n={e['n_patients']} r={e['replicate']} {e['class']} {e['gan']} attempt {e['attempt']} "
+        f"{Draw.of_row(e)} {e['class']} {e['gan']} attempt {e['attempt']} "
         f"epoch {e['epoch']} {e['kind']}: {e['message']}\n"
         for e in events.to_pylist()
     ]

@@ -58,7 +58,7 @@ def external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIma
     found: dict[ExternalKey, ExternalImages] = {}
     for entry in earlier["external"] if earlier else ():
         section = ExternalSpec.model_validate(entry["section"])
-        place = (section, Draw(entry["n_patients"], entry["replicate"]), entry["class"])
+        place = (section, Draw.of_row(entry), entry["class"])
         found[place] = ExternalImages(
             Path(entry["path"]), entry["sha256"], entry["n_images"], tuple(entry["patients"])
         )

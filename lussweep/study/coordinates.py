@@ -20,9 +20,14 @@ class Draw:
     replicate: int
     """From 1."""
 
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Draw:
+        """Out of a table's row, which has a column for each of these axes."""
+        return cls(*(row[axis] for axis in DRAW_AXES))
+
     def row(self) -> dict[str, Any]:
         """The values by axis."""
-        return {"n_patients": self.n_patients, "replicate": self.replicate}
+        return {axis: getattr(self, axis) for axis in DRAW_AXES}
 
     def __str__(self) -> str:
         """As the names of steps spell it: `n=6 r=1`, or `all`."""
