@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
-from bucket import Server, running
-from skips import pytest_terminal_summary as pytest_terminal_summary  # a hook of pytest's
-from support import POCUS, TINY, lussweep
+from support.bucket import Server, running
+from support.commands import POCUS, TINY, lussweep
 
 if TYPE_CHECKING:
-    from gcs_bucket import GcsServer
+    from support.gcs_bucket import GcsServer
+
+
+pytest_plugins = ("support.quick", "support.skips", "support.workers")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -75,7 +78,7 @@ def s3() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def gcs() -> Iterator[GcsServer]:
     """A Google Cloud Storage server on this machine; the environment says where."""
-    import gcs_bucket
+    from support import gcs_bucket
 
     with gcs_bucket.running() as server:
         yield server
@@ -106,10 +109,19 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def uninterrupted(tiny_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of the small study, done in one go by the reference backend."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    done = lussweep("grid", tiny_yaml, "--out", folder / "run", "--backend", "inline", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    """The run folder of the small study, done in one go by the reference backend.
+
+    The first of pytest's processes that asks for it makes it, for the other too.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "uninterrupted"
+    with FileLock(f"{folder}.lock"):
+        if not folder.with_suffix(".made").exists():
+            folder.mkdir()
+            done = lussweep("grid", tiny_yaml, "--out", folder / "run", "--backend", "inline",
+                            cwd=folder)  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            folder.with_suffix(".made").touch()
     return folder / "run"
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from other_instructions import LIMITS
-from support import ROOT
+from support.commands import ROOT, TESTS
 
 pytestmark = pytest.mark.any_processor
 MARKED = "pytest.mark.any_processor"
@@ -32,8 +32,8 @@ with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
 
 TRAINS = re.compile(
     r"""(succeed|invoke|lussweep|command)\(\s*"grid" | \b(uninterrupted|finished):\ Path
-    | gan\.trainings | train_(gan|classifier) | lussweep\.models\.(generators|classifiers)\..*step
-    | (Inline|Cluster)Executor""",
+    | support\.trainings | train_(gan|classifier) | (Inline|Cluster)Executor
+    | lussweep\.models\.(generators|classifiers)\..*step""",
     re.VERBOSE,
 )
 """What a file holds that trains networks, or looks at a run that did."""
@@ -61,6 +61,7 @@ def instructions(limits: Mapping[str, str]) -> tuple[str, str]:
     return pytorch[1], onednn[1]
 
 
+@pytest.mark.unhurried
 @pytest.mark.skipif(
     platform.machine().lower() not in ("x86_64", "amd64"),
     reason="needs an x86 processor: PyTorch knows one set of instructions of others",
@@ -72,6 +73,7 @@ def test_the_second_run_computes_with_other_instructions_than_the_first() -> Non
     assert onednn != fewer[1]
 
 
+@pytest.mark.unhurried
 def test_this_run_computes_with_the_instructions_that_it_is_asked_for() -> None:
     asked = {name: os.environ[name] for name in NAMES if name in os.environ}
     pytorch, onednn = instructions(asked)
@@ -90,7 +92,7 @@ def test_ci_runs_what_is_marked_under_these_limits() -> None:
 
 
 def test_every_file_that_trains_is_marked_for_the_second_run_or_named_with_a_reason() -> None:
-    texts = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    texts = {path: path.read_text() for path in TESTS.rglob("test_*.py")}
     named = [name for names in NO_SECOND_RUN.values() for name in names.split()]
     unmarked = [p.stem for p, t in texts.items() if TRAINS.search(t) and MARKED not in t]
     assert sorted(unmarked) == sorted(named)

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from support import ROOT
+from support.commands import ROOT
 
 BUILT_HEADER = "<h1 id="
 OTHER_HOSTS = re.compile(

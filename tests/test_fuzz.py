@@ -34,7 +34,7 @@ from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.spec import SplitSpec, load_study
-from support import ROOT, TINY, environment
+from support.commands import ROOT, TESTS, TINY, environment
 
 
 def fuzzed(n: int) -> Any:
@@ -121,7 +121,7 @@ def test_parquet_manifests_of_any_values(folder: Path, columns: list[list[Any]])
 PARQUET = """
 import random, sys
 from pathlib import Path
-import hostile_parquet
+from support import hostile_parquet
 from lussweep.store import tables
 from lussweep.data.external import describe, read_patients
 from lussweep.data.manifest import read_manifest
@@ -170,7 +170,7 @@ def test_damaged_parquet(folder: Path) -> None:
     tables.write(folder / "whole.parquet", rows, tables.SKIPPED)
     done = subprocess.run(
         [sys.executable, "-c", PARQUET, str(folder)],
-        env={**environment(), "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        env={**environment(), "PYTHONPATH": f"{ROOT}:{TESTS}"},
         cwd=ROOT, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

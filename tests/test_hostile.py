@@ -25,10 +25,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import hostile_parquet
-import hostile_video
 from lussweep.store import tables
-from support import ROOT, environment
+from support import hostile_parquet, hostile_video
+from support.commands import ROOT, environment
 
 MAX_CPU_S = 5.0
 MAX_GROWTH_BYTES = 500_000_000
@@ -328,6 +327,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path, s
     return [file for maker in makers for file in maker(tmp_path_factory.mktemp(maker.__name__))]
 
 
+@pytest.mark.unhurried
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 def test_every_hostile_file_is_refused_in_little_time_and_memory(
     hostile: list[tuple[str, Path, str]],

@@ -13,7 +13,7 @@ import typer.main
 
 from lussweep.cli.app import app
 from lussweep.study.spec import GanSpec, load_study
-from support import ROOT, environment
+from support.commands import ROOT, environment
 
 README = (ROOT / "README.md").read_text()
 PAGES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support.commands import TESTS
 
 SOME = """
 import pytest
@@ -40,9 +40,18 @@ def folder(tmp_path: Path) -> Path:
 def printed(folder: Path, *arguments: str) -> list[str]:
     """The lines of a run of the tests in a folder, which takes in the hook."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "skips", "-p", "no:cacheprovider", *arguments],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "support.skips",
+            "-p",
+            "no:cacheprovider",
+            *arguments,
+        ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
         capture_output=True,
         text=True,
     )
@@ -50,8 +59,11 @@ def printed(folder: Path, *arguments: str) -> list[str]:
     return [line for line in done.stdout.splitlines() if line]
 
 
-def test_skipped_tests_and_modules_are_listed_by_name_with_the_reason(folder: Path) -> None:
-    lines = printed(folder)
+@pytest.mark.parametrize("arguments", [[], ["-n", "2"]], ids=["one process", "two"])
+def test_skipped_tests_and_modules_are_listed_by_name_with_the_reason(
+    folder: Path, arguments: list[str]
+) -> None:
+    lines = printed(folder, *arguments)
     (start,) = (i for i, line in enumerate(lines) if "= 4 skipped =" in line)
     *listed, last = lines[start + 1 :]
     assert sorted(listed) == [
@@ -70,4 +82,4 @@ def test_a_run_that_skips_nothing_lists_nothing(folder: Path) -> None:
 
 def test_this_run_takes_in_the_hook(request: pytest.FixtureRequest) -> None:
     hooks = request.config.pluginmanager.hook.pytest_terminal_summary.get_hookimpls()
-    assert [h for h in hooks if h.function.__module__ == "skips"]
+    assert [h for h in hooks if h.function.__module__ == "support.skips"]

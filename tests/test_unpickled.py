@@ -22,7 +22,7 @@ from lussweep.models.resnet import load_resnet34
 from lussweep.models.training.weights import read_state, read_weights
 from lussweep.store.arrays import read_array
 from lussweep.study.spec import GanSpec
-from support import ROOT
+from support.commands import ROOT
 
 PICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 

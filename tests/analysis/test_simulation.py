@@ -18,7 +18,7 @@ from lussweep.analysis.levels import Scored
 from lussweep.analysis.paired import pair_up
 
 AUROC, N_POS, N_NEG = 0.95, 100, 24
-SHORT = pytest.param(100, 0.88, 1.0, id="100")
+SHORT = pytest.param(100, 0.88, 1.0, id="100", marks=pytest.mark.unhurried)
 LONG = pytest.param(500, 0.92, 0.98, id="500", marks=pytest.mark.slow)
 
 

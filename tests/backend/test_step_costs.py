@@ -11,7 +11,7 @@ from lussweep.data.phantom import phantom_manifest
 from lussweep.study.costs import Frames, work
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study
-from support import TINY
+from support.commands import TINY
 
 FRAMES = Frames({2: 16, 3: 24, None: 32}, val=30, holdout=48)
 

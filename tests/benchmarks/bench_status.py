@@ -25,7 +25,7 @@ from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.heartbeat import Heartbeat
 from lussweep.run.mirror import WorkFolder
 from lussweep.study.spec import load_study
-from support import command, environment
+from support.commands import command, environment
 
 N_REPEATS = 3
 

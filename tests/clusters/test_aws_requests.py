@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support import ROOT
+from support.commands import ROOT
 
 boto3 = pytest.importorskip("boto3", reason="`ray up` speaks to AWS through boto3")
 moto = pytest.importorskip("moto")

@@ -18,7 +18,7 @@ import yaml
 from lussweep.backend.cluster.session import ENVIRONMENT
 from lussweep.backend.kept import KEPT
 from lussweep.cli.app import app
-from support import ROOT, STANDING
+from support.commands import ROOT, STANDING
 
 FILE = ROOT / "experiments" / "clusters" / "kuberay.yaml"
 SCHEMA = json.loads((Path(__file__).parent / "rayjob-1.6.2.json").read_text())

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from lussweep.backend.cluster.session import ENVIRONMENT
-from support import ROOT, STANDING
+from support.commands import ROOT, STANDING
 
 SCHEMA = Path(ray.autoscaler.__file__).parent / "ray-schema.json"
 CLUSTERS = ROOT / "experiments" / "clusters"

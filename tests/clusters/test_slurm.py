@@ -21,7 +21,7 @@ import pytest
 
 from lussweep.backend.cluster.session import ENVIRONMENT
 from lussweep.backend.stop import GRACE_S
-from support import ROOT, STANDING
+from support.commands import ROOT, STANDING
 
 SCRIPT = ROOT / "experiments" / "clusters" / "slurm.sh"
 N_NODES = 2

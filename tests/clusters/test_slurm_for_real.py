@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clusters.machines import Machines, lacking, machines
-from support import ROOT, TINY
+from support.commands import ROOT, TINY
+from support.machines import Machines, lacking, machines
 
 SCRIPT = ROOT / "experiments" / "clusters" / "slurm.sh"
 NODES = ("node1", "node2")

@@ -20,7 +20,7 @@ from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
-from support import TINY, command, environment, lussweep
+from support.commands import TINY, command, environment, lussweep
 
 pytestmark = pytest.mark.any_processor
 

@@ -17,7 +17,7 @@ import pytest
 import typer.main
 
 from lussweep.cli.app import app
-from support import ROOT, environment, invoke, lussweep, refusal, refused, succeed
+from support.commands import ROOT, environment, invoke, lussweep, refusal, refused, succeed
 
 SURFACE = ROOT / "tests" / "golden" / "cli_surface.json"
 IGNORED_BY_PLAN = (

@@ -21,7 +21,7 @@ from lussweep.cli import cancel
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.lease import Owner
 from lussweep.study.spec import load_study
-from support import TINY, command, environment, invoke, refusal, refused, succeed
+from support.commands import TINY, command, environment, invoke, refusal, refused, succeed
 
 CELL = "variant=combined,n_patients=2,replicate=1"
 WAIT_S = 120.0

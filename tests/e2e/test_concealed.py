@@ -18,7 +18,7 @@ from lussweep.stages import Context
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Plan
 from lussweep.study.spec import load_study
-from support import TINY, invoke
+from support.commands import TINY, invoke
 
 BY_DESIGN = ("frames", "cohorts", "frame_scores", "val_scores", "copies", "closest_pairs")
 """Tables that hold ids: docs/results.md says so."""

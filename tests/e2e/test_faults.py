@@ -14,10 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import faults
-from drivers import Driver, checkpoint_epoch
 from e2e.test_backends import assert_same_tables, snapshot_records
-from faults import ALWAYS, FaultyStore, await_end, descendants, workers_of
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
@@ -25,7 +22,10 @@ from lussweep.run.lease import LEASE_FILE
 from lussweep.stages import Context
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study
-from support import TINY, lussweep, refusal
+from support import faults
+from support.commands import TINY, lussweep, refusal
+from support.drivers import Driver, checkpoint_epoch
+from support.faults import ALWAYS, FaultyStore, await_end, descendants, workers_of
 
 LONG_GAN = ("--only", "variant=pure_synthetic,n_patients=2", "--set", "gan.n_epochs=3000",
             "--set", "gan.snapshot_every=3000")  # fmt: skip

@@ -13,11 +13,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bucket import Server
-from drivers import Driver
 from e2e.test_backends import assert_same_tables
 from e2e.test_remote_runs import EVERY, assert_same, records
-from faults import ALWAYS
 from lussweep.backend.driver import LOST_AGAIN, Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
@@ -28,7 +25,10 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.object_store import ObjectStore
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study
-from support import TINY, lussweep
+from support.bucket import Server
+from support.commands import TINY, lussweep
+from support.drivers import Driver
+from support.faults import ALWAYS
 
 EXPECTED = {
     "fail": "OSError: the disk is away (2 attempts)",

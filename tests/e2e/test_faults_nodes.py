@@ -16,12 +16,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from drivers import Driver, checkpoint_epoch
 from e2e.test_backends import TABLES, assert_same_tables, snapshot_records
-from faults import workers_of
 from lussweep.store.artifacts import ArtifactStore
-from nodes import Nodes, cluster
-from support import lussweep
+from support.commands import lussweep
+from support.drivers import Driver, checkpoint_epoch
+from support.faults import workers_of
+from support.nodes import Nodes, cluster
 
 ONE_CELL = ("--only", "n_patients=2,variant=pure_synthetic")
 LONG = (

@@ -27,7 +27,7 @@ from lussweep.store.tables import FRAMES
 from lussweep.store.tables import read as read_table
 from lussweep.study.keys import hashed_id
 from lussweep.study.spec import HealthSpec
-from support import TINY, invoke, refusal, succeed
+from support.commands import TINY, invoke, refusal, succeed
 
 pytestmark = pytest.mark.any_processor
 

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from bucket import Server
 from e2e.test_cli import write_videos
 from lussweep.data.readers import decode
 from lussweep.run.lease import LEASE_FILE, Owner
 from lussweep.store.remote import RemoteFolder
-from support import invoke, refusal, succeed
+from support.bucket import Server
+from support.commands import invoke, refusal, succeed
 
 INGEST = ("--image-size", "64", "--backend", "inline")
 

@@ -172,7 +172,7 @@ def test_files_name_no_patient_but_the_tables_of_frames(
     finished: Path, tiny_yaml: Path, tmp_path: Path
 ) -> None:
     """A failing step's log, the failure table and the results carry hashed ids."""
-    from support import lussweep
+    from support.commands import lussweep
 
     step, store = planned(finished, "evaluate")
     shutil.rmtree(store.open(f"evaluate/{step.key}"))

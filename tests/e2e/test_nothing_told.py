@@ -14,7 +14,7 @@ import numpy as np
 
 from e2e.test_concealed import break_cohorts
 from lussweep.study.keys import hashed_id
-from support import command, environment
+from support.commands import command, environment
 
 TELLING = "Telltale"
 BY_DESIGN = re.compile(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from support import lussweep
+from support.commands import lussweep
 
 
 @pytest.mark.slow

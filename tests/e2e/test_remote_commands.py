@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from bucket import Server
 from lussweep.cli import cancel
 from lussweep.run.mirror import Mirror
 from lussweep.store.remote import RemoteFolder
-from support import command, environment, invoke, refusal, succeed
+from support.bucket import Server
+from support.commands import command, environment, invoke, refusal, succeed
 
 if TYPE_CHECKING:
-    from gcs_bucket import GcsServer
+    from support.gcs_bucket import GcsServer
 
 CELL = "variant=pure_synthetic,n_patients=2"
 LONG_GAN = ("--only", CELL, "--set", "gan.n_epochs=100000", "--set", "gan.snapshot_every=100000")

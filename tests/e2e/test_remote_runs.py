@@ -20,7 +20,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from bucket import Server
 from lussweep.data.phantom import phantom_manifest
 from lussweep.models.generators.dcgan.sample import save_snapshot
 from lussweep.run.mirror import Mirror
@@ -29,7 +28,8 @@ from lussweep.store.object_store import ObjectStore
 from lussweep.store.remote import RemoteFolder
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
-from support import TINY, command, environment, invoke, lussweep, succeed
+from support.bucket import Server
+from support.commands import TINY, command, environment, invoke, lussweep, succeed
 
 PER_CELL = ("trials", "frame_scores", "val_scores", "gan_scores", "gan_losses")
 EVERY = (

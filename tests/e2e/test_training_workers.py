@@ -18,7 +18,7 @@ from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import load_study
-from support import TINY
+from support.commands import TINY
 
 OVERRIDES = ["gan.n_workers=2", "gan.batch_size=8", "gan.n_epochs=6", "grid.n_patients=[2]"]
 

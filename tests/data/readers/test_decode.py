@@ -1,0 +1,245 @@
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lussweep.data.readers import decode, h264
+from lussweep.data.readers.decode import probe, read_frames
+from lussweep.errors import InputError
+from support import hostile_video
+from support.commands import POCUS
+
+CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mpeg": "MPEG", ".MP4": "mp4v"}
+FORMATS = [*CODECS, ".gif"]
+
+
+def noise(n: int, height: int = 48, width: int = 64) -> np.ndarray:
+    """Frames whose mean is their number times 10, under noise that fills the file."""
+    frames = np.random.default_rng(0).integers(-9, 10, (n, height, width))
+    return np.clip(frames + 10 * np.arange(n)[:, None, None], 0, 255).astype(np.uint8)
+
+
+def write_video(path: Path, frames: np.ndarray) -> Path:
+    colour = [cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) for frame in frames]
+    if path.suffix == ".gif":
+        animation = cv2.Animation()
+        animation.frames = colour
+        animation.durations = np.full(len(colour), 40)
+        assert cv2.imwriteanimation(str(path), animation)
+        return path
+    size = (frames.shape[2], frames.shape[1])
+    lower = path.with_suffix(path.suffix.lower())
+    writer = cv2.VideoWriter(str(lower), cv2.VideoWriter_fourcc(*CODECS[lower.suffix]), 25, size)
+    assert writer.isOpened()
+    for frame in colour:
+        writer.write(frame)
+    writer.release()
+    return lower.rename(path)
+
+
+def write_images(folder: Path, frames: np.ndarray) -> Path:
+    folder.mkdir()
+    for i, frame in enumerate(frames):
+        assert cv2.imwrite(str(folder / f"frame{i}.png"), frame)
+    return folder
+
+
+def problem_of(path: Path) -> str:
+    """What read_frames says, which must be one line that begins with the path."""
+    with pytest.raises(InputError) as caught:
+        read_frames(path)
+    (line,) = caught.value.problems
+    assert line.startswith(f"{path}: ") and "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_frame_of_every_format_in_order(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"video{suffix}", noise(20))
+    frames = read_frames(path)
+    assert frames.shape == (20, 48, 64) and frames.dtype == np.uint8
+    np.testing.assert_allclose(frames.mean(axis=(1, 2)), 10 * np.arange(20), atol=6)
+    assert probe(path) is None
+
+
+@pytest.mark.parametrize("suffix", [".avi", "folder"])
+@pytest.mark.parametrize("stride", [2, 3, 50])
+def test_stride_keeps_every_kth_frame_from_the_first(
+    tmp_path: Path, suffix: str, stride: int
+) -> None:
+    if suffix == "folder":
+        path = write_images(tmp_path / "loop", noise(20))
+    else:
+        path = write_video(tmp_path / "video.avi", noise(20))
+    np.testing.assert_array_equal(read_frames(path, stride), read_frames(path)[::stride])
+
+
+def test_a_stride_below_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="stride must be at least 1, got 0"):
+        read_frames(tmp_path, 0)
+
+
+def test_a_folder_of_images_is_read_in_natural_order(tmp_path: Path) -> None:
+    frames = noise(12)
+    folder = write_images(tmp_path / "loop", frames)
+    (folder / "notes.txt").write_text("not an image")
+    np.testing.assert_array_equal(read_frames(folder), frames)
+    assert probe(folder) is None
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_half_a_file_is_truncated(tmp_path: Path, suffix: str) -> None:
+    path = write_video(tmp_path / f"video{suffix}", noise(40))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2 + 1])  # off the boundary of an mpeg pack
+    assert "is truncated at" in problem_of(path)
+    assert probe(path) == problem_of(path)
+
+
+def test_the_container_is_told_by_content_not_by_suffix(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.mp4", noise(5)).rename(tmp_path / "video.avi")
+    assert len(read_frames(path)) == 5
+    path.write_bytes(path.read_bytes()[:-10])
+    assert "mp4 file is truncated" in problem_of(path)
+
+
+def test_an_mp4_with_its_index_first_is_truncated_too(tmp_path: Path) -> None:
+    """OpenCV opens such a file and decodes what is there."""
+    path = tmp_path / "video.mp4"
+    index = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
+    path.write_bytes(index + b"\0\0\1\0mdat" + bytes(248))
+    assert "truncated" not in problem_of(path)
+    path.write_bytes(index + b"\0\0\1\0mdat" + bytes(247))
+    assert "truncated" in problem_of(path)
+
+
+def test_damage_within_a_whole_file_shows_in_the_frame_count(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "video.avi", noise(20))
+    content = bytearray(path.read_bytes())
+    middle, end = len(content) // 2, len(content) - 500
+    content[middle:end] = bytes(end - middle)
+    path.write_bytes(content)
+    assert probe(path) is None
+    assert "of 20 frames can be decoded: copy it again" in problem_of(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.mp4", b"", "the file is empty: copy it again"),
+        ("text.mp4", b"not a video", "is not an mp4, mov, avi, mpeg or gif video: convert"),
+        ("bad.gif", b"GIF89a" + bytes(7) + b";", "cannot open it as a video"),
+        ("bad.mpeg", b"\0\0\1\xba" + bytes(400), "copy it again"),
+    ],
+)
+def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert message in problem_of(path)
+    assert probe(path) == problem_of(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert "does not exist: correct the path" in problem_of(tmp_path / "none.mp4")
+    assert probe(tmp_path / "none.mp4") == problem_of(tmp_path / "none.mp4")
+
+
+def test_a_header_of_too_many_pixels_is_refused_before_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "wide.avi", noise(1, 16, decode.MAX_SIDE + 16))
+    monkeypatch.setattr(decode, "_collect", lambda images: pytest.fail("decoded"))
+    assert "its header gives 8208 x 16 pixels" in problem_of(path)
+    assert probe(path) == problem_of(path)
+
+
+def test_a_gif_header_of_billions_of_pixels(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "huge.gif", noise(2))
+    content = bytearray(path.read_bytes())
+    content[6:10] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert "1 to 8192 a side are read" in problem_of(path)
+
+
+def test_more_frames_than_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "long.avi", noise(20))
+    monkeypatch.setattr(decode, "MAX_BYTES", 19 * 48 * 64)
+    assert "cut it into parts" in problem_of(path)
+    assert len(read_frames(path, stride=2)) == 10
+
+
+def test_folders_that_are_no_video(tmp_path: Path) -> None:
+    folder = tmp_path / "loop"
+    folder.mkdir()
+    assert "the folder holds no image" in problem_of(folder)
+    (folder / "a.png").write_text("not a png")
+    assert "a.png is no readable image" in problem_of(folder)
+    assert probe(folder) == problem_of(folder)
+    cv2.imwrite(str(folder / "a.png"), np.zeros((8, 9), np.uint8))
+    cv2.imwrite(str(folder / "b.png"), np.zeros((8, 7), np.uint8))
+    assert "frame sizes differ (9 x 8 and 7 x 8)" in problem_of(folder)
+    cv2.imwrite(str(folder / "a.png"), np.zeros((1, decode.MAX_SIDE + 1), np.uint8))
+    assert "8192 pixels a side" in problem_of(folder)
+
+
+def test_broken_files_leave_stderr_alone(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    path = write_video(tmp_path / "video.gif", noise(5))
+    content = bytearray(path.read_bytes())
+    content[900:] = bytes(len(content) - 900)
+    content[:4] = b"GIF8"
+    path.write_bytes(content)
+    mp4 = tmp_path / "bad.mp4"
+    mp4.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov")
+    capfd.readouterr()
+    problem_of(path)
+    problem_of(mp4)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not POCUS.is_dir(), reason=f"the POCUS videos are not at {POCUS}")
+def test_real_videos_have_the_frames_of_their_manifest(tmp_path: Path) -> None:
+    """Three of each format; half of each is refused, cut off the boundary of an MPEG pack."""
+    with (POCUS / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    by_suffix: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        assert probe(POCUS / row["path"]) is None
+        by_suffix.setdefault(Path(row["path"]).suffix.lower(), []).append(row)
+    assert set(by_suffix) == {".mp4", ".avi", ".mov", ".mpeg", ".gif"}
+    for suffix, members in by_suffix.items():
+        for row in members[:: max(1, len(members) // 2)]:
+            source = POCUS / row["path"]
+            assert len(read_frames(source)) == int(row["frames"]), row["path"]
+            half = tmp_path / f"half{suffix}"
+            half.write_bytes(source.read_bytes()[: source.stat().st_size // 2 + 99])
+            assert "is truncated" in (probe(half) or ""), row["path"]
+
+
+# --- H.264 --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 48), (8192, 16), (16_000, 16_000), (2**20, 16)])
+def test_the_size_of_an_h264_stream(size: tuple[int, int]) -> None:
+    assert set(h264.sizes(hostile_video.h264(*size))) == {size}
+    body = hostile_video.sequence_set(*size)[4:]
+    in_index = b"avcC\1\x42\0\x1e\xff\xe1" + len(body).to_bytes(2, "big") + body
+    in_frames = b"\0" * 4 + len(body).to_bytes(4, "big") + body
+    assert h264.sizes(in_index) == h264.sizes(in_frames) == [size]
+    assert h264.sizes(b"\0\0\1" + body[:4]) == []
+
+
+def test_sizes_without_end_are_refused() -> None:
+    sets = b"".join(hostile_video.sequence_set(16 * n, 16) for n in range(1, h264.MAX_SETS + 2))
+    with pytest.raises(ValueError, match="over 1000 H"):
+        h264.sizes(sets)
+
+
+def test_an_honest_h264_video_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    path.write_bytes(hostile_video.h264(64, 48))
+    frames = decode.read_frames(path)
+    assert frames.shape == (3, 48, 64)
+    assert [len(np.unique(frame)) for frame in frames] == [1, 1, 1]
+    assert np.diff(frames[:, 0, 0]).min() > 0

@@ -1,0 +1,95 @@
+"""What a run folder holds of earlier commands, from its artifacts alone: nothing is trained."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+import lussweep.run.folder
+from lussweep.data.phantom import phantom_manifest
+from lussweep.run.folder import Run, claim, open_run
+from lussweep.run.mirror import WorkFolder
+from lussweep.study.coordinates import Draw
+from lussweep.study.spec import load_study
+from support.commands import TINY
+
+SMALLER = {"variant": ["baseline"], "n_patients": ["2"]}
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Call it to open the folder of the small study, with other grids or cells."""
+
+    def again(*overrides, only=None) -> Run:
+        study = load_study(TINY, overrides=overrides).with_embedders(False)
+        manifest = phantom_manifest(study.data.phantom, study.seed)
+        return open_run(WorkFolder(tmp_path / "run"), study, manifest, phantom=True, only=only)
+
+    return again
+
+
+def finish(run: Run) -> None:
+    for ref in run.asked.steps:
+        if not run.store.has(ref):
+            with run.store.commit(ref, {}):
+                pass
+    claim(run)
+
+
+def names(cells) -> set[str]:
+    return {cell.coordinates.name() for cell in cells}
+
+
+def test_done_cells_of_an_earlier_command_come_with_all_that_they_need(opened):
+    whole = opened()
+    finish(whole)
+    part = opened(only=SMALLER)
+    assert names(part.asked.cells) == {"n=2 r=1 baseline"}
+    assert names(part.plan.cells) == names(whole.plan.cells)
+    assert part.plan.steps == whole.plan.steps
+    seen: set[str] = set()
+    for ref, step in part.plan.steps.items():
+        assert set(step.inputs.values()) <= seen
+        seen.add(ref)
+
+
+def test_cells_that_are_not_done_stay_away_with_what_only_they_need(opened):
+    whole = opened()
+    finish(whole)
+    for cell in whole.plan.cells:
+        if cell.coordinates.n_patients == 3:
+            shutil.rmtree(whole.store.root / cell.refs["evaluate"])
+    part = opened(only=SMALLER)
+    assert {cell.coordinates.n_patients for cell in part.plan.cells} == {2}
+    assert len(part.plan.cells) == len(whole.plan.cells) / 2
+    reached = {ref for cell in part.plan.cells for ref in cell.refs.values()}
+    needed = part.plan.ancestors(*reached) | reached
+    assert {ref for ref in part.plan.steps if not ref.startswith(("shard", "ingest"))} <= needed
+    assert part.plan.steps.keys() < whole.plan.steps.keys()
+
+
+def test_grids_of_several_commands_add_up(opened):
+    finish(opened("grid.replicates=2", "grid.n_patients=[2]"))
+    finish(opened("grid.n_patients=[3]"))
+    found = opened("grid.n_patients=[2,3]", only=SMALLER)
+    draws = {cell.coordinates.draw for cell in found.plan.cells}
+    assert draws == {Draw(2, 1), Draw(2, 2), Draw(3, 1)}
+    assert len(found.plan.cells) == 12
+
+
+def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch):
+    finish(opened("grid.n_patients=[2]"))
+    finish(opened())
+    planned = []
+
+    def counted(*arguments, **options):
+        planned.append(lussweep.study.plan.make_plan(*arguments, **options))
+        return planned[-1]
+
+    monkeypatch.setattr(lussweep.run.folder, "make_plan", counted)
+    run = opened("grid.replicates=2")
+    assert len(planned) == 1
+    assert len(run.plan.cells) == len(run.asked.cells) == 16
+    opened(only=SMALLER)
+    assert len(planned) == 3, "the cells left out may be done"
