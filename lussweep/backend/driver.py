@@ -57,8 +57,8 @@ class Executor(Protocol):
         """Steps that will not be submitted after all: done by others, or blocked."""
         ...
 
-    def told(self, ref: str) -> str:
-        """How far a step under way says that it is; empty if it says nothing."""
+    def progress_text(self, ref: str) -> str:
+        """The text by which a running step says how far it is; empty if it has set none."""
         ...
 
     def wait(self) -> list[Outcome]:

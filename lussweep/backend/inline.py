@@ -46,8 +46,8 @@ class InlineExecutor:
     def forget(self, refs: Iterable[str]) -> None:
         """Nothing is kept of what is to come."""
 
-    def told(self, ref: str) -> str:
-        return self.context.link.told(ref)
+    def progress_text(self, ref: str) -> str:
+        return self.context.link.progress_text(ref)
 
     def wait(self) -> list[Outcome]:
         assert self.submitted is not None, "nothing is in flight"

@@ -87,7 +87,7 @@ def ingest(
         def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
             with (
                 executor_of(plan, context, folder, options, stop=stop, notify=notify) as executor,
-                live_progress(executor.told) as on_change,
+                live_progress(executor.progress_text) as on_change,
             ):
                 stop.listen()  # as in a grid
                 store = context.store.surveyed()

@@ -135,7 +135,7 @@ def plan(
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
         run, found = open_arguments(request)
-        print_plan(run.study.name, run.asked, run.store, run.folder.place)
+        print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if wanted:
             from lussweep.backend.choose import ExecutionOptions
             from lussweep.cli.terminal import notify
@@ -147,10 +147,12 @@ def plan(
             else:
                 options = ExecutionOptions(backend="inline", device=device)
                 context = make_context(run, found, options.device, request.weights)
-                measured = run_short(run.study, run.manifest, run.asked, context, notify)
+                measured = run_short(run.study, run.manifest, run.requested, context, notify)
                 differ = []
-            costs = estimate_plan(run.study, run.asked, run.store, measured, gpus or 1)
-            print_costs(measured, costs, price, notes_on(run.study, run.asked, measured, differ))
+            costs = estimate_plan(run.study, run.requested, run.store, measured, gpus or 1)
+            print_costs(
+                measured, costs, price, notes_on(run.study, run.requested, measured, differ)
+            )
 
 
 def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:

@@ -155,33 +155,33 @@ class _Shown:
         clock = f"{_clock(now_s)} elapsed"
         return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
 
-    def now(self, stage: str, told: Callable[[str], str]) -> str:
+    def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
         """What is in hand, and how far it says that it is."""
-        parts = [(name, told(ref)) for name, ref in self.running.get(stage, ())]
+        parts = [(name, progress_text(ref)) for name, ref in self.running.get(stage, ())]
         return ", ".join(f"{name} ({far})" if far else name for name, far in parts)
 
-    def table(self, now_s: float, told: Callable[[str], str]) -> Table:
+    def table(self, now_s: float, progress_text: Callable[[str], str]) -> Table:
         table = Table(title=self.line(now_s), title_justify="left")
         for heading in ("stage", "done", "running", "failed", "of", "now"):
             table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
         for row in self.rows:
-            table.add_row(*row, self.now(row[0], told))
+            table.add_row(*row, self.now(row[0], progress_text))
         return table
 
-    def long_line(self, now_s: float, told: Callable[[str], str]) -> str:
+    def long_line(self, now_s: float, progress_text: Callable[[str], str]) -> str:
         """The line, with what says how far it is."""
         parts = [pair for pairs in self.running.values() for pair in pairs]
-        far = [f"{name}: {told(ref)}" for name, ref in parts if told(ref)]
+        far = [f"{name}: {progress_text(ref)}" for name, ref in parts if progress_text(ref)]
         return "; ".join([self.line(now_s), *far])
 
 
 @contextmanager
 def live_progress(
-    told: Callable[[str], str] = lambda ref: "",
+    progress_text: Callable[[str], str] = lambda ref: "",
 ) -> Iterator[Callable[[Progress], None]]:
     """A display on standard error: redrawn on a terminal, else a line now and then.
 
-    `told` says of a step under way how far it is, or nothing.
+    `progress_text` says of a step under way how far it is, or nothing.
     """
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
@@ -201,7 +201,7 @@ def live_progress(
     if console.is_terminal:
 
         def draw() -> Table | str:
-            return shown[0].table(elapsed(), told) if shown else ""
+            return shown[0].table(elapsed(), progress_text) if shown else ""
 
         # Drawn anew twice a second, so that the clock runs while a step takes hours.
         with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
@@ -212,7 +212,7 @@ def live_progress(
 
     def say() -> None:
         printed[0] = elapsed()
-        console.print(shown[0].long_line(elapsed(), told), soft_wrap=True)
+        console.print(shown[0].long_line(elapsed(), progress_text), soft_wrap=True)
 
     def on_change(progress: Progress) -> None:
         take(progress)

@@ -1,4 +1,4 @@
-"""How long steps take, out of an earlier run's records."""
+"""Reads how long steps took from the records of an earlier run."""
 
 from __future__ import annotations
 
@@ -31,22 +31,29 @@ BUDGETS = {
     "data": {"phantom", "split", "label"},
     "memorisation": {"n_images", "release_gate"},
 }
-"""What work counts, or what costs nothing; another value elsewhere is another price."""
+"""Settings by section of the experiment whose change needs no note: the work of a step counts them,
+or they cost no time. Another value of any other setting may change the seconds for equal work."""
 
 
 def measured_run(folder: Path, store: Path | None = None) -> Measured:
-    """Every step of a run and its seconds. Raises InputError for what is no run with records."""
+    """The steps of a run folder and their seconds.
+
+    `store` is the folder of the artifacts; None reads it from the run's state. Raises InputError if
+    the folder is not a run folder, a record is damaged, or no cell is done.
+    """
     if not (folder / RUN_FILE).exists():
-        raise InputError(f"--from {folder} is no run folder: give the --out of a `lussweep grid`")
+        raise InputError(
+            f"--from {folder} is not a run folder: give the --out of a `lussweep grid`"
+        )
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
     for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
         try:
-            found = json.loads(path.read_text())
-            told = (found[name] for name in ("stage", "version", "spec", "inputs", "name"))
-            ref = f"{found['stage']}/{found['key']}"
-            steps[ref], records[ref] = Step(*told), found
+            record = json.loads(path.read_text())
+            fields = (record[name] for name in ("stage", "version", "spec", "inputs", "name"))
+            ref = f"{record['stage']}/{record['key']}"
+            steps[ref], records[ref] = Step(*fields), record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
     frames = seen_frames(steps, records, root.joinpath)
@@ -65,34 +72,33 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
 
 
 def differences(folder: Path, study: StudySpec) -> list[str]:
-    """Values that change seconds in other ways than work counts, and differ in the run."""
+    """Names of settings that differ in the measured run and may change its seconds."""
     try:
-        there = yaml.safe_load((folder / EXPERIMENT_FILE).read_text())
+        measured = yaml.safe_load((folder / EXPERIMENT_FILE).read_text())
     except (OSError, yaml.YAMLError):
         return []
-    here = study.model_dump(mode="json")
-    found = []
-    for name, section in here.items():
+    differ = []
+    for name, section in study.model_dump(mode="json").items():
         if name in BUDGETS[""]:
             continue
-        other = there.get(name)
-        if isinstance(section, dict) and isinstance(other, dict):
-            known = section.keys() - BUDGETS.get(name, set())
-            found += [f"{name}.{key}" for key in sorted(known) if section[key] != other.get(key)]
-        elif section != other:
-            found.append(name)
-    return found
+        theirs = measured.get(name)
+        if isinstance(section, dict) and isinstance(theirs, dict):
+            keys = sorted(section.keys() - BUDGETS.get(name, set()))
+            differ += [f"{name}.{key}" for key in keys if section[key] != theirs.get(key)]
+        elif section != theirs:
+            differ.append(name)
+    return differ
 
 
 def _store_of(folder: Path) -> Path:
-    """As its driver says; a run made before drivers said so has no other place than its own."""
+    """The folder of a run's artifacts, from its state; by default `artifacts` in the run folder."""
     try:
-        told = str(json.loads((folder / STATE_FILE).read_text())["store"])
+        place = str(json.loads((folder / STATE_FILE).read_text())["store"])
     except (OSError, ValueError, KeyError):
         return folder / "artifacts"
-    if is_url(told):
-        raise InputError(f"the artifacts of {folder} are at {told}: use --calibrate")
-    return folder / told
+    if is_url(place):
+        raise InputError(f"the artifacts of {folder} are at {place}: use --calibrate")
+    return folder / place
 
 
 def seen_frames(
@@ -100,7 +106,7 @@ def seen_frames(
     records: Mapping[str, Mapping[str, Any]],
     folder_of: Callable[[str], Path],
 ) -> Frames | None:
-    """What the measured steps worked on; None while no cell is done."""
+    """Frame counts of the measured steps; None if no cell is done."""
     sizes: dict[int | None, list[int]] = {}
     for ref, step in steps.items():
         if step.stage == "cohort":
@@ -112,16 +118,16 @@ def seen_frames(
     if not (sizes and judged and trials):
         return None
     n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
-    by_cohort = {n: sum(found) / len(found) for n, found in sizes.items()}
+    by_cohort = {n: sum(counts) / len(counts) for n, counts in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
 
 def where_trained(records: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
-    """The devices and hosts that most trainings ran on, and whether those were GPUs."""
+    """The two places with most trainings (as "cuda of HOST"), and whether the first is a GPU."""
     places = Counter(
         (record["circumstances"].get("device", "cpu"), record["circumstances"]["host"])
         for record in records
         if record["stage"] in ("gan", "trial")
     ).most_common(2)
-    told = ", ".join(f"{device} of {host}" for (device, host), _ in places)
-    return told, bool(places) and places[0][0][0].startswith("cuda")
+    text = ", ".join(f"{device} of {host}" for (device, host), _ in places)
+    return text, bool(places) and places[0][0][0].startswith("cuda")

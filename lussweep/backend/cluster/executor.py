@@ -113,8 +113,8 @@ class ClusterExecutor:
                 self.tune = TuneService(self.plan.steps, self.context, self.folder, self.limit)
             self.tune.submit(step, needs)
 
-    def told(self, ref: str) -> str:
-        return self.link.told(ref)
+    def progress_text(self, ref: str) -> str:
+        return self.link.progress_text(ref)
 
     def forget(self, refs: Iterable[str]) -> None:
         self.admission.forget(refs)
@@ -197,8 +197,8 @@ class ClusterExecutor:
                 if isinstance(error, ray.exceptions.RayTaskError):  # it raised, and told so
                     outcomes.append(failed(ref, error))
                     continue
-                told = self.limit.told(ref) if self.limit else None
-                outcomes.append(told or lost(ref, str(error)))
+                timed_out = self.limit.timeout_outcome(ref) if self.limit else None
+                outcomes.append(timed_out or lost(ref, str(error)))
         return outcomes
 
     def _finished_trials(self, timeout: float) -> list[Outcome]:

@@ -38,7 +38,7 @@ class TimeLimit:
                 faulthandler.cancel_dump_traceback_later()
                 path.unlink(missing_ok=True)
 
-    def told(self, ref: str) -> Outcome | None:
+    def timeout_outcome(self, ref: str) -> Outcome | None:
         """The failure of a step whose process was lost, if the limit ended it, on whatever node."""
         nodes = alive_nodes()
         answers, _ = ask_all(nodes, names_of(nodes), lambda n: on(n, _take).remote(self, ref))

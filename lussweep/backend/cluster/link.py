@@ -39,7 +39,7 @@ class ClusterLink:
     def tell(self, ref: str, text: str) -> None:
         self._put(ref, text)
 
-    def told(self, ref: str) -> str:
+    def progress_text(self, ref: str) -> str:
         return self._get(ref)
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class LostSteps(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ref = trial.config["ref"]
-        if self.limit is not None and (outcome := self.limit.told(ref)):
+        if self.limit is not None and (outcome := self.limit.timeout_outcome(ref)):
             self.ended.put(outcome)
             return
         told = Path(trial.error_file).read_text() if trial.error_file else ""
