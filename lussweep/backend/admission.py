@@ -131,9 +131,7 @@ class Admission:
         """
         need = self.needs(step)
         free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
-        if (
-            step.stage != "gan"
-        ):  # GANs wait only for data, so the GPUs of those to come are not free
+        if step.stage != "gan":  # a GAN waits only for data: its GPU is not free for others
             free -= self.shares.gan * len(self._left["gan"])
         if is_gang(step) or not need.gpus or free < SMALLEST:
             return need

@@ -121,7 +121,7 @@ def is_open() -> bool:
 
 
 def _is_reachable(url: str, head: dict[str, Any]) -> bool:
-    """Whether the URL is the head's dashboard as seen from here. Localhost is it only on the head."""
+    """Whether the URL leads to the head's dashboard. Localhost does so only on the head."""
     host = urlsplit(url).hostname or ""
     try:
         is_local = ipaddress.ip_address(host).is_loopback

@@ -33,9 +33,7 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
             for i, store in enumerate(stores)
             if not isinstance(store, ObjectStore)
         }
-        probe = ray.remote(num_cpus=0, max_retries=2)(
-            problems_here
-        )  # retried if its worker is killed
+        probe = ray.remote(num_cpus=0, max_retries=2)(problems_here)  # retried if it is killed
         tasks = {}
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
