@@ -31,6 +31,7 @@ from lussweep.models.classifiers.dataset import TrainSet
 from lussweep.models.classifiers.step import RMSPROP, ClassifierStep, predict
 from lussweep.models.classifiers.vgg import ReducedVGG
 from lussweep.models.training.pool import FramePool
+from lussweep.models.training.precision import full_precision
 from lussweep.study.spec import ClassifierSpec
 
 LEARNING_RATE, DROPOUT = 0.001, 0.25
@@ -93,11 +94,16 @@ def ours(
     train_set = TrainSet(frames[order], int((labels == 0).sum()), {}, 1)
     model = ReducedVGG(frames.shape[1], channels, DROPOUT)
     step = ClassifierStep(model, LEARNING_RATE, spec.precision, device)
-    with never_captured(training) if eager else nullcontext():
+    with full_precision(), never_captured(training) if eager else nullcontext():
         epochs = training._Epochs(train_set, step, spec, seed=1)
+
+    def run() -> float:
+        with full_precision():  # as train_classifier does
+            return epochs.run()
+
     pool = FramePool(frames, None, device)
     judge = lambda: predict(model, pool, spec.eval_batch_size, spec.precision)  # noqa: E731
-    return epochs.run, judge, epochs.how
+    return run, judge, epochs.how
 
 
 def floor_images_per_s(

@@ -18,6 +18,8 @@ class Given:
     device: torch.device
     smoke: bool
     """Sizes that a CPU does in seconds."""
+    limit_s: float
+    """The part is cut after so long."""
     ceilings: Ceilings
     """Of this card; an H200's where they were not measured."""
     others: argparse.Namespace
@@ -32,7 +34,8 @@ def parse(
     parser.add_argument("--device", type=torch.device, default=torch.device("cuda"))
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, for a CPU")
     parser.add_argument("--ceilings", type=float, nargs=2, metavar=("FLOP_PER_S", "BYTES_PER_S"))
+    parser.add_argument("--limit-s", type=float, default=600.0)
     add(parser)
     given = parser.parse_args()
     ceilings = Ceilings(*given.ceilings) if given.ceilings else H200
-    return Given(Rows(given.rows), given.device, given.smoke, ceilings, given)
+    return Given(Rows(given.rows), given.device, given.smoke, given.limit_s, ceilings, given)

@@ -11,6 +11,7 @@ where its control program is installed.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import queue
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from threading import BrokenBarrierError
 from typing import Any
 
@@ -38,6 +40,7 @@ from lussweep.models.training.precision import has_bfloat16
 from lussweep.study.spec import ClassifierSpec
 
 MPS_CONTROL = "nvidia-cuda-mps-control"
+DRIVER_PATHS = "/usr/local/nvidia/bin:/usr/bin"
 WORKLOADS = ("GAN", "trial")
 PATIENCE_S = 90.0
 """For the slowest process to warm up: longer than that, and the count is given up."""
@@ -73,7 +76,7 @@ def main() -> None:
         if obstacle:
             given.rows.skip("packing under MPS", obstacle)
         else:
-            pack(given, [k for k in counts if k > 1], size, "under MPS")
+            pack(given, sorted({min(2, max(counts)), max(counts)}), size, "under MPS")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,32 +89,48 @@ def size_of(given: Given) -> Size:
     if given.smoke:
         return Size(64, 2, 1, 2, device, "fp32", seconds)
     precision = "bf16" if has_bfloat16(given.device) else "fp32"
-    return Size(256, 64, 3, 10, device, precision, seconds)
+    return Size(256, 64, 3, 40, device, precision, seconds)
 
 
 # --- processes that measure together ------------------------------------------------------
 
 
 def pack(given: Given, counts: list[int], size: Size, way: str) -> None:
-    """One row a workload and count. The processes start once, and wait where they are not asked."""
+    """One row a workload and count. The processes start once; those that join later wait."""
     context = multiprocessing.get_context("spawn")
-    phases = [(workload, k) for workload in WORKLOADS for k in counts]
-    starts = {phase: context.Barrier(phase[1]) for phase in phases}
+    n = max(counts)
+    turns = {workload: context.Barrier(n) for workload in WORKLOADS}
     answers = context.Queue()
     workers = [
-        context.Process(target=work, args=(rank, size, starts, answers), daemon=True)
-        for rank in range(max(counts))
+        context.Process(target=work, args=(rank, size, counts, turns, answers), daemon=True)
+        for rank in range(n)
     ]
     for worker in workers:
         worker.start()
-    found: dict[tuple[str, int], list[Any]] = {phase: [] for phase in phases}
-    for _ in range(sum(k for _, k in phases)):
-        phase, answer = next_answer(answers, workers)
-        found[phase].append(answer)
-        if len(found[phase]) == phase[1]:
-            report(given, *phase, found[phase], size, way)
-    for worker in workers:
-        worker.join()
+    try:
+        for workload in WORKLOADS:
+            measured: dict[int, list[Answer]] = {k: [] for k in counts}
+            reasons = []
+            n_ended = 0
+            while n_ended < n:
+                k, answer = next_answer(answers, workers)
+                if k is None:
+                    n_ended += 1
+                    reasons += [answer] if answer else []
+                    continue
+                measured[k].append(answer)
+                if len(measured[k]) == k:
+                    report(given, workload, measured[k], size, way)
+            for k in counts:
+                if len(measured[k]) < k:
+                    report_failed(given, f"{k} {workload}s at once, {way}", reasons)
+        for worker in workers:
+            worker.join(10)
+    except RuntimeError as error:
+        given.rows.fail(f"packing {way}", first_line(error))
+    finally:
+        for worker in workers:
+            worker.kill()
 
 
 def next_answer(answers: Any, workers: list[Any]) -> Any:
@@ -125,96 +144,118 @@ def next_answer(answers: Any, workers: list[Any]) -> Any:
                 raise RuntimeError(f"a process ended with {died[0]}") from None
 
 
-def report(
-    given: Given, workload: str, k: int, answers: list[float | str], size: Size, way: str
-) -> None:
-    name = f"{k} {workload}s at once, {way}"
-    reasons = [answer for answer in answers if isinstance(answer, str)]
-    if any("OutOfMemory" in reason for reason in reasons):
-        given.rows.skip(name, "they do not fit into this card's memory")
-        return
-    if reasons:
-        given.rows.fail(name, max(reasons, key=len))
-        return
+@dataclass(frozen=True)
+class Answer:
+    """Of one process."""
+
+    images_per_s: float
+    gpu_gb: float
+    """Memory that it has kept on the card so far; 0 on a CPU."""
+
+
+def report(given: Given, workload: str, answers: list[Answer], size: Size, way: str) -> None:
     of = f"{size.image_size}x{size.image_size}, {size.precision}"
     of += f", ngf {size.ngf}" if workload == "GAN" else f", c = {size.channels}"
-    given.rows.add(name, sum(float(answer) for answer in answers), "images/s", of)
+    if size.device == "cuda":
+        of += f"; {max(answer.gpu_gb for answer in answers):.1f} GB each"
+    speed = sum(answer.images_per_s for answer in answers)
+    given.rows.add(f"{len(answers)} {workload}s at once, {way}", speed, "images/s", of)
 
 
-def work(rank: int, size: Size, starts: dict[tuple[str, int], Any], answers: Any) -> None:
-    """One process: takes part in the phases whose count it belongs to, and tells its images/s."""
+def report_failed(given: Given, name: str, reasons: list[str]) -> None:
+    if any("OutOfMemory" in reason for reason in reasons):
+        given.rows.skip(name, "they do not fit into this card's memory")
+    else:
+        given.rows.fail(name, max(reasons, key=len, default="no reason was given"))
+
+
+def work(rank: int, size: Size, counts: list[int], turns: dict[str, Any], answers: Any) -> None:
+    """One process: measures with the counts that it belongs to, and stands still for the others.
+
+    It joins at the first count above its rank, and warms up there while everybody else waits: what
+    is measured is training alone, and a process that finds no memory fails no smaller count.
+    """
     torch.set_num_threads(1)
-    for (workload, k), start in starts.items():
-        if rank >= k:
-            continue
-        all_are_warm = partial(start.wait, PATIENCE_S)
+    joins_at = next(i for i, k in enumerate(counts) if k > rank)
+    for workload, barrier in turns.items():
+        reason = ""
         try:
-            answer: float | str = RUNS[workload](rank, size, all_are_warm)
+            turn = partial(barrier.wait, PATIENCE_S)
+            for _ in counts[:joins_at]:
+                turn()
+                turn()
+            RUNS[workload](rank, size, Schedule(counts[joins_at:], size.seconds, turn, answers))
         except BrokenBarrierError:
-            answer = "another one failed"
+            pass  # the one that broke it tells why
         except Exception as error:  # the boundary: the others must not wait for ever
-            start.abort()
-            answer = first_line(error)
-        answers.put(((workload, k), answer))
-        if torch.cuda.is_available():
+            reason = first_line(error)
+            barrier.abort()
+        answers.put((None, reason))
+        gc.collect()
+        if size.device == "cuda":
             torch.cuda.empty_cache()
 
 
-def gan_images_per_s(rank: int, size: Size, all_are_warm: Callable[[], object]) -> float:
-    """The first epoch warms up; the whole epochs that begin within the time count."""
+class Schedule:
+    """Counts the epochs of one process in the time of each measurement. Epochs end synchronised."""
+
+    def __init__(
+        self, counts: list[int], seconds: float, turn: Callable[[], object], answers: Any
+    ) -> None:
+        self.counts, self.seconds, self.turn, self.answers = list(counts), seconds, turn, answers
+        self.is_warm = False
+        self.started, self.n_images = 0.0, 0
+
+    def epoch_done(self, n_images: int) -> None:
+        """Raises Enough after the last measurement. The first epoch warms up."""
+        if not self.is_warm:
+            self.is_warm = True
+            self._begin()
+            return
+        self.n_images += n_images
+        elapsed = time.perf_counter() - self.started
+        if elapsed < self.seconds:
+            return
+        on_gpu = torch.cuda.is_available()
+        gigabytes = torch.cuda.max_memory_reserved() / 1e9 if on_gpu else 0.0
+        self.answers.put((self.counts.pop(0), Answer(self.n_images / elapsed, gigabytes)))
+        self.turn()  # the measurement is over for all
+        if not self.counts:
+            raise Enough
+        self._begin()
+
+    def _begin(self) -> None:
+        self.turn()  # all that take part are warm
+        self.started, self.n_images = time.perf_counter(), 0
+
+
+def train_gans(rank: int, size: Size, schedule: Schedule) -> None:
     spec = gan_spec(size.ngf, size.steps_per_epoch, 10**6, size.precision)
-    clock = Clock(size.seconds, spec.images_per_epoch or 0, all_are_warm)
+    n_images = spec.images_per_epoch or 0
     with suppress(Enough):
         train_gan(
             phantom_frames(size.image_size),
             spec,
             seed=rank,
             device=torch.device(size.device),
-            on_epoch=lambda *row: clock.epoch_done(),
+            on_epoch=lambda *row: schedule.epoch_done(n_images),
         )
-    return clock.images_per_s()
 
 
-def trial_images_per_s(rank: int, size: Size, all_are_warm: Callable[[], object]) -> float:
+def train_trials(rank: int, size: Size, schedule: Schedule) -> None:
     n = 8 * size.steps_per_epoch
     shape = (n, size.image_size, size.image_size)
     frames = np.random.default_rng(rank).integers(256, size=shape, dtype=np.uint8)
     spec = ClassifierSpec(batch_size=8, images_per_epoch=n, precision=size.precision)
     device = torch.device(size.device)
     run, _, _ = classifier_epochs(frames, np.arange(n) % 2, size.channels, spec, device)
-    clock = Clock(size.seconds, n, all_are_warm)
-    try:
+    with suppress(Enough):
         while True:
             run()
-            clock.epoch_done()
-    except Enough:
-        return clock.images_per_s()
+            schedule.epoch_done(n)
 
 
-RUNS = {"GAN": gan_images_per_s, "trial": trial_images_per_s}
-
-
-class Clock:
-    """Counts epochs from the moment at which every process is warm. Epochs end synchronised."""
-
-    def __init__(self, seconds: float, n_images: int, all_are_warm: Callable[[], object]) -> None:
-        self.seconds, self.n_images, self.all_are_warm = seconds, n_images, all_are_warm
-        self.started = self.ended = 0.0
-        self.n_epochs = 0
-
-    def epoch_done(self) -> None:
-        """Raises Enough at the end of the time."""
-        if not self.started:
-            self.all_are_warm()
-            self.started = time.perf_counter()
-            return
-        self.n_epochs += 1
-        self.ended = time.perf_counter()
-        if self.ended - self.started >= self.seconds:
-            raise Enough
-
-    def images_per_s(self) -> float:
-        return self.n_epochs * self.n_images / (self.ended - self.started)
+RUNS = {"GAN": train_gans, "trial": train_trials}
 
 
 # --- the Multi-Process Service ------------------------------------------------------------
@@ -223,46 +264,50 @@ class Clock:
 @contextmanager
 def mps() -> Iterator[str]:
     """A service of our own for the processes that start inside; yields what stands in its way."""
-    if shutil.which(MPS_CONTROL) is None:
+    control = shutil.which(MPS_CONTROL) or shutil.which(MPS_CONTROL, path=DRIVER_PATHS)
+    if control is None:
         yield f"{MPS_CONTROL} is not installed"
         return
     with tempfile.TemporaryDirectory(prefix="mps-") as folder:
         before = dict(os.environ)
         os.environ |= {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
         try:
-            yield _start_mps()
+            yield start_mps(control, Path(folder))
         finally:
-            _tell_mps("quit")
+            tell_mps(control, "quit")
             os.environ.clear()
             os.environ.update(before)
 
 
-def _start_mps() -> str:
+def start_mps(control: str, folder: Path) -> str:
     """What keeps a process from working under the service, or nothing."""
-    started = subprocess.run([MPS_CONTROL, "-d"], capture_output=True, text=True, timeout=20)
-    if started.returncode:
-        return f"{MPS_CONTROL} -d: {(started.stderr or started.stdout).strip() or 'failed'}"
-    probe = "import torch; torch.zeros(1, device='cuda').sum().item()"
+    log = folder / "start.log"
     try:
+        with log.open("w") as file:  # a pipe would stay open as long as the service
+            subprocess.run(
+                [control, "-d"], stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=20,
+                check=True,
+            )  # fmt: skip
+        probe = "import torch; torch.zeros(1, device='cuda').sum().item()"
         subprocess.run(
-            [sys.executable, "-c", probe],
-            capture_output=True, text=True, timeout=45, check=True,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return "a process hangs under the service"
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no message"]
-        return f"a process fails under the service: {lines[-1]}"
-    if not _tell_mps("get_server_list").strip():
-        return "no server of the service has started"
-    return ""
+            [sys.executable, "-c", probe], capture_output=True, text=True, timeout=45, check=True
+        )
+    except subprocess.TimeoutExpired as error:
+        return f"{error.cmd[0]} hangs under the service"
+    except (OSError, subprocess.CalledProcessError) as error:
+        told = (getattr(error, "stderr", None) or log.read_text() or str(error)).strip()
+        return f"it does not work under the service: {told.splitlines()[-1]}"
+    return "" if tell_mps(control, "get_server_list").strip() else "no server of it has started"
 
 
-def _tell_mps(command: str) -> str:
-    told = subprocess.run(
-        [MPS_CONTROL], input=f"{command}\n", capture_output=True, text=True, timeout=20
-    )
-    return told.stdout
+def tell_mps(control: str, command: str) -> str:
+    try:
+        answer = subprocess.run(
+            [control], input=f"{command}\n", capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -22,12 +23,13 @@ from arguments import Given, parse
 
 MINIATURE = (
     "data.phantom={train_patients: 15, val_patients: 3, holdout_patients: 3, videos_per_patient: 2,"
-    " frames_per_video: 4}",
-    "gan.n_epochs=4", "gan.images_per_epoch=800", "gan.snapshot_every=2", "gan.precision=bf16",
-    "classifier.n_epochs=2", "classifier.precision=bf16", "search.n_trials=2",
-    "score.n_images=40", "grid.n_patients=[6, 15]", "analysis.n_resamples=100",
+    " frames_per_video: 24}",
+    "gan.n_epochs=10", "gan.snapshot_every=5", "gan.precision=bf16",
+    "classifier.n_epochs=5", "classifier.patience=5", "classifier.precision=bf16",
+    "search.n_trials=2", "score.n_images=200", "grid.n_patients=[6, 15]",
+    "analysis.n_resamples=100",
 )  # fmt: skip
-"""200 steps a GAN."""
+"""180 steps a GAN at 6 patients, 450 at 15: two sizes tell a step's own cost from an image's."""
 PUBLISHED_COUNTS = (
     "data.phantom={train_patients: 122, val_patients: 150, holdout_patients: 123,"
     " videos_per_patient: 1, frames_per_video: 740}",
@@ -36,6 +38,8 @@ PUBLISHED_COUNTS = (
 """About 740 positive frames a training patient, 222,000 for validation, 182,000 on holdout."""
 SHARES = ("gan.gpus=0.5", "search.gpus_per_trial=0.25")
 """On Ray, steps share the card."""
+ROOM_S = 20.0
+"""Of the time of this part: what stays for an end in good order, and for the forecast."""
 NO_NETWORK = ("score.embedders=[detector]",)
 """ImageNet's weights are not here."""
 SMOKE = (
@@ -53,23 +57,39 @@ def main() -> None:
     shares = SHARES if backend == "ray" else ()
     changes = options("--set", (*NO_NETWORK, *MINIATURE, *shares, *smoke))
     started = time.perf_counter()
-    code, _ = lussweep(
+    code = run_until(given.limit_s - ROOM_S, [
         "grid", "paper", "--replicates", "1", "--out", str(folder), "--backend", backend,
         "--device", given.device.type, "--no-dashboard", *changes,
-    )  # fmt: skip
+    ])  # fmt: skip
     seconds = time.perf_counter() - started
     results = folder / "results.parquet"
-    if not results.exists():
-        given.rows.fail(f"grid, {backend}", f"lussweep grid ended with {code} and no results")
-        return
-    states = Counter(pq.read_table(results, columns=["status"])["status"].to_pylist())
-    told = ", ".join(f"{n} {state}" for state, n in states.items())
-    if code or set(states) != {"done"}:
+    states = Counter(pq.read_table(results)["status"].to_pylist()) if results.exists() else {}
+    told = ", ".join(f"{n} {state}" for state, n in states.items()) or "no results"
+    if code is None:
+        given.rows.fail(
+            f"grid, {backend}", f"stopped for want of time after {seconds:.0f} s: {told}"
+        )
+    elif code or set(states) != {"done"}:
         given.rows.fail(f"grid, {backend}", f"lussweep grid ended with {code}: {told}")
-    given.rows.add(f"grid, {backend}", seconds, "s", told)
+    else:
+        given.rows.add(f"grid, {backend}", seconds, "s", told)
     report_stages(given, folder, backend)
-    if backend == "inline":
+    if backend == "inline" and code == 0:
         foretell(given, folder, smoke)
+
+
+def run_until(limit_s: float, arguments: list[str]) -> int | None:
+    """The exit code of `lussweep ...`; None where it was interrupted at the limit."""
+    process = subprocess.Popen([sys.executable, "-m", "lussweep", *arguments])
+    try:
+        return process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # it leaves what is done, and its records
+    try:
+        process.wait(ROOM_S / 2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    return None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,21 +98,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def report_stages(given: Given, run: Path, backend: str) -> None:
-    """Mean seconds of the stages that train or judge, how their steps ran, and their memory."""
-    records = [json.loads(path.read_text()) for path in run.glob("artifacts/*/*/record.json")]
+    """Mean seconds of the stages that train or judge, how steps ran, and the host's memory."""
     by_stage = defaultdict(list)
-    for record in records:
+    for path in run.glob("artifacts/*/*/record.json"):
+        record = json.loads(path.read_text())
         by_stage[record["stage"]].append(record)
     for stage in ("gan", "trial", "score", "features", "evaluate"):
-        of_stage = [record["circumstances"] for record in by_stage[stage]]
-        ways = sorted({r["summary"]["step"] for r in by_stage[stage] if "step" in r["summary"]})
-        peak = max(c["peak_memory_bytes"] or 0 for c in of_stage) / 1e9
-        note = f"mean of {len(of_stage)} steps, peak {peak:.1f} GB"
-        seconds = sum(c["seconds"] for c in of_stage) / len(of_stage)
-        name = f"grid, {backend}, {stage}"
-        given.rows.add(name, seconds, "s", "; ".join([note, *ways]))
+        name, records = f"grid, {backend}, {stage}", by_stage[stage]
+        if not records:
+            given.rows.fail(name, "no step of it is done")
+            continue
+        ways = sorted({w for r in records if (w := way(r["summary"]))})
+        seconds = [r["circumstances"]["seconds"] for r in records]
+        peak = max(r["circumstances"]["peak_memory_bytes"] or 0 for r in records) / 1e9
+        note = f"mean of {len(records)} steps, slowest {max(seconds):.1f} s, host {peak:.1f} GB"
+        given.rows.add(name, sum(seconds) / len(seconds), "s", "; ".join([note, *ways]))
         if given.device.type == "cuda" and ways not in ([], ["captured"]):
             given.rows.fail(name, f"steps that should be captured ran {', '.join(ways)}")
+
+
+def way(summary: dict[str, object]) -> str:
+    """How the steps of a training ran: captured, or eager and why. Empty for other stages."""
+    told = summary.get("step") or summary.get("how") or ""
+    assert isinstance(told, str)
+    return told
 
 
 def foretell(given: Given, run: Path, smoke: tuple[str, ...]) -> None:

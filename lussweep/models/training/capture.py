@@ -41,11 +41,14 @@ def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[Run, str]:
     before = _Rewind(step)
     generator = _generator(step.device)
     spare = generator.clone_state()  # a failed capture leaves the generator's own state capturing
+    stream = torch.cuda.current_stream(step.device)
     try:
         replay = _capture(step, example)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # an operation that cannot be captured on this GPU
+        torch.cuda.set_stream(stream)  # a failed capture may leave its own stream current
+        torch.cuda.synchronize(step.device)
         generator.graphsafe_set_state(spare)
         before.rewind(step)
         return step, f"eager: the step could not be captured: {str(error).splitlines()[0]}"
