@@ -94,7 +94,10 @@ def test_a_test_is_quick_where_nothing_says_that_it_takes_long(tmp_path: Path) -
     ("content", "message"),
     [
         ("import ray\ndef test_plain(): ...", "test_some.py imports Ray"),
-        ("def test_first(): ...\ndef test_imports():\n    import ray\n", "test_some.py::test_imports imports Ray"),
+        (
+            "def test_first(): ...\ndef test_imports():\n    import ray\n",
+            "test_some.py::test_imports imports Ray",
+        ),
     ],
 )
 def test_a_quick_test_that_imports_ray_fails(content: str, message: str, tmp_path: Path) -> None:
