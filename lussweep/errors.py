@@ -1,13 +1,13 @@
-"""Errors whose fault lies with the input, told apart from faults of ours."""
+"""Errors that the user can mend, and the text of any error in one line."""
 
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """One or more things that the user must mend, reported together.
+    """One or more problems that the user must mend, reported together.
 
-    Each problem is one line that names the thing and the remedy. The command line prints
-    them all and exits with code 2.
+    Each problem is one line. It says what is wrong, where, and what to do. The command line
+    prints all of them and exits with code 2.
     """
 
     def __init__(self, problems: str | Iterable[str]) -> None:
@@ -19,4 +19,13 @@ class InputError(ValueError):
 
 
 class LeakageError(InputError):
-    """A patient would be seen by a step that must not see them. Never a warning."""
+    """A step would see a patient that it must not see. Always an error, never a warning."""
+
+
+def one_line(error: BaseException | str, limit: int | None = 200) -> str:
+    """The text of an error with every run of white space made one space, cut after `limit`.
+
+    An exception without a text gives the name of its type.
+    """
+    text = " ".join(str(error).split())[:limit]
+    return text if text or isinstance(error, str) else type(error).__name__

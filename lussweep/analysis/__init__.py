@@ -1,1 +1,1 @@
-"""Inference over patients: pure functions of scores, labels and patients."""
+"""Statistics over patients: pure functions of scores, labels and patient ids."""

@@ -1,15 +1,16 @@
 """AUC-ROC at any level, with intervals from a bootstrap that draws whole patients.
 
-Which interval is promised: **expanded BCa for the AUC-ROC of one model, expanded percentile for
-a difference of two** (`contrasts`). An AUC near 1 is skewed, which BCa corrects; a difference is
-nearly symmetric, and there BCa's estimated corrections only add noise. Expanded, because a
-holdout with few patients of one class makes every plain bootstrap interval too narrow.
+The promised interval is the **expanded BCa interval for the AUC-ROC of one model, and the
+expanded percentile interval for a difference of two** (`contrasts`). The distribution of an
+AUC-ROC near 1 is skewed, and BCa corrects that. A difference is nearly symmetric, so BCa's
+estimated corrections only add noise. Both are expanded, because every plain bootstrap interval
+is too narrow if the holdout has few patients of one class.
 
 `tests/analysis/test_simulation.py` checks by simulation that the promised intervals cover the truth
 as often as they say.
 
-Patients are the unit at every level: a bootstrap over frames would take the frames of one
-patient for as many patients.
+Patients are the unit at every level. A bootstrap over frames would treat the frames of one
+patient as independent patients.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from lussweep.metrics.auroc import (
 
 
 class Interval(NamedTuple):
-    """Both ends of a confidence interval."""
+    """The two ends of a confidence interval."""
 
     low: float
     high: float
@@ -44,21 +45,21 @@ class Bootstrap(NamedTuple):
     percentile: Interval
     bca: Interval | None
     bca_expanded: Interval | None
-    """The promised one for an AUC-ROC: BCa at `expanded_confidence` for the scarcer class."""
+    """The promised interval for an AUC-ROC: BCa at `expanded_confidence` for the scarcer class."""
     bca_withheld: str | None
-    """Why there is no BCa interval, expanded or not; None where there is one."""
+    """Why there is no BCa interval, expanded or not; None if there is one."""
     standard_error: float
     """Sample standard deviation over the resamples that have both classes."""
     confidence: float
     n_resamples: int
-    """Drawn, those of one class included."""
+    """Resamples drawn, including those with a single class."""
     n_one_class: int
-    """Resamples with a single class, which have no AUC and were left out."""
-    n_patients: int
+    """Resamples with a single class. They have no AUC-ROC and are left out."""
+    n_all_patients: int
     n_pos_patients: int
-    """Patients with a positive unit; some may have negative ones too."""
+    """Patients with a positive unit. Some may have negative units too."""
     n_neg_patients: int
-    """Patients with a negative unit. The scarcer of the two limits what can be known."""
+    """Patients with a negative unit. The scarcer class limits the precision."""
 
 
 def bootstrap_auroc(
@@ -66,10 +67,10 @@ def bootstrap_auroc(
 ) -> Bootstrap:
     """AUC-ROC of frames, videos or patients, with percentile and BCa intervals over patients.
 
-    Units of one patient are alike, so units are not drawn: each resample draws P patients with
-    replacement and takes all units of each. A resample with a single class has no AUC; it is
-    counted and left out. Raises ValueError for bad input, a single class, or fewer than two
-    resamples with both.
+    Each resample draws P patients with replacement and takes all units of each. Single units are
+    not drawn, because units of one patient are alike. A resample with a single class has no
+    AUC-ROC; it is counted and left out. Raises ValueError for bad input, a single class, or fewer
+    than two resamples with both classes.
     """
     check_units(units)
     matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
@@ -78,19 +79,19 @@ def bootstrap_auroc(
 
 
 def valid_resamples(matrix: WinMatrix, n_resamples: int, *, seed: int) -> Float64s:
-    """AUC-ROC of the resamples of patients that have both classes; up to `n_resamples` values.
+    """AUC-ROC of the resamples of patients that have both classes; at most `n_resamples` values.
 
-    `matrix` may hold a difference or a sum of win matrices of the same units: the formula is
-    linear in the wins. Raises ValueError if fewer than two resamples have both classes.
+    `matrix` may hold a difference or a sum of win matrices of the same units, because the formula
+    is linear in the wins. Raises ValueError if fewer than two resamples have both classes.
     """
-    n_patients = len(matrix.n_pos_P)
+    n_all_patients = len(matrix.n_pos_P)
     if n_resamples < 2:
         raise ValueError(f"n_resamples is {n_resamples}, it must be 2 or more")
-    auroc_R = resampled_auroc(matrix, patient_weights(n_patients, n_resamples, seed=seed))
+    auroc_R = resampled_auroc(matrix, patient_weights(n_all_patients, n_resamples, seed=seed))
     valid_R = auroc_R[~np.isnan(auroc_R)]
     if len(valid_R) < 2:
         raise ValueError(
-            f"{len(valid_R)} of {n_resamples} resamples of {n_patients} patients has 2 classes"
+            f"{len(valid_R)} of {n_resamples} resamples of {n_all_patients} patients has 2 classes"
         )
     return valid_R
 
@@ -98,7 +99,10 @@ def valid_resamples(matrix: WinMatrix, n_resamples: int, *, seed: int) -> Float6
 def summarise(
     matrix: WinMatrix, valid_R: Float64s, *, n_resamples: int, confidence: float
 ) -> Bootstrap:
-    """Estimate, intervals and standard error out of a matrix and its valid resamples."""
+    """Compute estimate, intervals and standard error from a matrix and its valid resamples.
+
+    Raises ValueError for a confidence outside (0, 1).
+    """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
     estimate, jackknife_P = point_auroc(matrix), jackknife_auroc(matrix)
@@ -120,25 +124,25 @@ def summarise(
         confidence=confidence,
         n_resamples=n_resamples,
         n_one_class=n_resamples - len(valid_R),
-        n_patients=len(matrix.n_pos_P),
+        n_all_patients=len(matrix.n_pos_P),
         n_pos_patients=n_pos_patients,
         n_neg_patients=n_neg_patients,
     )
 
 
 def point_auroc(matrix: WinMatrix) -> float:
-    """The statistic on the patients as they are."""
+    """The AUC-ROC of the patients as they are."""
     return float(resampled_auroc(matrix, np.ones((1, len(matrix.n_pos_P)), dtype=np.int64))[0])
 
 
 def jackknife_auroc(matrix: WinMatrix) -> Float64s:
-    """The statistic without each patient in turn, shape (P,); NaN where a class would be lost."""
-    n_patients = len(matrix.n_pos_P)
-    return resampled_auroc(matrix, 1 - np.eye(n_patients, dtype=np.int64))
+    """The AUC-ROC without each patient in turn, shape (P,); NaN where a class would be lost."""
+    n_all_patients = len(matrix.n_pos_P)
+    return resampled_auroc(matrix, 1 - np.eye(n_all_patients, dtype=np.int64))
 
 
 def percentile_interval(valid_R: Float64s, confidence: float) -> Interval:
-    """The central share of the resamples."""
+    """The interval that holds the central share `confidence` of the resamples."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(valid_R, [tail, 1 - tail])
     return Interval(float(low), float(high))
@@ -149,8 +153,8 @@ def bca_interval(
 ) -> Interval:
     """Bias-corrected and accelerated interval (Efron 1987; Efron & Tibshirani 1993, ch. 14).
 
-    The bias correction counts resamples equal to the estimate half; the acceleration is the
-    jackknife's, over patients, and 0 where no patient matters.
+    The bias correction counts resamples that equal the estimate half. The acceleration comes from
+    the jackknife over patients. It is 0 if no patient changes the estimate.
     """
     assert bca_undefined(estimate, valid_R, jackknife_P) is None
     normal = NormalDist()
@@ -166,22 +170,23 @@ def bca_interval(
     return Interval(float(low), float(high))
 
 
-def expanded_confidence(confidence: float, n_patients: int) -> float:
-    """A higher confidence, so that a bootstrap over few patients is not too narrow.
+def expanded_confidence(confidence: float, n_scarcer: int) -> float:
+    """A higher confidence, which keeps a bootstrap over few patients from being too narrow.
 
-    A resample varies less than a sample by sqrt((n - 1) / n), and normal quantiles stand where
-    t's belong: both are made up for by taking the level of sqrt(n / (n - 1)) t(n - 1) on the
-    normal scale (Hesterberg 2015, the expanded percentile interval). n_patients: 2 or more, of
-    the scarcer class, which is the cautious choice. 0.95 becomes 0.965 for 24 of them. For fewer
-    than about five it nears 1, and the interval spans all of 2,000 resamples.
+    A resample varies less than a sample, by sqrt((n - 1) / n), and a bootstrap has normal
+    quantiles where quantiles of t belong. Both are corrected by the level that
+    sqrt(n / (n - 1)) t(n - 1) has on the normal scale (Hesterberg 2015, the expanded percentile
+    interval). n_scarcer: patients of the scarcer class, 2 or more; this is the cautious choice.
+    With 24 patients 0.95 becomes 0.965. With fewer than about five it nears 1, and the interval
+    spans all of 2,000 resamples.
     """
-    quantile = float(stdtrit(n_patients - 1, (1 + confidence) / 2))
-    wider = 2 * NormalDist().cdf((n_patients / (n_patients - 1)) ** 0.5 * quantile) - 1
+    quantile = float(stdtrit(n_scarcer - 1, (1 + confidence) / 2))
+    wider = 2 * NormalDist().cdf((n_scarcer / (n_scarcer - 1)) ** 0.5 * quantile) - 1
     return min(wider, 1 - 1e-9)
 
 
 def bca_undefined(estimate: float, valid_R: Float64s, jackknife_P: Float64s) -> str | None:
-    """Why BCa has no value here, or None where it has one."""
+    """Return why there is no BCa interval, or None if there is one."""
     if np.isnan(jackknife_P).any():
         return "one class lives in a single patient: without that patient there is no AUC-ROC"
     if not 0 < _share_below(estimate, valid_R) < 1:
@@ -190,5 +195,5 @@ def bca_undefined(estimate: float, valid_R: Float64s, jackknife_P: Float64s) -> 
 
 
 def _share_below(estimate: float, valid_R: Float64s) -> float:
-    """Share of resamples below the estimate, equal ones counted half."""
+    """Share of resamples below the estimate; equal ones count half."""
     return float((np.mean(valid_R < estimate) + np.mean(valid_R <= estimate)) / 2)

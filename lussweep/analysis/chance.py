@@ -1,4 +1,4 @@
-"""Do classifiers of shuffled labels know nothing of the true ones?"""
+"""A check for leakage: classifiers trained on shuffled labels must score as chance does."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ from lussweep.analysis.replicates import t_interval
 from lussweep.metrics.auroc import Float64s
 
 MIN_PERMUTATIONS = 20
-"""AUC-ROCs of single permutations lie far from 0.5 either way; below this nothing is judged."""
+"""Fewer permutations get no verdict: single ones may lie far from 0.5 on either side."""
 
 
 class Chance(NamedTuple):
-    """Mean AUC-ROC over permutations of the training labels, and whether it is that of chance."""
+    """Mean AUC-ROC over permutations of the training labels, and whether it agrees with chance."""
 
     mean: float
     interval: Interval | None
-    """t interval of the mean over permutations; None for a single one."""
+    """t interval of the mean over permutations; None for a single permutation."""
     n_permutations: int
     verdict: Literal["chance", "not chance"] | None
-    """chance: the interval contains 0.5. None where `withheld` says why."""
+    """`chance` if the interval contains 0.5; None if there is no verdict."""
     withheld: str | None
+    """Why there is no verdict; None if there is one."""
 
 
 def judge_chance(auroc_K: Float64s, *, confidence: float = 0.95) -> Chance:
-    """The verdict on K permutations, each one replicate of a variant with shuffled labels.
+    """Judge K permutations. Each is one replicate of a variant with shuffled labels.
 
-    Half of the patients are called positive, so a permutation and its mirror image are as likely
-    and the expected AUC-ROC is 0.5 on any holdout, whatever single permutations give; hence the
-    mean is judged, by Student's t over permutations. "not chance" says that true labels have
-    reached training or selection past the shuffling. It does not see patients on both sides of a
-    split: they would carry shuffled labels too, and pull single permutations either way. A
-    pipeline without a leak is called "not chance" about once in 20 verdicts, and a leak too small
-    for the interval goes unseen.
+    Half of the patients are called positive, so a permutation and its mirror image are equally
+    likely. The expected AUC-ROC is therefore 0.5 on any holdout, although single permutations
+    vary. So the mean is judged, by Student's t over permutations.
 
-    Raises ValueError for no AUC-ROC, or one that is not in [0, 1].
+    "not chance" means leakage: true labels have reached training or selection in spite of the
+    shuffling. Patients on both sides of a split go unseen, because they carry shuffled labels
+    too. A leak that is too small for the interval also goes unseen. Without a leak the verdict is
+    "not chance" about once in 20 times.
+
+    Raises ValueError if there is no AUC-ROC, or one outside [0, 1].
     """
     n = len(auroc_K)
     if not n or not ((auroc_K >= 0) & (auroc_K <= 1)).all():

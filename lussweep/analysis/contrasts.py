@@ -1,10 +1,10 @@
 """Paired contrasts of two variants on the same holdout patients and the same replicates.
 
-The effect is the mean over replicates of AUC-ROC(variant) - AUC-ROC(reference). Its primary
+The effect is the mean over replicates of AUC-ROC(variant) - AUC-ROC(reference). Its promised
 interval is the expanded percentile interval of a bootstrap over holdout patients, conditional on
-the trained models: every resample weighs the patients alike for both variants and all
-replicates. It says how far other patients would move the effect, and nothing about other
-trainings; those are judged apart, by the spread over replicates.
+the trained models. Every resample gives the patients the same weights for both variants and all
+replicates. The interval says how far other patients would move the effect. It says nothing about
+other trainings; the spread over replicates does.
 """
 
 from __future__ import annotations
@@ -34,47 +34,47 @@ FEW_PATIENTS = "one class lives in a single patient: patients cannot be resample
 class Contrast(NamedTuple):
     """Mean over replicates of AUC-ROC(variant) - AUC-ROC(reference), with its uncertainty.
 
-    A statistic that cannot be given is None, and `withheld` has the reason under its name.
+    A statistic that cannot be computed is None, and `withheld` has the reason under its name.
     """
 
     variant: str
     reference: str
     replicates: tuple[int, ...]
-    """Those that both variants have; no others enter."""
+    """Replicates that both variants have. No others enter."""
     auroc: float
     reference_auroc: float
     difference: float
     difference_by_replicate: tuple[float, ...]
     percentile_expanded: Interval
-    """The promised interval: over patients, conditional on the trained models. The percentile
+    """The promised interval: over patients, conditional on the trained models. It is the percentile
     interval at `bootstrap.expanded_confidence` for the scarcer class of patients."""
     percentile: Interval
     bca: Interval | None
     p_value: float
     """Two-sided, by inversion of the promised interval; see `bootstrap_p_value`."""
     p_holm: float | None
-    """Adjusted for the planned contrasts; None where the contrast stands alone."""
+    """p-value adjusted for the planned contrasts; None if the contrast stands alone."""
     standard_error: float
-    """Of the difference, over patients, conditional on the trained models."""
+    """Standard error of the difference, over patients, conditional on the trained models."""
     replicate_interval: Interval | None
-    """t interval of the mean over other trainings (and cohorts), on these same patients."""
+    """t interval of the mean over other trainings (and cohorts), on the same holdout patients."""
     two_level_interval: Interval | None
-    """Percentile interval over patients and replicates both."""
+    """Percentile interval over both patients and replicates."""
     rank_p_value: float | None
     """Wilcoxon's signed-rank test over replicates, exact, two-sided."""
     withheld: Mapping[str, str]
     confidence: float
     n_resamples: int
-    """Drawn, those of one class included."""
+    """Resamples drawn, including those with a single class."""
     n_one_class: int
-    """Resamples with a single class, left out."""
-    n_patients: int
+    """Resamples with a single class. They are left out."""
+    n_all_patients: int
     n_pos_patients: int
     n_neg_patients: int
 
 
 class Effect(NamedTuple):
-    """The estimate alone, for what has no interval; the fields are those of `Contrast`."""
+    """The estimate alone, for a contrast without an interval; fields as in `Contrast`."""
 
     replicates: tuple[int, ...]
     auroc: float
@@ -88,7 +88,7 @@ class NonInferiority(NamedTuple):
 
     margin: float
     alpha: float
-    """One-sided error rate: half of what the contrast's promised interval leaves out."""
+    """One-sided error rate: half of the probability outside the contrast's promised interval."""
     lower_bound: float
     non_inferior: bool
 
@@ -102,18 +102,18 @@ def contrast(
     confidence: float = 0.95,
     seed: int,
 ) -> Contrast:
-    """The contrast of two variants over the replicates that both have.
+    """Compute the contrast of two variants over the replicates that both have.
 
-    The same seed draws the same patients, so contrasts of one study are comparable with one
-    another. Raises ValueError if the variants share no replicate or are one and the same, or if
-    a class has fewer than two patients.
+    The same seed draws the same patients, so the contrasts of one study are comparable. Raises
+    ValueError if the variants share no replicate or are the same, or if a class has fewer than
+    two patients.
     """
     effect = mean_effect(paired, variant, reference)
     if paired.n_scarcer < 2:
         raise ValueError(FEW_PATIENTS)
     n = len(effect.replicates)
     difference_K = _differences(paired, variant, reference, effect.replicates)
-    # The sum over replicates is resampled, and divided by their number last: see `_differences`.
+    # Sums over replicates are exact, so the division by their number comes last: `_differences`.
     total = paired.matrix(np.sum([difference.wins_PP for difference in difference_K], axis=0))
     valid_R = valid_resamples(total, n_resamples, seed=seed)
     summary = summarise(total, valid_R, n_resamples=n_resamples, confidence=confidence)
@@ -148,16 +148,16 @@ def contrast(
         confidence=confidence,
         n_resamples=n_resamples,
         n_one_class=summary.n_one_class,
-        n_patients=summary.n_patients,
+        n_all_patients=summary.n_all_patients,
         n_pos_patients=summary.n_pos_patients,
         n_neg_patients=summary.n_neg_patients,
     )
 
 
 def mean_effect(paired: PairedWins, variant: str, reference: str) -> Effect:
-    """The effect without its uncertainty, which a class in a single patient does not have.
+    """Compute the effect without its uncertainty, which needs two patients in each class.
 
-    Raises ValueError if the variants share no replicate or are one and the same.
+    Raises ValueError if the variants share no replicate or are the same.
     """
     if variant == reference:
         raise ValueError(f"{variant} cannot be its own reference")
@@ -175,24 +175,25 @@ def mean_effect(paired: PairedWins, variant: str, reference: str) -> Effect:
     )
 
 
-def bootstrap_p_value(valid_R: Float64s, n_patients: int) -> float:
+def bootstrap_p_value(valid_R: Float64s, n_scarcer: int) -> float:
     """Two-sided p-value of "no difference", by inversion of the expanded percentile interval.
 
-    With R resamples of the difference the percentile interval gives
-    p = 2 min(1 + #{<= 0}, 1 + #{>= 0}) / (R + 1), at most 1 (the added ones: Davison & Hinkley
-    1997). Expanded, with z the normal quantile of 1 - p/2 and n patients of the scarcer class,
-    2 or more, that is the two-sided tail of Student's t(n - 1) beyond z sqrt((n - 1) / n). The
-    expanded interval of confidence 1 - p is about the widest that leaves 0 out. The smallest
-    p-value of 2,000 resamples is 0.004 with 24 patients; with four or fewer it exceeds 0.05.
+    With R resamples of the difference, the plain percentile interval gives
+    p = 2 min(1 + #{<= 0}, 1 + #{>= 0}) / (R + 1), at most 1 (the added ones follow Davison &
+    Hinkley 1997). Let z be the normal quantile of 1 - p/2, and n the number of patients of the
+    scarcer class, 2 or more. The expanded p-value is the two-sided tail of Student's t(n - 1)
+    beyond z sqrt((n - 1) / n). The expanded interval at confidence 1 - p is then about the widest
+    that excludes 0. The smallest p-value that 2,000 resamples can give is 0.004 with 24 patients.
+    With four or fewer it exceeds 0.05.
     """
     n_low, n_high = int((valid_R <= 0).sum()), int((valid_R >= 0).sum())
     tail = min(0.5, (1 + min(n_low, n_high)) / (len(valid_R) + 1))
-    quantile = NormalDist().inv_cdf(tail) * ((n_patients - 1) / n_patients) ** 0.5
-    return 2 * float(stdtr(n_patients - 1, quantile))
+    quantile = NormalDist().inv_cdf(tail) * ((n_scarcer - 1) / n_scarcer) ** 0.5
+    return 2 * float(stdtr(n_scarcer - 1, quantile))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's (1979) step-down adjusted p-values, in the order given.
+    """Step-down adjusted p-values (Holm 1979), in the order given.
 
     Raises ValueError for a value outside [0, 1].
     """
@@ -205,28 +206,28 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted)
 
 
-def non_inferiority(found: Contrast, margin: float) -> NonInferiority:
-    """Non-inferior if the lower end of the promised 95 % interval lies above -margin.
+def non_inferiority(contrast: Contrast, margin: float) -> NonInferiority:
+    """Call a variant non-inferior if the promised 95 % interval lies above -margin.
 
-    That is a one-sided test at alpha 0.025 on AUC-ROC, conditional on the trained models. The
-    margin is to be fixed before the scores are seen. Raises ValueError for a margin that is
-    not positive, or a contrast of another confidence than 0.95.
+    This is a one-sided test at alpha 0.025 on AUC-ROC, conditional on the trained models. Fix the
+    margin before you see the scores. Raises ValueError for a margin that is not positive, or a
+    contrast of another confidence than 0.95.
     """
     if not margin > 0:
         raise ValueError(f"margin is {margin}, it must be positive")
-    if found.confidence != 0.95:
-        raise ValueError(f"alpha is 0.025: 95 % confidence is needed, not {found.confidence}")
-    low = found.percentile_expanded.low
+    if contrast.confidence != 0.95:
+        raise ValueError(f"alpha is 0.025: 95 % confidence is needed, not {contrast.confidence}")
+    low = contrast.percentile_expanded.low
     return NonInferiority(margin, 0.025, low, low > -margin)
 
 
 def _differences(
     paired: PairedWins, variant: str, reference: str, replicates: Sequence[int]
 ) -> list[WinMatrix]:
-    """Wins of the variant less those of its reference, by replicate.
+    """Wins of the variant less wins of its reference, by replicate.
 
-    Wins are halves of whole numbers: sums of them are exact, so that no difference is 0, not
-    1e-17.
+    Wins are multiples of one half, so their sums are exact. Equal variants differ by exactly 0,
+    not by 1e-17.
     """
     return [paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates]
 

@@ -1,4 +1,4 @@
-"""DeLong's test of two correlated AUC-ROCs, for one score a patient and nothing else."""
+"""DeLong's test of two correlated AUC-ROCs, for exactly one score per patient."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ class DeLong(NamedTuple):
     difference: float
     standard_error: float
     z: float
-    """0 without any difference, infinite for one without variance."""
+    """0 if there is no difference; infinite if a difference has no variance."""
     p_value: float
     """Two-sided."""
     interval: Interval
 
 
 def delong_test(variant: Scored, reference: Scored, *, confidence: float = 0.95) -> DeLong:
-    """DeLong, DeLong & Clarke-Pearson (1988) for two classifiers.
+    """Test the difference of two classifiers' AUC-ROCs (DeLong, DeLong & Clarke-Pearson 1988).
 
-    Both are at patient level (`levels.to_patients`), same patients in the same order. The test
-    takes units for independent, which frames and videos of one patient are not: they are
-    refused. Raises ValueError for units other than patients, patients or labels that differ,
-    or fewer than two patients in a class.
+    Both are at patient level (`levels.to_patients`), with the same patients in the same order.
+    The test assumes independent units. Frames and videos of one patient are not independent, so
+    they are refused. Raises ValueError for units other than patients, for patients or labels that
+    differ, for fewer than two patients in a class, or for a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
@@ -82,6 +82,6 @@ def _check_patients(units: Scored) -> None:
 
 
 def _won(units: Scored) -> Float64s:
-    """1, 1/2 or 0 for each pair of a positive (M) and a negative (N) patient."""
+    """Wins of each positive (M) over each negative (N) patient, shape (M, N): 1, 1/2 or 0."""
     pos, neg = units.score_U[units.label_U == 1], units.score_U[units.label_U == 0]
     return np.where(pos[:, None] == neg, 0.5, (pos[:, None] > neg).astype(np.float64))

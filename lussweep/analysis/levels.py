@@ -1,4 +1,4 @@
-"""Scores by frame, by video and by patient: what one unit of an AUC-ROC is."""
+"""Scores by frame, video or patient: the units that an AUC-ROC is computed over."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
 
 
 class Scored(NamedTuple):
-    """U units with a label and a score each: frames, videos or patients.
+    """U frames, videos or patients, each with a label and a score.
 
-    label_U: 0 or 1. score_U: any finite floats, higher is more positive. The ids are of any
-    sortable type; video ids need to be unique within their patient only. Frames have all three
-    ids, videos have no `frame_U`, patients neither `frame_U` nor `video_U`.
+    label_U: 0 or 1. score_U: finite floats; higher means more positive. Ids may have any sortable
+    type. Video ids need to be unique within their patient only. Frames have all three ids, videos
+    have no `frame_U`, and patients have neither `frame_U` nor `video_U`.
     """
 
     label_U: Labels
@@ -28,8 +28,11 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Aggregate:
-    """How the scores of many units become one: their mean, their maximum, or the mean of the
-    `k` highest (of all of them, where there are fewer). Raises ValueError for a bad `k`."""
+    """How many units' scores become one: mean, maximum, or mean of the `k` highest.
+
+    If there are fewer than `k` units, `top_k_mean` takes the mean of all. Raises ValueError for
+    an unknown kind or a bad `k`.
+    """
 
     kind: Literal["mean", "max", "top_k_mean"]
     k: int | None = None
@@ -53,7 +56,7 @@ def top_k_mean(k: int) -> Aggregate:
 
 
 def check_units(units: Scored) -> None:
-    """Raise ValueError unless labels, scores and ids have one shape, with both classes."""
+    """Raise ValueError unless labels, scores and ids have one shape and both classes occur."""
     check_scored(units.label_U, units.score_U)
     for name in ("patient_U", "video_U", "frame_U"):
         id_U = getattr(units, name)
@@ -62,9 +65,10 @@ def check_units(units: Scored) -> None:
 
 
 def to_videos(frames: Scored, aggregate: Aggregate = MEAN) -> Scored:
-    """One unit a video, in sorted order of (patient, video); positive if any frame is.
+    """Aggregate frames to one unit per video, in sorted order of (patient, video).
 
-    Raises ValueError for bad input or frames without video ids.
+    A video is positive if any of its frames is. Raises ValueError for bad input or frames without
+    video ids.
     """
     if frames.video_U is None:
         raise ValueError("there are no video ids to aggregate by")
@@ -82,13 +86,13 @@ def to_videos(frames: Scored, aggregate: Aggregate = MEAN) -> Scored:
 
 
 def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
-    """One unit a patient, in sorted order of their ids; positive if any unit is.
+    """Aggregate frames or videos to one unit per patient, in sorted order of patient ids.
 
-    `units` are frames or videos: `to_patients(frames)` weighs every frame alike,
-    `to_patients(to_videos(frames), MAX)` is the highest of a patient's video scores. All units
-    of a patient count, the negative ones of a positive patient too, because a reader does not
-    know which they are. A patient with frames of both classes is therefore positive, and units of
-    both classes may come out as patients of one. Raises ValueError for bad input.
+    A patient is positive if any unit is. All units of a patient count, including the negative
+    ones of a positive patient, because a reader does not know which they are. The result may
+    hold patients of one class only, even if `units` have both. `to_patients(frames)` gives every
+    frame the same weight. `to_patients(to_videos(frames), MAX)` takes the highest of a patient's
+    video scores. Raises ValueError for bad input.
     """
     check_units(units)
     patient_G, group_U = np.unique(units.patient_U, return_inverse=True)
@@ -100,7 +104,7 @@ def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
 
 
 def patients_by_class(units: Scored) -> tuple[int, int]:
-    """Patients with a positive unit, and patients with a negative one; some may have both."""
+    """Count patients with a positive unit, and patients with a negative unit; some have both."""
     n_pos, n_neg = (len(np.unique(units.patient_U[units.label_U == label])) for label in (1, 0))
     return n_pos, n_neg
 
@@ -110,7 +114,7 @@ def _any_positive(label_U: Labels, group_U: NDArray[np.intp]) -> NDArray[np.int6
 
 
 def _aggregated(score_U: Scores, group_U: NDArray[np.intp], aggregate: Aggregate) -> Float64s:
-    """Mean of each group's highest scores: all of them, one, or k."""
+    """Mean of the highest scores of each of G groups: all of them, one, or k."""
     n_G = np.bincount(group_U)
     limit = aggregate.k or (1 if aggregate.kind == "max" else len(score_U))
     order_U = np.lexsort((-score_U, group_U))

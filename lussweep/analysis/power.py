@@ -14,7 +14,7 @@ ASSUMPTION = (
 
 
 class DetectableDifference(NamedTuple):
-    """A true difference of AUC-ROC that a two-sided test finds with probability `power`."""
+    """The true difference of AUC-ROC that a two-sided test detects with probability `power`."""
 
     difference: float
     standard_error: float
@@ -26,13 +26,14 @@ class DetectableDifference(NamedTuple):
 def detectable_difference(
     standard_error: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> DetectableDifference:
-    """(z of 1 - alpha/2, plus z of power) times the standard error: 2.80 of them by default.
+    """(z of 1 - alpha/2 plus z of power) times the standard error: 2.80 times it by default.
 
     standard_error: of the mean difference over replicates, from the paired bootstrap
-    (`contrasts.Contrast.standard_error`). The far tail of the test is left out, as is usual, and
-    so is that the promised interval has t's width: 8 % more with 24 patients of a class.
-    This is a property of the design: it is no verdict on an effect that was observed. Raises
-    ValueError for a standard error that is negative or not finite, or rates outside (0, 1).
+    (`contrasts.Contrast.standard_error`). The far tail of the test is left out, as is usual. The
+    promised interval is wider than a normal one, by 8 % with 24 patients of a class; that is left
+    out too. The result is a property of the design, not a verdict on an observed effect. Raises
+    ValueError for a standard error that is negative or not finite, for alpha outside (0, 1), or
+    for power outside (alpha/2, 1).
     """
     if not (math.isfinite(standard_error) and standard_error >= 0):
         raise ValueError(f"standard_error is {standard_error}, it must be finite and 0 or more")

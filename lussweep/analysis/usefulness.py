@@ -1,8 +1,8 @@
-"""Does a GAN metric predict what synthetic frames are good for?
+"""Usefulness of a GAN metric: does it predict the gain in AUC-ROC from synthetic frames?
 
-Rank correlation between a generator's metric and the gain in AUC-ROC of the cell that was
-trained with its frames. An association over few cells, not a cause; cells of one cohort share
-patients, hence cohorts are what is resampled.
+It is the rank correlation between a generator's metric and the gain in AUC-ROC of the cell that
+was trained with the generator's frames. It is an association over few cells, not a cause. Cells
+of one cohort share patients, so cohorts are resampled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.operating import Estimate, Weights, percentile_estimate
+from lussweep.analysis.operating import IntervalEstimate, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
+Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 MIN_CELLS = 6
-"""With five cells a perfect order comes by chance once in 120; no correlation is given."""
+"""Fewer cells get no correlation: with five, a perfect order comes by chance once in 120."""
 MIN_COHORTS = 6
-"""Fewer resampled units give intervals that are far too narrow; none is given."""
+"""Fewer cohorts get no interval: it would be far too narrow."""
 
 
 class Orientation(NamedTuple):
-    """Where a metric is best: at `goal`, which is inf or -inf for "the larger" or "the smaller"."""
+    """The value at which a metric is best; inf means larger is better, -inf smaller is better."""
 
     goal: float
     reason: str
@@ -54,11 +55,14 @@ ORIENTATIONS: Mapping[str, Orientation] = MappingProxyType(
         "authenticity": Orientation(np.inf, "share of frames that are no copies"),
     }
 )
-"""By metric, as named in the table of GAN scores and on the memorisation card."""
+"""Orientation by metric. Names are those of the GAN scores and of the memorisation card."""
 
 
 class PairedGains(NamedTuple):
-    """cell_G: index of each cell that has a baseline; gain_G: its AUC-ROC less the baseline's."""
+    """Gains of the G cells that have a baseline.
+
+    cell_G: index of the cell. gain_G: its AUC-ROC less that of the baseline.
+    """
 
     cell_G: NDArray[np.intp]
     gain_G: Float64s
@@ -66,30 +70,31 @@ class PairedGains(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Usefulness:
-    """How well one metric orders cells by gain; positive: the better metric, the larger gain.
+    """Rank correlations of one metric with the gain. Positive: the better metric, the larger gain.
 
-    `within` compares cells of one patient count only: more patients may improve a GAN and lower
-    the gain, which makes a correlation over all counts without the metric predicting anything.
-    A correlation that cannot be given is None and an interval NaN; `reason` says why. Resamples
-    with all metrics or all gains equal are counted in `n_undefined`. n_missing cells without a
-    metric were left out.
+    The `within` correlations compare only cells of the same patient count. More patients may both
+    improve a GAN and lower the gain, and so correlate the two over all counts even if the metric
+    predicts nothing. A correlation that cannot be computed is None, and an interval is NaN;
+    `reason` says why. `n_undefined` of an estimate counts resamples in which all metrics or all
+    gains are equal. n_missing: cells without a metric, which are left out.
     """
 
     metric: str
     n_cells: int
     n_cohorts: int
     n_missing: int
-    spearman: Estimate | None
-    kendall: Estimate | None
-    spearman_within: Estimate | None
-    kendall_within: Estimate | None
+    spearman: IntervalEstimate | None
+    kendall: IntervalEstimate | None
+    spearman_within: IntervalEstimate | None
+    kendall_within: IntervalEstimate | None
     reason: str
 
 
 def oriented(metric: str, value_C: Float64s) -> Float64s:
-    """The metric turned so that larger is better: as it is, negated, or minus its distance to goal.
+    """Turn a metric's C values so that larger is better.
 
-    Raises ValueError for a metric that `ORIENTATIONS` does not name.
+    The result is the value, its negative, or minus its distance to the goal. Raises ValueError
+    for a metric that `ORIENTATIONS` does not name.
     """
     if metric not in ORIENTATIONS:
         raise ValueError(f"no orientation for {metric!r}: known are {', '.join(ORIENTATIONS)}")
@@ -107,10 +112,10 @@ def paired_gains(
     *,
     baseline: str = "baseline",
 ) -> PairedGains:
-    """AUC-ROC of every other variant's cell less that of the baseline of the same cohort.
+    """AUC-ROC of each cell of another variant, less that of the baseline of the same cohort.
 
     A cohort is an (n_patients, replicate). Cells whose cohort has no baseline are left out.
-    Raises ValueError for a cohort with two baselines, or AUCs that are not finite.
+    Raises ValueError for a cohort with two baselines, or AUC-ROCs that are not finite.
     """
     if not np.isfinite(auroc_C).all():
         raise ValueError("an AUC-ROC is not finite: leave out the cells that have none")
@@ -145,14 +150,15 @@ def usefulness(
 ) -> Usefulness:
     """Spearman's rho and Kendall's tau-b between a metric and the gain, over C cells.
 
-    The interval draws (n_patients, replicate) cohorts with replacement, each with all of its
-    cells. It speaks of other cohorts of the same pool, judged on the same holdout patients.
-    value_C: the metric as reported, oriented here, NaN where a cell has none; gain_C: see
+    The interval draws cohorts (n_patients, replicate) with replacement, each with all of its
+    cells. It holds for other cohorts of the same pool, judged on the same holdout patients.
+    value_C: the metric as reported, NaN for a cell without it; it is oriented here. gain_C: see
     `paired_gains`.
 
-    No correlation with fewer than 6 cells, or where the metric or the gain is the same in all;
-    no interval with fewer than 6 cohorts. Raises ValueError for an unknown metric, shapes that
-    differ, infinite values or a gain that is not finite, n_resamples < 1 or a bad confidence.
+    There is no correlation with fewer than 6 cells, or if the metric or the gain is the same in
+    all cells. There is no interval with fewer than 6 cohorts. Raises ValueError for an unknown
+    metric, shapes that differ, an infinite metric, a gain that is not finite, n_resamples < 1, or
+    a confidence outside (0, 1).
     """
     shapes = {x.shape for x in (value_C, gain_C, n_patients_C, replicate_C)}
     if shapes != {(len(value_C),)}:
@@ -168,40 +174,40 @@ def usefulness(
         np.stack([count_C, replicate_C[kept_C]], axis=1), axis=0, return_inverse=True
     )
     reason = _why_none(x_C, y_C) or _why_no_interval(len(cohorts))
-    found: list[Estimate | None] = [None] * 4
+    estimates: list[IntervalEstimate | None] = [None] * 4
     if not _why_none(x_C, y_C):
         drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
-        # row 0 is the estimate
+        # Row 0 holds the estimate, the other rows the resamples.
         weight_RC = np.concatenate([np.ones((1, len(x_C))), drawn])
         same_CC = count_C[:, None] == count_C[None, :]
-        found = [
+        estimates = [
             _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), confidence, not reason)
             for pairs_CC in (np.ones_like(same_CC), same_CC)
             for statistic in (spearman, kendall)
         ]
-        if found[2] is None:
+        if estimates[2] is None:
             reason = "; ".join(filter(None, [reason, "within patient counts nothing differs"]))
     return Usefulness(
         metric=metric,
         n_cells=len(x_C),
         n_cohorts=len(cohorts),
         n_missing=int((~kept_C).sum()),
-        spearman=found[0],
-        kendall=found[1],
-        spearman_within=found[2],
-        kendall_within=found[3],
+        spearman=estimates[0],
+        kendall=estimates[1],
+        spearman_within=estimates[2],
+        kendall_within=estimates[3],
         reason=reason,
     )
 
 
 def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
-    """Spearman's rho of R weightings, NaN where x or y is constant; ties take mean ranks.
+    """Spearman's rho of R weightings, shape (R,); NaN where x or y is constant.
 
-    A weight counts how often a cell is repeated. Ranks are taken among the cells that pairs_CC,
-    a symmetric mask that splits cells into groups, allows to be compared.
+    weight_RC: how often a weighting repeats each cell. pairs_CC: a symmetric mask that splits
+    cells into groups; ranks are taken within a group. Ties take mean ranks.
     """
     sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
-    # twice a rank, less its group's mean: cells below less cells above
+    # Cells below less cells above: twice the rank, centred on the group's mean.
     rank_x_RC, rank_y_RC = weight_RC @ sign_x_CC, weight_RC @ sign_y_CC
     return _ratio(
         (weight_RC * rank_x_RC * rank_y_RC).sum(axis=1),
@@ -211,7 +217,7 @@ def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) ->
 
 
 def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
-    """Kendall's tau-b of R weightings over the pairs of the mask; see `spearman`."""
+    """Kendall's tau-b of R weightings over the pairs of the mask, shape (R,); see `spearman`."""
     sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
     return _ratio(
         ((weight_RC @ (sign_x_CC * sign_y_CC)) * weight_RC).sum(axis=1),
@@ -221,7 +227,10 @@ def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> 
 
 
 def _signs(x_C: Float64s) -> Float64s:
-    """Whole numbers, in floats because their matrix products are fast and as exact."""
+    """Sign of each pair's difference, shape (C, C).
+
+    Floats, because their matrix products are fast, and exact for whole numbers.
+    """
     return np.asarray(np.sign(x_C[None, :] - x_C[:, None]))
 
 
@@ -232,12 +241,14 @@ def _ratio(product_R: Float64s, square_x_R: Float64s, square_y_R: Float64s) -> F
     return ratio_R.clip(-1, 1)
 
 
-def _correlation(value_R: Float64s, confidence: float, with_interval: bool) -> Estimate | None:
-    """The estimate stands in row 0, the resamples follow."""
+def _correlation(
+    value_R: Float64s, confidence: float, with_interval: bool
+) -> IntervalEstimate | None:
+    """The estimate in row 0, with an interval from the other rows; None if it does not exist."""
     if np.isnan(value_R[0]):
         return None
     if not with_interval:
-        return Estimate(float(value_R[0]), np.nan, np.nan, 0)
+        return IntervalEstimate(float(value_R[0]), np.nan, np.nan, 0)
     return percentile_estimate(float(value_R[0]), value_R[1:], confidence)
 
 

@@ -1,8 +1,8 @@
-"""Worth in patients: with how many real patients is the baseline as good as a variant?
+"""Worth: the number of real patients at which the baseline is as good as a variant.
 
-The baseline's AUC-ROC against its patient count is fitted by a curve that never falls, and the
-curve is read backwards. Nothing is extrapolated: beyond the counts of the study the answer is
-"< 6" or "> 58", and where the curve is flat it is a range of counts.
+A curve that never falls is fitted to the baseline's AUC-ROC against its patient count, and the
+curve is read backwards. Nothing is extrapolated: beyond the counts of the study the worth is
+"< 6" or "> 58". Where the curve is flat, the worth is a range of counts.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 
 TIE = 1e-12
-"""AUCs that differ by no more than this are equal: means of equal values may round apart."""
+"""AUC-ROCs that differ by at most this are equal: means of equal values may round differently."""
 
 
 class Inversion(NamedTuple):
-    """Least and greatest patient count that each of R AUCs is worth, shape (R,).
+    """Least and greatest patient count that each of R AUC-ROCs is worth, shape (R,).
 
-    -inf: below the smallest count of the study; inf: above the largest.
+    -inf means below the smallest count of the study, inf above the largest.
     """
 
     low_R: Float64s
@@ -31,12 +31,12 @@ class Inversion(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Worth:
-    """What a variant with n_patients is worth, in patients of the baseline; see `worths`.
+    """What a variant at n_patients is worth, in patients of the baseline; see `worths`.
 
-    k_low and k_high are equal but where the curve is flat; k_low is -inf where the worth is less
-    than `smallest`, k_high inf where it is more than `largest`. interval_low and interval_high:
-    the same of the bootstrap interval. share_below, share_above: of the resamples, those whose
-    worth reaches below `smallest` or above `largest`.
+    k_low and k_high: the worth. They differ only if the curve is flat there. k_low is -inf if the
+    worth is below `smallest`; k_high is inf if it is above `largest`. interval_low and
+    interval_high: the ends of the bootstrap interval, with the same meaning. share_below and
+    share_above: shares of resamples whose worth reaches below `smallest` or above `largest`.
     """
 
     variant: str
@@ -53,36 +53,28 @@ class Worth:
     largest: int
 
     @property
-    def gain(self) -> tuple[float, float]:
-        """k - n: patients that the variant saves, least and greatest; infinite where k is."""
-        return self.k_low - self.n_patients, self.k_high - self.n_patients
-
-    @property
     def text(self) -> str:
         """The worth, such as "23.4", "44 to 58", "< 6" or "44 to > 58"."""
-        return self._words(self.k_low, self.k_high)
+        return self._text(self.k_low, self.k_high)
 
     @property
     def interval_text(self) -> str:
         """The interval, such as "12.5 to > 58"."""
-        return self._words(self.interval_low, self.interval_high)
+        return self._text(self.interval_low, self.interval_high)
 
-    def _words(self, low: float, high: float) -> str:
+    def _text(self, low: float, high: float) -> str:
         bounds = {-np.inf: f"< {self.smallest}", np.inf: f"> {self.largest}"}
-        words = [bounds.get(k) or f"{k:.1f}".removesuffix(".0") for k in (low, high)]
-        return words[0] if words[0] == words[1] else " to ".join(words)
+        ends = [bounds.get(k) or f"{k:.1f}".removesuffix(".0") for k in (low, high)]
+        return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 class Worths(NamedTuple):
-    """The baseline's curve at its K patient counts, and the worth of every (variant, n).
+    """The worth of every (variant, n), and the baseline replicates at its K patient counts.
 
-    n_resamples were used; n_one_class more held one class alone and were left out.
+    n_resamples: resamples used. n_one_class: resamples with a single class, which are left out.
     """
 
-    n_patients_K: Int64s
     n_replicates_K: Int64s
-    mean_auroc_K: Float64s
-    fitted_auroc_K: Float64s
     rows: list[Worth]
     n_resamples: int
     n_one_class: int
@@ -104,6 +96,8 @@ def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
         raise ValueError(f"{n_points} points need as many positive weights, got {weight_K}")
     if not np.isfinite(mean_RK).all():
         raise ValueError("the points of an isotonic fit must be finite")
+    # scipy and scikit-learn fit one row at a time: 2,001 rows of 10 points take 7 and 100 times as
+    # long, and values that differ by rounding stay apart.
     fit_RK = np.empty((n_rows, n_points))
     for k in range(n_points):
         block_RJ = np.cumsum((mean_RK * weight_K)[:, k:], axis=1) / np.cumsum(weight_K[k:])
@@ -117,14 +111,15 @@ def isotonic(mean_RK: Float64s, weight_K: NDArray[Any]) -> Float64s:
 def invert(
     count_K: NDArray[Any], mean_RK: Float64s, fit_RK: Float64s, auroc_R: Float64s
 ) -> Inversion:
-    """The patient counts at which each row's curve has the AUC that is asked for.
+    """Find the patient counts at which the curve of each of R rows has the row's AUC-ROC.
 
-    The curve is linear between its knots (count_K, fit_RK). Its flat stretches give a range of
-    counts. Such a stretch is an average over points that stood in the wrong order, so an AUC
-    within the span of those points cannot be placed better than the stretch, and the range is
-    widened to it: the baseline's own AUC at n gives a range with n in it, always.
+    The curve is linear between its knots (count_K, fit_RK). A flat stretch gives a range of
+    counts. A flat stretch averages points that were in the wrong order. An AUC-ROC within the
+    span of those points cannot be placed more exactly than the stretch, so its range is widened
+    to the stretch. The range for the baseline's own AUC-ROC at n therefore always contains n.
 
-    count_K: rising patient counts; mean_RK: the points before the fit; auroc_R: one AUC a row.
+    count_K: rising patient counts. mean_RK: the points before the fit. auroc_R: one AUC-ROC per
+    row.
     """
     nearest_R = np.abs(fit_RK - auroc_R[:, None]).argmin(axis=1)
     knot_R = fit_RK[np.arange(len(fit_RK)), nearest_R]
@@ -135,8 +130,8 @@ def invert(
     pooled_RKK = fit_RK[:, :, None] == fit_RK[:, None, :]
     least_RK = np.where(pooled_RKK, mean_RK[:, None, :], np.inf).min(axis=2)
     most_RK = np.where(pooled_RKK, mean_RK[:, None, :], -np.inf).max(axis=2)
-    asked_R1 = auroc_R[:, None]
-    within_RK = (least_RK - TIE <= asked_R1) & (asked_R1 <= most_RK + TIE)
+    auroc_R1 = auroc_R[:, None]
+    within_RK = (least_RK - TIE <= auroc_R1) & (auroc_R1 <= most_RK + TIE)
     low_R = np.minimum(low_R, np.where(within_RK, count_K, np.inf).min(axis=1))
     high_R = np.maximum(high_R, np.where(within_RK, count_K, -np.inf).max(axis=1))
     return Inversion(low_R, high_R)
@@ -152,21 +147,22 @@ def worths(
     baseline: str = "baseline",
     confidence: float = 0.95,
 ) -> Worths:
-    """Worth in patients of every variant at every patient count, the baseline's own included.
+    """Worth in patients of every variant at every patient count, including the baseline's own.
 
-    auroc_C: AUC-ROC of C cells on holdout; auroc_RC: the same in R resamples of the holdout
-    patients, every cell with the same weights (`resampled_auroc`; NaN where a resample holds one
-    class). AUCs are averaged over replicates; a count weighs as much in the fit as it has
-    baseline replicates. Every resample refits the curve.
+    auroc_C: AUC-ROC of C cells on the holdout. auroc_RC: the same in R resamples of the holdout
+    patients, with the same weights for every cell (`resampled_auroc`; NaN where a resample holds
+    a single class). AUC-ROCs are averaged over replicates. A variant that lacks a replicate is
+    averaged over those it has. A count's weight in the fit is its number of baseline replicates.
+    Every resample refits the curve.
 
-    The interval takes order statistics, the lower end among the resamples' k_low and the upper
-    one among their k_high, never between a count and infinity. It speaks of other holdout
-    patients; how much other training patients would change is not in it, so read it beside the
-    spread of the replicates. A variant that lacks a replicate is averaged over those it has.
+    The interval takes order statistics: the lower end among the resamples' k_low, the upper end
+    among their k_high, and never a value between a count and infinity. It holds for other holdout
+    patients. It does not contain the effect of other training patients, so read it beside the
+    spread of the replicates.
 
-    Raises ValueError for shapes that do not agree, a repeated (variant, n, replicate), AUCs
-    outside [0, 1], fewer than two patient counts of the baseline, or no resample with both
-    classes.
+    Raises ValueError for shapes that do not agree, a repeated (variant, n, replicate), AUC-ROCs
+    outside [0, 1], fewer than two patient counts of the baseline, no resample with both classes,
+    or a confidence outside (0, 1).
     """
     names_C = np.asarray(variant_C, dtype=np.str_)
     _check_cells(names_C, n_patients_C, replicate_C, auroc_C, auroc_RC)
@@ -187,15 +183,15 @@ def worths(
     fit_RK = isotonic(mean_RK, n_replicates_K)
     rows = []
     for variant, n in sorted(set(zip(names_C.tolist(), n_patients_C.tolist(), strict=True))):
-        mine_C = (names_C == variant) & (n_patients_C == n)
-        mean_R = resampled_RC[:, mine_C].mean(axis=1)
+        chosen_C = (names_C == variant) & (n_patients_C == n)
+        mean_R = resampled_RC[:, chosen_C].mean(axis=1)
         low_R, high_R = invert(count_K, mean_RK, fit_RK, mean_R)
         low, high = _interval(low_R[1:], high_R[1:], confidence)
         rows.append(
             Worth(
                 variant=variant,
                 n_patients=n,
-                n_replicates=int(mine_C.sum()),
+                n_replicates=int(chosen_C.sum()),
                 auroc=float(mean_R[0]),
                 k_low=float(low_R[0]),
                 k_high=float(high_R[0]),
@@ -209,10 +205,7 @@ def worths(
         )
     n_valid = int(valid_R.sum())
     return Worths(
-        count_K.astype(np.int64),
         n_replicates_K.astype(np.int64),
-        mean_RK[0],
-        fit_RK[0],
         rows,
         n_valid,
         len(auroc_RC) - n_valid,
@@ -222,7 +215,7 @@ def worths(
 def _read(
     count_K: NDArray[Any], fit_RK: Float64s, auroc_R: Float64s, knot_R: NDArray[np.intp]
 ) -> Float64s:
-    """The count at a knot where the curve has the AUC there, else between it and its neighbour."""
+    """The count at the knot whose AUC-ROC is the row's, else the count between two knots."""
     last = len(count_K) - 1
     row_R, inside_R = np.arange(len(fit_RK)), knot_R.clip(0, last)
     at_knot_R = fit_RK[row_R, inside_R] == auroc_R
@@ -236,7 +229,7 @@ def _read(
 
 
 def _interval(low_R: Float64s, high_R: Float64s, confidence: float) -> tuple[float, float]:
-    """Order statistics, outwards: an average of a count and infinity would be no count."""
+    """Order statistics, rounded outwards: a count and infinity have no average."""
     reach = (1 - confidence) / 2 * (len(low_R) - 1)
     first = int(np.floor(reach + 1e-9))
     return float(np.sort(low_R)[first]), float(np.sort(high_R)[len(high_R) - 1 - first])

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,12 +24,12 @@ from lussweep.cli.statistics import contrast_table, control_lines, interval_line
 from lussweep.cli.summary import summary_table
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
-from lussweep.store import tables
 from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
-    from lussweep.run.folder import Run
+    from lussweep.run.mirror import WorkFolder
+    from lussweep.study.plan import Plan
 
 PICTURE_S = 0.5
 """How often the progress is looked at anew."""
@@ -83,14 +82,14 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
 
 
-def print_statistics(folder: Path) -> None:
-    """Differences from the reference, with their interval over holdout patients, and worths; then
-    what classifiers of shuffled labels know."""
-    contrasts = tables.read(folder / "contrasts.parquet", tables.CONTRASTS).to_pylist()
+def print_statistics(written: Mapping[str, pa.Table]) -> None:
+    """Print differences from the reference, with their interval over holdout patients, and worths;
+    then what classifiers of shuffled labels know. `written` are tables of a report by name."""
+    contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
         worth = {
             (row["variant"], row["n_patients"]): row["worth"]
-            for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
+            for row in written["worth"].to_pylist()
         }
         _console().print(contrast_table(contrasts, worth))
         _console().print(
@@ -100,22 +99,25 @@ def print_statistics(folder: Path) -> None:
         )
         if any(row["status"] != "done" for row in contrasts):
             _console().print("Why some are not given: reason in contrasts.parquet.")
-    controls = tables.read(folder / "controls.parquet", tables.CONTROLS)
-    for line in control_lines(controls):
+    for line in control_lines(written["controls"]):
         _console().print(Text(line), soft_wrap=True)
 
 
-def print_failures(run: Run, failures: Mapping[str, str]) -> None:
-    """One line a failed step. The terminal names patients; files and kept output hash them."""
+def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[str], str]) -> None:
+    """Print one line for each failed step.
+
+    The terminal names patients. `conceal` hashes them where the output is kept.
+    """
     for ref, error in failures.items():
-        line = f"failed: {run.plan.steps[ref].name}: {error}"
-        shown = run.conceal(line) if is_kept() else line
+        line = f"failed: {plan.steps[ref].name}: {error}"
+        shown = conceal(line) if is_kept() else line
         _console().print(Text(shown), style="red", soft_wrap=True)
 
 
-def print_outputs(run: Run) -> None:
-    for path in outputs(run.folder):
-        shown = f"{run.place}/{path.relative_to(run.folder)}"
+def print_outputs(folder: WorkFolder) -> None:
+    """Print the place of every file that the run folder offers a reader."""
+    for path in outputs(folder.path):
+        shown = f"{folder.place}/{path.relative_to(folder.path)}"
         _console().print(Text(shown), soft_wrap=True)
 
 

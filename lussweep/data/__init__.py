@@ -1,1 +1,1 @@
-"""Patients, videos and frames."""
+"""Patients, videos and frames: reading, checking, drawing and preprocessing."""

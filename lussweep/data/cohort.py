@@ -1,8 +1,10 @@
-"""Drawing patients and frames. Patients are the unit: frames follow from the patients drawn."""
+"""Draws of patients and frames. Patients are drawn first; frames follow from them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +19,16 @@ CLASS_LABEL = {"pos": 1, "neg": 0}
 def draw_cohort(
     frames: pa.Table, n_patients: int | None, cohort: CohortSpec, seed: int
 ) -> pa.Table:
-    """The frames of n positive and n negative patients, the two classes cut to equal numbers.
+    """Draw the frames of n positive and n negative patients, equally many of each class.
 
-    `frames` is the train split's index. Positive frames come from positive patients, negative
-    frames from negative patients (or, with `negatives_from: all`, from all patients drawn).
-    The larger class is cut without replacement, in proportion per patient. None takes every
-    patient and every frame. Raises InputError if a patient class has fewer than n patients.
+    `frames` is the train split's index. Positive frames come from positive patients. Negative
+    frames come from negative patients or, with `negatives_from: all`, from all patients drawn.
+    The larger class is cut without replacement, in proportion per patient. n_patients None takes
+    every patient and every frame. Raises InputError if a patient class has fewer than n patients,
+    or if a class has no usable frame.
     """
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if n_patients is None:
         return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
     positive, negative = (
@@ -43,9 +46,12 @@ def draw_cohort(
 
 
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
-    """The usable validation frames, capped a video and by patients a class, by a seeded draw."""
+    """Draw the usable validation frames, within the limits of `val` per video and patient class.
+
+    Raises InputError if a patient class has fewer than `val.n_patients` patients.
+    """
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if val.n_patients is not None:
         kept: list[str] = []
         for label, word in ((1, "positive"), (0, "negative")):
@@ -56,16 +62,16 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     videos = np.array(usable["video_id"].to_pylist())
     rows: list[int] = []
     for video in sorted(set(videos)):
-        here = np.flatnonzero(videos == video)
-        rows += sorted(rng.permutation(here)[: val.frames_per_video])
+        positions = np.flatnonzero(videos == video)
+        rows += sorted(rng.permutation(positions)[: val.frames_per_video])
     return usable.take(sorted(rows))
 
 
 def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
-    """The same frames with a random half of the patients called positive, the others negative.
+    """Call a random half of the patients positive and the others negative.
 
-    Every patient is as likely to be called either, so that such labels say nothing of the true
-    ones; of an odd number the coin decides which half is larger.
+    Every patient is equally likely to be called either, so the labels say nothing about the true
+    ones. If the number of patients is odd, a coin decides which half is larger.
     """
     rng = np.random.default_rng(seed)
     patients = patient_ids(frames)
@@ -79,17 +85,27 @@ def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
     return frames
 
 
+def usable_frames(frames: pa.Table) -> pa.Table:
+    """The frames that have a label. No other may be trained on, selected by or judged on.
+
+    A frame without a label belongs to a positive video whose frames were annotated, and was not
+    annotated as positive: whether it shows a consolidation is not known.
+    """
+    return frames.filter(pc.is_valid(frames["label"]))
+
+
 def of_class(frames: pa.Table, name: str) -> pa.Table:
     """The frames of class `pos` or `neg`."""
     return frames.filter(pc.equal(frames["label"], CLASS_LABEL[name]))
 
 
 def count_label(frames: pa.Table, label: int) -> int:
+    """Number of frames with a label, 0 or 1."""
     return int(pc.sum(pc.equal(frames["label"], label)).as_py() or 0)
 
 
 def patient_ids(frames: pa.Table) -> list[str]:
-    """Sorted and distinct."""
+    """The distinct patient ids, sorted."""
     return sorted(frames["patient_id"].unique().to_pylist())
 
 
@@ -100,10 +116,16 @@ def _patients(frames: pa.Table, patient_class: int) -> list[str]:
 def _draw_patients(
     pool: Sequence[str], n_patients: int, rng: np.random.Generator, word: str
 ) -> list[str]:
-    """The first n of a seeded permutation, so that with one seed a smaller draw is nested."""
+    """Draw the first n of a seeded permutation, so that a smaller draw by the same seed is nested.
+
+    Raises InputError if the pool has fewer than n patients.
+    """
     order = rng.permutation(len(pool))
     if n_patients > len(pool):
-        raise InputError(f"{n_patients} {word} patients asked, {len(pool)} have usable frames")
+        raise InputError(
+            f"{n_patients} {word} patients asked, {len(pool)} have usable frames: "
+            "ask for fewer, or check the labels and frame annotations"
+        )
     return sorted(pool[i] for i in order[:n_patients])
 
 
@@ -124,25 +146,25 @@ def _from_patients(
 def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
     patients = np.array(frames["patient_id"].to_pylist())
     names, counts = np.unique(patients, return_counts=True)
-    shares = largest_remainder(dict(zip(names.tolist(), counts.tolist(), strict=True)), n_frames)
+    quotas = [Fraction(n_frames * count, len(patients)) for count in counts.tolist()]
     rows: list[int] = []
-    for name in names.tolist():
-        here = np.flatnonzero(patients == name)
-        rows += sorted(rng.permutation(here)[: shares[name]])
+    for name, share in zip(names, largest_remainder(quotas, n_frames), strict=True):
+        positions = np.flatnonzero(patients == name)
+        rows += sorted(rng.permutation(positions)[:share])
     return frames.take(sorted(rows))
 
 
-def largest_remainder(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Whole shares of `total` in proportion to `counts`; ties go to the name that sorts first.
+def largest_remainder(quotas: Sequence[float | Fraction], total: int) -> list[int]:
+    """Whole numbers that sum to `total`, each less than 1 away from its quota.
 
-    >>> largest_remainder({"a": 3, "b": 1}, 2)
-    {'a': 2, 'b': 0}
+    `quotas` sum to `total`. Each is rounded down, and what is left goes to those that lost most,
+    of equals to the first. Ties are found exactly only between Fractions.
+
+    >>> largest_remainder([1.5, 0.5], 2)
+    [2, 0]
     """
-    whole = sum(counts.values())
-    if total > whole:
-        raise ValueError(f"{total} asked of {whole}")
-    shares = {name: total * count // whole for name, count in counts.items()}
-    by_remainder = sorted(counts, key=lambda name: (-(total * counts[name] % whole), name))
-    for name in by_remainder[: total - sum(shares.values())]:
-        shares[name] += 1
+    shares = [math.floor(quota) for quota in quotas]
+    by_loss = sorted(range(len(quotas)), key=lambda i: shares[i] - quotas[i])
+    for i in by_loss[: total - sum(shares)]:
+        shares[i] += 1
     return shares

@@ -1,4 +1,4 @@
-"""Frames of the store: a Parquet index beside memory-mapped pixels, one shard a patient."""
+"""Frames in the store: one shard per patient, with a Parquet index and memory-mapped pixels."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ INDEX = "frames.parquet"
 
 
 def write_shard(out: Path, frames_NSS: np.ndarray, masks_VSS: np.ndarray) -> None:
-    """Pixels (uint8) of a patient's frames and the sector mask (bool) of each video."""
+    """Write a patient's frames, uint8 (N, S, S), and each video's sector mask, bool (V, S, S)."""
     np.save(out / PIXELS, frames_NSS)
     np.save(out / MASKS, masks_VSS)
 
 
 def load_pixels(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
-    """The pixels of the rows of an index, in their order: uint8 (N, S, S)."""
+    """Load the pixels of the rows of an index, in their order: uint8 (N, S, S)."""
     return _gather(store, frames, PIXELS, "row", np.uint8)
 
 
 def load_masks(store: ArtifactStore, frames: pa.Table) -> np.ndarray:
-    """The sector mask of each row's video: bool (N, S, S)."""
+    """Load the sector mask of each row's video: bool (N, S, S)."""
     return _gather(store, frames, MASKS, "mask_row", np.bool_)
 
 
@@ -39,16 +39,16 @@ def _gather(
     rows = frames[column].to_numpy()
     gathered: np.ndarray | None = None
     for shard in dict.fromkeys(shards):
-        here = np.flatnonzero(shards == shard)
+        positions = np.flatnonzero(shards == shard)
         pixels = read_array(store.open(str(shard)) / name, dtype, mapped=True)
         if gathered is None:
             gathered = np.empty((len(frames), *pixels.shape[1:]), pixels.dtype)
-        gathered[here] = pixels[rows[here]]
+        gathered[positions] = pixels[rows[positions]]
     if gathered is None:
         raise ValueError("no frames to load")
     return gathered
 
 
 def read_index(folder: Path) -> pa.Table:
-    """The frame index of an ingest or shard artifact."""
+    """Read the frame index of an ingest or shard artifact."""
     return tables.read(folder / INDEX, tables.FRAMES)

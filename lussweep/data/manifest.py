@@ -1,23 +1,23 @@
-"""A table of videos, read and judged as a whole: every problem is reported at once."""
+"""The manifest: a table of videos. It is checked as a whole and every problem is reported."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lussweep.data.cells import read_cells
+from lussweep.data.cohort import largest_remainder
 from lussweep.data.paths import within
 from lussweep.data.readers.decode import image_files, probe
 from lussweep.errors import InputError
+from lussweep.store.files import write_whole
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
@@ -27,12 +27,12 @@ WHOLE_NUMBER = re.compile(r"\d{1,15}(\.0+)?")
 
 Skipped = tuple[str, str, str]
 Labels = dict[str, dict[int, int]]
-"""Video id to frame to label."""
+"""The label of each frame, by video id and frame."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One video as its row gives it; None for what is missing or wrong, already reported."""
+    """One video as its row gives it. A cell that is missing or wrong is None and was reported."""
 
     name: str
     patient_id: str | None
@@ -53,14 +53,15 @@ def read_manifest(
     allow_absolute: bool = False,
     cache_dir: Path | None = None,
 ) -> tuple[Manifest, list[Skipped]]:
-    """The videos of a CSV or Parquet table, and the (patient_id, video_id, reason) skipped.
+    """Read the videos of a CSV or Parquet table. Also returns (patient_id, video_id, reason) of
+    the videos that were skipped.
 
-    Columns: patient_id, video_id, path (relative to the table), `label` (0 or 1) and optionally
-    split (train, val, holdout), which wins over `split`. `annotations` is a table of video_id,
-    frame (from 0) and label: of an annotated video only the frames labelled 1 count as positive.
-    With `skip_unreadable`, videos that are missing, unreadable or truncated are left out. Videos
-    lie in the table's folder, unless `allow_absolute`. File digests are cached in `cache_dir`.
-    Raises InputError with all problems.
+    The columns are patient_id, video_id, path (relative to the table), `label` (0 or 1) and
+    optionally split (train, val or holdout), which takes precedence over `split`. `annotations`
+    is a table of video_id, frame (from 0) and label. In an annotated video only the frames
+    labelled 1 count as positive. With `skip_unreadable`, videos that are missing, unreadable or
+    truncated are skipped. Videos must lie in the table's folder, unless `allow_absolute`. File
+    digests are cached in `cache_dir`. Raises InputError with all problems.
     """
     problems: list[str] = []
     rows = _parse_rows(path, label, allow_absolute, problems)
@@ -97,18 +98,18 @@ def read_manifest(
 
 
 def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> dict[str, str]:
-    """Patient id to split, stratified by the patients' classes (0 or 1).
+    """Assign a split to each patient id, stratified by patient class (0 or 1).
 
-    Counts are by largest remainder, at least one patient of each class in each split. The order
-    of patients derives from the seed and their ids alone. Raises InputError if the shares leave
-    no training patients or a class has fewer patients than there are splits.
+    Counts follow the largest remainder, with at least one patient of each class in each split.
+    The order of patients depends only on the seed and their ids. Raises InputError if the shares
+    leave no training patients, or if a class has fewer patients than there are splits.
     """
     shares = (1 - split.val - split.holdout, split.val, split.holdout)
     if shares[0] <= 1e-9:
         raise InputError(
             f"split.val {split.val} and split.holdout {split.holdout} leave no training patients"
         )
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     problems = []
     for value, name in enumerate(CLASSES):
         ids = sorted(p for p, patient_class in patients.items() if patient_class == value)
@@ -119,27 +120,23 @@ def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> d
             )
             continue
         ids.sort(key=lambda patient: derive_seed(seed, "split", patient))
-        counts = _largest_remainder(len(ids), shares)
+        counts = _counts(len(ids), shares)
         names = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
-        found |= zip(ids, names, strict=True)
+        splits |= zip(ids, names, strict=True)
     if problems:
         raise InputError(problems)
-    return found
+    return splits
 
 
 def shorten(problems: list[str]) -> list[str]:
-    """At most MAX_LINES problems, then the number of those left out."""
+    """Keep at most MAX_LINES problems, followed by the number of those left out."""
     more = len(problems) - MAX_LINES
     return problems if more <= 0 else [*problems[:MAX_LINES], f"(+{more} more)"]
 
 
-def _largest_remainder(n: int, shares: Iterable[float]) -> list[int]:
+def _counts(n: int, shares: Iterable[float]) -> list[int]:
     """Whole counts that sum to n, each at least 1 and nearest to n * share."""
-    quotas = [round(n * share, 9) for share in shares]
-    counts = [math.floor(quota) for quota in quotas]
-    order = sorted(range(len(quotas)), key=lambda i: counts[i] - quotas[i])
-    for i in order[: n - sum(counts)]:
-        counts[i] += 1
+    counts = largest_remainder([round(n * share, 9) for share in shares], n)
     while 0 in counts:
         counts[counts.index(max(counts))] -= 1
         counts[counts.index(0)] += 1
@@ -202,7 +199,7 @@ def _split_name(text: str) -> str:
 
 
 def _parse_annotations(path: Path, problems: list[str]) -> Labels:
-    found: Labels = {}
+    labels: Labels = {}
     for i, cells in enumerate(read_cells(path, ("video_id", "frame", "label"), problems), 1):
         if not {"video_id", "frame", "label"} <= cells.keys():
             continue
@@ -212,9 +209,9 @@ def _parse_annotations(path: Path, problems: list[str]) -> Labels:
             problems.append(f"{name}: frame is {cells['frame']!r}, not a whole number from 0")
         elif value not in (0, 1):
             problems.append(f"{name}: label is {cells['label']!r}, not 0 or 1")
-        elif found.setdefault(cells["video_id"], {}).setdefault(frame, value) != value:
+        elif labels.setdefault(cells["video_id"], {}).setdefault(frame, value) != value:
             problems.append(f"{name}: frame {frame} is labelled both 0 and 1")
-    return found
+    return labels
 
 
 # --- checks over rows ---------------------------------------------------------------------
@@ -232,9 +229,9 @@ def _check_ids(rows: list[_Row], problems: list[str]) -> None:
         if row.patient_id and row.split:
             splits.setdefault(row.patient_id, set()).add(row.split)
     problems += [
-        f"patient {patient} is in the splits {' and '.join(sorted(found))}: a patient has one split"
-        for patient, found in splits.items()
-        if len(found) > 1
+        f"patient {patient} is in the splits {' and '.join(sorted(names))}: a patient has one split"
+        for patient, names in splits.items()
+        if len(names) > 1
     ]
 
 
@@ -256,7 +253,7 @@ def _check_annotations(rows: list[_Row], frame_labels: Labels, problems: list[st
 
 
 def _probe_videos(rows: list[_Row], problems: list[str] | None) -> list[Skipped]:
-    """Adds the videos that cannot be read to `problems`, or returns them if that is None."""
+    """Add the videos that cannot be read to `problems`. If that is None, return them instead."""
     skipped = []
     for row in rows:
         problem = probe(row.path) if row.path else None
@@ -270,7 +267,7 @@ def _probe_videos(rows: list[_Row], problems: list[str] | None) -> list[Skipped]
 def _patient_splits(
     rows: list[_Row], split: SplitSpec, seed: int, problems: list[str]
 ) -> dict[str, str]:
-    """Patient id to split: the manifest's, or drawn."""
+    """Split of each patient id, from the manifest or drawn."""
     patients: dict[str, int] = {}
     for row in rows:
         patient = row.patient_id or ""
@@ -297,7 +294,10 @@ def _positive_frames(labels: dict[int, int] | None) -> tuple[int, ...] | None:
 
 
 def _check_shared_files(videos: list[Video]) -> None:
-    """One file under two patients would carry a training patient into holdout."""
+    """Raise InputError if two patients share a file.
+
+    It could carry a training patient's frames into the holdout.
+    """
     first: dict[str, Video] = {}
     pairs = [(first.setdefault(video.sha256, video), video) for video in videos]
     problems = [
@@ -314,18 +314,18 @@ def _check_shared_files(videos: list[Video]) -> None:
 
 
 def _digests(paths: list[Path], cache_dir: Path | None) -> dict[Path, str]:
-    """sha256 of each video, from the cache where size and time are unchanged."""
-    store = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
-    cache = _load_cache(store)
+    """The sha256 of each video; the cache serves files of unchanged size and time."""
+    cache_file = Path(cache_dir or CACHE_DIR).expanduser() / "sha256.json"
+    cache = _load_cache(cache_file)
     known = dict(cache)
-    found = {path: _video_digest(path, cache) for path in paths}
+    digests = {path: _video_digest(path, cache) for path in paths}
     if cache != known:
-        _save_cache(store, cache)
-    return found
+        _save_cache(cache_file, cache)
+    return digests
 
 
 def _video_digest(path: Path, cache: dict[str, Any]) -> str:
-    """Of a file's bytes; of a folder, over the names and digests of its images."""
+    """The sha256 of a file's bytes, or over the names and digests of a folder's images."""
     if not path.is_dir():
         return _file_digest(path, cache)
     parts = sorted((file.name, _file_digest(file, cache)) for file in image_files(path))
@@ -347,21 +347,15 @@ def _file_digest(path: Path, cache: dict[str, Any]) -> str:
     return sha256
 
 
-def _load_cache(store: Path) -> dict[str, Any]:
+def _load_cache(file: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads(store.read_text(encoding="utf-8"))
+        loaded = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return loaded if isinstance(loaded, dict) else {}
 
 
 def _save_cache(store: Path, cache: dict[str, Any]) -> None:
-    """Whole or not at all; a cache that cannot be written costs time, not results."""
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=store.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(cache, file)
-        os.replace(name, store)
-    except OSError:
-        pass
+    """Write the digests. A cache that cannot be written costs time, not results."""
+    with suppress(OSError):
+        write_whole(store, json.dumps(cache), shared=True)

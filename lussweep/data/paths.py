@@ -1,4 +1,4 @@
-"""Paths that a table or an experiment names: within its folder, whatever links lie on the way."""
+"""Paths in a table or an experiment. They must stay within its folder, symbolic links included."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from lussweep.errors import InputError
 
 
 def within(text: str, folder: Path, *, allow_absolute: bool = False) -> Path:
-    """The absolute path of `text`, relative to `folder`; it need not exist.
+    """Return the absolute path of `text`, which is relative to `folder`. It need not exist.
 
-    A table from elsewhere must not choose what is read here. Raises InputError, a reason and a
-    remedy that begin with `text`, for an absolute path, one that leaves the folder by `..` or by
-    a symbolic link, and a folder that holds such a link; with `allow_absolute` for none of them.
+    A table from elsewhere must not choose which files of this machine are read. Raises InputError
+    with reason and remedy, beginning with `text`, for an empty path, a path with a zero byte, an
+    absolute path, a path that leaves the folder by `..` or by a symbolic link, and a folder that
+    holds such a link. With `allow_absolute` only the first two are errors.
     """
     if not text:
         raise InputError("is empty")
@@ -41,9 +42,9 @@ def _remedy(folder: Path) -> str:
 
 
 def _links(path: Path) -> list[Path]:
-    """The symbolic links in a folder of images."""
+    """The symbolic links in a folder of images, sorted."""
     try:
         with os.scandir(path) as entries:
             return sorted(Path(entry) for entry in entries if entry.is_symlink())
-    except OSError:  # no folder, or none that can be read: who reads it says so
+    except OSError:  # not a readable folder: its reader reports that
         return []

@@ -1,4 +1,4 @@
-"""From the frames of one video to square frames that show the ultrasound sector alone."""
+"""Preprocessing of one video: square frames that show the ultrasound sector only."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ Box = tuple[int, int, int, int]
 BLACK_LEVEL = 8
 """Grey levels that compression noise reaches on a black ground."""
 MOTION_LEVELS = 12
-"""Grey levels over which a pixel of the sector changes in time."""
+"""A pixel moves if its grey level changes by more than this over the video."""
 MIN_MOVING_SHARE = 0.02
-"""Of the image: with less motion than this the video counts as a still."""
+"""A video counts as still if a smaller share of its image moves."""
 MIN_COMPONENT_SHARE = 0.1
-"""Of the largest component's area: a dark shadow can cut a sector into several large parts."""
+"""A component is large if its area is at least this share of the largest component's area. A dark
+shadow can cut a sector into several large parts."""
 MIN_MOTION_OF_COMPONENT = 0.1
-"""Share of a component's area that moves, unless it is still text."""
+"""A component counts as still text if a smaller share of its area moves."""
 
 
 def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
-    """Crop, blank, pad to a square and resize the frames (T, H, W) of one video.
+    """Blank, crop, pad to a square and resize the frames (T, H, W) of one video.
 
-    Returns uint8 frames (T, S, S) and a mask (S, S) of where they can be other than zero: the
-    sector if `mask_outside_sector`, else the crop without its padding. The aspect ratio is
-    kept. Raises InputError for a crop outside the image and for a black video.
+    Returns uint8 frames (T, S, S) and a bool mask (S, S) of the pixels that may differ from zero.
+    The mask is the sector if `mask_outside_sector`, else the crop without its padding. The aspect
+    ratio is kept. Raises InputError for no frames, a bad mask box, a crop outside the image or
+    the sector, and a black video.
     """
     if frames.ndim != 3 or 0 in frames.shape:
         raise InputError(f"a video needs frames of shape (T, H, W), got {frames.shape}")
@@ -49,7 +51,11 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
 
 
 def blank_boxes(frames: Frames, boxes: Sequence[Box]) -> Frames:
-    """A copy of frames (T, H, W) with each box (x0, y0, x1, y1), cut to the image, set to 0."""
+    """Copy frames (T, H, W) and set each box (x0, y0, x1, y1), cut to the image, to 0.
+
+    Without boxes the frames are returned as they are. Raises InputError for a box that is empty
+    or has a negative corner.
+    """
     blanked = frames.copy() if boxes else frames
     for x0, y0, x1, y1 in boxes:
         if not (0 <= x0 < x1 and 0 <= y0 < y1):
@@ -59,13 +65,13 @@ def blank_boxes(frames: Frames, boxes: Sequence[Box]) -> Frames:
 
 
 def find_sector(frames: Frames) -> Mask:
-    """The sector of a video (T, H, W) as a filled convex mask (H, W).
+    """Find the sector of a video (T, H, W) as a filled convex mask (H, W).
 
-    What is brighter than the ground or changes in time is closed into components. The large
-    ones that move are the sector, and so are the small ones that move close by (echoes beyond a
-    shadow); still text and rulers apart from it are not. In a still video every large component
-    counts. The convex hull spans the shadows. Text that touches the sector or lies within its
-    hull stays. Raises InputError if the video is black.
+    Pixels that are brighter than the ground or change in time are closed into components. Large
+    components that move belong to the sector. Small ones that move close to it belong to it too:
+    they are echoes beyond a shadow. Still text and rulers do not belong to it. In a still video
+    every large component counts. The convex hull spans the shadows. Text that touches the sector
+    or lies within its hull stays. Raises InputError if the video is black.
     """
     brightest, darkest = frames.max(axis=0), frames.min(axis=0)
     if brightest.max() <= BLACK_LEVEL:
@@ -89,7 +95,7 @@ def find_sector(frames: Frames) -> Mask:
 
 
 def to_square(image: Frames, size: int) -> Frames:
-    """An image (H, W) centred on a black square, resized by area to (size, size)."""
+    """Centre an image (H, W) on a black square, and resize it by area to (size, size)."""
     height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
@@ -115,7 +121,7 @@ def _crop_box(spec: PreprocessSpec, sector: Mask) -> Box:
 
 
 def _ground_level(brightest: Frames) -> int:
-    """The level of the empty ground: that of the darkest corner, or 0 if no corner is dark."""
+    """The grey level of the empty ground: that of the darkest corner, or 0 if none is dark."""
     n = max(2, min(brightest.shape) // 20)
     tops, bottoms = brightest[:n], brightest[-n:]
     corners = (tops[:, :n], tops[:, -n:], bottoms[:, :n], bottoms[:, -n:])
@@ -137,19 +143,19 @@ def _filled_hull(parts: Mask) -> Mask:
 
 
 def _open(mask: Mask) -> Mask:
-    """Drops single noisy pixels."""
+    """Drop single noisy pixels."""
     kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
 
 
 def _close(mask: Mask) -> Mask:
-    """Joins speckle over gaps of a fiftieth of the image."""
+    """Join speckle over gaps of a fiftieth of the image."""
     size = 2 * max(1, min(mask.shape) // 100) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
 
 
 def _grow(mask: Mask) -> Mask:
-    """The mask and its surroundings, a twelfth of the image wide."""
+    """Grow the mask on all sides, by about a twelfth of the image."""
     size = 2 * (min(mask.shape) // 12) + 1
     return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)

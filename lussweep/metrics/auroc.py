@@ -1,4 +1,4 @@
-"""AUC-ROC as the share of won pairs, of all frames and of resampled patients."""
+"""AUC-ROC as the share of won pairs, for all frames and for resampled patients."""
 
 from typing import Any, NamedTuple
 
@@ -12,10 +12,11 @@ Scores = NDArray[np.floating[Any]]
 
 
 class WinMatrix(NamedTuple):
-    """Pairs won between patients, in sorted order of their ids.
+    """Pairs won between P patients, in sorted order of their ids.
 
-    wins_PP[p, q]: over positive frames i of p and negative frames j of q, the number with
-    score i > score j plus half the number with equal scores.
+    wins_PP[p, q] counts the pairs of a positive frame of p and a negative frame of q in which
+    the positive frame scores higher. Equal scores count half. n_pos_P and n_neg_P are the
+    patients' numbers of positive and negative frames.
     """
 
     wins_PP: Float64s
@@ -24,7 +25,7 @@ class WinMatrix(NamedTuple):
 
 
 def check_scored(label_N: Labels, score_N: Scores) -> None:
-    """Raise ValueError unless labels are 0 and 1, both present, with a finite score each."""
+    """Raise ValueError unless labels are 0 and 1, both occur, and each has a finite score."""
     if label_N.ndim != 1 or label_N.shape != score_N.shape:
         raise ValueError(f"labels have shape {label_N.shape}, scores {score_N.shape}")
     if not np.isfinite(score_N).all():
@@ -39,8 +40,8 @@ def check_scored(label_N: Labels, score_N: Scores) -> None:
 def auroc(label_N: Labels, score_N: Scores) -> float:
     """Share of (positive, negative) pairs in which the positive scores higher; ties count half.
 
-    Exact: pairs are counted in integers. label_N: 0 or 1; score_N: any finite floats.
-    Raises ValueError for bad input or a single class.
+    Pairs are counted in integers, so the result is exact. label_N: 0 or 1. score_N: finite
+    floats. Raises ValueError for bad input or a single class.
     """
     check_scored(label_N, score_N)
     pos, neg = score_N[label_N == 1], np.sort(score_N[label_N == 0])
@@ -48,38 +49,43 @@ def auroc(label_N: Labels, score_N: Scores) -> float:
 
 
 def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> WinMatrix:
-    """Pairs won by each patient's positive frames against each patient's negative ones.
+    """Count the pairs that each patient's positive frames win against each patient's negatives.
 
-    P binary searches over sorted scores; no frame x frame matrix. patient_N: ids of any
-    sortable type. Raises ValueError for bad input or a single class.
+    It takes P binary searches over sorted scores and holds no frame x frame matrix. patient_N:
+    ids of any sortable type. Raises ValueError for bad input or a single class.
     """
     check_scored(label_N, score_N)
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
     ids, index_N = np.unique(patient_N, return_inverse=True)
-    n_patients = len(ids)
+    n_all_patients = len(ids)
     order_N = np.argsort(score_N, kind="stable")
     index_N, score_N, is_pos_N = index_N[order_N], score_N[order_N], label_N[order_N] == 1
     pos, pos_patient = score_N[is_pos_N], index_N[is_pos_N]
     neg, neg_patient = score_N[~is_pos_N], index_N[~is_pos_N]
-    wins_PP = np.zeros((n_patients, n_patients))
+    wins_PP = np.zeros((n_all_patients, n_all_patients))
     for q in np.unique(neg_patient):
         doubled = _doubled_wins(pos, neg[neg_patient == q])
-        wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_patients) / 2
-    n_pos_P = np.bincount(pos_patient, minlength=n_patients)
-    return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_patients))
+        wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_all_patients) / 2
+    n_pos_P = np.bincount(pos_patient, minlength=n_all_patients)
+    return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_all_patients))
 
 
-def patient_weights(n_patients: int, n_resamples: int, *, seed: int) -> Int64s:
-    """How often each resample draws each patient, shape (R, P); every row sums to P."""
-    drawn_RP = np.random.default_rng(seed).integers(n_patients, size=(n_resamples, n_patients))
-    weight_RP = np.zeros((n_resamples, n_patients), dtype=np.int64)
+def patient_weights(n_all_patients: int, n_resamples: int, *, seed: int) -> Int64s:
+    """Count how often each resample draws each patient, shape (R, P); every row sums to P."""
+    drawn_RP = np.random.default_rng(seed).integers(
+        n_all_patients, size=(n_resamples, n_all_patients)
+    )
+    weight_RP = np.zeros((n_resamples, n_all_patients), dtype=np.int64)
     np.add.at(weight_RP, (np.arange(n_resamples)[:, None], drawn_RP), 1)
     return weight_RP
 
 
 def resampled_auroc(matrix: WinMatrix, weight_RP: Int64s) -> Float64s:
-    """AUC-ROC of each resample, w W w / ((w n_pos)(w n_neg)); NaN where one class is missing."""
+    """AUC-ROC of each resample, shape (R,): w W w / ((w n_pos)(w n_neg)).
+
+    NaN where a resample holds one class only.
+    """
     won_R = ((weight_RP @ matrix.wins_PP) * weight_RP).sum(axis=1)
     n_pairs_R = (weight_RP @ matrix.n_pos_P) * (weight_RP @ matrix.n_neg_P)
     auroc_R = np.full(len(weight_RP), np.nan)
@@ -88,6 +94,6 @@ def resampled_auroc(matrix: WinMatrix, weight_RP: Int64s) -> Float64s:
 
 
 def _doubled_wins(pos: Scores, sorted_neg: Scores) -> NDArray[np.intp]:
-    """For each positive score, twice the negatives below it plus those equal to it."""
+    """For each positive score: twice the number of negatives below it, plus the number equal."""
     below = np.searchsorted(sorted_neg, pos, side="left")
     return below + np.searchsorted(sorted_neg, pos, side="right")

@@ -1,4 +1,4 @@
-"""What a classifier gets right at one operating threshold."""
+"""Accuracy, sensitivity, specificity and F1 at one threshold."""
 
 from typing import NamedTuple
 
@@ -8,23 +8,19 @@ from lussweep.metrics.auroc import Labels, Scores, check_scored
 
 
 class Confusion(NamedTuple):
-    """Shares in [0, 1] and the frame counts behind them."""
+    """Shares in [0, 1]."""
 
     accuracy: float
     sensitivity: float
     specificity: float
     f1: float
-    n_true_pos: int
-    n_false_pos: int
-    n_true_neg: int
-    n_false_neg: int
 
 
 def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Confusion:
-    """Call a frame positive where its score is at least `threshold`, and count.
+    """Call each of N frames positive if its score is at least `threshold`, and count.
 
-    f1 is that of the positive class. Raises ValueError for bad input or a single class, for
-    which sensitivity or specificity does not exist.
+    f1 is the F1 score of the positive class. Raises ValueError for bad input, or for a single
+    class, because sensitivity or specificity does not exist then.
     """
     check_scored(label_N, score_N)
     is_pos_N, called_N = label_N == 1, score_N >= threshold
@@ -37,8 +33,4 @@ def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Co
         sensitivity=true_pos / (true_pos + false_neg),
         specificity=true_neg / (true_neg + false_pos),
         f1=2 * true_pos / (2 * true_pos + false_pos + false_neg),
-        n_true_pos=true_pos,
-        n_false_pos=false_pos,
-        n_true_neg=true_neg,
-        n_false_neg=false_neg,
     )

@@ -1,4 +1,4 @@
-"""All distance metrics of a synthetic set from one pass, against a real set prepared once."""
+"""All distance metrics of a synthetic set in one pass. The real set is prepared once."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,10 +32,11 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """A real set of N samples, and all that depends on no synthetic one.
+    """A real set of N samples, and what can be computed before any synthetic set is known.
 
-    bandwidth: of the kMMD kernel; mean_kernel: over real x real; nearest_N and kth_N: squared
-    distance of each sample to its nearest and k-th nearest other one, float64.
+    bandwidth: the bandwidth of the kMMD kernel. mean_kernel: its mean over real x real pairs.
+    nearest_N and kth_N: squared distance of each sample to its nearest and to its k-th nearest
+    other sample, float64.
     """
 
     real: Points
@@ -55,9 +56,9 @@ class Reference:
     ) -> "Reference":
         """Prepare N x D floats in one pass over their pairs, for any number of `compare` calls.
 
-        k: neighbours for density and coverage, N - 1 at most (a larger k is cut to it). The
-        samples stay on `device`, in their own float type; a CPU array is not copied and must not
-        be written to. Raises ValueError for a bad shape, values that are not finite, k < 1, or
+        k: neighbours for density and coverage; more than N - 1 are cut to N - 1. The samples
+        stay on `device`, in their own float type. A CPU array is not copied, so do not write to
+        it afterwards. Raises ValueError for a bad shape, values that are not finite, k < 1, or
         samples that are all the same.
         """
         if k < 1:
@@ -75,18 +76,22 @@ def compare(
 ) -> Comparison:
     """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
 
-    One pass over fake x fake, each pair once, and one over real x fake. `kmmd` and `one_nn` are
-    those of `lussweep.metrics.kmmd` and `lussweep.metrics.nearest`. Density and coverage (Naeem et
-    al. 2020, arXiv 2002.09797, section 3), with a ball around each real sample that
-    reaches to its k-th nearest real neighbour: density is the number of (ball, synthetic sample)
-    pairs with the sample inside, per k synthetic samples, expected to be 1 if both sets are of one
-    distribution and above 1 if the synthetic ones crowd where real ones are dense; coverage is the
-    share of balls with a synthetic sample inside, near 1 - 2^-k for one distribution. A sample on
-    a ball's surface is inside, unlike in the authors' code, so that a copy of a real sample with k
-    duplicates is covered.
+    The modules `kmmd` and `nearest` define the first two.
+    Density and coverage follow Naeem et al. 2020 (arXiv 2002.09797, section 3). A ball around
+    each real sample reaches to its k-th nearest real neighbour.
 
-    fake_ND: N x D floats. `block_size` bounds memory and changes no result. Raises ValueError for
-    a bad shape, values that are not finite, or another N than the reference's (see `one_nn`).
+    - Density is the number of (ball, synthetic sample) pairs with the sample inside the ball,
+      per k synthetic samples. It is 1 in expectation if both sets have one distribution. It is
+      above 1 if synthetic samples crowd where real samples are dense.
+    - Coverage is the share of balls with a synthetic sample inside. It is near 1 - 2^-k if both
+      sets have one distribution.
+
+    A sample on a ball's surface counts as inside. The authors' code counts it as outside, and so
+    misses a copy of a real sample that has k duplicates.
+
+    It takes one pass over fake x fake, each pair once, and one over real x fake. fake_ND: N x D
+    floats. `block_size` bounds memory and changes no result. Raises ValueError for a bad shape,
+    values that are not finite, or another N than the reference's.
     """
     real = reference.real
     fake_ND = check_samples("fake", fake_ND, device=real.x_ND.device)

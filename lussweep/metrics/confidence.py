@@ -1,4 +1,4 @@
-"""How consolidated synthetic positives look to the detector."""
+"""Mean confidence: how consolidated synthetic positives look to the detector."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 
 def mean_confidence(probability_N: NDArray[np.floating[Any]]) -> float:
-    """Mean detector probability of the positive class; near 1 is good.
+    """Mean probability of consolidation that the detector gives N frames; near 1 is good.
 
-    Defined for synthetic positives (Yu et al. 2023, arXiv 2310.03608). Raises
-    ValueError for an empty or not one-dimensional array, or values outside [0, 1].
+    It is defined for synthetic positives (Yu et al. 2023, arXiv 2310.03608). Raises ValueError
+    for an array that is empty or not one-dimensional, or for values outside [0, 1].
     """
     if probability_N.ndim != 1 or not len(probability_N):
         raise ValueError(f"probabilities have shape {probability_N.shape}, not (samples,)")

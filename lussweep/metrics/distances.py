@@ -1,4 +1,4 @@
-"""Squared Euclidean distances in float64, tile by tile, so that no N x M matrix is ever held."""
+"""Squared Euclidean distances in float64, tile by tile, so that no N x M matrix is held."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,29 +10,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Features = NDArray[np.floating[Any]] | NDArray[np.uint8] | Tensor
-"""Floating-point features, or uint8 grey levels, whose distances are exact and cost less."""
+"""Floating-point features, or uint8 grey levels. Distances of grey levels are exact and cheaper."""
 Device = torch.device | str
 
 SAME_POINT = 1e-12
-"""Below this share of |a|^2 + |b|^2 a squared distance is rounding: float32 features of one
-image differ by about that much between two batch sizes."""
+"""A squared distance below this share of |a|^2 + |b|^2 is rounding and counts as 0. Float32
+features of one image differ by about that much between two batch sizes."""
 TIE = 1e-9
-"""Squared distances that differ by no more than this share are a tie."""
+"""Squared distances that differ by at most this share are a tie."""
 _ROWS, _FEATURES = 1024, 4096
-"""Samples of each set per tile, and features taken at a time: two float64 pieces of 32 MiB."""
+"""Samples of each set per tile, and features at a time: two float64 blocks of 32 MiB each."""
 _MID_GREY = 128
 _GREY_FEATURES = 1024
-"""Grey levels about the middle multiply to 2^14 at most: so many products of them add up to 2^24,
-below which float32 holds every whole number. Its products take less than half of float64's time."""
+"""Features at a time for grey levels. A product of two levels about mid-grey is at most 2^14, so
+this many products add up to at most 2^24, and float32 holds every whole number up to there.
+Products in float32 take less than half the time of float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
     """Samples on a device, and what every tile of their distances needs.
 
-    x_ND: the samples in their own type. centre_D: a float64 point amid the samples, equal for two
-    sets that are compared; it is subtracted before squaring, which changes no distance and keeps
-    rounding small. norm_N: squared distance of each sample to it, float64.
+    x_ND: the samples in their own type. centre_D: a float64 point among the samples. It is
+    subtracted before squaring, which changes no distance and keeps rounding small. Two sets that
+    are compared have the same centre. norm_N: squared distance of each sample to the centre,
+    float64.
     """
 
     x_ND: Tensor
@@ -41,6 +43,7 @@ class Points:
 
     @staticmethod
     def around(centre_D: Tensor, x_ND: Tensor) -> "Points":
+        """Samples N x D about a centre (D,), with their squared distances to it."""
         norms = [(x_BD - centre_D).square_().sum(dim=1) for x_BD in row_blocks(x_ND)]
         return Points(x_ND, centre_D, torch.cat(norms))
 
@@ -52,18 +55,20 @@ class Points:
         return all(bool((x_BD == self.x_ND[0]).all()) for x_BD in row_blocks(self.x_ND))
 
     def mean_pair_distance(self) -> float:
-        """Mean squared distance over all N x N pairs: twice that to the mean, without a pass over
-        the pairs."""
-        if self.is_constant():  # the mean is rounded, hence not quite the sample
+        """Mean squared distance over all N x N pairs, without a pass over them.
+
+        It equals twice the mean squared distance to the mean.
+        """
+        if self.is_constant():  # rounding may move the mean off the sample
             return 0.0
-        off_mean = _mean(self.x_ND) - self.centre_D  # 0 but for grey levels
+        off_mean = _mean(self.x_ND) - self.centre_D  # 0 unless the samples are grey levels
         return 2 * float(self.norm_N.mean() - off_mean.square().sum())
 
 
 def check_features(
     real_ND: Features, fake_MD: Features, *, device: Device = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Both as tensors on `device`, after `check_samples` and a check for one feature count."""
+    """Check both sets with `check_samples` and `check_same_width`, and return them on `device`."""
     real_ND = check_samples("real", real_ND, device=device)
     fake_MD = check_samples("fake", fake_MD, device=device)
     check_same_width(real_ND, fake_MD)
@@ -71,17 +76,17 @@ def check_features(
 
 
 def check_samples(name: str, x_ND: Features, *, device: Device = "cpu") -> Tensor:
-    """The samples as a tensor on `device`; memory is shared with the input where it can be.
+    """Return the samples as a tensor on `device`, sharing memory with the input where possible.
 
-    Raises ValueError, which calls them `name`, unless they are a finite float matrix with rows,
-    or one of uint8 grey levels.
+    Raises ValueError, which calls them `name`, unless they are a matrix of finite floats or of
+    uint8 grey levels with at least one row and one column.
     """
     if x_ND.ndim != 2 or 0 in x_ND.shape:
         raise ValueError(f"{name} features have shape {tuple(x_ND.shape)}, not (samples, features)")
     if isinstance(x_ND, np.ndarray):
         if not np.issubdtype(x_ND.dtype, np.floating) and x_ND.dtype != np.uint8:
             raise ValueError(f"{name} features are {x_ND.dtype}, not floating point or uint8")
-        # a tensor needs memory that may be written and strides that are not negative
+        # A tensor needs writable memory and strides that are not negative.
         x_ND = torch.from_numpy(np.require(x_ND, requirements=["C", "W"]))
     if not x_ND.is_floating_point() and x_ND.dtype != torch.uint8:
         raise ValueError(f"{name} features are {x_ND.dtype}, not floating point or uint8")
@@ -94,7 +99,7 @@ def check_samples(name: str, x_ND: Features, *, device: Device = "cpu") -> Tenso
 
 
 def check_same_width(real_ND: Tensor, fake_MD: Tensor) -> None:
-    """Raise ValueError unless both sets have one feature count and one kind of values."""
+    """Raise ValueError unless both sets have the same number of features and kind of values."""
     if (real_ND.dtype == torch.uint8) != (fake_MD.dtype == torch.uint8):
         raise ValueError(f"real features are {real_ND.dtype}, fake ones {fake_MD.dtype}")
     if real_ND.shape[1] != fake_MD.shape[1]:
@@ -104,7 +109,7 @@ def check_same_width(real_ND: Tensor, fake_MD: Tensor) -> None:
 
 
 def centre(x_ND: Tensor) -> Tensor:
-    """A point amid the samples, shape (D,), float64: their mean, or mid-grey for grey levels."""
+    """A point among the samples, shape (D,), float64: their mean, or mid-grey for grey levels."""
     if x_ND.dtype == torch.uint8:
         grey = torch.full((x_ND.shape[1],), _MID_GREY, dtype=torch.float64)
         return grey.to(x_ND.device)
@@ -123,8 +128,8 @@ def distance_tiles(
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Yield (rows of a, rows of b, their squared distances in float64), covering N x M once.
 
-    Never negative, and exactly 0 for equal rows (see SAME_POINT). A tile belongs to the caller,
-    who may write into it. `block_size`: rows per tile, 1,024 by default.
+    Distances are never negative, and exactly 0 for equal rows (see SAME_POINT). The caller may
+    write into a tile. `block_size`: rows per tile, 1,024 by default.
     """
     for rows, columns in tiles(len(a), len(b), block_size=block_size):
         yield rows, columns, _squared(a, rows, b, columns)
@@ -139,16 +144,16 @@ def own_distance_tiles(
 
 
 def tiles(n: int, m: int, *, block_size: int | None = None) -> Iterator[tuple[slice, slice]]:
-    """(rows, columns) of tiles that cover N x M once."""
+    """Yield (rows, columns) of tiles that cover N x M once."""
     for rows in _slices(n, block_size or _ROWS):
         for columns in _slices(m, block_size or _ROWS):
             yield rows, columns
 
 
 def own_tiles(n: int, *, block_size: int | None = None) -> Iterator[tuple[slice, slice]]:
-    """(rows, columns) of the tiles of N x N on and above the diagonal.
+    """Yield (rows, columns) of the tiles of N x N on and above the diagonal.
 
-    One off the diagonal (rows != columns) stands for its mirror image as well.
+    A tile off the diagonal (rows != columns) stands for its mirror image as well.
     """
     for rows in _slices(n, block_size or _ROWS):
         for columns in _slices(n, block_size or _ROWS, start=rows.start):
@@ -160,7 +165,7 @@ def add_products(
 ) -> Tensor:
     """Add `scale` times the inner products of two blocks, about the centre, and return the sum.
 
-    Over pieces of the features, so that no block is held in float64 whole.
+    Features are taken in pieces, so that no whole block is held in float64.
     """
     if a.x_ND.dtype == torch.uint8:
         for part in _slices(len(a.centre_D), _GREY_FEATURES):
@@ -176,7 +181,7 @@ def add_products(
 
 
 def row_blocks(x_ND: Tensor) -> Iterator[Tensor]:
-    """Consecutive rows, as many at a time as keep a float64 copy of them under 32 MiB."""
+    """Yield blocks of consecutive rows. A float64 copy of a block takes at most 32 MiB."""
     size = max(1, _ROWS * _FEATURES // x_ND.shape[1])
     return (x_ND[rows] for rows in _slices(len(x_ND), size))
 

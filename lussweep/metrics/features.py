@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-SPACES = ("pixel", "conv", "logit", "softmax")
-
 
 class Embedder(Protocol):
-    """A network, the ImageNet trunk or the detector, that owns the scaling of its input."""
+    """A network whose features are compared: ImageNet's ResNet-34 or the detector.
+
+    It scales its input itself.
+    """
 
     training: bool
 
@@ -30,12 +31,13 @@ def embed(
 ) -> dict[str, NDArray[np.float32]]:
     """Features of N frames in the spaces conv, logit and softmax; `pixels` gives the fourth.
 
-    conv: the global average pool, N x D; logit and softmax: N x K. float32. The spaces are those
-    of Yu et al. 2023 (arXiv 2310.03608), after Xu et al. 2018 (arXiv 1806.07755). The embedder is
-    moved to `device`; `batch_size` bounds memory and changes results by rounding alone.
+    conv is the global average pool, N x D. logit and softmax are N x K. All are float32. The
+    spaces are those of Yu et al. 2023 (arXiv 2310.03608), after Xu et al. 2018 (arXiv
+    1806.07755). The embedder is moved to `device`. `batch_size` bounds memory and changes results
+    by rounding only.
 
-    Raises ValueError for frames that are not uint8 N x H x W, or for an embedder in training
-    mode, whose BatchNorm would make a frame's features depend on its batch.
+    Raises ValueError for frames that are not uint8 N x H x W. Raises it for an embedder in
+    training mode, too, because BatchNorm then makes a frame's features depend on its batch.
     """
     _check_frames(image_NHW)
     if batch_size < 1:
@@ -60,7 +62,7 @@ def embed(
 
 
 def pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The flattened frames, grey levels N x HW: the space `pixel`, whose distances are exact."""
+    """The space `pixel`: flattened frames, uint8 grey levels N x HW. Its distances are exact."""
     _check_frames(image_NHW)
     return image_NHW.reshape(len(image_NHW), -1)
 

@@ -1,6 +1,6 @@
-"""The Frechet distance of the literature, on features computed elsewhere.
+"""The Frechet distance (FID) of two sets of features.
 
-torchmetrics owns the formula. Its import takes more than a second, hence only on use.
+torchmetrics computes it. Its import takes more than a second, so it is imported on use.
 """
 
 import torch
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from lussweep.metrics.distances import Features, centre, check_features, row_blocks
 
 _MAX_FEATURES = 8192
-"""The Frechet distance holds several D x D float64 matrices; at this D each takes 0.5 GiB."""
+"""Most features. FID holds several D x D float64 matrices; at this D each takes 0.5 GiB."""
 
 
 class _Identity(nn.Module):
-    """Features that are features already."""
+    """Passes features through: torchmetrics expects a network, and ours are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class _Identity(nn.Module):
 
 
 def fid(real_ND: Features, fake_MD: Features) -> float:
-    """Frechet distance between Gaussians fitted to both sets, not its root; near 0 is good.
+    """Squared Frechet distance between Gaussians fitted to both sets; near 0 is good.
 
-    |mean difference|^2 + Tr(C + C' - 2 (C C')^(1/2)) with covariances C, C' (Heusel et al. 2017,
-    arXiv 1706.08500). Comparable with published values only for features of the same network,
-    and with other values only at equal N: the estimate is biased upwards, strongly where N is not
-    well above D, and then both covariances are singular.
+    It is |mean difference|^2 + Tr(C + C' - 2 (C C')^(1/2)) with covariances C and C' (Heusel et
+    al. 2017, arXiv 1706.08500). Compare it with published values only for features of the same
+    network, and with other values only at equal N. The estimate is biased upwards, strongly
+    unless N is well above D. If N is at most D, the covariances are singular.
 
-    real_ND: N x D, fake_MD: M x D floats, N and M >= 2, D <= 8,192; computed in float64 on the
-    CPU, in D x D memory and D^3 time. Raises ValueError for bad shapes, values that are not
-    finite, fewer than 2 samples or more than 8,192 features.
+    real_ND: N x D, fake_MD: M x D floats; N and M are at least 2, D at most 8,192. It is computed
+    in float64 on the CPU, in D x D memory and D^3 time. Raises ValueError for bad shapes, values
+    that are not finite, fewer than 2 samples or more than 8,192 features.
     """
     real_ND, fake_MD = check_features(real_ND, fake_MD)
     n_features = real_ND.shape[1]
@@ -44,7 +44,7 @@ def fid(real_ND: Features, fake_MD: Features) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(feature=_Identity(n_features)).set_dtype(torch.float64)
-    # a common shift changes no distance, and sums about the mean lose fewer digits
+    # A common shift changes no distance, and sums about the mean lose fewer digits.
     centre_D = centre(real_ND)
     for x_ND, is_real in ((real_ND, True), (fake_MD, False)):
         for x_BD in row_blocks(x_ND):

@@ -1,4 +1,4 @@
-"""Kernel inception distance on features computed elsewhere."""
+"""Kernel inception distance (KID) of two sets of features."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from lussweep.metrics.distances import (
 
 
 class Kid(NamedTuple):
-    """Mean over subsets, and mean -/+ 1.96 standard deviations of single-subset estimates."""
+    """Mean over subsets, and mean -/+ 1.96 standard deviations of the subsets' estimates."""
 
     mean: float
     low: float
@@ -36,21 +36,21 @@ def kid(
 ) -> Kid:
     """Kernel inception distance: mean unbiased MMD^2 with kernel (x'y / D + 1)^3; 0 is good.
 
-    Binkowski et al. 2018 (arXiv 1801.01401). Unlike FID it is unbiased at any N, and so may be
-    negative. Each of `n_subsets` estimates takes `subset_size` samples of each set, drawn without
-    replacement; by default min(1000, max(2, N // 2)) with N the size of the smaller set. The
-    value and the draw are those of torchmetrics' KernelInceptionDistance after
-    torch.manual_seed(seed), which multiplies each subset anew; here one pass over all pairs
-    serves every subset.
+    The source is Binkowski et al. 2018 (arXiv 1801.01401). Unlike FID it is unbiased at any N,
+    and so may be negative. Each of `n_subsets` estimates takes `subset_size` samples of each set,
+    drawn without replacement. The default size is min(1000, max(2, N // 2)) with N the size of
+    the smaller set. The value and the draws equal those of torchmetrics' KernelInceptionDistance
+    after torch.manual_seed(seed). That one multiplies each subset again; here one pass over all
+    pairs serves every subset.
 
-    low and high are mean -/+ 1.96 standard deviations over the subsets. That is the spread of
-    estimates from single subsets, customary in the literature; it depends on `subset_size`, and
-    it is no confidence interval over patients.
+    low and high are mean -/+ 1.96 standard deviations over the subsets, as is customary in the
+    literature. They show the spread of estimates from single subsets, which depends on
+    `subset_size`. They are not a confidence interval over patients.
 
-    real_ND: N x D, fake_MD: M x D floats; products are float64, on `device`. Memory is
-    (N + M) x n_subsets float64 besides the tiles. `block_size` bounds memory and changes no
-    result beyond rounding. Raises ValueError for bad shapes, values that are not finite,
-    n_subsets < 1, or a subset size below 2 or above the size of a set.
+    real_ND: N x D, fake_MD: M x D floats. Products are float64, on `device`. Besides the tiles,
+    memory is (N + M) x n_subsets float64. `block_size` bounds memory and changes results by
+    rounding only. Raises ValueError for bad shapes, values that are not finite, n_subsets < 1,
+    or a subset size below 2 or above the size of a set.
     """
     real_ND, fake_MD = check_features(real_ND, fake_MD, device=device)
     smaller = min(len(real_ND), len(fake_MD))
@@ -60,7 +60,7 @@ def kid(
             f"KID takes 1 or more subsets of 2 to {smaller} samples, the size of the smaller set: "
             f"got {n_subsets} of {size}"
         )
-    # the kernel is of products, which a shift changes: the centre is the origin
+    # The kernel is a function of inner products, which a shift changes: the centre is the origin.
     origin_D = torch.zeros(real_ND.shape[1], dtype=torch.float64, device=real_ND.device)
     real, fake = Points.around(origin_D, real_ND), Points.around(origin_D, fake_MD)
     drawn = _subsets(len(real), len(fake), n_subsets, size, seed)
@@ -73,7 +73,7 @@ def kid(
 
 
 def _subsets(n: int, m: int, n_subsets: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """1 where a subset holds a sample, else 0; shapes (N, S) and (M, S)."""
+    """Draw the subsets as masks of shapes (N, S) and (M, S): 1 where a subset holds a sample."""
     generator = torch.Generator().manual_seed(seed)
     real_NS = torch.zeros(n, n_subsets, dtype=torch.float64)
     fake_MS = torch.zeros(m, n_subsets, dtype=torch.float64)
@@ -84,7 +84,7 @@ def _subsets(n: int, m: int, n_subsets: int, size: int, seed: int) -> tuple[Tens
 
 
 def _own_sums(x: Points, drawn_NS: Tensor, block_size: int | None) -> Tensor:
-    """Sum of the kernel over the ordered pairs of different samples of each subset, shape (S,)."""
+    """Sum the kernel over the ordered pairs of different samples of each subset, shape (S,)."""
     total_S = drawn_NS.new_zeros(drawn_NS.shape[1])
     for rows, columns in own_tiles(len(x), block_size=block_size):
         kernel_BB = _kernel(x, rows, x, columns)
@@ -98,7 +98,7 @@ def _own_sums(x: Points, drawn_NS: Tensor, block_size: int | None) -> Tensor:
 def _cross_sums(
     a: Points, drawn_NS: Tensor, b: Points, drawn_MS: Tensor, block_size: int | None
 ) -> Tensor:
-    """Sum of the kernel over all pairs of a subset of a and one of b, shape (S,)."""
+    """Sum the kernel over all pairs of a sample of a and one of b in each subset, shape (S,)."""
     total_S = drawn_NS.new_zeros(drawn_NS.shape[1])
     for rows, columns in tiles(len(a), len(b), block_size=block_size):
         kernel_BB = _kernel(a, rows, b, columns)

@@ -1,4 +1,4 @@
-"""What the distance metrics ask of all pairs, gathered in one pass over them."""
+"""Sums and minima over all pairs, for all distance metrics in one pass."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,23 @@ from lussweep.metrics.distances import TIE, Points, distance_tiles, own_distance
 
 
 class Within(NamedTuple):
-    """Of one set of N samples: mean kernel over all N x N pairs, diagonal included, and each
-    sample's k squared distances to the nearest other ones, ascending; shape (N, k)."""
+    """Results of a pass over the pairs of one set of N samples.
+
+    mean_kernel: mean over all N x N pairs, diagonal included. nearest_NK: squared distances of
+    each sample to its k nearest other samples, ascending, shape (N, k).
+    """
 
     mean_kernel: float
     nearest_NK: Tensor
 
 
 class Across(NamedTuple):
-    """Of sets a (N) and b (M): mean kernel over all N x M pairs, squared distance of each sample
-    to the nearest of the other set, and the number of pairs no further apart than a's radius."""
+    """Results of a pass over the pairs of a set a (N samples) and a set b (M samples).
+
+    mean_kernel: mean over all N x M pairs. nearest_N and nearest_M: squared distance of each
+    sample to the nearest of the other set. n_within_radius: number of pairs whose sample of b
+    lies within the radius of the sample of a.
+    """
 
     mean_kernel: float
     nearest_N: Tensor
@@ -29,10 +36,10 @@ class Across(NamedTuple):
 def within(
     x: Points, *, bandwidth: float | None = None, k: int = 0, block_size: int | None = None
 ) -> Within:
-    """One pass over the pairs of a set, each pair once; see Within.
+    """Pass over the pairs of a set, each pair once; see Within.
 
-    The kernel is exp(-squared distance / bandwidth), its mean NaN without a bandwidth;
-    k: at most N - 1, 0 for no neighbours.
+    The kernel is exp(-squared distance / bandwidth). Its mean is NaN without a bandwidth.
+    k: neighbours per sample, 0 to N - 1.
     """
     kernel_sum = x.norm_N.new_zeros(())
     nearest_NK = x.norm_N.new_full((len(x), k), torch.inf)
@@ -59,10 +66,10 @@ def across(
     radius_N: Tensor | None = None,
     block_size: int | None = None,
 ) -> Across:
-    """One pass over the pairs of two sets; see Across.
+    """Pass over the pairs of two sets; see Across.
 
-    radius_N: squared radius of a ball around each sample of a; a sample on its surface is
-    inside (see TIE). Without it `n_within_radius` is 0.
+    radius_N: squared radius of a ball around each sample of a. A sample on the surface counts as
+    inside (see TIE). Without radii `n_within_radius` is 0.
     """
     kernel_sum = a.norm_N.new_zeros(())
     n_within = a.norm_N.new_zeros((), dtype=torch.int64)
@@ -80,7 +87,7 @@ def across(
 
 
 def kernel(squared_BB: Tensor, bandwidth: float) -> Tensor:
-    """exp(-squared / bandwidth), written over the squared distances."""
+    """exp(-squared / bandwidth). It overwrites the squared distances."""
     return squared_BB.div_(-bandwidth).exp_()
 
 
@@ -89,7 +96,7 @@ def _mean(total: Tensor, n_pairs: int, bandwidth: float | None) -> float:
 
 
 def _smallest(so_far_BK: Tensor, squared_BB: Tensor, k: int) -> Tensor:
-    """The k smallest values of each row of both, ascending, shape (B, k)."""
+    """The k smallest values of each row of both matrices together, ascending, shape (B, k)."""
     if k == 1:
         return torch.minimum(so_far_BK, squared_BB.amin(dim=1, keepdim=True))
     joined = torch.cat([so_far_BK, squared_BB], dim=1)

@@ -1,4 +1,4 @@
-"""Could two sets be of one distribution? A permutation test with a Gaussian kernel."""
+"""A permutation test, with a Gaussian kernel, of whether two sets have one distribution."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from lussweep.metrics.distances import (
 from lussweep.metrics.passes import kernel
 
 _ROUNDING = 1e-12
-"""Statistics that differ by no more are equal: one split of the samples may come up twice."""
+"""Statistics that differ by at most this are equal: one split of the samples may occur twice."""
 
 
 class KernelTest(NamedTuple):
@@ -40,20 +40,20 @@ def kmmd_test(
     """Permutation p-value for the hypothesis that both sets are draws of one distribution.
 
     The statistic is the unbiased MMD^2 (Gretton et al. 2012, JMLR 13:723, equation 3) with kernel
-    exp(-distance^2 / 2s); it is 0 in expectation for one distribution. s is the mean squared
-    distance over all pairs of the POOLED samples: a permutation test is exact only for a
-    statistic whose kernel does not know which samples are real. It is hence not the estimator of
-    `lussweep.metrics.kmmd`, whose s is that of the real set. p = (1 + number of permutations that
-    score at least the observed value) / (1 + n_permutations), never 0.
+    exp(-distance^2 / 2s). It is 0 in expectation for one distribution. s is the mean squared
+    distance over all pairs of the POOLED samples, because a permutation test is exact only if the
+    kernel does not know which samples are real. `lussweep.metrics.kmmd` takes s from the real set
+    and so is another estimator. p = (1 + number of permutations that score at least the observed
+    value) / (1 + n_permutations), which is never 0.
 
     The test exchanges frames as if they were independent. Frames of one patient are not, so p is
-    too small: take it for a flag, not a proof.
+    too small: read it as a flag, not as a proof.
 
-    real_ND: N x D, fake_MD: M x D floats, N and M >= 2. One pass over the pooled pairs serves
-    all permutations; memory is (N + M) x n_permutations float64 besides the tiles. `block_size`
-    bounds memory and changes no result beyond rounding.
-    Raises ValueError for bad shapes, values that are not finite, fewer than 2 samples of a kind,
-    n_permutations < 1, or samples that are all the same.
+    real_ND: N x D, fake_MD: M x D floats, N and M >= 2. One pass over the pooled pairs serves all
+    permutations. Besides the tiles, memory is (N + M) x n_permutations float64. `block_size`
+    bounds memory and changes results by rounding only. Raises ValueError for bad shapes, values
+    that are not finite, fewer than 2 samples of a kind, n_permutations < 1, or samples that are
+    all the same.
     """
     real_ND, fake_MD = check_features(real_ND, fake_MD, device=device)
     n, m = len(real_ND), len(fake_MD)
@@ -75,7 +75,7 @@ def kmmd_test(
 
 
 def _splits(n: int, m: int, n_permutations: int, seed: int) -> np.ndarray:
-    """1 where a pooled sample is called real, else 0: the observed split, then permutations."""
+    """The observed split, then the permutations, shape (S, 1 + P): 1 for "called real", else 0."""
     rng = np.random.default_rng(seed)
     split_SP = np.zeros((n + m, 1 + n_permutations))
     split_SP[:n, 0] = 1
@@ -89,8 +89,9 @@ def _unbiased_mmd2(
 ) -> Tensor:
     """Unbiased MMD^2 of every split z, from z'Kz, z'K1 and 1'K1, shape (P,).
 
-    The weights 1/N and -1/M of a sample give the biased statistic as one quadratic form w'Kw;
-    z'Kz apart from the rest lets the diagonal be left out with the right denominators.
+    Weights of 1/N and -1/M per sample would give the biased statistic as one quadratic form w'Kw.
+    The unbiased one leaves out the diagonal and needs other denominators, so the three sums are
+    kept apart.
     """
     real_real_P = split_SP.new_zeros(split_SP.shape[1])
     kernel_row_S = split_SP.new_zeros(len(pooled))

@@ -1,4 +1,4 @@
-"""Did a generator memorise? Its frames' distances to training frames and to unseen patients'."""
+"""Memorisation: how near synthetic frames lie to training frames and to unseen patients' frames."""
 
 import math
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ Float64s = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """Memorisation of N training frames in K synthetic ones; see `memorisation`.
+    """Memorisation of N training frames in K synthetic frames; see `memorisation`.
 
-    Shares are in [0, 1], distances Euclidean, in units of the feature space. nearest_train_K:
-    index of each synthetic frame's nearest training frame; distance_K: how far that one is;
-    is_copy_K: whether that is within `copy_threshold`.
+    Shares are in [0, 1]. Distances are Euclidean, in units of the feature space. nearest_train_K:
+    index of each synthetic frame's nearest training frame. distance_K: the distance to it.
+    is_copy_K: whether that distance is within `copy_threshold`.
     """
 
     n_compared: int
@@ -57,34 +57,37 @@ def memorisation(
     device: Device = "cpu",
     block_size: int | None = None,
 ) -> Memorisation:
-    """Whether synthetic frames lie nearer to training frames than unseen patients' frames do.
+    """Measure whether synthetic frames lie nearer to training frames than unseen patients' do.
 
-    Against the holdout, by equally many patients and then `n_compared` frames on both sides, the
-    larger one cut by a seeded draw: the nearest of more frames, or of more patients, is nearer:
+    Comparison with the holdout. Both sides have equally many patients, and then `n_compared`
+    frames: the larger side is cut by a seeded draw, because the nearest of more frames or of more
+    patients is nearer.
     - ratio_median: median over synthetic frames of (distance to the nearest training frame) /
-      (distance to the nearest holdout frame). About 1 without memorisation, well below 1 with;
-      0 / 0 counts as 1.
-    - nearer_train_share: share of synthetic frames nearer to training than to holdout frames,
-      about 0.5 without memorisation; ties count half.
+      (distance to the nearest holdout frame). It is about 1 without memorisation and well below 1
+      with it. 0 / 0 counts as 1.
+    - nearer_train_share: share of synthetic frames that are nearer to training frames than to
+      holdout frames. It is about 0.5 without memorisation. Ties count half.
 
-    Copies, by all training frames:
-    - copy_threshold: the `copy_quantile` quantile of the distances of holdout frames to the
-      nearest training frame, every holdout patient weighing the same. Of frames of unseen patients
-      about `copy_quantile` are thus as near as a copy: read copy_share against that.
-    - is_copy_K: distance <= threshold, so that an exact copy counts even where the threshold is 0.
-      copies_per_patient: copies by the patient of their nearest training frame; all patients.
+    Copies, against all training frames.
+    - copy_threshold: the `copy_quantile` quantile of the distances from holdout frames to their
+      nearest training frames. Every holdout patient weighs the same. About `copy_quantile` of the
+      frames of unseen patients are thus as near as a copy; compare copy_share with that.
+    - is_copy_K: distance <= threshold. An exact copy counts even if the threshold is 0.
+    - copies_per_patient: number of copies by the patient of their nearest training frame. It
+      lists all patients.
 
-    Authenticity (Alaa et al. 2022, arXiv 2102.08921, section on authenticity): the share of
-    synthetic frames that are further from their nearest training frame than that frame is from its
-    own nearest other training frame; a tie is inauthentic, so that a copy of a duplicated frame is.
-    `authenticity_across_patients` takes the other training frame from other patients only:
-    near-duplicates within a patient hide a frame that follows a training one nearly as closely.
-    It is NaN where all training frames are of one patient.
+    Authenticity (Alaa et al. 2022, arXiv 2102.08921, section on authenticity). It is the share of
+    synthetic frames that are further from their nearest training frame than that frame is from
+    its own nearest other training frame. A tie counts as inauthentic, and so does a copy of a
+    duplicated frame. `authenticity_across_patients` takes the other training frame from other
+    patients only, because near-duplicates within a patient can hide a synthetic frame that
+    follows a training frame closely. It is NaN if all training frames come from one patient.
 
     train_ND: N x D, holdout_MD: M x D, synthetic_KD: K x D floats of one feature space.
-    train_patient_N, holdout_patient_M: a patient id a frame. Distances are float64, on `device`;
-    no K x N matrix is held. `block_size` bounds memory and changes no result beyond rounding.
-    Raises ValueError for bad shapes, values that are not finite, or a quantile outside [0, 1].
+    train_patient_N, holdout_patient_M: one patient id per frame. Distances are float64, on
+    `device`; no K x N matrix is held. `block_size` bounds memory and changes results by rounding
+    only. Raises ValueError for bad shapes, values that are not finite, or a quantile outside
+    [0, 1].
     """
     train, holdout, synthetic = _points(train_ND, holdout_MD, synthetic_KD, device)
     patients, code_N = _patient_codes("train", train_patient_N, len(train))
@@ -97,7 +100,7 @@ def memorisation(
     nearest_K = to_train.index_K.cpu().numpy()
     distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
 
-    own = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
+    near = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
     calibration = _nearest(holdout, train, np.ones(len(train), dtype=np.bool_), block_size)
     threshold = _patient_quantile(
         np.sqrt(calibration.squared_K.cpu().numpy()), holdout_code_M, copy_quantile
@@ -111,9 +114,9 @@ def memorisation(
         copy_threshold=threshold,
         copy_share=float(is_copy_K.mean()),
         copies_per_patient=dict(zip(patients, copies_P.tolist(), strict=True)),
-        authenticity=_authentic_share(to_train, own.any_N),
+        authenticity=_authentic_share(to_train, near.any_N),
         authenticity_across_patients=(
-            _authentic_share(to_train, own.other_patient_N) if len(patients) > 1 else math.nan
+            _authentic_share(to_train, near.other_patient_N) if len(patients) > 1 else math.nan
         ),
         nearest_train_K=nearest_K,
         distance_K=distance_K,
@@ -122,8 +125,10 @@ def memorisation(
 
 
 class _Nearest(NamedTuple):
-    """For each of K frames: squared distance and index of the nearest frame of another set, and
-    squared distance to the nearest of the frames drawn from it."""
+    """For each of K frames: squared distance and index of the nearest frame of another set.
+
+    drawn_squared_K: squared distance to the nearest of the frames drawn from that set.
+    """
 
     squared_K: Tensor
     index_K: Tensor
@@ -131,7 +136,7 @@ class _Nearest(NamedTuple):
 
 
 class _Neighbours(NamedTuple):
-    """Squared distance of each frame to the nearest other one, and to one of another patient."""
+    """Squared distance of each frame to the nearest other frame: any, and of another patient."""
 
     any_N: Tensor
     other_patient_N: Tensor
@@ -153,7 +158,7 @@ def _points(
 def _patient_codes(
     name: str, patient_N: NDArray[Any], n_frames: int
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Sorted ids, and each frame's index into them."""
+    """Return the sorted patient ids, and each frame's index into them."""
     if np.shape(patient_N) != (n_frames,):
         raise ValueError(f"{n_frames} {name} frames, patient ids of shape {np.shape(patient_N)}")
     patients, code_N = np.unique(patient_N, return_inverse=True)
@@ -161,23 +166,25 @@ def _patient_codes(
 
 
 def _patient_quantile(value_N: Float64s, code_N: NDArray[np.int64], quantile: float) -> float:
-    """The smallest value that a share `quantile` of the frames does not exceed, a frame weighing
-    one over its patient's number of frames."""
+    """The smallest value that a share `quantile` of the frames does not exceed.
+
+    A frame weighs one over its patient's number of frames.
+    """
     weight_N = 1 / np.bincount(code_N)[code_N]
     order = np.argsort(value_N, kind="stable")
     total_N = np.cumsum(weight_N[order])
-    # Rounding of the sums must not push a quantile that a frame just reaches on to the next.
+    # If a frame just reaches the quantile, rounding must not move the result to the next frame.
     return float(value_N[order][np.searchsorted(total_N, (quantile - 1e-9) * total_N[-1])])
 
 
 def _drawn(
     code_N: NDArray[np.int64], code_M: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Masks of two sets with equally many patients, then equally many frames."""
-    n_patients = min(code_N.max(), code_M.max()) + 1
+    """Draw masks of both sets with equally many patients, and then equally many frames."""
+    n_chosen = min(code_N.max(), code_M.max()) + 1
     masks = []
     for code in (code_N, code_M):
-        chosen = rng.choice(code.max() + 1, size=n_patients, replace=False)
+        chosen = rng.choice(code.max() + 1, size=n_chosen, replace=False)
         masks.append(np.isin(code, chosen))
     n_frames = min(int(mask.sum()) for mask in masks)
     for mask in masks:
@@ -187,7 +194,7 @@ def _drawn(
 
 
 def _nearest(a: Points, b: Points, drawn_M: NDArray[np.bool_], block_size: int | None) -> _Nearest:
-    """One pass; of equally near frames the first."""
+    """Find each frame's nearest frame in one pass; among equally near frames it is the first."""
     left_out_M = torch.from_numpy(~drawn_M).to(a.norm_N.device)
     squared_K = a.norm_N.new_full((len(a),), torch.inf)
     drawn_squared_K = squared_K.clone()
@@ -203,7 +210,7 @@ def _nearest(a: Points, b: Points, drawn_M: NDArray[np.bool_], block_size: int |
 
 
 def _neighbours(x: Points, code_N: Tensor, block_size: int | None) -> _Neighbours:
-    """One pass over the pairs, each pair once."""
+    """Find each frame's nearest other frames in one pass, each pair once."""
     any_N = x.norm_N.new_full((len(x),), torch.inf)
     other_N = any_N.clone()
     for rows, columns, squared_BB in own_distance_tiles(x, block_size=block_size):
@@ -216,13 +223,13 @@ def _neighbours(x: Points, code_N: Tensor, block_size: int | None) -> _Neighbour
 
 
 def _lower(nearest_N: Tensor, rows: slice, columns: slice, squared_BB: Tensor) -> None:
-    """Let a tile and its mirror image lower the nearest distances found so far, in place."""
+    """Lower the nearest distances so far by those of a tile and its mirror image, in place."""
     nearest_N[rows] = torch.minimum(nearest_N[rows], squared_BB.amin(dim=1))
     nearest_N[columns] = torch.minimum(nearest_N[columns], squared_BB.amin(dim=0))
 
 
 def _median_ratio(train_K: Tensor, holdout_K: Tensor) -> float:
-    """Median of the quotients of the roots; 0 / 0 is 1."""
+    """Median ratio of two distances, from their squares; 0 / 0 counts as 1."""
     ratio_K = (train_K / holdout_K).sqrt()
     ratio_K[(train_K == 0) & (holdout_K == 0)] = 1
     return float(np.median(ratio_K.cpu().numpy()))
@@ -235,6 +242,6 @@ def _nearer_share(train_K: Tensor, holdout_K: Tensor) -> float:
 
 
 def _authentic_share(to_train: _Nearest, neighbour_N: Tensor) -> float:
-    """Share of frames further from their nearest training frame than that from its neighbour."""
+    """Share of frames further from their nearest training frame than it is from its neighbour."""
     own_K = neighbour_N[to_train.index_K]
     return float((to_train.squared_K > own_K * (1 + TIE)).double().mean())

@@ -1,1 +1,1 @@
-"""Networks and their training."""
+"""Networks and their training: generators, classifiers and what both share."""

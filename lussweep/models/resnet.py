@@ -1,4 +1,4 @@
-"""The ImageNet ResNet-34 that embeds frames for the GAN scores, and its published weights."""
+"""The ImageNet ResNet-34, an embedder for the GAN scores, and its published weights."""
 
 import contextlib
 import hashlib
@@ -20,12 +20,12 @@ from lussweep.models.training.weights import (
 )
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
-"""torchvision's IMAGENET1K_V1 weights; the name ends in the first digits of the sha256."""
+"""torchvision's IMAGENET1K_V1 weights. The name ends in the first digits of the file's sha256."""
 PUBLISHED_DIGITS = 8
 MAX_WEIGHTS_BYTES = 2**28
 """Three times the published file."""
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
-"""Channels and blocks."""
+"""Channels and blocks of each stage."""
 _HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
 _REMEDY = (
     "give torchvision's resnet34 weights with --weights FILE, "
@@ -34,10 +34,10 @@ _REMEDY = (
 
 
 class ImageNetResNet34(nn.Module):
-    """torchvision's ResNet-34 (He et al. 2015, table 1) without torchvision.
+    """torchvision's ResNet-34 (He et al. 2015, table 1), built without torchvision.
 
-    Freshly made it has random weights, drawn without touching the global generator;
-    `load_resnet34` gives the trained one.
+    A new one has random weights, drawn without changing the global random state. `load_resnet34`
+    returns a trained one.
     """
 
     def __init__(self) -> None:
@@ -56,10 +56,10 @@ class ImageNetResNet34(nn.Module):
             )
 
     def embed(self, image_NHW: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """uint8 frames -> (conv, the 512-d global average pool, N x 512; logit, N x 1000).
+        """Embed uint8 frames (N, H, W): the global average pool (N, 512) and the logits (N, 1000).
 
-        As in the reference: three equal channels in [-1, 1], neither resized nor normalised
-        with ImageNet's mean and deviation.
+        As in the reference, the input is three equal channels in [-1, 1], neither resized nor
+        normalised by ImageNet's mean and standard deviation.
         """
         net, fc = self.net, self.net.fc
         assert fc is not None
@@ -75,14 +75,15 @@ class ImageNetResNet34(nn.Module):
 
 
 def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
-    """The trunk with trained weights, frozen, in evaluation mode, on the CPU.
+    """Load the network with trained weights, frozen, in evaluation mode, on the CPU.
 
-    weights: a state dict with torchvision's names, .safetensors or what torch.load reads with
-    weights_only. A name that ends in torchvision's hash (-xxxxxxxx.pth) is checked against the
-    file's sha256. None: the published file, from torch.hub's cache or downloaded to it.
+    weights: a state dict with torchvision's names, as .safetensors or as a file that torch.load
+    reads with weights_only. If the file's name ends in torchvision's hash (-xxxxxxxx.pth), its
+    sha256 is checked. None takes the published file from torch.hub's cache, after a download if
+    needed.
 
     Raises InputError, with the remedy, for a failed download, an unreadable file, a wrong hash,
-    or tensors that are not a ResNet-34's; then it names the first of them.
+    or tensors that do not fit a ResNet-34; it names the first of them.
     """
     state = _download() if weights is None else _read(weights)
     where = "the downloaded weights" if weights is None else str(weights)
@@ -96,8 +97,10 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
 
 
 def _layout() -> dict[str, torch.Tensor]:
-    """torchvision's tensors by name, without values (He et al. 2015, table 1): known before the
-    network is made, for which a library is imported that takes seconds."""
+    """torchvision's tensors by name, without values (He et al. 2015, table 1).
+
+    The network itself would tell, but building it imports a library that takes seconds.
+    """
     layout: dict[str, torch.Tensor] = {}
 
     def add(name: str, *shape: int) -> None:
@@ -125,10 +128,10 @@ def _layout() -> dict[str, torch.Tensor]:
 
 
 def weights_digest(weights: Path | None) -> str:
-    """The first 8 hex digits of the file's sha256, as torchvision puts them into its file names.
+    """The first 8 hex digits of the file's sha256, which torchvision's file names end in.
 
-    They stand for the weights in a step's key. None: the published file's. Raises InputError if
-    the file cannot be read.
+    They stand for the weights in a step's key. None gives the digits of the published file.
+    Raises InputError if the file cannot be read.
     """
     if weights is None:
         published = _HASH_SUFFIX.search(RESNET34_URL)
@@ -148,7 +151,7 @@ def _download() -> Any:
 
 
 def _read(path: Path) -> Any:
-    """Whatever the file holds, its size and hash suffix checked."""
+    """Read a weights file after a check of its size and of the hash in its name."""
     if (n_bytes := _size(path)) > MAX_WEIGHTS_BYTES:
         raise InputError(
             f"{path} has {n_bytes >> 20} MiB, over {MAX_WEIGHTS_BYTES >> 20}: {_REMEDY}"

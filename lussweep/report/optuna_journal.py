@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lussweep.report.summary import epoch_is_axis
+from lussweep.report.summary import WITHOUT_EPOCH, epoch_is_axis
+from lussweep.store.files import whole_file
+from lussweep.study.coordinates import AXES
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 Row = dict[str, Any]
-AXES = ("n_patients", "replicate", "variant", "gan_epoch")
 HYPERPARAMETERS = ("learning_rate", "channels", "dropout")
 MERITS = {"accuracy": "val_accuracy", "auroc": "val_auroc"}
 START = datetime(1970, 1, 1)
@@ -42,20 +43,18 @@ def write_optuna(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.unlink(missing_ok=True)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(scratch)))
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
-    with warnings.catch_warnings():  # that naming a metric is experimental
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([MERITS[select_by]])
-    study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.unlink(missing_ok=True)  # a journal is gone on with, a killed writer's too
+        storage = JournalStorage(JournalFileBackend(str(scratch)))
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        with warnings.catch_warnings():  # that naming a metric is experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([MERITS[select_by]])
+        study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
 
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
-    axes = AXES if epoch_is_axis(trials) else AXES[:-1]
+    axes = AXES if epoch_is_axis(trials) else WITHOUT_EPOCH
     distributions = {name: _distribution(trials, name) for name in (*axes, *HYPERPARAMETERS)}
     aurocs = {
         tuple(row[axis] for axis in axes): row["auroc"]

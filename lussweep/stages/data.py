@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lussweep.data.cohort import count_label, draw_cohort, patient_ids
-from lussweep.data.external import check_declaration, load_images
+from lussweep.data.declaration import check_declaration
+from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
 from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
@@ -97,7 +98,7 @@ def run_ingest(step: Step, context: Context, out: Path) -> Summary:
         tables.concat(indices, tables.FRAMES), {"split": step.spec["split"]}, tables.FRAMES
     )
     tables.write(out / INDEX, index, tables.FRAMES)
-    return {"n_patients": len(indices), "n_frames": len(index)}
+    return {"n_all_patients": len(indices), "n_frames": len(index)}
 
 
 def run_cohort(step: Step, context: Context, out: Path) -> Summary:
@@ -107,7 +108,7 @@ def run_cohort(step: Step, context: Context, out: Path) -> Summary:
     drawn = draw_cohort(train, n_patients, spec, step.spec["seed"])
     tables.write(out / COHORT, drawn, tables.FRAMES)
     return {
-        "n_patients": len(patient_ids(drawn)),
+        "n_all_patients": len(patient_ids(drawn)),
         "n_pos_frames": count_label(drawn, 1),
         "n_neg_frames": count_label(drawn, 0),
     }

@@ -1,4 +1,4 @@
-"""What is asked: the experiment, its plan, keys, and what a plan costs.
+"""The study: the experiment, its plan, the keys of its steps, and what the plan costs.
 
-No torch, no Ray, no files but an experiment's own text.
+It needs neither torch nor Ray. The only file that it reads is the text of an experiment.
 """

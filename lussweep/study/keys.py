@@ -1,7 +1,7 @@
-"""Identity: canonical text, its digest, and seeds that derive from coordinates.
+"""Keys and seeds: the canonical text of a value, its digest, and seeds from coordinates.
 
-Nothing here depends on the process, the platform or Python's `hash()`, so a key or a seed
-that was computed once is the same everywhere. Standard library only.
+Nothing here depends on the process, the platform or Python's `hash()`, so keys and seeds are the
+same everywhere. It uses the standard library only.
 """
 
 import hashlib
@@ -21,20 +21,21 @@ _NAME = frozenset({str})
 
 
 class Section(dict[str, Any]):
-    """A part that many values share: its text is worked out once, so it must not change."""
+    """A dict that many values share. Its text is computed once, so it must not change."""
 
     @cached_property
     def text(self) -> str:
+        """The canonical text of this dict."""
         return _object(self)
 
 
 def canonical(value: Any) -> str:
-    """The one text that stands for `value`: JSON with sorted keys and no spaces.
+    """The only text that stands for `value`: JSON with sorted keys and no spaces.
 
     Raises TypeError for a value without a canonical form (sets, paths, arrays, objects) and
     ValueError for a float that is not finite.
     """
-    with suppress(KeyError, ValueError):  # of another type, or not finite: `_plain` says where
+    with suppress(KeyError, ValueError):  # an unknown type or not finite: `_plain` says where
         return _WRITERS[type(value)](value)
     return _ENCODER.encode(_plain(value, "value"))
 
@@ -44,7 +45,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:KEY_LENGTH]
 
 
-@lru_cache(maxsize=4096, typed=True)  # 1 and True are two coordinates; variants share their seeds
+@lru_cache(maxsize=4096, typed=True)  # variants share seeds; `typed` keeps 1 and True apart
 def derive_seed(*coordinates: str | int) -> int:
     """A seed in [0, 2**63) from coordinates such as (study seed, role, n_patients, replicate)."""
     text = canonical(list(coordinates))
@@ -52,17 +53,17 @@ def derive_seed(*coordinates: str | int) -> int:
 
 
 def hashed_id(patient_or_video: str) -> str:
-    """How a patient or video is named in logs, failure tables and reports."""
+    """The name of a patient or video in logs, failure tables and reports."""
     return "#" + hashlib.sha256(patient_or_video.encode()).hexdigest()[:8]
 
 
 def is_hashed_id(text: str) -> bool:
-    """Whether `hashed_id` gives texts of this form."""
+    """Whether the text has the form that `hashed_id` returns."""
     return re.fullmatch(r"#[0-9a-f]{8}", text) is not None
 
 
-# A plan of many cells asks for hundreds of thousands of texts: JSON's own encoder would write the
-# sections that they share each time anew.
+# A plan of many cells needs hundreds of thousands of texts. JSON's own encoder would write the
+# sections that they share again each time.
 
 
 def _object(value: dict[str, Any]) -> str:

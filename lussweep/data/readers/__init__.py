@@ -1,1 +1,1 @@
-"""Frames from files: videos, image folders, and the size that their headers say."""
+"""Frames from videos and image folders, and the sizes that their headers claim."""

@@ -1,11 +1,11 @@
-"""Grayscale frames from video files and image folders, and what is wrong with them.
+"""Grey-level frames from video files and image folders, and the problems of such files.
 
-FFmpeg decodes what is left of a truncated file without a word, and the frame count in a header
-may be an estimate, so a file's length is compared with what its container announces: boxes of
-mp4 and mov, RIFF chunks of avi, blocks of gif, packets of MPEG program streams. Files are told
-apart by content, as an .avi may hold mp4. What cannot be seen: a fragmented mp4 or a program
-stream cut exactly between two fragments or packets, and any cut of an elementary or transport
-stream, as neither carries its length.
+FFmpeg decodes what is left of a truncated file without an error, and the frame count in a header
+may be an estimate. So a file's length is compared with what its container announces: boxes of
+mp4 and mov, RIFF chunks of avi, blocks of gif, packets of MPEG program streams. The content
+decides the kind of a file, because an .avi may hold mp4. Two kinds of cut go unseen: a fragmented
+mp4 or a program stream that is cut exactly between two fragments or packets, and any cut of an
+elementary or transport stream, because neither carries its length.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_SIDE = 8192
-"""Pixels a side, refused before a frame is decoded."""
+"""Most pixels per side. Larger files are refused before a frame is decoded."""
 MAX_PIXELS = 2**25
-"""A frame, some copies of which a decoder holds."""
+"""Most pixels per frame: a decoder holds several copies of one."""
 MAX_BYTES = 2**32
-"""Grayscale bytes that one video may decode to."""
+"""Most bytes of grey levels that one video may decode to."""
 
-# Read by OpenCV when it loads, or at its first video: the library must stay off stderr.
+# OpenCV reads these when it loads or opens its first video. They keep it from writing to stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
@@ -42,24 +42,25 @@ if "OPENCV_LOG_LEVEL" not in os.environ:
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 MAX_PARTS = 10**6
-"""Of a container; a file of more was made to keep its reader busy."""
+"""Most parts of a container. A file with more was made to keep its reader busy."""
 COPY_AGAIN = "copy it again from its source or take it out of the manifest"
 MIN_DECODED_SHARE = 0.9
-"""Of the frames that an mp4, mov or avi announces; edit lists and last frames may be missing."""
+"""Least share of the frames that an mp4, mov or avi announces. Edit lists and cut last frames can
+leave out some."""
 
 Frames = NDArray[np.uint8]
 
 
 class _UnreadableError(Exception):
-    """What is wrong with a video, without its name."""
+    """A problem with a video, in words that do not name the video."""
 
 
 def read_frames(path: Path, stride: int = 1) -> Frames:
-    """Frames 0, stride, 2 * stride, ... as uint8 grey levels (T, H, W).
+    """Read frames 0, stride, 2 * stride, ... as uint8 grey levels (T, H, W).
 
     `path` is a video (mp4, mov, avi, mpeg, gif) or a folder of images of one size, taken in
     natural order. Raises InputError, one line with the path and the remedy, if it is missing,
-    unreadable, empty, truncated, or larger than MAX_SIDE a side or MAX_BYTES.
+    unreadable, empty, truncated, or beyond MAX_SIDE, MAX_PIXELS or MAX_BYTES.
     """
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
@@ -71,7 +72,10 @@ def read_frames(path: Path, stride: int = 1) -> Frames:
 
 
 def probe(path: Path) -> str | None:
-    """The problem with a video in one line that names it, or None. Decodes one frame only."""
+    """Return the problem with a video in one line that names it, or None.
+
+    At most one frame is decoded.
+    """
     try:
         if path.is_dir():
             next(_folder_frames(path, 1))
@@ -117,7 +121,8 @@ def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
         image = _read_image(file)
         if image is None:
             raise _UnreadableError(
-                f"{file.name} is no readable image of at most {MAX_SIDE} pixels a side: replace it"
+                f"{file.name} cannot be read as an image of at most {MAX_SIDE} pixels a side: "
+                "replace it"
             )
         yield image
 
@@ -208,7 +213,7 @@ def _too_large(width: float, height: float) -> _UnreadableError:
 
 
 def _check_container(path: Path) -> str:
-    """The kind of container; raises _UnreadableError if it is none or is cut short."""
+    """Return the kind of container. Raises _UnreadableError if it is unknown or truncated."""
     n_bytes = path.stat().st_size
     if n_bytes == 0:
         raise _UnreadableError(f"the file is empty: {COPY_AGAIN}")
@@ -239,7 +244,7 @@ def _kind(head: bytes) -> str | None:
 
 
 def _mp4_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Top-level boxes end within the file, and the index (moov) is among them."""
+    """Whether all top-level boxes end within the file, with the index (moov) among them."""
     end, has_index = 0, False
     for name, at, size in boxes(file, n_bytes):
         end = at + size
@@ -248,7 +253,10 @@ def _mp4_is_whole(file: BinaryIO, n_bytes: int) -> bool:
 
 
 def _avi_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """RIFF chunks (several in files over 1 GiB) end within the file, give or take the padding."""
+    """Whether the RIFF chunks end within the file, apart from a byte of padding.
+
+    Files over 1 GiB have several chunks.
+    """
     at = 0
     for _ in range(MAX_PARTS):
         file.seek(at)
@@ -261,7 +269,7 @@ def _avi_is_whole(file: BinaryIO, n_bytes: int) -> bool:
 
 
 def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Blocks lead to the trailer."""
+    """Whether the blocks lead to the trailer."""
 
     def skip_colours(flags: int) -> None:
         if flags & 0x80:
@@ -293,7 +301,10 @@ def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
 
 
 def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Packets of the program stream end within the file. Beyond a damaged one nothing is said."""
+    """Whether the packets of the program stream end within the file.
+
+    The check ends at a damaged packet.
+    """
     at = 0
     for _ in range(MAX_PARTS):
         if at + 6 > n_bytes:

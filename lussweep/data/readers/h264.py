@@ -1,7 +1,7 @@
-"""The picture's size that an H.264 stream has for itself, whatever its container says.
+"""The picture sizes in an H.264 stream itself. They may differ from what its container says.
 
-FFmpeg takes it from the stream's sequence parameter sets (ITU-T H.264, 7.3.2.1.1), and asks for
-room when it opens the file: a gigabyte for 14 kB.
+FFmpeg reads the size from the stream's sequence parameter sets (ITU-T H.264, 7.3.2.1.1) and
+allocates memory for it when it opens the file. A file of 14 kB can make it allocate a gigabyte.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ Size = tuple[int, int]
 
 MAX_SET_BYTES = 1000
 MAX_SETS = 1000
-"""Different ones: encoders repeat theirs before every key frame."""
+"""Most different parameter sets. Encoders repeat the same ones before every key frame."""
 HIGH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
-"""Profiles whose sets say more of the colours before the size."""
+"""Profiles whose parameter sets have further fields about colour before the size."""
 _CODECS = re.compile(rb"(?i)[hxqv]264|avc[1-4]|dva[1v]|davc|vssh|gavc|umsv|tshd|inmc|smv2")
-"""What containers call it."""
+"""The names of H.264 in containers."""
 _START = re.compile(rb"\0\0\x01[\x27\x47\x67]")
 _MARKED = re.compile(rb"\0\0([\0-\3].)[\x27\x47\x67]", re.DOTALL)
 _CONFIGURATION = re.compile(rb"avcC\x01.{4}(.)", re.DOTALL)
 
 
 def is_named(header: bytes) -> bool:
-    """Whether the head of an AVI, or the index of an mp4, has H.264 among its codecs."""
+    """Whether the head of an avi, or the index of an mp4, names H.264 among its codecs."""
     return _CODECS.search(header) is not None
 
 
 def sizes(content: bytes | mmap.mmap) -> list[Size]:
-    """Of every different parameter set. Raises ValueError if there are over MAX_SETS of them."""
+    """Width and height of every different parameter set. Raises ValueError for over MAX_SETS."""
     seen: dict[bytes, None] = {}
     for body in _sets(content):
         seen[body] = None
@@ -40,23 +40,29 @@ def sizes(content: bytes | mmap.mmap) -> list[Size]:
 
 
 def _sets(content: bytes | mmap.mmap) -> Iterator[bytes]:
-    """Behind a start code (Annex B), behind a length in four bytes, as in an mp4's frames, or in
-    its index, without their first byte. Within frames, H.264 keeps its data from looking so."""
-    for found in _START.finditer(content):
-        yield content[found.end() : found.end() + MAX_SET_BYTES].partition(b"\0\0\1")[0]
-    for found in _MARKED.finditer(content):
-        n_bytes = int.from_bytes(found[1], "big") - 1
-        yield content[found.end() : found.end() + max(0, n_bytes)]
-    for found in _CONFIGURATION.finditer(content):
-        at = found.end()
-        for _ in range(found[1][0] & 31):
+    """Yield every parameter set of the content, without its first byte.
+
+    A set follows a start code (Annex B), follows a length of four bytes as in an mp4's frames, or
+    stands in an mp4's index. H.264 makes sure that data within frames does not look like a set.
+    """
+    for match in _START.finditer(content):
+        yield content[match.end() : match.end() + MAX_SET_BYTES].partition(b"\0\0\1")[0]
+    for match in _MARKED.finditer(content):
+        n_bytes = int.from_bytes(match[1], "big") - 1
+        yield content[match.end() : match.end() + max(0, n_bytes)]
+    for match in _CONFIGURATION.finditer(content):
+        at = match.end()
+        for _ in range(match[1][0] & 31):
             n_bytes = int.from_bytes(content[at : at + 2], "big")
             yield content[at + 3 : at + 2 + n_bytes]
             at += 2 + n_bytes
 
 
 class _Bits:
-    """Raises IndexError beyond the end."""
+    """A reader of bits: fixed-length (u) and Exp-Golomb (ue) numbers.
+
+    It raises IndexError beyond the end.
+    """
 
     def __init__(self, content: bytes) -> None:
         self.bits = "".join(f"{byte:08b}" for byte in content.replace(b"\0\0\3", b"\0\0"))
@@ -78,7 +84,7 @@ class _Bits:
 
 
 def _size(body: bytes) -> list[Size]:
-    """Of a parameter set without its first byte; nothing if it is none."""
+    """The size in a parameter set without its first byte, or nothing if it cannot be parsed."""
     try:
         bits = _Bits(body)
         profile = bits.u(8)

@@ -1,9 +1,9 @@
-"""Augmentation of training images, each with its own draws (paper section 2.4).
+"""Augmentation of training images, with separate draws for each image (paper section 2.4).
 
-A chunk's draws are made at once, on the CPU. Then the images go one by one through OpenCV, or, on a
-GPU, in groups that do the same thing at the same point of their order. All sums of grey levels are
-of whole numbers, so both ways give the same levels, but where an image is moved, which may round a
-level differently on another device; and the noisy pixels are drawn apart.
+The draws of a chunk are made at once, on the CPU. A CPU then takes the images one by one through
+OpenCV. A GPU takes them in groups that need the same operation at the same turn. All sums of grey
+levels are of whole numbers, so both ways give the same levels, with two exceptions: movement may
+round a level differently on another device, and noisy pixels are drawn separately.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from lussweep.study.spec import AugmentSpec
 FLIP, GAMMA, BLUR, NOISE, MOVE = range(5)
 OFF = -1
 GAUSSIAN_UNITS = 256
-"""Weights of a Gaussian are whole multiples of one 256th: 255 * 256**2 is exact in float32."""
+"""A Gaussian's weights are whole multiples of 1/256, because 255 * 256**2 is exact in float32."""
 
 
 class Draws(NamedTuple):
-    """What is random about N images, but for the noisy pixels; on the CPU."""
+    """All random draws for N images except the noisy pixels. They are made on the CPU."""
 
     step_NK: torch.Tensor
-    """The operation of each of K turns, or OFF."""
+    """The operation at each of K turns, or OFF."""
     gamma_N: torch.Tensor
-    """Positions in `spec.gammas`."""
+    """Index into `spec.gammas`."""
     blur_N: torch.Tensor
-    """Positions in `spec.blur_sizes`."""
+    """Index into `spec.blur_sizes`."""
     turn_N: torch.Tensor
     """Inverse of rotation and zoom, as a complex number."""
     shift_N: torch.Tensor
-    """To the right, and down as the imaginary part, in half sides of the image."""
+    """Shift to the right (real part) and down (imaginary part), in half sides of the image."""
     noise_seed: int
 
     def to(self, device: torch.device) -> Draws:
-        """With a copy there of what is looked up there; the steps stay."""
+        """Copy everything but the steps to `device`."""
         return self._replace(
             gamma_N=_send(self.gamma_N, device),
             blur_N=_send(self.blur_N, device),
@@ -52,12 +52,12 @@ class Draws(NamedTuple):
 
 
 def augment(images_NSS: torch.Tensor, spec: AugmentSpec, rng: torch.Generator) -> torch.Tensor:
-    """Flip, gamma, blur, noise and movement, each on with its probability, in random order.
+    """Apply flip, gamma, blur, noise and movement in random order, each with its probability.
 
-    uint8 images (N, S, S) to new ones on the same device: uint8 or, where `spec.faults` is
-    us_dcgan, float32, of which some are grey levels and some, after gamma, are in 0..1. `rng` is a
-    CPU generator. On the CPU the share of noisy pixels is rounded to a 65536th. Nothing here waits
-    for a GPU.
+    Takes uint8 images (N, S, S) and returns new ones on the same device. They are uint8. If
+    `spec.faults` is us_dcgan they are float32: some hold grey levels, and those after gamma lie
+    in 0..1. `rng` is a CPU generator. On the CPU the share of noisy pixels is rounded to a
+    multiple of 1/65536. Nothing here waits for a GPU.
     """
     draws = draw(len(images_NSS), spec, rng)
     run = one_by_one if images_NSS.device.type == "cpu" else in_groups
@@ -65,7 +65,7 @@ def augment(images_NSS: torch.Tensor, spec: AugmentSpec, rng: torch.Generator) -
 
 
 def draw(n: int, spec: AugmentSpec, rng: torch.Generator) -> Draws:
-    """All draws for a chunk of n images."""
+    """Make all draws for a chunk of n images."""
     n_operations = 5 if spec.moves else 4
     on_NK = torch.rand(n, n_operations, generator=rng) < spec.probability
     order_NK = torch.rand(n, n_operations, generator=rng).argsort(dim=1)
@@ -87,7 +87,7 @@ def draw(n: int, spec: AugmentSpec, rng: torch.Generator) -> Draws:
 
 
 def one_by_one(images_NSS: torch.Tensor, spec: AugmentSpec, draws: Draws) -> torch.Tensor:
-    """On a CPU, where an image that stays in the cache through its operations is fastest."""
+    """Augment images one by one. On a CPU this is fastest, because an image stays in the cache."""
     images = images_NSS.contiguous().numpy()
     curves = gamma_curves(spec)
     kernels = [blur_kernel(spec.blur, size) for size in spec.blur_sizes]
@@ -106,41 +106,41 @@ def one_by_one(images_NSS: torch.Tensor, spec: AugmentSpec, draws: Draws) -> tor
             elif step == NOISE:
                 image = _add_noise_one(image, _noisy_pixels(image.shape, spec, bits), spec)
             elif step == MOVE:
-                alone = torch.from_numpy(image)[None]
+                image_1SS = torch.from_numpy(image)[None]
                 turn, shift = draws.turn_N[i : i + 1], draws.shift_N[i : i + 1]
-                image = move(alone, turn, shift)[0].numpy()
+                image = move(image_1SS, turn, shift)[0].numpy()
         out[i] = image
     return torch.from_numpy(out)
 
 
 def in_groups(images_NSS: torch.Tensor, spec: AugmentSpec, draws: Draws) -> torch.Tensor:
-    """On a GPU: one group of images for each operation at each turn."""
+    """Augment images in groups, one for each operation at each turn. This is for a GPU."""
     device = images_NSS.device
     curves_GL = torch.from_numpy(gamma_curves(spec))
     images = images_NSS.to(curves_GL.dtype, copy=True)
     groups = list(_groups(draws.step_NK, spec))
     if not groups:
         return images
-    # All the rows in one copy.
+    # One copy sends the rows of all groups.
     sizes = [len(group.rows) for group in groups]
     rows_of = torch.split(_send(torch.cat([group.rows for group in groups]), device), sizes)
     curves_GL, kernels_BK = _send(curves_GL, device), _send(_kernel_table(spec), device)
-    there = draws.to(device)
+    sent = draws.to(device)
     noise_rng = torch.Generator(device).manual_seed(draws.noise_seed)
     for (step, dtype, _), rows in zip(groups, rows_of, strict=True):
         batch = images.index_select(0, rows).to(dtype)
         if step == FLIP:
             batch = batch.flip(-1)
         elif step == GAMMA:
-            batch = look_up(batch, curves_GL, there.gamma_N[rows])
+            batch = look_up(batch, curves_GL, sent.gamma_N[rows])
         elif step == BLUR:
-            batch = blur(batch, kernels_BK[there.blur_N[rows]])
+            batch = blur(batch, kernels_BK[sent.blur_N[rows]])
         elif step == NOISE:
             noisy = torch.empty(batch.shape, dtype=torch.bool, device=device)
             noisy.bernoulli_(spec.noise_share, generator=noise_rng)
             batch = add_noise(batch, noisy, spec)
         else:
-            batch = move(batch, there.turn_N[rows], there.shift_N[rows])
+            batch = move(batch, sent.turn_N[rows], sent.shift_N[rows])
         images.index_copy_(0, rows, batch.to(images.dtype))
     return images
 
@@ -152,7 +152,10 @@ class _Group(NamedTuple):
 
 
 def _groups(step_NK: torch.Tensor, spec: AugmentSpec) -> Iterator[_Group]:
-    """Images that do the same at the same turn; with us_dcgan, those in 0..1 are apart."""
+    """Yield the images that need the same operation at the same turn.
+
+    With us_dcgan, images in 0..1 form groups of their own.
+    """
     mapped_N = torch.zeros(len(step_NK), dtype=torch.bool)
     for step_N in step_NK.T:
         for step in range(step_NK.shape[1]):
@@ -165,7 +168,7 @@ def _groups(step_NK: torch.Tensor, spec: AugmentSpec) -> Iterator[_Group]:
 
 
 def _send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """From pinned memory, without which a copy to a GPU may wait for what the GPU has to do."""
+    """Copy to `device`, through pinned memory: other copies to a GPU may wait for its queue."""
     if device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
@@ -175,7 +178,10 @@ def _send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def gamma_curves(spec: AugmentSpec) -> np.ndarray:
-    """What each of 256 levels becomes, (gammas, 256): uint8, or float32 in 0..1 with us_dcgan."""
+    """The result of gamma for each of 256 levels, (gammas, 256).
+
+    It is uint8, or float32 in 0..1 with us_dcgan.
+    """
     curves: np.ndarray = (np.arange(256) / 255) ** np.array(spec.gammas)[:, None]
     if spec.faults == "us_dcgan":
         return curves.astype(np.float32)
@@ -185,7 +191,7 @@ def gamma_curves(spec: AugmentSpec) -> np.ndarray:
 def look_up(
     images_NSS: torch.Tensor, curves_GL: torch.Tensor, curve_N: torch.Tensor
 ) -> torch.Tensor:
-    """uint8 images through the curve of each."""
+    """Map uint8 images (N, S, S) by their own curves; curve_N: index into curves_GL."""
     return curves_GL.take(images_NSS.long() + 256 * curve_N[:, None, None])
 
 
@@ -194,11 +200,11 @@ def look_up(
 
 @functools.cache
 def blur_kernel(kind: str, size: int) -> np.ndarray:
-    """Whole weights along one axis, float32, as many before the pixel as after it.
+    """Whole-number weights along one axis, float32, with as many before the pixel as after it.
 
-    A box of even size reaches one pixel further right and down. The Gaussian has the box's standard
-    deviation and is cut at three of them. It is its tail sums that are rounded, so that it adds up,
-    and a step of 255 levels ends within half a level of where it should.
+    A box of even size reaches one pixel further right and down. The Gaussian has the standard
+    deviation of the box and is cut at three standard deviations. Its tail sums are rounded, not
+    its weights, so the weights add up, and a blurred step of 255 levels is right to half a level.
     """
     if kind == "box":
         return np.array([0] * (size % 2 == 0) + [1] * size, np.float32)
@@ -212,7 +218,10 @@ def blur_kernel(kind: str, size: int) -> np.ndarray:
 
 
 def blur(images_NSS: torch.Tensor, kernel_NK: torch.Tensor) -> torch.Tensor:
-    """Each image by its own kernel along both axes; borders are continued; uint8 rounds half up."""
+    """Blur each image (N, S, S) with its own kernel along both axes.
+
+    Border pixels are repeated outwards. uint8 results round half up.
+    """
     reach, size = kernel_NK.shape[1] // 2, images_NSS.shape[-1]
     nearest = torch.arange(-reach, size + reach, device=images_NSS.device).clamp(0, size - 1)
     sums = images_NSS.to(torch.float32)
@@ -228,7 +237,7 @@ def blur(images_NSS: torch.Tensor, kernel_NK: torch.Tensor) -> torch.Tensor:
 
 
 def _blur_one(image_SS: np.ndarray, kernel_K: np.ndarray) -> np.ndarray:
-    # Not cv2.blur: it rounds halves up, down or to even as it comes to its vector and scalar code.
+    # cv2.blur will not do: its vector code and its scalar code round halves differently.
     area = float(kernel_K.sum()) ** 2
     half = area / 2 if image_SS.dtype == np.uint8 else 0.0
     sums: np.ndarray = cv2.sepFilter2D(
@@ -239,7 +248,7 @@ def _blur_one(image_SS: np.ndarray, kernel_K: np.ndarray) -> np.ndarray:
 
 
 def _kernel_table(spec: AugmentSpec) -> torch.Tensor:
-    """Kernels of every size, (sizes, K), as wide as the widest."""
+    """Kernels of every size, (sizes, K), padded to the width of the widest."""
     kernels = [blur_kernel(spec.blur, size) for size in spec.blur_sizes]
     widest = max(map(len, kernels))
     return torch.from_numpy(np.stack([np.pad(k, (widest - len(k)) // 2) for k in kernels]))
@@ -249,7 +258,7 @@ def _kernel_table(spec: AugmentSpec) -> torch.Tensor:
 
 
 def add_noise(images_NSS: torch.Tensor, noisy_NSS: torch.Tensor, spec: AugmentSpec) -> torch.Tensor:
-    """Levels added where noisy; uint8 stops at 255, or wraps with us_dcgan."""
+    """Add grey levels to the noisy pixels; uint8 stops at 255, or wraps with us_dcgan."""
     room = (
         images_NSS if spec.faults == "us_dcgan" else images_NSS.clamp_max(255 - spec.noise_levels)
     )
@@ -267,7 +276,7 @@ def _add_noise_one(image_SS: np.ndarray, noisy_SS: np.ndarray, spec: AugmentSpec
 def _noisy_pixels(
     shape: tuple[int, ...], spec: AugmentSpec, bits: np.random.BitGenerator
 ) -> np.ndarray:
-    # Raw 16-bit words, which are cheaper than uniform numbers.
+    # Raw 16-bit words are cheaper than uniform numbers.
     n = math.prod(shape)
     words = bits.random_raw(math.ceil(n / 4)).view(np.uint16)[:n].reshape(shape)
     noisy: np.ndarray = words < round(spec.noise_share * 2**16)
@@ -278,9 +287,12 @@ def _noisy_pixels(
 
 
 def move(images_NSS: torch.Tensor, turn_N: torch.Tensor, shift_N: torch.Tensor) -> torch.Tensor:
-    """Rotation and zoom about the centre, then a shift: one bilinear resampling, black around."""
+    """Rotate and zoom images (N, S, S) about the centre, then shift them; black comes in.
+
+    It is one bilinear resampling.
+    """
     size = images_NSS.shape[-1]
-    # Where each pixel comes from, x + iy. A sum over an axis each, far cheaper than affine_grid.
+    # The source x + iy of each pixel. A sum of one term per axis is far cheaper than affine_grid.
     x_S = (2 * torch.arange(size, device=images_NSS.device) + 1) / size - 1
     turn_N11 = turn_N[:, None, None]
     across_N1S = x_S * turn_N11

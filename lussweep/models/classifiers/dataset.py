@@ -1,4 +1,4 @@
-"""Training frames of a recipe: which images of which source stand behind each class."""
+"""The training frames of a recipe, from the sources of each class, and their order in an epoch."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ class TrainSet:
     n_neg: int
     counts: Mapping[str, Mapping[str, int]]
     n_real_per_class: int
-    """F: real frames of the smaller class in the cohort."""
+    """F: real frames of the smaller class. In a balanced cohort both classes have F."""
 
     @property
     def n_pos(self) -> int:
+        """Number of positive frames."""
         return len(self.frames) - self.n_neg
 
     @property
     def images(self) -> dict[str, np.ndarray]:
-        """Views of each class's frames."""
+        """Each class's frames, as views."""
         return {"neg": self.frames[: self.n_neg], "pos": self.frames[self.n_neg :]}
 
 
@@ -38,10 +39,11 @@ def make_train_set(
     synthetic: Mapping[str, np.ndarray],
     seed: int,
 ) -> TrainSet:
-    """Put the sources of each class (a recipe's) one after the other.
+    """Join the sources of each class of a recipe, in order.
 
-    `noise` is uniform grey noise, one image a real frame, inside that frame's sector mask: a
-    control that carries neither anatomy nor a hint of the class. `masks` are read for it alone.
+    `real`, `synthetic` and `masks` hold arrays (N, S, S) by class, `neg` and `pos`. The source
+    `noise` is uniform grey noise, one image per real frame, inside that frame's sector mask. It
+    is a control: it shows neither anatomy nor any sign of the class. Only `noise` uses `masks`.
     """
 
     def size(label: str, source: str) -> int:
@@ -61,7 +63,7 @@ def make_train_set(
         for source in sources[label]:
             counts[label][source] += size(label, source)
     totals = {label: sum(counts[label].values()) for label in CLASSES}
-    # Filled in place: a second copy of every frame would be the largest thing in memory.
+    # The array is filled in place, because a second copy of all frames would dominate memory.
     frames = np.empty((sum(totals.values()), *real["neg"].shape[1:]), np.uint8)
     start = 0
     for label in CLASSES:
@@ -82,10 +84,10 @@ def noise_images(masks_NSS: np.ndarray, seed: int) -> np.ndarray:
 def epoch_indices(
     n_pos: int, n_neg: int, n_images: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (class 0 or 1, image within its class) of one epoch, classes alternating.
+    """Draw the order of one epoch: class (0 or 1) and index within the class, classes alternating.
 
-    Each class gives half of `n_images`: whole passes over its frames in random order, then
-    fresh draws, so that no frame is left out before another is repeated.
+    Each class gives half of `n_images`: whole passes over its frames in random order, then part
+    of another pass. No frame is therefore taken twice while another is left out.
     """
     half = max(1, n_images // 2)
     chosen = np.empty((half, 2), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Which configuration each trial of a search gets, and which trial is given up."""
+"""The configuration of each trial of a search, and the rule that prunes trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import optuna
 
 GREATEST_SEED = 2**32
-"""Optuna hands seeds to numpy's old generator."""
+"""Seeds must be below this, because Optuna passes them to numpy's legacy generator."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class KnownTrial:
-    """An earlier trial of the same search, as a later one sees it."""
+    """An earlier trial of the same search, as a later trial sees it."""
 
     config: TrialConfig
     merits: Sequence[float | None]
-    """After each epoch, what selection wants most of; None where it is not finite."""
+    """The value that selection maximises, after each epoch; None if it is not finite."""
     pruned: bool
 
 
 def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
-    """`search.n` different configurations in a seeded random order, through Optuna.
+    """List `search.n` different configurations in a seeded random order.
 
-    Optuna's GridSampler visits a finite space in random order without repeating, so a longer
+    Optuna's GridSampler visits a finite space in random order without repetition, so a longer
     list begins with the shorter one. Every backend runs this list in this order.
     """
     n = min(search.n, search.n_combinations)
@@ -47,11 +47,11 @@ def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
 
 
 def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> TrialConfig:
-    """The configuration of trial number `search.n`, given the earlier trials that it may know.
+    """Propose the configuration of trial number `search.n`, given the earlier trials it may know.
 
-    A function of its arguments alone: whoever asks, in whatever order trials really ran, gets
-    the same. The random list goes on until there is something to learn from; then Optuna's TPE
-    proposes, which may repeat a configuration.
+    The result depends only on the arguments, not on the order in which trials really ran. The
+    random list is used until a trial is known. From then on Optuna's TPE proposes, and may repeat
+    a configuration.
     """
     if search.sampler == "random" or (not known and search.n <= search.n_combinations):
         return search_list(search, seed)[-1]
@@ -67,10 +67,10 @@ def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> Trial
 
 
 def pruner(search: SearchSpec, known: Sequence[KnownTrial]) -> Callable[[int, float | None], bool]:
-    """Whether a trial should end, asked after each epoch (from 1) with what it then has.
+    """Return a function of (epoch from 1, merit) that says whether a trial should end there.
 
-    Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934), Optuna's, against the
-    earlier trials that this one may know. A merit of None is hopeless.
+    The rule is Optuna's asynchronous successive halving (Li et al. 2020, arXiv 1810.05934). It
+    compares the trial with the earlier trials that it may know. A trial with merit None ends.
     """
     if search.pruner == "none":
         return lambda epoch, merit: False
@@ -91,7 +91,7 @@ def pruner(search: SearchSpec, known: Sequence[KnownTrial]) -> Callable[[int, fl
     for earlier in known:
         trial = study.ask()
         for epoch, merit in enumerate(earlier.merits, start=1):
-            is_hopeless(trial, epoch, merit)  # leaves its mark on each rung that it reached
+            is_hopeless(trial, epoch, merit)  # records the trial at each rung that it reached
         study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
     return functools.partial(is_hopeless, study.ask())
 
@@ -106,7 +106,7 @@ def _space(search: SearchSpec) -> tuple[tuple[str, tuple[Any, ...]], ...]:
 
 @functools.cache
 def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[TrialConfig, ...]:
-    """Every combination once, in a seeded order."""
+    """Every combination once, in a seeded random order."""
     import optuna
 
     values = {name: list(options) for name, options in space}
@@ -119,7 +119,7 @@ def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[
     for _ in range(n):
         trial = study.ask(distributions)
         configs.append(TrialConfig(**trial.params))
-        if len(configs) < n:  # the last one would stop a study that nobody runs
+        if len(configs) < n:  # after the last one the sampler would stop the study
             study.tell(trial, 0.0)
     assert len(set(configs)) == n, "the sampler repeated a configuration"
     return tuple(configs)
@@ -142,7 +142,7 @@ def _distributions(search: SearchSpec) -> dict[str, Any]:
 
 
 def _finished(trial: KnownTrial, search: SearchSpec) -> Any:
-    """An earlier trial as Optuna knows trials: pruned ones count less than finished ones."""
+    """Convert an earlier trial to Optuna's form. Pruned trials count less than complete ones."""
     import optuna
 
     states = optuna.trial.TrialState

@@ -1,4 +1,4 @@
-"""One step of classifier training, and the judging of many images."""
+"""One step of classifier training, and the prediction of many images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RMSPROP = {"alpha": 0.9, "eps": 1e-7}
 
 
 class ClassifierStep:
-    """A network and its optimiser; calling it is one step. Nothing in it waits for the device."""
+    """A network and its optimiser. A call is one training step, and never waits for the device."""
 
     def __init__(
         self, model: ReducedVGG, learning_rate: float, precision: str, device: torch.device
@@ -51,7 +51,7 @@ class ClassifierStep:
 def predict(
     model: ReducedVGG, pool: FramePool, batch_size: int, precision: str = "fp32"
 ) -> np.ndarray:
-    """Probability of consolidation of each image, float64 (N,)."""
+    """Probability of consolidation of each image of the pool, float64 (N,)."""
     model.eval()
     parts = []
     with torch.no_grad(), full_precision(), autocast(pool.device, precision):

@@ -1,4 +1,4 @@
-"""Training one classifier: a plain PyTorch function."""
+"""The training of one classifier, as a plain PyTorch function."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from lussweep.study.keys import derive_seed
 from lussweep.study.spec import ClassifierSpec
 
 THRESHOLD = 0.5
-"""A frame at the threshold is called positive, here as on holdout."""
+"""A frame at or above the threshold is called positive, as on the holdout."""
 AUGMENTED_AT_ONCE = 512
-"""Images: many enough to keep a GPU busy, few enough to stay small beside the activations."""
+"""Images augmented together. They keep a GPU busy, yet take little memory beside activations."""
 
 
 @dataclass(frozen=True)
-class EpochRow:
-    """One epoch of one trial; losses in nats, mean over frames. `val_auroc` is None where a score
-    is not finite."""
+class TrialEpoch:
+    """One epoch of one trial. Losses are in nats, means over frames.
+
+    `val_auroc` is None if any score is not finite.
+    """
 
     epoch: int
     n_images_seen: int
@@ -49,35 +51,36 @@ Ended = Literal["epochs", "patience", "pruned"]
 
 @dataclass(frozen=True)
 class Trained:
-    """Every epoch; weights and validation scores after the best one by validation."""
+    """The result of a training: all epochs, and the weights and validation scores of the best."""
 
-    rows: list[EpochRow]
-    best: EpochRow
+    rows: list[TrialEpoch]
+    best: TrialEpoch
     weights: Mapping[str, torch.Tensor]
     val_score_N: np.ndarray
     images_per_epoch: int
     how: str
-    """How steps ran: captured, or eager and why."""
+    """How steps ran: `captured`, or `eager` with the reason."""
     ended: Ended
-    """epochs: all were done; patience: no improvement; pruned: not among the best of the search."""
+    """Why training ended. epochs: all epochs were done. patience: no improvement. pruned: the trial
+    was not among the best of its search."""
 
 
-def merit(row: EpochRow, select_by: str) -> float:
-    """What selection wants most of: right validation frames, or their AUC-ROC."""
+def merit(row: TrialEpoch, select_by: str) -> float:
+    """The value that selection maximises: correct validation frames, or validation AUC-ROC."""
     if select_by == "accuracy":
         return row.val_correct
     return -math.inf if row.val_auroc is None else row.val_auroc
 
 
-def better(row: EpochRow, than: EpochRow, select_by: str) -> bool:
-    """More merit; ties by lower validation loss. The earlier of equals stays."""
+def better(row: TrialEpoch, than: TrialEpoch, select_by: str) -> bool:
+    """Whether `row` has more merit than `than`, or the same merit and a lower validation loss."""
     return (merit(row, select_by), -row.val_loss) > (merit(than, select_by), -than.val_loss)
 
 
 def n_epoch_images(spec: ClassifierSpec, train_set: TrainSet) -> int:
-    """Images an epoch: parity follows the larger class, equal follows the cohort's F.
+    """Images per epoch: always an even number, half from each class.
 
-    Always an even number, half of it from each class.
+    `parity` gives twice the larger class, `equal` twice the cohort's F.
     """
     if spec.images_per_epoch == "parity":
         return 2 * max(train_set.n_neg, train_set.n_pos)
@@ -95,12 +98,12 @@ def train_classifier(
     *,
     seed: int,
     select_by: str = "accuracy",
-    is_hopeless: Callable[[EpochRow], bool] = lambda row: False,
+    is_hopeless: Callable[[TrialEpoch], bool] = lambda row: False,
 ) -> Trained:
-    """Train a reduced VGG on the device of `val`, and keep the weights that do best there (paper
-    section 2.4).
+    """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4).
 
-    `is_hopeless` sees every epoch but the last, and ends the trial where it says so.
+    Training runs on the device of `val`. val_label_N: 0 or 1. `is_hopeless` is asked after every
+    epoch but the last. The trial ends if it returns True.
     """
     device = val.device
     cuda = [device] if device.type == "cuda" else []
@@ -112,8 +115,8 @@ def train_classifier(
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
 
-        rows: list[EpochRow] = []
-        best: EpochRow | None = None
+        rows: list[TrialEpoch] = []
+        best: TrialEpoch | None = None
         weights: Mapping[str, torch.Tensor] = {}
         val_score_N = np.empty(0)
         lowest, n_worse = math.inf, 0
@@ -143,7 +146,7 @@ def train_classifier(
 
 
 class _Epochs:
-    """Training frames in the order that one seed gives, epoch after epoch."""
+    """Epochs over the training frames, in the order that one seed gives."""
 
     def __init__(
         self, train_set: TrainSet, step: ClassifierStep, spec: ClassifierSpec, seed: int
@@ -162,7 +165,7 @@ class _Epochs:
         self.run_step, self.how = captured(step, (images.to(dtype), label_N))
 
     def run(self) -> float:
-        """One epoch; returns the mean loss in nats."""
+        """Run one epoch and return the mean loss in nats."""
         size = self.spec.batch_size
         self.step.model.train()
         self.step.sums.zero_()
@@ -184,14 +187,15 @@ def _row(
     score_N: np.ndarray,
     label_N: np.ndarray,
     started: float,
-) -> EpochRow:
-    of_truth = np.where(label_N == 1, score_N, 1 - score_N)
-    # NaN compares as "negative": a diverged network must not win where negatives prevail.
+) -> TrialEpoch:
+    true_class_N = np.where(label_N == 1, score_N, 1 - score_N)
+    # NaN counts as wrong. `NaN >= THRESHOLD` is False, so a diverged network would otherwise be
+    # right about every negative frame.
     finite = np.isfinite(score_N)
     right = ((score_N >= THRESHOLD) == (label_N == 1)) & finite
     correct = int(right.sum())
-    val_loss = float(-np.log(np.maximum(of_truth, 1e-12)).mean())
-    return EpochRow(
+    val_loss = float(-np.log(np.maximum(true_class_N, 1e-12)).mean())
+    return TrialEpoch(
         epoch=epoch,
         n_images_seen=n_images_seen,
         train_loss=train_loss,

@@ -1,4 +1,4 @@
-"""The reduced VGG of the paper (section 2.4): separable convolutions, c its channel multiplier."""
+"""The reduced VGG of the paper (section 2.4), built of separable convolutions."""
 
 import math
 
@@ -16,11 +16,12 @@ BATCHNORM_MOMENTUM = 0.01
 
 
 class ReducedVGG(nn.Module):
-    """Images (N, S, S) in grey levels to logits (N, 2); class 1 is consolidation.
+    """Maps images (N, S, S) in grey levels to logits (N, 2); class 1 is consolidation.
 
-    Brackets [4c,4c] [8c,8c] [16c,16c] [32c,32c] [64c] [64c], each followed by max-pool and
-    dropout. At 256 pixels the convolutions are valid, as in the paper; below, nothing would be
-    left of the image, so they keep its size and the depth stays.
+    With channel multiplier c, the blocks have widths [4c,4c] [8c,8c] [16c,16c] [32c,32c] [64c]
+    [64c]. Max-pooling and dropout follow each block. At 256 pixels convolutions are unpadded, as
+    in the paper. At smaller sizes unpadded convolutions would leave nothing of the image, so
+    there they are padded. The depth is the same.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class ReducedVGG(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images_NSS: torch.Tensor) -> torch.Tensor:
+        """Logits (N, 2); see `embed`."""
         return self.embed(images_NSS)[1]
 
     def embed(self, images_NSS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,11 +58,11 @@ class ReducedVGG(nn.Module):
 
 
 def standardise(images_NSS: torch.Tensor) -> torch.Tensor:
-    """Each image to zero mean and unit standard deviation; float32 out.
+    """Scale each image (N, S, S) to zero mean and unit standard deviation, in float32.
 
-    A variance of 1e-12 is added, which no image of grey levels notices but a constant one.
+    A variance of 1e-12 is added. It matters for a constant image only, which becomes 0.
     """
-    # One pass of a fused kernel, where std() alone takes longer than all of the augmentation.
+    # layer_norm is one fused kernel. std() alone takes longer than the whole augmentation.
     return layer_norm(images_NSS.to(torch.float32), images_NSS.shape[1:], eps=STD_FLOOR**2)
 
 
@@ -76,6 +78,6 @@ def _separable(before: int, after: int, padding: int, momentum: float) -> list[n
 
 
 def _glorot(weight: torch.Tensor, fan_in: int, fan_out: int) -> None:
-    """Glorot uniform with the fans as Keras counts them (a depthwise kernel's fan out is 9)."""
+    """Initialise by Glorot uniform, with fans as Keras counts them: 9 out of a depthwise kernel."""
     limit = math.sqrt(6 / (fan_in + fan_out))
     nn.init.uniform_(weight, -limit, limit)

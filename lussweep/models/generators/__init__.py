@@ -1,1 +1,1 @@
-"""Networks that make images, and how they are trained."""
+"""Generators: networks that make images, and their training."""

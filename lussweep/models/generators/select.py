@@ -1,4 +1,4 @@
-"""Which snapshot makes the synthetic frames."""
+"""The choice of the snapshot that makes the synthetic frames."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,10 +12,11 @@ DISTANCE_FROM_GOAL = {"kmmd": abs, "one_nn": lambda value: abs(value - 0.5)}
 def select_epoch(
     select: SelectSpec, last_epoch: int, score_rows: Sequence[Mapping[str, Any]]
 ) -> int:
-    """The epoch by the rule; `best` takes the one nearest the metric's goal, the earliest of ties.
+    """Select an epoch by the rule `last`, `epoch` or `best`.
 
-    kMMD's goal is 0, 1-NN accuracy's is 0.5. Raises InputError where the scores lack the
-    metric that the rule names.
+    `best` takes the epoch whose metric is nearest its goal, and the earliest among ties. The goal
+    of kMMD is 0, that of 1-NN accuracy 0.5. Raises InputError if the scores lack the metric that
+    the rule names.
     """
     if select.rule == "last":
         return last_epoch

@@ -1,1 +1,1 @@
-"""What every training loop needs: frames at hand, precision, captured steps, weights."""
+"""Parts of every training loop: frames in memory, precision, captured steps, weights."""

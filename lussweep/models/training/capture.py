@@ -1,4 +1,4 @@
-"""A whole training step as one CUDA graph: at small batches, launching kernels takes long."""
+"""Training steps as CUDA graphs. At small batches, launching single kernels takes most time."""
 
 from __future__ import annotations
 
@@ -11,36 +11,38 @@ from torch import nn
 from torch.optim import Optimizer
 
 N_WARM_UP = 3
-"""Steps before the capture, in which libraries choose algorithms and allocate workspaces."""
+"""Steps before the capture. In them libraries choose algorithms and allocate workspaces."""
 
-Run = Callable[..., None]
+StepCall = Callable[..., None]
+"""Does one training step: a step itself, or the replay of its graph."""
 
 
 class TrainingStep(Protocol):
-    """Calling it is one step; all that the next step depends on is in its parts and sums."""
+    """A training step. Its parts and sums hold everything that the next step depends on."""
 
     device: torch.device
     sums: torch.Tensor
-    """What steps add up on the device."""
+    """Sums over steps, on the device."""
 
     def parts(self) -> Mapping[str, nn.Module | Optimizer]: ...
 
     def __call__(self, *inputs: Any) -> None: ...
 
 
-def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[Run, str]:
-    """`step` as a graph that is replayed, and how it runs: captured, or eager and why.
+def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[StepCall, str]:
+    """Capture `step` as a CUDA graph.
 
-    `example` are inputs of a whole batch, on the device; those that are no tensors stay as they
-    are. Whole batches are replayed; an incomplete one runs as it is. The captured step leaves the
-    same weights, because warming up is undone. One process on a GPU only: messages between
-    workers cannot be captured.
+    Returns a function that runs the step, and how it runs: `captured`, or `eager` with the
+    reason. `example` holds the inputs of a whole batch, on the device; inputs that are not tensors
+    are constants. Whole batches replay the graph. An incomplete batch runs eagerly. Weights are
+    unchanged on return, because the warm-up is undone. Use it in a single process only: messages
+    between workers cannot be captured.
     """
     if step.device.type != "cuda":
         return step, "eager"
     before = _Rewind(step)
     generator = _generator(step.device)
-    spare = generator.clone_state()  # a failed capture leaves the generator's own state capturing
+    spare = generator.clone_state()  # a failed capture leaves the generator in capture mode
     stream = torch.cuda.current_stream(step.device)
     try:
         replay = _capture(step, example)
@@ -61,7 +63,7 @@ def _generator(device: torch.device) -> torch.Generator:
     return torch.cuda.default_generators[index]
 
 
-def _capture(step: TrainingStep, example: tuple[Any, ...]) -> Run:
+def _capture(step: TrainingStep, example: tuple[Any, ...]) -> StepCall:
     device = step.device
     held = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in example)
     stream = torch.cuda.Stream(device)
@@ -87,7 +89,7 @@ def _capture(step: TrainingStep, example: tuple[Any, ...]) -> Run:
 
 
 class _Rewind:
-    """The state of a step, to be written back into the very tensors that a graph refers to."""
+    """A copy of a step's state. It is restored into the same tensors, which a graph refers to."""
 
     def __init__(self, step: TrainingStep) -> None:
         self.modules = copy.deepcopy([m.state_dict() for m in _modules(step)])
@@ -103,7 +105,7 @@ class _Rewind:
             for index, now in enumerate(optimiser.state.values()):
                 before = states.get(index, {})
                 for name, tensor in now.items():
-                    # An optimiser that had not stepped yet begins from zeros.
+                    # An optimiser that had not stepped before starts from zeros.
                     tensor.copy_(before[name]) if name in before else tensor.zero_()
         step.sums.copy_(self.sums)
         if self.rng is not None:

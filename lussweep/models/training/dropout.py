@@ -1,4 +1,4 @@
-"""Dropout that costs little on a CPU."""
+"""Dropout with a cheap mask on the CPU."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from torch import nn
 
 
 class Dropout(nn.Dropout):
-    """nn.Dropout with a cheaper mask on the CPU, where drawing it takes as long as a convolution.
+    """nn.Dropout with a cheaper mask on the CPU.
 
-    There one 64-bit draw decides four values, so `p` is rounded to 1/65536.
+    nn.Dropout's own mask takes as long as a convolution there. Here one 64-bit draw decides four
+    values, so `p` is rounded to a multiple of 1/65536. On other devices it is nn.Dropout.
     """
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -20,5 +21,5 @@ class Dropout(nn.Dropout):
         n_dropped = round(self.p * 65536)
         kept = words.view(torch.int16)[:n] >= n_dropped - 32768
         mask = kept.to(input.dtype).mul_(65536 / (65536 - n_dropped))
-        # Activations are dense in either memory format: the mask takes theirs.
+        # Activations are dense in any memory format, so the mask can take their strides.
         return input * mask.as_strided(input.shape, input.stride())

@@ -1,4 +1,4 @@
-"""Training frames as uint8 where the step can reach them without waiting."""
+"""Training frames as uint8, in memory that a step reaches without waiting."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 SHARE_OF_FREE_MEMORY = 0.5
-"""Frames that take more of a GPU's free memory stay in pinned memory of the host."""
+"""Frames that need more than this share of a GPU's free memory stay in the host's pinned memory."""
 
 
 class FramePool:
-    """uint8 frames (N, S, S), with class labels where there are any."""
+    """uint8 frames (N, S, S), with or without class labels (N,)."""
 
     def __init__(
         self, frames_NSS: np.ndarray, label_N: np.ndarray | None, device: torch.device
@@ -29,11 +29,11 @@ class FramePool:
         return len(self.frames)
 
     def place(self, index_N: torch.Tensor) -> torch.Tensor:
-        """Indices moved once to where the frames lie."""
+        """Move indices to the device that holds the frames; done once for many batches."""
         return index_N.to(self.home)
 
     def take(self, index_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Frames and labels of placed indices, on the device."""
+        """Frames and labels of placed indices, on the training device."""
         frames = self.frames[index_N]
         labels = None if self.labels is None else self.labels[index_N]
         if self.home != self.device:
@@ -47,6 +47,6 @@ def _fits(frames: torch.Tensor, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    # What this process keeps for itself without using it is free too: workers do many steps.
+    # Memory that this process has reserved but does not use is free too: a worker runs many steps.
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return frames.numel() <= SHARE_OF_FREE_MEMORY * free

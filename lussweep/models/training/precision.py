@@ -1,4 +1,4 @@
-"""Precision of the convolutions, apart from that of weights and losses."""
+"""Precision of convolutions and matrix products. Weights and losses stay in fp32."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lussweep.errors import InputError
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """`bf16` computes convolutions and matrix products in bfloat16; `fp32` changes nothing.
+    """Compute convolutions and matrix products in bfloat16 for `bf16`; `fp32` changes nothing.
 
-    Without the cache of cast weights, which would outlive the optimiser's step, and which a
-    captured step may not use.
+    The cache of cast weights is off. It would outlive the optimiser's step, and a captured step
+    must not use it.
     """
     return torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bf16", cache_enabled=False
@@ -21,7 +21,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def full_precision() -> AbstractContextManager[None]:
-    """On a GPU fp32 means fp32: cuDNN's convolutions round to TF32 unless told not to."""
+    """Keep fp32 convolutions in fp32 on a GPU. By default cuDNN rounds them to TF32."""
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
         enabled=True, benchmark=True, allow_tf32=False
     )
@@ -29,7 +29,7 @@ def full_precision() -> AbstractContextManager[None]:
 
 
 def check_precision(precision: str, device: torch.device, name: str) -> None:
-    """Raises InputError, naming the field, for a precision that the device does not have."""
+    """Raise InputError, which names the field, for a precision that the device does not have."""
     if precision == "bf16" and not has_bfloat16(device):
         raise InputError(
             f"{name} bf16 is not supported on this {device.type} device: set it to fp32"
@@ -37,7 +37,7 @@ def check_precision(precision: str, device: torch.device, name: str) -> None:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """In hardware, not emulated."""
+    """Whether the device has bfloat16 in hardware, not emulated."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

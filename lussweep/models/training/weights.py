@@ -1,5 +1,4 @@
-"""Tensors from files: nothing is run, no size is believed, and the first that is none of a
-network's is named."""
+"""Safe reading of tensors from files: no code runs, and claimed sizes are checked first."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ from safetensors.torch import load_file
 from lussweep.errors import InputError
 
 MAX_HEADER_BYTES = 2**20
-"""Of a safetensors file; a ResNet-34's has 22 kB."""
+"""Largest header of a safetensors file. That of a ResNet-34 has 22 kB."""
 MAX_MEMBERS = 10_000
-"""Of an archive that torch.save wrote: one a tensor."""
+"""Most members of an archive that torch.save wrote. It has about one per tensor."""
 MAX_ENTRY_BYTES = 500
-"""Of its list of them, on average."""
+"""Most bytes per entry in the archive's list of members, on average."""
 
 
 def read_weights(path: Path, remedy: str = "") -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors artifact. Raises InputError with the remedy."""
+    """Read the tensors of a safetensors artifact, by name. Raises InputError with the remedy."""
     try:
         return read_safetensors(path)
     except (OSError, ValueError) as error:
@@ -32,7 +31,7 @@ def read_weights(path: Path, remedy: str = "") -> dict[str, torch.Tensor]:
 
 
 def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of the file. Raises ValueError with the reason, or OSError."""
+    """Read every tensor of the file, by name. Raises ValueError with the reason, or OSError."""
     with path.open("rb") as file:
         claimed = int.from_bytes(file.read(8), "little")
     if claimed > min(MAX_HEADER_BYTES, path.stat().st_size):
@@ -44,35 +43,36 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_state(path: Path, *, archives_only: bool = False) -> Any:
-    """What torch.save wrote, of tensors and plain values alone, on the CPU.
+    """Read what torch.save wrote, on the CPU. Only tensors and plain values are accepted.
 
-    torch.load checks neither the checksums that torch.save leaves (a changed weight would pass)
-    nor what an archive unpacks to, nor that a tensor is as large as its storage. Raises
-    ValueError with the reason, or OSError. Files of before PyTorch 1.6 are no archives.
+    torch.load leaves three things unchecked, which are checked here: the checksums that
+    torch.save writes (a changed weight would pass), the unpacked size of an archive, and that a
+    tensor is as large as its storage. Files from before PyTorch 1.6 are not archives;
+    `archives_only` refuses them. Raises ValueError with the reason, or OSError.
     """
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
-        is_archive = file.read(4) == b"PK\3\4"  # as torch.load tells
+        is_archive = file.read(4) == b"PK\3\4"  # the test that torch.load makes
     if is_archive:
         _check_archive(path, n_bytes)
     elif archives_only:
-        raise ValueError("it is no archive")
+        raise ValueError("it is not an archive")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         held = [_n_bytes(tensor) for tensor in _tensors(state, set())]
     except OSError:
         raise
     except Exception as error:
-        # An unpickler of hostile bytes raises whatever they lead it to.
-        told = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ValueError(told) from error
+        # Hostile bytes can make an unpickler raise any exception.
+        message = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise ValueError(message) from error
     if max(held, default=0) > n_bytes:
         raise ValueError(f"a tensor of {max(held)} bytes in a file of {n_bytes}")
     return state
 
 
 def _check_archive(path: Path, n_bytes: int) -> None:
-    """Raises ValueError if a member is compressed, as torch.save's never are, or damaged."""
+    """Raise ValueError if a member is damaged or compressed; torch.save never compresses."""
     _check_directory(path, n_bytes)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -88,8 +88,11 @@ def _check_archive(path: Path, n_bytes: int) -> None:
 
 
 def _check_directory(path: Path, n_bytes: int) -> None:
-    """Raises ValueError if the list of members is none of MAX_MEMBERS: zipfile reads all of it at
-    once. Where it is told (APPNOTE 4.3.14 to 16): in the last bytes, or in 64 bits before them."""
+    """Raise ValueError if the list of members is too large, because zipfile reads it at once.
+
+    Its size stands in the end record in the last 22 bytes, or in the 64-bit end record before
+    (APPNOTE 4.3.14 to 4.3.16).
+    """
     with path.open("rb") as file:
         file.seek(max(0, n_bytes - 98))
         tail = file.read().rjust(98, b"\0")
@@ -104,7 +107,7 @@ def _check_directory(path: Path, n_bytes: int) -> None:
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
-    """Every tensor in nested dicts, lists and tuples, which may hold themselves."""
+    """Yield every tensor in nested dicts, lists and tuples. These may contain themselves."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -116,16 +119,17 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
 
 
 def _n_bytes(tensor: torch.Tensor) -> int:
-    """As large as it says, or as what it lies in."""
+    """Bytes of a tensor, or of its storage if that is larger."""
     return max(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def first_mismatch(expected: Mapping[str, torch.Tensor], found: Any) -> str | None:
-    """The first tensor that is missing, misshapen or unknown, in words; None if all fit.
+def first_mismatch(expected: Mapping[str, torch.Tensor], state: Any) -> str | None:
+    """Describe the first tensor that is missing, misshapen or unknown; None if all fit.
 
-    BatchNorm's counters of batches may be missing: files older than PyTorch 0.4.1 lack them.
+    BatchNorm's counters of batches may be missing, because files older than PyTorch 0.4.1 lack
+    them.
     """
-    tensors = found if isinstance(found, Mapping) else {}
+    tensors = state if isinstance(state, Mapping) else {}
     for name, tensor in expected.items():
         if name not in tensors and is_counter(name):
             continue
@@ -138,6 +142,7 @@ def first_mismatch(expected: Mapping[str, torch.Tensor], found: Any) -> str | No
 
 
 def is_counter(name: str) -> bool:
+    """Whether a tensor's name is that of a BatchNorm's counter of batches."""
     return name.endswith(".num_batches_tracked")
 
 

@@ -1,4 +1,4 @@
-"""What no schedule can undercut, however clever."""
+"""Lower bounds on the wall time of any schedule."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import dataclass
 from itertools import product
 
 MOST_LOOKS = 4_000_000
-"""At tasks, over all sets that are tried for the best bound: each set gives a valid one."""
+"""Most looks at tasks, over all sets that are tried. Every set gives a valid bound, so trying fewer
+makes the bound weaker, not wrong."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A step as a scheduler sees it: on `n_workers` GPUs, for no less than `seconds`."""
+    """A step as a scheduler sees it: on `n_workers` GPUs, for at least `seconds`."""
 
     seconds: float
-    """With its GPUs to itself."""
+    """Seconds if its GPUs do nothing else."""
     gpu_share: float = 0.0
-    """Of each GPU, that is set aside for it; 0 without a GPU."""
+    """Share of each GPU that is reserved for it; 0 without a GPU."""
     n_workers: int = 1
     inputs: Sequence[str] = ()
     fills: float | None = None
-    """Of a GPU, what it can make use of [its share]."""
+    """Share of a GPU that it can use; None: `gpu_share`."""
 
     @property
     def gpu_s(self) -> float:
-        """Seconds of a GPU that nothing else can have."""
+        """Seconds of one GPU that no other task can use."""
         return self.seconds * (self.gpu_share if self.fills is None else self.fills)
 
     @property
@@ -37,27 +38,32 @@ class Task:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds that no schedule undercuts."""
+    """Lower bounds on the seconds of any schedule."""
 
     work_s: float
-    """GPU-seconds over GPUs."""
+    """GPU-seconds divided by GPUs."""
     chain_s: float
-    """The longest chain of tasks that wait for each other."""
+    """Seconds of the longest chain of tasks that wait for each other."""
     no_less_s: float
-    """The best that is known; no less than the other two."""
+    """The best known bound, at least as large as the other two."""
 
 
 def bounds(tasks: Mapping[str, Task], n_gpus: int) -> Bounds:
-    """Inputs stand before their users; those that are not among the tasks are done.
+    """Bound the wall time of tasks on `n_gpus` GPUs from below.
 
-    Of any set of GPU tasks, none can begin before the earliest `head` of them, and after the last
-    one the shortest `tail` is still to come. In between there is at least
+    `tasks` lists inputs before their users. Inputs that are not among the tasks are done.
 
-    - their work over the GPUs;
-    - as a GPU carries i + 1 of any i k + 1 tasks: i + 1 times the least work among these;
-    - the same of places, floor(1 / share) to a GPU: i + 1 times the shortest of these.
+    Take any set of GPU tasks. None of them can begin before the earliest `head` in the set, and
+    after the last one at least the shortest `tail` follows. In between there is at least the
+    largest of
 
-    The sets are those with a head of at least r and a tail of at least q, for some r and q.
+    - the work of the set divided by the GPUs;
+    - i + 1 times the least GPU time among the i k + 1 largest, for any i, because one of k GPUs
+      runs i + 1 of them;
+    - i + 1 times the shortest time among the i p + 1 longest, for any i, because one of p places
+      runs i + 1 of them. A GPU has floor(1 / share) places.
+
+    The sets tried are those with a head of at least r and a tail of at least q, for some r and q.
     """
     head, tail = chains(tasks)
     on_gpu = [name for name, task in tasks.items() if task.gpu_share]
@@ -77,7 +83,7 @@ def bounds(tasks: Mapping[str, Task], n_gpus: int) -> Bounds:
 
 
 def chains(tasks: Mapping[str, Task]) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of the longest chain of tasks before each task, and after it."""
+    """Return the seconds of the longest chain of tasks before each task, and after it."""
     head = dict.fromkeys(tasks, 0.0)
     tail = dict.fromkeys(tasks, 0.0)
     for name, task in tasks.items():
@@ -100,13 +106,16 @@ def _between(tasks: Sequence[Task], n_gpus: int) -> float:
 
 
 def _fullest(amounts: Sequence[float], n_places: int) -> float:
-    """Some place holds i + 1 of the i n + 1 largest amounts, whoever hands them out."""
+    """The least load of the fullest of n places.
+
+    However amounts are distributed, one place gets i + 1 of the i n + 1 largest.
+    """
     down = sorted(amounts, reverse=True)
     return max((i + 1) * amount for i, amount in enumerate(down[::n_places]))
 
 
 def _some(values: Iterable[float], n: int) -> list[float]:
-    """So many, evenly chosen among the distinct ones, the least and the largest always."""
+    """At most n distinct values, evenly spaced in rank, with the least and the largest."""
     known = sorted(set(values))
     if len(known) <= n:
         return known

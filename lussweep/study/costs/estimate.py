@@ -1,4 +1,4 @@
-"""What a plan comes to: GPU-hours by stage, what sharing saves, wall time and price."""
+"""The estimate of a plan: GPU-hours by stage, savings by shared steps, wall time and price."""
 
 from __future__ import annotations
 
@@ -21,24 +21,29 @@ class StageCost:
     mean_s: float
     gpu_hours: float
     unshared_gpu_hours: float
-    """If every cell did all of its steps by itself."""
+    """GPU-hours if cells shared no steps."""
     left_gpu_hours: float
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What a plan costs; wall time and bounds are of the steps that are not done."""
+class CostEstimate:
+    """The cost of a plan. Wall time and bounds count only the steps that are not done."""
 
     stages: list[StageCost]
     wall_s: float
     bounds: Bounds
     n_gpus: int
 
+    @property
+    def n_steps(self) -> int:
+        return sum(stage.n_steps for stage in self.stages)
+
     def total(self, name: str) -> float:
+        """Sum of a field of `StageCost` over all stages."""
         return float(sum(getattr(stage, name) for stage in self.stages))
 
     def price(self, per_gpu_hour: float) -> float:
-        """Of the GPUs that are held until the last step ends, busy or not."""
+        """Price of all GPUs until the last step ends, whether they are busy or not."""
         return self.n_gpus * self.wall_s / HOUR_S * per_gpu_hour
 
 
@@ -49,9 +54,13 @@ def estimate(
     n_gpus: int,
     shares: Mapping[str, float],
     wall_s: float,
-) -> Estimate:
-    """What the steps cost together: `shares` are GPUs that one step of a stage holds."""
-    found = set(done)
+) -> CostEstimate:
+    """Estimate the cost of a plan.
+
+    `seconds`: expected seconds by step. `done`: refs of the steps that are done. `shares`: share
+    of a GPU that one step of a stage holds. `wall_s`: expected wall time in seconds.
+    """
+    done = set(done)
     tasks = plan_tasks(plan, seconds, shares)
     unshared: dict[str, float] = defaultdict(float)
     for ref, cells in plan.cells_by_step():
@@ -60,15 +69,15 @@ def estimate(
     for stage, n in plan.counts().items():
         own = [ref for ref, step in plan.steps.items() if step.stage == stage]
         gpu_s = sum(tasks[ref].work_s for ref in own)
-        left_s = sum(tasks[ref].work_s for ref in own if ref not in found)
+        left_s = sum(tasks[ref].work_s for ref in own if ref not in done)
         mean_s = sum(seconds[ref] for ref in own) / n
-        # Data that no cell uses would be made all the same.
+        # Steps that no cell uses are run once even without sharing.
         alone_s = max(gpu_s, unshared[stage])
         hours = (gpu_s / HOUR_S, alone_s / HOUR_S, left_s / HOUR_S)
         stages.append(StageCost(stage, n, mean_s, *hours))
     stages.sort(key=lambda cost: STAGES.index(cost.stage))
-    left = {ref: task for ref, task in tasks.items() if ref not in found}
-    return Estimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
+    left = {ref: task for ref, task in tasks.items() if ref not in done}
+    return CostEstimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
 
 
 def plan_tasks(
@@ -77,7 +86,10 @@ def plan_tasks(
     shares: Mapping[str, float],
     fills: Mapping[str, float] | None = None,
 ) -> dict[str, Task]:
-    """The steps as a scheduler sees them; `shares` and what they can use are by stage."""
+    """The steps as a scheduler sees them.
+
+    `shares`: share of a GPU that a step holds, by stage. `fills`: share that it can use.
+    """
     return {
         ref: _task(step, seconds[ref], shares, fills or shares) for ref, step in plan.steps.items()
     }
@@ -88,6 +100,6 @@ def _task(
 ) -> Task:
     inputs = tuple(step.inputs.values())
     n_workers = step.spec["gan"]["n_workers"] if step.stage == "gan" else 1
-    if n_workers > 1:  # a gang's workers do not share a GPU
+    if n_workers > 1:  # the workers of one training never share a GPU
         return Task(seconds, 1.0, n_workers, inputs)
     return Task(seconds, shares.get(step.stage, 0.0), 1, inputs, fills.get(step.stage, 0.0))

@@ -1,4 +1,4 @@
-"""How long a step takes: a line, fixed + slope x work, through the measured steps of its kind."""
+"""Expected seconds of a step: fixed + slope x work, fitted to the measured steps of its kind."""
 
 from __future__ import annotations
 
@@ -11,59 +11,63 @@ from lussweep.study.costs.work import Frames, Steps, kind, work
 from lussweep.study.plan import STAGES, Plan
 
 GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
-"""They compute on a GPU where there is one; the other stages need none."""
+"""Stages that use a GPU if there is one. The other stages need none."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Steps that were run somewhere, their seconds, and the frames that they worked on."""
+    """Measured steps, their seconds, and the frames that they worked on."""
 
     steps: Steps
     seconds: Mapping[str, float]
     frames: Frames
-    """Of the measured steps."""
+    """Frames of the measured steps."""
     target: Frames
-    """Of the study that is to be estimated."""
+    """Frames of the study that is estimated."""
     source: str
-    """Where from, for the reader."""
+    """Where the measurements come from, in words."""
     on_gpu: bool = True
     alone: bool = False
-    """Each had its device to itself."""
+    """Whether each step had its device to itself."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """Seconds of a step against its work."""
+class CostLine:
+    """Seconds of a step as a linear function of its work."""
 
     fixed_s: float
     slope_s: float
 
     def seconds(self, work: float) -> float:
+        """Expected seconds of a step with this much work."""
         return self.fixed_s + self.slope_s * work
 
 
-def fit_line(points: Iterable[tuple[float, float]]) -> Line:
-    """The least-squares line through (work, seconds) with neither part negative.
+def fit_line(points: Iterable[tuple[float, float]]) -> CostLine:
+    """Fit a least-squares line to (work, seconds), with neither part negative.
 
-    With one amount of work there is nothing to tell the parts apart: all is slope.
+    If all points have the same work, the two parts cannot be told apart, and all is slope.
     """
-    found = list(points)
-    n = len(found)
-    mean_w = sum(w for w, _ in found) / n
-    mean_s = sum(s for _, s in found) / n
-    spread = sum((w - mean_w) ** 2 for w, _ in found)
-    proportional = sum(w * s for w, s in found) / (sum(w * w for w, _ in found) or 1.0)
+    points = list(points)
+    n = len(points)
+    mean_w = sum(w for w, _ in points) / n
+    mean_s = sum(s for _, s in points) / n
+    spread = sum((w - mean_w) ** 2 for w, _ in points)
+    proportional = sum(w * s for w, s in points) / (sum(w * w for w, _ in points) or 1.0)
     if spread <= 1e-9 * max(1.0, mean_w**2) * n:
-        return Line(0.0, mean_s / mean_w if mean_w else 0.0)
-    slope = sum((w - mean_w) * (s - mean_s) for w, s in found) / spread
+        return CostLine(0.0, mean_s / mean_w if mean_w else 0.0)
+    slope = sum((w - mean_w) * (s - mean_s) for w, s in points) / spread
     fixed = mean_s - slope * mean_w
     if fixed < 0:
-        return Line(0.0, proportional)
-    return Line(fixed, slope) if slope >= 0 else Line(mean_s, 0.0)
+        return CostLine(0.0, proportional)
+    return CostLine(fixed, slope) if slope >= 0 else CostLine(mean_s, 0.0)
 
 
 def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
-    """Expected seconds of every step of a plan. InputError for stages that were not measured."""
+    """Expected seconds of every step of a plan, by ref.
+
+    Raises InputError for GPU stages that were not measured.
+    """
     by_kind: dict[str, list[tuple[float, float]]] = defaultdict(list)
     by_stage: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for ref, seconds in measured.seconds.items():
@@ -79,7 +83,7 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
             "--calibrate"
         )
     lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
-    lines |= {stage: Line(0.0, 0.0) for stage in STAGES if stage not in lines}
+    lines |= {stage: CostLine(0.0, 0.0) for stage in STAGES if stage not in lines}
     return {
         ref: lines.get(kind(step), lines[step.stage]).seconds(
             work(step, plan.steps, measured.target)
@@ -89,6 +93,6 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
 
 
 def unknown_gans(plan: Plan, measured: Measured) -> int:
-    """GANs of an architecture that was not measured: estimated from the other ones."""
+    """Number of GANs whose architecture was not measured. They are estimated from other GANs."""
     known = {kind(step) for step in measured.steps.values()}
     return sum(s.stage == "gan" and kind(s) not in known for s in plan.steps.values())

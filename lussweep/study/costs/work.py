@@ -1,9 +1,12 @@
-"""The work of a step, counted in what drives its seconds.
+"""The work of a step: the quantity that its seconds are proportional to.
 
-- a GAN: images that a worker sees, epochs x images an epoch / workers;
-- a trial: images seen, and a third of every validation frame judged (a forward without a backward);
-- scores: frames of all snapshots; features, synthetic sets, memorisation cards, judgement: frames;
-- a shard: videos; what is left is too small to matter and counts as one.
+- gan: images that a worker sees, which are epochs x images per epoch / workers;
+- trial: images seen, plus a third of the validation frames judged, because these need a forward
+  pass only;
+- score: frames of all snapshots;
+- features, synth, memorisation, evaluate: frames;
+- shard: videos;
+- other stages: 1, because they are too short to matter.
 """
 
 from __future__ import annotations
@@ -16,24 +19,24 @@ from lussweep.study.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
 from lussweep.study.spec import CLASSES, GanSpec, MemorisationSpec, SynthSpec
 
 VAL_SHARE = 1 / 3
-"""Cost of judging a validation frame over that of training on an image."""
+"""Cost of judging a validation frame, divided by that of training on an image."""
 GAN_BUDGETS = ("n_epochs", "images_per_epoch", "snapshot_every", "n_workers", "sync_batchnorm")
-"""What does not change the cost of one image."""
+"""Fields of a GAN that do not change the cost of one image."""
 
 Steps = Mapping[str, Step]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """How many frames there are, as far as work depends on it."""
+    """The numbers of frames that work depends on."""
 
     by_cohort: Mapping[int | None, float]
-    """F, frames a class, by patient count; None: every training patient, for the detector."""
+    """F, frames per class, by patient count. None stands for every training patient."""
     val: float
     holdout: float
 
     def of_cohort(self, n_patients: int | None) -> float:
-        """F of a count that was not measured goes in proportion to its patients."""
+        """F of a patient count. For one that was not measured, F is proportional to patients."""
         if n_patients in self.by_cohort:
             return self.by_cohort[n_patients]
         known = {n: f for n, f in self.by_cohort.items() if n is not None}
@@ -43,13 +46,16 @@ class Frames:
 
 
 def work(step: Step, steps: Steps, frames: Frames) -> float:
-    """What the seconds of a step are in proportion to; see the module's text."""
-    found = _WORK.get(step.stage)
-    return found(step, steps, frames) if found else 1.0
+    """The quantity that the seconds of a step are proportional to; see the module's docstring."""
+    stage_work = _WORK.get(step.stage)
+    return stage_work(step, steps, frames) if stage_work else 1.0
 
 
 def kind(step: Step) -> str:
-    """Steps of one kind cost the same for the same work: GANs of one architecture, else a stage."""
+    """The kind of a step: GANs of one architecture, or a stage.
+
+    Steps of one kind cost the same for the same work.
+    """
     if step.stage != "gan":
         return step.stage
     gan = {name: value for name, value in step.spec["gan"].items() if name not in GAN_BUDGETS}

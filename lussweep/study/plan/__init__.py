@@ -1,7 +1,7 @@
-"""From a StudySpec to a Plan: every step, its key and the cells. Pure; reads no file.
+"""Makes a Plan from a StudySpec: every step with its key, and the cells. It reads no file.
 
-A step's key is a digest of what determines its result: stage, version, spec and the keys of its
-inputs by role. Two cells that need the same thing therefore share the step.
+A step's key is a digest of what determines its result: stage, version, spec, and the keys of its
+inputs by role. Two cells that need the same result therefore share the step.
 """
 
 from lussweep.study.plan.checks import grid_cells

@@ -1,4 +1,4 @@
-"""What a plan is made of: steps with their keys, cells, and their order."""
+"""The parts of a plan: steps with their keys, cells, and their order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import Section, digest
 from lussweep.study.spec import CLASSES, ExternalSpec, Recipe
 
@@ -15,12 +16,12 @@ STAGES = (
     "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",
     "synth", "memorisation", "evaluate",
 )  # fmt: skip
-"""In the order of the data; the order in which a summary lists them."""
+"""All stages in the order of the data. Summaries list them in this order."""
 DATA_STAGES = ("shard", "ingest")
-"""The same for every cell, and many."""
+"""Stages whose steps are many, and the same for every cell."""
 
 BOTH_CLASSES = "both"
-"""The class of a conditional GAN."""
+"""The class label of a conditional GAN, which makes both classes."""
 SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
 
 
@@ -34,7 +35,7 @@ class Step:
     inputs: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     ref: str = field(init=False, compare=False)
-    """Where the artifact lies in a store: `stage/key`."""
+    """The place of the artifact in a store: `stage/key`."""
 
     def __post_init__(self) -> None:
         inputs = _keys_of(tuple(self.inputs.items()))
@@ -49,12 +50,12 @@ class Step:
         return self.ref.partition("/")[2]
 
 
-@lru_cache(maxsize=256)  # the trials of a search have the same
+@lru_cache(maxsize=256)  # the trials of a search have the same inputs
 def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
     return Section({role: ref.partition("/")[2] for role, ref in inputs})
 
 
-class ExternalImages(Protocol):
+class PlannedImages(Protocol):
     """What the plan needs to know of images that were made elsewhere."""
 
     @property
@@ -65,49 +66,42 @@ class ExternalImages(Protocol):
 
     @property
     def patients(self) -> tuple[str, ...]:
-        """Everybody whose frames their generator saw, by id or by its hash."""
+        """Every patient whose frames their generator saw, by id or by hashed id."""
         ...
 
 
-ExternalKey = tuple[ExternalSpec, int, int, str]
-"""Where external images stand in a grid: their section, n_patients, replicate, class."""
+ExternalKey = tuple[ExternalSpec, Draw, str]
+"""Where external images stand in a grid: their section, draw of patients and class."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What the user asks for: one classifier, judged on holdout. `refs` are its steps by role."""
+    """One classifier that the user asks for, judged on the holdout. `refs`: its steps by role."""
 
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
+    coordinates: Coordinates
     recipe: Recipe
     refs: Mapping[str, str]
-
-    @property
-    def coordinates(self) -> tuple[int, int, str, int | None]:
-        return self.n_patients, self.replicate, self.variant, self.gan_epoch
-
-    def name(self) -> str:
-        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
-        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
 
 
 @dataclass
 class Plan:
-    """Steps by ref, inputs always before the steps that use them, and the cells."""
+    """Steps by ref, each after its inputs, and the cells."""
 
     steps: dict[str, Step] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)
 
     def add(self, step: Step) -> str:
+        """Add a step, unless it is planned already, and return its ref. Inputs come first."""
         for role, ref in step.inputs.items():
             assert ref in self.steps, f"{step.name}: input {role} ({ref}) is not planned yet"
         self.steps.setdefault(step.ref, step)
         return step.ref
 
     def ancestors(self, *refs: str) -> set[str]:
-        """Refs of every step that one of `refs` depends on: of these, only what others need."""
+        """Refs of every step that one of `refs` depends on, directly or through other steps.
+
+        One of `refs` is included only if another one depends on it.
+        """
         found: set[str] = set()
         waiting = list(refs)
         while waiting:
@@ -118,9 +112,9 @@ class Plan:
         return found
 
     def cells_by_step(self, *roles: str) -> Iterator[tuple[str, set[int]]]:
-        """Each step with the positions of the cells that need it, users before their inputs.
+        """Yield each step with the positions of the cells that need it. Users precede their inputs.
 
-        `roles` names the refs of a cell that count; all of them by default.
+        `roles` names the refs of a cell that count. By default all count.
         """
         cells_of: defaultdict[str, set[int]] = defaultdict(set)
         for i, cell in enumerate(self.cells):
@@ -133,10 +127,10 @@ class Plan:
             yield ref, cells
 
     def counts(self) -> Counter[str]:
-        """Steps of each stage."""
+        """Number of steps of each stage."""
         return Counter(step.stage for step in self.steps.values())
 
     def only(self, stages: Iterable[str]) -> Plan:
-        """The steps of some stages, without cells."""
+        """A plan of the steps of some stages, without cells."""
         wanted = set(stages)
         return Plan({ref: step for ref, step in self.steps.items() if step.stage in wanted})

@@ -1,7 +1,7 @@
-"""What an experiment is: frozen, validated specs, read from YAML and written back to it.
+"""The specs of an experiment: frozen, validated, read from YAML and written back to it.
 
-A field here changes results unless its docstring says that it does not. Everything that only
-says where or how fast (paths, hosts, GPU counts) is left to the command line.
+A field changes results unless its docstring says that it does not. What only says where or how
+fast to compute (paths, hosts, GPU counts) belongs to the command line.
 """
 
 from lussweep.study.spec.analysis import AnalysisSpec

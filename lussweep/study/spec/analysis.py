@@ -1,4 +1,4 @@
-"""What is asked of the finished cells. Nothing here changes what is trained or judged."""
+"""The statistics of finished cells. Nothing here changes what is trained or judged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lussweep.study.spec.base import Spec
 
 
 class AnalysisSpec(Spec):
-    """Statistics over holdout patients; a change makes the report anew and no step."""
+    """Statistics over holdout patients. A change rewrites the report and runs no step."""
 
     contrasts: tuple[tuple[str, str], ...] = (
         ("combined", "baseline"),
@@ -19,15 +19,15 @@ class AnalysisSpec(Spec):
         ("combined", "oversample"),
         ("combined", "classic"),
     )
-    """Planned pairs of (variant, reference); Holm's adjustment is over those that are computed.
-    Variants that the grid does not have make no contrast: `oversample` (as many images, all real)
+    """Planned pairs of (variant, reference). Holm's adjustment covers those that are computed.
+    A pair with a variant that the grid lacks is skipped. `oversample` (as many images, all real)
     and `classic` (heavier augmentation, no GAN) are controls that an experiment may add."""
     margin: PositiveFloat = 0.02
-    """AUC-ROC that a variant may lose and still count as non-inferior. Fix it beforehand."""
+    """The loss of AUC-ROC up to which a variant counts as non-inferior. Fix it beforehand."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
-    """Of the holdout patients, for every interval that a bootstrap gives."""
+    """Resamples of the holdout patients, for every bootstrap interval."""
     top_k: PositiveInt = 3
-    """Of the levels video_top and patient_top: the mean of the k highest frame scores."""
+    """The levels video_top and patient_top take the mean of this many highest frame scores."""
 
     @model_validator(mode="after")
     def _pairs_differ(self) -> AnalysisSpec:

@@ -1,4 +1,4 @@
-"""What every spec is: frozen, validated, and knowing which of its fields results depend on."""
+"""The base of every spec: frozen, validated, aware of the fields that results depend on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SPLITS = ("train", "val", "holdout")
 CLASSES = ("neg", "pos")
 SourceName = Literal["real", "synthetic", "external", "noise"]
 GENERATED = ("synthetic", "external")
-"""Sources that a generator stands behind: our GAN, or somebody else's."""
+"""Sources that a generator makes: the study's GAN, or another generator."""
 SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
-"""Of what is counted out one by one before anything is run."""
+"""A number of things that are enumerated one by one before anything runs."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -23,10 +23,10 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     circumstance: ClassVar[frozenset[str]] = frozenset()
-    """Fields that change no result: they enter no key."""
+    """Fields that change no result. They enter no key."""
 
     def key_fields(self) -> dict[str, Any]:
-        """Everything that results depend on, nested specs included, as plain values."""
+        """All fields that results depend on, as plain values, with nested specs."""
         names = [name for name in type(self).model_fields if name not in self.circumstance]
         return {name: _key_value(getattr(self, name)) for name in names}
 

@@ -1,4 +1,4 @@
-"""Classifiers and their search."""
+"""Specs of classifiers, their augmentation, their search and the detector."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ BlurSize = Annotated[int, Field(ge=2, le=64)]
 
 
 class AugmentSpec(Spec):
-    """Each operation is on with `probability`, in an order drawn for each image.
+    """Augmentation of training images. The order of operations is drawn for each image.
 
-    `augment: us_dcgan` in a file stands for the published code's operations, faults included.
+    Each operation is on with `probability`. `augment: us_dcgan` in a file stands for the
+    operations of the published code, including its faults.
     """
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -22,18 +23,18 @@ class AugmentSpec(Spec):
         0.7, 0.8, 0.9, 1.1, 1.2, 1.3,
     )  # fmt: skip
     blur: Literal["box", "gaussian"] = "box"
-    """The code's box, or the paper's Gaussian of the same standard deviation."""
+    """The published code's box, or the paper's Gaussian of the same standard deviation."""
     blur_sizes: Annotated[tuple[BlurSize, ...], Field(min_length=1)] = (2, 3, 4, 5)
     """Sides of the box in pixels."""
     noise_levels: Annotated[int, Field(ge=0, le=255)] = 10
     """Grey levels added to the noisy pixels."""
     noise_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     faults: Literal["corrected", "us_dcgan"] = "corrected"
-    """us_dcgan: gamma leaves grey levels in 0..1, to which noise may then add its levels; without
+    """us_dcgan: gamma leaves grey levels in 0..1, and noise may add whole levels to those. Without
     gamma, noise wraps (250 + 10 = 4). corrected: gamma keeps 0..255 and noise stops at 255."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Largest angle, either way. Rotation, shift and zoom are one operation, off where all are 0;
-    the paper has none."""
+    """Largest angle in either direction. Rotation, shift and zoom are one operation, which is off
+    if all are 0. The paper has none of them."""
     shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Largest shift along each axis, as a share of the image's side."""
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -46,7 +47,10 @@ class AugmentSpec(Spec):
 
     @staticmethod
     def named(value: Any) -> Any:
-        """The values behind a name that stands for a whole section."""
+        """Replace a name that stands for a whole section by the section's values.
+
+        Raises ValueError for an unknown name.
+        """
         if isinstance(value, str) and value != "us_dcgan":
             raise ValueError(f"{value!r} is no augmentation: give values, or the name us_dcgan")
         return {"faults": "us_dcgan"} if value == "us_dcgan" else value
@@ -58,26 +62,26 @@ class AugmentSpec(Spec):
 
 
 class ClassifierSpec(Spec):
-    """Training of one reduced VGG; defaults are the paper's but for early stopping."""
+    """Training of one reduced VGG. Defaults are the paper's, except early stopping."""
 
     version: ClassVar[int] = 3
     n_epochs: PositiveInt = 100
     images_per_epoch: Literal["parity", "equal"] | PositiveInt = "parity"
-    """parity: twice the larger class; equal: twice the cohort's F; or a number of images."""
+    """parity: twice the larger class. equal: twice the cohort's F. Or a number of images."""
     batch_size: PositiveInt = 8
     patience: PositiveInt = 3
     """Epochs without improvement before training stops."""
     early_stopping: Literal["val_loss", "train_loss"] = "val_loss"
     augment: AugmentSpec = AugmentSpec()
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Weight of a new batch in the running statistics: Keras's 0.99 seen from the other side."""
+    """Weight of a new batch in the running statistics. It is 1 minus Keras's momentum of 0.99."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: convolutions in bfloat16, in training and in validation; weights stay float32."""
+    """bf16: convolutions in bfloat16, in training and validation. Weights stay in float32."""
     eval_batch_size: PositiveInt = 64
 
 
 class SearchSpec(Spec):
-    """Search over a finite space: the paper's random one, or one that learns from its trials."""
+    """Search over a finite space: the paper's random search, or one that learns from its trials."""
 
     version: ClassVar[int] = 3
     circumstance: ClassVar[frozenset[str]] = frozenset({"gpus_per_trial"})
@@ -87,28 +91,29 @@ class SearchSpec(Spec):
     channels: tuple[PositiveInt, ...] = (3, 5, 8)
     dropouts: tuple[Fraction, ...] = (0.25, 0.35, 0.45)
     select_by: Literal["accuracy", "auroc"] = "accuracy"
-    """What the best epoch and the best trial have most of, on validation frames."""
+    """The value on validation frames that decides the best epoch and the best trial."""
     sampler: Literal["random", "tpe"] = "random"
-    """random: without replacement. tpe: Optuna's, from what earlier trials gave."""
+    """random: without replacement. tpe: Optuna's, which learns from earlier trials."""
     pruner: Literal["none", "asha"] = "none"
-    """asha: a trial ends at a rung where it is not among the best of the earlier ones there."""
+    """asha: a trial ends at a rung if it is not among the best of the trials known there."""
     min_epochs: PositiveInt = 1
     """The first rung of asha, in epochs."""
     reduction_factor: Annotated[int, Field(ge=2)] = 4
-    """Of asha: the next rung is this many times further, and one trial in so many gets there."""
+    """The next rung of asha is this many times further, and one trial in this many reaches it."""
     n_concurrent: PositiveInt = 4
-    """With tpe or asha, trial k knows trials 1 to k - n_concurrent, whatever else has ended: so
-    many of one cell may run at once, and the outcome depends on no clock."""
+    """Trials of one cell that may run at once with tpe or asha. Trial k knows trials 1 to
+    k - n_concurrent only, whichever have ended, so the result does not depend on timing."""
     gpus_per_trial: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of a GPU that one trial asks for; changes no result."""
+    """Share of a GPU that one trial asks for. Changes no result."""
 
     @property
     def n_combinations(self) -> int:
+        """Number of configurations in the space."""
         return len(self.learning_rates) * len(self.channels) * len(self.dropouts)
 
     @property
     def n(self) -> int:
-        """Trials of one search."""
+        """Number of trials of one search."""
         return self.n_combinations if self.n_trials == "all" else self.n_trials
 
     @property
@@ -117,7 +122,7 @@ class SearchSpec(Spec):
         return self.sampler != "random" or self.pruner != "none"
 
     def key_fields(self) -> dict[str, Any]:
-        """Without what this kind of search does not use."""
+        """The fields that enter a key, without those that this kind of search does not use."""
         idle = set() if self.learns else {"n_concurrent"}
         if self.pruner == "none":
             idle |= {"min_epochs", "reduction_factor"}
@@ -139,7 +144,7 @@ class SearchSpec(Spec):
 
 
 class DetectorSpec(Spec):
-    """Budgets of the detector, where they differ from the cells' own."""
+    """Training and search of the detector. None: the same as for the cells."""
 
     classifier: ClassifierSpec | None = None
     search: SearchSpec | None = None

@@ -1,4 +1,4 @@
-"""Patients, videos, preprocessing, and who is drawn."""
+"""Specs of patients, videos, preprocessing, cohorts and validation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lussweep.study.spec.base import Count, ImageSize, Spec, SplitName
 
 
 class Video(Spec):
-    """One cine loop of one patient. `path` is circumstance: it never enters a key."""
+    """One cine loop of one patient. `path` changes no result and enters no key."""
 
     patient_id: str
     video_id: str
@@ -19,16 +19,16 @@ class Video(Spec):
     sha256: str
     path: str | None = None
     annotated_frames: tuple[NonNegativeInt, ...] | None = None
-    """Frames marked positive by an annotator; None where the video has no annotation."""
+    """Frames (from 0) that an annotator marked as positive. None: the video is not annotated."""
 
 
 class Manifest(Spec):
-    """Every video of a study, each patient in exactly one split."""
+    """Every video of a study. Each patient is in exactly one split."""
 
     videos: tuple[Video, ...]
 
     def patients(self, split: str) -> dict[str, list[Video]]:
-        """Patient id to videos, both in sorted order."""
+        """The videos of each patient of a split; patients and videos in sorted order."""
         found: dict[str, list[Video]] = {}
         for video in sorted(self.videos, key=lambda v: (v.patient_id, v.video_id)):
             if video.split == split:
@@ -48,32 +48,33 @@ class PhantomSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """Shares of patients, stratified by patient class; a manifest's own splits win."""
+    """Shares of patients, stratified by patient class. Splits in a manifest take precedence."""
 
     val: Annotated[float, Field(gt=0, lt=1)] = 0.2
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.3
 
 
 class PreprocessSpec(Spec):
-    """From a raw video to square grayscale frames. Boxes are (x0, y0, x1, y1) in pixels."""
+    """Preprocessing of raw videos to square grey-level frames. Boxes are (x0, y0, x1, y1) in
+    pixels."""
 
     version: ClassVar[int] = 1
     image_size: ImageSize = 256
     crop: Literal["auto", "none"] | tuple[int, int, int, int] = "auto"
     """`auto`: the smallest box around the sector of each video."""
     mask_boxes: tuple[tuple[int, int, int, int], ...] = ()
-    """Blanked before the crop: burnt-in text at fixed places."""
+    """Boxes to blank before the crop, for burnt-in text at fixed places."""
     mask_outside_sector: bool = True
-    """Blank what never changes brightness outside the sector of the video."""
+    """Blank everything outside the sector of the video."""
     frame_stride: PositiveInt = 1
     """Keep every k-th frame of a video."""
 
 
 class DataSpec(Spec):
-    """Where frames come from: the phantom, unless `--data` names a manifest or a store."""
+    """The source of frames: the phantom, unless `--data` names a manifest or a store."""
 
     phantom: PhantomSpec | None = PhantomSpec()
-    """null: an experiment that means nothing without `--data`."""
+    """null: the experiment needs `--data`."""
     preprocess: PreprocessSpec = PreprocessSpec()
     split: SplitSpec = SplitSpec()
     label: str = "label"
@@ -81,7 +82,7 @@ class DataSpec(Spec):
 
 
 class CohortSpec(Spec):
-    """Which patients a cell draws: n positive plus n negative patients of the train split."""
+    """The draw of a cell's patients: n positive plus n negative patients of the train split."""
 
     version: ClassVar[int] = 1
     sampling: Literal["independent", "nested"] = "independent"
@@ -89,7 +90,7 @@ class CohortSpec(Spec):
 
 
 class ValSpec(Spec):
-    """What validation sees in every cell. None means all."""
+    """The validation frames of every cell. None means all."""
 
     frames_per_video: PositiveInt | None = None
     n_patients: PositiveInt | None = None

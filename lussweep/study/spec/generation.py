@@ -1,4 +1,4 @@
-"""The GAN, its scores, which snapshot is taken, and how it is sampled."""
+"""Specs of the GAN, its scores, the selection of a snapshot, and sampling."""
 
 from __future__ import annotations
 
@@ -11,32 +11,36 @@ from lussweep.study.spec.base import CLASSES, Count, Fraction, Spec
 
 
 class RetrySpec(Spec):
-    """Train again from other seeds, at most so many times."""
+    """Train again from another seed, at most this many times."""
 
     seeds: PositiveInt = 2
 
 
 class RetryPolicy(Spec):
+    """The policy `retry`: train a collapsed GAN again."""
+
     retry: RetrySpec = RetrySpec()
 
 
 class HealthSpec(Spec):
-    """When a GAN counts as collapsed, and what follows.
+    """When a GAN counts as collapsed, and what happens then.
 
-    Losses that are not finite end a training under every policy: `warn` and `stop` then fail the
-    step with its reason, `retry` begins again from another seed, and fails when none is left.
+    Losses that are not finite end a training under every policy. `warn` and `stop` then fail the
+    step with the reason. `retry` starts again from another seed, and fails if none is left.
     """
 
     policy: Literal["warn", "stop"] | RetryPolicy = "warn"
     patience: PositiveInt = 3
-    """Epochs in a row before a signal becomes an event."""
+    """Epochs in a row after which a signal becomes an event."""
     gradient_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    """The discriminator has won where it is right about every image of an epoch while the
-    generator's gradient norm is under this share of its first epoch's."""
+    """The discriminator has won if it is right about every image of an epoch, and the generator's
+    gradient norm is below this share of that in the first epoch."""
     diversity_floor: Annotated[float, Field(ge=0)] = 0.1
-    """Mean distance between two synthetic images over that between two real ones, in pixels."""
+    """Least mean distance between two synthetic images, as a share of that between two real
+    images. Distances are Euclidean, over pixels."""
 
     def n_attempts(self) -> int:
+        """Most trainings of one GAN."""
         return 1 + self.policy.retry.seeds if isinstance(self.policy, RetryPolicy) else 1
 
 
@@ -44,7 +48,7 @@ Augmentation = Literal["brightness", "translation", "cutout"]
 
 
 class GanSpec(Spec):
-    """The DCGAN of the paper; defaults are the paper's."""
+    """The DCGAN and its training. Defaults are the paper's."""
 
     version: ClassVar[int] = 2
     circumstance: ClassVar[frozenset[str]] = frozenset(
@@ -52,7 +56,7 @@ class GanSpec(Spec):
     )
     n_epochs: Count = 100
     images_per_epoch: PositiveInt | None = None
-    """None: every frame of the cohort's class once."""
+    """None: every frame of the class in the cohort once."""
     batch_size: Annotated[int, Field(ge=2)] = 16
     latent_size: PositiveInt = 100
     ngf: PositiveInt = 64
@@ -64,30 +68,33 @@ class GanSpec(Spec):
     dropout: Fraction = 0.25
     loss: Literal["bce", "hinge"] = "bce"
     spectral_norm: bool = False
-    """On the discriminator's convolutions, in the place of its BatchNorm."""
+    """Spectral norm on the discriminator's convolutions, in place of its BatchNorm."""
     r1_gamma: NonNegativeFloat = 0.0
     """Weight of the penalty gamma / 2 x |gradient at real images|^2 (Mescheder et al. 2018)."""
     augment: tuple[Augmentation, ...] = ()
-    """Differentiable augmentations of what the discriminator sees, real and synthetic alike
-    (Zhao et al. 2020)."""
+    """Differentiable augmentations of the discriminator's images, both real and synthetic (Zhao et
+    al. 2020)."""
     ema_decay: Fraction = 0.0
-    """Sample from an average of the generator's weights over steps; 0 samples the last weights."""
+    """Sample from an average of the generator's weights over steps. 0: from the last weights."""
     conditional: bool = False
-    """One GAN for both classes, told the label; None images_per_epoch are then both classes'."""
+    """One GAN for both classes, with the label as input. If images_per_epoch is None, an epoch
+    then has the frames of both classes."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16: products in bfloat16, weights, BatchNorm statistics and losses in fp32."""
+    """bf16: products in bfloat16; weights, BatchNorm statistics and losses in fp32."""
     health: HealthSpec = HealthSpec()
     snapshot_every: PositiveInt = 5
     n_workers: PositiveInt = 1
-    """Data-parallel workers. Each normalises its own share of the batch, so it changes results."""
+    """Data-parallel workers. Each normalises its own share of the batch, which changes results."""
     sync_batchnorm: bool = False
-    """Normalise over the batches of all workers together; PyTorch has this on GPUs alone."""
+    """Normalise over the shares of all workers together. PyTorch supports this on GPUs only."""
     gpus: Annotated[float, Field(gt=0, le=1)] | None = None
-    """GPU that a worker takes, 0.5 to train two GANs on one; changes no result. None: a whole."""
+    """Share of a GPU per worker: 0.5 trains two GANs on one GPU. None: a whole GPU. Changes no
+    result."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
-    """The most work that a killed training loses; changes no result."""
+    """Minutes between checkpoints, the most work that a killed training loses. Changes no
+    result."""
     keep_checkpoints: PositiveInt = 2
-    """How many of a training's latest checkpoints stay while it runs; changes no result."""
+    """Number of latest checkpoints that stay while a training runs. Changes no result."""
 
     @model_validator(mode="after")
     def _batch_divides(self) -> GanSpec:
@@ -105,12 +112,12 @@ class GanSpec(Spec):
         return self
 
     def snapshot_epochs(self) -> tuple[int, ...]:
-        """Epochs, counted from 1, after which a snapshot is kept; the last one always is."""
+        """The epochs (from 1) after which a snapshot is kept, always including the last one."""
         every = range(self.snapshot_every, self.n_epochs + 1, self.snapshot_every)
         return tuple(sorted({*every, self.n_epochs}))
 
     def snapshot_bytes(self, image_size: int) -> int:
-        """Size of one generator on disk: 4x4 convolutions between widths that halve, in fp32."""
+        """Bytes of one generator on disk: 4x4 convolutions between widths that halve, in fp32."""
         n_doublings = (image_size // 4).bit_length() - 1
         first = self.latent_size + (len(CLASSES) if self.conditional else 0)
         widths = [first, *(self.ngf << k for k in reversed(range(n_doublings))), 1]
@@ -118,19 +125,19 @@ class GanSpec(Spec):
 
 
 class ScoreSpec(Spec):
-    """How snapshots are scored: N synthetic frames against N real ones of the GAN's own cohort."""
+    """Scoring of snapshots: N synthetic frames against N real frames of the GAN's own cohort."""
 
     version: ClassVar[int] = 2
     n_images: Annotated[int, Field(ge=2)] = 2000
     """N, at most the cohort's frames. Keep it within the smallest cohort: kMMD depends on N."""
     embedders: Literal["auto"] | tuple[Literal["imagenet", "detector"], ...] = "auto"
-    """auto: the detector, and ImageNet's ResNet-34 where `--weights` gives it."""
+    """auto: the detector, and ImageNet's ResNet-34 if `--weights` gives it."""
     batchnorm: Literal["batch", "running"] = "batch"
     batch_size: Annotated[int, Field(ge=2)] = 16
     n_neighbours: PositiveInt = 5
-    """Of each real frame, for density and coverage."""
+    """Neighbours of each real frame, for density and coverage."""
     n_permutations: PositiveInt = 200
-    """Of the kernel two-sample test."""
+    """Permutations of the kernel two-sample test."""
     n_kid_subsets: Annotated[int, Field(ge=2)] = 100
 
     @model_validator(mode="after")
@@ -141,7 +148,7 @@ class ScoreSpec(Spec):
 
 
 class SelectSpec(Spec):
-    """Which snapshot makes the synthetic frames. Exactly one rule."""
+    """The rule that selects the snapshot that makes the synthetic frames."""
 
     rule: Literal["last", "epoch", "best"] = "last"
     epoch: PositiveInt | None = None
@@ -149,7 +156,7 @@ class SelectSpec(Spec):
     embedder: Literal["imagenet", "detector"] = "imagenet"
     space: Literal["pixel", "conv", "logit", "softmax"] = "softmax"
     allow_detector: bool = False
-    """The detector has seen every training patient; choosing by it needs this opt-in."""
+    """Allow selection by the detector, although it has seen every training patient."""
 
     @model_validator(mode="before")
     @classmethod
@@ -178,16 +185,16 @@ class SelectSpec(Spec):
 
 
 class SynthSpec(Spec):
-    """How many synthetic frames a class, and how the generator is sampled."""
+    """The number of synthetic frames per class, and how the generator is sampled."""
 
     version: ClassVar[int] = 1
     ratio: PositiveFloat | None = 1.0
     """Synthetic frames per real frame of the class."""
     n_images: PositiveInt | None = None
-    """An absolute number a class; takes the place of `ratio`."""
+    """Synthetic frames per class, as a number. It replaces `ratio`."""
     batchnorm: Literal["batch", "running"] = "batch"
     batch_size: Annotated[int, Field(ge=2)] = 32
 
     def n_frames(self, n_real: int) -> int:
-        """Frames to make for a class with `n_real` real frames."""
+        """Number of frames to make for a class with `n_real` real frames."""
         return self.n_images or max(1, round((self.ratio or 1.0) * n_real))

@@ -1,4 +1,4 @@
-"""Experiments from YAML and back, with one clear line for everything that is wrong."""
+"""Reads experiments from YAML and writes them, with one clear line for each error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.study.spec.base import Spec
 from lussweep.study.spec.generation import GanSpec
 from lussweep.study.spec.study import StudySpec
@@ -17,16 +17,16 @@ from lussweep.study.spec.words import nearest
 
 S = TypeVar("S", bound=Spec)
 MAX_CHARACTERS = 2**16
-"""Of an experiment; the longest that ships has a twentieth of it."""
+"""Most characters of an experiment. The longest one that ships has a twentieth of this."""
 MAX_DEPTH = 20
 MAX_SHOWN = 200
-"""Characters of a wrong value that an error repeats."""
+"""Most characters of a wrong value that an error repeats."""
 
 
 def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
-    """A StudySpec from YAML text, with `section.key=value` overrides applied on top.
+    """Parse a StudySpec from YAML text, with `section.key=value` overrides on top.
 
-    Raises InputError that names every unknown key (and the nearest right one) and every bad
+    Raises InputError, which names every unknown key, with the closest valid one, and every bad
     value.
     """
     try:
@@ -41,7 +41,7 @@ def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experi
 
 
 def parse(kind: type[S], raw: Any, where: str) -> S:
-    """Validate `raw`, turning every pydantic error into one clear line of an InputError."""
+    """Validate `raw`. Raises InputError with one clear line for every pydantic error."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
@@ -49,10 +49,10 @@ def parse(kind: type[S], raw: Any, where: str) -> S:
 
 
 def dump_study(study: StudySpec) -> str:
-    """The resolved experiment as YAML that `load_study` reads back to an equal spec."""
+    """Write the resolved experiment as YAML, which `load_study` reads back to an equal spec."""
     plain = study.model_dump(mode="json")
     for recipe in plain["variants"].values():
-        if recipe["gan"]:  # what is one for all GANs stands with the study's
+        if recipe["gan"]:  # fields that all GANs share are written with the study's
             recipe["gan"] = {
                 k: v for k, v in recipe["gan"].items() if k not in GanSpec.circumstance
             }
@@ -60,6 +60,7 @@ def dump_study(study: StudySpec) -> str:
 
 
 def read_text(path: Path) -> str:
+    """Read the text of an experiment. Raises InputError for a large or unreadable file."""
     try:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise InputError(f"{path} has over {4 * MAX_CHARACTERS} bytes: is it an experiment?")
@@ -69,7 +70,10 @@ def read_text(path: Path) -> str:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Values as they stand: no aliases, by which a few lines unfold to gigabytes, no deep nests."""
+    """A YAML loader that refuses aliases and deep nesting.
+
+    With aliases a few lines can unfold to gigabytes.
+    """
 
     depth = 0
 
@@ -86,7 +90,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _load(text: str) -> Any:
-    """Plain values from YAML. Raises ValueError with the reason in one line."""
+    """Load plain values from YAML. Raises ValueError with the reason in one line."""
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has over {MAX_CHARACTERS} characters")
     loader = None
@@ -94,10 +98,9 @@ def _load(text: str) -> Any:
         loader = _PlainLoader(text)
         return loader.get_single_data()
     except Exception as error:
-        # PyYAML's constructors raise whatever a scalar leads them to (KeyError, AttributeError,
+        # A scalar can make PyYAML's constructors raise any exception (KeyError, AttributeError,
         # OverflowError, ...).
-        told = " ".join(str(error).split())[:MAX_SHOWN] or type(error).__name__
-        raise ValueError(told) from None
+        raise ValueError(one_line(error, MAX_SHOWN)) from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -125,7 +128,7 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
     path = [str(part) for part in error["loc"] if not _is_union_tag(str(part))]
     name = ".".join(path) or where
     if error["type"] == "extra_forbidden":
-        key = str(error["loc"][-1])  # which may look like a union's tag
+        key = str(error["loc"][-1])  # taken from `loc`, because a key may look like a union's tag
         path = [*path[:-1], key] if path[-1:] == [key] else [*path, key]
         return f"{where}: unknown key {'.'.join(path)}{nearest(key, _keys_beside(kind, path))}"
     message = error["msg"].removeprefix("Value error, ")
@@ -135,7 +138,7 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
 
 
 def _short(given: Any) -> str:
-    """As Python writes it; a whole number of thousands of digits it does not."""
+    """The value as Python writes it, shortened. Python refuses to write very long numbers."""
     if isinstance(given, int) and given.bit_length() > MAX_SHOWN:
         return "a whole number of many digits"
     return repr(given) if len(repr(given)) <= MAX_SHOWN else f"{repr(given)[:MAX_SHOWN]}..."
@@ -151,7 +154,7 @@ def _keys_beside(kind: type[Spec], path: list[str]) -> list[str]:
         if not _is_spec(node):
             return []
         if part not in node.model_fields:
-            continue  # a key or an index of the dict or tuple of specs that was found last
+            continue  # a key or index into the dict or tuple of specs of the part before
         annotation = node.model_fields[part].annotation
         node = next((c for c in (annotation, *_args(annotation)) if _is_spec(c)), None)
     return list(node.model_fields) if _is_spec(node) else []

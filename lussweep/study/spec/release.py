@@ -1,4 +1,4 @@
-"""Images of other generators, and what a synthetic set must show before it may leave."""
+"""Specs of external images, memorisation cards and the release gate."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from lussweep.study.spec.base import Fraction, Spec
 
 
 class ExternalSpec(Spec):
-    """Images of another generator, in the place of our GAN's.
+    """Images of another generator, in place of those of the study's GAN.
 
-    Paths may hold {n_patients}, {replicate} and {class} (pos or neg), and count from the
+    Paths may contain {n_patients}, {replicate} and {class} (pos or neg). They are relative to the
     experiment file's folder.
     """
 
     images: str
     """A folder of images, or a Parquet file."""
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")] = "external"
-    """How tables call it."""
+    """The generator's name in tables."""
     patients: str
-    """A table with a column patient_id, or a text file: everybody whose frames it saw."""
+    """A table with a column patient_id, or a text file: every patient whose frames the generator
+    saw."""
 
     @model_validator(mode="after")
     def _name_is_free(self) -> ExternalSpec:
@@ -33,17 +34,20 @@ class ExternalSpec(Spec):
 
 
 class ReleaseGateSpec(Spec):
-    """What a memorisation card must show before its frames may leave; null asks nothing."""
+    """The limits that a memorisation card must keep before its frames may be exported.
+
+    null sets no limit.
+    """
 
     max_copy_share: Fraction | None = 0.1
-    """Ten times the default `copy_quantile`: frames of unseen patients stay below it."""
+    """Ten times the default `copy_quantile`, so frames of unseen patients would pass."""
     max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Off by default: frames made of a few patients lie nearer to them than to strangers, even
-    where none is repeated."""
+    """Off by default: frames made from a few patients lie nearer to those than to other patients,
+    even if no frame is a copy."""
     min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def failures(self, card: Mapping[str, Any]) -> list[str]:
-        """What the card fails, in words; a number that it lacks counts as failed."""
+        """One line for each limit that the card fails. A missing number counts as failed."""
         limits = (
             ("copy_share", self.max_copy_share, "at most", operator.le),
             ("nearer_train_share", self.max_nearer_train_share, "at most", operator.le),
@@ -60,16 +64,16 @@ class ReleaseGateSpec(Spec):
 
 
 class MemorisationSpec(Spec):
-    """How far synthetic frames stay from the frames that their generator saw."""
+    """The memorisation card: how near a synthetic set lies to the frames that its generator saw."""
 
     version: ClassVar[int] = 1
     circumstance: ClassVar[frozenset[str]] = frozenset({"release_gate"})
     n_images: Annotated[int, Field(ge=2)] = 2000
-    """The most synthetic frames that are looked at; of training and holdout frames, all are."""
+    """Most synthetic frames that are compared. Training and holdout frames are all compared."""
     side: PositiveInt = 64
-    """Frames are shrunk to so many pixels a side before their pixels are compared."""
+    """Frames are shrunk to this many pixels per side before their pixels are compared."""
     copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Frames as near to a training frame as this share of holdout frames, patients weighing the
-    same, count as copies of it."""
+    """A frame is a copy if it lies as near to a training frame as the nearest holdout frames do.
+    This is the share of holdout frames that sets the distance; patients weigh the same."""
     release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
-    """What `export-synthetic` demands; null lets everything out. Changes no result."""
+    """The limits for `export-synthetic`. null exports everything. Changes no result."""

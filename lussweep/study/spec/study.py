@@ -1,4 +1,4 @@
-"""Variants, the axes of the grid, and a whole experiment."""
+"""Specs of variants, of the grid's axes, and of a whole experiment."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
 from lussweep.study.spec.words import nearest
 
 MAX_CELLS = 100_000
-"""Of a grid, which is planned whole."""
+"""Most cells of a grid. All cells are planned before anything runs."""
 
 
 class Recipe(Spec):
-    """Sources of the training frames of each class; a source named twice is used twice."""
+    """The sources of each class's training frames. A source that is named twice is used twice."""
 
     pos: tuple[SourceName, ...]
     neg: tuple[SourceName, ...]
     gan: GanSpec | None = None
-    """In an experiment: the values that differ from the study's `gan`. None: none does."""
+    """The variant's own GAN. A file gives only the values that differ from the study's `gan`."""
     external: ExternalSpec | None = None
-    """Where the source `external` comes from."""
+    """The images of the source `external`."""
     augment: AugmentSpec | None = None
-    """In an experiment: the values that differ from `classifier.augment`. None: none does."""
+    """The variant's own augmentation. A file gives only the values that differ from
+    `classifier.augment`."""
     labels: Literal["true", "shuffled"] = "true"
-    """shuffled: a random half of the training and of the validation patients is called positive.
-    What such classifiers know of holdout labels on average, has reached them by a wrong way."""
+    """shuffled: a random half of the training and validation patients is called positive. A mean
+    AUC-ROC on the holdout that differs from chance then means leakage."""
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Recipe:
@@ -55,11 +56,11 @@ class Recipe(Spec):
         return self
 
     def sources(self) -> dict[str, list[str]]:
-        """Of both classes, as plain values."""
+        """The sources by class, as plain values."""
         return {label: list(getattr(self, label)) for label in CLASSES}
 
     def generator(self, label: str) -> str | None:
-        """The generated source of a class, synthetic or external."""
+        """The generated source of a class, `synthetic` or `external`; None if it has none."""
         return next((name for name in getattr(self, label) if name in GENERATED), None)
 
     def generated_classes(self) -> tuple[str, ...]:
@@ -76,13 +77,13 @@ PAPER_VARIANTS = {
 
 
 class GridSpec(Spec):
-    """The axes. They are not part of a run's identity: widening one extends the run."""
+    """The axes of the grid. They are not part of a run's identity: a wider axis extends the run."""
 
     n_patients: tuple[PositiveInt, ...] = (6, 15, 29, 44, 58)
     replicates: Count = 3
     variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
     gan_epochs: tuple[PositiveInt, ...] = ()
-    """Empty: the selected snapshot alone."""
+    """Empty: the selected snapshot only."""
 
     @model_validator(mode="after")
     def _axes_are_sets(self) -> GridSpec:
@@ -94,7 +95,7 @@ class GridSpec(Spec):
 
 
 class ComputeSpec(Spec):
-    """Threads change float sums, so they are part of the identity."""
+    """Threads per step. They change floating-point sums, so they are part of the identity."""
 
     n_threads: PositiveInt = 1
 
@@ -124,13 +125,17 @@ class StudySpec(Spec):
     grid: GridSpec = GridSpec()
     compute: ComputeSpec = ComputeSpec()
     keep_snapshots: Literal["selected", "all"] = "selected"
-    """What stays on disk after scoring; changes no result. `selected` keeps the epochs that were
-    sampled and those in grid.gan_epochs: to ask for others later, keep all."""
+    """Snapshots that stay on disk after scoring. `selected` keeps the epochs that were sampled and
+    those in grid.gan_epochs. Keep `all` to be able to use others later. Changes no result."""
 
     @model_validator(mode="before")
     @classmethod
     def _own_values_over_given_ones(cls, value: Any) -> Any:
-        """Variants add to the paper's; the detector's values replace single ones of the cells'."""
+        """Fill in what a file leaves out.
+
+        Variants are added to the paper's. The detector's values replace single values of the
+        cells'.
+        """
         if not isinstance(value, dict):
             return value
         value = dict(value)
@@ -199,20 +204,22 @@ class StudySpec(Spec):
         return self
 
     def classifier_of(self, recipe: Recipe) -> ClassifierSpec:
+        """The classifier of a variant, with the variant's own augmentation if it has one."""
         own = {"augment": recipe.augment} if recipe.augment else {}
         return self.classifier.model_copy(update=own)
 
     def gan_of(self, recipe: Recipe) -> GanSpec:
+        """The variant's own GAN, else the study's."""
         return recipe.gan or self.gan
 
     def generator_name(self, recipe: Recipe, label: str) -> str | None:
-        """How tables name what makes a class's synthetic frames; None where nothing does."""
+        """The name in tables of the generator of a class; None if the class has none."""
         if recipe.generator(label) == "synthetic":
             return self.gan_label(recipe)
         return recipe.external.name if recipe.generator(label) and recipe.external else None
 
     def gan_label(self, recipe: Recipe) -> str:
-        """How tables name the recipe's GAN: `base`, or what differs from the study's."""
+        """The name in tables of the recipe's GAN: `base`, or its differences from the study's."""
         if recipe.gan is None:
             return "base"
         base, own = self.gan.key_fields(), recipe.gan.key_fields()
@@ -220,25 +227,27 @@ class StudySpec(Spec):
         return ", ".join(differ) or "base"
 
     def detector_classifier(self) -> ClassifierSpec:
+        """The detector's training, else that of the cells."""
         return self.detector.classifier or self.classifier
 
     def detector_search(self) -> SearchSpec:
+        """The detector's search, else that of the cells."""
         return self.detector.search or self.search
 
     def with_embedders(self, weights_at_hand: bool) -> StudySpec:
-        """The study with `embedders: auto` put into words."""
+        """The study with `embedders: auto` replaced by the names of embedders."""
         if self.score.embedders != "auto":
             return self
         named = ("imagenet", "detector") if weights_at_hand else ("detector",)
         return self.model_copy(update={"score": self.score.model_copy(update={"embedders": named})})
 
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same run: everything but the axes, names and housekeeping."""
+        """The fields that make two runs the same run. Axes, names and housekeeping are left out."""
         return self.key_fields()
 
 
 def _over_base(recipe: Any, base: Mapping[str, Any]) -> Any:
-    """A variant's own sections as the study's with single values changed."""
+    """Complete a variant's own sections by the values of the study's."""
     if not isinstance(recipe, dict):
         return recipe
     own = {

@@ -175,7 +175,7 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
     folder.mkdir()
     assert "the folder holds no image" in problem_of(folder)
     (folder / "a.png").write_text("not a png")
-    assert "a.png is no readable image" in problem_of(folder)
+    assert "a.png cannot be read as an image" in problem_of(folder)
     assert probe(folder) == problem_of(folder)
     cv2.imwrite(str(folder / "a.png"), np.zeros((8, 9), np.uint8))
     cv2.imwrite(str(folder / "b.png"), np.zeros((8, 7), np.uint8))

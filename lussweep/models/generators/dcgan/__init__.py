@@ -1,1 +1,1 @@
-"""A DCGAN: its networks, training step, loop, checkpoints and health."""
+"""The DCGAN: networks, training step, training loop, checkpoints and health."""

@@ -1,4 +1,4 @@
-"""Differentiable augmentation of what the discriminator sees (Zhao et al. 2020, 2006.10738)."""
+"""Differentiable augmentation of the discriminator's images (Zhao et al. 2020, 2006.10738)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 SHIFT = 0.125
 """Largest translation, as a share of the image's side."""
 HOLE = 0.5
-"""Side of the square that is cut out, as a share of the image's."""
+"""Side of the square that is cut out, as a share of the image's side."""
 
 
 def augment(x_N1SS: torch.Tensor, names: Sequence[str]) -> torch.Tensor:
-    """Each image of (N, 1, S, S) in [-1, 1] with its own draws, differentiable in the pixels.
+    """Augment images (N, 1, S, S) in [-1, 1], each with its own draws; differentiable in pixels.
 
     Draws come from the default random generator of the images' device.
     """
@@ -28,7 +28,7 @@ def brightness(x_N1SS: torch.Tensor) -> torch.Tensor:
 
 
 def translation(x_N1SS: torch.Tensor) -> torch.Tensor:
-    """Shift by up to SHIFT of the side, down or up and left or right; black comes in."""
+    """Shift by up to SHIFT of the side along each axis; black comes in."""
     size = x_N1SS.shape[-1]
     most = round(size * SHIFT)
     row_NSS, column_NSS = _positions(x_N1SS)
@@ -41,7 +41,7 @@ def translation(x_N1SS: torch.Tensor) -> torch.Tensor:
 
 
 def cutout(x_N1SS: torch.Tensor) -> torch.Tensor:
-    """Blank to mid-grey a square of HOLE of the side, its centre anywhere in the image."""
+    """Blank a square to mid-grey. Its side is HOLE of the image's, its centre anywhere in it."""
     size = x_N1SS.shape[-1]
     half = round(size * HOLE) // 2
     row_NSS, column_NSS = _positions(x_N1SS)

@@ -1,9 +1,8 @@
-"""Checkpoints of a GAN in training: whole or not at all, the latest few kept."""
+"""Checkpoints of a GAN in training. Each is written whole or not at all; the latest few stay."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,25 +14,26 @@ import torch
 
 from lussweep.errors import InputError
 from lussweep.models.training.weights import read_state
+from lussweep.store.files import whole_file
 
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 
 
 LOOK_S = 1.0
-"""How often a training asks whether it is to stop, or its machine to go."""
+"""Seconds between checks of whether the training must stop or its machine is about to go."""
 MINUTES_BEFORE_THE_END = 0.25
-"""Between checkpoints on a machine that is about to go."""
+"""Minutes between checkpoints on a machine that is about to go."""
 
 
 class Stopped(Exception):
-    """A training was asked to stop and has left a checkpoint: neither done nor failed."""
+    """A training was asked to stop and has saved a checkpoint. It is neither done nor failed."""
 
 
 @dataclass
 class Checkpoints:
-    """Where a training leaves its state, and how often.
+    """Where and how often a training saves its state.
 
-    `key` stands for everything that the training depends on: a checkpoint with another one is
+    `key` stands for everything that the training depends on. A checkpoint with another key is
     refused.
     """
 
@@ -43,60 +43,56 @@ class Checkpoints:
     n_kept: int = 2
     saved_at: float = field(default_factory=time.monotonic)
     on_saved: Callable[[], None] = lambda: None
-    """Called after each: a place to copy the folder from."""
+    """Called after each save, for example to copy the folder elsewhere."""
     asked_to_stop: Callable[[], bool] = lambda: False
-    """Whether the training is to leave a checkpoint and end."""
+    """Whether the training must save a checkpoint and end."""
     end_is_near: Callable[[], bool] = lambda: False
-    """Whether the machine is about to go: checkpoints are then closer together."""
+    """Whether the machine is about to go. Checkpoints are then closer together."""
     looked_at: float = 0.0
     is_asked: bool = False
     is_warned: bool = False
 
     def seconds_since(self) -> float:
+        """Seconds since the last checkpoint, or since the start."""
         return time.monotonic() - self.saved_at
 
     def look(self) -> None:
-        """Ask, now and then, what the driver has to say."""
+        """Ask whether to stop and whether the end is near, at most once in LOOK_S seconds."""
         now = time.monotonic()
         if now - self.looked_at >= LOOK_S:
             self.looked_at = now
             self.is_asked = self.asked_to_stop()
             if not self.is_warned and self.end_is_near():
-                self.is_warned, self.saved_at = True, -math.inf  # the first one now
+                self.is_warned, self.saved_at = True, -math.inf  # makes a checkpoint due now
                 self.minutes = min(self.minutes, MINUTES_BEFORE_THE_END)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write under another name, then rename; older ones than the last few go."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        earlier = self._found()
+        """Write a checkpoint, whole or not at all, and delete all but the last `n_kept`."""
+        earlier = self._paths()
         number = 1 + (_number(earlier[-1]) if earlier else 0)
         path = self.folder / f"checkpoint_{number:08d}.pt"
-        scratch = path.with_suffix(".partial")
-        with scratch.open("wb") as file:
+        with whole_file(path, durable=True) as scratch, scratch.open("wb") as file:
             torch.save({"key": self.key, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
         for old in [*earlier, path][: -self.n_kept]:
             old.unlink()
         self.on_saved()
         self.saved_at = time.monotonic()
 
     def load(self, number: int | None = None) -> dict[str, Any] | None:
-        """The latest state that can be read, on the CPU, or None where there is none.
+        """Load the latest readable checkpoint on the CPU, or None if there is none.
 
-        With a `number` that very one. Raises InputError if it is not there, or belongs to
-        another training.
+        With `number`, load exactly that one. Raises InputError if it is missing or cannot be
+        read, or if a checkpoint belongs to another training.
         """
-        found = self._found()
+        paths = self._paths()
         if number is not None:
-            found = [path for path in found if _number(path) == number]
-            if not found:
+            paths = [path for path in paths if _number(path) == number]
+            if not paths:
                 raise InputError(f"{self.folder} has no checkpoint {number}: all workers share it")
-        for path in reversed(found):
+        for path in reversed(paths):
             state = _read(path)
             if state is None:
-                continue  # damaged by the disk: the one before it costs a few minutes more
+                continue  # damaged: the checkpoint before it costs a few more minutes
             if state["key"] != self.key:
                 raise InputError(
                     f"{path} is a checkpoint of another training ({state['key']}, this one is "
@@ -107,12 +103,12 @@ class Checkpoints:
             raise InputError(f"checkpoint {number} in {self.folder} cannot be read")
         return None
 
-    def _found(self) -> list[Path]:
+    def _paths(self) -> list[Path]:
         return sorted(p for p in self.folder.glob("checkpoint_*.pt") if _NAME.fullmatch(p.name))
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What `save` wrote, or None if it is damaged."""
+    """Read what `save` wrote; None if it is damaged."""
     try:
         state = read_state(path, archives_only=True)
     except (OSError, ValueError):
@@ -121,6 +117,6 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _number(path: Path) -> int:
-    found = _NAME.fullmatch(path.name)
-    assert found is not None
-    return int(found[1])
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])

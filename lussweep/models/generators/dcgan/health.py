@@ -1,4 +1,4 @@
-"""Collapse and divergence: what is watched in a training, and when it becomes an event."""
+"""Collapse and divergence of a GAN: the signals of each epoch, and when they become an event."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.study.spec import HealthSpec
 
 N_COMPARED = 32
-"""Images whose distances are averaged."""
+"""Number of images whose pairwise distances are averaged."""
 
 
 @dataclass(frozen=True)
-class EpochRow:
-    """One epoch: means over its images. Losses in nats (BCE) or margins (hinge)."""
+class GanEpoch:
+    """One epoch of one attempt: means over its images, losses in nats (BCE) or margins (hinge)."""
 
     attempt: int
     epoch: int
@@ -31,13 +31,13 @@ class EpochRow:
     d_accuracy_fake: float
     g_gradient_norm: float
     diversity: float
-    """Mean distance between two synthetic images over that between two real ones."""
+    """Mean distance between two synthetic images, divided by that between two real images."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something wrong with a training, at the epoch at which it was seen."""
+    """A problem of a training, at the epoch at which it was seen."""
 
     attempt: int
     epoch: int
@@ -47,10 +47,10 @@ class Event:
 
 
 class Collapse(ValueError):
-    """A training that its policy ends, with all its rows and events so far."""
+    """The policy ends a training. Holds the training's rows and events so far."""
 
     def __init__(
-        self, event: Event, rows: Sequence[EpochRow] = (), events: Sequence[Event] = ()
+        self, event: Event, rows: Sequence[GanEpoch] = (), events: Sequence[Event] = ()
     ) -> None:
         super().__init__(f"epoch {event.epoch}: {event.message}")
         self.event, self.rows, self.events = event, rows, events
@@ -59,10 +59,10 @@ class Collapse(ValueError):
         return (type(self), (self.event, self.rows, self.events))
 
 
-def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
-    """The events that begin with the last of these epochs of one attempt.
+def new_events(rows: Sequence[GanEpoch], health: HealthSpec) -> list[Event]:
+    """Return the events that occur at the last of these epochs, which belong to one attempt.
 
-    A signal that lasts is one event, at the epoch at which it has lasted for `patience` epochs.
+    A lasting signal is one event, at the epoch at which it has lasted for `patience` epochs.
     """
     last = rows[-1]
     if not _is_finite(last):
@@ -70,11 +70,11 @@ def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
         return [Event(last.attempt, last.epoch, "not_finite", message)]
     first_norm = rows[0].g_gradient_norm
 
-    def won(row: EpochRow) -> bool:
+    def won(row: GanEpoch) -> bool:
         right = row.d_accuracy_real == 1.0 and row.d_accuracy_fake == 1.0
         return right and row.g_gradient_norm < health.gradient_floor * first_norm
 
-    def alike(row: EpochRow) -> bool:
+    def alike(row: GanEpoch) -> bool:
         return row.diversity < health.diversity_floor
 
     events = []
@@ -95,13 +95,13 @@ def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
     return events
 
 
-def _is_finite(row: EpochRow) -> bool:
+def _is_finite(row: GanEpoch) -> bool:
     values = (row.loss_d_real, row.loss_d_fake, row.loss_g, row.r1, row.diversity)
     return all(map(math.isfinite, values))
 
 
 def _has_just_lasted(
-    rows: Sequence[EpochRow], holds: Callable[[EpochRow], bool], patience: int
+    rows: Sequence[GanEpoch], holds: Callable[[GanEpoch], bool], patience: int
 ) -> bool:
     n = 0
     for row in reversed(rows):
@@ -112,7 +112,7 @@ def _has_just_lasted(
 
 
 def mean_distance(images_N1SS: torch.Tensor) -> torch.Tensor:
-    """Mean Euclidean distance over all pairs of different images; a scalar on their device."""
+    """Mean Euclidean distance over all pairs of images (N, 1, S, S), a scalar on their device."""
     flat = images_N1SS.flatten(1).double()
     return torch.pdist(flat).mean()
 
@@ -121,7 +121,7 @@ def mean_distance(images_N1SS: torch.Tensor) -> torch.Tensor:
 def sampled_distance(
     generator: Generator, z_NL: torch.Tensor, label_N: torch.Tensor | None
 ) -> torch.Tensor:
-    """`mean_distance` of images sampled with batch statistics, leaving the running ones alone."""
+    """`mean_distance` of images sampled with batch statistics; running statistics do not change."""
     before = [buffer.clone() for buffer in generator.buffers()]
     was_training = generator.training
     images = generator.train()(z_NL, label_N)

@@ -1,4 +1,4 @@
-"""What to lower when a GPU is too small."""
+"""Advice for a training that ran out of GPU memory."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.study.spec import CLASSES, GanSpec
 
 BYTES_PER_WEIGHT = 16
-"""Weight, gradient and Adam's two moments in fp32."""
+"""A weight, its gradient and Adam's two moments, in fp32."""
 
 
 def state_bytes(spec: GanSpec, image_size: int) -> int:
-    """Memory of both networks in training, without activations."""
+    """Bytes of both networks in training, without activations."""
     n_classes = len(CLASSES) if spec.conditional else 0
     with torch.device("meta"):
         networks = (
@@ -24,15 +24,18 @@ def state_bytes(spec: GanSpec, image_size: int) -> int:
 
 
 def memory_advice(spec: GanSpec, image_size: int, device: torch.device) -> str:
-    """One line for a training that ran out of GPU memory."""
+    """One line that says what to change in a training that ran out of GPU memory."""
     free, total = torch.cuda.mem_get_info(device)
     others = total - free - torch.cuda.memory_reserved(device)
     return advice(spec, state_bytes(spec, image_size), total, max(0, others))
 
 
 def advice(spec: GanSpec, own_state: int, total: int, others: int) -> str:
-    """Names packing where other processes hold much of the GPU, the widths where the networks
-    alone nearly fill it, else the batch."""
+    """Advise fewer trainings per GPU, narrower networks or smaller batches. Sizes are in bytes.
+
+    The first applies if other processes hold over a quarter of the GPU, the second if the
+    networks alone take over half of it, the third otherwise.
+    """
     where = f"out of GPU memory ({total / 1e9:.0f} GB, {others / 1e9:.0f} GB of it others')"
     if others > total / 4:
         return f"{where}: other trainings share this GPU: raise gan.gpus, so that fewer do"

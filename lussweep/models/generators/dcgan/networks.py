@@ -1,4 +1,4 @@
-"""The DCGAN of the paper (section 2.2), its depth following the image size."""
+"""The networks of the paper's DCGAN (section 2.2). Their depth follows the image size."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lussweep.models.training.dropout import Dropout
 
 KERNEL = 4
 SMALLEST = 4
-"""Pixels a side of the first and of the last feature map."""
+"""Pixels per side of the generator's first and the discriminator's last feature map."""
 
 
 class Generator(nn.Module):
-    """Latent vectors (N, latent_size) to images (N, 1, S, S) in [-1, 1].
+    """Maps latent vectors (N, latent_size) to images (N, 1, S, S) in [-1, 1].
 
-    At 256 pixels: channels 32, 16, 8, 4, 2, 1 x ngf, then 1; fewer doublings when smaller. With
-    `n_classes` it is label-conditional: the label's one-hot vector stands beside the latent one
-    (Mirza and Osindero 2014, arXiv 1411.1784).
+    At 256 pixels the channels are 32, 16, 8, 4, 2, 1 x ngf, then 1. Smaller images need fewer
+    doublings. With `n_classes` it is label-conditional: the label's one-hot vector is appended to
+    the latent vector (Mirza and Osindero 2014, arXiv 1411.1784).
     """
 
     def __init__(self, image_size: int, latent_size: int, ngf: int, n_classes: int = 0) -> None:
@@ -33,6 +33,7 @@ class Generator(nn.Module):
         self.apply(_initialise)
 
     def forward(self, z_NL: torch.Tensor, label_N: torch.Tensor | None = None) -> torch.Tensor:
+        """Images (N, 1, S, S) from latent vectors; a conditional generator needs labels (N,)."""
         if self.n_classes:
             assert label_N is not None, "a conditional generator wants labels"
             z_NL = torch.cat([z_NL, one_hot(label_N, self.n_classes).to(z_NL)], dim=1)
@@ -41,11 +42,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (N, 1, S, S) to logits (N,).
+    """Maps images (N, 1, S, S) to logits (N,).
 
-    With `n_classes` each label's one-hot map stands beside the image as further channels. With
-    `spectral_norm` every convolution's largest singular value is 1 and BatchNorm, which would
-    undo that, is left out (Miyato et al. 2018, arXiv 1802.05957).
+    With `n_classes` the label's one-hot maps are further channels of the image. With
+    `spectral_norm` every convolution's largest singular value is 1 (Miyato et al. 2018, arXiv
+    1802.05957). BatchNorm would undo that, so it is left out.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images_N1SS: torch.Tensor, label_N: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """Logits (N,) of images; a conditional discriminator needs labels (N,)."""
         if self.n_classes:
             assert label_N is not None, "a conditional discriminator wants labels"
             maps = one_hot(label_N, self.n_classes).to(images_N1SS)[:, :, None, None]

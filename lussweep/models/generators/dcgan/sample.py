@@ -1,4 +1,4 @@
-"""Frames out of a generator, made to look like frames of the store."""
+"""Sampling of frames from a generator, in the format of the store, and its snapshots."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.step import GREY_HALF
 from lussweep.models.training.precision import full_precision
 from lussweep.models.training.weights import first_mismatch, read_weights
+from lussweep.store.files import whole_file
 from lussweep.study.spec import CLASSES, GanSpec
 
 _REMEDY = "delete the GAN's folder in the artifacts to train it again"
@@ -29,15 +30,15 @@ def sample(
     device: torch.device,
     class_label: int = 0,
 ) -> np.ndarray:
-    """uint8 images (n_images, S, S), rounded and clamped.
+    """Sample uint8 images (n_images, S, S), rounded and clamped to grey levels.
 
-    `batchnorm="batch"` normalises by each batch's own statistics, as the published code does:
-    then every batch is drawn whole, so that no image depends on how many were asked for. A
-    conditional generator gives images of `class_label`, out of batches of both classes, because
-    such batches are what it was trained on.
+    `batchnorm="batch"` normalises by each batch's own statistics, as the published code does.
+    Every batch is drawn whole, so no image depends on `n_images`. A conditional generator gives
+    images of `class_label`. They are taken from batches of both classes, because it was trained
+    on such batches.
     """
     rng = torch.Generator().manual_seed(seed)
-    generator = copy.deepcopy(generator)  # batch statistics would move its running ones
+    generator = copy.deepcopy(generator)  # sampling in training mode changes running statistics
     generator.train(batchnorm == "batch")
     labels = torch.arange(batch_size) % max(generator.n_classes, 1)
     wanted = labels == class_label if generator.n_classes else torch.ones(batch_size).bool()
@@ -51,35 +52,37 @@ def sample(
 
 
 def snapshot_path(folder: Path, epoch: int) -> Path:
+    """The file of a snapshot in the folder of a GAN; epochs count from 1."""
     return folder / "snapshots" / f"epoch_{epoch:04d}.safetensors"
 
 
 def save_snapshot(generator: Generator, folder: Path, epoch: int) -> None:
-    """Written under another name and renamed, so that a snapshot is there whole or not at all."""
+    """Save the generator's weights after an epoch, whole or not at all."""
     path = snapshot_path(folder, epoch)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    scratch = path.with_suffix(".partial")
-    save_file(state, scratch)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        save_file(state, scratch)
 
 
 def load_snapshot(
     folder: Path, epoch: int, spec: GanSpec, image_size: int, device: torch.device
 ) -> Generator:
-    """Raises InputError if the snapshot was dropped or is of another architecture."""
+    """Load the generator's snapshot of an epoch (from 1) onto `device`.
+
+    Raises InputError if the snapshot was deleted or has another architecture.
+    """
     path = snapshot_path(folder, epoch)
     if not path.exists():
         raise InputError(
             f"snapshot {epoch} of {folder.name} was dropped after scoring: delete the folder "
             f"{folder} to train this GAN again with keep_snapshots: all"
         )
-    # The state dict replaces every weight, so the initialisation must not touch ambient state.
+    # The state dict replaces every weight, so initialisation must not change the random state.
     n_classes = len(CLASSES) if spec.conditional else 0
     with torch.random.fork_rng(devices=[]):
         generator = Generator(image_size, spec.latent_size, spec.ngf, n_classes)
-    found = read_weights(path, _REMEDY)
-    if mismatch := first_mismatch(generator.state_dict(), found):
+    state = read_weights(path, _REMEDY)
+    if mismatch := first_mismatch(generator.state_dict(), state):
         raise InputError(f"{path} is not a snapshot of this GAN: {mismatch}: {_REMEDY}")
-    generator.load_state_dict(found)
+    generator.load_state_dict(state)
     return generator.to(device, memory_format=torch.channels_last)

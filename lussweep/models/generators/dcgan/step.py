@@ -1,4 +1,4 @@
-"""One step of adversarial training: the discriminator once, then the generator once."""
+"""One step of adversarial training: one update of the discriminator, then one of the generator."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ SUMS = (
     "loss_d_real", "loss_d_fake", "loss_g", "r1", "d_accuracy_real", "d_accuracy_fake",
     "g_gradient_norm",
 )  # fmt: skip
-"""What a step adds up on the device, weighted by its images; read once an epoch."""
+"""What steps add up on the device, weighted by their images. It is read once per epoch."""
 
 
 class GanStep:
-    """Both networks, their optimisers and the average of the generator; calling it is one step.
+    """Both networks, their optimisers and the average of the generator. A call is one step.
 
-    Paper section 2.2: the discriminator sees real and synthetic images in passes of their own, so
-    that BatchNorm sees them apart, and the generator is judged on the same images again, by the
-    discriminator just updated. Nothing in a step waits for the device.
+    It follows section 2.2 of the paper. The discriminator sees real and synthetic images in
+    separate passes, so BatchNorm normalises them separately. The updated discriminator then
+    judges the same synthetic images for the generator's update. Nothing in a step waits for the
+    device.
     """
 
     def __init__(
@@ -55,7 +56,10 @@ class GanStep:
         label_N: torch.Tensor | None,
         n_batch: int,
     ) -> None:
-        """One step on this worker's uint8 frames, out of `n_batch` of all workers."""
+        """Train one step on this worker's uint8 frames (N, S, S) and latent vectors (N, L).
+
+        n_batch: frames of all workers together.
+        """
         spec, d = self.spec, self.discriminator
         real = scale(frames_NSS, self.dtype)
 
@@ -74,7 +78,7 @@ class GanStep:
         self.d_optimiser.step()
 
         self.g_optimiser.zero_grad(set_to_none=True)
-        d.requires_grad_(False)  # only the way through it is wanted now
+        d.requires_grad_(False)  # gradients pass through it, but its own are not needed
         loss_g = self._generator_loss(self._judge(fake, label_N), n_batch)
         loss_g.backward()
         d.requires_grad_(True)
@@ -85,10 +89,10 @@ class GanStep:
             _move_average(self.average, self.generator, spec.ema_decay)
         with torch.no_grad():
             gradients = [p.grad for p in self.generator.parameters() if p.grad is not None]
-            # The norm is already of all workers' gradient: each adds its share.
+            # Gradients are already summed over workers, so each worker adds its share of the norm.
             norm = nn.utils.get_total_norm(gradients) / self.world_size
             means = (loss_real, loss_fake, loss_g, r1)
-            # Counts stay whole, so that a share of 1 is 1 over all workers' parts.
+            # Counts are whole numbers, so a share of 1 over all workers is exactly 1.
             right = ((real_logits > 0).sum(), (fake_logits <= 0).sum())
             self.sums += torch.stack([
                 *(m.detach().double() * n_batch for m in means),
@@ -102,15 +106,15 @@ class GanStep:
         return self.generator if self.average is None else self.average
 
     def state(self) -> dict[str, object]:
-        """Everything that the next step depends on, but for the random states."""
+        """Everything that the next step depends on, except random states."""
         return {name: part.state_dict() for name, part in self.parts().items()}
 
     def load_state(self, state: dict[str, object]) -> None:
-        """Go on from what `state` gave, copied."""
+        """Restore what `state` returned; tensors are copied."""
         for name, part in self.parts().items():
             part.load_state_dict(copy.deepcopy(state[name]))
         for optimiser in (self.g_optimiser, self.d_optimiser):
-            for group in optimiser.param_groups:  # the device may be another one
+            for group in optimiser.param_groups:  # the state may come from another device
                 group["capturable"] = self.device.type == "cuda"
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
@@ -126,8 +130,10 @@ class GanStep:
     def example(
         self, image_size: int
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None, int]:
-        """Inputs of a whole batch: any will do, but no random ones, which a resumed training
-        would not draw again."""
+        """Make inputs of a whole batch for the capture.
+
+        They are not random, because a resumed training would not repeat the draws.
+        """
         n, device = self.spec.batch_size, self.device
         levels = torch.arange(n * image_size**2, device=device) % 256
         frames = levels.to(torch.uint8).view(n, image_size, image_size)
@@ -148,7 +154,7 @@ class GanStep:
         return logits.to(self.dtype)
 
     def _loss(self, logits_N: torch.Tensor, *, is_real: bool, n_batch: int) -> torch.Tensor:
-        """This worker's part of the mean over the whole batch, so that workers add up to it."""
+        """This worker's part of the mean over the whole batch. The workers' parts add up to it."""
         if self.spec.loss == "hinge":
             return relu(1 - logits_N if is_real else 1 + logits_N).sum() / n_batch
         return _bce(logits_N, float(is_real)) / n_batch
@@ -159,7 +165,7 @@ class GanStep:
         return _bce(logits_N, 1.0) / n_batch
 
     def _r1(self, logits_N: torch.Tensor, real_N1SS: torch.Tensor, n_batch: int) -> torch.Tensor:
-        """Mescheder et al. 2018 (arXiv 1801.04406), equation 9."""
+        """The R1 penalty of Mescheder et al. 2018 (arXiv 1801.04406), equation 9."""
         if not self.spec.r1_gamma:
             return logits_N.new_zeros(())
         (slope,) = torch.autograd.grad(logits_N.sum(), real_N1SS, create_graph=True)
@@ -167,7 +173,7 @@ class GanStep:
 
 
 def scale(frames_NSS: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """uint8 frames (N, S, S) as images (N, 1, S, S) in [-1, 1]."""
+    """Convert uint8 frames (N, S, S) to images (N, 1, S, S) in [-1, 1]."""
     images = frames_NSS[:, None].to(dtype) / GREY_HALF - 1
     return images.contiguous(memory_format=torch.channels_last)
 
@@ -189,8 +195,11 @@ def _adam(module: nn.Module, learning_rate: float, spec: GanSpec) -> torch.optim
 
 
 def _sum_gradients(parameters: Iterable[nn.Parameter], world_size: int) -> None:
-    """One flat message for each network: DistributedDataParallel allows one pass before each
-    backward, and the discriminator has two."""
+    """Sum a network's gradients over all workers, in one flat message.
+
+    DistributedDataParallel does not fit: it allows one pass before each backward, and the
+    discriminator has two.
+    """
     if world_size == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -202,7 +211,10 @@ def _sum_gradients(parameters: Iterable[nn.Parameter], world_size: int) -> None:
 
 @torch.no_grad()
 def _move_average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """Weights move by 1 - decay; BatchNorm's statistics, averages already, are copied."""
+    """Move the average's weights towards `module` by 1 - decay.
+
+    BatchNorm's statistics are averages already, so they are copied.
+    """
     torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
     for old, new in zip(average.buffers(), module.buffers(), strict=True):
         old.copy_(new)

@@ -1,4 +1,4 @@
-"""Training one DCGAN: a plain PyTorch function, in one process or as one rank of several."""
+"""The training of one DCGAN as a plain PyTorch function, in one process or as one of several."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ from lussweep.models.generators.dcgan.checkpoint import Checkpoints, Stopped
 from lussweep.models.generators.dcgan.health import (
     N_COMPARED,
     Collapse,
-    EpochRow,
     Event,
+    GanEpoch,
     mean_distance,
     new_events,
     sampled_distance,
 )
 from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.models.generators.dcgan.step import SUMS, GanStep, scale
-from lussweep.models.training.capture import Run, captured
+from lussweep.models.training.capture import StepCall, captured
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import check_precision, full_precision
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, GanSpec
 
-OnEpoch = Callable[[EpochRow, Generator, bool], None]
+OnEpoch = Callable[[GanEpoch, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot
 is due."""
 
 AGREEMENTS = 10
-"""How often workers compare clocks in the time between two checkpoints."""
+"""How often workers compare clocks between two checkpoints."""
 
 
 @dataclass
 class TrainedGan:
-    """The generator to sample from, a row for each epoch and what went wrong on the way."""
+    """The generator to sample from, a row for each epoch, and the events of the training."""
 
     generator: Generator
-    rows: list[EpochRow] = field(default_factory=list)
+    rows: list[GanEpoch] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     how: str = "eager"
-    """captured: the step was one CUDA graph; or eager."""
+    """How steps ran: `captured` as one CUDA graph, or `eager`."""
 
 
 def train_gan(
@@ -63,16 +63,17 @@ def train_gan(
     world_size: int = 1,
     checkpoints: Checkpoints | None = None,
 ) -> TrainedGan:
-    """Train on uint8 frames of one class (paper section 2.2: BCE, one D step and one G step).
+    """Train on uint8 frames (N, S, S) of one class (paper section 2.2: BCE, one D and one G step).
 
-    A conditional GAN takes both classes and `label_N` (0 or 1). With `world_size` > 1 an
-    initialised process group is expected: the permutation and the latent vectors are drawn once
-    for all ranks and shared out, gradients are summed, BatchNorm normalises each rank's own share
-    (or all of them, `sync_batchnorm`). A last batch smaller than the world is left out.
+    A conditional GAN takes frames of both classes and `label_N` (0 or 1). With `world_size` > 1
+    a process group must be initialised. All ranks draw the same permutation and latent vectors,
+    and each takes its share. Gradients are summed. BatchNorm normalises each rank's own share or,
+    with `sync_batchnorm`, the whole batch. A last batch smaller than `world_size` is left out.
 
-    With `checkpoints` it goes on from the latest one, to the same weights (on a CPU, to the bit).
-    Raises InputError for what the device cannot do, Collapse where the spec's policy says so, and
-    Stopped once it has left the checkpoint that a stop asks for.
+    With `checkpoints`, training resumes from the latest one and ends with the same weights (on a
+    CPU, to the bit). Raises ValueError for too few frames, InputError for what the device cannot
+    do, Collapse if the spec's policy says so, and Stopped after the checkpoint that a stop asks
+    for.
     """
     if len(frames_NSS) < max(2, world_size):
         raise ValueError(f"a GAN needs at least {max(2, world_size)} frames, got {len(frames_NSS)}")
@@ -80,7 +81,7 @@ def train_gan(
     check_device(spec, device)
     pool = FramePool(frames_NSS, label_N, device)
     saved = _resume_point(checkpoints, rank, world_size) if checkpoints else None
-    rows = [EpochRow(**row) for row in saved["rows"]] if saved else []
+    rows = [GanEpoch(**row) for row in saved["rows"]] if saved else []
     events = [Event(**event) for event in saved["events"]] if saved else []
     n_attempts = spec.health.n_attempts()
     with _own_randomness(device):
@@ -90,7 +91,7 @@ def train_gan(
             training.rows, training.events = rows, events
             if saved and saved["attempt"] == attempt:
                 training.restore(saved)
-            saved = None  # the size of both networks and their moments: not for the whole training
+            saved = None  # it holds both networks and their moments: free that memory
             try:
                 return training.run(on_epoch)
             except Collapse as collapse:
@@ -100,7 +101,7 @@ def train_gan(
 
 
 def _resume_point(checkpoints: Checkpoints, rank: int, world_size: int) -> dict[str, Any] | None:
-    """The latest checkpoint; of several ranks, the one that the first can read."""
+    """Load the latest checkpoint. Several ranks load the one that the first rank can read."""
     if world_size == 1:
         return checkpoints.load()
     saved = checkpoints.load() if rank == 0 else None
@@ -112,7 +113,7 @@ def _resume_point(checkpoints: Checkpoints, rank: int, world_size: int) -> dict[
 
 
 class _Training:
-    """One attempt, and all that a checkpoint of it holds."""
+    """One attempt at a training, with the state that its checkpoints hold."""
 
     def __init__(
         self,
@@ -133,14 +134,14 @@ class _Training:
         self.rng = torch.Generator().manual_seed(derive_seed(self.seed, "order and latents"))
         self.rng_at_epoch = self.rng.get_state()
         self.epoch, self.n_batches, self.n_images_seen, self.seconds = 1, 0, 0, 0.0
-        self.rows: list[EpochRow] = []
+        self.rows: list[GanEpoch] = []
         self.events: list[Event] = []
         self.n_steps = self.next_agreement = 0
         self._watch = self._watched_images()
         torch.manual_seed(derive_seed(self.seed, "dropout", rank))
 
     def run(self, on_epoch: OnEpoch) -> TrainedGan:
-        """Every epoch that is left."""
+        """Train every epoch that is left."""
         spec, world = self.spec, self.world_size
         run_step, how = self._captured()
         snapshot_epochs = spec.snapshot_epochs()
@@ -151,9 +152,9 @@ class _Training:
             order, z = self._draw_epoch()
             batches = list(_batches(len(order), spec.batch_size, world))
             for start, n_batch in batches[self.n_batches :]:
-                mine = slice(start + self.rank, start + n_batch, world)
-                frames, label = self.pool.take(order[mine])
-                run_step(frames, z[mine], label, n_batch)
+                share = slice(start + self.rank, start + n_batch, world)
+                frames, label = self.pool.take(order[share])
+                run_step(frames, z[share], label, n_batch)
                 self.n_batches += 1
                 is_stopped = self._is_stopped()
                 if self._checkpoint_is_due() or is_stopped:
@@ -168,15 +169,15 @@ class _Training:
             on_epoch(row, self.step.sampler, epoch in snapshot_epochs)
         return TrainedGan(self.step.sampler, self.rows, self.events, how)
 
-    def _captured(self) -> tuple[Run, str]:
+    def _captured(self) -> tuple[StepCall, str]:
         if self.world_size > 1:
             return self.step, "eager"
         return captured(self.step, self.step.example(self.image_size))
 
     def save(self, seconds: float) -> None:
-        """Leave a checkpoint; all ranks take part, the first one writes."""
+        """Save a checkpoint. All ranks take part, and the first one writes."""
         assert self.checkpoints is not None
-        of_ranks = self._of_ranks()
+        of_ranks = self._states_of_ranks()
         if self.rank == 0:
             state = {
                 "attempt": self.attempt,
@@ -194,7 +195,7 @@ class _Training:
         self.checkpoints.saved_at = time.monotonic()
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Stand where `save` was called."""
+        """Restore the state at which `save` was called."""
         self.epoch, self.n_batches = saved["epoch"], saved["n_batches"]
         self.n_images_seen, self.seconds = saved["n_images_seen"], saved["seconds"]
         self.rng.set_state(saved["rng_at_epoch"])
@@ -218,10 +219,10 @@ class _Training:
         return generator, discriminator
 
     def _draw_epoch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frame indices and latent vectors of an epoch, the same on all ranks.
+        """Draw the frame indices (N,) and latent vectors (N, L) of an epoch, equal on all ranks.
 
-        Whole passes over the frames, cut where `images_per_epoch` ends: no frame comes again
-        before every other has come.
+        The indices are whole passes over the frames, cut at `images_per_epoch`. No frame is
+        therefore repeated before all others were taken.
         """
         n_frames = len(self.pool)
         n_images = self.spec.images_per_epoch or n_frames
@@ -232,21 +233,21 @@ class _Training:
         z = torch.randn(n_images, self.spec.latent_size, generator=self.rng)
         return self.pool.place(order), z.to(self.device)
 
-    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> EpochRow:
-        """Where one process waits for the device; workers also wait for one another."""
+    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> GanEpoch:
+        """Compute the row of an epoch. Here the process waits for the device and other workers."""
         sums = self.step.sums.clone()
         if self.world_size > 1:
             dist.all_reduce(sums)
         n_images = sum(n_batch for _, n_batch in batches)
         z, label, real_distance = self._watch
-        # Real frames that are all the same have no distance to compare with.
+        # The real distance is 0 if all real frames are the same.
         diversity = sampled_distance(self.step.sampler, z, label) / (real_distance or 1.0)
         if self.world_size > 1:
-            dist.broadcast(diversity, 0)  # ranks that differ in rounding must decide alike
+            dist.broadcast(diversity, 0)  # ranks may round differently, but must decide alike
         means = [*(sums / n_images).tolist(), float(diversity)]
         seconds = self.seconds + time.perf_counter() - started
         named = dict(zip((*SUMS, "diversity"), means, strict=True))
-        row = EpochRow(
+        row = GanEpoch(
             attempt=self.attempt,
             epoch=self.epoch,
             n_images_seen=self.n_images_seen,
@@ -265,7 +266,10 @@ class _Training:
                 raise Collapse(event)
 
     def _watched_images(self) -> tuple[torch.Tensor, torch.Tensor | None, float]:
-        """Latents and labels whose images are compared after each epoch, and the real distance."""
+        """Draw the latents and labels whose images are compared after each epoch.
+
+        Also returns the mean distance between real frames.
+        """
         rng = torch.Generator().manual_seed(derive_seed(self.seed, "diversity"))
         z = torch.randn(N_COMPARED, self.spec.latent_size, generator=rng).to(self.device)
         label = torch.arange(N_COMPARED, device=self.device) % len(CLASSES)
@@ -274,14 +278,17 @@ class _Training:
         return z, label if self.spec.conditional else None, float(mean_distance(scale(frames)))
 
     def _is_stopped(self) -> bool:
-        """A gang's ranks would have to agree: it leaves checkpoints by the clock alone."""
+        """Whether this training was asked to stop.
+
+        Several ranks would have to agree on it, so they go by the clock only.
+        """
         if self.checkpoints is None or self.world_size > 1:
             return False
         self.checkpoints.look()
         return self.checkpoints.is_asked
 
     def _checkpoint_is_due(self) -> bool:
-        """The same answer on all ranks, which therefore compare clocks now and then."""
+        """Whether a checkpoint is due. All ranks must agree, so they compare clocks at times."""
         self.n_steps += 1
         if self.checkpoints is None:
             return False
@@ -300,19 +307,19 @@ class _Training:
         self.next_agreement = self.n_steps + max(1, wait)
         return is_due
 
-    def _of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        """Of every rank: its sums, and what its dropout and augmentation draw from."""
+    def _states_of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        """Every rank's sums, and the random states that its dropout and augmentation use."""
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        own = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
+        state = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
         if self.world_size == 1:
-            return [own]
+            return [state]
         states: list[Any] = [None] * self.world_size
-        dist.all_gather_object(states, own)
+        dist.all_gather_object(states, state)
         return states
 
 
 def check_device(spec: GanSpec, device: torch.device) -> None:
-    """Raises InputError for what the spec asks of a device that cannot do it."""
+    """Raise InputError if the spec asks for something that the device cannot do."""
     if spec.sync_batchnorm and device.type != "cuda":
         raise InputError(
             "gan.sync_batchnorm needs GPUs, PyTorch has no SyncBatchNorm on the CPU: set it to "
@@ -322,7 +329,7 @@ def check_device(spec: GanSpec, device: torch.device) -> None:
 
 
 def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[int, int]]:
-    """First image and size of each batch; one that is smaller than the world is left out."""
+    """Yield first image and size of each batch. A batch below `world_size` images is left out."""
     for start in range(0, n_images, batch_size):
         n_batch = min(batch_size, n_images - start)
         if n_batch >= world_size:
@@ -331,7 +338,7 @@ def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[
 
 @contextmanager
 def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Ambient random states stay as they were; fp32 means fp32."""
+    """Keep the caller's random states as they are, and compute fp32 convolutions in fp32."""
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), full_precision():
         yield

@@ -1,38 +1,39 @@
-"""A plan in the making, and what its steps have in common."""
+"""Builds a plan, and holds what its steps have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.checks import where
-from lussweep.study.plan.steps import ExternalImages, ExternalKey, Plan, Step
+from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
 
 
-class ClassAt(NamedTuple):
-    """One class of one cohort, and what tells its generator from the study's GAN."""
+class CohortClass(NamedTuple):
+    """One class of one cohort, and the generator of its synthetic frames."""
 
     label: str
-    n_patients: int
-    replicate: int
+    draw: Draw
     cohort: str
-    told: str | None
+    """The cohort's step."""
+    generator: str | None
+    """What tells the generator from the study's GAN; empty for that GAN."""
 
     def name(self) -> str:
-        told = f" {self.told}" if self.told else ""
-        return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
+        generator = f" {self.generator}" if self.generator else ""
+        return f"{self.label} {self.draw}{generator}"
 
 
-class Draft:
-    """What is planned so far. Steps are added in the order of the data, each once.
+class PlanBuilder:
+    """Builds a plan. Steps are added in the order of the data, each once.
 
     A method or function that adds a step returns its ref. What many cells share is worked out
-    once: a grid of 10,000 asks for it 10,000 times.
+    once, because a grid of 10,000 cells asks for it 10,000 times.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Draft:
         *,
         phantom: bool = False,
         weights_digest: str | None = None,
-        external: Mapping[ExternalKey, ExternalImages] | None = None,
+        external: Mapping[ExternalKey, PlannedImages] | None = None,
     ) -> None:
         self.study = study
         self.manifest = manifest
@@ -60,34 +61,36 @@ class Draft:
     def add(
         self, stage: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str], name: str
     ) -> str:
+        """Add a step, unless it is planned already, and return its ref."""
         return self.plan.add(Step(stage, version, spec, inputs, name))
 
     def fields(self, spec: Spec, **changed: Any) -> Section:
-        """`spec.key_fields()` with some changed, one object for all steps that hold it."""
+        """`spec.key_fields()` with some fields changed. All steps share one object for it."""
         place = (id(spec), *changed.items())
-        if place not in self.known_sections:  # kept with its spec, so that no other gets its id
+        if place not in self.known_sections:  # keeps the spec, so that its id stays taken
             self.known_sections[place] = (spec, Section({**spec.key_fields(), **changed}))
         return self.known_sections[place][1]
 
-    def drawn_from(self, at: ClassAt) -> dict[str, str]:
+    def drawn_from(self, at: CohortClass) -> dict[str, str]:
         return {"train": self.splits["train"], "cohort": at.cohort}
 
-    def seeded(self, role: str, at: ClassAt) -> dict[str, Any]:
-        coordinates = (at.label, at.n_patients, at.replicate)
+    def seeded(self, role: str, at: CohortClass) -> dict[str, Any]:
+        """The fields of a step that draws random numbers for one class of a cohort."""
+        coordinates = (at.label, at.draw.n_patients, at.draw.replicate)
         seed = derive_seed(self.study.seed, role, *coordinates)
         return {**self.threads, "class": at.label, "seed": seed}
 
-    def cohort(self, n_patients: int | None, replicate: int) -> str:
-        """A draw of patients; None stands for every training patient, for the detector."""
+    def cohort(self, draw: Draw) -> str:
+        """Add the step that draws the patients of a cohort."""
         cohort = self.study.cohort
         nested = cohort.sampling == "nested"
-        coordinates = [] if nested or n_patients is None else [n_patients]
+        coordinates = [] if nested or draw.n_patients is None else [draw.n_patients]
         spec = {
             "cohort": self.fields(cohort),
-            "n_patients": n_patients,
-            "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
+            "n_patients": draw.n_patients,
+            "seed": derive_seed(self.study.seed, "cohort", *coordinates, draw.replicate),
         }
-        name = f"cohort {where(n_patients, replicate)}"
+        name = f"cohort {draw}"
         return self.add("cohort", cohort.version, spec, {"train": self.splits["train"]}, name)
 
     def _ingest(self, split: str) -> str:
