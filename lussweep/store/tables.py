@@ -347,14 +347,12 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
 
     A missing field is null, an unknown one is an error.
     """
-    known = set(schema.names)
+    names = rows.column_names if isinstance(rows, pa.Table) else [n for row in rows for n in row]
+    unknown = set(names) - set(schema.names)
+    assert not unknown, f"unknown fields {sorted(unknown)}"
     if isinstance(rows, pa.Table):
-        unknown = set(rows.column_names) - known
-        assert not unknown, f"unknown fields {sorted(unknown)}"
         table = with_columns(rows, {}, schema)
     else:
-        for row in rows:
-            assert set(row) <= known, f"unknown fields {sorted(set(row) - known)}"
         table = pa.Table.from_pylist(list(rows), schema=schema)
     with whole_file(path) as scratch:
         pq.write_table(table, scratch)
