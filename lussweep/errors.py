@@ -1,4 +1,4 @@
-"""Errors that the user can mend, as opposed to faults of the program."""
+"""Errors that a user can mend, and the text of any error in one line."""
 
 from collections.abc import Iterable
 
@@ -20,3 +20,12 @@ class InputError(ValueError):
 
 class LeakageError(InputError):
     """A step would see a patient that it must not see. Always an error, never a warning."""
+
+
+def one_line(error: BaseException | str, limit: int | None = 200) -> str:
+    """The text of an error with every run of white space made one space, cut after `limit`.
+
+    An exception without a text gives the name of its type.
+    """
+    text = " ".join(str(error).split())[:limit]
+    return text if text or isinstance(error, str) else type(error).__name__

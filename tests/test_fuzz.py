@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from lussweep.data.external import describe, read_patients
+from lussweep.data.declaration import read_patients
+from lussweep.data.external import describe
 from lussweep.data.manifest import read_manifest
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
@@ -123,7 +124,8 @@ import random, sys
 from pathlib import Path
 from support import hostile_parquet
 from lussweep.store import tables
-from lussweep.data.external import describe, read_patients
+from lussweep.data.declaration import read_patients
+from lussweep.data.external import describe
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
 from lussweep.study.spec import SplitSpec

@@ -38,7 +38,8 @@ from pathlib import Path
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.data.readers.decode import probe, read_frames
-from lussweep.data.external import describe, read_patients
+from lussweep.data.declaration import read_patients
+from lussweep.data.external import describe
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
 from lussweep.models.generators.dcgan.checkpoint import Checkpoints

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.metrics.auroc import Labels, Scores, check_scored, patient_weights
-from lussweep.metrics.classification import Confusion, at_threshold
+from lussweep.metrics.classification import at_threshold
 
 Float64s = NDArray[np.float64]
-Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 CLIP = 1e-6
 """Scores are clipped to [CLIP, 1 - CLIP] before their logit, which is then at most 13.8."""
@@ -46,14 +45,11 @@ class Threshold(NamedTuple):
 
 
 class OperatingPoint(NamedTuple):
-    """Shares of holdout frames at one threshold; `counts` are the frames behind the estimates."""
+    """Shares of holdout frames that are called right at one threshold."""
 
     threshold: float
     sensitivity: Estimate
     specificity: Estimate
-    accuracy: Estimate
-    f1: Estimate
-    counts: Confusion
 
 
 class Line(NamedTuple):
@@ -95,79 +91,54 @@ def operating_point(
     confidence: float = 0.95,
     seed: int,
 ) -> OperatingPoint:
-    """Sensitivity, specificity, accuracy and F1 of N holdout frames, with intervals over patients.
+    """Sensitivity and specificity of N holdout frames, with intervals over patients.
 
     The estimates are those of `at_threshold`. A resample without positive frames has no
     sensitivity, and one without negative frames has no specificity. Raises ValueError for bad
     input or a single class.
     """
-    counts = at_threshold(label_N, score_N, threshold)
+    reached = at_threshold(label_N, score_N, threshold)
     index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
     is_pos_N, called_N = label_N == 1, score_N >= threshold
     kinds = (is_pos_N & called_N, ~is_pos_N & called_N, ~is_pos_N & ~called_N, is_pos_N & ~called_N)
     n_PK = np.stack([np.bincount(index_N, kind, weight_RP.shape[1]) for kind in kinds], axis=1)
     true_pos, false_pos, true_neg, false_neg = (weight_RP @ n_PK).T
-    total = true_pos + false_pos + true_neg + false_neg
-    shares = {
-        "sensitivity": _share(true_pos, true_pos + false_neg),
-        "specificity": _share(true_neg, true_neg + false_pos),
-        "accuracy": _share(true_pos + true_neg, total),
-        "f1": _share(2 * true_pos, 2 * true_pos + false_pos + false_neg),
-    }
-    made = {
-        name: percentile_estimate(getattr(counts, name), share_R, confidence)
-        for name, share_R in shares.items()
-    }
-    return OperatingPoint(threshold, **made, counts=counts)
+    sensitivity_R = _share(true_pos, true_pos + false_neg)
+    specificity_R = _share(true_neg, true_neg + false_pos)
+    return OperatingPoint(
+        threshold,
+        percentile_estimate(reached.sensitivity, sensitivity_R, confidence),
+        percentile_estimate(reached.specificity, specificity_R, confidence),
+    )
 
 
-def average_precision(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> float:
-    """Sum over thresholds of precision x rise in recall; equal scores are one threshold.
-
-    A weight counts how often a frame is repeated. Raises ValueError for bad input or a single
-    class among the frames with weight.
-    """
-    return _average_precision(*_checked(label_N, score_N, weight_N))
-
-
-def brier_score(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> float:
-    """Mean squared difference between score and label (Brier 1950), 0 to 1; see
-    `average_precision`."""
-    _check_probabilities(score_N)
-    return _brier(*_checked(label_N, score_N, weight_N))
-
-
-def calibration_line(label_N: Labels, score_N: Scores, weight_N: Weights | None = None) -> Line:
+def calibration_line(label_N: Labels, score_N: Scores) -> Line:
     """Maximum-likelihood logistic regression of the label on the score's logit, without penalty.
 
     The source is Cox 1958, Two further applications of a model for binary regression. A slope
     below 1 means that scores are too extreme. Scores are clipped by `CLIP`. The line is NaN if a
     threshold separates the classes, because the likelihood then has no maximum. It is also NaN if
-    Newton's method finds no maximum in 100 steps. Weights and errors as for `average_precision`.
+    Newton's method finds no maximum in 100 steps. Raises ValueError for bad input or a single
+    class.
     """
-    _check_probabilities(score_N)
-    y_N, p_N, w_N = _checked(label_N, score_N, weight_N)
-    return _fit_line(y_N, _logit(p_N), w_N, Line(1.0, 0.0))
+    y_N, p_N = _checked(label_N, score_N)
+    return _fit_line(y_N, _logit(p_N), Line(1.0, 0.0))
 
 
-def expected_calibration_error(
-    label_N: Labels, score_N: Scores, weight_N: Weights | None = None, *, n_bins: int = N_BINS
-) -> float:
+def expected_calibration_error(label_N: Labels, score_N: Scores, *, n_bins: int = N_BINS) -> float:
     """Mean over frames of |share of positives - mean score| in the frame's bin, 0 to 1.
 
     Bins have equal mass (Nguyen and O'Connor 2015, arXiv 1508.05154). Equal scores stay together,
     in the bin of the middle of their mass, so the order of frames does not matter. Bins then
-    differ in size and may be empty. Weights and errors as for `average_precision`.
+    differ in size and may be empty. Errors as for `calibration_line`.
     """
-    _check_probabilities(score_N)
     if n_bins < 1:
         raise ValueError(f"n_bins is {n_bins}, not 1 or more")
-    y_N, p_N, w_N = _checked(label_N, score_N, weight_N)
-    group_N = np.unique(p_N, return_inverse=True)[1]
-    mass_G = np.bincount(group_N, w_N)
-    bin_G = (n_bins * (np.cumsum(mass_G) - mass_G / 2) / mass_G.sum()).astype(np.int64)
-    excess_B = np.bincount(bin_G[group_N], w_N * (y_N - p_N))
-    return float(np.abs(excess_B).sum() / w_N.sum())
+    y_N, p_N = _checked(label_N, score_N)
+    _, group_N, n_G = np.unique(p_N, return_inverse=True, return_counts=True)
+    bin_G = (n_bins * (np.cumsum(n_G) - n_G / 2) / len(p_N)).astype(np.int64)
+    excess_B = np.bincount(bin_G[group_N], y_N - p_N)
+    return float(np.abs(excess_B).sum() / len(p_N))
 
 
 def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> Estimate:
@@ -180,46 +151,28 @@ def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) 
     return Estimate(float(value), float(low), float(high), n_undefined)
 
 
-def _average_precision(y_N: Float64s, p_N: Float64s, weight_N: Float64s) -> float:
-    order_N = np.argsort(p_N, kind="stable")[::-1]
-    y_N, p_N, weight_N = y_N[order_N], p_N[order_N], weight_N[order_N]
-    is_last_N = np.append(p_N[1:] != p_N[:-1], True)
-    true_pos_T = np.cumsum(weight_N * y_N)[is_last_N]
-    if not true_pos_T[-1]:
-        return np.nan
-    precision_T = _share(true_pos_T, np.cumsum(weight_N)[is_last_N])
-    rise_T = np.diff(true_pos_T, prepend=0.0) / true_pos_T[-1]
-    return float(rise_T[rise_T > 0] @ precision_T[rise_T > 0])
-
-
-def _brier(y_N: Float64s, p_N: Float64s, weight_N: Float64s) -> float:
-    return float(weight_N @ (p_N - y_N) ** 2 / weight_N.sum())
-
-
-def _fit_line(y_N: Float64s, x_N: Float64s, weight_N: Float64s, start: Line) -> Line:
+def _fit_line(y_N: Float64s, x_N: Float64s, start: Line) -> Line:
     """Newton's method with halved steps; NaN where the likelihood has no maximum."""
-    used_N = weight_N > 0
-    y_N, x_N, weight_N = y_N[used_N], x_N[used_N], weight_N[used_N]
     pos, neg = x_N[y_N == 1], x_N[y_N == 0]
     nowhere = Line(np.nan, np.nan)
-    if not len(pos) or not len(neg) or neg.max() <= pos.min() or pos.max() <= neg.min():
+    if neg.max() <= pos.min() or pos.max() <= neg.min():
         return nowhere
 
     def loss(slope: float, intercept: float) -> float:
         margin_N = intercept + slope * x_N
-        return float(weight_N @ (np.logaddexp(0, margin_N) - y_N * margin_N))
+        return float((np.logaddexp(0, margin_N) - y_N * margin_N).sum())
 
     slope, intercept = start
     before = loss(slope, intercept)
     for _ in range(_MAX_STEPS):
         p_N = 1 / (1 + np.exp(-np.clip(intercept + slope * x_N, -700, 700)))
-        left_N, bend_N = weight_N * (y_N - p_N), weight_N * p_N * (1 - p_N)
+        left_N, bend_N = y_N - p_N, p_N * (1 - p_N)
         h00, h01, h11 = bend_N.sum(), bend_N @ x_N, bend_N @ x_N**2
         g0, g1, determinant = left_N.sum(), left_N @ x_N, h00 * h11 - h01**2
         if determinant <= 0:
             return nowhere
         up, tilt = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
-        if g0 * up + g1 * tilt <= 1e-18 * weight_N.sum():
+        if g0 * up + g1 * tilt <= 1e-18 * len(y_N):
             return Line(float(slope + tilt), float(intercept + up))
         share = 1.0
         while (after := loss(slope + share * tilt, intercept + share * up)) > before * (1 + 1e-12):
@@ -233,22 +186,12 @@ def _logit(p_N: Float64s) -> Float64s:
     return np.asarray(np.log(clipped_N) - np.log1p(-clipped_N))
 
 
-def _checked(
-    label_N: Labels, score_N: Scores, weight_N: Weights | None
-) -> tuple[Float64s, Float64s, Float64s]:
-    """Return labels, scores and weights as float64, for the frames whose weight is above 0."""
-    weight = np.ones(len(label_N)) if weight_N is None else weight_N.astype(np.float64)
-    if weight.shape != label_N.shape or not (np.isfinite(weight) & (weight >= 0)).all():
-        raise ValueError(f"weights must be finite, not negative, and {len(label_N)}")
-    used_N = weight > 0
-    check_scored(label_N[used_N], score_N[used_N])
-    y_N, p_N = (label_N[used_N] == 1).astype(np.float64), score_N[used_N].astype(np.float64)
-    return y_N, p_N, weight[used_N]
-
-
-def _check_probabilities(score_N: Scores) -> None:
+def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:
+    """Labels and scores as float64. Raises ValueError unless the scores are probabilities."""
     if not ((score_N >= 0) & (score_N <= 1)).all():
         raise ValueError("scores must be probabilities, in [0, 1]")
+    check_scored(label_N, score_N)
+    return (label_N == 1).astype(np.float64), score_N.astype(np.float64)
 
 
 def _resamples(

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.operating import Estimate, Weights, percentile_estimate
+from lussweep.analysis.operating import Estimate, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
+Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 MIN_CELLS = 6
 """Fewer cells get no correlation: with five, a perfect order comes by chance once in 120."""

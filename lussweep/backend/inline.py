@@ -10,7 +10,7 @@ import torch
 
 from lussweep.backend.driver import Outcome
 from lussweep.backend.stop import Stop
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.models.generators.dcgan.checkpoint import Stopped
 from lussweep.models.generators.dcgan.health import Collapse
 from lussweep.models.generators.dcgan.train import check_device
@@ -87,7 +87,7 @@ def stopped(ref: str) -> Outcome:
 
 def failed(ref: str, error: BaseException) -> Outcome:
     """The outcome of a step that raised."""
-    text = " ".join(str(error).split()) or "no message"
+    text = one_line(str(error), limit=None) or "no message"
     return Outcome(
         ref,
         f"{type(error).__name__}: {text}",

@@ -5,19 +5,22 @@ from __future__ import annotations
 import ipaddress
 import os
 import platform
-import secrets
 import shutil
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
+import psutil
+
+from lussweep.store.folders import LocalFolder, marked
+from lussweep.store.versions import installed_versions
+
 LIBRARIES = ("ray", "lussweep", "torch", "numpy")
-LISTEN = "0A"  # include/net/tcp_states.h
 ASK_TORCH = "import torch; print(torch.version.cuda, torch.cuda.device_count())"
 
 
@@ -99,13 +102,7 @@ def look(folders: Iterable[str] = (), expects_gpu: bool = False) -> Machine:
 
 def versions() -> dict[str, str]:
     """Of Python and of LIBRARIES, as they are installed here."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed_versions(LIBRARIES)}
 
 
 def existing_folder(path: Path) -> Path:
@@ -127,33 +124,24 @@ def token_file() -> TokenFile | None:
     return TokenFile(str(path), stat.S_IMODE(mode), stat.S_IMODE(folder_mode))
 
 
-def parse_listening(text: str) -> list[Listening]:
-    """The listening sockets of /proc/net/tcp or /proc/net/tcp6."""
-    found = []
-    for line in text.splitlines()[1:]:
-        fields = line.split()
-        if len(fields) < 4 or fields[3] != LISTEN:
-            continue
-        address, port = fields[1].split(":")
-        words = [bytes.fromhex(address[i : i + 8]) for i in range(0, len(address), 8)]
-        if sys.byteorder == "little":  # the kernel prints each word as this machine reads it
-            words = [word[::-1] for word in words]
-        ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(b"".join(words))
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        found.append(Listening(str(ip), int(port, 16)))
-    return found
-
-
 def _listening() -> tuple[Listening, ...] | None:
-    found: set[Listening] = set()
-    for name in ("tcp", "tcp6"):
-        try:
-            found.update(parse_listening(Path("/proc/net", name).read_text()))
-        except OSError:
-            if name == "tcp":
-                return None
+    """Open ports, sorted; None where the system does not tell (macOS tells root alone)."""
+    try:
+        sockets = psutil.net_connections("tcp")
+    except (psutil.Error, OSError):
+        return None
+    found = {
+        Listening(_plain_address(one.laddr.ip), one.laddr.port)
+        for one in sockets
+        if one.status == psutil.CONN_LISTEN
+    }
     return tuple(sorted(found, key=lambda one: (one.port, one.address)))
+
+
+def _plain_address(text: str) -> str:
+    """An IPv4 address that an IPv6 socket listens on, without its IPv6 prefix."""
+    ip = ipaddress.ip_address(text)
+    return str((isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip)
 
 
 # --- what there is room for ---------------------------------------------------------------
@@ -164,15 +152,11 @@ def _disk(folder: str) -> Space:
     return Space(usage.free, usage.total)
 
 
-def _memory() -> Space | None:
-    """Of the machine, or of the container where that is less."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    bytes_of = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines}
-    machine = Space(bytes_of["MemAvailable"], bytes_of["MemTotal"])
-    try:
+def _memory() -> Space:
+    """Memory of the machine, or of the container where that has less left."""
+    ram = psutil.virtual_memory()
+    machine = Space(ram.available, ram.total)
+    try:  # psutil knows the machine alone, not the limit that a container was given
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
     except (OSError, ValueError):  # no limit ("max"), or no such file
@@ -215,20 +199,20 @@ def probe_storage(folder: Path, ask: Callable[[str, str], Mapping[str, str]]) ->
     `ask(folder, mark)` has every machine run `answer_mark`. Leaves nothing behind.
     """
     there = existing_folder(folder)
-    mark = f".lussweep-doctor-{secrets.token_hex(8)}"
-    try:
-        (there / mark).write_text(mark)
-    except OSError as error:
-        return {platform.node(): f"{there}: {error.strerror}"}
-    try:
-        answers = dict(ask(str(there), mark))
-        for machine, complaint in answers.items():
-            if not complaint and not _has_answer(there, mark, machine):
-                answers[machine] = f"what it wrote under {there} is not seen here"
-        return answers
-    finally:
-        for path in there.glob(f"{mark}*"):
-            path.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            mark = stack.enter_context(marked(LocalFolder(there)))
+        except OSError as error:
+            return {platform.node(): f"{there}: {error.strerror}"}
+        try:
+            answers = dict(ask(str(there), mark))
+            for machine, complaint in answers.items():
+                if not complaint and not _has_answer(there, mark, machine):
+                    answers[machine] = f"what it wrote under {there} is not seen here"
+        finally:
+            for path in there.glob(f"{mark}-*"):
+                path.unlink(missing_ok=True)
+    return answers
 
 
 def answer_mark(folder: str, mark: str, machine: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import metadata
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
 from lussweep.cli.status import status
 from lussweep.cli.submit import submit
+from lussweep.store.versions import installed_versions
 
 app = typer.Typer(
     help="How much are synthetic images worth? A sweep over patients, replicates and variants.",
@@ -27,10 +27,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"lussweep {metadata.version('lussweep')}")
-        except metadata.PackageNotFoundError:
-            typer.echo("lussweep, version unknown: it is not installed")
+        version = installed_versions(["lussweep"]).get("lussweep")
+        unknown = "lussweep, version unknown: it is not installed"
+        typer.echo(f"lussweep {version}" if version else unknown)
         raise typer.Exit
 
 

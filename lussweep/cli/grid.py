@@ -89,11 +89,11 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
         say_again,
     )
 
-    if outcome.results is None:
+    if outcome.tables is None:
         say_again(f"{outcome.broken} before anything was trained: run the same command again")
         return
-    print_summary(outcome.results, run.study, source)
-    print_statistics(run.folder)
+    print_summary(outcome.tables["results"], run.study, source)
+    print_statistics(outcome.tables)
     print_failures(run, outcome.failures)
     print_outputs(run)
     if outcome.broken:

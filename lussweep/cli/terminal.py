@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -25,7 +24,6 @@ from lussweep.cli.statistics import contrast_table, control_lines, interval_line
 from lussweep.cli.summary import summary_table
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
-from lussweep.store import tables
 from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
 
@@ -83,14 +81,14 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
 
 
-def print_statistics(folder: Path) -> None:
-    """Differences from the reference, with their interval over holdout patients, and worths; then
-    what classifiers of shuffled labels know."""
-    contrasts = tables.read(folder / "contrasts.parquet", tables.CONTRASTS).to_pylist()
+def print_statistics(written: Mapping[str, pa.Table]) -> None:
+    """Print differences from the reference, with their interval over holdout patients, and worths;
+    then what classifiers of shuffled labels know. `written` are tables of a report by name."""
+    contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
         worth = {
             (row["variant"], row["n_patients"]): row["worth"]
-            for row in tables.read(folder / "worth.parquet", tables.WORTH).to_pylist()
+            for row in written["worth"].to_pylist()
         }
         _console().print(contrast_table(contrasts, worth))
         _console().print(
@@ -100,8 +98,7 @@ def print_statistics(folder: Path) -> None:
         )
         if any(row["status"] != "done" for row in contrasts):
             _console().print("Why some are not given: reason in contrasts.parquet.")
-    controls = tables.read(folder / "controls.parquet", tables.CONTROLS)
-    for line in control_lines(controls):
+    for line in control_lines(written["controls"]):
         _console().print(Text(line), soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from lussweep.errors import one_line
 from lussweep.store import parquet
 from lussweep.study.spec import nearest
 
@@ -36,7 +37,7 @@ def read_cells(path: Path, required: Collection[str], problems: list[str]) -> li
         read = _read_parquet if is_parquet else _read_csv
         columns, rows = read(path, {*required, "split"})
     except (OSError, ValueError, csv.Error) as error:
-        problems.append(f"cannot read {path}: {' '.join(str(error).split())}")
+        problems.append(f"cannot read {path}: {one_line(error, limit=None)}")
         return []
     missing = [f"{path}: no column {c}{nearest(c, columns)}" for c in required if c not in columns]
     problems += missing

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +28,7 @@ def draw_cohort(
     or if a class has no usable frame.
     """
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if n_patients is None:
         return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
     positive, negative = (
@@ -49,7 +51,7 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     Raises InputError if a patient class has fewer than `val.n_patients` patients.
     """
     rng = np.random.default_rng(seed)
-    usable = frames.filter(pc.is_valid(frames["label"]))
+    usable = usable_frames(frames)
     if val.n_patients is not None:
         kept: list[str] = []
         for label, word in ((1, "positive"), (0, "negative")):
@@ -81,6 +83,15 @@ def shuffle_labels(frames: pa.Table, seed: int) -> pa.Table:
         position = frames.column_names.index(name)
         frames = frames.set_column(position, frames.schema.field(name), called)
     return frames
+
+
+def usable_frames(frames: pa.Table) -> pa.Table:
+    """The frames that have a label. No other may be trained on, selected by or judged on.
+
+    A frame without a label belongs to a positive video whose frames were annotated, and was not
+    annotated as positive: whether it shows a consolidation is not known.
+    """
+    return frames.filter(pc.is_valid(frames["label"]))
 
 
 def of_class(frames: pa.Table, name: str) -> pa.Table:
@@ -135,25 +146,25 @@ def _from_patients(
 def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
     patients = np.array(frames["patient_id"].to_pylist())
     names, counts = np.unique(patients, return_counts=True)
-    shares = largest_remainder(dict(zip(names.tolist(), counts.tolist(), strict=True)), n_frames)
+    quotas = [Fraction(n_frames * count, len(patients)) for count in counts.tolist()]
     rows: list[int] = []
-    for name in names.tolist():
+    for name, share in zip(names, largest_remainder(quotas, n_frames), strict=True):
         positions = np.flatnonzero(patients == name)
-        rows += sorted(rng.permutation(positions)[: shares[name]])
+        rows += sorted(rng.permutation(positions)[:share])
     return frames.take(sorted(rows))
 
 
-def largest_remainder(counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Whole shares of `total` in proportion to `counts`; ties go to the name that sorts first.
+def largest_remainder(quotas: Sequence[float | Fraction], total: int) -> list[int]:
+    """Whole numbers that sum to `total`, each less than 1 away from its quota.
 
-    >>> largest_remainder({"a": 3, "b": 1}, 2)
-    {'a': 2, 'b': 0}
+    `quotas` sum to `total`. Each is rounded down, and what is left goes to those that lost most,
+    of equals to the first. Ties are found exactly only between Fractions.
+
+    >>> largest_remainder([1.5, 0.5], 2)
+    [2, 0]
     """
-    whole = sum(counts.values())
-    if total > whole:
-        raise ValueError(f"{total} asked of {whole}")
-    shares = {name: total * count // whole for name, count in counts.items()}
-    by_remainder = sorted(counts, key=lambda name: (-(total * counts[name] % whole), name))
-    for name in by_remainder[: total - sum(shares.values())]:
-        shares[name] += 1
+    shares = [math.floor(quota) for quota in quotas]
+    by_loss = sorted(range(len(quotas)), key=lambda i: shares[i] - quotas[i])
+    for i in by_loss[: total - sum(shares)]:
+        shares[i] += 1
     return shares

@@ -9,12 +9,11 @@ sizes are checked before pixels are decoded, and every refusal is one line that 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,29 +24,24 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from lussweep.data.declaration import PARQUET, RefusedError, read_patients, reason_of
 from lussweep.data.paths import within
-from lussweep.errors import InputError, LeakageError
-from lussweep.store import parquet
+from lussweep.errors import InputError
 from lussweep.store.parquet_pages import check_sizes, read_footer
-from lussweep.study.keys import hashed_id
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"
-PATIENT_COLUMN = "patient_id"
 MAX_PROBLEMS = 20
 MAX_FILE_BYTES = 2**24
 """Of one encoded image; uncompressed, the largest images of a study take a sixtieth of it."""
 MAX_DECODED_BYTES = 2**34
 """Grey levels of one set."""
-MAX_DECLARATION_BYTES = 2**24
-MAX_IDS = 10**6
 MAX_UNPACKED_BYTES = 2**28
-"""Of a Parquet declaration, and of a page of a Parquet set."""
+"""Of a page of a Parquet set."""
 
 _TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-_PARQUET = (".parquet", ".pq")
 _PARQUET_ERRORS = (OSError, ValueError, pa.ArrowException)
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 """Pillow's modes of 8-bit levels that may hold a grey image."""
@@ -67,10 +61,6 @@ class ExternalImages:
     n_images: int
     patients: tuple[str, ...]
     """As declared: plain ids or hashed ones, sorted."""
-
-
-class _RefusedError(Exception):
-    """What is wrong with one image, without its name."""
 
 
 # --- where a set lies ---------------------------------------------------------------------
@@ -104,120 +94,6 @@ def resolve(
         return within(text, base, allow_absolute=allow_absolute)
     except InputError as error:
         raise InputError(f"external: the path {error}") from None
-
-
-# --- whose frames are behind it -----------------------------------------------------------
-
-
-def read_patients(path: Path) -> tuple[str, ...]:
-    """The declared patients, sorted and distinct: plain ids, or as `keys.hashed_id` gives them.
-
-    `path` is a CSV or Parquet table with a column `patient_id`, or a .txt file of one id a line.
-    Raises InputError, one line with the remedy, if it is missing, unreadable or without ids.
-    """
-    remedy = (
-        "it must list every patient whose frames its generator saw, a column patient_id "
-        "(.csv, .parquet) or one id a line (.txt)"
-    )
-    if not path.is_file():
-        raise InputError(f"the declaration {path} does not exist: {remedy}")
-    try:
-        ids = _read_ids(path)
-    except _RefusedError as error:
-        raise InputError(f"the declaration {path} {error}: {remedy}") from None
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise InputError(
-            f"the declaration {path} cannot be read ({_line(error)}): {remedy}"
-        ) from None
-    empty = [i for i, patient in enumerate(ids, 1) if not patient]
-    if empty:
-        raise InputError(f"the declaration {path} has no patient_id in row {empty[0]}: {remedy}")
-    if not ids:
-        raise InputError(f"the declaration {path} names no patient: {remedy}")
-    return tuple(sorted(set(ids)))
-
-
-def check_declaration(
-    declared: Collection[str], allowed: Collection[str], forbidden: Collection[str], where: str
-) -> None:
-    """Refuse a set whose generator saw a patient that its cell must not have.
-
-    `allowed` is the cell's cohort, `forbidden` the patients of validation and holdout, in plain
-    ids; `where` names the set. An entry stands for every patient whose id or hashed id it is, so
-    a hash that fits two patients counts for the forbidden one. Raises LeakageError naming the
-    patients that are forbidden or, known or not, outside the cohort; InputError if none are
-    declared. A part of the cohort is enough.
-    """
-    if not declared:
-        raise InputError(f"{where}: no patients are declared: list those its generator saw")
-    forbidden_names, allowed_names = _by_entry(forbidden), _by_entry(allowed)
-    seen = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
-    outside = sorted({e for e in declared if e not in forbidden_names and e not in allowed_names})
-    problems = []
-    if seen:
-        problems.append(
-            f"{where}: its generator saw patients of validation or holdout: {', '.join(seen)}; "
-            "train it without them"
-        )
-    if outside:
-        problems.append(
-            f"{where}: its generator saw patients outside the cohort: {', '.join(outside)}; "
-            "train it on the cohort's alone"
-        )
-    if problems:
-        raise LeakageError(problems)
-
-
-def _by_entry(patients: Collection[str]) -> dict[str, set[str]]:
-    """Patients by what a declaration may call them."""
-    found: dict[str, set[str]] = {}
-    for patient in patients:
-        for entry in (patient, hashed_id(patient)):
-            found.setdefault(entry, set()).add(patient)
-    return found
-
-
-def _read_ids(path: Path) -> list[str]:
-    suffix = path.suffix.lower()
-    if path.stat().st_size > MAX_DECLARATION_BYTES:
-        raise _RefusedError(f"has over {MAX_DECLARATION_BYTES >> 20} MiB")
-    if suffix == ".txt":
-        return [s for line in path.read_text("utf-8-sig").splitlines() if (s := line.strip())]
-    if suffix == ".csv":
-        return _csv_ids(path)
-    if suffix in _PARQUET:
-        return _parquet_ids(path)
-    raise _RefusedError("is no .csv, .parquet or .txt file")
-
-
-def _csv_ids(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, strict=True)
-        if list(reader.fieldnames or ()).count(PATIENT_COLUMN) != 1:
-            raise _RefusedError("has no single column patient_id")
-        return [(row[PATIENT_COLUMN] or "").strip() for row in reader]
-
-
-def _parquet_ids(path: Path) -> list[str]:
-    schema = parquet.read_schema(path)
-    if schema.names.count(PATIENT_COLUMN) != 1:
-        raise _RefusedError("has no single column patient_id")
-    kind = schema.field(PATIENT_COLUMN).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if not any(is_id(kind) for is_id in _ID_TYPES):
-        raise _RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
-    table = parquet.read_table(
-        path, {PATIENT_COLUMN}, max_rows=MAX_IDS, max_bytes=MAX_UNPACKED_BYTES
-    )
-    cells = table[PATIENT_COLUMN].to_pylist()
-    return ["" if cell is None else str(cell).strip() for cell in cells]
-
-
-_ID_TYPES = (
-    pa.types.is_string,
-    pa.types.is_large_string,
-    pa.types.is_integer,
-)
 
 
 # --- the images ---------------------------------------------------------------------------
@@ -289,7 +165,7 @@ def _frames(path: Path, image_size: int) -> Iterator[Frame]:
     for name, source in _sources(path, image_size):
         try:
             frame = _decode(source, image_size)
-        except _RefusedError as error:
+        except RefusedError as error:
             problems.append(f"{name}: {error}")
         else:
             yield frame
@@ -304,7 +180,7 @@ def _sources(path: Path, image_size: int) -> Iterator[Source]:
     """Every image of the set, none decoded yet. Raises InputError if it is no set."""
     if path.is_dir():
         n_images, sources = _folder(path)
-    elif path.is_file() and path.suffix.lower() in _PARQUET:
+    elif path.is_file() and path.suffix.lower() in PARQUET:
         n_images, sources = _parquet(path)
     else:
         wrong = "is no .parquet file and no folder" if path.exists() else "does not exist"
@@ -324,7 +200,7 @@ def _folder(path: Path) -> tuple[int, Iterator[Source]]:
             key=lambda file: file.name,
         )
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({_line(error)}): allow it") from None
+        raise InputError(f"{path} cannot be read ({reason_of(error)}): allow it") from None
     return len(files), ((str(file), file) for file in files)
 
 
@@ -383,7 +259,8 @@ def _parquet_images(path: Path) -> Iterator[Source]:
 
 def _broken_parquet(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is no whole Parquet file of images ({_line(error)}): write it again, each as PNG"
+        f"{path} is no whole Parquet file of images ({reason_of(error)}): write it again, each as "
+        "PNG"
     )
 
 
@@ -400,47 +277,47 @@ def _decode(source: Path | bytes | None, image_size: int) -> Frame:
             with Image.open(opened, formats=_FORMATS) as image:
                 _check_header(image, image_size)
                 return _grey(image)
-    except _RefusedError:
+    except RefusedError:
         raise
     except Image.DecompressionBombError:
-        raise _RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
+        raise RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
     except UnidentifiedImageError:
-        raise _RefusedError(
+        raise RefusedError(
             f"is no {', '.join(_FORMATS)} image, or cut within its header: replace it"
         ) from None
     except Exception as error:
         # Pillow's parsers raise whatever a broken file leads them to (SyntaxError, struct.error,
         # IndexError, ...); each becomes a problem that names the image.
-        raise _RefusedError(
-            f"is no whole {', '.join(_FORMATS)} image ({_line(error)}): replace it"
+        raise RefusedError(
+            f"is no whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
         ) from None
 
 
 def _checked(source: Path | bytes | None) -> Path | io.BytesIO:
     """What Pillow may open: never a pipe, which would block, nor a file of any size."""
     if source is None:
-        raise _RefusedError("holds no image: fill it or take it out")
+        raise RefusedError("holds no image: fill it or take it out")
     if isinstance(source, Path) and not (source.suffix.lower() in _SUFFIXES and source.is_file()):
-        raise _RefusedError(f"is no {', '.join(_FORMATS)} file: take it out of the folder")
+        raise RefusedError(f"is no {', '.join(_FORMATS)} file: take it out of the folder")
     if isinstance(source, Path) and source.stat().st_size > MAX_FILE_BYTES:
-        raise _RefusedError(_TOO_MANY_BYTES)
+        raise RefusedError(_TOO_MANY_BYTES)
     return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _check_header(image: Image.Image, image_size: int) -> None:
     if image.size != (image_size, image_size):
         width, height = image.size
-        raise _RefusedError(
+        raise RefusedError(
             f"is {width} x {height} pixels, not {image_size} x {image_size}: scale it"
         )
     # 16-bit colour shows in the raw mode alone; Pillow drops the lower bits without a word.
     if image.mode not in _MODES or ";16" in str(getattr(image, "tile", "")):
-        raise _RefusedError(f"is no 8-bit image (mode {image.mode}): save it as 8-bit grey levels")
+        raise RefusedError(f"is no 8-bit image (mode {image.mode}): save it as 8-bit grey levels")
     try:
         image.seek(1)
     except EOFError:
         return
-    raise _RefusedError("holds several images: give each a file of its own")
+    raise RefusedError("holds several images: give each a file of its own")
 
 
 def _grey(image: Image.Image) -> Frame:
@@ -448,13 +325,7 @@ def _grey(image: Image.Image) -> Frame:
         return np.asarray(image, np.uint8)
     red, green, blue, opacity = np.moveaxis(np.asarray(image.convert("RGBA"), np.uint8), -1, 0)
     if (opacity != 255).any():
-        raise _RefusedError("is transparent in places: save it without transparency")
+        raise RefusedError("is transparent in places: save it without transparency")
     if (red != green).any() or (red != blue).any():
-        raise _RefusedError("is in colour: save it as 8-bit grey levels")
+        raise RefusedError("is in colour: save it as 8-bit grey levels")
     return np.ascontiguousarray(red)
-
-
-def _line(error: Exception) -> str:
-    """The reason alone, in one line: Pillow and Arrow repeat paths and add lines."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(str(reason).split())[:200] or type(error).__name__

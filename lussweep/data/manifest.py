@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lussweep.data.cells import read_cells
+from lussweep.data.cohort import largest_remainder
 from lussweep.data.paths import within
 from lussweep.data.readers.decode import image_files, probe
 from lussweep.errors import InputError
+from lussweep.store.files import write_whole
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, SPLITS, Manifest, SplitSpec, Video
 
@@ -120,7 +120,7 @@ def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> d
             )
             continue
         ids.sort(key=lambda patient: derive_seed(seed, "split", patient))
-        counts = _largest_remainder(len(ids), shares)
+        counts = _counts(len(ids), shares)
         names = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
         splits |= zip(ids, names, strict=True)
     if problems:
@@ -134,13 +134,9 @@ def shorten(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:MAX_LINES], f"(+{more} more)"]
 
 
-def _largest_remainder(n: int, shares: Iterable[float]) -> list[int]:
+def _counts(n: int, shares: Iterable[float]) -> list[int]:
     """Whole counts that sum to n, each at least 1 and nearest to n * share."""
-    quotas = [round(n * share, 9) for share in shares]
-    counts = [math.floor(quota) for quota in quotas]
-    order = sorted(range(len(quotas)), key=lambda i: counts[i] - quotas[i])
-    for i in order[: n - sum(counts)]:
-        counts[i] += 1
+    counts = largest_remainder([round(n * share, 9) for share in shares], n)
     while 0 in counts:
         counts[counts.index(max(counts))] -= 1
         counts[counts.index(0)] += 1
@@ -319,7 +315,7 @@ def _check_shared_files(videos: list[Video]) -> None:
 
 def _digests(paths: list[Path], cache_dir: Path | None) -> dict[Path, str]:
     """The sha256 of each video; the cache serves files of unchanged size and time."""
-    cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
+    cache_file = Path(cache_dir or CACHE_DIR).expanduser() / "sha256.json"
     cache = _load_cache(cache_file)
     known = dict(cache)
     digests = {path: _video_digest(path, cache) for path in paths}
@@ -360,12 +356,6 @@ def _load_cache(file: Path) -> dict[str, Any]:
 
 
 def _save_cache(store: Path, cache: dict[str, Any]) -> None:
-    """Whole or not at all; a cache that cannot be written costs time, not results."""
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=store.parent, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(cache, file)
-        os.replace(name, store)
-    except OSError:
-        pass
+    """Write the digests. A cache that cannot be written costs time, not results."""
+    with suppress(OSError):
+        write_whole(store, json.dumps(cache), shared=True)

@@ -8,16 +8,12 @@ from lussweep.metrics.auroc import Labels, Scores, check_scored
 
 
 class Confusion(NamedTuple):
-    """Shares in [0, 1], and the frame counts that they come from."""
+    """Shares in [0, 1]."""
 
     accuracy: float
     sensitivity: float
     specificity: float
     f1: float
-    n_true_pos: int
-    n_false_pos: int
-    n_true_neg: int
-    n_false_neg: int
 
 
 def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Confusion:
@@ -37,8 +33,4 @@ def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Co
         sensitivity=true_pos / (true_pos + false_neg),
         specificity=true_neg / (true_neg + false_pos),
         f1=2 * true_pos / (2 * true_pos + false_pos + false_neg),
-        n_true_pos=true_pos,
-        n_false_pos=false_pos,
-        n_true_neg=true_neg,
-        n_false_neg=false_neg,
     )

@@ -76,9 +76,9 @@ def compare(
 ) -> Comparison:
     """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
 
-    `kmmd` and `one_nn` equal those of `lussweep.metrics.kmmd` and `lussweep.metrics.nearest`.
-    Density and coverage follow Naeem et al. 2020 (arXiv 2002.09797, section 3). A ball around
-    each real sample reaches to its k-th nearest real neighbour.
+    The modules `kmmd` and `nearest` define the first two. Density and coverage follow Naeem et
+    al. 2020 (arXiv 2002.09797, section 3). A ball around each real sample reaches to its k-th
+    nearest real neighbour.
 
     - Density is the number of (ball, synthetic sample) pairs with the sample inside the ball,
       per k synthetic samples. It is 1 in expectation if both sets have one distribution. It is
@@ -91,7 +91,7 @@ def compare(
 
     It takes one pass over fake x fake, each pair once, and one over real x fake. fake_ND: N x D
     floats. `block_size` bounds memory and changes no result. Raises ValueError for a bad shape,
-    values that are not finite, or another N than the reference's (see `one_nn`).
+    values that are not finite, or another N than the reference's.
     """
     real = reference.real
     fake_ND = check_samples("fake", fake_ND, device=real.x_ND.device)

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-SPACES = ("pixel", "conv", "logit", "softmax")
-
 
 class Embedder(Protocol):
     """A network whose features are compared: ImageNet's ResNet-34 or the detector.

@@ -15,10 +15,7 @@ import csv
 import io
 import json
 import math
-import shutil
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,6 +25,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from lussweep.errors import InputError
+from lussweep.store.files import whole_folder
+from lussweep.store.versions import installed_versions
 from lussweep.study.keys import hashed_id, is_hashed_id
 
 Kind = Literal["png", "parquet"]
@@ -82,16 +81,12 @@ def write_images(
         raise InputError(f"unknown kind of export {kind!r}: give {' or '.join(get_args(Kind))}")
     out = out.absolute()
     _check_free(out)
-    scratch = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        scratch.mkdir(parents=True)
-        _write_all(frames_NSS, scratch, kind, _plain(card, set(patients)), patients)
-        scratch.replace(out)  # over an empty folder too, but never over files
+        with whole_folder(out, shared=True) as scratch:
+            _write_all(frames_NSS, scratch, kind, _plain(card, set(patients)), patients)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"cannot write {out}: {reason}; choose another folder") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _check_frames(frames_NSS: np.ndarray) -> None:
@@ -169,6 +164,7 @@ def _readme(
     sections = {key: value for key, value in card.items() if isinstance(value, dict)}
     facts = {key: value for key, value in card.items() if key not in sections}
     memorisation = sections.pop("memorisation", {})
+    version = installed_versions(["lussweep"]).get("lussweep", "(version unknown)")
     lines = [
         f"# Synthetic lung-ultrasound images: {name} class",
         "",
@@ -178,7 +174,7 @@ def _readme(
         "generator can repeat what it was trained on: see Memorisation.",
         "",
         *_verdict(card),
-        f"Made by lussweep {_version()}.",
+        f"Made by lussweep {version}.",
         "",
         "| file | content |",
         "|---|---|",
@@ -282,10 +278,3 @@ def _plain(value: Any, patients: Collection[str]) -> Any:
 
 def _hashed(patient: str) -> str:
     return patient if is_hashed_id(patient) else hashed_id(patient)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("lussweep")
-    except metadata.PackageNotFoundError:
-        return "(version unknown)"

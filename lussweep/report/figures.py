@@ -197,9 +197,7 @@ def build_epoch_figure(results: pa.Table) -> Figure:
 # --- GAN scores against epoch -------------------------------------------------------------
 
 
-def metric_figure(
-    gan_scores: pa.Table, stem: Path, *, space: str = "softmax", embedder: str | None = None
-) -> list[Path]:
+def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
     """Write kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG.
 
     One pair of files for each GAN with snapshots: `stem` for the study's own, `stem`_NAME for one
@@ -210,7 +208,7 @@ def metric_figure(
     for gan in with_epochs["gan"].unique().to_pylist():
         mine = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
         told = "" if gan == "base" else "_" + re.sub(r"[^A-Za-z0-9.+=]+", "-", gan)
-        figure = build_metric_figure(mine, space=space, embedder=embedder)
+        figure = build_metric_figure(mine)
         paths += save(figure, stem.with_name(stem.name + told))
     return paths
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lussweep.report.summary import epoch_is_axis
+from lussweep.store.files import whole_file
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -42,16 +43,14 @@ def write_optuna(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    scratch = path.with_name(f".{path.name}.partial")
-    scratch.unlink(missing_ok=True)
-    scratch.parent.mkdir(parents=True, exist_ok=True)
-    storage = JournalStorage(JournalFileBackend(str(scratch)))
-    study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
-    with warnings.catch_warnings():  # that naming a metric is experimental
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.set_metric_names([MERITS[select_by]])
-    study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        scratch.unlink(missing_ok=True)  # a journal is gone on with, a killed writer's too
+        storage = JournalStorage(JournalFileBackend(str(scratch)))
+        study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
+        with warnings.catch_warnings():  # that naming a metric is experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([MERITS[select_by]])
+        study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
 
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lussweep.store.files import whole_file
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,14 +23,11 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.png at 150 dots per inch and `stem`.svg, both without a date."""
     from matplotlib import rc_context
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, metadata in (("png", {}), ("svg", {"Date": None})):
         path = stem.with_name(f"{stem.name}.{kind}")
-        scratch = path.with_name(f".{path.name}.partial")
-        with rc_context({"svg.hashsalt": "lussweep"}):
+        with whole_file(path) as scratch, rc_context({"svg.hashsalt": "lussweep"}):
             figure.savefig(scratch, format=kind, dpi=150, metadata=metadata)
-        scratch.replace(path)
         paths.append(path)
     return paths
 

@@ -19,8 +19,6 @@ from lussweep.analysis.levels import (
     top_k_mean,
 )
 from lussweep.analysis.operating import (
-    average_precision,
-    brier_score,
     calibration_line,
     expected_calibration_error,
     operating_point,
@@ -151,6 +149,11 @@ def quality_rows(cells: Cells) -> list[Row]:
 
 
 def _quality(frames: Scored) -> Row:
+    from sklearn.metrics import (  # type: ignore[import-untyped]  # takes a second
+        average_precision_score,
+        brier_score_loss,
+    )
+
     label, score = frames.label_U, frames.score_U
     try:
         line = calibration_line(label, score)
@@ -158,9 +161,9 @@ def _quality(frames: Scored) -> Row:
         return {"status": REFUSED, "reason": str(error)}
     lost = np.isnan(line.slope)
     return {
-        "average_precision": average_precision(label, score),
+        "average_precision": float(average_precision_score(label, score)),
         "prevalence": float(label.mean()),
-        "brier": brier_score(label, score),
+        "brier": float(brier_score_loss(label, score)),
         "calibration_slope": None if lost else line.slope,
         "calibration_intercept": None if lost else line.intercept,
         "calibration_error": expected_calibration_error(label, score),

@@ -29,7 +29,7 @@ def write_pictures(reported: Reported, found: Mapping[str, pa.Table]) -> None:
     groups = _samples(reported)
     if groups:
         sample_sheet(groups, figures / "samples.png", SHEET_COLUMNS)
-    pairs = _pairs(reported, found["closest_pairs"], found["memorisation"])
+    pairs = _pairs(reported, found["closest_pairs"], found["memorisation"], found["frames"])
     (figures / "closest_pairs.png").unlink(missing_ok=True)
     if pairs:
         sample_sheet(pairs, figures / "closest_pairs.png", SHEET_COLUMNS)
@@ -92,13 +92,14 @@ def _samples(reported: Reported) -> list[tuple[str, np.ndarray]]:
     return groups
 
 
-def _pairs(reported: Reported, pairs: pa.Table, cards: pa.Table) -> list[tuple[str, np.ndarray]]:
+def _pairs(
+    reported: Reported, pairs: pa.Table, cards: pa.Table, index: pa.Table
+) -> list[tuple[str, np.ndarray]]:
     """The synthetic frames nearest to a training frame above those frames, by class, at the
-    smallest and the largest patient count."""
+    smallest and the largest patient count. `index` is that of all frames."""
     from lussweep.data.frames import load_pixels
     from lussweep.stages import SYNTHETIC
 
-    index = tables.read(reported.folder / "frames.parquet", tables.FRAMES)
     names = ("patient_id", "video_id", "frame")
     where = {place: i for i, place in enumerate(_places(index, names))}
     words = {"pos": "positive", "neg": "negative"}
@@ -133,8 +134,3 @@ def _pairs(reported: Reported, pairs: pa.Table, cards: pa.Table) -> list[tuple[s
 
 def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
-
-
-def _set_of(row: Mapping[str, Any]) -> list[Any]:
-    """The synthetic set that a row of `memorisation` or `closest_pairs` is of."""
-    return [row[name] for name in tables.SYNTH_SET]

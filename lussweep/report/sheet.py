@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lussweep.store.files import whole_file
+
 
 def sample_sheet(
     groups: Sequence[tuple[str, np.ndarray]],
@@ -45,8 +47,6 @@ def sample_sheet(
             y = top + strip + i // n_columns * (cell_h + gap)
             sheet.paste(image, (gap + i % n_columns * (cell_w + gap), y))
         top += strip + n * (cell_h + gap)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    sheet.save(scratch, format="PNG", optimize=True)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        sheet.save(scratch, format="PNG", optimize=True)
     return path

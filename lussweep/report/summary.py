@@ -7,12 +7,11 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    pass
+from lussweep.store.files import whole_file
 
 Row = dict[str, Any]
 
@@ -122,13 +121,13 @@ def _summary_row(group: Group) -> Row:
 
 def write_summary(results: pa.Table, path_csv: Path) -> None:
     """Write the summary rows as CSV; None is an empty field."""
-    path_csv.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path_csv.with_name(f".{path_csv.name}.partial")
-    with scratch.open("w", encoding="utf-8", newline="") as file:
+    with (
+        whole_file(path_csv) as scratch,
+        scratch.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, SUMMARY_FIELDS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(summary_rows(results))
-    scratch.replace(path_csv)
 
 
 def holdout_text(results: pa.Table) -> str:

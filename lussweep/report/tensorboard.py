@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from lussweep.errors import InputError
 from lussweep.report.summary import epoch_is_axis
+from lussweep.store.files import whole_folder
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -68,16 +69,13 @@ def write_tensorboard(
         return False
     if logdir.exists() and not marker.exists() and any(logdir.iterdir()):
         raise InputError(f"{logdir} holds other files: move them, TensorBoard's logs go there")
-    scratch = logdir.with_name(f".{logdir.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     runs = {**gan_runs(gan_losses, gan_scores), **trial_runs(trials, results)}
-    for name, events in runs.items():
-        _write_run(scratch / name, events)
-    (scratch / COMPLETE).write_text(digest, encoding="utf-8")
-    if logdir.exists():
-        shutil.rmtree(logdir)
-    scratch.rename(logdir)
+    with whole_folder(logdir) as scratch:
+        for name, events in runs.items():
+            _write_run(scratch / name, events)
+        (scratch / COMPLETE).write_text(digest, encoding="utf-8")
+        if logdir.exists():
+            shutil.rmtree(logdir)
     return True
 
 

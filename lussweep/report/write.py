@@ -22,6 +22,7 @@ from lussweep.report.reported import Reported
 from lussweep.report.statistics import collect_statistics
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
+from lussweep.store.files import write_whole
 from lussweep.study.keys import digest, hashed_id
 
 SCHEMAS = {
@@ -46,6 +47,8 @@ SCHEMAS = {
     "worth": tables.WORTH,
     "usefulness": tables.USEFULNESS,
 }
+PRINTED = ("results", "contrasts", "worth", "controls")
+"""Tables that a command shows when the report is written."""
 REPORT_VERSION = 4
 STATE_FILE = "report.json"
 
@@ -55,16 +58,16 @@ def write_report(
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
     skipped: Sequence[tuple[str, str, str]] = (),
-) -> pa.Table:
-    """Write the tables and figures of a run, and return `results`.
+) -> dict[str, pa.Table]:
+    """Write the tables and figures of a run, and return the tables PRINTED by name.
 
     Leaves every file as it is if nothing has changed since they were written.
     """
     with reported.store.in_use():
-        results = _write_report(
+        written = _write_report(
             replace(reported, store=reported.store.surveyed(0)), failures, blocked, skipped
         )
-    return results
+    return written
 
 
 def _write_report(
@@ -72,12 +75,12 @@ def _write_report(
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
     skipped: Sequence[tuple[str, str, str]],
-) -> pa.Table:
-    results_path = reported.folder / "results.parquet"
+) -> dict[str, pa.Table]:
+    paths = {name: reported.folder / f"{name}.parquet" for name in SCHEMAS}
     state = digest(_state(reported, failures, skipped))
     state_path = reported.folder / STATE_FILE
     if _is_current(reported.folder, state_path, state):
-        return tables.read(results_path, tables.RESULTS)
+        return {name: tables.read(paths[name], SCHEMAS[name]) for name in PRINTED}
     state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
     reported.store.read_records(_read_refs(reported))
     found = collect(reported.plan, reported.study, reported.store, failures)
@@ -90,8 +93,7 @@ def _write_report(
         reported.study.model_copy(update={"variants": reported.variants}),
     )
     found["results"] = with_intervals(found["results"], found["aurocs"])
-    for name, schema in SCHEMAS.items():
-        tables.write(reported.folder / f"{name}.parquet", found[name], schema)
+    written = {name: tables.write(paths[name], found[name], SCHEMAS[name]) for name in SCHEMAS}
     rows = failure_rows(reported.plan, failures, blocked, reported.redact)
     tables.write(reported.folder / "failures.parquet", rows, tables.FAILURES)
     (reported.folder / "skipped.parquet").unlink(missing_ok=True)
@@ -101,10 +103,8 @@ def _write_report(
     _write_events(reported.folder / "events.log", found["gan_events"])
     write_pictures(reported, found)
     files = [str(path.relative_to(reported.folder)) for path in outputs(reported.folder)]
-    scratch = state_path.with_suffix(".partial")
-    scratch.write_text(json.dumps({"state": state, "files": files}, indent=1))
-    scratch.replace(state_path)
-    return found["results"]
+    write_whole(state_path, json.dumps({"state": state, "files": files}, indent=1))
+    return {name: written[name] for name in PRINTED}
 
 
 def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:

@@ -40,8 +40,8 @@ Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Prog
 class RunOutcome:
     """How a command in a run folder ended."""
 
-    results: pa.Table | None
-    """One row a cell; None without a report, because nothing was trained."""
+    tables: Mapping[str, pa.Table] | None
+    """Those of the report that a command shows; None without one, because nothing was trained."""
     failures: Mapping[str, str]
     """The errors of failed steps, by ref."""
     broken: str = ""
@@ -54,9 +54,9 @@ class RunOutcome:
     @property
     def is_complete(self) -> bool:
         """Whether every cell of the run has its result, and no step failed."""
-        if self.results is None or self.broken or self.failures:
+        if self.tables is None or self.broken or self.failures:
             return False
-        return set(self.results["status"].to_pylist()) == {"done"}
+        return set(self.tables["results"]["status"].to_pylist()) == {"done"}
 
 
 def drive(
@@ -120,9 +120,9 @@ def _drive(
         return RunOutcome(None, {}, broken)
     write_failure_logs(run, watch.progress)
     failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
-    results = write_report(run.reported(), failures, watch.progress.blocked, skipped)
+    written = write_report(run.reported(), failures, watch.progress.blocked, skipped)
     run.publish()
-    return RunOutcome(results, failures, broken)
+    return RunOutcome(written, failures, broken)
 
 
 class _Watch:

@@ -20,7 +20,8 @@ from lussweep.run.identity import (
 from lussweep.run.mirror import Mirror
 from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
-from lussweep.store.folders import Folder, LocalFolder
+from lussweep.store.files import write_whole
+from lussweep.store.folders import Folder, LocalFolder, check_usable
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
 from lussweep.study.keys import is_hashed_id
@@ -181,7 +182,7 @@ def check_room(run: Run) -> None:
     run.store.check_writable(_needed_bytes(run))
     ArtifactStore(run.folder).check_writable()
     if run.mirror:
-        run.mirror.remote.check()
+        check_usable(run.mirror.remote)
 
 
 def claim(run: Run) -> None:
@@ -229,6 +230,4 @@ def _needed_bytes(run: Run) -> int:
 
 def _write_if_changed(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
-        scratch = path.with_name(f".{path.name}.partial")
-        scratch.write_text(text)
-        scratch.replace(path)
+        write_whole(path, text)

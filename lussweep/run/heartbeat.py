@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lussweep.errors import one_line
 from lussweep.run.state import (
     PLAN_FILE,
     STATE_FILE,
@@ -174,8 +175,8 @@ class Heartbeat:
     def _error(self, ref: str) -> str:
         assert self.snapshot is not None
         if ref not in self.shown:
-            text = " ".join((self.snapshot.failed[ref].error or "").split())
-            self.shown[ref] = self.run.conceal(text)
+            text = self.snapshot.failed[ref].error or ""
+            self.shown[ref] = self.run.conceal(one_line(text, limit=None))
         return self.shown[ref]
 
 

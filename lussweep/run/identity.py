@@ -11,6 +11,7 @@ from lussweep.errors import InputError
 from lussweep.run.lease import LOCK_FILE
 from lussweep.run.state import OWN_FILES, RUN_FILE
 from lussweep.store.artifacts import read_json
+from lussweep.store.folders import MARK
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import ExternalKey, Plan
 from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec
@@ -87,7 +88,7 @@ def read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
 
 def _is_strange(path: Path) -> bool:
     """A driver that was killed may leave files by which it tells others, or half of one."""
-    passing = path.name.startswith(".probe-") or path.name.endswith(".partial")
+    passing = path.name.startswith(MARK) or path.name.endswith(".partial")
     return path.name not in UNCLAIMED and not passing
 
 

@@ -7,7 +7,6 @@ each other's report. The lease is one small text; an object store that can write
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -21,12 +20,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from lussweep.errors import InputError
 from lussweep.store.conditional import (
     can_replace_conditionally,
     read_with_version,
     replace_if_unchanged,
 )
+from lussweep.store.files import write_whole
+from lussweep.store.locks import locked
 from lussweep.store.remote import StorageError, create_if_absent
 
 LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
@@ -67,7 +70,7 @@ class FileSlot:
             return None
 
     def create(self, text: str) -> bool:
-        with self._alone():
+        with locked(self.lock):
             try:
                 handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
@@ -77,24 +80,14 @@ class FileSlot:
         return True
 
     def replace(self, found: str, text: str | None) -> bool:
-        with self._alone():
+        with locked(self.lock):  # comparing and writing are one: without locks, nearly so
             if self.read() != found:
                 return False
             if text is None:
                 self.path.unlink()
                 return True
-            scratch = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-            scratch.write_text(text)
-            scratch.replace(self.path)
+            write_whole(self.path, text, shared=True)
         return True
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Comparing and writing are one: without locks in the file system, nearly so."""
-        with self.lock.open("a") as lock:
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 class ObjectSlot:
@@ -227,7 +220,10 @@ def own_command() -> str:
 
 
 def _process_space() -> str:
-    """Process ids mean the same where this is the same: one boot, one namespace."""
+    """Process ids mean the same where this is the same: one boot, one namespace.
+
+    psutil knows neither: its time of boot moves with the clock.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -236,18 +232,12 @@ def _process_space() -> str:
 
 
 def _is_alive(pid: int) -> bool:
+    """Whether a process runs. A zombie is dead: its parent has not asked for it yet."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False
-    except PermissionError:  # somebody else's
+    except (PermissionError, psutil.AccessDenied):
+        # Somebody else's. psutil alone would call it dead where /proc hides other users' processes.
         return True
-    return not _is_zombie(pid)
-
-
-def _is_zombie(pid: int) -> bool:
-    """Dead, and its parent has not asked yet."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False

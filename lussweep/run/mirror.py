@@ -11,6 +11,7 @@ from typing import Any
 from lussweep.errors import InputError
 from lussweep.run.state import OWN_FILES
 from lussweep.store.cache import cache_folder
+from lussweep.store.files import write_whole
 from lussweep.store.remote import RemoteFolder, StorageError
 
 NOT_MIRRORED = ("artifacts", "ray", *OWN_FILES)
@@ -85,9 +86,7 @@ class Mirror:
         return known
 
     def _remember(self, known: dict[str, list[str]]) -> None:
-        scratch = self.state.with_suffix(".partial")
-        scratch.write_text(json.dumps(known))
-        scratch.replace(self.state)
+        write_whole(self.state, json.dumps(known))
 
 
 def _version(info: dict[str, Any]) -> str:

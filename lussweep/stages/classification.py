@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from safetensors.torch import save_file
 
-from lussweep.data.cohort import limit_val, of_class, patient_ids, shuffle_labels
+from lussweep.data.cohort import limit_val, of_class, patient_ids, shuffle_labels, usable_frames
 from lussweep.data.frames import load_masks, load_pixels
 from lussweep.metrics.auroc import auroc
 from lussweep.metrics.classification import at_threshold
@@ -163,8 +163,7 @@ def _scores(frames: pa.Table) -> pa.Table:
 def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     """Scores of every usable holdout frame, and the statistics of the cell."""
     chosen = context.store.record(step.inputs["search"])["summary"]
-    holdout = split_index(step, context, "holdout")
-    holdout = holdout.filter(pc.is_valid(holdout["label"]))
+    holdout = usable_frames(split_index(step, context, "holdout"))
     for role, patients in chosen["patients"].items():
         refuse_overlap(f"{role} and holdout", patients, patient_ids(holdout))
     model = load_classifier(step.inputs["search"], context)

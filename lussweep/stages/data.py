@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lussweep.data.cohort import count_label, draw_cohort, patient_ids
-from lussweep.data.external import check_declaration, load_images
+from lussweep.data.declaration import check_declaration
+from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
 from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow.compute as pc
 
-from lussweep.data.cohort import of_class, patient_ids
+from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
@@ -32,8 +31,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     spec = MemorisationSpec.model_validate(step.spec["memorisation"])
     label = step.spec["class"]
     train = generator_frames(step.inputs["synth"], step, context)
-    holdout = split_index(step, context, "holdout")
-    holdout = holdout.filter(pc.is_valid(holdout["label"]))
+    holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
     if set(train["label"].to_pylist()) != {0, 1}:
         holdout = of_class(holdout, label)

@@ -7,9 +7,10 @@ import platform
 import resource
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from lussweep.store.versions import installed_versions
 
 LIBRARIES = (
     "lussweep",
@@ -28,7 +29,7 @@ def circumstances() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "python": platform.python_version(),
-        "libraries": {name: version for name in LIBRARIES if (version := _version(name))},
+        "libraries": installed_versions(LIBRARIES),
         "git_commit": _git_commit(),
     }
 
@@ -37,13 +38,6 @@ def peak_memory_bytes() -> int:
     """The largest resident set of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _git_commit() -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 
 
 def read_array(path: Path, dtype: Any, *, mapped: bool = False) -> np.ndarray:
@@ -20,8 +20,9 @@ def read_array(path: Path, dtype: Any, *, mapped: bool = False) -> np.ndarray:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:
         # numpy's parser of the header raises whatever a broken one leads it to (TokenError, ...).
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"cannot read the array {path} ({reason}): {_remedy(path)}") from None
+        raise InputError(
+            f"cannot read the array {path} ({one_line(error)}): {_remedy(path)}"
+        ) from None
     if not isinstance(found, np.ndarray) or found.dtype != dtype or found.ndim != 3:
         held = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
         raise InputError(

@@ -6,7 +6,6 @@ reader sees it whole or not at all. `record.json` beside the data says how it ca
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -15,9 +14,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from lussweep.errors import InputError
+from lussweep.store.folders import LocalFolder, check_usable
+from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
 RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
@@ -139,16 +140,16 @@ class ArtifactStore:
         """
         shared = self.workplace_of(ref)
         shared.mkdir(parents=True, exist_ok=True)
-        with (shared / "lock").open("w") as lock:
-            if _is_locked(lock):
-                private = shared.with_name(f"{shared.name}-{uuid.uuid4().hex[:8]}")
-                private.mkdir()
-                try:
-                    yield private
-                finally:
-                    shutil.rmtree(private, ignore_errors=True)
-            else:
+        with locked_if_free(shared / "lock") as is_ours:
+            if is_ours:
                 yield shared
+                return
+        private = shared.with_name(f"{shared.name}-{uuid.uuid4().hex[:8]}")
+        private.mkdir()
+        try:
+            yield private
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
 
     def fetch_workplace(self, ref: str, work: Path) -> None:
         """Bring what `keep_workplace` has kept of a step into `work`; other files stay."""
@@ -162,26 +163,20 @@ class ArtifactStore:
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
-        """Unless another process works there, which will do so when it is done."""
+        """Delete the workplace of a step.
+
+        Another process that works there keeps it, and deletes it when it is done.
+        """
         folder = self.workplace_of(ref)
         if not folder.exists():
             return
-        with (folder / "lock").open("w") as lock:
-            if not _is_locked(lock):
+        with locked_if_free(folder / "lock") as is_ours:
+            if is_ours:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written here and some space is left."""
-        probe = self.root / f".probe-{uuid.uuid4().hex[:8]}"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"lussweep")
-            probe.unlink()
-        except OSError as error:
-            reason = error.strerror or error
-            raise InputError(
-                f"cannot write to {self.root}: {reason}; choose another --out"
-            ) from None
+        check_usable(LocalFolder(self.root))
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
             raise InputError(
@@ -277,14 +272,3 @@ def _newest(folder: Path) -> float:
         return max(p.stat().st_mtime for p in (folder, *folder.rglob("*")))
     except FileNotFoundError:
         return time.time()
-
-
-def _is_locked(lock: IO[str]) -> bool:
-    """Take the lock until the file is closed; true if another process has it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks: whoever writes, writes the same
-        return False
-    return False

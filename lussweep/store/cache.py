@@ -1,23 +1,25 @@
 """A node's own copies of artifacts of object stores: bounded, shared by the node's processes.
 
 The copies used longest ago go when the bound is passed, never one that a live process has pinned.
-A process's pins stand in a file that it keeps locked, so that those of a killed one count no more.
+A process's pins stand in a file beside a lock that it holds, so that those of a killed one count
+no more.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from lussweep.errors import InputError
+from lussweep.store.locks import NoLocksError, locked, take
 
 DEFAULT_GB = 50.0
 KEPT_SHARE = 0.9
@@ -49,17 +51,15 @@ def cache_bytes() -> float:
 
 @dataclass
 class _Pins:
-    """What this process is using, in a file that it holds locked."""
+    """What this process is using, in a file beside a lock that it holds until it ends."""
 
-    file: IO[str]
+    path: Path
+    lock: FileLock | None
     pid: int
     names: list[str] = field(default_factory=list)
 
     def write(self) -> None:
-        self.file.seek(0)
-        self.file.truncate()
-        self.file.write("\n".join(self.names))
-        self.file.flush()
+        self.path.write_text("\n".join(self.names))
 
 
 _PINS: dict[Path, _Pins] = {}
@@ -102,8 +102,7 @@ class ArtifactCache:
     def fetching(self, entry: Path) -> Iterator[None]:
         """One process of the node at a time; the others find the copy when it is their turn."""
         one_of_256 = hashlib.sha256(str(entry).encode()).hexdigest()[:2]
-        with (self.root / ".fetching" / one_of_256).open("w") as lock:
-            _lock(lock)
+        with locked(self.root / ".fetching" / one_of_256):  # without locks: whole, if copied twice
             yield
 
     def added(self, n_bytes: int) -> None:
@@ -143,46 +142,39 @@ class ArtifactCache:
         return len(pins.names) if pins and pins.pid == os.getpid() else 0
 
     def _own_pins(self) -> _Pins:
+        """The pins of this process; after a fork the child begins with none."""
         pins = _PINS.get(self.root)
         if pins is None or pins.pid != os.getpid():
             path = self.root / ".pins" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-            file = path.open("w")
-            _lock(file)
-            pins = _PINS[self.root] = _Pins(file, os.getpid())
+            lock = None
+            with suppress(NoLocksError):  # then these pins count for ever
+                lock = take(path.with_suffix(".lock"), wait=False)
+            pins = _PINS[self.root] = _Pins(path, lock, os.getpid())
+            pins.write()
         return pins
 
     def _all_pinned(self) -> set[str]:
+        """Names that a live process has pinned. What dead processes have left is deleted."""
         found: set[str] = set()
-        for path in (self.root / ".pins").iterdir():
-            with path.open() as file:
-                if _is_free(file):
-                    path.unlink(missing_ok=True)
-                else:
-                    found.update(file.read().split("\n"))
+        for lock in (self.root / ".pins").glob("*.lock"):
+            pins = lock.with_suffix("")
+            try:
+                left_by_dead = take(lock, wait=False)
+            except (Timeout, NoLocksError):
+                found.update(pins.read_text().split("\n"))
+            else:
+                pins.unlink(missing_ok=True)
+                lock.unlink()
+                left_by_dead.release()
         return found
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.root / ".lock").open("w") as lock:
-            _lock(lock)
+        """One process of the node at a time changes what the cache keeps count of."""
+        with locked(self.root / ".lock"):
             yield
 
 
 def size_bytes(folder: Path) -> int:
     """Of all files below."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-
-
-def _lock(file: IO[str]) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:  # a file system without locks: copies are whole all the same, if made twice
-        return
-
-
-def _is_free(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

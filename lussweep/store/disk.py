@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.store.remote import StorageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,5 +51,4 @@ def room_named(folder: Path) -> Iterator[None]:
     except Exception as error:
         if not is_no_room(error):
             raise
-        reason = " ".join(str(error).split())[:200]
-        raise DiskFull(f"{folder} has no room left ({reason}): free some there") from error
+        raise DiskFull(f"{folder} has no room left ({one_line(error)}): free some there") from error

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from lussweep.store.remote import RemoteFolder, is_url
+from lussweep.errors import InputError
+from lussweep.store.files import write_whole
+from lussweep.store.remote import RemoteFolder, StorageError, is_url
+
+MARK = ".probe-"
+"""The file that tells whether a folder can be used has a name that begins so."""
 
 
 class Folder(Protocol):
@@ -43,11 +49,7 @@ class LocalFolder:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        scratch.write_bytes(data)
-        scratch.replace(path)
+        write_whole(self.path / name, data, shared=True)
 
     def delete(self, names: Iterable[str]) -> None:
         for name in names:
@@ -56,3 +58,30 @@ class LocalFolder:
 
 def folder_at(place: str) -> Folder:
     return RemoteFolder(place) if is_url(place) else LocalFolder(Path(place))
+
+
+@contextmanager
+def marked(folder: Folder) -> Iterator[str]:
+    """A small file lies in the folder inside the block; gives its name, which is its text too.
+
+    Who sees the file shares the folder with this process.
+    """
+    mark = f"{MARK}{uuid.uuid4().hex[:8]}"
+    folder.write(mark, mark.encode())
+    try:
+        yield mark
+    finally:
+        folder.delete([mark])
+
+
+def check_usable(folder: Folder) -> None:
+    """Raises InputError, with the remedy, unless a file can be written, read and deleted there."""
+    try:
+        with marked(folder) as mark:
+            if folder.read(mark) != mark.encode():
+                raise StorageError(f"{folder} gives back other bytes than were written")
+    except StorageError as error:
+        raise InputError(str(error)) from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"cannot write to {folder}: {reason}; choose another --out") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -23,6 +22,8 @@ from typing import Any
 from lussweep.errors import InputError
 from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore
 from lussweep.store.cache import ArtifactCache, size_bytes
+from lussweep.store.files import write_whole
+from lussweep.store.folders import check_usable
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 ATTEMPT = "attempt"
@@ -228,7 +229,7 @@ class ObjectStore(ArtifactStore):
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
         """Raises InputError unless a file can be written there; here, room for one artifact."""
-        self.remote.check()
+        check_usable(self.remote)
         ArtifactStore(self.root).check_writable()
 
     def clean_scratch(
@@ -300,10 +301,7 @@ def _told(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_record(entry: Path, record: dict[str, Any]) -> None:
-    entry.mkdir(parents=True, exist_ok=True)
-    scratch = entry / f".{RECORD}.{os.getpid()}"
-    scratch.write_text(json.dumps(_told(record), indent=1, sort_keys=True))
-    scratch.replace(entry / RECORD)
+    write_whole(entry / RECORD, json.dumps(_told(record), indent=1, sort_keys=True), shared=True)
 
 
 def _names(folder: Path) -> list[str]:

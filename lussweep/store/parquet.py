@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lussweep.errors import one_line
 from lussweep.store.parquet_pages import check_sizes, read_footer
 
 SMALL_BYTES = 2**26
@@ -68,14 +69,14 @@ def read_table(
             raise ValueError(f"its text unpacks to {n_bytes} bytes, over {limit}")
         return table.cast(pa.schema([found.field(i) for i in _places(found, columns)]))
     except (pa.ArrowException, UnicodeError, MemoryError, KeyError) as error:
-        raise ValueError(_line(error)) from None
+        raise ValueError(one_line(error)) from None
 
 
 def _schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except pa.ArrowException as error:
-        raise ValueError(_line(error)) from None
+        raise ValueError(one_line(error)) from None
 
 
 def _places(schema: pa.Schema, columns: Collection[str] | None) -> list[int]:
@@ -102,7 +103,3 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
             lengths = pc.binary_length(chunk.dictionary)
             total += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
     return total
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -8,13 +8,13 @@ StorageError of one line.
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
+from lussweep.store.files import whole_file
 
 S3_PATIENCE: dict[str, Any] = {
     "connect_timeout": 10,
@@ -117,17 +117,18 @@ class RemoteFolder:
         """Copy files to local paths, each of which appears whole or not at all."""
         if not files:
             return
-        with _partial(files) as scratch:
+        with ExitStack() as stack:
+            scratch = {
+                name: stack.enter_context(whole_file(path, shared=True))
+                for name, path in files.items()
+            }
             with self._told("read", next(iter(files))):
                 self._fs.get([self._path(n) for n in scratch], [str(p) for p in scratch.values()])
-            for name, path in files.items():
-                scratch[name].replace(path)
 
     def download_if_there(self, name: str, path: Path) -> None:
         """Copy one file, whole or not at all; nothing if there is none."""
-        with _partial({name: path}) as scratch, self._told("read", name), _absence_is_fine():
-            self._fs.get_file(self._path(name), str(scratch[name]))
-            scratch[name].replace(path)
+        with self._told("read", name), _absence_is_fine(), whole_file(path, shared=True) as scratch:
+            self._fs.get_file(self._path(name), str(scratch))
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove files; those that are not there are gone already."""
@@ -140,17 +141,6 @@ class RemoteFolder:
                     for path in paths:
                         with _absence_is_fine():
                             self._fs.rm_file(path)
-
-    def check(self) -> None:
-        """Raises InputError, with the remedy, unless a file can be written, read and deleted."""
-        name, word = f".probe-{uuid.uuid4().hex[:8]}", b"lussweep"
-        try:
-            self.write(name, word)
-            if self.read(name) != word:
-                raise StorageError(f"{self.url} gives back other bytes than were written")
-            self.delete([name])
-        except StorageError as error:
-            raise InputError(str(error)) from None
 
     @property
     def _fs(self) -> Any:
@@ -210,8 +200,7 @@ def _remedy(error: BaseException, url: str) -> str:
         remedy = "check the network" + (" and AWS_ENDPOINT_URL" if is_s3 else "")
     else:
         remedy = "try again, or choose another --out or --store"
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return f"{reason}: {remedy}"
+    return f"{one_line(error, limit=None)}: {remedy}"
 
 
 @contextmanager
@@ -223,20 +212,6 @@ def told(doing: str, url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageError(f"cannot {doing} {url}: {_remedy(error, url)}") from error
-
-
-@contextmanager
-def _partial(files: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
-    """Names to write under before a rename, in the same folders; none is left behind."""
-    mark = uuid.uuid4().hex[:8]
-    scratch = {name: p.with_name(f".{p.name}.{mark}.partial") for name, p in files.items()}
-    for path in scratch.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield scratch
-    finally:
-        for path in scratch.values():
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

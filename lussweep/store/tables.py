@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from lussweep.errors import InputError
 from lussweep.store import parquet
+from lussweep.store.files import whole_file
 
 CELL = (("n_patients", pa.int32()), ("replicate", pa.int32()))
 
@@ -341,8 +342,11 @@ FAILURES = _schema(
 SKIPPED = _schema(("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string()))
 
 
-def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write rows in exactly this schema; a missing field is null, an unknown one is an error."""
+def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Write rows in exactly this schema, and return the table that `read` would give.
+
+    A missing field is null, an unknown one is an error.
+    """
     known = set(schema.names)
     if isinstance(rows, pa.Table):
         unknown = set(rows.column_names) - known
@@ -352,10 +356,9 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
         for row in rows:
             assert set(row) <= known, f"unknown fields {sorted(set(row) - known)}"
         table = pa.Table.from_pylist(list(rows), schema=schema)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, scratch)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        pq.write_table(table, scratch)
+    return table
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
@@ -11,7 +9,7 @@ from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import control_lines, difference_text, interval_line
 from lussweep.cli.terminal import print_statistics
-from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH, write
+from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH
 from lussweep.study.plan import Plan, Step
 
 
@@ -103,22 +101,23 @@ def test_shuffled_labels_are_told_in_a_line_a_row() -> None:
 
 
 def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair = {"n_patients": 6, "variant": "combined", "reference": "baseline"}
     numbers = {"difference": 0.01, "low": -0.02, "high": 0.04, "p_holm": 0.3, "status": "done"}
     missing = pair | {"n_patients": 15, "status": "missing", "reason": "missing: all"}
-    write(tmp_path / "worth.parquet", [], WORTH)
-    write(tmp_path / "controls.parquet", [CONTROL], CONTROLS)
-    write(tmp_path / "contrasts.parquet", [pair | numbers, missing], CONTRASTS)
-    print_statistics(tmp_path)
+    written = {
+        "worth": WORTH.empty_table(),
+        "controls": pa.Table.from_pylist([CONTROL], CONTROLS),
+        "contrasts": pa.Table.from_pylist([pair | numbers, missing], CONTRASTS),
+    }
+    print_statistics(written)
     text = capsys.readouterr().out
     assert "+0.010 [-0.020, +0.040]" in text
     assert "missing" in text
     assert "reason in contrasts.parquet" in text
     assert "chance" in text
-    write(tmp_path / "contrasts.parquet", [missing], CONTRASTS)
-    print_statistics(tmp_path)
+    print_statistics(written | {"contrasts": pa.Table.from_pylist([missing], CONTRASTS)})
     text = capsys.readouterr().out
     assert "combined" not in text, "nothing is computed: no table"
     assert "chance" in text

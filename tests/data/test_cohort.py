@@ -1,4 +1,5 @@
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from lussweep.data.cohort import (
     of_class,
     patient_ids,
     shuffle_labels,
+    usable_frames,
 )
 from lussweep.errors import InputError
 from lussweep.store import tables
@@ -64,48 +66,61 @@ def of_patients(frames: pa.Table, initial: str) -> set[str]:
 
 # --- shares -------------------------------------------------------------------------------
 
-some_counts = st.dictionaries(
-    st.text(max_size=3), st.integers(0, 60), min_size=1, max_size=8
-).filter(lambda counts: sum(counts.values()) > 0)
+some_counts = st.lists(st.integers(0, 60), min_size=1, max_size=8).filter(any)
+
+
+def quotas_of(counts, total):
+    return [Fraction(total * count, sum(counts)) for count in counts]
 
 
 @given(some_counts, st.data())
 def test_shares_add_up_and_are_in_proportion_to_within_one(counts, data):
-    whole = sum(counts.values())
-    total = data.draw(st.integers(0, whole))
-    shares = largest_remainder(counts, total)
-    assert set(shares) == set(counts)
-    assert sum(shares.values()) == total
-    for name, share in shares.items():
-        assert 0 <= share <= counts[name]
-        assert abs(share - total * counts[name] / whole) < 1
-
-
-@given(some_counts, st.data())
-def test_shares_do_not_depend_on_the_order_of_the_names(counts, data):
-    total = data.draw(st.integers(0, sum(counts.values())))
-    assert largest_remainder(dict(reversed(counts.items())), total) == largest_remainder(
-        counts, total
-    )
+    total = data.draw(st.integers(0, sum(counts)))
+    quotas = quotas_of(counts, total)
+    shares = largest_remainder(quotas, total)
+    assert sum(shares) == total
+    for count, quota, share in zip(counts, quotas, shares, strict=True):
+        assert 0 <= share <= count
+        assert abs(share - quota) < 1
 
 
 @given(some_counts, st.data())
 def test_a_larger_count_never_has_a_smaller_share(counts, data):
-    shares = largest_remainder(counts, data.draw(st.integers(0, sum(counts.values()))))
-    for name in counts:
-        for other in counts:
-            if counts[name] > counts[other]:
-                assert shares[name] >= shares[other]
+    total = data.draw(st.integers(0, sum(counts)))
+    shares = largest_remainder(quotas_of(counts, total), total)
+    for count, share in zip(counts, shares, strict=True):
+        for other_count, other_share in zip(counts, shares, strict=True):
+            if count > other_count:
+                assert share >= other_share
 
 
-def test_the_largest_remainders_win_and_ties_go_to_the_first_name():
-    assert largest_remainder({"a": 5, "b": 3, "c": 2}, 4) == {"a": 2, "b": 1, "c": 1}
-    assert largest_remainder({"c": 1, "b": 1, "a": 1}, 2) == {"a": 1, "b": 1, "c": 0}
+def test_the_largest_remainders_win_and_ties_go_to_the_first():
+    assert largest_remainder([2.0, 1.2, 0.8], 4) == [2, 1, 1]
+    assert largest_remainder(quotas_of([1, 1, 1], 2), 2) == [1, 1, 0]
+    tie = quotas_of([14, 4, 12], 3)  # 1.4, 0.4 and 1.2: as floats, 0.4 would win by a rounding
+    assert largest_remainder(tie, 3) == [2, 0, 1]
 
 
-def test_more_than_there_is_cannot_be_shared_out():
-    with pytest.raises(ValueError, match="4 asked of 3"):
-        largest_remainder({"a": 1, "b": 2}, 4)
+# --- usable frames ------------------------------------------------------------------------
+
+
+def test_usable_frames_are_those_with_a_label_in_their_order():
+    index = make_index([[(1, 6)], [(1, 2)]], [[(0, 3)]], unusable=2)
+    found = usable_frames(index)
+    expected = [row for row in index.to_pylist() if row["label"] is not None]
+    assert found.to_pylist() == expected and len(expected) == 5
+    assert found.schema.equals(tables.FRAMES)
+    assert "p01" not in patient_ids(found), "a patient without a usable frame is none"
+
+
+def test_every_selection_is_made_of_usable_frames_alone():
+    index = make_index([[(1, 6)]] * 3, [[(0, 8)]] * 3, unusable=2)
+    usable = frame_ids(usable_frames(index))
+    for cohort in (INDEPENDENT, NESTED, ALL_NEGATIVES):
+        for n in (2, None):
+            assert frame_ids(draw_cohort(index, n, cohort, 0)) <= usable
+    for val in (ValSpec(), ValSpec(n_patients=2), ValSpec(frames_per_video=7)):
+        assert frame_ids(limit_val(index, val, 0)) <= usable
 
 
 # --- cohorts ------------------------------------------------------------------------------

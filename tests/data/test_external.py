@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lussweep.data import declaration as declarations
 from lussweep.data import external as module
+from lussweep.data.declaration import check_declaration, read_patients
 from lussweep.data.external import (
     ExternalImages,
-    check_declaration,
     describe,
     load_images,
     pixel_digest,
-    read_patients,
     resolve,
 )
 from lussweep.errors import InputError, LeakageError
@@ -362,7 +362,7 @@ def test_damaged_bytes_are_an_input_error_or_an_image(data: st.DataObject) -> No
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
         frame = module._decode(bytes(content), SIZE)
-    except module._RefusedError:
+    except declarations.RefusedError:
         return
     assert frame.shape == (SIZE, SIZE) and frame.dtype == np.uint8
 
@@ -548,7 +548,7 @@ def test_both_leaks_are_told_at_once_and_no_patients_are_no_declaration() -> Non
 def test_a_hash_that_fits_two_patients_counts_for_the_forbidden_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "hashed_id", lambda patient: "#00000000")
+    monkeypatch.setattr(declarations, "hashed_id", lambda patient: "#00000000")
     with pytest.raises(LeakageError, match="H1, V1"):
         check_declaration(["#00000000"], COHORT, FORBIDDEN, "set")
 

@@ -124,7 +124,7 @@ def test_a_lesion_changes_only_what_lies_below_the_pleura():
         )
         style = phantom._style(video.patient_id, SEED)
         grid = phantom._grid(style, size)
-        below = phantom._scene(video, style, grid, SEED).below
+        below = phantom.draw_scene(video, style, grid, SEED).below
         on_screen = cv2.remap(below, grid.column, grid.row, cv2.INTER_LINEAR)
         # Breathing lifts the pleura by at most 1.2 % of the depth, interpolation adds a pixel.
         reach = 2 * int(np.ceil(0.012 * size) + 1) + 1

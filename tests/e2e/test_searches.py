@@ -57,7 +57,10 @@ def opened(folder: Path) -> Run:
 def carry_out(run: Run, executor: Executor) -> None:
     progress = run_plan(run.asked, run.store, executor)
     assert not progress.failed, [o.error for o in progress.failed.values()]
-    write_report(run.reported(), {}, {})
+    written = write_report(run.reported(), {}, {})
+    assert write_report(run.reported(), {}, {}) == written, (
+        "read from the files once they are there"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,6 @@ import torch
 from scipy.spatial.distance import cdist
 
 from lussweep.metrics.comparison import Reference, compare
-from lussweep.metrics.kmmd import kmmd
-from lussweep.metrics.nearest import one_nn
 
 pytestmark = pytest.mark.any_processor
 
@@ -29,12 +27,9 @@ def scores(real_ND, fake_ND, **settings):
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 @pytest.mark.parametrize("shift", [0.0, 0.4, 2.0])
-def test_every_score_is_that_of_its_own_definition(k, shift):
+def test_density_and_coverage_equal_their_definition(k, shift):
     real, fake = normal(40, 4, seed=0), normal(40, 4, seed=1, shift=shift)
     found = scores(real, fake, k=k)
-    nearest = one_nn(real, fake)
-    assert found.kmmd == pytest.approx(kmmd(real, fake), rel=1e-12)
-    assert (found.one_nn, found.one_nn_real, found.one_nn_fake) == nearest
     expected = loop_density_coverage(real, fake, k)
     assert (found.density, found.coverage) == pytest.approx(expected, rel=1e-12)
 

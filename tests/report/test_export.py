@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from lussweep.data.external import check_declaration, describe, load_images, pixel_digest
+from lussweep.data.declaration import check_declaration
+from lussweep.data.external import describe, load_images, pixel_digest
 from lussweep.errors import InputError
 from lussweep.report.export import MEMORISATION_LINES, write_images
 from lussweep.study.keys import hashed_id

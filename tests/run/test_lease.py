@@ -149,6 +149,28 @@ def test_who_is_gone(change: dict[str, object], is_gone: bool, tmp_path: Path) -
         assert slot.read() == other.text()
 
 
+def test_a_process_that_has_ended_is_gone_though_its_parent_has_not_asked(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=-1)
+    owner = replace(Owner.this(), pid=child.pid)
+    assert not owner.is_gone()
+    assert child.stdin is not None
+    child.stdin.close()  # it ends, and stays a zombie until it is waited for
+    deadline = time.monotonic() + 30
+    while not owner.is_gone():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    child.wait()
+    assert owner.is_gone()
+
+
+def test_a_process_that_may_not_be_asked_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refuse)
+    assert not replace(Owner.this(), pid=os.getpid() + 1).is_gone()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
 def test_a_text_that_nobody_finished_holds_nothing_up(text: str, tmp_path: Path) -> None:
     (tmp_path / LEASE_FILE).write_text(text)

@@ -10,6 +10,7 @@ import pytest
 from lussweep.errors import InputError
 from lussweep.store import remote as storage
 from lussweep.store.conditional import read_with_version, replace_if_unchanged
+from lussweep.store.folders import check_usable
 from lussweep.store.remote import (
     RemoteFolder,
     StorageError,
@@ -191,7 +192,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
 
     monkeypatch.setattr(fsspec.core, "get_filesystem_class", missing)
     with pytest.raises(InputError, match=r"pip install 'lussweep\[gcs\]'"):
-        RemoteFolder("gs://bucket/run").check()
+        check_usable(RemoteFolder("gs://bucket/run"))
 
 
 def test_conditions_say_what_they_do_not_take():

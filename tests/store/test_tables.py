@@ -22,7 +22,8 @@ def path(tmp_path):
 
 
 def test_rows_come_back_in_their_order_and_a_missing_field_is_null(path):
-    tables.write(path, [LOSS, {"epoch": 2}], tables.GAN_LOSSES)
+    written = tables.write(path, [LOSS, {"epoch": 2}], tables.GAN_LOSSES)
+    assert written.equals(tables.read(path, tables.GAN_LOSSES))
     rows = tables.read(path, tables.GAN_LOSSES).to_pylist()
     everything = dict.fromkeys(tables.GAN_LOSSES.names)
     assert rows == [{**everything, **LOSS}, {**everything, "epoch": 2}]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lussweep.backend.cluster.session import show_token, token_file
 from lussweep.backend.kept import KEPT
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 
 from ray.exceptions import AuthenticationError  # isort: skip
 
@@ -45,14 +45,10 @@ def submit(address: str, command: Sequence[str], working_dir: Path) -> str:
         ) from None
     except AuthenticationError as error:
         raise InputError(
-            f"{address} does not take this token ({token_file()}): {_line(error)}"
+            f"{address} does not take this token ({token_file()}): {one_line(error)}"
         ) from None
     except (RuntimeError, ValueError, OSError) as error:
-        raise InputError(f"{address} does not take the job: {_line(error)}") from None
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+        raise InputError(f"{address} does not take the job: {one_line(error)}") from None
 
 
 def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lussweep.backend.cluster.session import ray
+from lussweep.errors import one_line
 
 ANSWER_S = 60.0
 """A node that starts its first worker, and torch in it to ask for GPUs, answers within this."""
@@ -56,5 +57,5 @@ def ask_all(
         try:
             told[name] = ray.get(task)
         except ray.exceptions.RayError as error:
-            silent[name] = " ".join(str(error).split())[-200:]
+            silent[name] = one_line(error, limit=None)[-200:]
     return told, silent

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from lussweep.backend.cluster.nodes import alive_nodes
 from lussweep.backend.cluster.session import ray
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.folders import LocalFolder, marked
 from lussweep.store.object_store import ObjectStore
 
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
@@ -26,32 +27,33 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
     nodes = alive_nodes()
     if len(nodes) < 2:
         return
-    word = f".probe-{uuid.uuid4().hex[:8]}"
-    shared = [store.root / word for store in stores if not isinstance(store, ObjectStore)]
-    try:
-        for path in shared:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(word)
+    with ExitStack() as stack:
+        marks = {
+            i: stack.enter_context(marked(LocalFolder(store.root)))
+            for i, store in enumerate(stores)
+            if not isinstance(store, ObjectStore)
+        }
         probe = ray.remote(num_cpus=0, max_retries=2)(problems_here)  # again if it is killed
         tasks = {}
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = probe.options(scheduling_strategy=there).remote(list(stores), word)
+            task = probe.options(scheduling_strategy=there).remote(list(stores), marks)
             tasks[task] = node
         ray.wait(list(tasks), num_returns=len(tasks), timeout=PATIENCE_S)
         problems = [line for task, node in tasks.items() for line in _told(task, node)]
-    finally:
-        for path in shared:
-            path.unlink(missing_ok=True)
     if problems:
         raise InputError(problems)
 
 
-def problems_here(stores: Sequence[ArtifactStore], word: str) -> list[str]:
-    """What this node cannot do with them; `word` is a file that the driver left in each folder."""
+def problems_here(stores: Sequence[ArtifactStore], marks: Mapping[int, str]) -> list[str]:
+    """What this node cannot do with the stores.
+
+    `marks` names the file that the driver has left in a store's folder, by the store's position;
+    object stores have none.
+    """
     problems = []
-    for store in stores:
-        if not isinstance(store, ObjectStore) and not (store.root / word).exists():
+    for i, store in enumerate(stores):
+        if i in marks and not (store.root / marks[i]).exists():
             problems.append(
                 f"does not see the driver's files in {store.place}: mount shared storage there on "
                 "every node, or give --out and --store a URL such as s3://BUCKET/PREFIX"
@@ -75,5 +77,5 @@ def _told(task: object, asked: Mapping[str, Any]) -> list[str]:
     except ray.exceptions.RayError as error:
         if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == asked["NodeID"]):
             return []  # it has gone meanwhile, and is asked nothing
-        line = " ".join(str(error).split())[:300]
-        return [f"node {node} cannot run a task ({line}): install lussweep there as here"]
+        reason = one_line(error, limit=300)
+        return [f"node {node} cannot run a task ({reason}): install lussweep there as here"]

@@ -36,7 +36,7 @@ import ray  # noqa: E402  (after its environment)
 from ray.exceptions import RayError  # noqa: E402
 
 from lussweep.backend.cluster.reach import check_reachable  # noqa: E402
-from lussweep.errors import InputError  # noqa: E402
+from lussweep.errors import InputError, one_line  # noqa: E402
 
 
 def token_file() -> Path:
@@ -80,9 +80,9 @@ def ray_session(
             configure_logging=True,
         )
     except (RayError, ConnectionError, ValueError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:200]
         raise InputError(
-            f"no Ray cluster answers at {address}, or not with this token ({token_file()}): {line}"
+            f"no Ray cluster answers at {address}, or not with this token ({token_file()}): "
+            f"{one_line(error)}"
         ) from None
     if local:
         _close_token_file()

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.study.spec.base import Spec
 from lussweep.study.spec.generation import GanSpec
 from lussweep.study.spec.study import StudySpec
@@ -100,8 +100,7 @@ def _load(text: str) -> Any:
     except Exception as error:
         # A scalar can make PyYAML's constructors raise any exception (KeyError, AttributeError,
         # OverflowError, ...).
-        told = " ".join(str(error).split())[:MAX_SHOWN] or type(error).__name__
-        raise ValueError(told) from None
+        raise ValueError(one_line(error, MAX_SHOWN)) from None
     finally:
         if loader is not None:
             loader.dispose()

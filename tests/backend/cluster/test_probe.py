@@ -21,7 +21,8 @@ WORD = ".probe-of-the-driver"
 def problems(*stores: ArtifactStore) -> list[str]:
     from lussweep.backend.cluster.probe import problems_here
 
-    return problems_here(stores, WORD)
+    marks = {i: WORD for i, store in enumerate(stores) if not isinstance(store, ObjectStore)}
+    return problems_here(stores, marks)
 
 
 def test_a_folder_with_the_drivers_probe_is_fine_and_left_as_it_is(tmp_path: Path) -> None:

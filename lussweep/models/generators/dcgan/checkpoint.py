@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import torch
 
 from lussweep.errors import InputError
 from lussweep.models.training.weights import read_state
+from lussweep.store.files import whole_file
 
 _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 
@@ -67,17 +67,12 @@ class Checkpoints:
                 self.minutes = min(self.minutes, MINUTES_BEFORE_THE_END)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint under another name, rename it, and delete all but the latest few."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a checkpoint, whole or not at all, and delete all but the last `n_kept`."""
         earlier = self._paths()
         number = 1 + (_number(earlier[-1]) if earlier else 0)
         path = self.folder / f"checkpoint_{number:08d}.pt"
-        scratch = path.with_suffix(".partial")
-        with scratch.open("wb") as file:
+        with whole_file(path, durable=True) as scratch, scratch.open("wb") as file:
             torch.save({"key": self.key, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
         for old in [*earlier, path][: -self.n_kept]:
             old.unlink()
         self.on_saved()

@@ -14,6 +14,7 @@ from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.step import GREY_HALF
 from lussweep.models.training.precision import full_precision
 from lussweep.models.training.weights import first_mismatch, read_weights
+from lussweep.store.files import whole_file
 from lussweep.study.spec import CLASSES, GanSpec
 
 _REMEDY = "delete the GAN's folder in the artifacts to train it again"
@@ -56,13 +57,11 @@ def snapshot_path(folder: Path, epoch: int) -> Path:
 
 
 def save_snapshot(generator: Generator, folder: Path, epoch: int) -> None:
-    """Save a snapshot under another name and rename it, so that it appears whole or not at all."""
+    """Save the generator's weights after an epoch, whole or not at all."""
     path = snapshot_path(folder, epoch)
-    path.parent.mkdir(parents=True, exist_ok=True)
     state = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
-    scratch = path.with_suffix(".partial")
-    save_file(state, scratch)
-    scratch.replace(path)
+    with whole_file(path) as scratch:
+        save_file(state, scratch)
 
 
 def load_snapshot(

@@ -1,0 +1,140 @@
+"""Whose frames stand behind images of another generator: the declaration that comes with a set."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection
+from pathlib import Path
+
+import pyarrow as pa
+
+from lussweep.errors import InputError, LeakageError, one_line
+from lussweep.store import parquet
+from lussweep.study.keys import hashed_id
+
+PATIENT_COLUMN = "patient_id"
+PARQUET = (".parquet", ".pq")
+MAX_DECLARATION_BYTES = 2**24
+MAX_IDS = 10**6
+MAX_UNPACKED_BYTES = 2**28
+"""Of a Parquet declaration."""
+
+
+class RefusedError(Exception):
+    """What is wrong with a declaration or an image, without its name."""
+
+
+def read_patients(path: Path) -> tuple[str, ...]:
+    """The declared patients, sorted and distinct: plain ids, or as `keys.hashed_id` gives them.
+
+    `path` is a CSV or Parquet table with a column `patient_id`, or a .txt file of one id a line.
+    Raises InputError, one line with the remedy, if it is missing, unreadable or without ids.
+    """
+    remedy = (
+        "it must list every patient whose frames its generator saw, a column patient_id "
+        "(.csv, .parquet) or one id a line (.txt)"
+    )
+    if not path.is_file():
+        raise InputError(f"the declaration {path} does not exist: {remedy}")
+    try:
+        ids = _read_ids(path)
+    except RefusedError as error:
+        raise InputError(f"the declaration {path} {error}: {remedy}") from None
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise InputError(
+            f"the declaration {path} cannot be read ({reason_of(error)}): {remedy}"
+        ) from None
+    empty = [i for i, patient in enumerate(ids, 1) if not patient]
+    if empty:
+        raise InputError(f"the declaration {path} has no patient_id in row {empty[0]}: {remedy}")
+    if not ids:
+        raise InputError(f"the declaration {path} names no patient: {remedy}")
+    return tuple(sorted(set(ids)))
+
+
+def check_declaration(
+    declared: Collection[str], allowed: Collection[str], forbidden: Collection[str], where: str
+) -> None:
+    """Refuse a set whose generator saw a patient that its cell must not have.
+
+    `allowed` is the cell's cohort, `forbidden` the patients of validation and holdout, in plain
+    ids; `where` names the set. An entry stands for every patient whose id or hashed id it is, so
+    a hash that fits two patients counts for the forbidden one. Raises LeakageError naming the
+    patients that are forbidden or, known or not, outside the cohort; InputError if none are
+    declared. A part of the cohort is enough.
+    """
+    if not declared:
+        raise InputError(f"{where}: no patients are declared: list those its generator saw")
+    forbidden_names, allowed_names = _by_entry(forbidden), _by_entry(allowed)
+    seen = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
+    outside = sorted({e for e in declared if e not in forbidden_names and e not in allowed_names})
+    problems = []
+    if seen:
+        problems.append(
+            f"{where}: its generator saw patients of validation or holdout: {', '.join(seen)}; "
+            "train it without them"
+        )
+    if outside:
+        problems.append(
+            f"{where}: its generator saw patients outside the cohort: {', '.join(outside)}; "
+            "train it on the cohort's alone"
+        )
+    if problems:
+        raise LeakageError(problems)
+
+
+def _by_entry(patients: Collection[str]) -> dict[str, set[str]]:
+    """Patients by what a declaration may call them."""
+    found: dict[str, set[str]] = {}
+    for patient in patients:
+        for entry in (patient, hashed_id(patient)):
+            found.setdefault(entry, set()).add(patient)
+    return found
+
+
+def _read_ids(path: Path) -> list[str]:
+    suffix = path.suffix.lower()
+    if path.stat().st_size > MAX_DECLARATION_BYTES:
+        raise RefusedError(f"has over {MAX_DECLARATION_BYTES >> 20} MiB")
+    if suffix == ".txt":
+        return [s for line in path.read_text("utf-8-sig").splitlines() if (s := line.strip())]
+    if suffix == ".csv":
+        return _csv_ids(path)
+    if suffix in PARQUET:
+        return _parquet_ids(path)
+    raise RefusedError("is no .csv, .parquet or .txt file")
+
+
+def _csv_ids(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, strict=True)
+        if list(reader.fieldnames or ()).count(PATIENT_COLUMN) != 1:
+            raise RefusedError("has no single column patient_id")
+        return [(row[PATIENT_COLUMN] or "").strip() for row in reader]
+
+
+def _parquet_ids(path: Path) -> list[str]:
+    schema = parquet.read_schema(path)
+    if schema.names.count(PATIENT_COLUMN) != 1:
+        raise RefusedError("has no single column patient_id")
+    kind = schema.field(PATIENT_COLUMN).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(is_id(kind) for is_id in _ID_TYPES):
+        raise RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
+    table = parquet.read_table(
+        path, {PATIENT_COLUMN}, max_rows=MAX_IDS, max_bytes=MAX_UNPACKED_BYTES
+    )
+    cells = table[PATIENT_COLUMN].to_pylist()
+    return ["" if cell is None else str(cell).strip() for cell in cells]
+
+
+_ID_TYPES = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_integer,
+)
+
+
+def reason_of(error: Exception) -> str:
+    """The reason alone, in one line: Pillow and Arrow repeat paths and add lines."""
+    return one_line((isinstance(error, OSError) and error.strerror) or error)

@@ -1,0 +1,64 @@
+"""Files and folders that appear whole: written under another name beside the target, then renamed.
+
+A reader sees the old content or the new, never half of it, even if the writer is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path, *, shared: bool = False, durable: bool = False) -> Iterator[Path]:
+    """Gives a path to write to; it replaces `path` if the block ends without an error.
+
+    Makes the folder of `path`. What an error leaves half written is deleted; what a killed process
+    leaves is overwritten by the next one, because the other name is always the same. Several
+    processes that may write `path` at once need `shared`: each then writes under a name of its own.
+    `durable` waits until the disk holds the bytes, so that a power cut cannot leave an empty file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = _beside(path, shared)
+    try:
+        yield scratch
+        if durable:
+            with scratch.open("r+b") as file:
+                os.fsync(file.fileno())
+        scratch.replace(path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, data: bytes | str, *, shared: bool = False) -> None:
+    """Writes bytes, or text as UTF-8, through `whole_file`."""
+    with whole_file(path, shared=shared) as scratch:
+        scratch.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def whole_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
+    """Gives an empty folder to fill; it is renamed to `path` if the block ends without an error.
+
+    `path` may be an empty folder by then. Raises OSError if it holds files: nothing is overwritten.
+    """
+    scratch = _beside(path, shared)
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        yield scratch
+        scratch.replace(path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _beside(path: Path, shared: bool) -> Path:
+    """The other name: hidden, in the same folder, so that renaming stays on one file system."""
+    mark = f".{uuid.uuid4().hex[:8]}" if shared else ""
+    return path.with_name(f".{path.name}{mark}.partial")

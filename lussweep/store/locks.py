@@ -1,0 +1,67 @@
+"""Locks between processes, each a file that one process holds.
+
+The kernel frees a lock when the process that holds it ends, however it ends, so that no lock is
+stale. They work between machines where the file system's locks do, as those of NFS.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""What a file system without locks answers."""
+
+
+class NoLocksError(OSError):
+    """The file system has no locks."""
+
+
+def take(path: Path, *, wait: bool) -> FileLock:
+    """Takes the lock at `path` until `release` is called or the process ends.
+
+    The folder of `path` must exist. Raises filelock.Timeout if another holder has the lock and
+    this is not to `wait`, NoLocksError if the file system has none.
+    """
+    # The fallback for such file systems is a file whose existence is the lock: a killed process
+    # would leave it locked. A hold that belongs to one thread would end with that thread.
+    lock = FileLock(path, fallback_to_soft=False, thread_local=False)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:  # which is an OSError too
+        raise
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise NoLocksError(error.errno, error.strerror, str(path)) from error
+        raise
+    return lock
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Waits for the lock and holds it inside the block; does without where there are no locks."""
+    with ExitStack() as stack:
+        with suppress(NoLocksError):
+            stack.callback(take(path, wait=True).release)
+        yield
+
+
+@contextmanager
+def locked_if_free(path: Path) -> Iterator[bool]:
+    """Holds the lock inside the block if nobody has it; gives whether the block may go on.
+
+    It may go on where there are no locks.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.callback(take(path, wait=False).release)
+        except Timeout:
+            yield False
+            return
+        except NoLocksError:
+            pass
+        yield True
