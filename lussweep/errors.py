@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the text of any error in one line."""
+"""Errors that the user can mend, and the text of any error in one line."""
 
 from collections.abc import Iterable
 

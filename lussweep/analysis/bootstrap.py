@@ -55,7 +55,7 @@ class Bootstrap(NamedTuple):
     """Resamples drawn, including those with a single class."""
     n_one_class: int
     """Resamples with a single class. They have no AUC-ROC and are left out."""
-    n_patients: int
+    n_all_patients: int
     n_pos_patients: int
     """Patients with a positive unit. Some may have negative units too."""
     n_neg_patients: int
@@ -84,14 +84,14 @@ def valid_resamples(matrix: WinMatrix, n_resamples: int, *, seed: int) -> Float6
     `matrix` may hold a difference or a sum of win matrices of the same units, because the formula
     is linear in the wins. Raises ValueError if fewer than two resamples have both classes.
     """
-    n_patients = len(matrix.n_pos_P)
+    n_all_patients = len(matrix.n_pos_P)
     if n_resamples < 2:
         raise ValueError(f"n_resamples is {n_resamples}, it must be 2 or more")
-    auroc_R = resampled_auroc(matrix, patient_weights(n_patients, n_resamples, seed=seed))
+    auroc_R = resampled_auroc(matrix, patient_weights(n_all_patients, n_resamples, seed=seed))
     valid_R = auroc_R[~np.isnan(auroc_R)]
     if len(valid_R) < 2:
         raise ValueError(
-            f"{len(valid_R)} of {n_resamples} resamples of {n_patients} patients has 2 classes"
+            f"{len(valid_R)} of {n_resamples} resamples of {n_all_patients} patients has 2 classes"
         )
     return valid_R
 
@@ -124,7 +124,7 @@ def summarise(
         confidence=confidence,
         n_resamples=n_resamples,
         n_one_class=n_resamples - len(valid_R),
-        n_patients=len(matrix.n_pos_P),
+        n_all_patients=len(matrix.n_pos_P),
         n_pos_patients=n_pos_patients,
         n_neg_patients=n_neg_patients,
     )
@@ -137,8 +137,8 @@ def point_auroc(matrix: WinMatrix) -> float:
 
 def jackknife_auroc(matrix: WinMatrix) -> Float64s:
     """The AUC-ROC without each patient in turn, shape (P,); NaN where a class would be lost."""
-    n_patients = len(matrix.n_pos_P)
-    return resampled_auroc(matrix, 1 - np.eye(n_patients, dtype=np.int64))
+    n_all_patients = len(matrix.n_pos_P)
+    return resampled_auroc(matrix, 1 - np.eye(n_all_patients, dtype=np.int64))
 
 
 def percentile_interval(valid_R: Float64s, confidence: float) -> Interval:
@@ -170,18 +170,18 @@ def bca_interval(
     return Interval(float(low), float(high))
 
 
-def expanded_confidence(confidence: float, n_patients: int) -> float:
+def expanded_confidence(confidence: float, n_scarcer: int) -> float:
     """A higher confidence, which keeps a bootstrap over few patients from being too narrow.
 
     A resample varies less than a sample, by sqrt((n - 1) / n), and a bootstrap has normal
     quantiles where quantiles of t belong. Both are corrected by the level that
     sqrt(n / (n - 1)) t(n - 1) has on the normal scale (Hesterberg 2015, the expanded percentile
-    interval). n_patients: patients of the scarcer class, 2 or more; this is the cautious choice.
+    interval). n_scarcer: patients of the scarcer class, 2 or more; this is the cautious choice.
     With 24 patients 0.95 becomes 0.965. With fewer than about five it nears 1, and the interval
     spans all of 2,000 resamples.
     """
-    quantile = float(stdtrit(n_patients - 1, (1 + confidence) / 2))
-    wider = 2 * NormalDist().cdf((n_patients / (n_patients - 1)) ** 0.5 * quantile) - 1
+    quantile = float(stdtrit(n_scarcer - 1, (1 + confidence) / 2))
+    wider = 2 * NormalDist().cdf((n_scarcer / (n_scarcer - 1)) ** 0.5 * quantile) - 1
     return min(wider, 1 - 1e-9)
 
 

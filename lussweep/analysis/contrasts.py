@@ -68,7 +68,7 @@ class Contrast(NamedTuple):
     """Resamples drawn, including those with a single class."""
     n_one_class: int
     """Resamples with a single class. They are left out."""
-    n_patients: int
+    n_all_patients: int
     n_pos_patients: int
     n_neg_patients: int
 
@@ -148,7 +148,7 @@ def contrast(
         confidence=confidence,
         n_resamples=n_resamples,
         n_one_class=summary.n_one_class,
-        n_patients=summary.n_patients,
+        n_all_patients=summary.n_all_patients,
         n_pos_patients=summary.n_pos_patients,
         n_neg_patients=summary.n_neg_patients,
     )
@@ -175,7 +175,7 @@ def mean_effect(paired: PairedWins, variant: str, reference: str) -> Effect:
     )
 
 
-def bootstrap_p_value(valid_R: Float64s, n_patients: int) -> float:
+def bootstrap_p_value(valid_R: Float64s, n_scarcer: int) -> float:
     """Two-sided p-value of "no difference", by inversion of the expanded percentile interval.
 
     With R resamples of the difference, the plain percentile interval gives
@@ -188,8 +188,8 @@ def bootstrap_p_value(valid_R: Float64s, n_patients: int) -> float:
     """
     n_low, n_high = int((valid_R <= 0).sum()), int((valid_R >= 0).sum())
     tail = min(0.5, (1 + min(n_low, n_high)) / (len(valid_R) + 1))
-    quantile = NormalDist().inv_cdf(tail) * ((n_patients - 1) / n_patients) ** 0.5
-    return 2 * float(stdtr(n_patients - 1, quantile))
+    quantile = NormalDist().inv_cdf(tail) * ((n_scarcer - 1) / n_scarcer) ** 0.5
+    return 2 * float(stdtr(n_scarcer - 1, quantile))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ N_BINS = 10
 _MAX_STEPS = 100
 
 
-class Estimate(NamedTuple):
+class IntervalEstimate(NamedTuple):
     """A value with its interval; NaN where it does not exist.
 
     n_undefined: resamples in which the value does not exist. The interval leaves them out.
@@ -48,11 +48,11 @@ class OperatingPoint(NamedTuple):
     """Shares of holdout frames that are called right at one threshold."""
 
     threshold: float
-    sensitivity: Estimate
-    specificity: Estimate
+    sensitivity: IntervalEstimate
+    specificity: IntervalEstimate
 
 
-class Line(NamedTuple):
+class CalibrationLine(NamedTuple):
     """logit P(positive) = intercept + slope x logit(score).
 
     Calibrated scores have slope 1 and intercept 0.
@@ -112,7 +112,7 @@ def operating_point(
     )
 
 
-def calibration_line(label_N: Labels, score_N: Scores) -> Line:
+def calibration_line(label_N: Labels, score_N: Scores) -> CalibrationLine:
     """Maximum-likelihood logistic regression of the label on the score's logit, without penalty.
 
     The source is Cox 1958, Two further applications of a model for binary regression. A slope
@@ -122,7 +122,7 @@ def calibration_line(label_N: Labels, score_N: Scores) -> Line:
     class.
     """
     y_N, p_N = _checked(label_N, score_N)
-    return _fit_line(y_N, _logit(p_N), Line(1.0, 0.0))
+    return _fit_line(y_N, _logit(p_N), CalibrationLine(1.0, 0.0))
 
 
 def expected_calibration_error(label_N: Labels, score_N: Scores, *, n_bins: int = N_BINS) -> float:
@@ -141,20 +141,20 @@ def expected_calibration_error(label_N: Labels, score_N: Scores, *, n_bins: int 
     return float(np.abs(excess_B).sum() / len(p_N))
 
 
-def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> Estimate:
+def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> IntervalEstimate:
     """The value with a percentile interval of its R resamples; NaN resamples are left out."""
     valid_R = resampled_R[~np.isnan(resampled_R)]
     n_undefined = len(resampled_R) - len(valid_R)
     if np.isnan(value) or not len(valid_R):
-        return Estimate(float(value), np.nan, np.nan, n_undefined)
+        return IntervalEstimate(float(value), np.nan, np.nan, n_undefined)
     low, high = np.quantile(valid_R, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(value), float(low), float(high), n_undefined)
+    return IntervalEstimate(float(value), float(low), float(high), n_undefined)
 
 
-def _fit_line(y_N: Float64s, x_N: Float64s, start: Line) -> Line:
+def _fit_line(y_N: Float64s, x_N: Float64s, start: CalibrationLine) -> CalibrationLine:
     """Newton's method with halved steps; NaN where the likelihood has no maximum."""
     pos, neg = x_N[y_N == 1], x_N[y_N == 0]
-    nowhere = Line(np.nan, np.nan)
+    nowhere = CalibrationLine(np.nan, np.nan)
     if neg.max() <= pos.min() or pos.max() <= neg.min():
         return nowhere
 
@@ -173,7 +173,7 @@ def _fit_line(y_N: Float64s, x_N: Float64s, start: Line) -> Line:
             return nowhere
         up, tilt = (h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant
         if g0 * up + g1 * tilt <= 1e-18 * len(y_N):
-            return Line(float(slope + tilt), float(intercept + up))
+            return CalibrationLine(float(slope + tilt), float(intercept + up))
         share = 1.0
         while (after := loss(slope + share * tilt, intercept + share * up)) > before * (1 + 1e-12):
             share /= 2
@@ -187,7 +187,7 @@ def _logit(p_N: Float64s) -> Float64s:
 
 
 def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:
-    """Labels and scores as float64. Raises ValueError unless the scores are probabilities."""
+    """Return labels and scores as float64. Raises ValueError unless scores are probabilities."""
     if not ((score_N >= 0) & (score_N <= 1)).all():
         raise ValueError("scores must be probabilities, in [0, 1]")
     check_scored(label_N, score_N)

@@ -10,7 +10,7 @@ import numpy as np
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.metrics.auroc import Float64s, Int64s, WinMatrix, win_matrix
 
-Cell = tuple[str, int]
+CellKey = tuple[str, int]
 """(variant, replicate)"""
 
 
@@ -18,7 +18,7 @@ Cell = tuple[str, int]
 class PairedWins:
     """Win matrices of cells that were scored on exactly the same units."""
 
-    wins: Mapping[Cell, Float64s]
+    wins: Mapping[CellKey, Float64s]
     """Wins by (variant, replicate), each of shape (P, P)."""
     n_pos_P: Int64s
     n_neg_P: Int64s
@@ -37,7 +37,7 @@ class PairedWins:
         return WinMatrix(wins_PP, self.n_pos_P, self.n_neg_P)
 
 
-def pair_up(cells: Mapping[Cell, Scored]) -> PairedWins:
+def pair_up(cells: Mapping[CellKey, Scored]) -> PairedWins:
     """Compute the win matrices of all cells, after a check that their units are the same.
 
     Keys are (variant, replicate). All cells must have the same patients, videos, frames and
@@ -59,7 +59,7 @@ def pair_up(cells: Mapping[Cell, Scored]) -> PairedWins:
     return PairedWins(wins, matrices[first].n_pos_P, matrices[first].n_neg_P)
 
 
-def _check_identified(cell: Cell, units: Scored) -> None:
+def _check_identified(cell: CellKey, units: Scored) -> None:
     """Raise ValueError unless (patient, video, frame) names each unit once."""
     check_units(units)
     code_U = np.zeros(len(units.label_U), dtype=np.int64)
@@ -71,7 +71,7 @@ def _check_identified(cell: Cell, units: Scored) -> None:
         raise ValueError(f"{_cell_name(cell)}: ids do not tell all units apart; give frame ids")
 
 
-def _check_aligned(a: Cell, a_units: Scored, b: Cell, b_units: Scored) -> None:
+def _check_aligned(a: CellKey, a_units: Scored, b: CellKey, b_units: Scored) -> None:
     for name in ("patient_U", "video_U", "frame_U", "label_U"):
         a_U, b_U = getattr(a_units, name), getattr(b_units, name)
         same = a_U is b_U or (a_U is not None and b_U is not None and np.array_equal(a_U, b_U))
@@ -79,5 +79,5 @@ def _check_aligned(a: Cell, a_units: Scored, b: Cell, b_units: Scored) -> None:
             raise ValueError(f"{_cell_name(a)} and {_cell_name(b)} differ in {name}")
 
 
-def _cell_name(cell: Cell) -> str:
+def _cell_name(cell: CellKey) -> str:
     return f"{cell[0]}, replicate {cell[1]}"

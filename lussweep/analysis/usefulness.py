@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.operating import Estimate, percentile_estimate
+from lussweep.analysis.operating import IntervalEstimate, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]
@@ -83,10 +83,10 @@ class Usefulness:
     n_cells: int
     n_cohorts: int
     n_missing: int
-    spearman: Estimate | None
-    kendall: Estimate | None
-    spearman_within: Estimate | None
-    kendall_within: Estimate | None
+    spearman: IntervalEstimate | None
+    kendall: IntervalEstimate | None
+    spearman_within: IntervalEstimate | None
+    kendall_within: IntervalEstimate | None
     reason: str
 
 
@@ -174,7 +174,7 @@ def usefulness(
         np.stack([count_C, replicate_C[kept_C]], axis=1), axis=0, return_inverse=True
     )
     reason = _why_none(x_C, y_C) or _why_no_interval(len(cohorts))
-    estimates: list[Estimate | None] = [None] * 4
+    estimates: list[IntervalEstimate | None] = [None] * 4
     if not _why_none(x_C, y_C):
         drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
         # Row 0 holds the estimate, the other rows the resamples.
@@ -241,12 +241,14 @@ def _ratio(product_R: Float64s, square_x_R: Float64s, square_y_R: Float64s) -> F
     return ratio_R.clip(-1, 1)
 
 
-def _correlation(value_R: Float64s, confidence: float, with_interval: bool) -> Estimate | None:
+def _correlation(
+    value_R: Float64s, confidence: float, with_interval: bool
+) -> IntervalEstimate | None:
     """The estimate in row 0, with an interval from the other rows; None if it does not exist."""
     if np.isnan(value_R[0]):
         return None
     if not with_interval:
-        return Estimate(float(value_R[0]), np.nan, np.nan, 0)
+        return IntervalEstimate(float(value_R[0]), np.nan, np.nan, 0)
     return percentile_estimate(float(value_R[0]), value_R[1:], confidence)
 
 

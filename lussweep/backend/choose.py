@@ -16,22 +16,30 @@ from lussweep.study.plan import Plan
 from lussweep.study.spec import StudySpec
 
 BACKENDS = ("ray", "inline")
+DEVICES = ("auto", "cpu", "cuda")
 OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see `lussweep doctor`"
 
 
 @dataclass(frozen=True)
-class How:
-    """Where and how steps run: changes no result."""
+class ExecutionOptions:
+    """Where and how steps run. They change no result."""
 
-    address: str | None
-    backend: str
-    cpus: int | None
-    dashboard: bool
+    address: str | None = None
+    """Of a Ray cluster: local, auto or HOST:PORT."""
+    backend: str = "ray"
+    cpus: int | None = None
+    """CPUs of a local Ray; None takes all."""
+    dashboard: bool = False
     retries: int = 0
+    """How often a step that fails is tried again."""
     step_minutes: float | None = None
+    """After these a step that hangs is ended; None waits for ever."""
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         """Raises InputError for what no backend can do."""
+        if self.device not in DEVICES:
+            raise InputError(f"--device {self.device} is none of {', '.join(DEVICES)}")
         if self.backend not in BACKENDS:
             raise InputError(f"--backend {self.backend} is neither ray nor inline")
         if self.step_minutes is None:
@@ -50,25 +58,25 @@ def executor_of(
     plan: Plan,
     context: Context,
     folder: Path,
-    how: How,
+    options: ExecutionOptions,
     study: StudySpec | None = None,
     stop: Stop | None = None,
     shared: Sequence[ArtifactStore] = (),
     notify: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Executor]:
-    """Open the backend that `how` names, with its own files in `folder`.
+    """Open the backend that `options` names, with its own files in `folder`.
 
     `shared` are folders beside the context's store that every node must see. `notify` takes what
     a user should know of the backend: a line a call.
     """
-    if how.backend == "inline":
+    if options.backend == "inline":
         from lussweep.backend.inline import InlineExecutor
 
         yield InlineExecutor(plan, context, stop)
     else:
         from lussweep.backend.cluster.session import ray_session
 
-        with ray_session(how.address, n_cpus=how.cpus, dashboard=how.dashboard) as url:
+        with ray_session(options.address, n_cpus=options.cpus, dashboard=options.dashboard) as url:
             from lussweep.backend.admission import GpuShares
             from lussweep.backend.cluster.executor import ClusterExecutor
             from lussweep.backend.cluster.inspection import is_open
@@ -82,5 +90,7 @@ def executor_of(
             shares = GpuShares()
             if study is not None:
                 shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(plan, context, folder, shares, how.step_minutes, stop) as executor:
+            with ClusterExecutor(
+                plan, context, folder, shares, options.step_minutes, stop
+            ) as executor:
                 yield executor

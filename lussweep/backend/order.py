@@ -73,18 +73,19 @@ def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
 
     Balance, and caps on validation, are left out: an order needs no more.
     """
-    seen = {
-        step.spec["split"]: store.record(ref)["summary"]
+    known = {
+        step.spec["split"]: (store.record(ref)["summary"]["n_frames"], len(step.inputs))
         for ref, step in plan.steps.items()
         if step.stage == "ingest" and store.has(ref)
     }
-    if not {"train", "val", "holdout"} <= seen.keys():
+    if not {"train", "val", "holdout"} <= known.keys():
         return None
-    n_train = seen["train"]["n_frames"] / 2  # a class
-    a_patient = seen["train"]["n_frames"] / seen["train"]["n_patients"]
+    n_frames, n_all_patients = known["train"]
+    n_train = n_frames / 2  # a class
+    a_patient = n_frames / n_all_patients
     asked = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
     by_cohort = {n: n_train if n is None else n * a_patient for n in asked}
-    return Frames(by_cohort, seen["val"]["n_frames"], seen["holdout"]["n_frames"])
+    return Frames(by_cohort, known["val"][0], known["holdout"][0])
 
 
 def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""From arguments to a run: everything that can be wrong with them is said together."""
+"""Turns command-line arguments into a Run and reports every error at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study,
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
     from lussweep.run.folder import Run
+    from lussweep.run.request import RunRequest
     from lussweep.stages import Context
     from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import ExternalKey
@@ -36,64 +37,52 @@ class Data:
     """Images made elsewhere, by their sha256."""
 
 
-def open_arguments(
-    experiment: str,
-    data: str | None,
-    label: str | None,
-    annotations: Path | None,
-    out: str | None,
-    store: str | None,
-    replicates: int | None,
-    only: list[str] | None,
-    overrides: list[str] | None,
-    weights: Path | None,
-    skip_unreadable: bool,
-    allow_absolute: bool = False,
-    reveal_ids: bool = False,
-) -> tuple[Run, Data]:
-    """Everything that can be wrong with the arguments is raised from here, together."""
-    from lussweep.run.folder import open_run
-    from lussweep.run.mirror import Mirror
+def open_arguments(request: RunRequest) -> tuple[Run, Data]:
+    """Plan the run that was asked for, and find its data.
 
-    changes = list(overrides or ())
-    if replicates is not None:
-        changes.append(f"grid.replicates={replicates}")
-    if label is not None:
-        changes.append(f"data.label={label}")
-    study = load_study(experiment_text(experiment), overrides=changes, where=experiment)
+    Raises one InputError with everything that is wrong with the arguments.
+    """
+    from lussweep.run.folder import open_run
+    from lussweep.run.mirror import work_folder
+
+    changes = list(request.overrides)
+    if request.replicates is not None:
+        changes.append(f"grid.replicates={request.replicates}")
+    if request.label is not None:
+        changes.append(f"data.label={request.label}")
+    text = experiment_text(request.experiment)
+    study = load_study(text, overrides=changes, where=request.experiment)
     problems: list[str] = []
     cells: dict[str, list[str]] = {}
     with _collected(problems):
-        cells = parse_coordinates(only)
+        cells = parse_coordinates(request.only)
     with _collected(problems):
-        found = _find_data(study, data, label, annotations, skip_unreadable, allow_absolute)
-    study = study.with_embedders(weights is not None)
+        found = _find_data(study, request)
+    study = study.with_embedders(request.weights is not None)
     weights_digest = None
     with _collected(problems):
         if "imagenet" in study.score.embedders:
             from lussweep.models.resnet import weights_digest as digest_of
 
-            weights_digest = digest_of(weights)
+            weights_digest = digest_of(request.weights)
     with _collected(problems):
-        external = _external(study, experiment, cells, allow_absolute)
+        external = _external(study, request, cells)
     if problems:
         raise InputError(problems)
     if found.preprocess is not None:
         section = study.data.model_copy(update={"preprocess": found.preprocess})
         study = study.model_copy(update={"data": section})
-    mirror = Mirror(out) if out and is_url(out) else None
     run = open_run(
-        mirror.pulled() if mirror else Path(out or f"lussweep-runs/{study.name}").absolute(),
+        work_folder(request.out or f"lussweep-runs/{study.name}"),
         study,
         found.manifest,
         phantom=found.is_phantom,
-        mirror=mirror,
-        store=store,
+        store=request.store,
         also_read=found.also_read,
         weights_digest=weights_digest,
         external=external,
         only=cells,
-        reveal_ids=reveal_ids,
+        reveal_ids=request.trust.reveal_ids,
     )
     return run, replace(found, external={e.sha256: e for e in external.values()})
 
@@ -108,23 +97,26 @@ def _collected(problems: list[str]) -> Iterator[None]:
 
 
 def _external(
-    study: StudySpec, experiment: str, only: Mapping[str, Sequence[str]], allow_absolute: bool
+    study: StudySpec, request: RunRequest, only: Mapping[str, Sequence[str]]
 ) -> dict[ExternalKey, ExternalImages]:
-    """Every set of another generator's images that the asked cells need, looked at."""
+    """Describe every set of another generator's images that the asked cells need."""
     from lussweep.data.external import describe, resolve
     from lussweep.study.plan import grid_cells
 
-    base = Path(experiment).absolute().parent if Path(experiment).is_file() else Path.cwd()
+    experiment = Path(request.experiment)
+    base = experiment.absolute().parent if experiment.is_file() else Path.cwd()
+    allow_absolute = request.trust.allow_absolute
     size = study.data.preprocess.image_size
     found: dict[ExternalKey, ExternalImages] = {}
     problems: list[str] = []
-    for n, replicate, variant, _ in grid_cells(study, only):
-        recipe = study.variants[variant]
+    for cell in grid_cells(study, only):
+        n, replicate = cell.n_patients, cell.replicate
+        recipe = study.variants[cell.variant]
         for label in recipe.generated_classes():
             section = recipe.external
             if section is None or recipe.generator(label) != "external":
                 continue
-            place = (section, n, replicate, label)
+            place = (section, cell.draw, label)
             if place in found:
                 continue
             paths: list[Path] = []
@@ -142,10 +134,9 @@ def _external(
 
 
 def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Context:
+    """What every step of the run is given. Raises InputError for a GPU that is not there."""
     from lussweep.stages import Context
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device {device} is none of auto, cpu, cuda")
     if device == "cuda":
         import torch
 
@@ -164,7 +155,7 @@ def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Co
 
 
 def experiment_text(experiment: str) -> str:
-    """Of a YAML file, or of an experiment that ships with lussweep."""
+    """The text of a YAML file, or of an experiment that ships with lussweep."""
     path = Path(experiment)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)
@@ -184,14 +175,9 @@ def _shipped_experiments() -> Path:
     return installed if installed.is_dir() else package.parent / "experiments"
 
 
-def _find_data(
-    study: StudySpec,
-    data: str | None,
-    label: str | None,
-    annotations: Path | None,
-    skip_unreadable: bool,
-    allow_absolute: bool,
-) -> Data:
+def _find_data(study: StudySpec, request: RunRequest) -> Data:
+    """Read the manifest or the frame store, or draw the phantom's patients."""
+    data = request.data
     if data is None:
         from lussweep.data.phantom import phantom_manifest
 
@@ -200,26 +186,26 @@ def _find_data(
         manifest = phantom_manifest(study.data.phantom, study.seed)
         return Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
     if is_url(data) or Path(data).is_dir():
-        return _from_store(study, data, label, annotations)
+        return _from_store(study, data, request)
     from lussweep.data.manifest import read_manifest
 
     manifest, skipped = read_manifest(
         Path(data),
         label=study.data.label,
-        annotations=annotations,
+        annotations=request.annotations,
         split=study.data.split,
         seed=study.seed,
-        skip_unreadable=skip_unreadable,
-        allow_absolute=allow_absolute,
+        skip_unreadable=request.skip_unreadable,
+        allow_absolute=request.trust.allow_absolute,
     )
     return Data(manifest, data, skipped=skipped)
 
 
-def _from_store(study: StudySpec, place: str, label: str | None, annotations: Path | None) -> Data:
-    """A store fixed labels, splits and preprocessing when it was made."""
+def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
+    """Read a frame store. Its labels, splits and preprocessing were fixed when it was made."""
     from lussweep.run.ingest import open_store
 
-    if label is not None or annotations is not None:
+    if request.label is not None or request.annotations is not None:
         raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
     manifest, preprocess, artifacts = open_store(place)
     if preprocess.image_size != study.data.preprocess.image_size:
@@ -233,10 +219,10 @@ def _from_store(study: StudySpec, place: str, label: str | None, annotations: Pa
     return Data(manifest, source, preprocess=preprocess, also_read=(artifacts,))
 
 
-def parse_coordinates(texts: list[str] | None, told: str = "--only ") -> dict[str, list[str]]:
+def parse_coordinates(texts: Sequence[str], told: str = "--only ") -> dict[str, list[str]]:
     """Values by axis out of texts such as variant=baseline,n_patients=6."""
     found: dict[str, list[str]] = {}
-    for part in ",".join(texts or ()).split(","):
+    for part in ",".join(texts).split(","):
         axis, equals, value = part.partition("=")
         if equals and axis and value:
             found.setdefault(axis.strip(), []).append(value.strip())

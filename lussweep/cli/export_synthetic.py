@@ -59,13 +59,12 @@ def export_sets(
     """
     from lussweep.report.release import matching_sets, release
     from lussweep.run.folder import EXPERIMENT_FILE
-    from lussweep.run.mirror import Mirror
+    from lussweep.run.mirror import work_folder
     from lussweep.store.object_store import artifact_store
-    from lussweep.store.remote import is_url
     from lussweep.study.spec import load_study, read_text
 
     artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
-    folder = Mirror(str(run)).pulled() if is_url(run) else Path(run)
+    folder = work_folder(str(run)).path
     sets = matching_sets(folder, chosen, artifacts)
     study = load_study(read_text(folder / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
     return release(sets, study, artifacts, out, kind)

@@ -33,6 +33,7 @@ from lussweep.cli.options import (
     TimeoutOption,
     WeightsOption,
 )
+from lussweep.run.request import RunRequest, Trust
 
 if TYPE_CHECKING:
     from lussweep.run.drive import RunOutcome
@@ -64,17 +65,18 @@ def grid(
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
     with clear_errors(debug):
-        from lussweep.backend.choose import How
+        from lussweep.backend.choose import ExecutionOptions
         from lussweep.cli.terminal import live_progress, notify
         from lussweep.run.drive import drive
 
-        how = How(address, backend, cpus, dashboard, retries, step_timeout)
-        run, found = open_arguments(
-            experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable, allow_absolute, reveal_ids,
+        options = ExecutionOptions(address, backend, cpus, dashboard, retries, step_timeout, device)
+        request = RunRequest(
+            experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
+            weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
-        context = make_context(run, found, device, weights)
-        outcome = drive(run, context, how, found.skipped, live_progress, notify)
+        run, found = open_arguments(request)
+        context = make_context(run, found, options.device, request.weights)
+        outcome = drive(run, run.reported(found.skipped), context, options, live_progress, notify)
         _print_outcome(run, outcome, found.source)
         raise typer.Exit(_exit_code(outcome))
 
@@ -94,8 +96,8 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
         return
     print_summary(outcome.tables["results"], run.study, source)
     print_statistics(outcome.tables)
-    print_failures(run, outcome.failures)
-    print_outputs(run)
+    print_failures(run.plan, outcome.failures, run.conceal)
+    print_outputs(run.folder)
     if outcome.broken:
         say_again(f"{outcome.broken}: run the same command again to go on")
 

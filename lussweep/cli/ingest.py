@@ -21,6 +21,7 @@ from lussweep.cli.options import (
     SkipOption,
     TimeoutOption,
 )
+from lussweep.run.request import IngestRequest, Trust
 from lussweep.study.spec import PreprocessSpec, SplitSpec, parse
 
 if TYPE_CHECKING:
@@ -60,12 +61,12 @@ def ingest(
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with clear_errors(debug):
-        from lussweep.backend.choose import How, executor_of
+        from lussweep.backend.choose import ExecutionOptions, executor_of
         from lussweep.backend.driver import run_plan
         from lussweep.cli.terminal import live_progress, notify, print_table1, say_again
         from lussweep.run.ingest import ingest_manifest
 
-        how = How(address, backend, cpus, False, retries, step_timeout)
+        options = ExecutionOptions(address, backend, cpus, False, retries, step_timeout)
         preprocess = parse(
             PreprocessSpec,
             {
@@ -78,22 +79,24 @@ def ingest(
             "ingest",
         )
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
+        request = IngestRequest(
+            manifest, out, label, preprocess, split, seed, annotations, skip_unreadable,
+            Trust(allow_absolute),
+        )  # fmt: skip
 
         def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
             with (
-                executor_of(plan, context, folder, how, stop=stop, notify=notify) as executor,
+                executor_of(plan, context, folder, options, stop=stop, notify=notify) as executor,
                 live_progress(executor.told) as on_change,
             ):
                 stop.listen()  # as in a grid
                 store = context.store.surveyed()
-                return run_plan(plan, store, executor, on_change, retries=retries, stop=stop)
+                return run_plan(
+                    plan, store, executor, on_change, retries=options.retries, stop=stop
+                )
 
         try:
-            index, skipped = ingest_manifest(
-                manifest, out, label=label, annotations=annotations, preprocess=preprocess,
-                split=split, seed=seed, skip_unreadable=skip_unreadable, run_steps=run_steps,
-                allow_absolute=allow_absolute,
-            )  # fmt: skip
+            index, skipped = ingest_manifest(request, run_steps)
         except KeyboardInterrupt:  # frames of whole patients stay
             say_again("interrupted: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None

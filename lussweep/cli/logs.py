@@ -21,10 +21,12 @@ from lussweep.run.state import driver_of, read_plan, read_state
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.folders import Folder
 from lussweep.store.object_store import store_at
+from lussweep.study import coordinates
 from lussweep.study.plan import DATA_STAGES
 from lussweep.study.spec import nearest
 
-AXES = ("variant", "n_patients", "replicate", "gan_epoch")
+AXES = ("variant", *(axis for axis in coordinates.AXES if axis != "variant"))
+"""In the order in which a cell is given on the command line."""
 EVENTS = "events.parquet"
 
 

@@ -39,10 +39,11 @@ from lussweep.cli.options import (
 )
 from lussweep.cli.status import duration
 from lussweep.errors import InputError
+from lussweep.run.request import RunRequest, Trust
 from lussweep.study.costs import (
     GPU_STAGES,
     HOUR_S,
-    Estimate,
+    CostEstimate,
     Measured,
     estimate,
     plan_tasks,
@@ -52,7 +53,9 @@ from lussweep.study.costs import (
 from lussweep.study.plan import STAGES
 
 if TYPE_CHECKING:
-    from lussweep.run.folder import Run
+    from lussweep.store.artifacts import ArtifactStore
+    from lussweep.study.plan import Plan
+    from lussweep.study.spec import StudySpec
 
 HOW = (
     "A GAN and a trial take seconds in proportion to the images that they see (a validation frame "
@@ -127,33 +130,40 @@ def plan(
                 "how long steps take is not known from the plan alone: give either --from RUN, an "
                 "earlier run with records, or --calibrate, which runs a few short steps here"
             )
-        run, found = open_arguments(
-            experiment, data, label, annotations, out, store, replicates, only, set_, weights,
-            skip_unreadable, allow_absolute, reveal_ids,
+        request = RunRequest(
+            experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
+            weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
-        print_plan(run)
+        run, found = open_arguments(request)
+        print_plan(run.study.name, run.asked, run.store, run.folder.place)
         if wanted:
+            from lussweep.backend.choose import ExecutionOptions
+            from lussweep.cli.terminal import notify
             from lussweep.run.calibration import calibrate as run_short
             from lussweep.run.measuring import differences, measured_run
 
             if from_ is not None:
                 measured, differ = measured_run(from_), differences(from_, run.study)
             else:
-                context = make_context(run, found, device, weights)
-                measured = run_short(run, context, lambda line: typer.echo(line, err=True))
+                options = ExecutionOptions(backend="inline", device=device)
+                context = make_context(run, found, options.device, request.weights)
+                measured = run_short(run.study, run.manifest, run.asked, context, notify)
                 differ = []
-            costs = estimate_run(run, measured, gpus or 1)
-            print_costs(run, measured, costs, price, notes_on(run, measured, differ))
+            costs = estimate_plan(run.study, run.asked, run.store, measured, gpus or 1)
+            print_costs(measured, costs, price, notes_on(run.study, run.asked, measured, differ))
 
 
-def print_plan(run: Run) -> None:
-    """Steps by stage: asked for by the cells, shared, done and to do. Needs no PyTorch."""
-    plan, store = run.asked, run.store.surveyed()
+def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
+    """Print how many steps of each stage the cells ask for, share, and have done already.
+
+    `name` is the study's, `place` the run folder or its URL. Needs no PyTorch.
+    """
+    store = store.surveyed()
     wanted: Counter[str] = Counter()
     for ref, cells in plan.cells_by_step():
         wanted[plan.steps[ref].stage] += len(cells)
     done = Counter(step.stage for ref, step in plan.steps.items() if store.has(ref))
-    table = Table(title=f"{run.study.name}: {len(plan.cells)} cells", title_justify="left")
+    table = Table(title=f"{name}: {len(plan.cells)} cells", title_justify="left")
     for heading in ("stage", "steps", "saved by sharing", "done", "to do"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     counts = plan.counts()
@@ -165,29 +175,31 @@ def print_plan(run: Run) -> None:
         table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
     console = Console(highlight=False)
     console.print(table)
-    console.print(f"run folder: {run.place}", soft_wrap=True)
+    console.print(f"run folder: {place}", soft_wrap=True)
 
 
-def estimate_run(run: Run, measured: Measured, n_gpus: int) -> Estimate:
-    """What all steps of the asked cells cost, and how long those that are not done take."""
+def estimate_plan(
+    study: StudySpec, plan: Plan, store: ArtifactStore, measured: Measured, n_gpus: int
+) -> CostEstimate:
+    """What all steps of a plan cost, and how long those that are not done take."""
     from lussweep.backend.admission import GpuShares
     from lussweep.backend.simulated import wall_seconds
 
-    done = [ref for ref in run.asked.steps if run.store.has(ref)]
-    held = GpuShares(run.study.gan.gpus or GpuShares.gan, run.study.search.gpus_per_trial)
+    done = [ref for ref in plan.steps if store.has(ref)]
+    held = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
     if not measured.on_gpu:  # what took the seconds was one worker, whatever its step
         held = GpuShares(1.0, 1.0, 1.0)
     shares = {stage: held.of(stage) for stage in GPU_STAGES}
-    seconds = step_seconds(run.asked, measured)
-    tasks = plan_tasks(run.asked, seconds, shares)
-    wall_s = wall_seconds(run.asked, tasks, n_gpus, held, done)
-    return estimate(run.asked, seconds, done, n_gpus, shares, wall_s)
+    seconds = step_seconds(plan, measured)
+    tasks = plan_tasks(plan, seconds, shares)
+    wall_s = wall_seconds(plan, tasks, n_gpus, held, done)
+    return estimate(plan, seconds, done, n_gpus, shares, wall_s)
 
 
 def print_costs(
-    run: Run, measured: Measured, found: Estimate, price: float | None, notes: list[str]
+    measured: Measured, found: CostEstimate, price: float | None, notes: list[str]
 ) -> None:
-    """A row a stage, then the wall time with its two bounds, and what it costs."""
+    """Print a row for each stage, then the wall time with its two bounds, and the price."""
     table = Table(title=f"GPU-hours, from {measured.source}", title_justify="left")
     for heading in ("stage", "steps", "s each", "GPU-hours", "saved by sharing", "to do"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
@@ -198,14 +210,14 @@ def print_costs(
         found.total(name) for name in ("gpu_hours", "unshared_gpu_hours", "left_gpu_hours")
     )
     table.add_section()
-    table.add_row("all", str(len(run.asked.steps)), "", *map(_hours, (whole, alone - whole, left)))
+    table.add_row("all", str(found.n_steps), "", *map(_hours, (whole, alone - whole, left)))
     console = Console(highlight=False)
     console.print(table)
     for line in (*wall_lines(found, price), HOW, *notes):
         console.print(line, soft_wrap=True, markup=False)
 
 
-def wall_lines(found: Estimate, price: float | None) -> list[str]:
+def wall_lines(found: CostEstimate, price: float | None) -> list[str]:
     """Wall time, bounds and price in words."""
     least = found.bounds
     lines = [
@@ -222,16 +234,19 @@ def wall_lines(found: Estimate, price: float | None) -> list[str]:
     return lines
 
 
-def notes_on(run: Run, measured: Measured, differ: list[str]) -> list[str]:
-    """What the reader must know before believing the numbers."""
+def notes_on(study: StudySpec, plan: Plan, measured: Measured, differ: list[str]) -> list[str]:
+    """What the reader must know before believing the numbers.
+
+    `differ` names values that the measured run has otherwise.
+    """
     notes = []
     if differ:
         notes.append(
             f"NOTE: that run has another {', '.join(differ)}: its seconds may not carry over"
         )
-    if n := unknown_gans(run.asked, measured):
+    if n := unknown_gans(plan, measured):
         notes.append(f"NOTE: {n} GANs are of a kind that was not measured: estimated as the others")
-    if measured.on_gpu and measured.alone and run.study.search.gpus_per_trial < 1:
+    if measured.on_gpu and measured.alone and study.search.gpus_per_trial < 1:
         notes.append(
             "NOTE: measured one at a time: trials that share a GPU are taken to be as quick as one "
             "alone, which an earlier run on GPUs would tell"

@@ -28,7 +28,8 @@ from lussweep.study.plan import STAGES
 from lussweep.study.spec import SPLITS, StudySpec
 
 if TYPE_CHECKING:
-    from lussweep.run.folder import Run
+    from lussweep.run.mirror import WorkFolder
+    from lussweep.study.plan import Plan
 
 PICTURE_S = 0.5
 """How often the progress is looked at anew."""
@@ -102,17 +103,21 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
         _console().print(Text(line), soft_wrap=True)
 
 
-def print_failures(run: Run, failures: Mapping[str, str]) -> None:
-    """One line a failed step. The terminal names patients; files and kept output hash them."""
+def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[str], str]) -> None:
+    """Print one line for each failed step.
+
+    The terminal names patients. `conceal` hashes them where the output is kept.
+    """
     for ref, error in failures.items():
-        line = f"failed: {run.plan.steps[ref].name}: {error}"
-        shown = run.conceal(line) if is_kept() else line
+        line = f"failed: {plan.steps[ref].name}: {error}"
+        shown = conceal(line) if is_kept() else line
         _console().print(Text(shown), style="red", soft_wrap=True)
 
 
-def print_outputs(run: Run) -> None:
-    for path in outputs(run.folder):
-        shown = f"{run.place}/{path.relative_to(run.folder)}"
+def print_outputs(folder: WorkFolder) -> None:
+    """Print the place of every file that the run folder offers a reader."""
+    for path in outputs(folder.path):
+        shown = f"{folder.place}/{path.relative_to(folder.path)}"
         _console().print(Text(shown), soft_wrap=True)
 
 

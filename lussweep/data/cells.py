@@ -20,10 +20,11 @@ MAX_COLUMNS = 1000
 MAX_UNPACKED_BYTES = 2**28
 """Most bytes of a Parquet table after decompression."""
 
-Cells = dict[str, str]
+TextRow = dict[str, str]
+"""Stripped texts by column."""
 
 
-def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[Cells]:
+def read_cells(path: Path, required: Collection[str], problems: list[str]) -> list[TextRow]:
     """Read the rows of a table as stripped text cells, by column.
 
     Problems are added to `problems`: a table that cannot be read, a missing or repeated column,
@@ -50,7 +51,7 @@ def read_cells(path: Path, required: Collection[str], problems: list[str]) -> li
     return [row or {} for row in rows]
 
 
-def _read_csv(path: Path, to_read: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+def _read_csv(path: Path, to_read: Collection[str]) -> tuple[list[str], list[TextRow | None]]:
     """Return header and rows; a row of another length than the header is None."""
     with path.open("rb") as raw:
         n_lines = sum(block.count(b"\n") for block in iter(lambda: raw.read(2**20), b""))
@@ -62,7 +63,7 @@ def _read_csv(path: Path, to_read: Collection[str]) -> tuple[list[str], list[Cel
         if len(columns) > MAX_COLUMNS:
             raise ValueError(f"it has {len(columns)} columns, over {MAX_COLUMNS}")
         places = [(i, name) for i, name in enumerate(columns) if name in to_read]
-        rows: list[Cells | None] = [
+        rows: list[TextRow | None] = [
             {name: row[i].strip() for i, name in places} if len(row) == len(columns) else None
             for row in reader
             if row
@@ -78,7 +79,7 @@ def _lines(file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _read_parquet(path: Path, to_read: Collection[str]) -> tuple[list[str], list[Cells | None]]:
+def _read_parquet(path: Path, to_read: Collection[str]) -> tuple[list[str], list[TextRow | None]]:
     import pyarrow as pa
 
     schema = parquet.read_schema(path)
@@ -93,7 +94,7 @@ def _read_parquet(path: Path, to_read: Collection[str]) -> tuple[list[str], list
     if len(set(table.column_names)) != len(table.column_names):
         return list(schema.names), []
     names, values = table.column_names, zip(*(c.to_pylist() for c in table.columns), strict=True)
-    rows: list[Cells | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
+    rows: list[TextRow | None] = [dict(zip(names, map(_text, row), strict=True)) for row in values]
     return list(schema.names), rows
 
 

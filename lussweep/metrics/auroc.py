@@ -58,23 +58,25 @@ def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> Win
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
     ids, index_N = np.unique(patient_N, return_inverse=True)
-    n_patients = len(ids)
+    n_all_patients = len(ids)
     order_N = np.argsort(score_N, kind="stable")
     index_N, score_N, is_pos_N = index_N[order_N], score_N[order_N], label_N[order_N] == 1
     pos, pos_patient = score_N[is_pos_N], index_N[is_pos_N]
     neg, neg_patient = score_N[~is_pos_N], index_N[~is_pos_N]
-    wins_PP = np.zeros((n_patients, n_patients))
+    wins_PP = np.zeros((n_all_patients, n_all_patients))
     for q in np.unique(neg_patient):
         doubled = _doubled_wins(pos, neg[neg_patient == q])
-        wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_patients) / 2
-    n_pos_P = np.bincount(pos_patient, minlength=n_patients)
-    return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_patients))
+        wins_PP[:, q] = np.bincount(pos_patient, weights=doubled, minlength=n_all_patients) / 2
+    n_pos_P = np.bincount(pos_patient, minlength=n_all_patients)
+    return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_all_patients))
 
 
-def patient_weights(n_patients: int, n_resamples: int, *, seed: int) -> Int64s:
+def patient_weights(n_all_patients: int, n_resamples: int, *, seed: int) -> Int64s:
     """Count how often each resample draws each patient, shape (R, P); every row sums to P."""
-    drawn_RP = np.random.default_rng(seed).integers(n_patients, size=(n_resamples, n_patients))
-    weight_RP = np.zeros((n_resamples, n_patients), dtype=np.int64)
+    drawn_RP = np.random.default_rng(seed).integers(
+        n_all_patients, size=(n_resamples, n_all_patients)
+    )
+    weight_RP = np.zeros((n_resamples, n_all_patients), dtype=np.int64)
     np.add.at(weight_RP, (np.arange(n_resamples)[:, None], drawn_RP), 1)
     return weight_RP
 

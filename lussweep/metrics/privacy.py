@@ -181,10 +181,10 @@ def _drawn(
     code_N: NDArray[np.int64], code_M: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Draw masks of both sets with equally many patients, and then equally many frames."""
-    n_patients = min(code_N.max(), code_M.max()) + 1
+    n_chosen = min(code_N.max(), code_M.max()) + 1
     masks = []
     for code in (code_N, code_M):
-        chosen = rng.choice(code.max() + 1, size=n_patients, replace=False)
+        chosen = rng.choice(code.max() + 1, size=n_chosen, replace=False)
         masks.append(np.isin(code, chosen))
     n_frames = min(int(mask.sum()) for mask in masks)
     for mask in masks:

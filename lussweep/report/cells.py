@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.report.summary import epoch_is_axis
-from lussweep.study.plan.checks import where
+from lussweep.report.summary import WITHOUT_EPOCH, coordinates_of, epoch_is_axis
+from lussweep.study.coordinates import AXES, Coordinates
 
 Row = dict[str, Any]
 
@@ -20,39 +20,20 @@ DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
 """What `status` says of a statistic; see `tables.OUTCOME`."""
 
 
-class Place(NamedTuple):
-    """Where a cell stands in the grid."""
-
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
-    """Where it is an axis."""
-
-    @property
-    def curve(self) -> str:
-        """The variant, with its GAN epoch where that is an axis."""
-        epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
-        return f"{self.variant}{epoch}"
-
-    def __str__(self) -> str:
-        return f"{self.curve} {where(self.n_patients, self.replicate)}"
-
-
 @dataclass(frozen=True)
-class Cells:
+class ScoredCells:
     """The places that are asked for, and what the cells that are done have scored."""
 
-    asked: frozenset[Place]
+    asked: frozenset[Coordinates]
     """Every cell of the results, done or not."""
-    done: tuple[Place, ...]
+    done: tuple[Coordinates, ...]
     """In the order of the results; each is either in `scored` or in `refused`."""
-    scored: Mapping[Place, Scored]
+    scored: Mapping[Coordinates, Scored]
     """Frames of every cell, in the order in which all cells were judged."""
-    refused: Mapping[Place, str]
+    refused: Mapping[Coordinates, str]
     """Why the scores of a cell that is done have no statistics."""
 
-    def lacking(self, places: Iterable[Place]) -> str | None:
+    def lacking(self, places: Iterable[Coordinates]) -> str | None:
         """Which of these places have no usable scores, and why; None where all have."""
         lost = in_order(place for place in set(places) if place not in self.scored)
         missing = [str(place) for place in lost if place not in self.refused]
@@ -60,33 +41,27 @@ class Cells:
         named = {"missing": missing, "refused": refused}
         return "; ".join(f"{k}: {', '.join(v)}" for k, v in named.items() if v) or None
 
-    def absence(self, places: Iterable[Place]) -> Row:
+    def absence(self, places: Iterable[Coordinates]) -> Row:
         """Status and reason of a statistic that these places do not allow."""
         lost = [place for place in places if place not in self.scored]
         status = REFUSED if all(place in self.refused for place in lost) else MISSING
         return {"status": status, "reason": self.lacking(lost)}
 
 
-def in_order(places: Iterable[Place]) -> list[Place]:
+def in_order(places: Iterable[Coordinates]) -> list[Coordinates]:
     """By patient count, replicate, variant and GAN epoch, none first."""
-    return sorted(places, key=lambda p: (*p[:3], p.gan_epoch or 0))
+    return sorted(places, key=Coordinates.order)
 
 
-def place_of(row: Row, axis: bool) -> Place:
-    """Where a row of `results` stands; `axis` says whether its GAN epoch is one."""
-    epoch = row["gan_epoch"] if axis else None
-    return Place(row["n_patients"], row["replicate"], row["variant"], epoch)
-
-
-def gather_cells(results: pa.Table, scores: pa.Table) -> Cells:
-    """Cells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
+def gather_cells(results: pa.Table, scores: pa.Table) -> ScoredCells:
+    """ScoredCells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
-    done = [place_of(row, axis) for row in rows if row["status"] == "done"]
+    done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
     found = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(found[place]))}
-    return Cells(
-        frozenset(place_of(row, axis) for row in rows),
+    return ScoredCells(
+        frozenset(coordinates_of(row, axis) for row in rows),
         tuple(done),
         {place: frames for place, frames in found.items() if place not in refused},
         refused,
@@ -108,27 +83,27 @@ def why_refused(frames: Scored) -> str | None:
     return None
 
 
-def _frames_by_place(places: Iterable[Place], scores: pa.Table, axis: bool) -> dict[Place, Scored]:
-    variants, variant_N = _coded(scores["variant"])
+def _frames_by_place(
+    places: Iterable[Coordinates], scores: pa.Table, axis: bool
+) -> dict[Coordinates, Scored]:
+    """The frames of each cell. `axis` says whether cells are told apart by their GAN epoch."""
+    codes = {name: _coded(scores[name]) for name in (AXES if axis else WITHOUT_EPOCH)}
     patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
-    names = ("n_patients", "replicate", "label", "score", "frame")
-    n_patients_N, replicate_N, label_N, score_N, frame_N = (scores[n].to_numpy() for n in names)
-    epoch_N = pc.fill_null(scores["gan_epoch"], -1).to_numpy()
+    label_N, score_N, frame_N = (scores[name].to_numpy() for name in ("label", "score", "frame"))
+    columns = (label_N, score_N, patient_N, video_N, frame_N)
     found = {}
     for place in places:
-        mine_N = (n_patients_N == place.n_patients) & (replicate_N == place.replicate)
-        mine_N &= variant_N == variants.get(place.variant, -1)
-        if axis:
-            mine_N &= epoch_N == (-1 if place.gan_epoch is None else place.gan_epoch)
-        columns = (label_N, score_N, patient_N, video_N, frame_N)
+        mine_N = np.ones(len(scores), dtype=bool)
+        for name, (code_of, code_N) in codes.items():
+            mine_N &= code_N == code_of.get(getattr(place, name), -1)
         found[place] = Scored(*(column[mine_N] for column in columns))
     return found
 
 
-def _coded(column: pa.ChunkedArray) -> tuple[dict[str, int], np.ndarray]:
-    """The code of each text, and the column in codes."""
+def _coded(column: pa.ChunkedArray) -> tuple[dict[Any, int], np.ndarray]:
+    """The code of each value, null included, and the column in codes."""
     if not len(column):
         return {}, np.zeros(0, dtype=np.int64)
-    coded = pc.dictionary_encode(column).combine_chunks()
-    codes = {text: i for i, text in enumerate(coded.dictionary.to_pylist())}
+    coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    codes = {value: i for i, value in enumerate(coded.dictionary.to_pylist())}
     return codes, np.asarray(coded.indices, dtype=np.int64)

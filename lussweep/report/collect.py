@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lussweep.stages import (
 )
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.plan import Cell, Plan
 from lussweep.study.spec import CLASSES, StudySpec
 
@@ -103,9 +105,8 @@ def _per_cell(
     found = {}
     for cell in plan.cells:
         ref = cell.refs[role]
-        constants: dict[str, Any] = {"n_patients": cell.n_patients, "replicate": cell.replicate}
-        if "variant" in schema.names:
-            constants |= {"variant": cell.variant, "gan_epoch": _epoch(cell, store)}
+        of_cell = "variant" in schema.names
+        constants = _place(cell, store).row() if of_cell else cell.coordinates.draw.row()
         if store.has(ref) and (ref, *constants.values()) not in found:
             table = tables.read_any(store.open(ref, name) / name)
             found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
@@ -138,8 +139,7 @@ def _per_gan(
             path = _written(store, ref, name) if ref and ref not in found else None
             if ref and path:
                 constants = {
-                    "n_patients": cell.n_patients,
-                    "replicate": cell.replicate,
+                    **cell.coordinates.draw.row(),
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
@@ -168,8 +168,7 @@ def _cards(
             if not (store.has(ref) and store.has(synth)):
                 continue
             constants: dict[str, Any] = {
-                "n_patients": cell.n_patients,
-                "replicate": cell.replicate,
+                **cell.coordinates.draw.row(),
                 "gan": study.generator_name(cell.recipe, label),
                 "gan_epoch": store.record(synth)["summary"]["epoch"],
             }
@@ -187,15 +186,18 @@ def _cards(
     return tables.concat(found.values(), schema)
 
 
-def _epoch(cell: Cell, store: ArtifactStore) -> int | None:
-    """The epoch that was really sampled; both classes' where they agree, else the positives'."""
+def _place(cell: Cell, store: ArtifactStore) -> Coordinates:
+    """The cell's coordinates with the GAN epoch that was really sampled.
+
+    That is both classes' epoch where they agree, else the positives'.
+    """
     for label in ("pos", "neg"):
         ref = cell.refs.get(f"synth_{label}")
         if ref and store.has(ref):
             epoch: int | None = store.record(ref)["summary"]["epoch"]
             if epoch is not None:  # an external set has none
-                return epoch
-    return cell.gan_epoch
+                return replace(cell.coordinates, gan_epoch=epoch)
+    return cell.coordinates
 
 
 def _result(
@@ -203,10 +205,7 @@ def _result(
 ) -> dict[str, Any]:
     names = (study.generator_name(cell.recipe, label) for label in CLASSES)
     row: dict[str, Any] = {
-        "n_patients": cell.n_patients,
-        "replicate": cell.replicate,
-        "variant": cell.variant,
-        "gan_epoch": _epoch(cell, store),
+        **_place(cell, store).row(),
         "gan": " and ".join(dict.fromkeys(filter(None, names))) or None,
         "seed": study.seed,
         **{f"{role}_key": cell.refs[role].partition("/")[2] for role in KEY_ROLES},

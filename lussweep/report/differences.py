@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lussweep.analysis.contrasts import (
@@ -17,14 +18,15 @@ from lussweep.analysis.levels import Scored, patients_by_class, to_patients
 from lussweep.analysis.paired import pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.metrics.auroc import auroc
-from lussweep.report.cells import DONE, REFUSED, WITHHELD, Cells, Place, Row, in_order
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
-Pair = tuple[Place, Place]
+Pair = tuple[Coordinates, Coordinates]
 """A cell of the variant, and the one of its reference."""
 
 
-def contrast_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+def contrast_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """Every planned contrast at every patient count (and GAN epoch, where that is an axis).
 
     In the CONTRASTS schema; Holm's adjustment is over those that have a p-value.
@@ -36,13 +38,13 @@ def contrast_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
     return rows
 
 
-def delong_rows(cells: Cells, study: StudySpec) -> list[Row]:
+def delong_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
     """DeLong's test of two models, one score a patient (the mean over frames), in the DELONG
     schema: replicates apart."""
     return [_delong(pair, cells) for pairs in _planned(cells, study) for pair in pairs]
 
 
-def _planned(cells: Cells, study: StudySpec) -> Iterator[list[Pair]]:
+def _planned(cells: ScoredCells, study: StudySpec) -> Iterator[list[Pair]]:
     """The replicates of each planned contrast that the grid has, whether they are done or not."""
     for n_patients in sorted({place.n_patients for place in cells.asked}):
         for variant, reference in study.analysis.contrasts:
@@ -55,10 +57,10 @@ def _planned(cells: Cells, study: StudySpec) -> Iterator[list[Pair]]:
                     yield both_asked
 
 
-def _partner(place: Place, reference: str, cells: Cells) -> Place:
+def _partner(place: Coordinates, reference: str, cells: ScoredCells) -> Coordinates:
     """The reference's cell at the same GAN epoch, or the one that has none."""
-    same = place._replace(variant=reference)
-    return same if same in cells.asked else same._replace(gan_epoch=None)
+    same = replace(place, variant=reference)
+    return same if same in cells.asked else replace(same, gan_epoch=None)
 
 
 def _names(pair: Pair) -> Row:
@@ -74,7 +76,7 @@ def _names(pair: Pair) -> Row:
 # --- over replicates, with a bootstrap over patients ------------------------------------------
 
 
-def _contrast(pairs: Sequence[Pair], cells: Cells, study: StudySpec, seed: int) -> Row:
+def _contrast(pairs: Sequence[Pair], cells: ScoredCells, study: StudySpec, seed: int) -> Row:
     row, places = _names(pairs[0]), [place for pair in pairs for place in pair]
     variant, reference = row["variant"], row["reference"]
     ready = [p for pair in pairs if set(pair) <= cells.scored.keys() for p in pair]
@@ -136,7 +138,7 @@ def _uncertainty(found: Any, margin: float) -> Row:
 # --- one replicate, patients as units ---------------------------------------------------------
 
 
-def _delong(pair: Pair, cells: Cells) -> Row:
+def _delong(pair: Pair, cells: ScoredCells) -> Row:
     row = _names(pair) | {"replicate": pair[0].replicate}
     if not set(pair) <= cells.scored.keys():
         return row | cells.absence(pair)

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lussweep.report.summary import epoch_is_axis
+from lussweep.report.summary import WITHOUT_EPOCH, epoch_is_axis
 from lussweep.store.files import whole_file
+from lussweep.study.coordinates import AXES
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 Row = dict[str, Any]
-AXES = ("n_patients", "replicate", "variant", "gan_epoch")
 HYPERPARAMETERS = ("learning_rate", "channels", "dropout")
 MERITS = {"accuracy": "val_accuracy", "auroc": "val_auroc"}
 START = datetime(1970, 1, 1)
@@ -54,7 +54,7 @@ def write_optuna(
 
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
-    axes = AXES if epoch_is_axis(trials) else AXES[:-1]
+    axes = AXES if epoch_is_axis(trials) else WITHOUT_EPOCH
     distributions = {name: _distribution(trials, name) for name in (*axes, *HYPERPARAMETERS)}
     aurocs = {
         tuple(row[axis] for axis in axes): row["auroc"]

@@ -29,13 +29,12 @@ from lussweep.report.cells import (
     DONE,
     REFUSED,
     WITHHELD,
-    Cells,
-    Place,
     Row,
-    place_of,
+    ScoredCells,
 )
-from lussweep.report.summary import epoch_is_axis
+from lussweep.report.summary import coordinates_of, epoch_is_axis
 from lussweep.store import tables
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
 WANTED_SPECIFICITIES = (0.9, 0.95)
@@ -46,12 +45,12 @@ SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 # --- AUC-ROC ------------------------------------------------------------------------------
 
 
-def auroc_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """A row a cell and level, in the AUROCS schema."""
     found, top_k = [], study.analysis.top_k
     for place in cells.done:
         for level, raise_to in _levels(top_k).items():
-            row = place._asdict() | {"level": level}
+            row = place.row() | {"level": level}
             if level.endswith("_top"):
                 row["top_k"] = top_k
             if place in cells.scored:
@@ -69,8 +68,10 @@ def with_intervals(results: pa.Table, aurocs: pa.Table) -> pa.Table:
     A cell that is done but whose scores were refused loses its numbers, and says so.
     """
     axis = epoch_is_axis(results)
-    frames = {place_of(row, True): row for row in aurocs.to_pylist() if row["level"] == "frame"}
-    rows = [row | _of_results(frames.get(place_of(row, axis))) for row in results.to_pylist()]
+    frames = {
+        coordinates_of(row, True): row for row in aurocs.to_pylist() if row["level"] == "frame"
+    }
+    rows = [row | _of_results(frames.get(coordinates_of(row, axis))) for row in results.to_pylist()]
     return pa.Table.from_pylist(rows, tables.RESULTS)
 
 
@@ -135,10 +136,10 @@ def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
 # --- what AUC-ROC does not see --------------------------------------------------------------
 
 
-def quality_rows(cells: Cells) -> list[Row]:
+def quality_rows(cells: ScoredCells) -> list[Row]:
     """Precision at the prevalence of the holdout, and calibration, in the QUALITY schema."""
     return [
-        place._asdict()
+        place.row()
         | (
             _quality(cells.scored[place])
             if place in cells.scored
@@ -174,20 +175,25 @@ def _quality(frames: Scored) -> Row:
     }
 
 
-def operating_rows(cells: Cells, val: Cells, study: StudySpec, seed: int) -> list[Row]:
+def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """Sensitivity on holdout at thresholds that validation chose, in the OPERATING schema.
 
     `val`: the same cells with their validation frames.
     """
     return [
-        place._asdict() | {"wanted": wanted} | _operating(place, cells, val, wanted, study, seed)
+        place.row() | {"wanted": wanted} | _operating(place, cells, val, wanted, study, seed)
         for place in cells.done
         for wanted in WANTED_SPECIFICITIES
     ]
 
 
 def _operating(
-    place: Place, cells: Cells, val: Cells, wanted: float, study: StudySpec, seed: int
+    place: Coordinates,
+    cells: ScoredCells,
+    val: ScoredCells,
+    wanted: float,
+    study: StudySpec,
+    seed: int,
 ) -> Row:
     for name, given in (("holdout", cells), ("validation", val)):
         if place in given.refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,12 @@ from lussweep.report.cells import (
     DONE,
     REFUSED,
     WITHHELD,
-    Cells,
-    Place,
     Row,
+    ScoredCells,
     in_order,
-    place_of,
 )
-from lussweep.report.summary import epoch_is_axis
+from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.spec import StudySpec
 
 BASELINE = "baseline"
@@ -33,7 +33,7 @@ BASELINE = "baseline"
 # --- worth in patients ----------------------------------------------------------------------
 
 
-def worth_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
+def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
     """Of every variant, in the WORTH schema; a GAN epoch that is an axis stands in its name.
 
     None where the grid has one patient count of the baseline, or no baseline.
@@ -41,7 +41,7 @@ def worth_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
     baseline = in_order(place for place in cells.asked if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
         return []
-    lines: dict[tuple[str, int], list[Place]] = {}
+    lines: dict[tuple[str, int], list[Coordinates]] = {}
     for place in sorted(cells.asked, key=lambda p: (p.curve, p.n_patients, p.replicate)):
         lines.setdefault((place.curve, place.n_patients), []).append(place)
     names = {line: {"variant": line[0], "n_patients": line[1]} for line in lines}
@@ -66,16 +66,18 @@ def worth_rows(cells: Cells, study: StudySpec, seed: int) -> list[Row]:
     return rows
 
 
-def _unit(place: Place) -> tuple[str, int]:
+def _unit(place: Coordinates) -> tuple[str, int]:
     return f"{place.curve} n={place.n_patients}", place.replicate
 
 
-def _worths(places: Sequence[Place], paired: PairedWins, n_resamples: int, seed: int) -> Worths:
+def _worths(
+    places: Sequence[Coordinates], paired: PairedWins, n_resamples: int, seed: int
+) -> Worths:
     """From the same resamples of patients for all cells; none but the estimate where a class
     lives in a single patient."""
-    n_patients = len(paired.n_pos_P)
-    ones = np.ones((1, n_patients), dtype=np.int64)
-    weights = patient_weights(n_patients, n_resamples, seed=seed)
+    n_all_patients = len(paired.n_pos_P)
+    ones = np.ones((1, n_all_patients), dtype=np.int64)
+    weights = patient_weights(n_all_patients, n_resamples, seed=seed)
     matrices = [paired.matrix(paired.wins[_unit(place)]) for place in places]
     drawn = ones if paired.n_scarcer < 2 else weights
     return worths(
@@ -110,7 +112,7 @@ def _worth(found: Worth, few: bool) -> Row:
 
 
 def usefulness_rows(
-    results: pa.Table, cells: Cells, gan_scores: pa.Table, study: StudySpec, seed: int
+    results: pa.Table, cells: ScoredCells, gan_scores: pa.Table, study: StudySpec, seed: int
 ) -> list[Row]:
     """Every score of the positives' generator against the gain of the cells that used it.
 
@@ -120,8 +122,8 @@ def usefulness_rows(
     variants = {place.variant for place in cells.asked}
     if epoch_is_axis(results) or BASELINE not in variants:
         return []
-    rows = [row for row in results.to_pylist() if place_of(row, False) in cells.scored]
-    frames = [cells.scored[place_of(row, False)] for row in rows]
+    rows = [row for row in results.to_pylist() if coordinates_of(row, False) in cells.scored]
+    frames = [cells.scored[coordinates_of(row, False)] for row in rows]
     gains = paired_gains(
         [row["variant"] for row in rows],
         np.array([row["n_patients"] for row in rows], dtype=np.int64),
@@ -155,7 +157,7 @@ def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[A
     values: dict[tuple[str, ...], dict[tuple[Any, ...], float]] = {}
     for row in gan_scores.to_pylist():
         if row["class"] == "pos" and row["metric"] in ORIENTATIONS:
-            at = (row["n_patients"], row["replicate"], row["gan"], row["epoch"])
+            at = (Draw.of_row(row), row["gan"], row["epoch"])
             values.setdefault(tuple(row[name] for name in SCORE), {})[at] = row["value"]
     return values
 
@@ -166,16 +168,16 @@ def _foretold(
     gained: Sequence[tuple[Row, float]],
     metric: str,
     known: Mapping[tuple[Any, ...], float],
-    cells: Cells,
+    cells: ScoredCells,
     study: StudySpec,
     seed: int,
 ) -> Row:
     asked = in_order(place for place in cells.asked if place.variant == variant)
     if not gained:
-        baselines = [place._replace(variant=BASELINE) for place in asked]
+        baselines = [replace(place, variant=BASELINE) for place in asked]
         return {"n_cells": 0} | cells.absence([*asked, *baselines])
     rows = [row for row, _ in gained]
-    snapshots = [(r["n_patients"], r["replicate"], gan, r["gan_epoch"]) for r in rows]
+    snapshots = [(Draw.of_row(row), gan, row["gan_epoch"]) for row in rows]
     try:
         one = usefulness(
             metric,
@@ -209,19 +211,19 @@ def _correlations(one: Usefulness) -> Row:
 # --- shuffled labels ------------------------------------------------------------------------
 
 
-def control_rows(cells: Cells, study: StudySpec) -> list[Row]:
+def control_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
     """Variants whose training labels are shuffled, judged over replicates, in the CONTROLS schema.
 
     Each replicate is one permutation of the patients' labels.
     """
     shuffled = {name for name, recipe in study.variants.items() if recipe.labels == "shuffled"}
-    lines: dict[tuple[int, str], list[Place]] = {}
+    lines: dict[tuple[int, str], list[Coordinates]] = {}
     for place in in_order(place for place in cells.asked if place.variant in shuffled):
         lines.setdefault((place.n_patients, place.variant), []).append(place)
     return [_control(places, cells) for _, places in sorted(lines.items())]
 
 
-def _control(places: Sequence[Place], cells: Cells) -> Row:
+def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
     row: Row = {"n_patients": places[0].n_patients, "variant": places[0].variant}
     frames = [cells.scored[place] for place in places if place in cells.scored]
     row["n_permutations"] = len(frames)

@@ -70,8 +70,9 @@ def _samples(reported: Reported) -> list[tuple[str, np.ndarray]]:
         for label in ("pos", "neg"):
             ref = cell.refs.get(f"synth_{label}")
             if ref and reported.store.has(ref):
-                made.setdefault((cell.n_patients, label), ref)
-                cohorts.setdefault(cell.n_patients, cell.refs["cohort"])
+                n = cell.coordinates.n_patients
+                made.setdefault((n, label), ref)
+                cohorts.setdefault(n, cell.refs["cohort"])
     words = {"pos": "positive", "neg": "negative"}
     for n in dict.fromkeys((min(cohorts, default=0), max(cohorts, default=0))):
         for label in ("pos", "neg"):

@@ -15,6 +15,7 @@ from lussweep.stages import COHORT, SYNTHETIC
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.coordinates import Draw
 from lussweep.study.plan import BOTH_CLASSES
 from lussweep.study.spec import ReleaseGateSpec, StudySpec
 
@@ -137,4 +138,4 @@ def _open_set(
 
 def _name(row: Mapping[str, Any]) -> str:
     epoch = "" if row["gan_epoch"] is None else f" epoch={row['gan_epoch']}"
-    return f"n={row['n_patients']} r={row['replicate']} {row['class']} {row['gan']}{epoch}"
+    return f"{Draw.of_row(row)} {row['class']} {row['gan']}{epoch}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,3 +25,5 @@ class Reported:
     """Turns a text into what may be written down: patients and files are hashed in it."""
     reveal_ids: bool = False
     """Whether patients and files are named after all."""
+    skipped: Sequence[tuple[str, str, str]] = ()
+    """Patient, video and reason of each video that was left out."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lussweep.store.files import whole_file
+from lussweep.study.coordinates import AXES, Coordinates
 
 Row = dict[str, Any]
+WITHOUT_EPOCH = tuple(axis for axis in AXES if axis != "gan_epoch")
+"""The axes that tell cells apart where the GAN epoch does not."""
 
 SUMMARY_FIELDS = (
     "n_patients", "variant", "gan_epoch", "n_done", "n_cells",
@@ -58,18 +61,27 @@ class Group:
 
 
 def epoch_is_axis(cells: pa.Table) -> bool:
-    """Whether one (n_patients, replicate, variant) has more than one GAN epoch.
+    """Whether cells that agree in all other axes have more than one GAN epoch.
 
     Epochs that differ from replicate to replicate, as a selection by score makes them, are no
     axis: those cells are replicates of one another.
     """
-    columns = (cells[name].to_pylist() for name in ("n_patients", "replicate", "variant"))
+    columns = (cells[name].to_pylist() for name in WITHOUT_EPOCH)
     epochs: dict[tuple[Any, ...], set[int | None]] = {}
     for coordinates, epoch in zip(
         zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
     ):
         epochs.setdefault(coordinates, set()).add(epoch)
     return any(len(found) > 1 for found in epochs.values())
+
+
+def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
+    """Where a row of `results` or `trials` stands.
+
+    `epoch_tells` says whether cells of the table are told apart by their GAN epoch.
+    """
+    found = Coordinates.of_row(row)
+    return found if epoch_tells else replace(found, gan_epoch=None)
 
 
 def variants_of(results: pa.Table) -> list[str]:

@@ -16,8 +16,9 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from lussweep.errors import InputError
-from lussweep.report.summary import epoch_is_axis
+from lussweep.report.summary import coordinates_of, epoch_is_axis
 from lussweep.store.files import whole_folder
+from lussweep.study.coordinates import AXES
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -27,9 +28,7 @@ Row = dict[str, Any]
 
 COMPLETE = "complete"
 LAYOUT_VERSION = 1
-HPARAMS = (
-    "n_patients", "replicate", "variant", "gan_epoch", "learning_rate", "channels", "dropout",
-)  # fmt: skip
+HPARAMS = (*AXES, "learning_rate", "channels", "dropout")
 BEST = "best/val_accuracy"
 HOLDOUT = "holdout/auroc"
 LOSS_TAGS = {
@@ -138,14 +137,14 @@ def trial_runs(trials: pa.Table, results: pa.Table) -> dict[str, list[Event]]:
     """
     axis = epoch_is_axis(trials) or epoch_is_axis(results)
     by_run = _by_run(trials, lambda row: _trial_name(row, axis))
-    aurocs = {_cell(row, axis): row["auroc"] for row in results.to_pylist()}
+    aurocs = {coordinates_of(row, axis): row["auroc"] for row in results.to_pylist()}
     config = _hparams_config(trials)
     return {
         name: [
             _event(config),
             *_hparams_events(rows[0], name),
             *_trial_events(rows),
-            *_outcome_events(rows, aurocs.get(_cell(rows[0], axis))),
+            *_outcome_events(rows, aurocs.get(coordinates_of(rows[0], axis))),
         ]
         for name, rows in by_run.items()
     }
@@ -155,11 +154,6 @@ def _trial_name(row: Row, axis: bool) -> str:
     """`trials/n006_r1_baseline_t01`, with the GAN epoch where that is an axis."""
     epoch = f"_g{row['gan_epoch']:03d}" if axis and row["gan_epoch"] is not None else ""
     return f"trials/{_draw(row)}_{quote(row['variant'], safe='')}{epoch}_t{row['trial']:02d}"
-
-
-def _cell(row: Row, axis: bool) -> tuple[Any, ...]:
-    epoch = row["gan_epoch"] if axis else None
-    return (row["n_patients"], row["replicate"], row["variant"], epoch)
 
 
 def _trial_events(rows: Sequence[Row]) -> Iterator[Event]:

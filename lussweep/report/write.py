@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lussweep.report.statistics import collect_statistics
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
 from lussweep.store.files import write_whole
+from lussweep.study.coordinates import Draw
 from lussweep.study.keys import digest, hashed_id
 
 SCHEMAS = {
@@ -57,27 +58,24 @@ def write_report(
     reported: Reported,
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
-    skipped: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, pa.Table]:
     """Write the tables and figures of a run, and return the tables PRINTED by name.
 
     Leaves every file as it is if nothing has changed since they were written.
     """
     with reported.store.in_use():
-        written = _write_report(
-            replace(reported, store=reported.store.surveyed(0)), failures, blocked, skipped
-        )
-    return written
+        now = replace(reported, store=reported.store.surveyed(0))
+        return _write_report(now, failures, blocked)
 
 
 def _write_report(
     reported: Reported,
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
-    skipped: Sequence[tuple[str, str, str]],
 ) -> dict[str, pa.Table]:
+    """Write every file, and say at the end from what state they were made."""
     paths = {name: reported.folder / f"{name}.parquet" for name in SCHEMAS}
-    state = digest(_state(reported, failures, skipped))
+    state = digest(_state(reported, failures))
     state_path = reported.folder / STATE_FILE
     if _is_current(reported.folder, state_path, state):
         return {name: tables.read(paths[name], SCHEMAS[name]) for name in PRINTED}
@@ -97,8 +95,8 @@ def _write_report(
     rows = failure_rows(reported.plan, failures, blocked, reported.redact)
     tables.write(reported.folder / "failures.parquet", rows, tables.FAILURES)
     (reported.folder / "skipped.parquet").unlink(missing_ok=True)
-    if skipped:
-        rows = [_skipped_row(reported, *row) for row in skipped]
+    if reported.skipped:
+        rows = [_skipped_row(reported, *row) for row in reported.skipped]
         tables.write(reported.folder / "skipped.parquet", rows, tables.SKIPPED)
     _write_events(reported.folder / "events.log", found["gan_events"])
     write_pictures(reported, found)
@@ -159,17 +157,17 @@ def _is_current(folder: Path, state_path: Path, state: str) -> bool:
         return False
 
 
-def _state(
-    reported: Reported, failures: Mapping[str, str], skipped: Sequence[Any]
-) -> dict[str, Any]:
+def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that the files of a report depend on."""
     return {
         "version": REPORT_VERSION,
         "cells": [
-            [c.n_patients, c.replicate, c.variant, c.refs["evaluate"]] for c in reported.plan.cells
+            [*cell.coordinates.row().values(), cell.refs["evaluate"]]
+            for cell in reported.plan.cells
         ],
         "done": sorted(ref for ref in reported.plan.steps if reported.store.has(ref)),
         "failures": dict(failures),
-        "skipped": [list(row) for row in skipped],
+        "skipped": [list(row) for row in reported.skipped],
         "reveal_ids": reported.reveal_ids,
         "memorisation": reported.study.memorisation.model_dump(mode="json"),
         "grid": reported.study.grid.model_dump(mode="json"),
@@ -181,7 +179,7 @@ def _write_events(path: Path, events: pa.Table) -> None:
     """One line an event of a GAN's training; no file where there was none."""
     path.unlink(missing_ok=True)
     lines = [
-        f"n={e['n_patients']} r={e['replicate']} {e['class']} {e['gan']} attempt {e['attempt']} "
+        f"{Draw.of_row(e)} {e['class']} {e['gan']} attempt {e['attempt']} "
         f"epoch {e['epoch']} {e['kind']}: {e['message']}\n"
         for e in events.to_pylist()
     ]

@@ -6,13 +6,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.errors import InputError
-from lussweep.run.folder import Run
 from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
@@ -31,23 +31,30 @@ CALIBRATION_PATIENTS = 2
 
 
 def calibrate(
-    run: Run, context: Context, told: Callable[[str], None] = lambda line: None
+    study: StudySpec,
+    manifest: Manifest,
+    asked: Plan,
+    context: Context,
+    notify: Callable[[str], None] = lambda line: None,
 ) -> Measured:
-    """Short steps of every stage of this study's smallest cell, in a store that goes afterwards.
+    """Measure short steps of every stage of the study's smallest cell, in a temporary store.
 
-    GANs and trials run twice, for one epoch and for three of a few batches, so that the rest of
-    an epoch can be scaled; a run before those is not counted, because the first steps of a process
-    pay for libraries and kernels. Raises InputError where a short step fails.
+    `asked` is the plan whose cost is wanted: it says whether the data are the phantom's, and which
+    weights are used. GANs and trials run twice, for one epoch and for three of a few batches, so
+    that the rest of an epoch can be scaled. A run before those is not counted, because the first
+    steps of a process pay for libraries and kernels. `notify` takes a line on each round. Raises
+    InputError if a short step fails.
     """
-    small = _few_patients(run.manifest, min(run.study.grid.n_patients))
+    small = _few_patients(manifest, min(study.grid.n_patients))
+    short_plan = partial(_short_plan, study, asked, small)
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
-        store = ArtifactStore(Path(scratch), (run.store,))
+        store = ArtifactStore(Path(scratch), (context.store,))
         first, last = CALIBRATION_EPOCHS
         for n_epochs, seed in ((first, 1), (first, 0), (last, 0)):
-            plan = _short_plan(run, small, n_epochs, run.study.seed + seed)
-            told(f"calibrating on {context.torch_device()}: {len(plan.steps)} short steps")
+            plan = short_plan(n_epochs, study.seed + seed)
+            notify(f"calibrating on {context.torch_device()}: {len(plan.steps)} short steps")
             _execute(plan, store, replace(context, store=store))
             if not seed:
                 steps |= plan.steps
@@ -55,7 +62,7 @@ def calibrate(
         frames = seen_frames(steps, records, store.open)
     assert frames is not None, "every short step was run"
     seconds = {ref: record["circumstances"]["seconds"] for ref, record in records.items()}
-    target = _scaled(frames, small, run)
+    target = _scaled(frames, small, manifest, study)
     where, on_gpu = where_trained(records.values())
     source = f"short steps of this study ({where})"
     return Measured(steps, seconds, frames, target, source, on_gpu, alone=True)
@@ -73,13 +80,15 @@ def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
     return Manifest(videos=tuple(v for v in manifest.videos if v.patient_id in kept))
 
 
-def _short_plan(run: Run, manifest: Manifest, n_epochs: int, seed: int) -> Plan:
-    study = _short_study(run.study, n_epochs, seed)
-    digests = [s.spec.get("weights") for s in run.asked.steps.values() if s.stage == "features"]
+def _short_plan(
+    study: StudySpec, asked: Plan, manifest: Manifest, n_epochs: int, seed: int
+) -> Plan:
+    """The plan of the smallest cells with few epochs, on the patients of `manifest`."""
+    digests = [s.spec.get("weights") for s in asked.steps.values() if s.stage == "features"]
     return make_plan(
-        study,
+        _short_study(study, n_epochs, seed),
         manifest,
-        phantom=any("phantom" in s.spec for s in run.asked.steps.values() if s.stage == "shard"),
+        phantom=any("phantom" in s.spec for s in asked.steps.values() if s.stage == "shard"),
         weights_digest=next((found for found in digests if found), None),
     )
 
@@ -163,7 +172,7 @@ def _execute(plan: Plan, store: ArtifactStore, context: Context) -> None:
         )
 
 
-def _scaled(frames: Frames, small: Manifest, run: Run) -> Frames:
+def _scaled(frames: Frames, small: Manifest, whole: Manifest, study: StudySpec) -> Frames:
     """Frames of the whole study, in proportion to its patients."""
 
     def patients(manifest: Manifest, split: str) -> Counter[int]:
@@ -171,16 +180,16 @@ def _scaled(frames: Frames, small: Manifest, run: Run) -> Frames:
         return Counter(max(video.label for video in videos) for videos in found)
 
     def times(split: str) -> float:
-        few, all_ = (patients(m, split).total() for m in (small, run.manifest))
-        limit = run.study.val.n_patients
+        few, all_ = (patients(m, split).total() for m in (small, whole))
+        limit = study.val.n_patients
         if split == "val" and limit is not None:
             all_ = min(all_, limit * len(CLASSES))
         return all_ / few
 
-    n = min(run.study.grid.n_patients)
+    n = min(study.grid.n_patients)
     per_patient = frames.by_cohort[n] / n
-    pool = min(patients(run.manifest, "train").values())
+    pool = min(patients(whole, "train").values())
     by_cohort: dict[int | None, float] = {None: pool * per_patient}
-    for count in run.study.grid.n_patients:
+    for count in study.grid.n_patients:
         by_cohort[count] = count * per_patient
     return Frames(by_cohort, frames.val * times("val"), frames.holdout * times("holdout"))

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lussweep.backend.choose import How, executor_of
+from lussweep.backend.choose import ExecutionOptions, executor_of
 from lussweep.backend.driver import BackendError, Progress
 from lussweep.backend.progress import time_left
+from lussweep.report.reported import Reported
 from lussweep.report.write import write_interim, write_report
 from lussweep.run.execute import (
     execute_data,
     execute_grid,
     is_done,
+    snapshot_pruning,
     write_failure_log,
     write_failure_logs,
 )
 from lussweep.run.folder import Run, check_room, claim, is_claimed
 from lussweep.run.heartbeat import Heartbeat
-from lussweep.run.hold import Hold, alone_in
+from lussweep.run.hold import Hold, hold_folder
 from lussweep.run.lease import TakenOver
+from lussweep.run.mirror import WorkFolder
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.disk import room_named
 from lussweep.store.remote import StorageError
+from lussweep.study.spec import StudySpec
 
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Interim results are written so far apart at least, and take no larger share of the time."""
@@ -38,7 +42,7 @@ Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Prog
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a command in a run folder ended."""
+    """How a command that drives a run folder ended."""
 
     tables: Mapping[str, pa.Table] | None
     """Those of the report that a command shows; None without one, because nothing was trained."""
@@ -61,90 +65,114 @@ class RunOutcome:
 
 def drive(
     run: Run,
+    reported: Reported,
     context: Context,
-    how: How,
-    skipped: Sequence[tuple[str, str, str]],
+    options: ExecutionOptions,
     display: Display,
     notify: Callable[[str], None],
 ) -> RunOutcome:
-    """Run what is missing and write the report, with the folder's lease in hand.
+    """Run what is missing and write the report, while holding the folder's lease.
 
-    A signal makes it stop in order. `skipped` are videos that were left out, `display` shows the
-    progress, `notify` takes a line that a user should read at once. Raises InputError for a folder
-    that cannot be used, TakenOver if another command took it.
+    A signal makes it stop in order. `display` shows the progress. `notify` takes a line that a
+    user should read at once. Raises InputError for a folder that cannot be used, and TakenOver if
+    another command took the folder.
     """
     check_room(run)
-    with room_named(run.folder), alone_in(run.folder, run.mirror) as hold:
-        return _drive(run, context, how, skipped, display, notify, hold)
+    with room_named(run.folder.path), hold_folder(run.folder) as hold:
+        monitor = RunMonitor(run.folder, reported, _heartbeat(run), Progress(run.asked), notify)
+        broken = _execute(run, context, options, monitor, display, hold)
+        if hold.lost:  # the report is the other command's now
+            raise TakenOver(hold.lost)
+        if broken and not is_claimed(run.folder.path):
+            return RunOutcome(None, {}, broken)
+        return monitor.finish(broken)
 
 
-def _drive(
+def _heartbeat(run: Run) -> Heartbeat:
+    return Heartbeat(
+        run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+    )
+
+
+def _execute(
     run: Run,
     context: Context,
-    how: How,
-    skipped: Sequence[tuple[str, str, str]],
+    options: ExecutionOptions,
+    monitor: RunMonitor,
     display: Display,
-    notify: Callable[[str], None],
     hold: Hold,
-) -> RunOutcome:
-    watch = _Watch(run, notify)
-    broken = ""
-    shared = [] if run.mirror else [ArtifactStore(run.folder)]
+) -> str:
+    """Execute every missing step. Returns why that ended early, or an empty text."""
     try:
-        if not is_done(run):
-            _check_weights(run, context)
+        if is_done(run.asked, run.store):
+            monitor.heartbeat.settle()
+        else:
+            _check_weights(run.study, context)
+            shared = [] if run.folder.mirror else [ArtifactStore(run.folder.path)]
             with (
                 executor_of(
-                    run.asked, context, run.folder / "ray", how, run.study, hold.stop, shared,
-                    notify,
+                    run.asked, context, run.folder.path / "ray", options, run.study, hold.stop,
+                    shared, monitor.notify,
                 ) as executor,
-                display(executor.told) as watch.show,
-                watch.heartbeat.asking(executor.told),
+                display(executor.told) as monitor.show,
+                monitor.heartbeat.asking(executor.told),
             ):  # fmt: skip
                 hold.stop.listen()  # Ray, once started, handles SIGTERM in its own way
-                write_failure_logs(run, watch.progress)  # those of an earlier command go
-                run.publish()
-                execute_data(run, executor, watch.look, how.retries, hold.stop)
+                monitor.begin()
+                execute_data(
+                    run.asked, run.store, executor, monitor.look, options.retries, hold.stop
+                )
                 claim(run)
-                execute_grid(run, executor, watch, how.retries, hold.stop)
-        else:
-            watch.heartbeat.settle()
+                pruning = snapshot_pruning(
+                    run.study, run.plan, run.described["grids"], run.shares_store
+                )
+                execute_grid(
+                    run.asked, run.store, executor, monitor, pruning, options.retries, hold.stop
+                )
         claim(run)
     except KeyboardInterrupt:  # steps in hand are lost, what is done stays
-        broken = INTERRUPTION
+        return INTERRUPTION
     except (BackendError, StorageError) as error:
-        broken = str(error)
-    if hold.lost:  # the report is the other command's now
-        raise TakenOver(hold.lost)
-    if broken and not is_claimed(run.folder):
-        return RunOutcome(None, {}, broken)
-    write_failure_logs(run, watch.progress)
-    failures = {ref: o.error or "" for ref, o in watch.progress.failed.items()}
-    written = write_report(run.reported(), failures, watch.progress.blocked, skipped)
-    run.publish()
-    return RunOutcome(written, failures, broken)
+        return str(error)
+    return ""
 
 
-class _Watch:
+class RunMonitor:
     """Shows the progress, remembers it, and keeps the results so far on disk."""
 
-    def __init__(self, run: Run, notify: Callable[[str], None]) -> None:
-        self.run = run
+    def __init__(
+        self,
+        folder: WorkFolder,
+        reported: Reported,
+        heartbeat: Heartbeat,
+        progress: Progress,
+        notify: Callable[[str], None],
+    ) -> None:
+        """`progress` is that of a command which has not begun."""
+        self.folder = folder
+        self.reported = reported
+        self.heartbeat = heartbeat
+        self.progress = progress
         self.notify = notify
-        self.heartbeat = Heartbeat(run, time_left)
-        self.progress = Progress(run.asked)
         self.show: Callable[[Progress], None] = lambda progress: None
         self.logged: set[str] = set()
         self.next_interim = time.monotonic() + INTERIM_S
 
+    def begin(self) -> None:
+        """Delete the logs of an earlier command's failures."""
+        self._write_failure_logs()
+        self.folder.publish()
+
     def look(self, progress: Progress) -> None:
-        """For those who watch: this terminal, and `lussweep status` elsewhere."""
+        """Show the progress on this terminal, and to `lussweep status` elsewhere."""
         self.show(progress)
         self.heartbeat.take(progress)
 
     def __call__(self, progress: Progress) -> None:
+        """Look, log what has just failed, and write interim results where they are due."""
         for ref in progress.failed.keys() - self.logged:
-            self.run.show(write_failure_log(self.run, progress.failed[ref]))
+            outcome, redact = progress.failed[ref], self.reported.redact
+            self.folder.show(write_failure_log(self.folder.path, progress.plan, outcome, redact))
             self.logged.add(ref)
         self.progress = progress
         self.look(progress)
@@ -152,20 +180,34 @@ class _Watch:
         if judged and time.monotonic() > self.next_interim:
             started = time.monotonic()
             try:
-                failures = {r: o.error or "" for r, o in progress.failed.items()}
-                with room_named(self.run.folder):
-                    write_interim(self.run.reported(), failures)
-                    self.run.publish()
+                with room_named(self.folder.path):
+                    write_interim(self.reported, self._failures())
+                    self.folder.publish()
             except StorageError as error:  # the next one, or the report, makes up for it
                 self.notify(f"{error}: the run goes on")
             self.next_interim = time.monotonic() + max(
                 INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
             )
 
+    def finish(self, broken: str) -> RunOutcome:
+        """Write the logs of failed steps and the report. `broken` says why the run ended early."""
+        self._write_failure_logs()
+        failures = self._failures()
+        results = write_report(self.reported, failures, self.progress.blocked)
+        self.folder.publish()
+        return RunOutcome(results, failures, broken)
 
-def _check_weights(run: Run, context: Context) -> None:
-    """A wrong or missing weights file is found before anything is trained."""
-    if "imagenet" in run.study.score.embedders:
+    def _write_failure_logs(self) -> None:
+        write_failure_logs(self.folder.path, self.progress, self.reported.redact)
+
+    def _failures(self) -> dict[str, str]:
+        """The errors of failed steps, by ref."""
+        return {ref: outcome.error or "" for ref, outcome in self.progress.failed.items()}
+
+
+def _check_weights(study: StudySpec, context: Context) -> None:
+    """Find a wrong or missing weights file before anything is trained."""
+    if "imagenet" in study.score.embedders:
         from lussweep.models.resnet import load_resnet34
 
         load_resnet34(context.weights)

@@ -1,4 +1,4 @@
-"""A run folder: one study, its artifacts, tables and report. Run again to do what is missing."""
+"""Opens a run folder: one study with its plan and its artifacts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from lussweep.run.identity import (
     read_run_file,
     refuse_other_experiment,
 )
-from lussweep.run.mirror import Mirror
+from lussweep.run.mirror import WorkFolder
 from lussweep.run.state import RUN_FILE
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.files import write_whole
-from lussweep.store.folders import Folder, LocalFolder, check_usable
+from lussweep.store.folders import check_usable
 from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import is_hashed_id
 from lussweep.study.plan import ExternalKey, Plan, grid_cells, make_plan
 from lussweep.study.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
@@ -39,9 +40,12 @@ NETWORKS_AND_MOMENTS = 6
 
 @dataclass(frozen=True)
 class Run:
-    """What a command works on. `asked` are the cells of this command, `plan` those of the run."""
+    """A study that was opened in its run folder.
 
-    folder: Path
+    `asked` holds the cells of this command, `plan` every cell of the run folder.
+    """
+
+    folder: WorkFolder
     study: StudySpec
     manifest: Manifest
     store: ArtifactStore
@@ -50,35 +54,13 @@ class Run:
     described: dict[str, Any]
     """What run.json says: whose folder it is, and every grid that was asked of it."""
     shares_store: bool = False
-    mirror: Mirror | None = None
-    """Of a run folder in an object store; `folder` is the local side of it."""
-
+    """Whether the artifacts lie elsewhere, where other runs may use them too."""
     reveal_ids: bool = False
-    """Name patients and files in logs and failures, for who mends their own data."""
-
-    @property
-    def place(self) -> str:
-        """What a user would call the run folder: a path or a URL."""
-        return self.mirror.url if self.mirror else str(self.folder)
-
-    @property
-    def seen_by_others(self) -> Folder:
-        """The run folder itself, or its URL."""
-        return self.mirror.remote if self.mirror else LocalFolder(self.folder)
-
-    def publish(self) -> None:
-        """Bring what was written into the folder to where it belongs."""
-        if self.mirror:
-            self.mirror.push()
-
-    def show(self, path: Path) -> None:
-        """Bring one small file there, ahead of the rest."""
-        if self.mirror:
-            self.mirror.show(path)
+    """Whether logs and failures name patients and files."""
 
     @cached_property
     def ids(self) -> frozenset[str]:
-        """Patient and video ids, to be concealed in what is written."""
+        """Patient and video ids, which are concealed in what is written."""
         videos = self.manifest.videos
         declared = {p for e in self.described["external"] for p in e["patients"]}
         strangers = {p for p in declared if not is_hashed_id(p)}
@@ -86,9 +68,13 @@ class Run:
 
     @cached_property
     def paths(self) -> frozenset[str]:
-        """Files and folders of this run, likewise."""
+        """Files and folders of this run, which are concealed in what is written."""
         made = {e["path"] for e in self.described["external"]}
-        own = {str(self.folder), str(self.store.root), *(str(s.root) for s in self.store.also_read)}
+        own = {
+            str(self.folder.path),
+            str(self.store.root),
+            *(str(s.root) for s in self.store.also_read),
+        }
         return frozenset(own | made | {v.path for v in self.manifest.videos if v.path})
 
     def conceal(self, text: str) -> str:
@@ -97,29 +83,29 @@ class Run:
 
         return text if self.reveal_ids else conceal(text, self.ids, self.paths)
 
-    def reported(self) -> Reported:
-        """What the report is written from."""
+    def reported(self, skipped: Sequence[tuple[str, str, str]] = ()) -> Reported:
+        """What the report is written from. `skipped` are the videos that were left out."""
         from lussweep.report.reported import Reported
 
         described = {n: Recipe.model_validate(r) for n, r in self.described["variants"].items()}
         return Reported(
-            self.folder,
+            self.folder.path,
             self.study,
             self.plan,
             self.store,
             {**described, **self.study.variants},
             self.conceal,
             self.reveal_ids,
+            skipped,
         )
 
 
 def open_run(
-    folder: Path,
+    folder: WorkFolder,
     study: StudySpec,
     manifest: Manifest,
     *,
     phantom: bool,
-    mirror: Mirror | None = None,
     store: Path | str | None = None,
     also_read: Sequence[ArtifactStore] = (),
     weights_digest: str | None = None,
@@ -129,13 +115,14 @@ def open_run(
 ) -> Run:
     """Plan a study in a folder, which may hold earlier cells of the same study.
 
-    Writes nothing. Raises InputError if the folder belongs to another experiment, naming what
-    differs.
+    `store` is where artifacts go instead of the folder, `also_read` are stores that are read too.
+    `weights_digest` stands for the ImageNet weights. `external` describes images made elsewhere.
+    `only` lists the values of axes that this command is asked for. Writes nothing. Raises
+    InputError if the folder belongs to another experiment, naming what differs.
     """
     study = study.with_embedders(weights_digest is not None)
 
-    place = mirror.url if mirror else str(folder)
-    earlier = read_run_file(folder, place)
+    earlier = read_run_file(folder.path, folder.place)
     known = {**external_of(earlier), **(external or {})}
 
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
@@ -150,9 +137,8 @@ def open_run(
 
     asked = plan_of(study, only)
     described = describe(study, asked, weights_digest, known, earlier)
-    refuse_other_experiment(place, earlier, described)
-    own = f"{mirror.url}/artifacts" if mirror else folder / "artifacts"
-    artifacts = artifact_store(store or own, also_read)
+    refuse_other_experiment(folder.place, earlier, described)
+    artifacts = artifact_store(store or folder.artifacts_place, also_read)
     try:
         surveyed = artifacts.surveyed()
     except StorageError as error:
@@ -168,38 +154,43 @@ def open_run(
             _add_done_cells(plan, plan_of(earlier_study), surveyed)
             looked_at |= cells
     order = list(described["variants"])
-    plan.cells.sort(
-        key=lambda c: (c.n_patients, c.replicate, order.index(c.variant), c.gan_epoch or 0)
-    )
+    plan.cells.sort(key=lambda cell: _order(cell.coordinates, order))
     return Run(
-        folder, study, manifest, artifacts, asked, plan, described, store is not None, mirror,
-        reveal_ids,
-    )  # fmt: skip
+        folder, study, manifest, artifacts, asked, plan, described, store is not None, reveal_ids
+    )
 
 
 def check_room(run: Run) -> None:
-    """Raises InputError unless folder and store can be written and hold what is to come."""
-    run.store.check_writable(_needed_bytes(run))
-    ArtifactStore(run.folder).check_writable()
-    if run.mirror:
-        check_usable(run.mirror.remote)
+    """Raises InputError unless folder and store can be written and have room for the run."""
+    run.store.check_writable(_needed_bytes(run.study, run.asked, run.store.surveyed()))
+    ArtifactStore(run.folder.path).check_writable()
+    if run.folder.mirror:
+        check_usable(run.folder.mirror.remote)
 
 
 def claim(run: Run) -> None:
-    """Say in the folder whose it is; only then is it refused to other experiments."""
-    run.folder.mkdir(parents=True, exist_ok=True)
+    """Write into the folder which experiment it belongs to.
+
+    Other experiments are refused there from then on.
+    """
+    run.folder.path.mkdir(parents=True, exist_ok=True)
     run.store.clean_scratch()
-    _write_if_changed(run.folder / RUN_FILE, json.dumps(run.described, indent=1))
-    _write_if_changed(run.folder / EXPERIMENT_FILE, dump_study(run.study))
-    run.publish()
+    _write_if_changed(run.folder.path / RUN_FILE, json.dumps(run.described, indent=1))
+    _write_if_changed(run.folder.path / EXPERIMENT_FILE, dump_study(run.study))
+    run.folder.publish()
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether a command has come as far as training there."""
+    """Whether a command has come as far as training in this folder."""
     return (folder / RUN_FILE).exists()
 
 
 # --- inside -----------------------------------------------------------------------------
+
+
+def _order(at: Coordinates, variants: Sequence[str]) -> tuple[int, ...]:
+    """Sorts cells by their axes, variants in the order in which they were first asked for."""
+    return at.n_patients, at.replicate, variants.index(at.variant), at.gan_epoch or 0
 
 
 def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
@@ -216,16 +207,17 @@ def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
     plan.steps.update({ref: step for ref, step in other.steps.items() if ref in needed})
 
 
-def _needed_bytes(run: Run) -> int:
-    """Room for the snapshots of GANs still to be trained, a training's checkpoints, and some."""
-    size, store = run.study.data.preprocess.image_size, run.store.surveyed()
+def _needed_bytes(study: StudySpec, asked: Plan, store: ArtifactStore) -> int:
+    """Bytes of the snapshots of GANs still to be trained, of one training's checkpoints, and a
+    margin."""
+    size = study.data.preprocess.image_size
     snapshots, checkpoint = 0, 0
-    for ref, step in run.asked.steps.items():
+    for ref, step in asked.steps.items():
         if step.stage == "gan" and not store.has(ref):
             gan = GanSpec.model_validate(step.spec["gan"])
             snapshots += len(gan.snapshot_epochs()) * gan.snapshot_bytes(size)
             checkpoint = max(checkpoint, NETWORKS_AND_MOMENTS * gan.snapshot_bytes(size))
-    return MARGIN_BYTES + snapshots + (run.study.gan.keep_checkpoints + 1) * checkpoint
+    return MARGIN_BYTES + snapshots + (study.gan.keep_checkpoints + 1) * checkpoint
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,8 @@ from lussweep.study.plan import DATA_STAGES, STAGES, Cell, Plan
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
-    from lussweep.run.folder import Run
+    from lussweep.run.mirror import WorkFolder
+    from lussweep.store.artifacts import ArtifactStore
 
 POLL_S = 1.0
 STATE_S = 5.0
@@ -51,18 +53,31 @@ class Heartbeat:
     background, deaf to SIGINT itself.
     """
 
-    def __init__(self, run: Run, time_left: TimeLeft) -> None:
-        self.run = run
+    def __init__(
+        self,
+        name: str,
+        folder: WorkFolder,
+        store: ArtifactStore,
+        plan: Plan,
+        asked: Plan,
+        conceal: Callable[[str], str],
+        time_left: TimeLeft,
+    ) -> None:
+        """`name` is the study's, `plan` that of the run folder and `asked` the command's part."""
+        self.name = name
+        self.store = _store_place(folder.path, store)
+        self.plan, self.asked = plan, asked
+        self.conceal = conceal
         self.time_left = time_left
-        self.place = run.seen_by_others
+        self.place = folder.seen_by_others
         self.poll_s, self.state_s = POLL_S, STATE_S
-        if run.mirror:
+        if folder.mirror:
             self.poll_s, self.state_s = REMOTE_POLL_S, REMOTE_STATE_S
         self.told: Callable[[str], str] = lambda ref: ""
         self.started = time.time()
         self.snapshot: Progress | None = None
         self.plan_began: dict[int, float] = {}
-        self.needed_by = _cells_by_step(run.plan)
+        self.needed_by = _cells_by_step(plan)
         self.shown: dict[str, str] = {}
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -89,8 +104,8 @@ class Heartbeat:
         from lussweep.backend.driver import Progress
 
         clear_cancel(self.place)  # meant for a driver before this one
-        self.place.write(PLAN_FILE, json.dumps(_described(self.run.plan)).encode())
-        self.take(Progress(self.run.asked))
+        self.place.write(PLAN_FILE, json.dumps(_described(self.plan)).encode())
+        self.take(Progress(self.asked))
         self.plan_began.clear()  # the pace is that of steps, from the first that is submitted
         self._write(None)
         self.handler_before = signal.signal(SIGNAL, _as_ctrl_c)
@@ -117,7 +132,7 @@ class Heartbeat:
 
         with suppress(ValueError):
             if read_state(self.place)["ended"] is None:
-                self.take(Progress(self.run.asked, done=set(self.run.asked.steps)))
+                self.take(Progress(self.asked, done=set(self.asked.steps)))
                 self._write("ended")
 
     def _beat(self) -> None:
@@ -140,44 +155,47 @@ class Heartbeat:
     def _state(self, ended: str | None) -> dict[str, Any]:
         assert self.snapshot is not None
         # Bringing in the data is a plan of its own; what is told is always the whole.
-        progress = replace(self.snapshot, plan=self.run.asked)
+        progress = replace(self.snapshot, plan=self.asked)
         left_s = None if ended else self.time_left(progress, self.elapsed_s)
         running = sorted(progress.running)
         return {
-            "name": self.run.study.name,
+            "name": self.name,
             "host": platform.node(),
             "pid": os.getpid(),
             "started": self.started,
             "written": time.time(),
             "ended": ended,
             "left_s": left_s,
-            "store": self._store(),
-            "cells": _cell_counts(self.run.plan, progress, self.needed_by),
+            "store": self.store,
+            "cells": _cell_counts(self.plan, progress, self.needed_by),
             "stages": _stage_counts(progress),
             "running": [
-                {"ref": r, "name": step_name(self.run.plan, r), "progress": self.told(r)}
+                {"ref": r, "name": step_name(self.plan, r), "progress": self.told(r)}
                 for r in running
             ],
             "n_failed": len(progress.failed),
             "failures": [
-                {"ref": ref, "name": step_name(self.run.plan, ref), "error": self._error(ref)}
+                {"ref": ref, "name": step_name(self.plan, ref), "error": self._error(ref)}
                 for ref in list(progress.failed)[:N_FAILURES]
             ],
         }
-
-    def _store(self) -> str:
-        """Relative to the run folder where it can be: elsewhere that is mounted elsewhere."""
-        if is_url(self.run.store.place):
-            return self.run.store.place
-        root, folder = self.run.store.root, self.run.folder
-        return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
 
     def _error(self, ref: str) -> str:
         assert self.snapshot is not None
         if ref not in self.shown:
             text = self.snapshot.failed[ref].error or ""
-            self.shown[ref] = self.run.conceal(one_line(text, limit=None))
+            self.shown[ref] = self.conceal(one_line(text, limit=None))
         return self.shown[ref]
+
+
+def _store_place(folder: Path, store: ArtifactStore) -> str:
+    """Where the artifacts lie: a URL, or a path relative to the run folder if they are in it.
+
+    A relative path stays true where another machine mounts the folder elsewhere.
+    """
+    if is_url(store.place):
+        return store.place
+    return str(store.root.relative_to(folder) if store.root.is_relative_to(folder) else store.root)
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
@@ -216,7 +234,8 @@ def _cell_counts(
 
     counts: dict[tuple[int, str], Counter[str]] = {}
     for i, cell in enumerate(plan.cells):
-        counts.setdefault((cell.n_patients, cell.variant), Counter())[state(i, cell)] += 1
+        at = cell.coordinates
+        counts.setdefault((at.n_patients, at.variant), Counter())[state(i, cell)] += 1
     words = ("done", "failed", "running", "waiting")
     return [
         {"n_patients": n, "variant": variant, **{word: found[word] for word in words}}
@@ -245,16 +264,7 @@ def _stage_counts(progress: Progress) -> dict[str, dict[str, int]]:
 def _described(plan: Plan) -> dict[str, Any]:
     """What `lussweep logs` needs to know of the plan, without patients."""
     return {
-        "cells": [
-            {
-                "variant": cell.variant,
-                "n_patients": cell.n_patients,
-                "replicate": cell.replicate,
-                "gan_epoch": cell.gan_epoch,
-                "refs": dict(cell.refs),
-            }
-            for cell in plan.cells
-        ],
+        "cells": [{**cell.coordinates.row(), "refs": dict(cell.refs)} for cell in plan.cells],
         "steps": {
             ref: {"name": step_name(plan, ref), "inputs": list(step.inputs.values())}
             for ref, step in plan.steps.items()

@@ -7,27 +7,26 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lussweep.backend.stop import Stop
-from lussweep.run.lease import TakenOver, held, slot_of
-from lussweep.run.mirror import Mirror
+from lussweep.run.lease import TakenOver, held, lease_file
+from lussweep.run.mirror import WorkFolder
 
 
 @dataclass
 class Hold:
-    """The folder is this command's, unless `lost` says that another one took it."""
+    """A folder's lease in this command's hands, unless `lost` says that another command took it."""
 
     stop: Stop = field(default_factory=Stop)
     lost: str = ""
 
 
 @contextmanager
-def alone_in(folder: Path, mirror: Mirror | None) -> Iterator[Hold]:
-    """Hold the lease of a folder, or of its URL, inside this block, where signals mean a stop.
+def hold_folder(folder: WorkFolder) -> Iterator[Hold]:
+    """Hold the lease of a folder inside this block, where a signal asks for a stop.
 
-    Raises InputError while another command holds it, TakenOver if one took it in the meantime and
-    the block ended for that.
+    Raises InputError while another command holds the lease. Raises TakenOver if another command
+    took it in the meantime and the block ended for that reason.
     """
     hold = Hold()
 
@@ -35,10 +34,9 @@ def alone_in(folder: Path, mirror: Mirror | None) -> Iterator[Hold]:
         hold.lost = reason
         os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
 
-    place = mirror.url if mirror else str(folder)
     try:
-        slot = slot_of(folder, mirror.url if mirror else None)
-        with held(slot, place, lose), hold.stop.listening():
+        file = lease_file(folder.path, folder.mirror.url if folder.mirror else None)
+        with held(file, folder.place, lose), hold.stop.listening():
             yield hold
     except KeyboardInterrupt:
         if hold.lost:

@@ -12,6 +12,7 @@ from lussweep.run.lease import LOCK_FILE
 from lussweep.run.state import OWN_FILES, RUN_FILE
 from lussweep.store.artifacts import read_json
 from lussweep.store.folders import MARK
+from lussweep.study.coordinates import Draw
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import ExternalKey, Plan
 from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec
@@ -41,15 +42,14 @@ def describe(
         "external": [
             {
                 "section": section.model_dump(mode="json"),
-                "n_patients": n_patients,
-                "replicate": replicate,
+                **draw.row(),
                 "class": label,
                 "path": str(images.path),
                 "sha256": images.sha256,
                 "n_images": images.n_images,
                 "patients": [hashed_id(p) if p in ids else p for p in images.patients],
             }
-            for (section, n_patients, replicate, label), images in external.items()
+            for (section, draw, label), images in external.items()
         ],
     }
 
@@ -59,7 +59,7 @@ def external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalIma
     found: dict[ExternalKey, ExternalImages] = {}
     for entry in earlier["external"] if earlier else ():
         section = ExternalSpec.model_validate(entry["section"])
-        place = (section, entry["n_patients"], entry["replicate"], entry["class"])
+        place = (section, Draw.of_row(entry), entry["class"])
         found[place] = ExternalImages(
             Path(entry["path"]), entry["sha256"], entry["n_images"], tuple(entry["patients"])
         )

@@ -12,21 +12,21 @@ import pyarrow as pa
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import Skipped, read_manifest
 from lussweep.errors import InputError
-from lussweep.run.hold import alone_in
+from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
-from lussweep.run.mirror import Mirror
+from lussweep.run.mirror import work_folder
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore, read_json
 from lussweep.store.disk import room_named
 from lussweep.store.folders import LocalFolder
 from lussweep.store.object_store import artifact_store
-from lussweep.store.remote import is_url
 from lussweep.study.plan import Plan, make_data_plan
-from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, SplitSpec, StudySpec, parse
+from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
     from lussweep.backend.stop import Stop
+    from lussweep.run.request import IngestRequest
     from lussweep.stages import Context
 
 STORE_FILE = "store.json"
@@ -36,47 +36,37 @@ RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
 
 
 def ingest_manifest(
-    path: Path,
-    out: str,
-    *,
-    label: str,
-    annotations: Path | None,
-    preprocess: PreprocessSpec,
-    split: SplitSpec,
-    seed: int,
-    skip_unreadable: bool,
-    run_steps: RunSteps,
-    allow_absolute: bool = False,
+    request: IngestRequest, run_steps: RunSteps
 ) -> tuple[pa.Table, Sequence[Skipped]]:
-    """Bring a manifest's videos into a store, a folder or a URL; the frame index and the videos
-    left out.
+    """Bring a manifest's videos into a frame store.
 
-    Raises InputError with every video that could not be brought in, unless they may be skipped.
+    Returns the index of frames (schema FRAMES) and the videos that were left out. Raises InputError
+    with every video that could not be brought in, unless they may be skipped.
     """
     manifest, skipped = read_manifest(
-        path,
-        label=label,
-        annotations=annotations,
-        split=split,
-        seed=seed,
-        skip_unreadable=skip_unreadable,
-        allow_absolute=allow_absolute,
+        request.manifest,
+        label=request.label,
+        annotations=request.annotations,
+        split=request.split,
+        seed=request.seed,
+        skip_unreadable=request.skip_unreadable,
+        allow_absolute=request.trust.allow_absolute,
     )
-    folder, mirror = _folder_at(out)
-    store = _artifacts(folder, mirror)
+    preprocess = request.preprocess
+    folder = work_folder(request.out)
+    store = artifact_store(folder.artifacts_place)
     store.check_writable()
-    with room_named(folder), alone_in(folder, mirror) as hold:
+    with room_named(folder.path), hold_folder(folder) as hold:
 
         def run(plan: Plan, context: Context) -> Progress:
-            return run_steps(plan, context, folder / "ray", hold.stop)
+            return run_steps(plan, context, folder.path / "ray", hold.stop)
 
-        manifest, late = bring_in(manifest, preprocess, store, skip_unreadable, run)
+        manifest, late = bring_in(manifest, preprocess, store, request.skip_unreadable, run)
         if hold.lost:  # the store is the other command's now
             raise TakenOver(hold.lost)
         skipped = [*skipped, *late]
-        index = _describe(folder, manifest, preprocess, skipped, store)
-        if mirror:
-            mirror.push()
+        index = _describe(folder.path, manifest, preprocess, skipped, store)
+        folder.publish()
     return index, skipped
 
 
@@ -102,22 +92,10 @@ def _describe(
     return index
 
 
-def _folder_at(place: str) -> tuple[Path, Mirror | None]:
-    """The folder, or what stands for it on this machine."""
-    if not is_url(place):
-        return Path(place).absolute(), None
-    mirror = Mirror(place)
-    return mirror.pulled(), mirror
-
-
-def _artifacts(folder: Path, mirror: Mirror | None) -> ArtifactStore:
-    return artifact_store(f"{mirror.url}/artifacts" if mirror else folder / "artifacts")
-
-
 def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
     """What a store holds, and its artifacts. Raises InputError if the folder or URL is none."""
-    folder, mirror = _folder_at(place)
-    path = folder / STORE_FILE
+    folder = work_folder(place)
+    path = folder.path / STORE_FILE
     if not path.exists():
         raise InputError(f"{place} is no frame store: make one with `lussweep ingest`")
     try:
@@ -128,7 +106,8 @@ def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
     videos = parse(Manifest, manifest, str(path))
     if any(video.path for video in videos.videos):  # none is written: a store is read, not videos
         raise InputError(f"{path} names video files: run `lussweep ingest` again")
-    return videos, parse(PreprocessSpec, preprocess, str(path)), _artifacts(folder, mirror)
+    artifacts = artifact_store(folder.artifacts_place)
+    return videos, parse(PreprocessSpec, preprocess, str(path)), artifacts
 
 
 def bring_in(

@@ -2,7 +2,7 @@
 
 Two drivers would not damage artifacts, which are written whole, but do everything twice and write
 each other's report. The lease is one small text; an object store that can write conditionally
-(if-none-match, if-match) serves it as a folder does: see `Slot`.
+(if-none-match, if-match) serves it as a folder does: see `LeaseFile`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class TakenOver(RuntimeError):
     """Another command has taken the folder; what this one has made stays."""
 
 
-class Slot(Protocol):
-    """Where one text lies that several processes write: each write says what it found there."""
+class LeaseFile(Protocol):
+    """One text that several processes write. Each write says which text it found there."""
 
     def read(self) -> str | None: ...
 
@@ -57,7 +57,7 @@ class Slot(Protocol):
         ...
 
 
-class FileSlot:
+class LocalLeaseFile:
     """A file in a folder that all see."""
 
     def __init__(self, folder: Path) -> None:
@@ -90,7 +90,7 @@ class FileSlot:
         return True
 
 
-class ObjectSlot:
+class RemoteLeaseFile:
     """An object of a bucket that knows conditional writes."""
 
     def __init__(self, folder: str) -> None:
@@ -111,10 +111,15 @@ class ObjectSlot:
         return replace_if_unchanged(self.url, (text or NOBODY).encode(), now[1])
 
 
-def slot_of(folder: Path, url: str | None) -> Slot:
-    """Of a run folder, at its URL where that can be written on a condition; other object stores
-    guard one machine alone."""
-    return ObjectSlot(url) if url and can_replace_conditionally(url) else FileSlot(folder)
+def lease_file(folder: Path, url: str | None) -> LeaseFile:
+    """The lease file of a run folder.
+
+    It lies at the folder's URL if that object store knows conditional writes. Otherwise it lies in
+    `folder`, the local side, and keeps out other commands of this machine alone.
+    """
+    return (
+        RemoteLeaseFile(url) if url and can_replace_conditionally(url) else LocalLeaseFile(folder)
+    )
 
 
 @dataclass(frozen=True)
@@ -157,13 +162,13 @@ class Owner:
 
 
 @contextmanager
-def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[None]:
+def held(file: LeaseFile, place: str, on_lost: Callable[[str], None]) -> Iterator[None]:
     """Hold a lease inside this block; it is given back at its end, whatever happened.
 
     Raises InputError while another driver holds it. `on_lost` is called, in a thread, if another
     one takes it over: this process was suspended, or its disk away, for more than a minute.
     """
-    owner = _take(slot, place)
+    owner = _take(file, place)
     texts = [owner.text()]
     ended = threading.Event()
 
@@ -171,9 +176,9 @@ def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[Non
         while not ended.wait(BEAT_S):
             text = replace(owner, beat_at=time.time()).text()
             try:
-                is_ours = slot.replace(texts[0], text)
+                is_ours = file.replace(texts[0], text)
                 if not is_ours:  # an earlier beat may have been written and answered by an error
-                    there = slot.read() or ""
+                    there = file.read() or ""
                     found = Owner.read(there)
                     if found is not None and replace(found, beat_at=owner.beat_at) == owner:
                         texts[0] = there
@@ -193,15 +198,15 @@ def held(slot: Slot, place: str, on_lost: Callable[[str], None]) -> Iterator[Non
         ended.set()
         beside.join()
         with suppress(OSError, StorageError):  # it is stale in a minute
-            slot.replace(texts[0], None)
+            file.replace(texts[0], None)
 
 
-def _take(slot: Slot, place: str) -> Owner:
+def _take(file: LeaseFile, place: str) -> Owner:
     while True:
         owner = Owner.this()
-        if slot.create(owner.text()):
+        if file.create(owner.text()):
             return owner
-        found = slot.read()
+        found = file.read()
         if found is None:  # given back in this moment
             continue
         other = Owner.read(found)
@@ -210,7 +215,7 @@ def _take(slot: Slot, place: str) -> Owner:
                 f"{place} is in use by {other}: wait for it, stop it with "
                 f"`kill {other.pid}` on {other.host}, or choose another --out"
             )
-        if slot.replace(found, owner.text()):
+        if file.replace(found, owner.text()):
             return owner
 
 

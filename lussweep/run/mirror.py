@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from lussweep.errors import InputError
 from lussweep.run.state import OWN_FILES
 from lussweep.store.cache import cache_folder
 from lussweep.store.files import write_whole
-from lussweep.store.remote import RemoteFolder, StorageError
+from lussweep.store.folders import Folder, LocalFolder
+from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 NOT_MIRRORED = ("artifacts", "ray", *OWN_FILES)
 """The last are read and written where they are, by whoever looks at the run."""
@@ -87,6 +89,48 @@ class Mirror:
 
     def _remember(self, known: dict[str, list[str]]) -> None:
         write_whole(self.state, json.dumps(known))
+
+
+@dataclass(frozen=True)
+class WorkFolder:
+    """A folder that a command writes: a local one, or the local side of one in an object store."""
+
+    path: Path
+    mirror: Mirror | None = None
+    """Set where the folder lies in an object store; `path` is then its local side."""
+
+    @property
+    def place(self) -> str:
+        """What a user would call the folder: a path or a URL."""
+        return self.mirror.url if self.mirror else str(self.path)
+
+    @property
+    def artifacts_place(self) -> str | Path:
+        """The folder or URL of its own artifacts."""
+        return f"{self.mirror.url}/artifacts" if self.mirror else self.path / "artifacts"
+
+    @property
+    def seen_by_others(self) -> Folder:
+        """The folder itself, or its URL: other processes read and write small files there."""
+        return self.mirror.remote if self.mirror else LocalFolder(self.path)
+
+    def publish(self) -> None:
+        """Upload everything that was written into the folder, if it lies in an object store."""
+        if self.mirror:
+            self.mirror.push()
+
+    def show(self, path: Path) -> None:
+        """Upload one small file ahead of the rest."""
+        if self.mirror:
+            self.mirror.show(path)
+
+
+def work_folder(place: str) -> WorkFolder:
+    """The folder at a path or URL; what has changed at a URL is downloaded first."""
+    if not is_url(place):
+        return WorkFolder(Path(place).absolute())
+    mirror = Mirror(place)
+    return WorkFolder(mirror.pulled(), mirror)
 
 
 def _version(info: dict[str, Any]) -> str:

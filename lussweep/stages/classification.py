@@ -18,7 +18,7 @@ from lussweep.metrics.classification import at_threshold
 from lussweep.models.classifiers.dataset import make_train_set
 from lussweep.models.classifiers.search_space import KnownTrial, TrialConfig, propose, pruner
 from lussweep.models.classifiers.step import predict
-from lussweep.models.classifiers.train import THRESHOLD, EpochRow, better, train_classifier
+from lussweep.models.classifiers.train import THRESHOLD, TrialEpoch, better, train_classifier
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import (
@@ -118,7 +118,7 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     select_by = step.spec["select_by"]
     best = 0
     for i, summary in enumerate(summaries):
-        if better(EpochRow(**summary["best"]), EpochRow(**summaries[best]["best"]), select_by):
+        if better(TrialEpoch(**summary["best"]), TrialEpoch(**summaries[best]["best"]), select_by):
             best = i
     chosen = summaries[best]
     rows = tables.concat(
@@ -144,13 +144,13 @@ def _trials(step: Step) -> list[str]:
 def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
     summary = context.store.record(ref)["summary"]
     rows = tables.read(context.store.open(ref) / TRIALS, tables.TRIALS).to_pylist()
-    names = [field.name for field in fields(EpochRow)]
-    epochs = [EpochRow(**{name: row[name] for name in names}) for row in rows]
+    names = [field.name for field in fields(TrialEpoch)]
+    epochs = [TrialEpoch(**{name: row[name] for name in names}) for row in rows]
     merits = [_finite_merit(epoch, search) for epoch in epochs]
     return KnownTrial(TrialConfig(**summary["config"]), merits, summary["ended"] == "pruned")
 
 
-def _finite_merit(row: EpochRow, search: SearchSpec) -> float | None:
+def _finite_merit(row: TrialEpoch, search: SearchSpec) -> float | None:
     """Per frame, so that it reads as a share in dashboards too."""
     return row.val_accuracy if search.select_by == "accuracy" else row.val_auroc
 

@@ -98,7 +98,7 @@ def run_ingest(step: Step, context: Context, out: Path) -> Summary:
         tables.concat(indices, tables.FRAMES), {"split": step.spec["split"]}, tables.FRAMES
     )
     tables.write(out / INDEX, index, tables.FRAMES)
-    return {"n_patients": len(indices), "n_frames": len(index)}
+    return {"n_all_patients": len(indices), "n_frames": len(index)}
 
 
 def run_cohort(step: Step, context: Context, out: Path) -> Summary:
@@ -108,7 +108,7 @@ def run_cohort(step: Step, context: Context, out: Path) -> Summary:
     drawn = draw_cohort(train, n_patients, spec, step.spec["seed"])
     tables.write(out / COHORT, drawn, tables.FRAMES)
     return {
-        "n_patients": len(patient_ids(drawn)),
+        "n_all_patients": len(patient_ids(drawn)),
         "n_pos_frames": count_label(drawn, 1),
         "n_neg_frames": count_label(drawn, 0),
     }

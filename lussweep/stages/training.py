@@ -12,7 +12,7 @@ import torch
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
 from lussweep.models.generators.dcgan.checkpoint import Checkpoints
-from lussweep.models.generators.dcgan.health import Collapse, EpochRow
+from lussweep.models.generators.dcgan.health import Collapse, GanEpoch
 from lussweep.models.generators.dcgan.memory import memory_advice
 from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.sample import save_snapshot
@@ -43,7 +43,7 @@ def train_gan_into(
     frames = load_pixels(context.store, cohort)
     is_conditional = step.spec["class"] == BOTH_CLASSES
 
-    def on_epoch(row: EpochRow, generator: Generator, snapshot_due: bool) -> None:
+    def on_epoch(row: GanEpoch, generator: Generator, snapshot_due: bool) -> None:
         if rank:
             return
         if snapshot_due:

@@ -12,17 +12,37 @@ import pyarrow.parquet as pq
 from lussweep.errors import InputError
 from lussweep.store import parquet
 from lussweep.store.files import whole_file
+from lussweep.study.coordinates import AXES, DRAW_AXES
 
-CELL = (("n_patients", pa.int32()), ("replicate", pa.int32()))
+AXIS_TYPES = {
+    "n_patients": pa.int32(),
+    "replicate": pa.int32(),
+    "variant": pa.string(),
+    "gan_epoch": pa.int32(),
+}
+Column = tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
+"""Name, type and perhaps unit."""
+DRAW: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in DRAW_AXES)
+"""The columns of what belongs to a draw of patients."""
+CELL: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in AXES)
+"""The columns of what belongs to a cell."""
 
 
-def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, str]) -> pa.Schema:
+def _schema(*fields: Column) -> pa.Schema:
     """Fields of (name, type) or (name, type, unit); the unit goes into the field's metadata."""
     return pa.schema(
         [
             pa.field(name, kind, metadata={"unit": unit[0]} if unit else None)
             for name, kind, *unit in fields
         ]
+    )
+
+
+def _cell(epoch: str) -> tuple[Column, ...]:
+    """The columns of a cell, with what its GAN epoch says in this table."""
+    return tuple(
+        (axis, AXIS_TYPES[axis], epoch) if axis == "gan_epoch" else (axis, AXIS_TYPES[axis])
+        for axis in AXES
     )
 
 
@@ -37,9 +57,9 @@ FRAMES = _schema(
     ("row", pa.int32(), "row in the shard's frames.npy"),
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
 )
-COHORTS = pa.schema([*_schema(*CELL), *FRAMES])
+COHORTS = pa.schema([*_schema(*DRAW), *FRAMES])
 GAN = (
-    *CELL,
+    *DRAW,
     ("class", pa.string(), "pos, neg, or both for a conditional GAN"),
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
 )
@@ -76,7 +96,7 @@ GAN_SCORES = _schema(
     ("saw_all_train_patients", pa.bool_(), "true where the detector stands behind the value"),
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
-SYNTH_SET = ("n_patients", "replicate", "class", "gan", "gan_epoch")
+SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
 """What tells one synthetic set of a run from another."""
 MEMORISATION = _schema(
     *CARD,
@@ -119,8 +139,6 @@ PAIRS = _schema(
 )
 TRIALS = _schema(
     *CELL,
-    ("variant", pa.string()),
-    ("gan_epoch", pa.int32()),
     ("trial", pa.int32()),
     ("epoch", pa.int32()),
     ("learning_rate", pa.float64()),
@@ -138,8 +156,6 @@ TRIALS = _schema(
 )
 FRAME_SCORES = _schema(
     *CELL,
-    ("variant", pa.string()),
-    ("gan_epoch", pa.int32()),
     ("patient_id", pa.string()),
     ("video_id", pa.string()),
     ("frame", pa.int32()),
@@ -147,9 +163,7 @@ FRAME_SCORES = _schema(
     ("score", pa.float64(), "probability of consolidation"),
 )
 RESULTS = _schema(
-    *CELL,
-    ("variant", pa.string()),
-    ("gan_epoch", pa.int32(), "epoch of the snapshot that made the synthetic frames"),
+    *_cell("epoch of the snapshot that made the synthetic frames"),
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
     ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
     ("reason", pa.string(), "why it is not done, or has no interval"),
@@ -204,7 +218,7 @@ OUTCOME = (
     ),
     ("reason", pa.string(), "why something is not given, and which cells are left out"),
 )
-WHO = (*CELL, ("variant", pa.string()), ("gan_epoch", pa.int32(), "where it is an axis"))
+WHO = _cell("where it is an axis")
 AUROCS = _schema(
     *WHO,
     ("level", pa.string(), "frame, or mean, maximum or highest scores of a video or a patient"),
@@ -246,7 +260,7 @@ OPERATING = _schema(
     *OUTCOME,
 )
 DELONG = _schema(
-    *CELL,
+    *DRAW,
     ("gan_epoch", pa.int32(), "where it is an axis"),
     ("variant", pa.string()),
     ("reference", pa.string()),

@@ -19,10 +19,10 @@ from lussweep.analysis.levels import Scored, to_patients, to_videos
 from lussweep.metrics.auroc import auroc, patient_weights, resampled_auroc, win_matrix
 
 
-def cohort(n_patients=12, n_frames=200, seed=0):
+def cohort(n_all_patients=12, n_frames=200, seed=0):
     """Frames of patients, a third of them mixed, with many tied scores."""
     rng = np.random.default_rng(seed)
-    patient_U = rng.integers(n_patients, size=n_frames)
+    patient_U = rng.integers(n_all_patients, size=n_frames)
     label_U = (rng.random(n_frames) < (patient_U % 3) / 2).astype(np.int64)
     score_U = np.round(label_U + rng.normal(size=n_frames), 1)
     return Scored(label_U, score_U, patient_U, rng.integers(3, size=n_frames), np.arange(n_frames))
@@ -38,9 +38,9 @@ def materialised(units, drawn):
 def test_resamples_equal_sklearn_on_materialised_units_at_every_level(level):
     units = level(cohort())
     matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
-    n_patients = len(matrix.n_pos_P)
+    n_all_patients = len(matrix.n_pos_P)
     found_R = iter(valid_resamples(matrix, 80, seed=5))
-    for weight_P in patient_weights(n_patients, 80, seed=5):
+    for weight_P in patient_weights(n_all_patients, 80, seed=5):
         drawn = np.repeat(np.unique(units.patient_U), weight_P)
         labels = units.label_U[np.isin(units.patient_U, drawn)]
         if len(set(labels)) == 2:
@@ -50,7 +50,7 @@ def test_resamples_equal_sklearn_on_materialised_units_at_every_level(level):
 
 def test_both_intervals_and_the_error_equal_scipy_on_materialised_frames():
     """scipy draws the same patients from the same seed, and computes BCa by itself."""
-    units = cohort(n_patients=15, n_frames=150)
+    units = cohort(n_all_patients=15, n_frames=150)
     patients = (np.unique(units.patient_U),)
     settings = {"n_resamples": 300, "confidence_level": 0.9, "vectorized": False}
     found = bootstrap_auroc(units, n_resamples=300, confidence=0.9, seed=7)
@@ -68,9 +68,9 @@ def test_both_intervals_and_the_error_equal_scipy_on_materialised_frames():
         assert found.standard_error == pytest.approx(oracle.standard_error, abs=1e-12)
 
 
-@pytest.mark.parametrize("n_patients", [5, 40])
-def test_percentiles_are_those_of_the_resamples_with_both_classes(n_patients):
-    units = cohort(n_patients, seed=n_patients)
+@pytest.mark.parametrize("n_all_patients", [5, 40])
+def test_percentiles_are_those_of_the_resamples_with_both_classes(n_all_patients):
+    units = cohort(n_all_patients, seed=n_all_patients)
     found = bootstrap_auroc(units, n_resamples=200, seed=3)
     matrix = win_matrix(*units[:3])
     all_R = resampled_auroc(matrix, patient_weights(len(matrix.n_pos_P), 200, seed=3))
@@ -94,7 +94,7 @@ def test_one_class_resamples_are_counted_and_left_out():
     assert found.percentile == (0.75, 0.75)
     assert 150 < found.n_one_class < 250
     assert found.bca is found.bca_expanded is None and "single patient" in found.bca_withheld
-    assert (found.n_patients, found.n_pos_patients, found.n_neg_patients) == (2, 1, 1)
+    assert (found.n_all_patients, found.n_pos_patients, found.n_neg_patients) == (2, 1, 1)
 
 
 def test_a_perfect_classifier_has_an_interval_of_no_width():
@@ -208,5 +208,5 @@ def test_the_study_takes_seconds_and_little_memory():
     found = bootstrap_auroc(units, n_resamples=2000, seed=0)
     seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert found.n_patients == 124 and found.percentile.low < found.estimate
+    assert found.n_all_patients == 124 and found.percentile.low < found.estimate
     assert seconds < 10 and peak < 1e9, (seconds, peak)

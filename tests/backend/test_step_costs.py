@@ -55,8 +55,8 @@ def test_the_smallest_gans_tell_what_the_others_take(plan: Plan) -> None:
     assert set(gan_costs(plan, step_costs(plan, None, {small: 8.0})).values()) == {8.0}
 
 
-COUNTED = {"train": (80, 10), "val": (30, 4), "holdout": (48, 6)}
-"""Frames and patients."""
+COUNTED = {"train": 80, "val": 30, "holdout": 48}
+"""Frames."""
 
 
 class Data:
@@ -64,7 +64,7 @@ class Data:
 
     def __init__(self, plan: Plan, *splits: str) -> None:
         self.told = {
-            ref: dict(zip(("n_frames", "n_patients"), COUNTED[step.spec["split"]], strict=True))
+            ref: {"n_frames": COUNTED[step.spec["split"]]}
             for ref, step in plan.steps.items()
             if step.stage == "ingest" and step.spec["split"] in splits
         }
@@ -78,5 +78,5 @@ class Data:
 
 def test_before_cohorts_are_drawn_their_frames_go_in_proportion_to_patients(plan: Plan) -> None:
     found = expected_frames(plan, Data(plan, *COUNTED))  # type: ignore[arg-type]
-    assert found == Frames({2: 16.0, 3: 24.0, None: 40.0}, 30, 48)
+    assert found == Frames({2: 20.0, 3: 30.0, None: 40.0}, 30, 48)  # of 8 patients
     assert expected_frames(plan, Data(plan, "train", "val")) is None  # type: ignore[arg-type]

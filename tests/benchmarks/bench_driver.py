@@ -99,10 +99,11 @@ def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None 
     from lussweep.run.execute import is_done
     from lussweep.run.folder import check_room, claim, open_run
     from lussweep.run.heartbeat import Heartbeat
+    from lussweep.run.mirror import WorkFolder
 
     study, manifest = study_of(n_cells)
     with tempfile.TemporaryDirectory() as folder:
-        run_folder = Path(folder) / "run"
+        run_folder = WorkFolder(Path(folder) / "run")
         if is_finished:
             earlier = open_run(run_folder, study, manifest, phantom=True)
             for ref in earlier.asked.steps:
@@ -114,8 +115,10 @@ def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None 
         started, wall = time.process_time(), time.perf_counter()
         run = open_run(run_folder, study, manifest, phantom=True, only=only)
         check_room(run)
-        Heartbeat(run, time_left)
-        assert is_done(run) == is_finished
+        Heartbeat(
+            run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+        )
+        assert is_done(run.asked, run.store) == is_finished
         assert len(run.plan.cells) == n_cells
         took, wall = time.process_time() - started, time.perf_counter() - wall
     done = "everything" if is_finished else "nothing"

@@ -23,6 +23,7 @@ from lussweep.cli.arguments import make_context, open_arguments
 from lussweep.run.calibration import calibrate
 from lussweep.run.folder import claim
 from lussweep.run.measuring import measured_run
+from lussweep.run.request import RunRequest
 from lussweep.stages import table
 from lussweep.study.costs import step_seconds
 from lussweep.study.plan import STAGES, Plan
@@ -44,12 +45,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
         run, found = open_arguments(
-            arguments.experiment, None, None, None, str(out), None, 1, None, arguments.changes,
-            None, False,
-        )  # fmt: skip
+            RunRequest(
+                arguments.experiment, out=str(out), replicates=1, overrides=arguments.changes
+            )
+        )
         context = make_context(run, found, "cpu", None)
         began = time.process_time()
-        calibrated = calibrate(run, context)
+        calibrated = calibrate(run.study, run.manifest, run.asked, context)
         took = time.process_time() - began
         progress = run_plan(run.asked, run.store, InlineExecutor(run.asked, context))
         assert not progress.failed, progress.failed

@@ -23,6 +23,7 @@ from lussweep.backend.progress import time_left
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.heartbeat import Heartbeat
+from lussweep.run.mirror import WorkFolder
 from lussweep.study.spec import load_study
 from support.commands import command, environment
 
@@ -37,7 +38,7 @@ def big_run(folder: Path, n_steps: int) -> Run:
         study = load_study(text, overrides=[f"grid.replicates={replicates}"])
         assert study.data.phantom is not None
         manifest = phantom_manifest(study.data.phantom, study.seed)
-        return open_run(folder, study, manifest, phantom=True)
+        return open_run(WorkFolder(folder), study, manifest, phantom=True)
 
     one, two = (len(of(n).asked.steps) for n in (1, 2))
     return of(1 + round((n_steps - one) / (two - one)))
@@ -70,7 +71,9 @@ def main() -> None:
         run = big_run(Path(scratch) / "run", n_steps)
         finish(run)
         claim(run)
-        heartbeat = Heartbeat(run, time_left)
+        heartbeat = Heartbeat(
+            run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+        )
         progress = Progress(run.asked, done=set(run.asked.steps))
         with heartbeat:
             started = time.perf_counter()
@@ -83,11 +86,11 @@ def main() -> None:
         for ref in run.asked.steps:
             run.store.record(ref)
         looked = time.perf_counter() - started
-        size = (run.folder / "state.json").stat().st_size
-        cpu, wall = cpu_and_wall(command("status", run.folder))
+        size = (run.folder.path / "state.json").stat().st_size
+        cpu, wall = cpu_and_wall(command("status", run.folder.path))
         cpu_help, wall_help = cpu_and_wall(command("--help"))
         cell = "variant=baseline,n_patients=6,replicate=1"
-        cpu_logs, wall_logs = cpu_and_wall(command("logs", run.folder, cell))
+        cpu_logs, wall_logs = cpu_and_wall(command("logs", run.folder.path, cell))
     print(f"{len(run.asked.steps)} steps, {len(run.asked.cells)} cells, state of {size} bytes")
     print(f"lussweep status   {cpu:.2f} s of CPU, {wall:.2f} s")
     print(f"lussweep logs     {cpu_logs:.2f} s of CPU, {wall_logs:.2f} s")

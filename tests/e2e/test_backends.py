@@ -58,17 +58,18 @@ def test_ray_gives_the_tables_of_inline(
     from lussweep.backend.cluster.executor import ClusterExecutor
     from lussweep.report.write import write_report
     from lussweep.run.folder import claim, open_run
+    from lussweep.run.mirror import WorkFolder
 
     study = load_study(TINY).with_embedders(False)
     manifest = phantom_manifest(study.data.phantom, study.seed)
-    run = open_run(tmp_path / "run", study, manifest, phantom=True)
+    run = open_run(WorkFolder(tmp_path / "run"), study, manifest, phantom=True)
     claim(run)
     context = Context(run.store, "cpu")
-    with ClusterExecutor(run.asked, context, run.folder / "ray") as executor:
+    with ClusterExecutor(run.asked, context, run.folder.path / "ray") as executor:
         progress = run_plan(run.asked, run.store, executor)
     assert not progress.failed
     write_report(run.reported(), {}, {})
-    assert_same_tables(run.folder, uninterrupted)
+    assert_same_tables(run.folder.path, uninterrupted)
 
 
 def test_a_rerun_changes_no_file(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:

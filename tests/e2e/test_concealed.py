@@ -13,6 +13,7 @@ from lussweep.backend.driver import run_plan
 from lussweep.backend.kept import KEPT
 from lussweep.run.execute import write_failure_logs
 from lussweep.run.folder import open_run
+from lussweep.run.mirror import WorkFolder
 from lussweep.stages import Context
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Plan
@@ -84,7 +85,7 @@ def test_ray_leaves_refs_alone(finished: Path, local_ray: None) -> None:
     study = load_study(TINY).with_embedders(False)
     assert study.data.phantom is not None
     manifest = phantom_manifest(study.data.phantom, study.seed)
-    run = open_run(finished, study, manifest, phantom=True)
+    run = open_run(WorkFolder(finished), study, manifest, phantom=True)
     some = Plan({r: s for r, s in run.asked.steps.items() if s.stage in
                  ("shard", "ingest", "cohort", "gan")}, [])  # fmt: skip
     folder = finished / "ray"
@@ -102,6 +103,6 @@ def test_ray_leaves_refs_alone(finished: Path, local_ray: None) -> None:
     for text in left.values():
         assert not any(name.encode() in text for name in ids)
     assert not [name for name in left if "error" in name]
-    write_failure_logs(run, progress)
+    write_failure_logs(finished, progress, run.conceal)
     logs = [path.read_text() for path in (finished / "logs").iterdir()]
     assert logs and not any(victim in text for text in logs for victim in victims)

@@ -21,7 +21,7 @@ from PIL import Image
 from lussweep.data.cohort import of_class
 from lussweep.data.external import describe, load_images
 from lussweep.data.frames import load_masks
-from lussweep.models.generators.dcgan.health import EpochRow, Event
+from lussweep.models.generators.dcgan.health import Event, GanEpoch
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import FRAMES
 from lussweep.store.tables import read as read_table
@@ -578,7 +578,7 @@ def test_a_training_that_is_tried_again_says_so(
 ) -> None:
     """The first attempt collapses in its second epoch, the second one does not."""
 
-    def new_events(epochs: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
+    def new_events(epochs: Sequence[GanEpoch], health: HealthSpec) -> list[Event]:
         last = epochs[-1]
         collapsed = (last.attempt, last.epoch) == (1, 2)
         return [Event(1, 2, "low_diversity", "all alike")] if collapsed else []

@@ -20,6 +20,7 @@ from lussweep.backend.inline import InlineExecutor
 from lussweep.data.phantom import phantom_manifest
 from lussweep.report.write import write_report
 from lussweep.run.folder import Run, claim, open_run
+from lussweep.run.mirror import WorkFolder
 from lussweep.stages import Context, run_evaluate
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Step
@@ -49,7 +50,9 @@ grid: {n_patients: [2], replicates: 2, variants: [baseline, classic, shuffled, c
 def opened(folder: Path) -> Run:
     study = load_study(LEARNING).with_embedders(False)
     assert study.data.phantom is not None
-    run = open_run(folder, study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+    run = open_run(
+        WorkFolder(folder), study, phantom_manifest(study.data.phantom, study.seed), phantom=True
+    )
     claim(run)
     return run
 
@@ -67,7 +70,7 @@ def carry_out(run: Run, executor: Executor) -> None:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = opened(tmp_path_factory.mktemp("learning") / "run")
     carry_out(run, InlineExecutor(run.asked, Context(run.store, "cpu")))
-    return run.folder
+    return run.folder.path
 
 
 def test_on_ray_too_a_trial_knows_what_it_would_know_in_one_process(
@@ -76,10 +79,10 @@ def test_on_ray_too_a_trial_knows_what_it_would_know_in_one_process(
     from lussweep.backend.cluster.executor import ClusterExecutor
 
     run = opened(tmp_path / "run")
-    with ClusterExecutor(run.asked, Context(run.store, "cpu"), run.folder / "ray") as executor:
+    with ClusterExecutor(run.asked, Context(run.store, "cpu"), run.folder.path / "ray") as executor:
         carry_out(run, executor)
     # One patient count has no curve that a worth could be read from.
-    assert_same_tables(run.folder, learned, tuple(name for name in TABLES if name != "worth"))
+    assert_same_tables(run.folder.path, learned, tuple(name for name in TABLES if name != "worth"))
 
 
 def test_trials_are_given_up_and_selection_goes_by_auroc(learned: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import derive_seed, digest
 from lussweep.study.plan import STAGES, Step, make_plan
 from lussweep.study.spec import (
@@ -93,12 +94,12 @@ MANIFEST = Manifest(
 
 def steps_by_stage(phantom: bool) -> dict[str, Step]:
     """The steps behind one cell, one a stage, whatever the order of the plan."""
-    made = {(MADE, n, replicate, "pos"): Images() for n in (1, 2) for replicate in (1, 2)}
+    made = {(MADE, Draw(n, replicate), "pos"): Images() for n in (1, 2) for replicate in (1, 2)}
     plan = make_plan(STUDY, MANIFEST, phantom=phantom, weights_digest="b627a593", external=made)
-    wanted = (2, 2, "pure_synthetic")
-    cell = next(c for c in plan.cells if (c.n_patients, c.replicate, c.variant) == wanted)
+    wanted = Coordinates(2, 2, "pure_synthetic")
+    cell = next(c for c in plan.cells if c.coordinates == wanted)
     search, train = plan.steps[cell.refs["search"]], plan.steps[cell.refs["cohort"]].inputs["train"]
-    elsewhere = next(c for c in plan.cells if c.variant == "made")
+    elsewhere = next(c for c in plan.cells if c.coordinates.variant == "made")
     refs = {
         "shard": plan.steps[train].inputs["train-1-1"],
         "ingest": train,

@@ -1,4 +1,4 @@
-"""One driver a folder: laws on the slot, and real processes that die."""
+"""One driver a folder: laws on the file, and real processes that die."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ import pytest
 
 from lussweep.errors import InputError
 from lussweep.run import lease
-from lussweep.run.lease import LEASE_FILE, STALE_S, FileSlot, ObjectSlot, Owner, held, slot_of
+from lussweep.run.lease import (
+    LEASE_FILE,
+    STALE_S,
+    LocalLeaseFile,
+    Owner,
+    RemoteLeaseFile,
+    held,
+    lease_file,
+)
 from lussweep.run.mirror import Mirror
 from support.bucket import Server
 from support.commands import environment
@@ -28,8 +36,8 @@ if TYPE_CHECKING:
 HOLD = """
 import sys, time
 from pathlib import Path
-from lussweep.run.lease import FileSlot, held
-with held(FileSlot(Path(sys.argv[1])), sys.argv[1], print):
+from lussweep.run.lease import LocalLeaseFile, held
+with held(LocalLeaseFile(Path(sys.argv[1])), sys.argv[1], print):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -37,11 +45,11 @@ RACE = """
 import sys, time
 from pathlib import Path
 from lussweep.errors import InputError
-from lussweep.run.lease import FileSlot, held
+from lussweep.run.lease import LocalLeaseFile, held
 folder, start = Path(sys.argv[1]), float(sys.argv[2])
 time.sleep(max(0.0, start - time.time()))
 try:
-    with held(FileSlot(folder), "here", print):
+    with held(LocalLeaseFile(folder), "here", print):
         print("held", flush=True)
         sys.stdin.read()
 except InputError:
@@ -67,31 +75,31 @@ def owner_process(tmp_path: Path):
     process.wait()
 
 
-# --- the slot ------------------------------------------------------------------------------
+# --- the file ------------------------------------------------------------------------------
 
 
 def test_only_the_first_creates_and_only_who_knows_what_is_there_replaces(tmp_path: Path) -> None:
-    slot = FileSlot(tmp_path)
-    assert slot.read() is None
-    assert slot.create("one")
-    assert not slot.create("two")
-    assert not slot.replace("two", "three")
-    assert slot.read() == "one"
-    assert slot.replace("one", "two")
-    assert slot.read() == "two"
-    assert not slot.replace("one", None)
-    assert slot.replace("two", None)
-    assert slot.read() is None
-    assert not slot.replace("two", "three"), "nothing is not what was found"
+    file = LocalLeaseFile(tmp_path)
+    assert file.read() is None
+    assert file.create("one")
+    assert not file.create("two")
+    assert not file.replace("two", "three")
+    assert file.read() == "one"
+    assert file.replace("one", "two")
+    assert file.read() == "two"
+    assert not file.replace("one", None)
+    assert file.replace("two", None)
+    assert file.read() is None
+    assert not file.replace("two", "three"), "nothing is not what was found"
 
 
 def test_of_many_who_replace_the_same_text_one_does(tmp_path: Path) -> None:
-    slot = FileSlot(tmp_path)
-    assert slot.create("0")
+    file = LocalLeaseFile(tmp_path)
+    assert file.create("0")
     for turn in range(20):
         with ThreadPoolExecutor(8) as pool:
             # One process, one scratch name: the lock must keep even its threads apart.
-            won = list(pool.map(lambda i, t=turn: slot.replace(str(t), str(t + 1)), range(8)))
+            won = list(pool.map(lambda i, t=turn: file.replace(str(t), str(t + 1)), range(8)))
         assert sum(won) == 1
 
 
@@ -99,19 +107,19 @@ def test_of_many_who_replace_the_same_text_one_does(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_given_back_at_the_end_and_on_errors(tmp_path: Path) -> None:
-    slot = FileSlot(tmp_path)
-    with held(slot, "here", nobody):
-        assert Owner.read(slot.read() or "").pid == os.getpid()
-    assert slot.read() is None
-    with pytest.raises(ZeroDivisionError), held(slot, "here", nobody):
+    file = LocalLeaseFile(tmp_path)
+    with held(file, "here", nobody):
+        assert Owner.read(file.read() or "").pid == os.getpid()
+    assert file.read() is None
+    with pytest.raises(ZeroDivisionError), held(file, "here", nobody):
         raise ZeroDivisionError
-    assert slot.read() is None
+    assert file.read() is None
 
 
 def test_a_second_driver_is_told_who_holds_it_and_what_to_do(tmp_path: Path) -> None:
-    slot = FileSlot(tmp_path)
-    with held(slot, "runs/a", nobody):
-        with pytest.raises(InputError) as refused, held(slot, "runs/a", nobody):
+    file = LocalLeaseFile(tmp_path)
+    with held(file, "runs/a", nobody):
+        with pytest.raises(InputError) as refused, held(file, "runs/a", nobody):
             raise AssertionError("two hold it")
         (line,) = refused.value.problems
         owner = Owner.this()
@@ -120,7 +128,7 @@ def test_a_second_driver_is_told_who_holds_it_and_what_to_do(tmp_path: Path) -> 
         assert f"kill {owner.pid}" in line
         assert "another --out" in line
         assert "\n" not in line
-        assert slot.read() is not None, "the refused one takes nothing away"
+        assert file.read() is not None, "the refused one takes nothing away"
 
 
 @pytest.mark.parametrize(
@@ -137,16 +145,16 @@ def test_a_second_driver_is_told_who_holds_it_and_what_to_do(tmp_path: Path) -> 
 def test_who_is_gone(change: dict[str, object], is_gone: bool, tmp_path: Path) -> None:
     other = replace(Owner.this(), **change)
     assert other.is_gone() == is_gone
-    slot = FileSlot(tmp_path)
-    assert slot.create(other.text())
+    file = LocalLeaseFile(tmp_path)
+    assert file.create(other.text())
     if is_gone:
-        with held(slot, "here", nobody):
-            assert Owner.read(slot.read() or "").started_at != other.started_at
-        assert slot.read() is None
+        with held(file, "here", nobody):
+            assert Owner.read(file.read() or "").started_at != other.started_at
+        assert file.read() is None
     else:
-        with pytest.raises(InputError), held(slot, "here", nobody):
+        with pytest.raises(InputError), held(file, "here", nobody):
             pass
-        assert slot.read() == other.text()
+        assert file.read() == other.text()
 
 
 def test_a_process_that_has_ended_is_gone_though_its_parent_has_not_asked(tmp_path: Path) -> None:
@@ -174,7 +182,7 @@ def test_a_process_that_may_not_be_asked_is_not_gone(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}'])
 def test_a_text_that_nobody_finished_holds_nothing_up(text: str, tmp_path: Path) -> None:
     (tmp_path / LEASE_FILE).write_text(text)
-    with held(FileSlot(tmp_path), "here", nobody):
+    with held(LocalLeaseFile(tmp_path), "here", nobody):
         pass
 
 
@@ -182,36 +190,36 @@ def test_a_heartbeat_renews_and_notices_a_takeover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "BEAT_S", 0.02)
-    slot, lost = FileSlot(tmp_path), []
-    with held(slot, "here", lost.append):
-        first = json.loads(slot.read() or "")
+    file, lost = LocalLeaseFile(tmp_path), []
+    with held(file, "here", lost.append):
+        first = json.loads(file.read() or "")
         deadline = time.monotonic() + 20
-        while json.loads(slot.read() or "")["beat_at"] == first["beat_at"]:
+        while json.loads(file.read() or "")["beat_at"] == first["beat_at"]:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert not lost
-        while not slot.replace(slot.read() or "", "another"):
+        while not file.replace(file.read() or "", "another"):
             assert time.monotonic() < deadline
         while not lost:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     assert lost == ["here was taken over by another command"]
-    assert slot.read() == "another", "the loser leaves the winner's lease alone"
+    assert file.read() == "another", "the loser leaves the winner's lease alone"
 
 
 # --- real processes ------------------------------------------------------------------------
 
 
 def test_a_killed_owner_is_followed_at_once(tmp_path: Path, owner_process) -> None:
-    slot = FileSlot(tmp_path)
-    with pytest.raises(InputError, match=f"process {owner_process.pid} "), held(slot, "x", nobody):
+    file = LocalLeaseFile(tmp_path)
+    with pytest.raises(InputError, match=f"process {owner_process.pid} "), held(file, "x", nobody):
         pass
     os.kill(owner_process.pid, signal.SIGKILL)
     deadline = time.monotonic() + 20
     while True:  # dead, though its parent has not waited for it
         try:
-            with held(slot, "x", nobody):
-                assert Owner.read(slot.read() or "").pid == os.getpid()
+            with held(file, "x", nobody):
+                assert Owner.read(file.read() or "").pid == os.getpid()
             break
         except InputError:
             assert time.monotonic() < deadline
@@ -220,7 +228,7 @@ def test_a_killed_owner_is_followed_at_once(tmp_path: Path, owner_process) -> No
 
 def test_of_several_that_find_a_dead_owner_one_goes_on(tmp_path: Path) -> None:
     dead = replace(Owner.this(), pid=2**22 + 1)
-    assert FileSlot(tmp_path).create(dead.text())
+    assert LocalLeaseFile(tmp_path).create(dead.text())
     start = time.time() + 2
     crowd = [
         subprocess.Popen(
@@ -233,18 +241,18 @@ def test_of_several_that_find_a_dead_owner_one_goes_on(tmp_path: Path) -> None:
     for process in crowd:
         process.communicate()
     assert told == ["held", "refused", "refused", "refused"]
-    assert FileSlot(tmp_path).read() is None
+    assert LocalLeaseFile(tmp_path).read() is None
 
 
 # --- in a bucket ---------------------------------------------------------------------------
 
 
 @pytest.fixture
-def in_bucket(bucket: Server | GcsServer) -> ObjectSlot:
-    return ObjectSlot(f"{bucket.url()}/run")
+def in_bucket(bucket: Server | GcsServer) -> RemoteLeaseFile:
+    return RemoteLeaseFile(f"{bucket.url()}/run")
 
 
-def test_in_a_bucket_too_only_who_knows_what_is_there_replaces(in_bucket: ObjectSlot) -> None:
+def test_in_a_bucket_too_only_who_knows_what_is_there_replaces(in_bucket: RemoteLeaseFile) -> None:
     assert in_bucket.read() is None
     assert in_bucket.create("one")
     assert not in_bucket.create("two")
@@ -256,7 +264,9 @@ def test_in_a_bucket_too_only_who_knows_what_is_there_replaces(in_bucket: Object
     assert sum(won) == 1
 
 
-def test_a_lease_in_a_bucket_is_refused_given_back_and_taken_again(in_bucket: ObjectSlot) -> None:
+def test_a_lease_in_a_bucket_is_refused_given_back_and_taken_again(
+    in_bucket: RemoteLeaseFile,
+) -> None:
     with held(in_bucket, "s3://bucket/run", nobody):
         assert Owner.read(in_bucket.read() or "").pid == os.getpid()
         with (
@@ -272,22 +282,22 @@ def test_a_lease_in_a_bucket_is_refused_given_back_and_taken_again(in_bucket: Ob
 def test_where_writes_on_a_condition_are_not_known_a_lease_guards_this_machine(
     tmp_path: Path,
 ) -> None:
-    assert isinstance(slot_of(tmp_path, "abfs://bucket/run"), FileSlot)
-    assert isinstance(slot_of(tmp_path, None), FileSlot)
+    assert isinstance(lease_file(tmp_path, "abfs://bucket/run"), LocalLeaseFile)
+    assert isinstance(lease_file(tmp_path, None), LocalLeaseFile)
     for url in ("s3://bucket/run", "gs://bucket/run"):
-        assert isinstance(slot_of(tmp_path, url), ObjectSlot)
+        assert isinstance(lease_file(tmp_path, url), RemoteLeaseFile)
 
 
 def test_a_lease_that_a_mirror_has_seen_stays_when_it_pushes(s3: Server, tmp_path: Path) -> None:
     url = f"{s3.url()}/run"
-    slot = ObjectSlot(url)
-    assert slot.create("somebody")
+    file = RemoteLeaseFile(url)
+    assert file.create("somebody")
     mirror = Mirror(url)
     folder = mirror.pulled()
     assert not (folder / LEASE_FILE).exists()
     (folder / "a.txt").write_text("a")
     mirror.push()
-    assert slot.read() == "somebody"
+    assert file.read() == "somebody"
 
 
 def test_a_beat_that_landed_but_was_answered_by_an_error_is_ours(
@@ -296,7 +306,7 @@ def test_a_beat_that_landed_but_was_answered_by_an_error_is_ours(
     monkeypatch.setattr(lease, "BEAT_S", 0.05)
     lost: list[str] = []
 
-    class Failing(FileSlot):
+    class Failing(LocalLeaseFile):
         n = 0
 
         def replace(self, found: str, text: str | None) -> bool:
@@ -306,11 +316,11 @@ def test_a_beat_that_landed_but_was_answered_by_an_error_is_ours(
                 raise OSError("the answer did not come")
             return done
 
-    slot = Failing(tmp_path)
-    with held(slot, "here", lost.append):
+    file = Failing(tmp_path)
+    with held(file, "here", lost.append):
         deadline = time.monotonic() + 10
-        while slot.n < 4 and time.monotonic() < deadline:
+        while file.n < 4 and time.monotonic() < deadline:
             time.sleep(0.02)
-    assert slot.n >= 4
+    assert file.n >= 4
     assert not lost
-    assert slot.read() is None
+    assert file.read() is None

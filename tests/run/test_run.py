@@ -9,6 +9,8 @@ import pytest
 import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.folder import Run, claim, open_run
+from lussweep.run.mirror import WorkFolder
+from lussweep.study.coordinates import Draw
 from lussweep.study.spec import load_study
 from support.commands import TINY
 
@@ -22,7 +24,7 @@ def opened(tmp_path):
     def again(*overrides, only=None) -> Run:
         study = load_study(TINY, overrides=overrides).with_embedders(False)
         manifest = phantom_manifest(study.data.phantom, study.seed)
-        return open_run(tmp_path / "run", study, manifest, phantom=True, only=only)
+        return open_run(WorkFolder(tmp_path / "run"), study, manifest, phantom=True, only=only)
 
     return again
 
@@ -36,7 +38,7 @@ def finish(run: Run) -> None:
 
 
 def names(cells) -> set[str]:
-    return {cell.name() for cell in cells}
+    return {cell.coordinates.name() for cell in cells}
 
 
 def test_done_cells_of_an_earlier_command_come_with_all_that_they_need(opened):
@@ -56,10 +58,10 @@ def test_cells_that_are_not_done_stay_away_with_what_only_they_need(opened):
     whole = opened()
     finish(whole)
     for cell in whole.plan.cells:
-        if cell.n_patients == 3:
+        if cell.coordinates.n_patients == 3:
             shutil.rmtree(whole.store.root / cell.refs["evaluate"])
     part = opened(only=SMALLER)
-    assert {cell.n_patients for cell in part.plan.cells} == {2}
+    assert {cell.coordinates.n_patients for cell in part.plan.cells} == {2}
     assert len(part.plan.cells) == len(whole.plan.cells) / 2
     reached = {ref for cell in part.plan.cells for ref in cell.refs.values()}
     needed = part.plan.ancestors(*reached) | reached
@@ -71,7 +73,8 @@ def test_grids_of_several_commands_add_up(opened):
     finish(opened("grid.replicates=2", "grid.n_patients=[2]"))
     finish(opened("grid.n_patients=[3]"))
     found = opened("grid.n_patients=[2,3]", only=SMALLER)
-    assert {(c.n_patients, c.replicate) for c in found.plan.cells} == {(2, 1), (2, 2), (3, 1)}
+    draws = {cell.coordinates.draw for cell in found.plan.cells}
+    assert draws == {Draw(2, 1), Draw(2, 2), Draw(3, 1)}
     assert len(found.plan.cells) == 12
 
 

@@ -73,7 +73,8 @@ def ground(laid: Ground, tmp_path: Path) -> Ground:
 def step_of(
     ground: Ground, label: str, n_patients: int = 15, variant: str = "pure_synthetic"
 ) -> Step:
-    (cell,) = (c for c in ground.plan.cells if (c.n_patients, c.variant) == (n_patients, variant))
+    places = [(c.coordinates.n_patients, c.coordinates.variant) for c in ground.plan.cells]
+    cell = ground.plan.cells[places.index((n_patients, variant))]
     return ground.plan.steps[cell.refs[f"memorisation_{label}"]]
 
 

@@ -15,8 +15,8 @@ from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
     GPU_STAGES,
     VAL_SHARE,
+    CostLine,
     Frames,
-    Line,
     Measured,
     Task,
     bounds,
@@ -93,8 +93,8 @@ def test_a_count_that_was_not_measured_goes_in_proportion_to_its_patients() -> N
 
 
 def test_the_line_through_two_amounts_of_work_tells_what_is_fixed() -> None:
-    assert fit_line([(10, 7.0), (20, 12.0)]) == Line(2.0, 0.5)
-    assert fit_line([(10, 7.0), (10, 9.0)]) == Line(0.0, 0.8)
+    assert fit_line([(10, 7.0), (20, 12.0)]) == CostLine(2.0, 0.5)
+    assert fit_line([(10, 7.0), (10, 9.0)]) == CostLine(0.0, 0.8)
 
 
 @pytest.mark.parametrize("points", [[(10, 1.0), (20, 5.0)], [(10, 5.0), (20, 1.0)], [(0, 3.0)]])
@@ -208,17 +208,13 @@ def test_what_is_done_costs_nothing_more() -> None:
 
 
 def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
-    from types import SimpleNamespace
-
     from lussweep.cli.plan import notes_on
 
-    plan = plan_of()
-    run = SimpleNamespace(asked=plan, study=study_of())
+    plan, shared, whole = plan_of(), study_of(), study_of("search.gpus_per_trial=1")
     alone = replace(measured(plan, 1.0), alone=True)
-    assert "as quick as one alone" in notes_on(run, alone, [])[0]  # type: ignore[arg-type]
-    whole = SimpleNamespace(asked=plan, study=study_of("search.gpus_per_trial=1"))
-    for quiet in (notes_on(run, measured(plan, 1.0), []), notes_on(whole, alone, [])):  # type: ignore[arg-type]
-        assert quiet == []
+    assert "as quick as one alone" in notes_on(shared, plan, alone, [])[0]
+    assert notes_on(shared, plan, measured(plan, 1.0), []) == []
+    assert notes_on(whole, plan, alone, []) == []
 
 
 @pytest.mark.parametrize("inputs", [None, [], {"gan": 5}, {"gan": ["gan/01"]}], ids=repr)

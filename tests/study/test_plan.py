@@ -4,6 +4,7 @@ import random
 import pytest
 
 from lussweep.errors import InputError, LeakageError
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import STAGES, Plan, Step, make_data_plan, make_plan
 from lussweep.study.spec import (
@@ -74,11 +75,7 @@ def steps(plan: Plan, stage: str) -> list[Step]:
 
 
 def cell_of(plan: Plan, n, replicate, variant, epoch=None):
-    (found,) = [
-        c
-        for c in plan.cells
-        if (c.n_patients, c.replicate, c.variant, c.gan_epoch) == (n, replicate, variant, epoch)
-    ]
+    (found,) = [c for c in plan.cells if c.coordinates == Coordinates(n, replicate, variant, epoch)]
     return found
 
 
@@ -259,7 +256,7 @@ def test_trials_replicates_and_patient_counts_have_seeds_of_their_own(paper):
     baseline = [
         t.spec["seed"]
         for cell in paper.cells
-        if cell.variant == "baseline"
+        if cell.coordinates.variant == "baseline"
         for t in trials_of(paper, cell)
     ]
     assert len(set(baseline)) == 15 * 12
@@ -321,7 +318,7 @@ def test_a_variant_may_have_augmentation_and_labels_of_its_own():
     seeds = {
         trials_of(plan, cell)[0].spec["labels_seed"]
         for cell in plan.cells
-        if cell.variant == "shuffled"
+        if cell.coordinates.variant == "shuffled"
     }
     assert len(seeds) == 4
 
@@ -333,7 +330,7 @@ def test_nested_sampling_leaves_the_patient_count_out_of_the_cohort_seed(paper):
             seeds = {
                 plan.steps[cell.refs["cohort"]].spec["seed"]
                 for cell in plan.cells
-                if cell.replicate == replicate
+                if cell.coordinates.replicate == replicate
             }
             assert len(seeds) == n_seeds
     assert len({step.spec["seed"] for step in steps(nested, "cohort")}) == 3
@@ -346,7 +343,7 @@ def test_replicates_of_the_full_pool_do_not_collide(sampling):
         cohort=CohortSpec(sampling=sampling), grid=GridSpec(n_patients=(N_POOL,), replicates=3)
     )
     for role in ("cohort", "gan_pos", "gan_neg", "synth_pos", "search", "evaluate"):
-        cells = [c for c in plan.cells if c.variant == "pure_synthetic"]
+        cells = [c for c in plan.cells if c.coordinates.variant == "pure_synthetic"]
         assert len({cell.refs[role] for cell in cells}) == 3
 
 
@@ -424,7 +421,7 @@ def test_a_change_of_the_generator_leaves_the_baseline_and_the_detector_alone(ch
     assert refs(before, "cohort") == refs(after, "cohort")
     for cell, same in zip(before.cells, after.cells, strict=True):
         unchanged = cell.refs["evaluate"] == same.refs["evaluate"]
-        assert unchanged == (cell.variant == "baseline")
+        assert unchanged == (cell.coordinates.variant == "baseline")
     score = steps(after, "score")[0]
     assert score.inputs["detector"] in before.steps
 
@@ -496,7 +493,7 @@ def test_the_epochs_of_a_gan_are_an_axis_with_one_training_behind_it():
         }
     )
     plan = plan_of(study)
-    assert [(c.variant, c.gan_epoch) for c in plan.cells] == [
+    assert [(c.coordinates.variant, c.coordinates.gan_epoch) for c in plan.cells] == [
         ("baseline", None), *(("pure_synthetic", e) for e in (25, 50, 75, 100)),
     ]  # fmt: skip
     assert len(refs(plan, "gan")) == 2
@@ -507,7 +504,7 @@ def test_the_epochs_of_a_gan_are_an_axis_with_one_training_behind_it():
     assert len({c.refs["gan_pos"] for c in cells}) == 1
     for cell in cells:
         chosen = plan.steps[cell.refs["synth_pos"]].spec["select"]
-        assert chosen == {"rule": "epoch", "epoch": cell.gan_epoch}
+        assert chosen == {"rule": "epoch", "epoch": cell.coordinates.gan_epoch}
     seeds = {tuple(t.spec["seed"] for t in trials_of(plan, cell)) for cell in plan.cells}
     assert len(seeds) == 1
 
@@ -563,11 +560,12 @@ def only(**axes) -> Plan:
 
 def test_only_keeps_the_cells_that_match_every_axis():
     plan = only(n_patients=["2"], variant=["baseline", "combined"])
-    assert [(c.n_patients, c.replicate, c.variant) for c in plan.cells] == [
-        (2, 1, "baseline"), (2, 1, "combined"), (2, 2, "baseline"), (2, 2, "combined"),
+    assert [cell.coordinates for cell in plan.cells] == [
+        Coordinates(2, 1, "baseline"), Coordinates(2, 1, "combined"),
+        Coordinates(2, 2, "baseline"), Coordinates(2, 2, "combined"),
     ]  # fmt: skip
     assert set(plan.steps) < set(plan_of().steps)
-    assert {c.name() for c in only(replicate=["2"], variant=["combined"]).cells} == {
+    assert {c.coordinates.name() for c in only(replicate=["2"], variant=["combined"]).cells} == {
         "n=2 r=2 combined", "n=3 r=2 combined",
     }  # fmt: skip
 
@@ -696,7 +694,7 @@ ELSEWHERE = {"pos": ("external",), "neg": ("real",), "external": SECTION}
 
 
 def external_plan(images=None, **changes) -> Plan:
-    at = {(SECTION, n, r, "pos"): images or Images() for n in (2, 3) for r in (1, 2)}
+    at = {(SECTION, Draw(n, r), "pos"): images or Images() for n in (2, 3) for r in (1, 2)}
     study = with_variant(**ELSEWHERE).model_copy(update=changes)
     return make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
 
@@ -724,7 +722,7 @@ def changed_stages_of_external(before: Plan, after: Plan) -> set[str]:
 def test_cells_whose_images_are_not_at_hand_are_left_out():
     study = with_variant(**ELSEWHERE)
     plan = plan_of(study)
-    assert {cell.variant for cell in plan.cells} == {"pure_synthetic"}
+    assert {cell.coordinates.variant for cell in plan.cells} == {"pure_synthetic"}
 
 
 @pytest.mark.parametrize(
@@ -759,7 +757,7 @@ def test_a_patient_declared_by_id_by_hash_or_by_both_is_the_same_work():
 
 def test_the_name_of_a_section_is_in_no_key():
     renamed = SECTION.model_copy(update={"name": "diffusion"})
-    at = {(renamed, n, r, "pos"): Images() for n in (2, 3) for r in (1, 2)}
+    at = {(renamed, Draw(n, r), "pos"): Images() for n in (2, 3) for r in (1, 2)}
     study = with_variant(**{**ELSEWHERE, "external": renamed})
     plan = make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
     assert plan.steps.keys() == external_plan().steps.keys()
@@ -781,7 +779,7 @@ OWN_STEPS = ("scores", "synthetic", "memorisation")
     ids=["the study's", "own GAN", "external", "named"],
 )
 def test_a_step_is_named_after_a_generator_that_is_not_the_studys_gan(recipe, first, told):
-    at = {(recipe.get("external"), n, r, "pos"): Images() for n in (2, 3) for r in (1, 2)}
+    at = {(recipe.get("external"), Draw(n, r), "pos"): Images() for n in (2, 3) for r in (1, 2)}
     study = with_variant(**recipe)
     plan = make_plan(study, MANIFEST, phantom=False, weights_digest="b627a593", external=at)
     cell = cell_of(plan, 2, 1, "other")

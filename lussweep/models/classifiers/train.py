@@ -30,7 +30,7 @@ AUGMENTED_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class EpochRow:
+class TrialEpoch:
     """One epoch of one trial. Losses are in nats, means over frames.
 
     `val_auroc` is None if any score is not finite.
@@ -53,8 +53,8 @@ Ended = Literal["epochs", "patience", "pruned"]
 class Trained:
     """The result of a training: all epochs, and the weights and validation scores of the best."""
 
-    rows: list[EpochRow]
-    best: EpochRow
+    rows: list[TrialEpoch]
+    best: TrialEpoch
     weights: Mapping[str, torch.Tensor]
     val_score_N: np.ndarray
     images_per_epoch: int
@@ -65,14 +65,14 @@ class Trained:
     was not among the best of its search."""
 
 
-def merit(row: EpochRow, select_by: str) -> float:
+def merit(row: TrialEpoch, select_by: str) -> float:
     """The value that selection maximises: correct validation frames, or validation AUC-ROC."""
     if select_by == "accuracy":
         return row.val_correct
     return -math.inf if row.val_auroc is None else row.val_auroc
 
 
-def better(row: EpochRow, than: EpochRow, select_by: str) -> bool:
+def better(row: TrialEpoch, than: TrialEpoch, select_by: str) -> bool:
     """Whether `row` has more merit than `than`, or the same merit and a lower validation loss."""
     return (merit(row, select_by), -row.val_loss) > (merit(than, select_by), -than.val_loss)
 
@@ -98,7 +98,7 @@ def train_classifier(
     *,
     seed: int,
     select_by: str = "accuracy",
-    is_hopeless: Callable[[EpochRow], bool] = lambda row: False,
+    is_hopeless: Callable[[TrialEpoch], bool] = lambda row: False,
 ) -> Trained:
     """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4).
 
@@ -115,8 +115,8 @@ def train_classifier(
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
 
-        rows: list[EpochRow] = []
-        best: EpochRow | None = None
+        rows: list[TrialEpoch] = []
+        best: TrialEpoch | None = None
         weights: Mapping[str, torch.Tensor] = {}
         val_score_N = np.empty(0)
         lowest, n_worse = math.inf, 0
@@ -187,7 +187,7 @@ def _row(
     score_N: np.ndarray,
     label_N: np.ndarray,
     started: float,
-) -> EpochRow:
+) -> TrialEpoch:
     true_class_N = np.where(label_N == 1, score_N, 1 - score_N)
     # NaN counts as wrong. `NaN >= THRESHOLD` is False, so a diverged network would otherwise be
     # right about every negative frame.
@@ -195,7 +195,7 @@ def _row(
     right = ((score_N >= THRESHOLD) == (label_N == 1)) & finite
     correct = int(right.sum())
     val_loss = float(-np.log(np.maximum(true_class_N, 1e-12)).mean())
-    return EpochRow(
+    return TrialEpoch(
         epoch=epoch,
         n_images_seen=n_images_seen,
         train_loss=train_loss,

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 N_WARM_UP = 3
 """Steps before the capture. In them libraries choose algorithms and allocate workspaces."""
 
-Run = Callable[..., None]
+StepCall = Callable[..., None]
+"""Does one training step: a step itself, or the replay of its graph."""
 
 
 class TrainingStep(Protocol):
@@ -28,7 +29,7 @@ class TrainingStep(Protocol):
     def __call__(self, *inputs: Any) -> None: ...
 
 
-def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[Run, str]:
+def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[StepCall, str]:
     """Capture `step` as a CUDA graph.
 
     Returns a function that runs the step, and how it runs: `captured`, or `eager` with the
@@ -62,7 +63,7 @@ def _generator(device: torch.device) -> torch.Generator:
     return torch.cuda.default_generators[index]
 
 
-def _capture(step: TrainingStep, example: tuple[Any, ...]) -> Run:
+def _capture(step: TrainingStep, example: tuple[Any, ...]) -> StepCall:
     device = step.device
     held = tuple(x.clone() if isinstance(x, torch.Tensor) else x for x in example)
     stream = torch.cuda.Stream(device)

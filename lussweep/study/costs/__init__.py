@@ -1,10 +1,10 @@
 """The cost of a plan, estimated from measured steps of the same kinds. Pure: it runs nothing."""
 
 from lussweep.study.costs.bounds import Bounds, Task, bounds, chains
-from lussweep.study.costs.estimate import HOUR_S, Estimate, StageCost, estimate, plan_tasks
+from lussweep.study.costs.estimate import HOUR_S, CostEstimate, StageCost, estimate, plan_tasks
 from lussweep.study.costs.seconds import (
     GPU_STAGES,
-    Line,
+    CostLine,
     Measured,
     fit_line,
     step_seconds,
@@ -13,7 +13,25 @@ from lussweep.study.costs.seconds import (
 from lussweep.study.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
-    "GAN_BUDGETS", "GPU_STAGES", "HOUR_S", "VAL_SHARE", "Bounds", "Estimate", "Frames", "Line",
-    "Measured", "StageCost", "Steps", "Task", "bounds", "chains", "estimate", "fit_line", "kind",
-    "plan_tasks", "step_seconds", "unknown_gans", "work",
+    "GAN_BUDGETS",
+    "GPU_STAGES",
+    "HOUR_S",
+    "VAL_SHARE",
+    "Bounds",
+    "CostEstimate",
+    "CostLine",
+    "Frames",
+    "Measured",
+    "StageCost",
+    "Steps",
+    "Task",
+    "bounds",
+    "chains",
+    "estimate",
+    "fit_line",
+    "kind",
+    "plan_tasks",
+    "step_seconds",
+    "unknown_gans",
+    "work",
 ]  # fmt: skip

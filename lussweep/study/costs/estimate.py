@@ -26,13 +26,17 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """The cost of a plan. Wall time and bounds count only the steps that are not done."""
 
     stages: list[StageCost]
     wall_s: float
     bounds: Bounds
     n_gpus: int
+
+    @property
+    def n_steps(self) -> int:
+        return sum(stage.n_steps for stage in self.stages)
 
     def total(self, name: str) -> float:
         """Sum of a field of `StageCost` over all stages."""
@@ -50,7 +54,7 @@ def estimate(
     n_gpus: int,
     shares: Mapping[str, float],
     wall_s: float,
-) -> Estimate:
+) -> CostEstimate:
     """Estimate the cost of a plan.
 
     `seconds`: expected seconds by step. `done`: refs of the steps that are done. `shares`: share
@@ -73,7 +77,7 @@ def estimate(
         stages.append(StageCost(stage, n, mean_s, *hours))
     stages.sort(key=lambda cost: STAGES.index(cost.stage))
     left = {ref: task for ref, task in tasks.items() if ref not in done}
-    return Estimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
+    return CostEstimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
 
 
 def plan_tasks(

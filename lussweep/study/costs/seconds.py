@@ -32,7 +32,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Line:
+class CostLine:
     """Seconds of a step as a linear function of its work."""
 
     fixed_s: float
@@ -43,7 +43,7 @@ class Line:
         return self.fixed_s + self.slope_s * work
 
 
-def fit_line(points: Iterable[tuple[float, float]]) -> Line:
+def fit_line(points: Iterable[tuple[float, float]]) -> CostLine:
     """Fit a least-squares line to (work, seconds), with neither part negative.
 
     If all points have the same work, the two parts cannot be told apart, and all is slope.
@@ -55,12 +55,12 @@ def fit_line(points: Iterable[tuple[float, float]]) -> Line:
     spread = sum((w - mean_w) ** 2 for w, _ in points)
     proportional = sum(w * s for w, s in points) / (sum(w * w for w, _ in points) or 1.0)
     if spread <= 1e-9 * max(1.0, mean_w**2) * n:
-        return Line(0.0, mean_s / mean_w if mean_w else 0.0)
+        return CostLine(0.0, mean_s / mean_w if mean_w else 0.0)
     slope = sum((w - mean_w) * (s - mean_s) for w, s in points) / spread
     fixed = mean_s - slope * mean_w
     if fixed < 0:
-        return Line(0.0, proportional)
-    return Line(fixed, slope) if slope >= 0 else Line(mean_s, 0.0)
+        return CostLine(0.0, proportional)
+    return CostLine(fixed, slope) if slope >= 0 else CostLine(mean_s, 0.0)
 
 
 def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
@@ -83,7 +83,7 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
             "--calibrate"
         )
     lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
-    lines |= {stage: Line(0.0, 0.0) for stage in STAGES if stage not in lines}
+    lines |= {stage: CostLine(0.0, 0.0) for stage in STAGES if stage not in lines}
     return {
         ref: lines.get(kind(step), lines[step.stage]).seconds(
             work(step, plan.steps, measured.target)

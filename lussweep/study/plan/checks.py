@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lussweep.errors import LeakageError
+from lussweep.study.coordinates import AXES, Coordinates
 from lussweep.study.keys import hashed_id
-from lussweep.study.plan.steps import ExternalImages, ExternalKey
+from lussweep.study.plan.steps import ExternalKey, PlannedImages
 from lussweep.study.spec import CLASSES, SPLITS, GridSpec, Manifest, StudySpec, nearest
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
@@ -74,6 +75,7 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
         "variant": grid.variants,
         "gan_epoch": grid.gan_epochs,
     }
+    assert tuple(axes) == AXES, "every axis has its values in the grid"
     problems = []
     for axis, wanted in only.items():
         if axis not in axes:
@@ -91,7 +93,7 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
 def check_external(
     study: StudySpec,
     manifest: Manifest,
-    external: Mapping[ExternalKey, ExternalImages],
+    external: Mapping[ExternalKey, PlannedImages],
     only: Mapping[str, Sequence[str]],
 ) -> None:
     """Raise LeakageError if an external generator saw patients outside the train split.
@@ -107,26 +109,23 @@ def check_external(
         for patient in manifest.patients(split)
         for name in (patient, hashed_id(patient))
     }
-    asked = {(n, replicate, variant) for n, replicate, variant, _ in grid_cells(study, only)}
     problems = {}
-    for n, replicate, variant in sorted(asked):
-        section = study.variants[variant].external
+    for cell in sorted(grid_cells(study, only), key=Coordinates.order):
+        section = study.variants[cell.variant].external
         for label in CLASSES:
-            images = external.get((section, n, replicate, label)) if section else None
+            images = external.get((section, cell.draw, label)) if section else None
             for patient in sorted(set(images.patients) - allowed) if images else ():
                 who = elsewhere.get(patient, f"{patient}, who is in no split")
-                problems[label, n, replicate, who] = (
-                    f"external {label} {where(n, replicate)}: its generator saw patient {who}: "
+                problems[label, cell.draw, who] = (
+                    f"external {label} {cell.draw}: its generator saw patient {who}: "
                     "only training patients of the cell's cohort may be seen"
                 )
     if problems:
         raise LeakageError(problems.values())
 
 
-def grid_cells(
-    study: StudySpec, only: Mapping[str, Sequence[str]]
-) -> list[tuple[int, int, str, int | None]]:
-    """The coordinates (n_patients, replicate, variant, gan_epoch) that `only` keeps."""
+def grid_cells(study: StudySpec, only: Mapping[str, Sequence[str]]) -> list[Coordinates]:
+    """The cells of the grid whose coordinates `only` lists."""
     grid = study.grid
 
     def epochs(variant: str) -> tuple[int | None, ...]:
@@ -135,7 +134,7 @@ def grid_cells(
         return grid.gan_epochs if has_gan and grid.gan_epochs else (None,)
 
     cells = [
-        (n, replicate, variant, epoch)
+        Coordinates(n, replicate, variant, epoch)
         for n in grid.n_patients
         for replicate in range(1, grid.replicates + 1)
         for variant in grid.variants
@@ -144,11 +143,5 @@ def grid_cells(
     return [cell for cell in cells if _matches(cell, only)]
 
 
-def where(n_patients: int | None, replicate: int) -> str:
-    """A cohort in words, such as `n=6 r=1`; `all` is every training patient."""
-    return "all" if n_patients is None else f"n={n_patients} r={replicate}"
-
-
-def _matches(cell: tuple[int, int, str, int | None], only: Mapping[str, Sequence[str]]) -> bool:
-    values = dict(zip(("n_patients", "replicate", "variant", "gan_epoch"), cell, strict=True))
-    return all(str(values.get(axis)) in wanted for axis, wanted in only.items())
+def _matches(cell: Coordinates, only: Mapping[str, Sequence[str]]) -> bool:
+    return all(str(getattr(cell, axis, None)) in wanted for axis, wanted in only.items())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
+from lussweep.study.plan.builder import CohortClass, PlanBuilder
 from lussweep.study.plan.classification import plan_detector
-from lussweep.study.plan.draft import ClassAt, Draft
-from lussweep.study.plan.steps import BOTH_CLASSES, ExternalImages
+from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
 from lussweep.study.spec import GanSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
@@ -20,113 +21,117 @@ SELECT_FIELDS = {
 
 
 def plan_synthetic_set(
-    draft: Draft,
+    builder: PlanBuilder,
     recipe: Recipe,
     label: str,
-    n_patients: int,
-    replicate: int,
-    epoch: int | None,
+    cell: Coordinates,
     cohort: str,
 ) -> dict[str, str]:
-    """Plan the synthetic set of a class of a cohort; returns refs by role, with score and card."""
-    gan = draft.study.gan_of(recipe) if recipe.generator(label) == "synthetic" else None
-    place = (id(gan or recipe.external), label, n_patients, replicate, epoch)
-    if place not in draft.known_sets:
-        told = draft.study.generator_name(recipe, label)
-        at = ClassAt(label, n_patients, replicate, cohort, "" if told == "base" else told)
-        generator = _generator(draft, recipe, at)
-        score = _score(draft, generator, at)
-        synth = _synth(draft, generator, score, epoch, at)
-        card = _memorisation(draft, synth, at)
-        draft.known_sets[place] = {
+    """One class's synthetic frames with all that is said of them, by role."""
+    gan = builder.study.gan_of(recipe) if recipe.generator(label) == "synthetic" else None
+    place = (id(gan or recipe.external), label, cell.draw, cell.gan_epoch)
+    if place not in builder.known_sets:
+        name = builder.study.generator_name(recipe, label)
+        at = CohortClass(label, cell.draw, cohort, "" if name == "base" else name)
+        generator = _generator(builder, recipe, at)
+        score = _score(builder, generator, at)
+        synth = _synth(builder, generator, score, cell.gan_epoch, at)
+        card = _memorisation(builder, synth, at)
+        builder.known_sets[place] = {
             **generator, "score": score, "synth": synth, "memorisation": card,
         }  # fmt: skip
-    return draft.known_sets[place]
+    return builder.known_sets[place]
 
 
-def _generator(draft: Draft, recipe: Recipe, at: ClassAt) -> dict[str, str]:
-    """Plan the step that makes a class's synthetic frames; returns its ref by role."""
+def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[str, str]:
+    """The step that synthetic images of a class come from, by its role: gan or external."""
     if recipe.generator(at.label) == "synthetic":
-        return {"gan": _gan(draft, draft.study.gan_of(recipe), at)}
+        return {"gan": _gan(builder, builder.study.gan_of(recipe), at)}
     assert recipe.external is not None
-    images = draft.external[recipe.external, at.n_patients, at.replicate, at.label]
-    return {"external": _external(draft, images, at)}
+    images = builder.external[recipe.external, at.draw, at.label]
+    return {"external": _external(builder, images, at)}
 
 
-def _gan(draft: Draft, gan: GanSpec, at: ClassAt) -> str:
+def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
     label = BOTH_CLASSES if gan.conditional else at.label
     spec = {
-        "gan": draft.fields(gan),
-        **draft.threads,
+        "gan": builder.fields(gan),
+        **builder.threads,
         "class": label,
-        "seed": derive_seed(draft.study.seed, "gan", label, at.n_patients, at.replicate),
+        "seed": derive_seed(
+            builder.study.seed, "gan", label, at.draw.n_patients, at.draw.replicate
+        ),
     }
     name = f"GAN {at._replace(label=label).name()}"
-    return draft.add("gan", gan.version, spec, draft.drawn_from(at), name)
+    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name)
 
 
-def _external(draft: Draft, images: ExternalImages, at: ClassAt) -> str:
-    """Plan the step that reads external images, which take the place of a GAN."""
+def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
+    """Images made elsewhere stand where a GAN would."""
     spec = {
         "class": at.label,
         "sha256": images.sha256,
-        # Hashed, so that the key is the same whether a patient is declared by id or by hash.
-        "patients": sorted({hashed_id(p) if p in draft.ids else p for p in images.patients}),
-        "image_size": draft.study.data.preprocess.image_size,
+        # By hash, so that a patient declared by id or by hash is the same work.
+        "patients": sorted({hashed_id(p) if p in builder.ids else p for p in images.patients}),
+        "image_size": builder.study.data.preprocess.image_size,
     }
     name = f"images {at.name()}"
-    return draft.add("external", EXTERNAL_VERSION, spec, draft.drawn_from(at), name)
+    return builder.add("external", EXTERNAL_VERSION, spec, builder.drawn_from(at), name)
 
 
-def _features(draft: Draft, embedder: str, at: ClassAt) -> str:
-    """Plan the features of a class's real frames, which all generators share."""
-    score = draft.study.score
+def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
+    """Real frames of a cohort's class as an embedder sees them, once for all generators."""
+    score = builder.study.score
     spec = {
         "embedder": embedder,
         "n_images": score.n_images,
         "batch_size": score.batch_size,
-        **draft.seeded("score", at),
-        "weights": draft.weights_digest if embedder == "imagenet" else None,
+        **builder.seeded("score", at),
+        "weights": builder.weights_digest if embedder == "imagenet" else None,
     }
-    inputs = draft.drawn_from(at)
+    inputs = builder.drawn_from(at)
     if embedder == "detector":
-        inputs["detector"] = plan_detector(draft)
-    name = f"features {at._replace(told='').name()} {embedder}"
-    return draft.add("features", score.version, spec, inputs, name)
+        inputs["detector"] = plan_detector(builder)
+    name = f"features {at._replace(generator='').name()} {embedder}"
+    return builder.add("features", score.version, spec, inputs, name)
 
 
-def _score(draft: Draft, generator: Mapping[str, str], at: ClassAt) -> str:
-    score = draft.study.score
+def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) -> str:
+    score = builder.study.score
     spec = {
-        "score": draft.fields(score),
-        **draft.seeded("score", at),
-        "weights": draft.weights_digest if "imagenet" in score.embedders else None,
+        "score": builder.fields(score),
+        **builder.seeded("score", at),
+        "weights": builder.weights_digest if "imagenet" in score.embedders else None,
     }
-    inputs = {**draft.drawn_from(at), **generator, "detector": plan_detector(draft)}
+    inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:
-        inputs[f"real_{embedder}"] = _features(draft, embedder, at)
-    return draft.add("score", score.version, spec, inputs, f"scores {at.name()}")
+        inputs[f"real_{embedder}"] = _features(builder, embedder, at)
+    return builder.add("score", score.version, spec, inputs, f"scores {at.name()}")
 
 
 def _synth(
-    draft: Draft, generator: Mapping[str, str], score: str, epoch: int | None, at: ClassAt
+    builder: PlanBuilder,
+    generator: Mapping[str, str],
+    score: str,
+    epoch: int | None,
+    at: CohortClass,
 ) -> str:
-    synth = draft.study.synth
-    spec = {"synth": draft.fields(synth), **draft.seeded("synth", at)}
-    inputs = {**draft.drawn_from(at), **generator}
+    synth = builder.study.synth
+    spec = {"synth": builder.fields(synth), **builder.seeded("synth", at)}
+    inputs = {**builder.drawn_from(at), **generator}
     if "gan" in generator:
-        chosen = draft.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
+        chosen = builder.study.select if epoch is None else SelectSpec(rule="epoch", epoch=epoch)
         select = chosen.model_dump(mode="json", include=SELECT_FIELDS[chosen.rule])
         spec["select"] = select
         if select["rule"] == "best":
             inputs["score"] = score
-    return draft.add("synth", synth.version, spec, inputs, f"synthetic {at.name()}")
+    return builder.add("synth", synth.version, spec, inputs, f"synthetic {at.name()}")
 
 
-def _memorisation(draft: Draft, synth: str, at: ClassAt) -> str:
-    """Plan the memorisation card. It sees the holdout, so no other step may use it."""
-    memorisation = draft.study.memorisation
-    spec = {"memorisation": draft.fields(memorisation), **draft.seeded("memorisation", at)}
-    inputs = {**draft.drawn_from(at), "synth": synth, "holdout": draft.splits["holdout"]}
+def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
+    """A leaf: what it finds feeds nothing, because it may see holdout."""
+    memorisation = builder.study.memorisation
+    spec = {"memorisation": builder.fields(memorisation), **builder.seeded("memorisation", at)}
+    inputs = {**builder.drawn_from(at), "synth": synth, "holdout": builder.splits["holdout"]}
     name = f"memorisation {at.name()}"
-    return draft.add("memorisation", memorisation.version, spec, inputs, name)
+    return builder.add("memorisation", memorisation.version, spec, inputs, name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lussweep.errors import InputError
+from lussweep.study.coordinates import Coordinates, Draw
+from lussweep.study.plan.builder import PlanBuilder
 from lussweep.study.plan.checks import (
     check_disjoint,
     check_external,
@@ -12,12 +14,10 @@ from lussweep.study.plan.checks import (
     only_problems,
     pool_problems,
     selection_problems,
-    where,
 )
 from lussweep.study.plan.classification import plan_evaluate, plan_search
-from lussweep.study.plan.draft import Draft
 from lussweep.study.plan.generation import plan_synthetic_set
-from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalImages, ExternalKey, Plan
+from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalKey, Plan, PlannedImages
 from lussweep.study.spec import ClassifierSpec, Manifest, Recipe, StudySpec
 
 
@@ -27,7 +27,7 @@ def make_plan(
     *,
     phantom: bool,
     weights_digest: str | None = None,
-    external: Mapping[ExternalKey, ExternalImages] | None = None,
+    external: Mapping[ExternalKey, PlannedImages] | None = None,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Plan:
     """Plan every step and cell of a study on the given patients.
@@ -51,66 +51,62 @@ def make_plan(
     external, only = external or {}, only or {}
     check_external(study, manifest, external, only)
     kept = [
-        (n, replicate, variant, epoch)
-        for n, replicate, variant, epoch in grid_cells(study, only)
-        if _is_at_hand(n, replicate, study.variants[variant], external)
+        cell
+        for cell in grid_cells(study, only)
+        if _is_at_hand(cell.draw, study.variants[cell.variant], external)
     ]
     if not kept:
         raise InputError(f"--only {dict(only)} matches no cell of the grid")
-    draft = Draft(
+    builder = PlanBuilder(
         study, manifest, phantom=phantom, weights_digest=weights_digest, external=external
     )
     classifiers = {name: study.classifier_of(r) for name, r in study.variants.items()}
-    for n, replicate, variant, epoch in kept:
-        cell = _plan_cell(draft, n, replicate, variant, epoch, classifiers[variant])
-        draft.plan.cells.append(cell)
-    return draft.plan
+    for cell in kept:
+        builder.plan.cells.append(_plan_cell(builder, cell, classifiers[cell.variant]))
+    return builder.plan
 
 
 def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
-    """Plan the steps that bring videos into a store: shards, and one index per split."""
-    return Draft(study, manifest).plan
+    """The steps that bring videos into a store: shards and one index a split."""
+    return PlanBuilder(study, manifest).plan
 
 
 def _is_at_hand(
-    n_patients: int,
-    replicate: int,
+    draw: Draw,
     recipe: Recipe,
-    external: Mapping[ExternalKey, ExternalImages],
+    external: Mapping[ExternalKey, PlannedImages],
 ) -> bool:
     return all(
-        (recipe.external, n_patients, replicate, label) in external
+        (recipe.external, draw, label) in external
         for label in recipe.generated_classes()
         if recipe.generator(label) == "external"
     )
 
 
 def _plan_cell(
-    draft: Draft,
-    n_patients: int,
-    replicate: int,
-    variant: str,
-    epoch: int | None,
+    builder: PlanBuilder,
+    at: Coordinates,
     classifier: ClassifierSpec,
 ) -> Cell:
-    recipe = draft.study.variants[variant]
-    cohort = draft.cohort(n_patients, replicate)
+    """Add every step of one cell that no other cell has added."""
+    recipe = builder.study.variants[at.variant]
+    cohort = builder.cohort(at.draw)
     refs = {"cohort": cohort}
-    inputs = {"train": draft.splits["train"], "val": draft.splits["val"], "cohort": cohort}
+    inputs = {"train": builder.splits["train"], "val": builder.splits["val"], "cohort": cohort}
     for label in recipe.generated_classes():
-        found = plan_synthetic_set(draft, recipe, label, n_patients, replicate, epoch, cohort)
+        found = plan_synthetic_set(builder, recipe, label, at, cohort)
         refs |= {f"{role}_{label}": ref for role, ref in found.items()}
         inputs[SYNTHETIC_ROLES[label]] = found["synth"]
-    place = f"{where(n_patients, replicate)} {variant}"
+    place = f"{at.draw} {at.variant}"
     refs["search"] = plan_search(
-        draft,
+        builder,
         "cell",
-        (n_patients, replicate),
+        at.draw,
         recipe,
-        draft.study.search,
+        builder.study.search,
         classifier,
         inputs,
         place,
     )
-    refs["evaluate"] = plan_evaluate(draft, refs["search"], place)
-    return Cell(n_patients, replicate, variant, epoch, recipe, refs)
+    refs["evaluate"] = plan_evaluate(builder, refs["search"], place)
+    return Cell(at, recipe, refs)

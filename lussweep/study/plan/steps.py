@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import Section, digest
 from lussweep.study.spec import CLASSES, ExternalSpec, Recipe
 
@@ -54,8 +55,8 @@ def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
     return Section({role: ref.partition("/")[2] for role, ref in inputs})
 
 
-class ExternalImages(Protocol):
-    """What the plan needs to know about external images."""
+class PlannedImages(Protocol):
+    """What the plan needs to know of images that were made elsewhere."""
 
     @property
     def sha256(self) -> str: ...
@@ -69,30 +70,17 @@ class ExternalImages(Protocol):
         ...
 
 
-ExternalKey = tuple[ExternalSpec, int, int, str]
-"""The place of external images in a grid: their section, n_patients, replicate and class."""
+ExternalKey = tuple[ExternalSpec, Draw, str]
+"""Where external images stand in a grid: their section, draw of patients and class."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One classifier that the user asks for, judged on the holdout. `refs`: its steps by role."""
 
-    n_patients: int
-    replicate: int
-    variant: str
-    gan_epoch: int | None
+    coordinates: Coordinates
     recipe: Recipe
     refs: Mapping[str, str]
-
-    @property
-    def coordinates(self) -> tuple[int, int, str, int | None]:
-        """(n_patients, replicate, variant, gan_epoch)."""
-        return self.n_patients, self.replicate, self.variant, self.gan_epoch
-
-    def name(self) -> str:
-        """The coordinates in words, such as `n=6 r=1 combined epoch=50`."""
-        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
-        return f"n={self.n_patients} r={self.replicate} {self.variant}{epoch}"
 
 
 @dataclass

@@ -8,7 +8,7 @@ from lussweep.models.classifiers import train as module
 from lussweep.models.classifiers.dataset import TrainSet
 from lussweep.models.classifiers.search_space import TrialConfig
 from lussweep.models.classifiers.step import ClassifierStep, predict
-from lussweep.models.classifiers.train import EpochRow, better, n_epoch_images, train_classifier
+from lussweep.models.classifiers.train import TrialEpoch, better, n_epoch_images, train_classifier
 from lussweep.models.classifiers.vgg import ReducedVGG
 from lussweep.models.training.pool import FramePool
 from lussweep.study.spec import AugmentSpec, ClassifierSpec
@@ -113,7 +113,7 @@ def test_the_optimiser_has_the_constants_of_keras(monkeypatch):
 
 
 def row(correct, loss, epoch=1, auroc=0.5):
-    return EpochRow(epoch, 0, 0.0, loss, 0.0, correct, auroc, 0.0)
+    return TrialEpoch(epoch, 0, 0.0, loss, 0.0, correct, auroc, 0.0)
 
 
 def test_more_correct_frames_are_better_and_of_ties_the_lower_loss():

@@ -17,7 +17,7 @@ N_COMPARED = 32
 
 
 @dataclass(frozen=True)
-class EpochRow:
+class GanEpoch:
     """One epoch of one attempt: means over its images, losses in nats (BCE) or margins (hinge)."""
 
     attempt: int
@@ -50,7 +50,7 @@ class Collapse(ValueError):
     """The policy ends a training. Holds the training's rows and events so far."""
 
     def __init__(
-        self, event: Event, rows: Sequence[EpochRow] = (), events: Sequence[Event] = ()
+        self, event: Event, rows: Sequence[GanEpoch] = (), events: Sequence[Event] = ()
     ) -> None:
         super().__init__(f"epoch {event.epoch}: {event.message}")
         self.event, self.rows, self.events = event, rows, events
@@ -59,7 +59,7 @@ class Collapse(ValueError):
         return (type(self), (self.event, self.rows, self.events))
 
 
-def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
+def new_events(rows: Sequence[GanEpoch], health: HealthSpec) -> list[Event]:
     """Return the events that occur at the last of these epochs, which belong to one attempt.
 
     A lasting signal is one event, at the epoch at which it has lasted for `patience` epochs.
@@ -70,11 +70,11 @@ def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
         return [Event(last.attempt, last.epoch, "not_finite", message)]
     first_norm = rows[0].g_gradient_norm
 
-    def won(row: EpochRow) -> bool:
+    def won(row: GanEpoch) -> bool:
         right = row.d_accuracy_real == 1.0 and row.d_accuracy_fake == 1.0
         return right and row.g_gradient_norm < health.gradient_floor * first_norm
 
-    def alike(row: EpochRow) -> bool:
+    def alike(row: GanEpoch) -> bool:
         return row.diversity < health.diversity_floor
 
     events = []
@@ -95,13 +95,13 @@ def new_events(rows: Sequence[EpochRow], health: HealthSpec) -> list[Event]:
     return events
 
 
-def _is_finite(row: EpochRow) -> bool:
+def _is_finite(row: GanEpoch) -> bool:
     values = (row.loss_d_real, row.loss_d_fake, row.loss_g, row.r1, row.diversity)
     return all(map(math.isfinite, values))
 
 
 def _has_just_lasted(
-    rows: Sequence[EpochRow], holds: Callable[[EpochRow], bool], patience: int
+    rows: Sequence[GanEpoch], holds: Callable[[GanEpoch], bool], patience: int
 ) -> bool:
     n = 0
     for row in reversed(rows):

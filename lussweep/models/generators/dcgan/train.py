@@ -18,21 +18,21 @@ from lussweep.models.generators.dcgan.checkpoint import Checkpoints, Stopped
 from lussweep.models.generators.dcgan.health import (
     N_COMPARED,
     Collapse,
-    EpochRow,
     Event,
+    GanEpoch,
     mean_distance,
     new_events,
     sampled_distance,
 )
 from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.models.generators.dcgan.step import SUMS, GanStep, scale
-from lussweep.models.training.capture import Run, captured
+from lussweep.models.training.capture import StepCall, captured
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import check_precision, full_precision
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, GanSpec
 
-OnEpoch = Callable[[EpochRow, Generator, bool], None]
+OnEpoch = Callable[[GanEpoch, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot
 is due."""
 
@@ -45,7 +45,7 @@ class TrainedGan:
     """The generator to sample from, a row for each epoch, and the events of the training."""
 
     generator: Generator
-    rows: list[EpochRow] = field(default_factory=list)
+    rows: list[GanEpoch] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     how: str = "eager"
     """How steps ran: `captured` as one CUDA graph, or `eager`."""
@@ -81,7 +81,7 @@ def train_gan(
     check_device(spec, device)
     pool = FramePool(frames_NSS, label_N, device)
     saved = _resume_point(checkpoints, rank, world_size) if checkpoints else None
-    rows = [EpochRow(**row) for row in saved["rows"]] if saved else []
+    rows = [GanEpoch(**row) for row in saved["rows"]] if saved else []
     events = [Event(**event) for event in saved["events"]] if saved else []
     n_attempts = spec.health.n_attempts()
     with _own_randomness(device):
@@ -134,7 +134,7 @@ class _Training:
         self.rng = torch.Generator().manual_seed(derive_seed(self.seed, "order and latents"))
         self.rng_at_epoch = self.rng.get_state()
         self.epoch, self.n_batches, self.n_images_seen, self.seconds = 1, 0, 0, 0.0
-        self.rows: list[EpochRow] = []
+        self.rows: list[GanEpoch] = []
         self.events: list[Event] = []
         self.n_steps = self.next_agreement = 0
         self._watch = self._watched_images()
@@ -169,7 +169,7 @@ class _Training:
             on_epoch(row, self.step.sampler, epoch in snapshot_epochs)
         return TrainedGan(self.step.sampler, self.rows, self.events, how)
 
-    def _captured(self) -> tuple[Run, str]:
+    def _captured(self) -> tuple[StepCall, str]:
         if self.world_size > 1:
             return self.step, "eager"
         return captured(self.step, self.step.example(self.image_size))
@@ -233,7 +233,7 @@ class _Training:
         z = torch.randn(n_images, self.spec.latent_size, generator=self.rng)
         return self.pool.place(order), z.to(self.device)
 
-    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> EpochRow:
+    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> GanEpoch:
         """Compute the row of an epoch. Here the process waits for the device and other workers."""
         sums = self.step.sums.clone()
         if self.world_size > 1:
@@ -247,7 +247,7 @@ class _Training:
         means = [*(sums / n_images).tolist(), float(diversity)]
         seconds = self.seconds + time.perf_counter() - started
         named = dict(zip((*SUMS, "diversity"), means, strict=True))
-        row = EpochRow(
+        row = GanEpoch(
             attempt=self.attempt,
             epoch=self.epoch,
             n_images_seen=self.n_images_seen,

@@ -9,8 +9,8 @@ import torch
 from lussweep.models.generators.dcgan.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.health import (
     Collapse,
-    EpochRow,
     Event,
+    GanEpoch,
     mean_distance,
     new_events,
     sampled_distance,
@@ -46,7 +46,7 @@ def still_spec(health, **changes):
 
 # --- events as a function of rows ---------------------------------------------------------
 
-HEALTHY = EpochRow(
+HEALTHY = GanEpoch(
     attempt=1, epoch=1, n_images_seen=10, loss_d_real=0.6, loss_d_fake=0.6, loss_g=0.8, r1=0.0,
     d_accuracy_real=0.8, d_accuracy_fake=0.7, g_gradient_norm=1.0, diversity=0.9, seconds=1.0,
 )  # fmt: skip

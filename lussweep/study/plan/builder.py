@@ -1,39 +1,39 @@
-"""A plan while it is built, and the parts that its steps share."""
+"""Builds a plan, and holds what its steps have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.checks import where
-from lussweep.study.plan.steps import ExternalImages, ExternalKey, Plan, Step
+from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
 
 
-class ClassAt(NamedTuple):
-    """One class of one cohort, and the name of its generator if that is not the study's GAN."""
+class CohortClass(NamedTuple):
+    """One class of one cohort, and the generator of its synthetic frames."""
 
     label: str
-    n_patients: int
-    replicate: int
+    draw: Draw
     cohort: str
-    told: str | None
+    """The cohort's step."""
+    generator: str | None
+    """What tells the generator from the study's GAN; empty for that GAN."""
 
     def name(self) -> str:
-        """The class and cohort in words, with the name of a generator of its own."""
-        told = f" {self.told}" if self.told else ""
-        return f"{self.label} {where(self.n_patients, self.replicate)}{told}"
+        generator = f" {self.generator}" if self.generator else ""
+        return f"{self.label} {self.draw}{generator}"
 
 
-class Draft:
-    """The plan so far. Steps are added in the order of the data, each once.
+class PlanBuilder:
+    """Builds a plan. Steps are added in the order of the data, each once.
 
-    A method or function that adds a step returns its ref. What many cells share is computed once,
-    because a grid of 10,000 cells needs it 10,000 times.
+    A method or function that adds a step returns its ref. What many cells share is worked out
+    once, because a grid of 10,000 cells asks for it 10,000 times.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Draft:
         *,
         phantom: bool = False,
         weights_digest: str | None = None,
-        external: Mapping[ExternalKey, ExternalImages] | None = None,
+        external: Mapping[ExternalKey, PlannedImages] | None = None,
     ) -> None:
         self.study = study
         self.manifest = manifest
@@ -71,27 +71,26 @@ class Draft:
             self.known_sections[place] = (spec, Section({**spec.key_fields(), **changed}))
         return self.known_sections[place][1]
 
-    def drawn_from(self, at: ClassAt) -> dict[str, str]:
-        """The inputs of a step that reads the frames of a cohort, by role."""
+    def drawn_from(self, at: CohortClass) -> dict[str, str]:
         return {"train": self.splits["train"], "cohort": at.cohort}
 
-    def seeded(self, role: str, at: ClassAt) -> dict[str, Any]:
-        """Threads, class, and a seed for a role from the coordinates of the class."""
-        coordinates = (at.label, at.n_patients, at.replicate)
+    def seeded(self, role: str, at: CohortClass) -> dict[str, Any]:
+        """The fields of a step that draws random numbers for one class of a cohort."""
+        coordinates = (at.label, at.draw.n_patients, at.draw.replicate)
         seed = derive_seed(self.study.seed, role, *coordinates)
         return {**self.threads, "class": at.label, "seed": seed}
 
-    def cohort(self, n_patients: int | None, replicate: int) -> str:
-        """Plan a draw of patients. None takes every training patient, for the detector."""
+    def cohort(self, draw: Draw) -> str:
+        """Add the step that draws the patients of a cohort."""
         cohort = self.study.cohort
         nested = cohort.sampling == "nested"
-        coordinates = [] if nested or n_patients is None else [n_patients]
+        coordinates = [] if nested or draw.n_patients is None else [draw.n_patients]
         spec = {
             "cohort": self.fields(cohort),
-            "n_patients": n_patients,
-            "seed": derive_seed(self.study.seed, "cohort", *coordinates, replicate),
+            "n_patients": draw.n_patients,
+            "seed": derive_seed(self.study.seed, "cohort", *coordinates, draw.replicate),
         }
-        name = f"cohort {where(n_patients, replicate)}"
+        name = f"cohort {draw}"
         return self.add("cohort", cohort.version, spec, {"train": self.splits["train"]}, name)
 
     def _ingest(self, split: str) -> str:

@@ -1,0 +1,84 @@
+"""Where a cell stands in a grid: one value for each axis.
+
+An axis is a field of `Coordinates`. Tables, names and selections go through `AXES`, so that a
+further axis is a field here, its values in the grid's spec and its type in the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One draw of patients: the axes that a cohort depends on."""
+
+    n_patients: int | None
+    """Patients of each class; None stands for every training patient, for the detector."""
+    replicate: int
+    """From 1."""
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Draw:
+        """Out of a table's row, which has a column for each of these axes."""
+        return cls(*(row[axis] for axis in DRAW_AXES))
+
+    def row(self) -> dict[str, Any]:
+        """The values by axis."""
+        return {axis: getattr(self, axis) for axis in DRAW_AXES}
+
+    def __str__(self) -> str:
+        """As the names of steps spell it: `n=6 r=1`, or `all`."""
+        return "all" if self.n_patients is None else f"n={self.n_patients} r={self.replicate}"
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """Where one cell stands."""
+
+    n_patients: int
+    """Patients of each class."""
+    replicate: int
+    """From 1."""
+    variant: str
+    gan_epoch: int | None = None
+    """None where the cells of a grid are not told apart by it."""
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Coordinates:
+        """Out of a table's row, which has a column for each axis."""
+        return cls(*(row[axis] for axis in AXES))
+
+    def row(self) -> dict[str, Any]:
+        """The values by axis."""
+        return {axis: getattr(self, axis) for axis in AXES}
+
+    @property
+    def draw(self) -> Draw:
+        return Draw(self.n_patients, self.replicate)
+
+    @property
+    def curve(self) -> str:
+        """What a curve over patient counts is labelled with: the variant and its GAN epoch."""
+        epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
+        return f"{self.variant}{epoch}"
+
+    def order(self) -> tuple[Any, ...]:
+        """Sorts cells by their axes; one without a GAN epoch comes first."""
+        return self.n_patients, self.replicate, self.variant, self.gan_epoch or 0
+
+    def name(self) -> str:
+        """As logs and plans spell it: `n=6 r=1 combined epoch=5`."""
+        epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
+        return f"{self.draw} {self.variant}{epoch}"
+
+    def __str__(self) -> str:
+        """As reports spell it: `combined epoch 5 n=6 r=1`."""
+        return f"{self.curve} {self.draw}"
+
+
+AXES: tuple[str, ...] = tuple(field.name for field in fields(Coordinates))
+"""In the order of a table's columns."""
+DRAW_AXES: tuple[str, ...] = tuple(field.name for field in fields(Draw))
