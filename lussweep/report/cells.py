@@ -17,7 +17,7 @@ from lussweep.study.coordinates import AXES, Coordinates
 Row = dict[str, Any]
 
 DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
-"""What `status` says of a statistic; see `tables.OUTCOME`."""
+"""What `status` says of a statistic; see `schemas.OUTCOME`."""
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,7 @@ class Mirror:
 
     def show(self, path: Path) -> None:
         """Upload one small file now; if that fails, the next push does it."""
-        with suppress(
-            OSError, StorageError
-        ):  # the file may be missing because the local disk is full
+        with suppress(OSError, StorageError):  # a full local disk may have kept it from being made
             self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:

@@ -44,7 +44,7 @@ def plan_search(
     for trial in range(1, search.n + 1):
         spec: dict[str, Any] = {
             "trial": trial,
-            # The list up to this trial: a longer search begins with the shorter one.
+            # The search up to this trial. A longer search then shares its first trials.
             "search": builder.fields(search, n_trials=trial),
             **shared,
             "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
@@ -58,7 +58,7 @@ def plan_search(
 
 
 def plan_detector(builder: PlanBuilder) -> str:
-    """The search over all training patients whose classifier scores the generators; one a plan."""
+    """Plan the search of the detector, once per plan. It trains on all training patients."""
     if builder.known_detector is None:
         builder.known_detector = plan_search(
             builder,

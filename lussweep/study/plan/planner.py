@@ -67,7 +67,7 @@ def make_plan(
 
 
 def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
-    """The steps that bring videos into a store: shards and one index a split."""
+    """Plan the steps that bring videos into a store: shards, and one index per split."""
     return PlanBuilder(study, manifest).plan
 
 
@@ -94,9 +94,9 @@ def _plan_cell(
     refs = {"cohort": cohort}
     inputs = {"train": builder.splits["train"], "val": builder.splits["val"], "cohort": cohort}
     for label in recipe.generated_classes():
-        found = plan_synthetic_set(builder, recipe, label, at, cohort)
-        refs |= {f"{role}_{label}": ref for role, ref in found.items()}
-        inputs[SYNTHETIC_ROLES[label]] = found["synth"]
+        refs_of_set = plan_synthetic_set(builder, recipe, label, at, cohort)
+        refs |= {f"{role}_{label}": ref for role, ref in refs_of_set.items()}
+        inputs[SYNTHETIC_ROLES[label]] = refs_of_set["synth"]
     place = f"{at.draw} {at.variant}"
     refs["search"] = plan_search(
         builder,
