@@ -251,5 +251,5 @@ def _file_name(machine: str) -> str:
 
 
 def now() -> float:
-    """Seconds since 1970 by this machine's clock."""
+    """The time in Unix seconds by this machine's clock."""
     return time.time()

@@ -1,4 +1,4 @@
-"""`lussweep logs`: the steps of one cell, why some failed, and where artifacts lie."""
+"""`lussweep logs`: print the steps of one cell, why some failed, and where artifacts lie."""
 
 from __future__ import annotations
 
