@@ -1,4 +1,4 @@
-"""Every Parquet table: its schema in one place, and the only way to read or write one."""
+"""The schema of every Parquet table, and the only functions that read or write one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ AXIS_TYPES = {
     "gan_epoch": pa.int32(),
 }
 Column = tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
-"""Name, type and perhaps unit."""
+"""Name, type and, for some, unit."""
 DRAW: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in DRAW_AXES)
-"""The columns of what belongs to a draw of patients."""
+"""The columns that name a draw."""
 CELL: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in AXES)
-"""The columns of what belongs to a cell."""
+"""The columns that name a cell."""
 
 
 def _schema(*fields: Column) -> pa.Schema:
@@ -39,11 +39,16 @@ def _schema(*fields: Column) -> pa.Schema:
 
 
 def _cell(epoch: str) -> tuple[Column, ...]:
-    """The columns of a cell, with what its GAN epoch says in this table."""
+    """The columns that name a cell. `epoch` says what the GAN epoch means in this table."""
     return tuple(
         (axis, AXIS_TYPES[axis], epoch) if axis == "gan_epoch" else (axis, AXIS_TYPES[axis])
         for axis in AXES
     )
+
+
+def _interval(name: str, unit: str) -> tuple[Column, Column]:
+    """The two columns of an interval's ends. `name` is the beginning of theirs."""
+    return (f"{name}low", pa.float64(), unit), (f"{name}high", pa.float64(), unit)
 
 
 FRAMES = _schema(
@@ -97,7 +102,7 @@ GAN_SCORES = _schema(
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
-"""What tells one synthetic set of a run from another."""
+"""The columns that name one synthetic set of a run."""
 MEMORISATION = _schema(
     *CARD,
     ("n_synthetic", pa.int32(), "frames looked at"),
@@ -119,11 +124,7 @@ MEMORISATION = _schema(
     ("synth_key", pa.string()),
     ("memorisation_key", pa.string()),
 )
-COPIES = _schema(
-    *CARD,
-    ("patient_id", pa.string()),
-    ("n_copies", pa.int32(), "synthetic frames"),
-)
+COPIES = _schema(*CARD, ("patient_id", pa.string()), ("n_copies", pa.int32(), "synthetic frames"))
 PAIRS = _schema(
     *CARD,
     ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
@@ -168,8 +169,7 @@ RESULTS = _schema(
     ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
     ("reason", pa.string(), "why it is not done, or has no interval"),
     ("auroc", pa.float64()),
-    ("auroc_low", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
-    ("auroc_high", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
+    *_interval("auroc_", "95 % over patients: BCa, expanded; null while a run goes on"),
     ("n_resamples", pa.int32(), "bootstrap resamples of the interval"),
     ("accuracy", pa.float64(), "at threshold 0.5"),
     ("sensitivity", pa.float64(), "at threshold 0.5"),
@@ -177,14 +177,11 @@ RESULTS = _schema(
     ("f1", pa.float64(), "at threshold 0.5"),
     ("n_holdout_patients", pa.int32()),
     ("n_holdout_frames", pa.int32()),
-    ("n_pos_real", pa.int32(), "training frames"),
-    ("n_pos_synthetic", pa.int32(), "training frames"),
-    ("n_pos_external", pa.int32(), "training frames"),
-    ("n_pos_noise", pa.int32(), "training frames"),
-    ("n_neg_real", pa.int32(), "training frames"),
-    ("n_neg_synthetic", pa.int32(), "training frames"),
-    ("n_neg_external", pa.int32(), "training frames"),
-    ("n_neg_noise", pa.int32(), "training frames"),
+    *(
+        (f"n_{label}_{source}", pa.int32(), "training frames")
+        for label in ("pos", "neg")
+        for source in ("real", "synthetic", "external", "noise")
+    ),
     ("images_per_epoch", pa.int32(), "images"),
     ("best_trial", pa.int32()),
     ("best_epoch", pa.int32()),
@@ -204,9 +201,7 @@ RESULTS = _schema(
     ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
     ("n_score_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("seed", pa.int64(), "study seed"),
-    ("cohort_key", pa.string()),
-    ("search_key", pa.string()),
-    ("evaluate_key", pa.string()),
+    *((f"{role}_key", pa.string()) for role in ("cohort", "search", "evaluate")),
     ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
 )
 OUTCOME = (
@@ -225,10 +220,8 @@ AUROCS = _schema(
     ("top_k", pa.int32(), "video_top and patient_top: the mean of the k highest frame scores"),
     ("n_units", pa.int32(), "frames, videos or patients"),
     ("auroc", pa.float64()),
-    ("low", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
-    ("high", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
-    ("percentile_low", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
-    ("percentile_high", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
+    *_interval("", "95 % over patients: BCa, expanded for the scarcer class"),
+    *_interval("percentile_", "95 % over patients, plain percentiles: somewhat narrow"),
     ("standard_error", pa.float64(), "over patients"),
     ("n_resamples", pa.int32()),
     ("n_one_class", pa.int32(), "resamples with a single class, left out"),
@@ -252,11 +245,9 @@ OPERATING = _schema(
     ("threshold", pa.float64(), "inf where no validation score reaches it"),
     ("val_sensitivity", pa.float64(), "on validation, which chose the threshold"),
     ("sensitivity", pa.float64(), "on holdout"),
-    ("sensitivity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
-    ("sensitivity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    *_interval("sensitivity_", "95 % over holdout patients, for this threshold"),
     ("specificity", pa.float64(), "on holdout"),
-    ("specificity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
-    ("specificity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    *_interval("specificity_", "95 % over holdout patients, for this threshold"),
     *OUTCOME,
 )
 DELONG = _schema(
@@ -267,8 +258,7 @@ DELONG = _schema(
     ("auroc", pa.float64(), "one score a patient, the mean over frames"),
     ("reference_auroc", pa.float64(), "one score a patient, the mean over frames"),
     ("difference", pa.float64()),
-    ("low", pa.float64(), "95 %"),
-    ("high", pa.float64(), "95 %"),
+    *_interval("", "95 %"),
     ("standard_error", pa.float64()),
     ("p_value", pa.float64(), "two-sided, not adjusted"),
     *OUTCOME,
@@ -282,14 +272,10 @@ CONTRASTS = _schema(
     ("auroc", pa.float64(), "mean over replicates"),
     ("reference_auroc", pa.float64(), "mean over replicates"),
     ("difference", pa.float64(), "mean over replicates"),
-    ("low", pa.float64(), "95 % over holdout patients, for these trained models"),
-    ("high", pa.float64(), "95 % over holdout patients, for these trained models"),
-    ("percentile_low", pa.float64(), "the same, not expanded: somewhat narrow"),
-    ("percentile_high", pa.float64(), "the same, not expanded: somewhat narrow"),
-    ("replicate_low", pa.float64(), "95 % t interval over replicates, for these patients"),
-    ("replicate_high", pa.float64(), "95 % t interval over replicates, for these patients"),
-    ("two_level_low", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
-    ("two_level_high", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
+    *_interval("", "95 % over holdout patients, for these trained models"),
+    *_interval("percentile_", "the same, not expanded: somewhat narrow"),
+    *_interval("replicate_", "95 % t interval over replicates, for these patients"),
+    *_interval("two_level_", "95 % over patients and replicates, from 10 replicates on"),
     ("p_value", pa.float64(), "two-sided, over holdout patients"),
     ("p_holm", pa.float64(), "adjusted for every contrast of this table that has a p_value"),
     ("rank_p_value", pa.float64(), "signed-rank test over replicates, from 6 on"),
@@ -306,8 +292,7 @@ CONTROLS = _schema(
     ("variant", pa.string(), "trained with shuffled labels"),
     ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
     ("auroc", pa.float64(), "mean over permutations"),
-    ("low", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
-    ("high", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
+    *_interval("", "95 % t interval over permutations, for these holdout patients"),
     ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
     *OUTCOME,
 )
@@ -320,8 +305,7 @@ WORTH = _schema(
     ("interval", pa.string(), "95 %, over holdout patients"),
     ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
     ("k_high", pa.float64(), "patients per class; inf above the largest count"),
-    ("interval_low", pa.float64(), "patients per class"),
-    ("interval_high", pa.float64(), "patients per class"),
+    *_interval("interval_", "patients per class"),
     ("share_below", pa.float64(), "of resamples, below the smallest count"),
     ("share_above", pa.float64(), "of resamples, above the largest count"),
     *OUTCOME,
@@ -357,9 +341,9 @@ SKIPPED = _schema(("patient_id", pa.string()), ("video_id", pa.string()), ("reas
 
 
 def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Write rows in exactly this schema, and return the table that `read` would give.
+    """Writes rows in exactly this schema, and returns the table that `read` would give.
 
-    A missing field is null, an unknown one is an error.
+    A missing field is null. An unknown field is an AssertionError.
     """
     known = set(schema.names)
     if isinstance(rows, pa.Table):
@@ -376,7 +360,7 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table and insist on its schema. Raises InputError naming the file."""
+    """Reads a table. Raises InputError that names the file, also if it has another schema."""
     try:
         return parquet.read_table(path, schema=schema)
     except parquet.OtherSchemaError:
@@ -388,7 +372,7 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def read_any(path: Path) -> pa.Table:
-    """Read a table whose schema is the reader's concern. Raises InputError naming the file."""
+    """Reads a table of any schema. Raises InputError that names the file."""
     try:
         return parquet.read_table(path)
     except (OSError, ValueError) as error:
@@ -396,7 +380,7 @@ def read_any(path: Path) -> pa.Table:
 
 
 def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """The table in `schema`, with constant columns set and absent ones null."""
+    """The table in `schema`. Columns in `constants` hold that value, absent columns are null."""
     columns = []
     for field in schema:
         if field.name in constants:
@@ -410,6 +394,6 @@ def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schem
 
 
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table out of many, or an empty one."""
-    found = list(tables)
-    return pa.concat_tables(found) if found else schema.empty_table()
+    """Joins tables into one. Without tables, the result is an empty table."""
+    parts = list(tables)
+    return pa.concat_tables(parts) if parts else schema.empty_table()
