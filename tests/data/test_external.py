@@ -245,7 +245,7 @@ def test_after_twenty_problems_it_looks_no_further(tmp_path: Path, declaration: 
 
 def test_nothing_and_no_set_are_refused(tmp_path: Path, declaration: Path) -> None:
     assert "does not exist" in problem_of(tmp_path / "gone", declaration)
-    assert "is no .parquet file and no folder" in problem_of(declaration, declaration)
+    assert "is neither a .parquet file nor a folder" in problem_of(declaration, declaration)
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / ".hidden.png").write_bytes(encode(FRAMES[0]))
