@@ -1,4 +1,4 @@
-"""Builds a plan, and holds what its steps have in common."""
+"""Builds a plan, and holds what the steps of a plan share."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ class PlanBuilder:
         return self.known_sections[place][1]
 
     def drawn_from(self, at: CohortClass) -> dict[str, str]:
+        """The inputs of every step that reads the frames of a cohort."""
         return {"train": self.splits["train"], "cohort": at.cohort}
 
     def seeded(self, role: str, at: CohortClass) -> dict[str, Any]:

@@ -25,8 +25,8 @@ def plan_search(
 ) -> str:
     """Add the trials of one search, and the step that chooses among them.
 
-    `draw` is the cell's, None for the detector. Seeds depend on it and on `role`. `place` names
-    the cell in the names of the steps.
+    `draw` is that of the cell, or None for the detector. Seeds depend on it and on `role`. `place`
+    is the name of the cell in the names of the steps.
     """
     seed = builder.study.seed
     coordinates = (draw.n_patients, draw.replicate) if draw else ()
@@ -58,7 +58,7 @@ def plan_search(
 
 
 def plan_detector(builder: PlanBuilder) -> str:
-    """The search over all training patients whose classifier scores the generators; one a plan."""
+    """Add the search over all training patients, once. Its classifier scores the generators."""
     if builder.known_detector is None:
         builder.known_detector = plan_search(
             builder,
@@ -78,6 +78,7 @@ def plan_detector(builder: PlanBuilder) -> str:
 
 
 def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
+    """Add the step that judges the classifier of a search on the holdout."""
     classifier = builder.study.classifier
     spec = {
         **builder.threads,

@@ -35,9 +35,9 @@ def make_plan(
     `weights_digest` stands for the ImageNet weights, which are needed if `score.embedders` names
     them. `external` describes the external images; a cell without its images is left out. `only`
     keeps the cells with the listed coordinates. Raises InputError for every cohort that is larger
-    than its pool, for a score that the selection lacks, and if `only` matches no cell. Raises
-    LeakageError for patients in more than one split, and for external generators that saw
-    patients outside the train split.
+    than its pool, for a score that the selection needs but the study does not compute, and if
+    `only` matches no cell. Raises LeakageError for patients in more than one split, and for
+    external generators that saw patients outside the train split.
     """
     check_disjoint(manifest)
     study = study.with_embedders(weights_digest is not None)

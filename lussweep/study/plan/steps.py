@@ -18,7 +18,7 @@ STAGES = (
 )  # fmt: skip
 """All stages in the order of the data. Summaries list them in this order."""
 DATA_STAGES = ("shard", "ingest")
-"""Stages whose steps are many, and the same for every cell."""
+"""Stages with many steps, which all cells share."""
 
 BOTH_CLASSES = "both"
 """The class label of a conditional GAN, which makes both classes."""
@@ -56,7 +56,7 @@ def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
 
 
 class PlannedImages(Protocol):
-    """What the plan needs to know of images that were made elsewhere."""
+    """What the plan needs to know of external images."""
 
     @property
     def sha256(self) -> str: ...
