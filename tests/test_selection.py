@@ -93,15 +93,19 @@ def test_a_test_is_quick_where_nothing_says_that_it_takes_long(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("import ray\ndef test_plain(): ...", "a file of quick tests imports Ray"),
-        ("def test_first(): ...\ndef test_imports():\n    import ray\n", "it imports Ray"),
+        ("import ray\ndef test_plain(): ...", "test_some.py imports Ray"),
+        (
+            "def test_first(): ...\ndef test_imports():\n    import ray\n",
+            "test_some.py::test_imports imports Ray",
+        ),
     ],
 )
 def test_a_quick_test_that_imports_ray_fails(content: str, message: str, tmp_path: Path) -> None:
     written(tmp_path, {"ray.py": "", "test_some.py": content})
-    code, lines = run(tmp_path, "-m", "quick")
-    assert code != 0
-    assert message in "\n".join(lines)
+    for processes in (["-n", "0"], ["-n", "2"]):
+        code, lines = run(tmp_path, "-m", "quick", *processes)
+        assert code != 0
+        assert message in lines
     assert run(tmp_path)[0] == 0, "other runs may import it"
 
 

@@ -140,10 +140,11 @@ def plan(
             from lussweep.backend.choose import ExecutionOptions
             from lussweep.cli.terminal import notify
             from lussweep.run.calibration import calibrate as run_short
-            from lussweep.run.measuring import differences, measured_run
+            from lussweep.run.measuring import differences, measured_run, scaled_to
 
             if from_ is not None:
-                measured, differ = measured_run(from_), differences(from_, run.study)
+                measured = scaled_to(measured_run(from_), from_, run.study, run.asked)
+                differ = differences(from_, run.study)
             else:
                 options = ExecutionOptions(backend="inline", device=device)
                 context = make_context(run, found, options.device, request.weights)

@@ -76,9 +76,9 @@ def compare(
 ) -> Comparison:
     """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
 
-    The modules `kmmd` and `nearest` define the first two.
-    Density and coverage follow Naeem et al. 2020 (arXiv 2002.09797, section 3). A ball around
-    each real sample reaches to its k-th nearest real neighbour.
+    The modules `kmmd` and `nearest` define the first two. Density and coverage follow Naeem et
+    al. 2020 (arXiv 2002.09797, section 3). A ball around each real sample reaches to its k-th
+    nearest real neighbour.
 
     - Density is the number of (ball, synthetic sample) pairs with the sample inside the ball,
       per k synthetic samples. It is 1 in expectation if both sets have one distribution. It is

@@ -1,10 +1,11 @@
-"""Leave-one-out nearest-neighbour accuracy: can real and synthetic samples be told apart?
+"""Leave-one-out nearest-neighbour accuracy: does it separate real and synthetic samples?
 
-1-NN accuracy over the pooled 2N samples, by Euclidean distance (Yu et al. 2023, arXiv 2310.03608,
-after Xu et al. 2018, arXiv 1806.07755). 0.5: the two sets cannot be told apart; 1: separable; 0:
-memorised. A sample counts as correct where its nearest sample of its own kind is strictly nearer
-than the nearest of the other kind: a tie counts as wrong, so that a set against itself is 0 even
-if it holds duplicates, and the order of the samples does not matter.
+It is the 1-NN accuracy over the pooled 2N samples, by Euclidean distance (Yu et al. 2023, arXiv
+2310.03608, after Xu et al. 2018, arXiv 1806.07755). At 0.5 the two sets cannot be told apart, at 1
+they are separable, at 0 the real set is memorised. A sample counts as correct if its nearest sample
+of its own kind is strictly nearer than the nearest sample of the other kind. A tie counts as wrong.
+A set against itself therefore scores 0 even if it holds duplicates, and the order of the samples
+does not matter.
 """
 
 from typing import NamedTuple
@@ -24,7 +25,10 @@ class OneNN(NamedTuple):
 
 
 def check_equal_counts(n_real: int, n_fake: int) -> None:
-    """Raise ValueError unless the numbers of real and fake samples are equal and at least 2."""
+    """Raise ValueError unless the numbers of real and fake samples are equal and at least 2.
+
+    0.5 is chance at equal numbers only.
+    """
     if n_real != n_fake or n_real < 2:
         raise ValueError(
             f"1-NN needs as many real as fake samples, 2 or more of each: got {n_real} and {n_fake}"

@@ -17,7 +17,7 @@ from lussweep.study.coordinates import AXES, Coordinates
 Row = dict[str, Any]
 
 DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
-"""The values of `status` in a table of statistics; see `tables.OUTCOME`."""
+"""The values of `status` in a table of statistics; see `schemas.OUTCOME`."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from lussweep.report import schemas
 from lussweep.report.cells import gather_cells
 from lussweep.report.differences import contrast_rows, delong_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows, quality_rows
 from lussweep.report.per_variant import control_rows, usefulness_rows, worth_rows
-from lussweep.store import tables
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import StudySpec
 
@@ -24,22 +24,22 @@ def collect_statistics(
 
     The tables with rows for single cells (aurocs, quality, operating) hold the cells that are
     done. The others also hold a row for each statistic whose cells are missing. Input that allows
-    no statistic raises no error: its row has a status and a reason, see `tables.OUTCOME`.
+    no statistic raises no error: its row has a status and a reason, see `schemas.OUTCOME`.
     """
     cells = gather_cells(results, frame_scores)
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
     rows_and_schemas = {
-        "aurocs": (auroc_rows(cells, study, seed), tables.AUROCS),
-        "quality": (quality_rows(cells), tables.QUALITY),
-        "operating": (operating_rows(cells, val, study, seed), tables.OPERATING),
-        "delong": (delong_rows(cells, study), tables.DELONG),
-        "contrasts": (contrast_rows(cells, study, seed), tables.CONTRASTS),
-        "controls": (control_rows(cells, study), tables.CONTROLS),
-        "worth": (worth_rows(cells, study, seed), tables.WORTH),
+        "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
+        "quality": (quality_rows(cells), schemas.QUALITY),
+        "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
+        "delong": (delong_rows(cells, study), schemas.DELONG),
+        "contrasts": (contrast_rows(cells, study, seed), schemas.CONTRASTS),
+        "controls": (control_rows(cells, study), schemas.CONTROLS),
+        "worth": (worth_rows(cells, study, seed), schemas.WORTH),
         "usefulness": (
             usefulness_rows(results, cells, gan_scores, study, seed),
-            tables.USEFULNESS,
+            schemas.USEFULNESS,
         ),
     }
     return {

@@ -187,7 +187,7 @@ def _hparams_config(trials: pa.Table) -> Summary:
 
 
 def _hparams_events(row: Row, name: str) -> Iterator[Event]:
-    """Start and end of one session. They stand in the run, so its scalars are the metrics."""
+    """Start and end of one session. They lie in the run, so its scalars are the metrics."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS

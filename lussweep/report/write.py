@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lussweep.report import schemas
 from lussweep.report.collect import (
     collect,
     collect_curves,
@@ -39,14 +40,14 @@ SCHEMAS = {
     "frame_scores": tables.FRAME_SCORES,
     "val_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
-    "aurocs": tables.AUROCS,
-    "quality": tables.QUALITY,
-    "operating": tables.OPERATING,
-    "delong": tables.DELONG,
-    "contrasts": tables.CONTRASTS,
-    "controls": tables.CONTROLS,
-    "worth": tables.WORTH,
-    "usefulness": tables.USEFULNESS,
+    "aurocs": schemas.AUROCS,
+    "quality": schemas.QUALITY,
+    "operating": schemas.OPERATING,
+    "delong": schemas.DELONG,
+    "contrasts": schemas.CONTRASTS,
+    "controls": schemas.CONTROLS,
+    "worth": schemas.WORTH,
+    "usefulness": schemas.USEFULNESS,
 }
 PRINTED = ("results", "contrasts", "worth", "controls")
 """Tables that a command shows when the report is written."""

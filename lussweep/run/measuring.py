@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,9 @@ from lussweep.stages import VAL_SCORES
 from lussweep.store import tables
 from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url
-from lussweep.study.costs import GAN_BUDGETS, Frames, Measured
-from lussweep.study.plan import STAGES, Step
-from lussweep.study.spec import GanSpec, StudySpec
+from lussweep.study.costs import GAN_BUDGETS, Frames, Measured, kind
+from lussweep.study.plan import STAGES, Plan, Step
+from lussweep.study.spec import GanSpec, PhantomSpec, StudySpec, load_study
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
@@ -32,6 +34,8 @@ BUDGETS = {
     "memorisation": {"n_images", "release_gate"},
 }
 """What work counts, or what costs nothing; another value elsewhere is another price."""
+ENOUGH_STEPS = 3
+"""Steps of a kind that must be left when the one that pays for the start is left out."""
 
 
 def measured_run(folder: Path, store: Path | None = None) -> Measured:
@@ -60,8 +64,64 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
         for ref, record in records.items()
         if "seconds" in record["circumstances"] and set(steps[ref].inputs.values()) <= steps.keys()
     }
+    for ref in _first_of_each_kind(steps, records, whole):
+        del whole[ref]
     where, on_gpu = where_trained(records.values())
     return Measured(steps, whole, frames, frames, f"{folder} ({where})", on_gpu)
+
+
+def _first_of_each_kind(
+    steps: Mapping[str, Step], records: Mapping[str, Mapping[str, Any]], timed: Iterable[str]
+) -> list[str]:
+    """The step of each kind that began first, where enough others are left.
+
+    It pays for what a process does once: starting CUDA, choosing algorithms, loading libraries.
+    """
+    by_kind: dict[str, list[str]] = {}
+    for ref in timed:
+        by_kind.setdefault(kind(steps[ref]), []).append(ref)
+    return [
+        min(refs, key=lambda ref: str(records[ref]["circumstances"].get("started", "")))
+        for refs in by_kind.values()
+        if len(refs) > ENOUGH_STEPS
+    ]
+
+
+def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) -> Measured:
+    """The measured run, with the frames that a plan on another phantom will have.
+
+    `folder` is that of the measured run. Patients and videos of two phantoms differ in number and
+    length alone, so frames are in proportion to both. Frames of other data than the phantom are
+    not known before they are decoded: they are taken to be those of the measured run.
+    """
+    if not (_is_phantom(measured.steps) and _is_phantom(plan.steps)):
+        return measured
+    there = load_study((folder / EXPERIMENT_FILE).read_text()).data.phantom
+    here = study.data.phantom
+    if there is None or here is None or there == here:
+        return measured
+    n_frames = _per_patient(here) / _per_patient(there)
+    n_val_frames = _per_patient(here, study.val.frames_per_video)
+    n_val_frames /= _per_patient(there, study.val.frames_per_video)
+    if study.val.n_patients is None:  # else as many patients in both studies
+        n_val_frames *= here.val_patients / there.val_patients
+    frames = measured.frames
+    by_cohort: dict[int | None, float] = {
+        n: frames.of_cohort(n) * n_frames for n in study.grid.n_patients
+    }
+    by_cohort[None] = frames.of_cohort(None) * n_frames * here.train_patients / there.train_patients
+    n_holdout_frames = n_frames * here.holdout_patients / there.holdout_patients
+    target = Frames(by_cohort, frames.val * n_val_frames, frames.holdout * n_holdout_frames)
+    return replace(measured, target=target)
+
+
+def _per_patient(phantom: PhantomSpec, cap: int | None = None) -> float:
+    """Frames of a patient, at most `cap` a video."""
+    return phantom.videos_per_patient * min(phantom.frames_per_video, cap or math.inf)
+
+
+def _is_phantom(steps: Mapping[str, Step]) -> bool:
+    return any("phantom" in step.spec for step in steps.values() if step.stage == "shard")
 
 
 def differences(folder: Path, study: StudySpec) -> list[str]:

@@ -25,7 +25,7 @@ LIBRARIES = (
 
 @functools.cache
 def circumstances() -> dict[str, Any]:
-    """Host, Python, library versions and the git commit of the code, where there is one."""
+    """Host, Python, library versions and the git commit of the code, if there is one."""
     return {
         "host": platform.node(),
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The schema of every Parquet table, and the only functions that read or write one."""
+"""The schemas of Parquet tables, and the only functions that read or write one."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ CELL: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in AXES)
 """The columns that name a cell."""
 
 
-def _schema(*fields: Column) -> pa.Schema:
-    """Fields of (name, type) or (name, type, unit); the unit goes into the field's metadata."""
+def make_schema(*fields: Column) -> pa.Schema:
+    """A schema of the given columns. The unit goes into the metadata of the field."""
     return pa.schema(
         [
             pa.field(name, kind, metadata={"unit": unit[0]} if unit else None)
@@ -38,7 +38,7 @@ def _schema(*fields: Column) -> pa.Schema:
     )
 
 
-def _cell(epoch: str) -> tuple[Column, ...]:
+def cell_columns(epoch: str) -> tuple[Column, ...]:
     """The columns that name a cell. `epoch` says what the GAN epoch means in this table."""
     return tuple(
         (axis, AXIS_TYPES[axis], epoch) if axis == "gan_epoch" else (axis, AXIS_TYPES[axis])
@@ -46,12 +46,7 @@ def _cell(epoch: str) -> tuple[Column, ...]:
     )
 
 
-def _interval(name: str, unit: str) -> tuple[Column, Column]:
-    """The two columns of an interval's ends. `name` is the beginning of theirs."""
-    return (f"{name}low", pa.float64(), unit), (f"{name}high", pa.float64(), unit)
-
-
-FRAMES = _schema(
+FRAMES = make_schema(
     ("patient_id", pa.string()),
     ("video_id", pa.string()),
     ("frame", pa.int32(), "index in the preprocessed video, from 0"),
@@ -62,13 +57,13 @@ FRAMES = _schema(
     ("row", pa.int32(), "row in the shard's frames.npy"),
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
 )
-COHORTS = pa.schema([*_schema(*DRAW), *FRAMES])
+COHORTS = pa.schema([*make_schema(*DRAW), *FRAMES])
 GAN = (
     *DRAW,
     ("class", pa.string(), "pos, neg, or both for a conditional GAN"),
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
 )
-GAN_LOSSES = _schema(
+GAN_LOSSES = make_schema(
     *GAN,
     ("attempt", pa.int32(), "from 1; more than one after a collapse with retries"),
     ("epoch", pa.int32()),
@@ -83,14 +78,14 @@ GAN_LOSSES = _schema(
     ("diversity", pa.float64(), "mean pixel distance between two synthetic images, real ones' 1"),
     ("seconds", pa.float64(), "s"),
 )
-GAN_EVENTS = _schema(
+GAN_EVENTS = make_schema(
     *GAN,
     ("attempt", pa.int32()),
     ("epoch", pa.int32()),
     ("kind", pa.string(), "not_finite, discriminator_won or low_diversity"),
     ("message", pa.string()),
 )
-GAN_SCORES = _schema(
+GAN_SCORES = make_schema(
     *GAN,
     ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
@@ -103,7 +98,7 @@ GAN_SCORES = _schema(
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
 """The columns that name one synthetic set of a run."""
-MEMORISATION = _schema(
+MEMORISATION = make_schema(
     *CARD,
     ("n_synthetic", pa.int32(), "frames looked at"),
     ("n_train", pa.int32(), "frames that the generator saw"),
@@ -124,8 +119,12 @@ MEMORISATION = _schema(
     ("synth_key", pa.string()),
     ("memorisation_key", pa.string()),
 )
-COPIES = _schema(*CARD, ("patient_id", pa.string()), ("n_copies", pa.int32(), "synthetic frames"))
-PAIRS = _schema(
+COPIES = make_schema(
+    *CARD,
+    ("patient_id", pa.string()),
+    ("n_copies", pa.int32(), "synthetic frames"),
+)
+PAIRS = make_schema(
     *CARD,
     ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
     (
@@ -138,7 +137,7 @@ PAIRS = _schema(
     ("video_id", pa.string(), "of the training frame"),
     ("frame", pa.int32(), "of the training frame"),
 )
-TRIALS = _schema(
+TRIALS = make_schema(
     *CELL,
     ("trial", pa.int32()),
     ("epoch", pa.int32()),
@@ -155,7 +154,7 @@ TRIALS = _schema(
     ("selected", pa.bool_(), "the checkpoint judged on holdout"),
     ("seconds", pa.float64(), "s"),
 )
-FRAME_SCORES = _schema(
+FRAME_SCORES = make_schema(
     *CELL,
     ("patient_id", pa.string()),
     ("video_id", pa.string()),
@@ -163,13 +162,14 @@ FRAME_SCORES = _schema(
     ("label", pa.int8(), "shuffled on validation, where the variant's labels are"),
     ("score", pa.float64(), "probability of consolidation"),
 )
-RESULTS = _schema(
-    *_cell("epoch of the snapshot that made the synthetic frames"),
+RESULTS = make_schema(
+    *cell_columns("epoch of the snapshot that made the synthetic frames"),
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
     ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
     ("reason", pa.string(), "why it is not done, or has no interval"),
     ("auroc", pa.float64()),
-    *_interval("auroc_", "95 % over patients: BCa, expanded; null while a run goes on"),
+    ("auroc_low", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
+    ("auroc_high", pa.float64(), "95 % over patients: BCa, expanded; null while a run goes on"),
     ("n_resamples", pa.int32(), "bootstrap resamples of the interval"),
     ("accuracy", pa.float64(), "at threshold 0.5"),
     ("sensitivity", pa.float64(), "at threshold 0.5"),
@@ -177,11 +177,14 @@ RESULTS = _schema(
     ("f1", pa.float64(), "at threshold 0.5"),
     ("n_holdout_patients", pa.int32()),
     ("n_holdout_frames", pa.int32()),
-    *(
-        (f"n_{label}_{source}", pa.int32(), "training frames")
-        for label in ("pos", "neg")
-        for source in ("real", "synthetic", "external", "noise")
-    ),
+    ("n_pos_real", pa.int32(), "training frames"),
+    ("n_pos_synthetic", pa.int32(), "training frames"),
+    ("n_pos_external", pa.int32(), "training frames"),
+    ("n_pos_noise", pa.int32(), "training frames"),
+    ("n_neg_real", pa.int32(), "training frames"),
+    ("n_neg_synthetic", pa.int32(), "training frames"),
+    ("n_neg_external", pa.int32(), "training frames"),
+    ("n_neg_noise", pa.int32(), "training frames"),
     ("images_per_epoch", pa.int32(), "images"),
     ("best_trial", pa.int32()),
     ("best_epoch", pa.int32()),
@@ -201,158 +204,34 @@ RESULTS = _schema(
     ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
     ("n_score_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("seed", pa.int64(), "study seed"),
-    *((f"{role}_key", pa.string()) for role in ("cohort", "search", "evaluate")),
+    ("cohort_key", pa.string()),
+    ("search_key", pa.string()),
+    ("evaluate_key", pa.string()),
     ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
 )
-OUTCOME = (
-    (
-        "status",
-        pa.string(),
-        "done; withheld: an estimate stands, an interval, test or verdict is not given; "
-        "missing: cells are not there; refused: the input has no such statistic",
-    ),
-    ("reason", pa.string(), "why something is not given, and which cells are left out"),
-)
-WHO = _cell("where it is an axis")
-AUROCS = _schema(
-    *WHO,
-    ("level", pa.string(), "frame, or mean, maximum or highest scores of a video or a patient"),
-    ("top_k", pa.int32(), "video_top and patient_top: the mean of the k highest frame scores"),
-    ("n_units", pa.int32(), "frames, videos or patients"),
-    ("auroc", pa.float64()),
-    *_interval("", "95 % over patients: BCa, expanded for the scarcer class"),
-    *_interval("percentile_", "95 % over patients, plain percentiles: somewhat narrow"),
-    ("standard_error", pa.float64(), "over patients"),
-    ("n_resamples", pa.int32()),
-    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
-    ("n_pos_patients", pa.int32()),
-    ("n_neg_patients", pa.int32()),
-    *OUTCOME,
-)
-QUALITY = _schema(
-    *WHO,
-    ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
-    ("prevalence", pa.float64(), "share of positive frames of the holdout"),
-    ("brier", pa.float64()),
-    ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
-    ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
-    ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
-    *OUTCOME,
-)
-OPERATING = _schema(
-    *WHO,
-    ("wanted", pa.float64(), "specificity that the threshold reaches on validation"),
-    ("threshold", pa.float64(), "inf where no validation score reaches it"),
-    ("val_sensitivity", pa.float64(), "on validation, which chose the threshold"),
-    ("sensitivity", pa.float64(), "on holdout"),
-    *_interval("sensitivity_", "95 % over holdout patients, for this threshold"),
-    ("specificity", pa.float64(), "on holdout"),
-    *_interval("specificity_", "95 % over holdout patients, for this threshold"),
-    *OUTCOME,
-)
-DELONG = _schema(
-    *DRAW,
-    ("gan_epoch", pa.int32(), "where it is an axis"),
-    ("variant", pa.string()),
-    ("reference", pa.string()),
-    ("auroc", pa.float64(), "one score a patient, the mean over frames"),
-    ("reference_auroc", pa.float64(), "one score a patient, the mean over frames"),
-    ("difference", pa.float64()),
-    *_interval("", "95 %"),
-    ("standard_error", pa.float64()),
-    ("p_value", pa.float64(), "two-sided, not adjusted"),
-    *OUTCOME,
-)
-CONTRASTS = _schema(
-    ("n_patients", pa.int32()),
-    ("gan_epoch", pa.int32(), "where it is an axis"),
-    ("variant", pa.string()),
-    ("reference", pa.string()),
-    ("n_replicates", pa.int32(), "that both have"),
-    ("auroc", pa.float64(), "mean over replicates"),
-    ("reference_auroc", pa.float64(), "mean over replicates"),
-    ("difference", pa.float64(), "mean over replicates"),
-    *_interval("", "95 % over holdout patients, for these trained models"),
-    *_interval("percentile_", "the same, not expanded: somewhat narrow"),
-    *_interval("replicate_", "95 % t interval over replicates, for these patients"),
-    *_interval("two_level_", "95 % over patients and replicates, from 10 replicates on"),
-    ("p_value", pa.float64(), "two-sided, over holdout patients"),
-    ("p_holm", pa.float64(), "adjusted for every contrast of this table that has a p_value"),
-    ("rank_p_value", pa.float64(), "signed-rank test over replicates, from 6 on"),
-    ("margin", pa.float64()),
-    ("non_inferior", pa.bool_(), "whether low lies above -margin: one-sided, 0.025"),
-    ("standard_error", pa.float64(), "of the difference, over holdout patients"),
-    ("detectable", pa.float64(), "smallest true difference found with power 0.8 at 0.05"),
-    ("n_resamples", pa.int32()),
-    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
-    *OUTCOME,
-)
-CONTROLS = _schema(
-    ("n_patients", pa.int32()),
-    ("variant", pa.string(), "trained with shuffled labels"),
-    ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
-    ("auroc", pa.float64(), "mean over permutations"),
-    *_interval("", "95 % t interval over permutations, for these holdout patients"),
-    ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
-    *OUTCOME,
-)
-WORTH = _schema(
-    ("variant", pa.string()),
-    ("n_patients", pa.int32()),
-    ("n_replicates", pa.int32()),
-    ("auroc", pa.float64(), "mean over replicates"),
-    ("worth", pa.string(), "patients per class of the baseline that are as good"),
-    ("interval", pa.string(), "95 %, over holdout patients"),
-    ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
-    ("k_high", pa.float64(), "patients per class; inf above the largest count"),
-    *_interval("interval_", "patients per class"),
-    ("share_below", pa.float64(), "of resamples, below the smallest count"),
-    ("share_above", pa.float64(), "of resamples, above the largest count"),
-    *OUTCOME,
-)
-_CORRELATIONS = tuple(
-    (f"{name}{end}", pa.float64(), unit)
-    for name, unit in (
-        ("spearman", "over cells; positive: the better metric, the larger gain"),
-        ("kendall", "over cells; positive: the better metric, the larger gain"),
-        ("spearman_within", "between cells of one patient count"),
-        ("kendall_within", "between cells of one patient count"),
-    )
-    for end in ("", "_low", "_high")
-)
-USEFULNESS = _schema(
-    ("variant", pa.string()),
-    ("metric", pa.string(), "of the positives' generator"),
-    ("embedder", pa.string()),
-    ("space", pa.string()),
-    ("n_cells", pa.int32()),
-    ("n_cohorts", pa.int32()),
-    *_CORRELATIONS,
-    *OUTCOME,
-)
-FAILURES = _schema(
+FAILURES = make_schema(
     ("stage", pa.string()),
     ("key", pa.string()),
     ("step", pa.string(), "with hashed patient ids"),
     ("error", pa.string()),
     ("n_blocked", pa.int32(), "steps that wait for this one"),
 )
-SKIPPED = _schema(("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string()))
+SKIPPED = make_schema(
+    ("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string())
+)
 
 
 def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Writes rows in exactly this schema, and returns the table that `read` would give.
 
-    A missing field is null. An unknown field is an AssertionError.
+    A missing field becomes null. An unknown field fails an assertion.
     """
-    known = set(schema.names)
+    names = rows.column_names if isinstance(rows, pa.Table) else [n for row in rows for n in row]
+    unknown = set(names) - set(schema.names)
+    assert not unknown, f"unknown fields {sorted(unknown)}"
     if isinstance(rows, pa.Table):
-        unknown = set(rows.column_names) - known
-        assert not unknown, f"unknown fields {sorted(unknown)}"
         table = with_columns(rows, {}, schema)
     else:
-        for row in rows:
-            assert set(row) <= known, f"unknown fields {sorted(set(row) - known)}"
         table = pa.Table.from_pylist(list(rows), schema=schema)
     with whole_file(path) as scratch:
         pq.write_table(table, scratch)

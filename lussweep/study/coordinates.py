@@ -1,4 +1,4 @@
-"""Where a cell stands in a grid: one value for each axis.
+"""The coordinates of a cell in a grid: one value for each axis.
 
 An axis is a field of `Coordinates`. Tables, names and selections go through `AXES`, so that a
 further axis is a field here, its values in the grid's spec and its type in the tables.
@@ -22,7 +22,7 @@ class Draw:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Draw:
-        """Out of a table's row, which has a column for each of these axes."""
+        """The draw of a table's row, which has a column for each of these axes."""
         return cls(*(row[axis] for axis in DRAW_AXES))
 
     def row(self) -> dict[str, Any]:
@@ -30,13 +30,13 @@ class Draw:
         return {axis: getattr(self, axis) for axis in DRAW_AXES}
 
     def __str__(self) -> str:
-        """As the names of steps spell it: `n=6 r=1`, or `all`."""
+        """The draw in the names of steps: `n=6 r=1`, or `all`."""
         return "all" if self.n_patients is None else f"n={self.n_patients} r={self.replicate}"
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Where one cell stands."""
+    """The coordinates of one cell."""
 
     n_patients: int
     """Patients of each class."""
@@ -44,11 +44,11 @@ class Coordinates:
     """From 1."""
     variant: str
     gan_epoch: int | None = None
-    """None where the cells of a grid are not told apart by it."""
+    """The epoch of the GAN's snapshot. None if the grid has no such axis for the cell."""
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Coordinates:
-        """Out of a table's row, which has a column for each axis."""
+        """The coordinates of a table's row, which has a column for each axis."""
         return cls(*(row[axis] for axis in AXES))
 
     def row(self) -> dict[str, Any]:
@@ -61,24 +61,24 @@ class Coordinates:
 
     @property
     def curve(self) -> str:
-        """What a curve over patient counts is labelled with: the variant and its GAN epoch."""
+        """The label of a curve over patient counts: the variant and its GAN epoch."""
         epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
         return f"{self.variant}{epoch}"
 
     def order(self) -> tuple[Any, ...]:
-        """Sorts cells by their axes; one without a GAN epoch comes first."""
+        """A key that sorts cells by their axes; a cell without a GAN epoch comes first."""
         return self.n_patients, self.replicate, self.variant, self.gan_epoch or 0
 
     def name(self) -> str:
-        """As logs and plans spell it: `n=6 r=1 combined epoch=5`."""
+        """The cell in logs and plans: `n=6 r=1 combined epoch=5`."""
         epoch = f" epoch={self.gan_epoch}" if self.gan_epoch else ""
         return f"{self.draw} {self.variant}{epoch}"
 
     def __str__(self) -> str:
-        """As reports spell it: `combined epoch 5 n=6 r=1`."""
+        """The cell in reports: `combined epoch 5 n=6 r=1`."""
         return f"{self.curve} {self.draw}"
 
 
 AXES: tuple[str, ...] = tuple(field.name for field in fields(Coordinates))
-"""In the order of a table's columns."""
+"""The names of the axes, in the order of a table's columns."""
 DRAW_AXES: tuple[str, ...] = tuple(field.name for field in fields(Draw))

@@ -9,7 +9,8 @@ from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import control_lines, difference_text, interval_line
 from lussweep.cli.terminal import print_statistics
-from lussweep.store.tables import CONTRASTS, CONTROLS, RESULTS, WORTH
+from lussweep.report.schemas import CONTRASTS, CONTROLS, WORTH
+from lussweep.store.tables import RESULTS
 from lussweep.study.plan import Plan, Step
 
 

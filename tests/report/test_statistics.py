@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from lussweep.report import schemas
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
-from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = (6, 15, 58)
@@ -210,7 +210,7 @@ def test_intervals_of_an_epoch_axis_go_to_their_epoch(make_tables, study_of):
 
 def test_the_tables_have_their_schemas(found):
     for name, table in found.items():
-        assert table.schema.equals(getattr(tables, name.upper())), name
+        assert table.schema.equals(getattr(schemas, name.upper())), name
         assert set(table["status"].to_pylist()) <= {"done", "withheld", "missing", "refused"}
         for row in table.to_pylist():
             assert row["status"] == "done" or row["reason"], (name, row)

@@ -7,9 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lussweep.errors import InputError
+from lussweep.report import schemas
 from lussweep.store import tables
 
-SCHEMAS = {name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)}
+KNOWN = {**vars(tables), **vars(schemas)}
+SCHEMAS = {name: value for name, value in KNOWN.items() if isinstance(value, pa.Schema)}
 LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from lussweep.report import schemas
 from lussweep.store import tables
 from lussweep.study.coordinates import AXES, DRAW_AXES, Coordinates, Draw
 
@@ -18,7 +19,7 @@ def test_a_row_of_a_table_gives_coordinates_back():
 
 
 def test_every_axis_is_a_column_of_each_table_of_cells():
-    for schema in (tables.TRIALS, tables.FRAME_SCORES, tables.RESULTS, tables.AUROCS):
+    for schema in (tables.TRIALS, tables.FRAME_SCORES, tables.RESULTS, schemas.AUROCS):
         assert tuple(schema.names[: len(AXES)]) == AXES
     for schema in (tables.COHORTS, tables.GAN_LOSSES, tables.MEMORISATION):
         assert tuple(schema.names[: len(DRAW_AXES)]) == DRAW_AXES

@@ -347,10 +347,10 @@ def test_the_published_augmentation_goes_by_its_name():
             "{classifier: {n_epochs: 4}, search: {pruner: asha, min_epochs: 4}}",
             "search.min_epochs is 4, so asha would end no trial of 4 epochs",
         ),
-        ("{detector: {search: {gpus_per_trial: 0.5}}}", "detector.search.gpus_per_trial is one"),
+        ("{detector: {search: {gpus_per_trial: 0.5}}}", "detector.search.gpus_per_trial differs"),
         (
             "{variants: {baseline: {pos: [real], neg: [real], labels: shuffled}}}",
-            "variants.baseline is what others are compared with",
+            "variants.baseline has shuffled labels",
         ),
     ],
 )

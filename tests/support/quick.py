@@ -8,7 +8,7 @@ by itself. None of them may import Ray, which takes seconds and holds on to the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -50,14 +50,22 @@ def is_quick(item: pytest.Item) -> bool:
     )
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    if asked_for(session.config) and "ray" in sys.modules:
-        raise pytest.UsageError("a file of quick tests imports Ray")
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """In a run of quick tests, the first file that brings Ray in fails."""
+    before = "ray" in sys.modules
+    report = yield
+    if asked_for(collector.config) and not before and "ray" in sys.modules:
+        report.outcome, report.longrepr = "failed", f"{collector.nodeid} imports Ray"
+    return report
 
 
 @pytest.fixture(autouse=True)
 def without_ray(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In a run of quick tests, the first that brings Ray in fails."""
+    """In a run of quick tests, the first test that brings Ray in fails."""
     before = "ray" in sys.modules
     yield
-    assert not asked_for(request.config) or before or "ray" not in sys.modules, "it imports Ray"
+    if asked_for(request.config) and not before and "ray" in sys.modules:
+        pytest.fail(f"{request.node.nodeid} imports Ray", pytrace=False)

@@ -17,7 +17,9 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-LONG = ("tests/e2e/", "tests/clusters/", "tests/backend/", "tests/models/", "tests/test_")
+LONG = (
+    "tests/e2e/", "tests/gpu/", "tests/backend/", "tests/models/", "tests/clusters/", "tests/test_",
+)  # fmt: skip
 """Where most of the time goes, from the longest on."""
 
 

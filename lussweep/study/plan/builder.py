@@ -1,4 +1,4 @@
-"""Builds a plan, and holds what the steps of a plan share."""
+"""Builds a plan, and holds what its steps have in common."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ class CohortClass(NamedTuple):
     cohort: str
     """The cohort's step."""
     generator: str | None
-    """What tells the generator from the study's GAN; empty for that GAN."""
+    """The generator's name if it is not the study's GAN; empty for that GAN."""
 
     def name(self) -> str:
+        """The class and its draw in words, with the generator's name if it is set."""
         generator = f" {self.generator}" if self.generator else ""
         return f"{self.label} {self.draw}{generator}"
 
@@ -32,8 +33,8 @@ class CohortClass(NamedTuple):
 class PlanBuilder:
     """Builds a plan. Steps are added in the order of the data, each once.
 
-    A method or function that adds a step returns its ref. What many cells share is worked out
-    once, because a grid of 10,000 cells asks for it 10,000 times.
+    A method or function that adds a step returns its ref. What many cells share is computed once,
+    because a grid of 10,000 cells needs it 10,000 times.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class PlanBuilder:
         return self.known_sections[place][1]
 
     def drawn_from(self, at: CohortClass) -> dict[str, str]:
-        """The inputs of every step that reads the frames of a cohort."""
+        """The inputs of a step that reads the frames of a cohort, by role."""
         return {"train": self.splits["train"], "cohort": at.cohort}
 
     def seeded(self, role: str, at: CohortClass) -> dict[str, Any]:
@@ -101,8 +102,9 @@ class PlanBuilder:
 
     def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data
-        told = [v.model_dump(mode="json", exclude={"path", "patient_id", "split"}) for v in videos]
-        spec: dict[str, Any] = {"patient_id": patient, "videos": told}
+        excluded = {"path", "patient_id", "split"}
+        video_fields = [video.model_dump(mode="json", exclude=excluded) for video in videos]
+        spec: dict[str, Any] = {"patient_id": patient, "videos": video_fields}
         if self.phantom:
             assert data.phantom is not None, "no phantom in this experiment"
             version = data.phantom.version

@@ -20,9 +20,9 @@ def check_disjoint(manifest: Manifest) -> None:
     for video in manifest.videos:
         splits.setdefault(video.patient_id, set()).add(video.split)
     problems = [
-        f"patient {patient} is in the splits {' and '.join(sorted(found))}: a patient has one split"
-        for patient, found in sorted(splits.items())
-        if len(found) > 1
+        f"patient {patient} is in the splits {' and '.join(sorted(names))}: a patient has one split"
+        for patient, names in sorted(splits.items())
+        if len(names) > 1
     ]
     if problems:
         raise LeakageError(problems)
@@ -42,13 +42,13 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
         for label in CLASSES
         if not pool[label]
     ]
-    asked = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
+    needs = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
     if study.val.n_patients is not None:
-        asked.append(("val", "validation", study.val.n_patients, "val.n_patients"))
+        needs.append(("val", "validation", study.val.n_patients, "val.n_patients"))
     problems += [
         f"{what} of {n} {CLASS_WORDS[label]} patients asked, {pools[split][label]} in the {split} "
         f"split: lower {name}"
-        for split, what, n, name in asked
+        for split, what, n, name in needs
         for label in CLASSES
         if 0 < pools[split][label] < n
     ]

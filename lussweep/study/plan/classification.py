@@ -25,8 +25,8 @@ def plan_search(
 ) -> str:
     """Add the trials of one search, and the step that chooses among them.
 
-    `draw` is that of the cell, or None for the detector. Seeds depend on it and on `role`. `place`
-    is the name of the cell in the names of the steps.
+    `draw` is the cell's, None for the detector. Seeds depend on it and on `role`. `place` names
+    the cell in the names of the steps.
     """
     seed = builder.study.seed
     coordinates = (draw.n_patients, draw.replicate) if draw else ()
@@ -44,7 +44,7 @@ def plan_search(
     for trial in range(1, search.n + 1):
         spec: dict[str, Any] = {
             "trial": trial,
-            # The list up to this trial: a longer search begins with the shorter one.
+            # The search up to this trial. A longer search then shares its first trials.
             "search": builder.fields(search, n_trials=trial),
             **shared,
             "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
@@ -58,7 +58,7 @@ def plan_search(
 
 
 def plan_detector(builder: PlanBuilder) -> str:
-    """Add the search over all training patients, once. Its classifier scores the generators."""
+    """Plan the search of the detector, once per plan. It trains on all training patients."""
     if builder.known_detector is None:
         builder.known_detector = plan_search(
             builder,
@@ -78,7 +78,6 @@ def plan_detector(builder: PlanBuilder) -> str:
 
 
 def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
-    """Add the step that judges the classifier of a search on the holdout."""
     classifier = builder.study.classifier
     spec = {
         **builder.threads,

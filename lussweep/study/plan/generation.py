@@ -27,7 +27,7 @@ def plan_synthetic_set(
     cell: Coordinates,
     cohort: str,
 ) -> dict[str, str]:
-    """Add the steps that make and judge one class's synthetic frames. Return their refs by role."""
+    """Plan the synthetic set of a class of a cohort; returns refs by role, with score and card."""
     gan = builder.study.gan_of(recipe) if recipe.generator(label) == "synthetic" else None
     place = (id(gan or recipe.external), label, cell.draw, cell.gan_epoch)
     if place not in builder.known_sets:
@@ -44,7 +44,7 @@ def plan_synthetic_set(
 
 
 def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[str, str]:
-    """Add the step that synthetic images of a class come from. Return its ref by role."""
+    """Plan the step that makes a class's synthetic frames; returns its ref by role."""
     if recipe.generator(at.label) == "synthetic":
         return {"gan": _gan(builder, builder.study.gan_of(recipe), at)}
     assert recipe.external is not None
@@ -67,11 +67,11 @@ def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
 
 
 def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
-    """Add the step that reads external images. It takes the place of a GAN."""
+    """Plan the step that reads external images, which take the place of a GAN."""
     spec = {
         "class": at.label,
         "sha256": images.sha256,
-        # A patient declared by id or by hash gives the same key.
+        # Hashed, so that the key is the same whether a patient is declared by id or by hash.
         "patients": sorted({hashed_id(p) if p in builder.ids else p for p in images.patients}),
         "image_size": builder.study.data.preprocess.image_size,
     }
@@ -80,7 +80,7 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
 
 
 def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
-    """Add the step that embeds the real frames of a cohort's class, once for all generators."""
+    """Plan the features of a class's real frames, which all generators share."""
     score = builder.study.score
     spec = {
         "embedder": embedder,
@@ -129,7 +129,7 @@ def _synth(
 
 
 def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
-    """Add the step of the memorisation card. No step uses the card, because it may see holdout."""
+    """Plan the memorisation card. It sees the holdout, so no other step may use it."""
     memorisation = builder.study.memorisation
     spec = {"memorisation": builder.fields(memorisation), **builder.seeded("memorisation", at)}
     inputs = {**builder.drawn_from(at), "synth": synth, "holdout": builder.splits["holdout"]}

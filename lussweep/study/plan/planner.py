@@ -35,9 +35,9 @@ def make_plan(
     `weights_digest` stands for the ImageNet weights, which are needed if `score.embedders` names
     them. `external` describes the external images; a cell without its images is left out. `only`
     keeps the cells with the listed coordinates. Raises InputError for every cohort that is larger
-    than its pool, for a score that the selection needs but the study does not compute, and if
-    `only` matches no cell. Raises LeakageError for patients in more than one split, and for
-    external generators that saw patients outside the train split.
+    than its pool, for a score that the selection lacks, and if `only` matches no cell. Raises
+    LeakageError for patients in more than one split, and for external generators that saw
+    patients outside the train split.
     """
     check_disjoint(manifest)
     study = study.with_embedders(weights_digest is not None)
@@ -67,7 +67,7 @@ def make_plan(
 
 
 def make_data_plan(study: StudySpec, manifest: Manifest) -> Plan:
-    """The steps that bring videos into a store: shards and one index a split."""
+    """Plan the steps that bring videos into a store: shards, and one index per split."""
     return PlanBuilder(study, manifest).plan
 
 
@@ -94,9 +94,9 @@ def _plan_cell(
     refs = {"cohort": cohort}
     inputs = {"train": builder.splits["train"], "val": builder.splits["val"], "cohort": cohort}
     for label in recipe.generated_classes():
-        found = plan_synthetic_set(builder, recipe, label, at, cohort)
-        refs |= {f"{role}_{label}": ref for role, ref in found.items()}
-        inputs[SYNTHETIC_ROLES[label]] = found["synth"]
+        refs_of_set = plan_synthetic_set(builder, recipe, label, at, cohort)
+        refs |= {f"{role}_{label}": ref for role, ref in refs_of_set.items()}
+        inputs[SYNTHETIC_ROLES[label]] = refs_of_set["synth"]
     place = f"{at.draw} {at.variant}"
     refs["search"] = plan_search(
         builder,

@@ -18,7 +18,7 @@ STAGES = (
 )  # fmt: skip
 """All stages in the order of the data. Summaries list them in this order."""
 DATA_STAGES = ("shard", "ingest")
-"""Stages with many steps, which all cells share."""
+"""Stages whose steps are many, and the same for every cell."""
 
 BOTH_CLASSES = "both"
 """The class label of a conditional GAN, which makes both classes."""
@@ -56,7 +56,7 @@ def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
 
 
 class PlannedImages(Protocol):
-    """What the plan needs to know of external images."""
+    """What the plan needs to know about external images."""
 
     @property
     def sha256(self) -> str: ...
@@ -102,14 +102,14 @@ class Plan:
 
         One of `refs` is included only if another one depends on it.
         """
-        found: set[str] = set()
+        ancestors: set[str] = set()
         waiting = list(refs)
         while waiting:
             for parent in self.steps[waiting.pop()].inputs.values():
-                if parent not in found:
-                    found.add(parent)
+                if parent not in ancestors:
+                    ancestors.add(parent)
                     waiting.append(parent)
-        return found
+        return ancestors
 
     def cells_by_step(self, *roles: str) -> Iterator[tuple[str, set[int]]]:
         """Yield each step with the positions of the cells that need it. Users precede their inputs.

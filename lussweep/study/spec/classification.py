@@ -52,7 +52,7 @@ class AugmentSpec(Spec):
         Raises ValueError for an unknown name.
         """
         if isinstance(value, str) and value != "us_dcgan":
-            raise ValueError(f"{value!r} is no augmentation: give values, or the name us_dcgan")
+            raise ValueError(f"{value!r} is not an augmentation: give values, or the name us_dcgan")
         return {"faults": "us_dcgan"} if value == "us_dcgan" else value
 
     @property

@@ -29,11 +29,11 @@ class Manifest(Spec):
 
     def patients(self, split: str) -> dict[str, list[Video]]:
         """The videos of each patient of a split; patients and videos in sorted order."""
-        found: dict[str, list[Video]] = {}
+        videos_of: dict[str, list[Video]] = {}
         for video in sorted(self.videos, key=lambda v: (v.patient_id, v.video_id)):
             if video.split == split:
-                found.setdefault(video.patient_id, []).append(video)
-        return found
+                videos_of.setdefault(video.patient_id, []).append(video)
+        return videos_of
 
 
 class PhantomSpec(Spec):

@@ -104,7 +104,7 @@ class GanSpec(Spec):
             )
         if self.sync_batchnorm and self.r1_gamma and not self.spectral_norm:
             raise ValueError(
-                "r1_gamma needs second derivatives, which SyncBatchNorm has not: set "
+                "r1_gamma needs second derivatives, which SyncBatchNorm lacks: set "
                 "sync_batchnorm: false or spectral_norm: true"
             )
         if len(set(self.augment)) != len(self.augment):

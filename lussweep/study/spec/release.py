@@ -53,14 +53,14 @@ class ReleaseGateSpec(Spec):
             ("nearer_train_share", self.max_nearer_train_share, "at most", operator.le),
             ("authenticity", self.min_authenticity, "at least", operator.ge),
         )
-        found = []
+        failures = []
         for name, limit, words, passes in limits:
             value = card.get(name)
             if limit is None or (value is not None and passes(value, limit)):
                 continue
             shown = "unknown" if value is None else f"{value:.3g}"
-            found.append(f"{name} is {shown}, allowed is {words} {limit:g}")
-        return found
+            failures.append(f"{name} is {shown}, allowed is {words} {limit:g}")
+        return failures
 
 
 class MemorisationSpec(Spec):

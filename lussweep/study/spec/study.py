@@ -164,10 +164,15 @@ class StudySpec(Spec):
                     f"grid.variants names {variant!r}{nearest(variant, self.variants)}"
                 )
         if self.variants["baseline"].labels != "true":
-            raise ValueError("variants.baseline is what others are compared with: name yours")
+            raise ValueError(
+                "variants.baseline has shuffled labels, but others are compared with it: give the "
+                "shuffled variant another name"
+            )
         detector = self.detector_search()
         if detector.gpus_per_trial != self.search.gpus_per_trial:
-            raise ValueError("detector.search.gpus_per_trial is one for all: set search's")
+            raise ValueError(
+                "detector.search.gpus_per_trial differs: set search.gpus_per_trial for both"
+            )
         for classifier, search, name in (
             (self.classifier, self.search, "search"),
             (self.detector_classifier(), detector, "detector.search"),
@@ -180,7 +185,9 @@ class StudySpec(Spec):
         for name, recipe in self.variants.items():
             for field in sorted(GanSpec.circumstance) if recipe.gan else ():
                 if getattr(recipe.gan, field) != getattr(self.gan, field):
-                    raise ValueError(f"variants.{name}.gan.{field} is one for all: set gan.{field}")
+                    raise ValueError(
+                        f"variants.{name}.gan.{field} differs: set gan.{field} for all variants"
+                    )
         sections: dict[str, ExternalSpec] = {}
         for recipe in self.variants.values():
             if recipe.external and sections.setdefault(recipe.external.name, recipe.external) != (
@@ -259,8 +266,8 @@ def _over_base(recipe: Any, base: Mapping[str, Any]) -> Any:
 
 
 def _augment_of(classifier: Any) -> Any:
-    found = classifier.get("augment") if isinstance(classifier, dict) else None
-    return found if isinstance(found, dict) or found is None else AugmentSpec.named(found)
+    augment = classifier.get("augment") if isinstance(classifier, dict) else None
+    return augment if isinstance(augment, dict) or augment is None else AugmentSpec.named(augment)
 
 
 def _short(value: Any) -> str:

@@ -1,0 +1,145 @@
+"""Schemas of the tables of statistics. A report computes them from the tables of `store.tables`."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from lussweep.store.tables import DRAW, cell_columns, make_schema
+
+OUTCOME = (
+    (
+        "status",
+        pa.string(),
+        "done; withheld: an estimate stands, an interval, test or verdict is not given; "
+        "missing: cells are not there; refused: the input has no such statistic",
+    ),
+    ("reason", pa.string(), "why something is not given, and which cells are left out"),
+)
+WHO = cell_columns("where it is an axis")
+AUROCS = make_schema(
+    *WHO,
+    ("level", pa.string(), "frame, or mean, maximum or highest scores of a video or a patient"),
+    ("top_k", pa.int32(), "video_top and patient_top: the mean of the k highest frame scores"),
+    ("n_units", pa.int32(), "frames, videos or patients"),
+    ("auroc", pa.float64()),
+    ("low", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
+    ("high", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
+    ("percentile_low", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
+    ("percentile_high", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
+    ("standard_error", pa.float64(), "over patients"),
+    ("n_resamples", pa.int32()),
+    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
+    ("n_pos_patients", pa.int32()),
+    ("n_neg_patients", pa.int32()),
+    *OUTCOME,
+)
+QUALITY = make_schema(
+    *WHO,
+    ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
+    ("prevalence", pa.float64(), "share of positive frames of the holdout"),
+    ("brier", pa.float64()),
+    ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
+    ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
+    ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
+    *OUTCOME,
+)
+OPERATING = make_schema(
+    *WHO,
+    ("wanted", pa.float64(), "specificity that the threshold reaches on validation"),
+    ("threshold", pa.float64(), "inf where no validation score reaches it"),
+    ("val_sensitivity", pa.float64(), "on validation, which chose the threshold"),
+    ("sensitivity", pa.float64(), "on holdout"),
+    ("sensitivity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("sensitivity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("specificity", pa.float64(), "on holdout"),
+    ("specificity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("specificity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    *OUTCOME,
+)
+DELONG = make_schema(
+    *DRAW,
+    ("gan_epoch", pa.int32(), "where it is an axis"),
+    ("variant", pa.string()),
+    ("reference", pa.string()),
+    ("auroc", pa.float64(), "one score a patient, the mean over frames"),
+    ("reference_auroc", pa.float64(), "one score a patient, the mean over frames"),
+    ("difference", pa.float64()),
+    ("low", pa.float64(), "95 %"),
+    ("high", pa.float64(), "95 %"),
+    ("standard_error", pa.float64()),
+    ("p_value", pa.float64(), "two-sided, not adjusted"),
+    *OUTCOME,
+)
+CONTRASTS = make_schema(
+    ("n_patients", pa.int32()),
+    ("gan_epoch", pa.int32(), "where it is an axis"),
+    ("variant", pa.string()),
+    ("reference", pa.string()),
+    ("n_replicates", pa.int32(), "that both have"),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("reference_auroc", pa.float64(), "mean over replicates"),
+    ("difference", pa.float64(), "mean over replicates"),
+    ("low", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("high", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("percentile_low", pa.float64(), "the same, not expanded: somewhat narrow"),
+    ("percentile_high", pa.float64(), "the same, not expanded: somewhat narrow"),
+    ("replicate_low", pa.float64(), "95 % t interval over replicates, for these patients"),
+    ("replicate_high", pa.float64(), "95 % t interval over replicates, for these patients"),
+    ("two_level_low", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
+    ("two_level_high", pa.float64(), "95 % over patients and replicates, from 10 replicates on"),
+    ("p_value", pa.float64(), "two-sided, over holdout patients"),
+    ("p_holm", pa.float64(), "adjusted for every contrast of this table that has a p_value"),
+    ("rank_p_value", pa.float64(), "signed-rank test over replicates, from 6 on"),
+    ("margin", pa.float64()),
+    ("non_inferior", pa.bool_(), "whether low lies above -margin: one-sided, 0.025"),
+    ("standard_error", pa.float64(), "of the difference, over holdout patients"),
+    ("detectable", pa.float64(), "smallest true difference found with power 0.8 at 0.05"),
+    ("n_resamples", pa.int32()),
+    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
+    *OUTCOME,
+)
+CONTROLS = make_schema(
+    ("n_patients", pa.int32()),
+    ("variant", pa.string(), "trained with shuffled labels"),
+    ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
+    ("auroc", pa.float64(), "mean over permutations"),
+    ("low", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
+    ("high", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
+    ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
+    *OUTCOME,
+)
+WORTH = make_schema(
+    ("variant", pa.string()),
+    ("n_patients", pa.int32()),
+    ("n_replicates", pa.int32()),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("worth", pa.string(), "patients per class of the baseline that are as good"),
+    ("interval", pa.string(), "95 %, over holdout patients"),
+    ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
+    ("k_high", pa.float64(), "patients per class; inf above the largest count"),
+    ("interval_low", pa.float64(), "patients per class"),
+    ("interval_high", pa.float64(), "patients per class"),
+    ("share_below", pa.float64(), "of resamples, below the smallest count"),
+    ("share_above", pa.float64(), "of resamples, above the largest count"),
+    *OUTCOME,
+)
+_CORRELATIONS = tuple(
+    (f"{name}{end}", pa.float64(), unit)
+    for name, unit in (
+        ("spearman", "over cells; positive: the better metric, the larger gain"),
+        ("kendall", "over cells; positive: the better metric, the larger gain"),
+        ("spearman_within", "between cells of one patient count"),
+        ("kendall_within", "between cells of one patient count"),
+    )
+    for end in ("", "_low", "_high")
+)
+USEFULNESS = make_schema(
+    ("variant", pa.string()),
+    ("metric", pa.string(), "of the positives' generator"),
+    ("embedder", pa.string()),
+    ("space", pa.string()),
+    ("n_cells", pa.int32()),
+    ("n_cohorts", pa.int32()),
+    *_CORRELATIONS,
+    *OUTCOME,
+)
