@@ -104,7 +104,7 @@ def _read_ids(path: Path) -> list[str]:
         return _csv_ids(path)
     if suffix in PARQUET:
         return _parquet_ids(path)
-    raise RefusedError("is no .csv, .parquet or .txt file")
+    raise RefusedError("is not a .csv, .parquet or .txt file")
 
 
 def _csv_ids(path: Path) -> list[str]:

@@ -261,8 +261,8 @@ def _parquet_images(path: Path) -> Iterator[Source]:
 
 def _broken_parquet(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is no whole Parquet file of images ({reason_of(error)}): write it again, each as "
-        "PNG"
+        f"{path} is not a whole Parquet file of images ({reason_of(error)}): write it again, "
+        "each as PNG"
     )
 
 
@@ -285,13 +285,13 @@ def _decode(source: Path | bytes | None, image_size: int) -> Frame:
         raise RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
     except UnidentifiedImageError:
         raise RefusedError(
-            f"is no {', '.join(_FORMATS)} image, or cut within its header: replace it"
+            f"is not a {', '.join(_FORMATS)} image, or is cut within its header: replace it"
         ) from None
     except Exception as error:
         # Pillow's parsers can raise any error for a broken file (SyntaxError, struct.error,
         # IndexError, ...). Each becomes a problem that names the image.
         raise RefusedError(
-            f"is no whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
+            f"is not a whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
         ) from None
 
 
@@ -300,7 +300,7 @@ def _checked(source: Path | bytes | None) -> Path | io.BytesIO:
     if source is None:
         raise RefusedError("holds no image: fill it or take it out")
     if isinstance(source, Path) and not (source.suffix.lower() in _SUFFIXES and source.is_file()):
-        raise RefusedError(f"is no {', '.join(_FORMATS)} file: take it out of the folder")
+        raise RefusedError(f"is not a {', '.join(_FORMATS)} file: take it out of the folder")
     if isinstance(source, Path) and source.stat().st_size > MAX_FILE_BYTES:
         raise RefusedError(_TOO_MANY_BYTES)
     return io.BytesIO(source) if isinstance(source, bytes) else source
@@ -314,7 +314,9 @@ def _check_header(image: Image.Image, image_size: int) -> None:
         )
     # Only the raw mode shows 16-bit colour. Pillow drops the lower bits without a warning.
     if image.mode not in _MODES or ";16" in str(getattr(image, "tile", "")):
-        raise RefusedError(f"is no 8-bit image (mode {image.mode}): save it as 8-bit grey levels")
+        raise RefusedError(
+            f"is not an 8-bit image (mode {image.mode}): save it as 8-bit grey levels"
+        )
     try:
         image.seek(1)
     except EOFError:
