@@ -78,7 +78,7 @@ def write_images(
     """
     _check_frames(frames_NSS)
     if not patients:
-        raise ValueError("a set without the patients behind it could not be used anywhere")
+        raise ValueError("no patients: give those whose frames the generator saw")
     if kind not in get_args(Kind):
         raise InputError(f"unknown kind of export {kind!r}: give {' or '.join(get_args(Kind))}")
     out = out.absolute()

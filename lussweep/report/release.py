@@ -106,7 +106,7 @@ def _refusals(
         return []
     card = store.record(_refs(row)[1])["summary"]
     return [
-        f"{_name(row)} may not leave: {reason} (memorisation.release_gate)"
+        f"{_name(row)} must not be exported: {reason} (memorisation.release_gate)"
         for reason in gate.failures(card)
     ]
 

@@ -63,7 +63,10 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
     spec = PreprocessSpec.model_validate(step.spec["preprocess"])
     path = context.video_paths.get(video.sha256)
     if path is None:
-        raise InputError(f"video {video.video_id} of patient {video.patient_id} is not at hand")
+        raise InputError(
+            f"video {video.video_id} of patient {video.patient_id} has no file here: run with the "
+            "manifest that lists it"
+        )
     try:
         return preprocess(read_frames(Path(path), spec.frame_stride), spec)
     except InputError as error:

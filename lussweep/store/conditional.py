@@ -1,4 +1,4 @@
-"""Replaces objects only if nobody has since they were read: in S3 by ETag, in GCS by generation."""
+"""Replaces objects that have not changed since they were read: S3 by ETag, GCS by generation."""
 
 from __future__ import annotations
 

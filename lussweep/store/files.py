@@ -1,4 +1,4 @@
-"""Writes files and folders whole: under another name beside the target, which is then renamed.
+"""Writes files and folders whole: each has another name until it is complete.
 
 A reader sees the old content or the new, never half of it, even if the writer is killed.
 """

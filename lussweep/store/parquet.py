@@ -45,8 +45,8 @@ def read_table(
 
     Raises OtherSchemaError if the file has another schema than `schema`, and OSError if it cannot
     be read. Raises ValueError with the reason if it is not a Parquet file, has more than
-    `max_rows`, or unpacks to more than `max_bytes`. A file that unpacks to over MAX_RATIO times
-    its size is refused too, because it was made to fill the memory.
+    `max_rows`, or unpacks to more than `max_bytes`. A table that is larger than SMALL_BYTES and
+    than MAX_RATIO times its file is refused too: such a file was made to fill the memory.
     """
     limit = max(SMALL_BYTES, MAX_RATIO * path.stat().st_size)
     limit = min(limit, max_bytes or limit)
