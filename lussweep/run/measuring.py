@@ -64,15 +64,14 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
         for ref, record in records.items()
         if "seconds" in record["circumstances"] and set(steps[ref].inputs.values()) <= steps.keys()
     }
-    for ref in _first_of_each_kind(steps, records, whole):
-        del whole[ref]
+    starts = _first_of_each_kind(steps, records, whole)
     where, on_gpu = where_trained(records.values())
-    return Measured(steps, whole, frames, frames, f"{folder} ({where})", on_gpu)
+    return Measured(steps, whole, frames, frames, f"{folder} ({where})", on_gpu, starts=starts)
 
 
 def _first_of_each_kind(
     steps: Mapping[str, Step], records: Mapping[str, Mapping[str, Any]], timed: Iterable[str]
-) -> list[str]:
+) -> frozenset[str]:
     """The step of each kind that began first, where enough others are left.
 
     It pays for what a process does once: starting CUDA, choosing algorithms, loading libraries.
@@ -80,11 +79,11 @@ def _first_of_each_kind(
     by_kind: dict[str, list[str]] = {}
     for ref in timed:
         by_kind.setdefault(kind(steps[ref]), []).append(ref)
-    return [
+    return frozenset(
         min(refs, key=lambda ref: str(records[ref]["circumstances"].get("started", "")))
         for refs in by_kind.values()
         if len(refs) > ENOUGH_STEPS
-    ]
+    )
 
 
 def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) -> Measured:

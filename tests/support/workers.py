@@ -8,6 +8,7 @@ minutes, so that no process waits long for the other at the end.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,13 @@ def pytest_configure() -> None:
     """Both processes, and all that they start, share the processors evenly."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever else computes goes first
+    with suppress(ImportError):  # where a GPU is checked there is no Hypothesis
+        from hypothesis import HealthCheck, settings
+
+        # An example may take as long as the other process lets it.
+        patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.register_profile("patient", patient)
+        settings.load_profile("patient")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -29,6 +29,8 @@ class Measured:
     on_gpu: bool = True
     alone: bool = False
     """Whether each step had its device to itself."""
+    starts: frozenset[str] = frozenset()
+    """Steps that paid for the start of a process. The lines leave them out."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
     by_kind: dict[str, list[tuple[float, float]]] = defaultdict(list)
     by_stage: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for ref, seconds in measured.seconds.items():
+        if ref in measured.starts:
+            continue
         step = measured.steps[ref]
         point = (work(step, measured.steps, measured.frames), seconds)
         by_kind[kind(step)].append(point)
