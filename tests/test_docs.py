@@ -100,6 +100,13 @@ def rooms() -> list[str]:
     return [name.rstrip("/") for name in re.findall(r"^\| `([\w./]+)` \|", page, re.MULTILINE)]
 
 
+def test_the_rooms_on_the_page_are_those_of_the_package() -> None:
+    there = {path.name for path in (ROOT / "lussweep").iterdir()}
+    own = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
+    assert set(rooms()) == there - own
+    assert len(rooms()) == 12
+
+
 def test_the_site_is_not_committed() -> None:
     assert "/site/" in (ROOT / ".gitignore").read_text().splitlines()
 
