@@ -1,4 +1,4 @@
-"""What passes between a driver and a step under way, wherever that runs."""
+"""Messages between a driver and a running step."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Link(Protocol):
-    """A driver's backend makes one and hands it to its steps, in their context."""
+    """The backend makes a link and gives it to its steps, in their context."""
 
     def stop_is_asked(self) -> bool:
-        """Whether steps that can leave a checkpoint are to do so, and end."""
+        """Whether steps should save a checkpoint, if they can, and end."""
         ...
 
     def end_is_near(self) -> bool:
