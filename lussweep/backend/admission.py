@@ -61,7 +61,7 @@ class Admission:
         """`to_do` are the steps without an artifact. `total.gpus` is 0 if no GPU may be used."""
         self.total, self.shares = total, shares
         self.in_flight: dict[str, Step] = {}
-        self.handed: dict[str, Resources] = {}
+        self.granted: dict[str, Resources] = {}
         """The resources with which each step in flight was submitted, by ref."""
         self._left: dict[str, set[str]] = defaultdict(set)
         """Refs of the steps that were never submitted, by stage, whether they are ready or not."""
@@ -101,7 +101,7 @@ class Admission:
         """Note that the step is submitted. Returns its resources, with shares of idle GPUs."""
         need = self._spread(step)
         self.in_flight[step.ref] = step
-        self.handed[step.ref] = need
+        self.granted[step.ref] = need
         self._left[step.stage].discard(step.ref)
         self._n_taken[need] += 1
         self._n_gangs += is_gang(step)
@@ -110,7 +110,7 @@ class Admission:
     def end(self, ref: str) -> None:
         """Note that the step has ended, done or failed."""
         self._n_gangs -= is_gang(self.in_flight.pop(ref))
-        need = self.handed.pop(ref)
+        need = self.granted.pop(ref)
         self._n_taken[need] -= 1
         if not self._n_taken[need]:
             del self._n_taken[need]

@@ -85,7 +85,7 @@ class SimulatedExecutor:
         return outcomes
 
     def _start(self, step: Step) -> bool:
-        task, need = self.tasks[step.ref], self.admission.handed[step.ref]
+        task, need = self.tasks[step.ref], self.admission.granted[step.ref]
         places = _places(self.free_gpus, need.gpus / task.n_workers, task.n_workers)
         if need.cpus > self.free_cpus or places is None:
             return False
@@ -99,7 +99,7 @@ class SimulatedExecutor:
         return True
 
     def _end(self, ref: str) -> None:
-        ended, need = self.running.pop(ref), self.admission.handed[ref]
+        ended, need = self.running.pop(ref), self.admission.granted[ref]
         self.free_cpus += need.cpus
         self.gpu_busy_s += ended.task.work_s
         for gpu in ended.gpus:

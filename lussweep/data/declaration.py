@@ -1,4 +1,4 @@
-"""Whose frames stand behind images of another generator: the declaration that comes with a set."""
+"""Reads and checks the declaration of a set: the patients whose frames its generator saw."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ PARQUET = (".parquet", ".pq")
 MAX_DECLARATION_BYTES = 2**24
 MAX_IDS = 10**6
 MAX_UNPACKED_BYTES = 2**28
-"""Of a Parquet declaration."""
+"""Limit of a Parquet declaration, unpacked."""
 
 
 class RefusedError(Exception):
-    """What is wrong with a declaration or an image, without its name."""
+    """Says what is wrong with a declaration or an image. The caller adds its name."""
 
 
 def read_patients(path: Path) -> tuple[str, ...]:
-    """The declared patients, sorted and distinct: plain ids, or as `keys.hashed_id` gives them.
+    """Reads the declared patients, sorted and distinct, as plain ids or as `keys.hashed_id` does.
 
     `path` is a CSV or Parquet table with a column `patient_id`, or a .txt file of one id a line.
-    Raises InputError, one line with the remedy, if it is missing, unreadable or without ids.
+    Raises InputError with the remedy if it is missing, unreadable or without ids.
     """
     remedy = (
         "it must list every patient whose frames its generator saw, a column patient_id "
@@ -55,13 +55,15 @@ def read_patients(path: Path) -> tuple[str, ...]:
 def check_declaration(
     declared: Collection[str], allowed: Collection[str], forbidden: Collection[str], where: str
 ) -> None:
-    """Refuse a set whose generator saw a patient that its cell must not have.
+    """Refuses a set whose generator saw a patient that its cell must not have.
 
-    `allowed` is the cell's cohort, `forbidden` the patients of validation and holdout, in plain
-    ids; `where` names the set. An entry stands for every patient whose id or hashed id it is, so
-    a hash that fits two patients counts for the forbidden one. Raises LeakageError naming the
-    patients that are forbidden or, known or not, outside the cohort; InputError if none are
-    declared. A part of the cohort is enough.
+    `allowed` are the patients of the cell's cohort and `forbidden` those of validation and
+    holdout, as plain ids. `where` names the set. `declared` may be a part of the cohort. An entry
+    of it stands for every patient whose id or hashed id it is, so a hash that fits two patients
+    counts for the forbidden one.
+
+    Raises LeakageError that names the forbidden patients and all others outside the cohort, known
+    or not. Raises InputError if no patients are declared.
     """
     if not declared:
         raise InputError(f"{where}: no patients are declared: list those its generator saw")
@@ -84,12 +86,12 @@ def check_declaration(
 
 
 def _by_entry(patients: Collection[str]) -> dict[str, set[str]]:
-    """Patients by what a declaration may call them."""
-    found: dict[str, set[str]] = {}
+    """Patients by each entry that may stand for them in a declaration."""
+    by_entry: dict[str, set[str]] = {}
     for patient in patients:
         for entry in (patient, hashed_id(patient)):
-            found.setdefault(entry, set()).add(patient)
-    return found
+            by_entry.setdefault(entry, set()).add(patient)
+    return by_entry
 
 
 def _read_ids(path: Path) -> list[str]:
@@ -102,7 +104,7 @@ def _read_ids(path: Path) -> list[str]:
         return _csv_ids(path)
     if suffix in PARQUET:
         return _parquet_ids(path)
-    raise RefusedError("is no .csv, .parquet or .txt file")
+    raise RefusedError("is not a .csv, .parquet or .txt file")
 
 
 def _csv_ids(path: Path) -> list[str]:
@@ -136,5 +138,5 @@ _ID_TYPES = (
 
 
 def reason_of(error: Exception) -> str:
-    """The reason alone, in one line: Pillow and Arrow repeat paths and add lines."""
+    """The reason of an error in one line. Pillow and Arrow repeat paths and add lines."""
     return one_line((isinstance(error, OSError) and error.strerror) or error)

@@ -1,10 +1,10 @@
-"""Images of any other generator: read, checked, and bound to the patients that it saw.
+"""Reads and checks the images of any other generator, and the declaration of its patients.
 
-A set is a folder of images or one Parquet file with a column `image` (the bytes of one image
-file a row, plain or as the struct of bytes and path that Hugging Face `datasets` writes). It
-takes part only with a declaration of the patients behind it, as nothing in the pixels says
-whose frames a generator was trained on. Sets come from elsewhere, so no header is believed:
-sizes are checked before pixels are decoded, and every refusal is one line that names the image.
+A set is a folder of images or one Parquet file with a column `image`. A row of that column holds
+the bytes of one image file, plain or as the struct of bytes and path that Hugging Face `datasets`
+writes. A set needs a declaration of the patients behind it, because the pixels do not say whose
+frames its generator was trained on. Sets come from elsewhere, so no header is trusted: sizes are
+checked before pixels are decoded. Every refusal is one line that names the image.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"
 MAX_PROBLEMS = 20
 MAX_FILE_BYTES = 2**24
-"""Of one encoded image; uncompressed, the largest images of a study take a sixtieth of it."""
+"""Limit of one encoded image. The largest images of a study take a sixtieth uncompressed."""
 MAX_DECODED_BYTES = 2**34
-"""Grey levels of one set."""
+"""Limit of the grey levels of one set."""
 MAX_UNPACKED_BYTES = 2**28
-"""Of a page of a Parquet set."""
+"""Limit of one page of a Parquet set, unpacked."""
 
 _TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -53,14 +53,14 @@ Source = tuple[str, Path | bytes | None]
 
 @dataclass(frozen=True)
 class ExternalImages:
-    """A set that has been looked at: where it is, what it holds, and whose frames are behind it."""
+    """A set that has been checked: its place, its content, and the patients behind it."""
 
     path: Path
     sha256: str
-    """Of the decoded pixels in their order, whatever the file names and formats."""
+    """Digest of the decoded pixels in their order. File names and formats do not count."""
     n_images: int
     patients: tuple[str, ...]
-    """As declared: plain ids or hashed ones, sorted."""
+    """The declared ids, plain or hashed, sorted."""
 
 
 # --- where a set lies ---------------------------------------------------------------------
@@ -84,9 +84,9 @@ def resolve(
     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     if not template.strip():
         raise InputError(f"the path of a set is empty: give one, with {known} where needed")
-    # A fill of str.format would also look into attributes and pad to any width.
-    found = re.findall(r"\{[^{}]*\}|[{}]", template)
-    unknown = [text for text in found if text[1:-1] not in values]
+    # str.format would also look up attributes and pad to any width.
+    placeholders = re.findall(r"\{[^{}]*\}|[{}]", template)
+    unknown = [text for text in placeholders if text[1:-1] not in values]
     if unknown:
         raise InputError(f"{template}: unknown placeholder {unknown[0]}; known are {known}")
     text = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
@@ -100,14 +100,16 @@ def resolve(
 
 
 def describe(path: Path, declaration: Path, image_size: int) -> ExternalImages:
-    """Look at a whole set once: what it holds, and that it can take part.
+    """Reads a whole set once, checks it, and describes it.
 
     `path` is a folder of PNG, JPEG, TIFF or BMP files, taken in the order of their names (hidden
-    ones are ignored), or a Parquet file, taken in the order of its rows. Each image must have
-    `image_size` x `image_size` pixels of 8-bit grey levels; a colour image passes if its channels
-    are equal. Raises one InputError with the problems of images and declaration, at most
-    MAX_PROBLEMS of the images. Prefer lossless formats: JPEG decoders differ by a level between
-    library versions, and so would the digest between machines.
+    files are ignored), or a Parquet file, taken in the order of its rows. Each image must have
+    `image_size` x `image_size` pixels of 8-bit grey levels. A colour image passes if its channels
+    are equal. Prefer lossless formats: JPEG decoders differ by a level between library versions,
+    so the digest would differ between machines.
+
+    Raises one InputError with the problems of the declaration and of the images, at most
+    MAX_PROBLEMS of the latter.
     """
     problems: list[str] = []
     patients: tuple[str, ...] = ()
@@ -127,7 +129,7 @@ def describe(path: Path, declaration: Path, image_size: int) -> ExternalImages:
 
 
 def load_images(external: ExternalImages, image_size: int) -> Frame:
-    """The set's frames in the order that `describe` saw: uint8 (N, S, S).
+    """Reads the frames of a set in the order of `describe`: uint8 (N, S, S).
 
     Raises InputError if the images have changed since, or can no longer be read.
     """
@@ -155,12 +157,12 @@ def pixel_digest(frames_NSS: Frame) -> str:
 
 
 def _new_digest(image_size: int) -> Any:
-    """Begins with the size, as the same bytes may be one large image or four small ones."""
+    """A digest of the size: the same bytes may be one large image or four small ones."""
     return hashlib.sha256(f"uint8 {image_size} x {image_size}\n".encode())
 
 
 def _frames(path: Path, image_size: int) -> Iterator[Frame]:
-    """The frames that can be had, and after the last one InputError if there were problems."""
+    """Yields the frames that can be read. Raises InputError at the end if any cannot."""
     problems: list[str] = []
     for name, source in _sources(path, image_size):
         try:
@@ -177,13 +179,13 @@ def _frames(path: Path, image_size: int) -> Iterator[Frame]:
 
 
 def _sources(path: Path, image_size: int) -> Iterator[Source]:
-    """Every image of the set, none decoded yet. Raises InputError if it is no set."""
+    """Yields every image of the set, not decoded. Raises InputError if `path` is not a set."""
     if path.is_dir():
         n_images, sources = _folder(path)
     elif path.is_file() and path.suffix.lower() in PARQUET:
         n_images, sources = _parquet(path)
     else:
-        wrong = "is no .parquet file and no folder" if path.exists() else "does not exist"
+        wrong = "is neither a .parquet file nor a folder" if path.exists() else "does not exist"
         raise InputError(f"{path} {wrong}: give a folder of images or one Parquet file")
     limit = MAX_DECODED_BYTES // image_size**2
     if not n_images:
@@ -243,7 +245,7 @@ def _parquet_images(path: Path) -> Iterator[Source]:
     row = 0
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
-            # Row by row: one stored value may stand in many rows, and a batch holds it as often.
+            # A larger batch would hold a repeated value once for each of its rows.
             for batch in file.iter_batches(batch_size=1, columns=[IMAGE_COLUMN]):
                 for cell in batch.column(0).to_pylist():
                     row += 1
@@ -259,8 +261,8 @@ def _parquet_images(path: Path) -> Iterator[Source]:
 
 def _broken_parquet(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is no whole Parquet file of images ({reason_of(error)}): write it again, each as "
-        "PNG"
+        f"{path} is not a whole Parquet file of images ({reason_of(error)}): write it again, "
+        "each as PNG"
     )
 
 
@@ -268,10 +270,10 @@ def _broken_parquet(path: Path, error: Exception) -> InputError:
 
 
 def _decode(source: Path | bytes | None, image_size: int) -> Frame:
-    """Grey levels (S, S); its header is judged before a pixel is decoded."""
+    """Grey levels (S, S) of one image. The header is checked before a pixel is decoded."""
     try:
         opened = _checked(source)
-        # What Pillow warns of is an image too large, refused here, or of no account.
+        # Pillow warns of images that are too large, which are refused here, and of trifles.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(opened, formats=_FORMATS) as image:
@@ -283,22 +285,22 @@ def _decode(source: Path | bytes | None, image_size: int) -> Frame:
         raise RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
     except UnidentifiedImageError:
         raise RefusedError(
-            f"is no {', '.join(_FORMATS)} image, or cut within its header: replace it"
+            f"is not a {', '.join(_FORMATS)} image, or is cut within its header: replace it"
         ) from None
     except Exception as error:
-        # Pillow's parsers raise whatever a broken file leads them to (SyntaxError, struct.error,
-        # IndexError, ...); each becomes a problem that names the image.
+        # Pillow's parsers can raise any error for a broken file (SyntaxError, struct.error,
+        # IndexError, ...). Each becomes a problem that names the image.
         raise RefusedError(
-            f"is no whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
+            f"is not a whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
         ) from None
 
 
 def _checked(source: Path | bytes | None) -> Path | io.BytesIO:
-    """What Pillow may open: never a pipe, which would block, nor a file of any size."""
+    """A source that Pillow may open. A pipe, which would block, and large files are refused."""
     if source is None:
         raise RefusedError("holds no image: fill it or take it out")
     if isinstance(source, Path) and not (source.suffix.lower() in _SUFFIXES and source.is_file()):
-        raise RefusedError(f"is no {', '.join(_FORMATS)} file: take it out of the folder")
+        raise RefusedError(f"is not a {', '.join(_FORMATS)} file: take it out of the folder")
     if isinstance(source, Path) and source.stat().st_size > MAX_FILE_BYTES:
         raise RefusedError(_TOO_MANY_BYTES)
     return io.BytesIO(source) if isinstance(source, bytes) else source
@@ -310,9 +312,11 @@ def _check_header(image: Image.Image, image_size: int) -> None:
         raise RefusedError(
             f"is {width} x {height} pixels, not {image_size} x {image_size}: scale it"
         )
-    # 16-bit colour shows in the raw mode alone; Pillow drops the lower bits without a word.
+    # Only the raw mode shows 16-bit colour. Pillow drops the lower bits without a warning.
     if image.mode not in _MODES or ";16" in str(getattr(image, "tile", "")):
-        raise RefusedError(f"is no 8-bit image (mode {image.mode}): save it as 8-bit grey levels")
+        raise RefusedError(
+            f"is not an 8-bit image (mode {image.mode}): save it as 8-bit grey levels"
+        )
     try:
         image.seek(1)
     except EOFError:

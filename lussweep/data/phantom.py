@@ -1,13 +1,13 @@
 """A seeded simulator of convex-probe lung ultrasound, for demonstration and tests.
 
 A frame is drawn in probe coordinates (row: depth below the probe, column: beam angle) as
-log-compressed brightness, and scan-converted to the sector that a scanner shows. Each patient has
-a style (probe, depth, gain, speckle grain, chest wall), each video a place on the chest, each
-frame a phase of breathing and its own speckle. Positive videos carry a sub-pleural consolidation:
+log-compressed brightness, and scan-converted to the sector that a scanner shows. Patients differ
+in style (probe, depth, gain, speckle grain, chest wall), videos in the place on the chest, frames
+in the phase of breathing and in speckle. Positive videos show a sub-pleural consolidation: it is
 tissue-like and hypoechoic, with hyperechoic splotches and a ragged "shred line" at its deep border.
 
-Every draw belongs to (seed, role, patient, video), so one video never depends on how many others
-there are, and frame t never depends on how many frames follow it.
+Random numbers are drawn for each (seed, role, patient, video). So a video does not depend on the
+number of other videos, and frame t does not depend on the number of frames after it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from lussweep.data.phantom_anatomy import Grey, Grid, Scene, draw_scene, rng_of
 from lussweep.study.keys import digest
 from lussweep.study.spec import CLASSES, SPLITS, Manifest, PhantomSpec, Video
 
-# --- difficulty: what is tuned, beside the lesion of `phantom_anatomy` ----------------------
+# --- difficulty, which the lesion of `phantom_anatomy` determines too -----------------------
 
 STYLE_SPREAD = 0.85
-"""Share of each range of STYLE that patients are drawn from, around its middle. Levels are in
-shares of full brightness."""
+"""Share of each range in STYLE, around its middle, that patients are drawn from.
+
+Levels in STYLE are shares of full brightness.
+"""
 
 STYLE: dict[str, tuple[float, float]] = {
     "depth_cm": (4.5, 7.0),
@@ -55,15 +57,16 @@ STYLE: dict[str, tuple[float, float]] = {
 MIXED_SHARE = 0.25
 """Share of positive patients whose second video shows a healthy zone."""
 
-# --- what cases there are -----------------------------------------------------------------
+# --- videos -------------------------------------------------------------------------------
 
 MARGIN = 1.03
+"""Side of a frame, as a multiple of the larger extent of the sector."""
 
 
 def phantom_manifest(spec: PhantomSpec, seed: int) -> Manifest:
     """Every simulated video: `spec.<split>_patients` patients a class in each split.
 
-    A video's sha256 is a digest of all that determines its frames but for their size.
+    A video's sha256 is a digest of everything that determines its frames, except their size.
     """
     videos = []
     for split in SPLITS:
@@ -78,11 +81,11 @@ def _manifest_row(
     spec: PhantomSpec, seed: int, split: str, group: str, patient: int, video: int
 ) -> Video:
     patient_id = f"phantom-{split}-{group}-{patient:03d}"
-    # The first video of a positive patient is always positive; the second is a healthy zone in
-    # some, whatever the number of videos.
+    # The first video of a positive patient is always positive. The second shows a healthy zone in
+    # some patients, whatever the number of videos.
     healthy_zone = video == 2 and rng_of(seed, "mixed", patient_id).random() < MIXED_SHARE
     label = int(group == "pos" and not healthy_zone)
-    # How many others there are is no part of what this video is.
+    # The numbers of other patients and videos do not change this video.
     counts = {f"{name}_patients" for name in SPLITS} | {"videos_per_patient"}
     identity = [spec.version, spec.model_dump(exclude=counts), seed, patient_id, video, label]
     return Video.model_validate(
@@ -96,14 +99,14 @@ def _manifest_row(
     )
 
 
-# --- what a case looks like ---------------------------------------------------------------
+# --- frames -------------------------------------------------------------------------------
 
 
 def render_video(video: Video, n_frames: int, image_size: int, seed: int) -> npt.NDArray[np.uint8]:
     """The cine loop of `video`: uint8 (n_frames, image_size, image_size), 0 outside the sector.
 
-    Deterministic in the video's patient, id and label and in `seed`; frame t is the same for
-    every `n_frames`, and anatomy the same for every `image_size`.
+    The frames depend on the video's patient, id and label and on `seed`. Frame t is the same for
+    every `n_frames`, and the anatomy is the same for every `image_size`.
     """
     style = _style(video.patient_id, seed)
     grid = _grid(style, image_size)
@@ -129,7 +132,7 @@ def render_video(video: Video, n_frames: int, image_size: int, seed: int) -> npt
 
 
 def sector_mask(patient_id: str, image_size: int, seed: int) -> npt.NDArray[np.bool_]:
-    """(image_size, image_size): where this patient's frames show anything at all."""
+    """True where this patient's frames show the sector: (image_size, image_size)."""
     return _grid(_style(patient_id, seed), image_size).sector
 
 
@@ -161,7 +164,7 @@ def _grid(style: dict[str, float], size: int) -> Grid:
 
 
 def _lung_at(scene: Scene, shift_px: float) -> Grey:
-    """Levels of one frame, the lung slid sideways under a chest wall that stays."""
+    """Levels (S, S) of one frame: the lung slides sideways under a chest wall that stays."""
     size = scene.below.shape[0]
     move = np.array([[1, 0, shift_px], [0, 1, 0]], np.float32)
     slid = cv2.warpAffine(
@@ -178,7 +181,7 @@ def _lung_at(scene: Scene, shift_px: float) -> Grey:
 
 
 def _speckle_kernels(style: dict[str, float], size: int) -> tuple[Grey, Grey]:
-    """Lateral and axial blur, of unit energy so that speckle keeps its variance at any grain."""
+    """Lateral and axial blur. Their energy is 1, so that speckle has one variance at any grain."""
     kernels = []
     for name in ("grain_lateral", "grain_axial"):
         sigma = style[name] * size
@@ -188,6 +191,6 @@ def _speckle_kernels(style: dict[str, float], size: int) -> tuple[Grey, Grey]:
 
 
 def _speckle_field(rng: np.random.Generator, kernels: tuple[Grey, Grey], size: int) -> Grey:
-    """(S, S, 2): real and imaginary part of a complex Gaussian echo; its modulus is Rayleigh."""
+    """Real and imaginary part of a complex Gaussian echo: (S, S, 2). Its modulus is Rayleigh."""
     echo = rng.standard_normal((size, size, 2), dtype=np.float32)
     return cv2.sepFilter2D(echo, -1, kernels[0], kernels[1])

@@ -1,4 +1,4 @@
-"""What a phantom's probe sees at rest: chest wall, ribs, pleura, lung, and the consolidation."""
+"""Draws what a phantom's probe sees at rest: chest wall, ribs, pleura, lung and consolidation."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy.typing as npt
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import Video
 
-# --- difficulty: what is tuned, beside the styles of `phantom` -----------------------------
+# --- difficulty, which the styles of `phantom` determine too -------------------------------
 
 LESION_VISIBILITY = (0.8, 1.0)
-"""From the subtlest patient to the most obvious, as are width and height below."""
+"""From the subtlest patient to the most obvious one, like the ranges of width and height."""
 LESION_WIDTH_CM = (2.0, 3.8)
 LESION_HEIGHT_CM = (1.1, 2.7)
 LESION_DARKENING = 0.16
 LESION_SPLOTCHES = 0.5
 SPLOTCH_CM = 0.24
-"""Spacing of the splotches; the LESION_ levels are shares of full brightness."""
+"""Spacing of the splotches. Levels are shares of full brightness."""
 LESION_SHRED = 0.4
 DECOY_DARKENING = (0.08, 0.26)
 POOR_CONTACT = 0.35
 """Probability that part of the probe has lost contact with the skin, in either class."""
 
-# --- what a case looks like ---------------------------------------------------------------
+# --- the scene ----------------------------------------------------------------------------
 
 Grey = npt.NDArray[Any]
-"""Levels, of np.float32; numpy and OpenCV do not promise that of all they return."""
+"""Levels in np.float32. numpy and OpenCV do not promise this type for all they return."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Probe coordinates and the way to the screen, all for one patient and image size S."""
+    """Probe coordinates and their places on the screen, for one patient and image size S."""
 
     depth_cm: Grey  # (S, 1)
     angle: Grey  # (1, S), -1 at the left edge of the sector, 1 at the right
@@ -61,12 +61,12 @@ class Scene:
 
 
 def rng_of(seed: int, role: str, *names: str) -> np.random.Generator:
-    """The draws of one role, for a patient or a video by its names; no other role shares them."""
+    """Random numbers of one role for the patient or video in `names`. No other role shares them."""
     return np.random.Generator(np.random.PCG64(derive_seed(seed, "phantom", role, *names)))
 
 
 def draw_scene(video: Video, style: dict[str, float], grid: Grid, seed: int) -> Scene:
-    """What the probe of `style` sees in a video: a chest and, if it is positive, a lesion."""
+    """Draws what the probe sees in a video: a chest and, if the video is positive, a lesion."""
     names = (video.patient_id, video.video_id)
     rng = rng_of(seed, "scene", *names)
     size = grid.angle.size
@@ -184,10 +184,10 @@ def _consolidation(
     under: Grey,
     beams: Grey,
 ) -> tuple[Grey, Grey]:
-    """Weight in [0, 1] and level of a consolidation, both (S, S), and of the lung behind it.
+    """Weight in [0, 1] and level of a consolidation and of the lung behind it, both (S, S).
 
-    `severity` in [0, 1] is the patient's; the video adds its own. `under` is the depth below the
-    pleura in cm, `beams` the share of each beam that no rib stops.
+    `severity` in [0, 1] is the patient's. The video varies it. `under` is the depth below the
+    pleura in cm, and `beams` is the share of each beam that no rib stops.
     """
     size = grid.angle.size
     grade = float(np.clip(severity + rng.normal(0, 0.15), 0, 1))
@@ -204,7 +204,7 @@ def _consolidation(
     profile = np.sqrt(np.maximum(1 - off**2, 0)) * np.clip(ragged, 0.3, 1.8)
     border = squeeze * height_cm * profile
     inside = _step(border - under, 0.05) * (border > 0.05)
-    # Behind it no A-lines: the echo of the pleura is lost in the tissue.
+    # There are no A-lines behind it: the echo of the pleura is lost in the tissue.
     behind = 0.5 * np.exp(-(off**4) - np.maximum(under - border, 0) / 2.5)
     shred = np.exp(-(((under - border) / 0.12) ** 2)) * (border > 0.05)
     shred = shred * np.clip(0.75 + 0.5 * _noise(rng, 1, 24, size), 0, 1.3)
@@ -224,14 +224,14 @@ def _hepatised(rng: np.random.Generator, style: dict[str, float], grid: Grid, un
 
 
 def _step(x: Grey, width: float) -> Grey:
-    """0 far below zero, 1 far above, over about `width` on either side."""
+    """0 far below zero and 1 far above, with a ramp of `width` on either side."""
     return np.clip(0.5 + x / (2 * width), 0, 1)
 
 
 def _noise(rng: np.random.Generator, rows: int, columns: int, size: int) -> Grey:
-    """Smooth unit-variance noise from a rows x columns grid, the same shape at every size.
+    """Smooth noise of unit variance from a rows x columns grid, with the same form at every size.
 
-    One row gives (1, size), one column (size, 1), otherwise (size, size).
+    The shape is (size, size), but (1, size) for one row and (size, 1) for one column.
     """
     knots = rng.standard_normal((rows, columns), dtype=np.float32)
     shape = (1 if columns == 1 else size, 1 if rows == 1 else size)

@@ -1,1 +1,1 @@
-"""From artifacts to the files that readers open."""
+"""Turns artifacts into the tables, figures and logs of a run folder."""

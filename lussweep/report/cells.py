@@ -1,4 +1,4 @@
-"""The cells of a report: their scored frames, and in words what keeps the others out of it."""
+"""The cells of a report: their scored frames, or the reason why they have no statistics."""
 
 from __future__ import annotations
 
@@ -17,59 +17,67 @@ from lussweep.study.coordinates import AXES, Coordinates
 Row = dict[str, Any]
 
 DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
-"""What `status` says of a statistic; see `schemas.OUTCOME`."""
+"""The values of `status` in a table of statistics; see `schemas.OUTCOME`."""
 
 
 @dataclass(frozen=True)
 class ScoredCells:
-    """The places that are asked for, and what the cells that are done have scored."""
+    """The cells of the results, and the scored frames of those that are done."""
 
-    asked: frozenset[Coordinates]
+    planned: frozenset[Coordinates]
     """Every cell of the results, done or not."""
     done: tuple[Coordinates, ...]
-    """In the order of the results; each is either in `scored` or in `refused`."""
+    """The cells that are done, in the order of the results.
+
+    Each is either in `scored` or in `refused`.
+    """
     scored: Mapping[Coordinates, Scored]
-    """Frames of every cell, in the order in which all cells were judged."""
+    """The scored frames of each usable cell, in the order of the score table."""
     refused: Mapping[Coordinates, str]
-    """Why the scores of a cell that is done have no statistics."""
+    """Why a cell that is done has no statistics."""
 
     def lacking(self, places: Iterable[Coordinates]) -> str | None:
-        """Which of these places have no usable scores, and why; None where all have."""
-        lost = in_order(place for place in set(places) if place not in self.scored)
-        missing = [str(place) for place in lost if place not in self.refused]
-        refused = [f"{place} ({self.refused[place]})" for place in lost if place in self.refused]
+        """Names the places without usable scores, with the reasons. None if all have scores."""
+        unscored = in_order(place for place in set(places) if place not in self.scored)
+        missing = [str(place) for place in unscored if place not in self.refused]
+        refused = [
+            f"{place} ({self.refused[place]})" for place in unscored if place in self.refused
+        ]
         named = {"missing": missing, "refused": refused}
         return "; ".join(f"{k}: {', '.join(v)}" for k, v in named.items() if v) or None
 
     def absence(self, places: Iterable[Coordinates]) -> Row:
-        """Status and reason of a statistic that these places do not allow."""
-        lost = [place for place in places if place not in self.scored]
-        status = REFUSED if all(place in self.refused for place in lost) else MISSING
-        return {"status": status, "reason": self.lacking(lost)}
+        """Status and reason for a statistic that lacks the scores of some of these places."""
+        unscored = [place for place in places if place not in self.scored]
+        status = REFUSED if all(place in self.refused for place in unscored) else MISSING
+        return {"status": status, "reason": self.lacking(unscored)}
 
 
 def in_order(places: Iterable[Coordinates]) -> list[Coordinates]:
-    """By patient count, replicate, variant and GAN epoch, none first."""
+    """Sorts by patient count, replicate, variant and GAN epoch. No epoch comes first."""
     return sorted(places, key=Coordinates.order)
 
 
 def gather_cells(results: pa.Table, scores: pa.Table) -> ScoredCells:
-    """ScoredCells out of `results`, with their frames out of a table in the FRAME_SCORES schema."""
+    """Builds ScoredCells from the tables `results` (RESULTS) and `scores` (FRAME_SCORES)."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
     done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
-    found = _frames_by_place(done, scores, axis)
-    refused = {place: why for place in done if (why := why_refused(found[place]))}
+    frames_of = _frames_by_place(done, scores, axis)
+    refused = {place: why for place in done if (why := why_refused(frames_of[place]))}
     return ScoredCells(
         frozenset(coordinates_of(row, axis) for row in rows),
         tuple(done),
-        {place: frames for place, frames in found.items() if place not in refused},
+        {place: frames for place, frames in frames_of.items() if place not in refused},
         refused,
     )
 
 
 def why_refused(frames: Scored) -> str | None:
-    """Why frames have no statistics: none, scores that are not finite, a single class."""
+    """Why frames have no statistics, or None if they have.
+
+    The reasons: no frame, a score that is not finite, a single class.
+    """
     n = len(frames.score_U)
     n_bad = n - int(np.isfinite(frames.score_U).sum())
     if not n:
@@ -86,22 +94,22 @@ def why_refused(frames: Scored) -> str | None:
 def _frames_by_place(
     places: Iterable[Coordinates], scores: pa.Table, axis: bool
 ) -> dict[Coordinates, Scored]:
-    """The frames of each cell. `axis` says whether cells are told apart by their GAN epoch."""
+    """The frames of each cell. `axis` says whether the GAN epoch tells cells apart."""
     codes = {name: _coded(scores[name]) for name in (AXES if axis else WITHOUT_EPOCH)}
     patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
     label_N, score_N, frame_N = (scores[name].to_numpy() for name in ("label", "score", "frame"))
     columns = (label_N, score_N, patient_N, video_N, frame_N)
-    found = {}
+    frames_of = {}
     for place in places:
-        mine_N = np.ones(len(scores), dtype=bool)
+        is_cell_N = np.ones(len(scores), dtype=bool)
         for name, (code_of, code_N) in codes.items():
-            mine_N &= code_N == code_of.get(getattr(place, name), -1)
-        found[place] = Scored(*(column[mine_N] for column in columns))
-    return found
+            is_cell_N &= code_N == code_of.get(getattr(place, name), -1)
+        frames_of[place] = Scored(*(column[is_cell_N] for column in columns))
+    return frames_of
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[dict[Any, int], np.ndarray]:
-    """The code of each value, null included, and the column in codes."""
+    """The integer code of each value, null included, and the column as codes (N,)."""
     if not len(column):
         return {}, np.zeros(0, dtype=np.int64)
     coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()

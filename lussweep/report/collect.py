@@ -1,4 +1,7 @@
-"""From artifacts to the tables of a run folder. Every row can be traced to a step's record."""
+"""Collects the tables of a run folder from artifacts.
+
+Every row can be traced to the record of a step.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,16 @@ from lussweep.study.plan import Cell, Plan
 from lussweep.study.spec import CLASSES, StudySpec
 
 HEADLINE_SPACE = "softmax"
-"""The feature space of the paper's plots, and so of the one-number columns."""
+"""The feature space of the paper's plots, and of the GAN scores in `results`."""
 
 
 def collect(
     plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> dict[str, pa.Table]:
-    """Every table by name, over the plan's cells. `failures` maps failed refs to their error."""
+    """Returns every table by name, over the plan's cells.
+
+    `failures` maps the refs of failed steps to their errors.
+    """
     return {
         "frames": _frames(plan, store),
         "cohorts": _per_cell(plan, store, "cohort", COHORT, tables.COHORTS),
@@ -51,7 +57,7 @@ def collect(
 
 
 def collect_curves(plan: Plan, study: StudySpec, store: ArtifactStore) -> dict[str, pa.Table]:
-    """What dashboards draw: GANs by epoch and snapshot, and the trials of finished searches."""
+    """Returns the tables of dashboards: GANs by epoch and snapshot, trials of finished searches."""
     return {
         "gan_losses": _per_gan(plan, study, store, "gan", LOSSES, tables.GAN_LOSSES),
         "gan_scores": _per_gan(plan, study, store, "score", SCORES, tables.GAN_SCORES),
@@ -68,7 +74,10 @@ def collect_curves(plan: Plan, study: StudySpec, store: ArtifactStore) -> dict[s
 def collect_results(
     plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> pa.Table:
-    """One row a cell, done or not; without intervals, which come from the scores of all cells."""
+    """Returns the results: one row for each cell, done or not.
+
+    They hold no intervals. Those are computed later, from the scores of all cells.
+    """
     rows = [_result(cell, plan, study, store, failures) for cell in plan.cells]
     return pa.Table.from_pylist(rows, tables.RESULTS)
 
@@ -79,7 +88,7 @@ def failure_rows(
     blocked: Mapping[str, str],
     conceal: Callable[[str], str],
 ) -> list[dict[str, Any]]:
-    """One row per failed step, in concealed words."""
+    """One row for each failed step. `conceal` hides patients and files in its texts."""
     waiting = Counter(blocked.values())
     return [
         {
@@ -95,29 +104,29 @@ def failure_rows(
 
 def _frames(plan: Plan, store: ArtifactStore) -> pa.Table:
     refs = [r for r, step in plan.steps.items() if step.stage == "ingest" and store.has(r)]
-    found = [tables.read(store.open(ref) / "frames.parquet", tables.FRAMES) for ref in refs]
-    return tables.concat(found, tables.FRAMES)
+    indices = [tables.read(store.open(ref) / "frames.parquet", tables.FRAMES) for ref in refs]
+    return tables.concat(indices, tables.FRAMES)
 
 
 def _per_cell(
     plan: Plan, store: ArtifactStore, role: str, name: str, schema: pa.Schema
 ) -> pa.Table:
-    found = {}
+    by_ref = {}
     for cell in plan.cells:
         ref = cell.refs[role]
         of_cell = "variant" in schema.names
         constants = _place(cell, store).row() if of_cell else cell.coordinates.draw.row()
-        if store.has(ref) and (ref, *constants.values()) not in found:
+        if store.has(ref) and (ref, *constants.values()) not in by_ref:
             table = tables.read_any(store.open(ref, name) / name)
-            found[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
-    return tables.concat(found.values(), schema)
+            by_ref[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
+    return tables.concat(by_ref.values(), schema)
 
 
 def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
-    """The detector belongs to no cell: its trials have no patient count and no replicate."""
+    """The trials of the detector, which have no patient count and no replicate."""
     steps = plan.steps.values()
     refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
-    found = [
+    trials = [
         tables.with_columns(
             tables.read_any(store.open(ref, TRIALS) / TRIALS),
             {"variant": "detector"},
@@ -126,29 +135,29 @@ def _detector_trials(plan: Plan, store: ArtifactStore) -> pa.Table:
         for ref in refs
         if store.has(ref)
     ]
-    return tables.concat(found, tables.TRIALS)
+    return tables.concat(trials, tables.TRIALS)
 
 
 def _per_gan(
     plan: Plan, study: StudySpec, store: ArtifactStore, role: str, name: str, schema: pa.Schema
 ) -> pa.Table:
-    found = {}
+    by_ref = {}
     for cell in plan.cells:
         for label in CLASSES:
             ref = cell.refs.get(f"{role}_{label}")
-            path = _written(store, ref, name) if ref and ref not in found else None
+            path = _written(store, ref, name) if ref and ref not in by_ref else None
             if ref and path:
                 constants = {
                     **cell.coordinates.draw.row(),
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                found[ref] = tables.with_columns(tables.read_any(path), constants, schema)
-    return tables.concat(found.values(), schema)
+                by_ref[ref] = tables.with_columns(tables.read_any(path), constants, schema)
+    return tables.concat(by_ref.values(), schema)
 
 
 def _written(store: ArtifactStore, ref: str, name: str) -> Path | None:
-    """A step's table, or what a training that collapsed has left in its workplace."""
+    """The table of a step, or the one that a collapsed training left in its workplace."""
     if not store.has(ref):
         return store.left_behind(ref, name)
     path = store.open(ref, name) / name
@@ -158,12 +167,15 @@ def _written(store: ArtifactStore, ref: str, name: str) -> Path | None:
 def _cards(
     plan: Plan, study: StudySpec, store: ArtifactStore, name: str, schema: pa.Schema
 ) -> pa.Table:
-    """What the memorisation steps found, one set once, and whether it may leave."""
-    found = {}
+    """A table of the memorisation steps, each synthetic set once.
+
+    If the schema has `passed`, it also holds the verdict of the release gate.
+    """
+    by_ref = {}
     for cell in plan.cells:
         for label in CLASSES:
             ref, synth = (cell.refs.get(f"{role}_{label}") for role in ("memorisation", "synth"))
-            if not ref or not synth or ref in found:
+            if not ref or not synth or ref in by_ref:
                 continue
             if not (store.has(ref) and store.has(synth)):
                 continue
@@ -182,20 +194,20 @@ def _cards(
                     "memorisation_key": plan.steps[ref].key,
                 }
             table = tables.read_any(store.open(ref, name) / name)
-            found[ref] = tables.with_columns(table, constants, schema)
-    return tables.concat(found.values(), schema)
+            by_ref[ref] = tables.with_columns(table, constants, schema)
+    return tables.concat(by_ref.values(), schema)
 
 
 def _place(cell: Cell, store: ArtifactStore) -> Coordinates:
-    """The cell's coordinates with the GAN epoch that was really sampled.
+    """The cell's coordinates with the GAN epoch that was sampled.
 
-    That is both classes' epoch where they agree, else the positives'.
+    The epoch of the positives goes before the epoch of the negatives.
     """
     for label in ("pos", "neg"):
         ref = cell.refs.get(f"synth_{label}")
         if ref and store.has(ref):
             epoch: int | None = store.record(ref)["summary"]["epoch"]
-            if epoch is not None:  # an external set has none
+            if epoch is not None:  # an external set has no epoch
                 return replace(cell.coordinates, gan_epoch=epoch)
     return cell.coordinates
 
@@ -249,8 +261,8 @@ def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[st
 
 
 def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict[str, Any]:
-    """The scores of the snapshots that were really sampled."""
-    found: dict[str, Any] = {}
+    """The scores of the snapshots that were sampled."""
+    columns: dict[str, Any] = {}
     embedder = study.score.embedders[0]
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
@@ -261,29 +273,29 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         if not store.has(synth):
             continue
         epoch = store.record(synth)["summary"]["epoch"]
-        found |= {"score_embedder": embedder, "n_score_images": rows[0]["n_images"]}
+        columns |= {"score_embedder": embedder, "n_score_images": rows[0]["n_images"]}
         for row in rows:
             if row["epoch"] != epoch or row["space"] != HEADLINE_SPACE:
                 continue
             if row["metric"] == "confidence":
-                found["confidence_pos"] = row["value"]
+                columns["confidence_pos"] = row["value"]
             elif row["embedder"] == embedder and row["metric"] in ("kmmd", "one_nn"):
-                found[f"{row['metric']}_{label}"] = row["value"]
-    return found
+                columns[f"{row['metric']}_{label}"] = row["value"]
+    return columns
 
 
 def _warnings(cell: Cell, store: ArtifactStore) -> dict[str, Any]:
-    """What went wrong in the cell's GANs, and how much of its frames is copied."""
-    found: dict[str, Any] = {}
+    """The events of the cell's GANs, and the share of copies among its synthetic frames."""
+    columns: dict[str, Any] = {}
     for label in CLASSES:
         gan, card = (cell.refs.get(f"{role}_{label}") for role in ("gan", "memorisation"))
         if gan and (path := _written(store, gan, EVENTS)):
             events = tables.read(path, tables.GAN_EVENTS).to_pylist()
-            told = [f"{e['kind']} at epoch {e['epoch']}{_again(e['attempt'])}" for e in events]
-            found[f"events_{label}"] = "; ".join(told) or None
+            texts = [f"{e['kind']} at epoch {e['epoch']}{_again(e['attempt'])}" for e in events]
+            columns[f"events_{label}"] = "; ".join(texts) or None
         if card and store.has(card):
-            found[f"copy_share_{label}"] = store.record(card)["summary"].get("copy_share")
-    return found
+            columns[f"copy_share_{label}"] = store.record(card)["summary"].get("copy_share")
+    return columns
 
 
 def _again(attempt: int) -> str:

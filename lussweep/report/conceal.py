@@ -1,4 +1,4 @@
-"""Patients, videos and files in text that is written down: as hashes, so that it can be shown."""
+"""Replaces patients, videos and files in a text by hashes, so that it can be shown to others."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from lussweep.study.keys import hashed_id
 _MEDIA = "avi|bmp|dcm|gif|jpe?g|mov|mp4|mpe?g|png|tiff?"
 _FILE = rf"[^\s/'\":,()]+\.(?:{_MEDIA})(?!\w)"
 _CODE = r'(?<=File ")[^"\n]*/(?:(?=lussweep/)|site-packages/|lib/python[\d.]+/)'
-"""What stands in a traceback before the part of a source file's path that tells which it is."""
+"""The start of a source file's path in a traceback, up to the part within its package."""
 _QUOTED_PATH = r"(?<=['\"])~?/[^'\"\n]+"
 _PATH = r"(?:(?<![\w/:.~])~?/|(?<=:)/(?!/))[^\s'\":,;()<>]+"
 
 
 def conceal(text: str, ids: Iterable[str], paths: Iterable[str] = ()) -> str:
-    """The text with every patient and video id and every absolute path replaced by its hash.
+    """Replaces every patient id, video id and absolute path in the text by its hash.
 
-    `paths` are those that may hold spaces, and so end where only we know: each is replaced whole,
-    with the image of it that is named after it. Other paths end at a space or a quote. Of
-    source files in tracebacks the part within the package stays.
+    A path ends at a space or a quote. `paths` lists paths that may hold spaces: each is replaced
+    whole, together with the name of an image that follows it. The path of a source file in a
+    traceback keeps the part within its package.
     """
     flat = " ".join(text.split())
     image = rf"(?:[/:]\s*[^\n:]*?[^\s:]\.(?:{_MEDIA})(?!\w))?"
@@ -29,15 +29,15 @@ def conceal(text: str, ids: Iterable[str], paths: Iterable[str] = ()) -> str:
     names = [rf"(?<![^\W_]){_flexible(form)}(?![^\W_])" for form in known]
     pattern = "|".join([f"(?P<code>{_CODE})", *whole, _QUOTED_PATH, _PATH, _FILE, *names])
 
-    def hashed(found: re.Match[str]) -> str:
-        name = " ".join(found.group().split())
-        return "" if found["code"] else hashed_id(known.get(name, found.group()))
+    def hashed(match: re.Match[str]) -> str:
+        name = " ".join(match.group().split())
+        return "" if match["code"] else hashed_id(known.get(name, match.group()))
 
     return re.sub(pattern, hashed, text)
 
 
 def _occurring(names: Iterable[str], flat: str) -> dict[str, str]:
-    """The names that the text holds, by how it may spell them; the longest first."""
+    """The names that occur in the text, by their spelling there; the longest first."""
     spelled = {
         " ".join(form.split()): name
         for name in names
@@ -48,5 +48,8 @@ def _occurring(names: Iterable[str], flat: str) -> dict[str, str]:
 
 
 def _flexible(name: str) -> str:
-    """An error in one line has lost the name's own spaces."""
+    """A pattern that allows any space between the words of a name.
+
+    An error message in one line has lost the spaces of the name.
+    """
     return r"\s+".join(map(re.escape, name.split()))

@@ -1,4 +1,4 @@
-"""Planned differences of two variants on the same holdout frames."""
+"""Planned contrasts and DeLong tests of two variants on the same holdout frames."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
 Pair = tuple[Coordinates, Coordinates]
-"""A cell of the variant, and the one of its reference."""
+"""A cell of the variant, and the matching cell of its reference."""
 
 
 def contrast_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
-    """Every planned contrast at every patient count (and GAN epoch, where that is an axis).
+    """One row for each planned contrast at each patient count, in the CONTRASTS schema.
 
-    In the CONTRASTS schema; Holm's adjustment is over those that have a p-value.
+    If the GAN epoch is an axis, each epoch has rows of its own. Holm's adjustment is over the
+    rows that have a p-value.
     """
     rows = [_contrast(pairs, cells, study, seed) for pairs in _planned(cells, study)]
     tested = [row for row in rows if "p_value" in row]
@@ -39,28 +40,32 @@ def contrast_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
 
 
 def delong_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
-    """DeLong's test of two models, one score a patient (the mean over frames), in the DELONG
-    schema: replicates apart."""
+    """One row for each planned contrast and replicate, in the DELONG schema.
+
+    DeLong's test compares two models by one score a patient, the mean over the patient's frames.
+    """
     return [_delong(pair, cells) for pairs in _planned(cells, study) for pair in pairs]
 
 
 def _planned(cells: ScoredCells, study: StudySpec) -> Iterator[list[Pair]]:
-    """The replicates of each planned contrast that the grid has, whether they are done or not."""
-    for n_patients in sorted({place.n_patients for place in cells.asked}):
+    """Yields the pairs of each planned contrast that the grid has: one a replicate, done or not."""
+    for n_patients in sorted({place.n_patients for place in cells.planned}):
         for variant, reference in study.analysis.contrasts:
-            mine = [p for p in cells.asked if (p.n_patients, p.variant) == (n_patients, variant)]
-            for epoch in sorted({place.gan_epoch or 0 for place in mine}):
-                here = in_order(p for p in mine if (p.gan_epoch or 0) == epoch)
+            of_variant = [
+                p for p in cells.planned if (p.n_patients, p.variant) == (n_patients, variant)
+            ]
+            for epoch in sorted({place.gan_epoch or 0 for place in of_variant}):
+                here = in_order(p for p in of_variant if (p.gan_epoch or 0) == epoch)
                 pairs = [(place, _partner(place, reference, cells)) for place in here]
-                both_asked = [pair for pair in pairs if pair[1] in cells.asked]
-                if both_asked:
-                    yield both_asked
+                both_planned = [pair for pair in pairs if pair[1] in cells.planned]
+                if both_planned:
+                    yield both_planned
 
 
 def _partner(place: Coordinates, reference: str, cells: ScoredCells) -> Coordinates:
-    """The reference's cell at the same GAN epoch, or the one that has none."""
+    """The reference's cell at the same GAN epoch, or its cell without an epoch."""
     same = replace(place, variant=reference)
-    return same if same in cells.asked else replace(same, gan_epoch=None)
+    return same if same in cells.planned else replace(same, gan_epoch=None)
 
 
 def _names(pair: Pair) -> Row:
@@ -84,38 +89,38 @@ def _contrast(pairs: Sequence[Pair], cells: ScoredCells, study: StudySpec, seed:
         return row | cells.absence(places)
     try:
         paired = pair_up({(p.variant, p.replicate): cells.scored[p] for p in ready})
-    except ValueError as error:  # not the same frames: the message names the two cells
+    except ValueError as error:  # the frames differ; the message names the two cells
         return row | {"status": REFUSED, "reason": str(error)}
     lacking = cells.lacking(places)
     if paired.n_scarcer < 2:
         effect = mean_effect(paired, variant, reference)
         reason = "; ".join(filter(None, [lacking, FEW_PATIENTS]))
         return row | _effect(effect) | {"status": WITHHELD, "reason": reason}
-    found = contrast(paired, variant, reference, n_resamples=study.analysis.n_resamples, seed=seed)
-    reasons = [f"{name}: {why}" for name, why in found.withheld.items() if name != "bca"]
+    result = contrast(paired, variant, reference, n_resamples=study.analysis.n_resamples, seed=seed)
+    reasons = [f"{name}: {why}" for name, why in result.withheld.items() if name != "bca"]
     return (
         row
-        | _effect(found)
-        | _uncertainty(found, study.analysis.margin)
+        | _effect(result)
+        | _uncertainty(result, study.analysis.margin)
         | {"status": DONE, "reason": "; ".join(filter(None, [lacking, *reasons])) or None}
     )
 
 
-def _effect(found: Any) -> Row:
+def _effect(result: Any) -> Row:
     return {
-        "n_replicates": len(found.replicates),
-        "auroc": found.auroc,
-        "reference_auroc": found.reference_auroc,
-        "difference": found.difference,
+        "n_replicates": len(result.replicates),
+        "auroc": result.auroc,
+        "reference_auroc": result.reference_auroc,
+        "difference": result.difference,
     }
 
 
-def _uncertainty(found: Any, margin: float) -> Row:
+def _uncertainty(result: Any, margin: float) -> Row:
     ends = {
-        "": found.percentile_expanded,
-        "percentile_": found.percentile,
-        "replicate_": found.replicate_interval,
-        "two_level_": found.two_level_interval,
+        "": result.percentile_expanded,
+        "percentile_": result.percentile,
+        "replicate_": result.replicate_interval,
+        "two_level_": result.two_level_interval,
     }
     intervals = {
         f"{name}{end}": getattr(interval, end)
@@ -124,14 +129,14 @@ def _uncertainty(found: Any, margin: float) -> Row:
         for end in ("low", "high")
     }
     return intervals | {
-        "p_value": found.p_value,
-        "rank_p_value": found.rank_p_value,
+        "p_value": result.p_value,
+        "rank_p_value": result.rank_p_value,
         "margin": margin,
-        "non_inferior": non_inferiority(found, margin).non_inferior,
-        "standard_error": found.standard_error,
-        "detectable": detectable_difference(found.standard_error).difference,
-        "n_resamples": found.n_resamples,
-        "n_one_class": found.n_one_class,
+        "non_inferior": non_inferiority(result, margin).non_inferior,
+        "standard_error": result.standard_error,
+        "detectable": detectable_difference(result.standard_error).difference,
+        "n_resamples": result.n_resamples,
+        "n_one_class": result.n_one_class,
     }
 
 
@@ -153,18 +158,18 @@ def _delong(pair: Pair, cells: ScoredCells) -> Row:
         return row | {"status": REFUSED, "reason": reason}
     if min(n_pos, n_neg) < 2:
         return row | _patient_aurocs(variant, reference)
-    found = delong_test(variant, reference)
-    if not found.standard_error:
+    test = delong_test(variant, reference)
+    if not test.standard_error:
         reason = "no variance: each model ranks every pair of patients alike"
         return row | _patient_aurocs(variant, reference) | {"reason": reason}
     return row | {
-        "auroc": found.auroc,
-        "reference_auroc": found.reference_auroc,
-        "difference": found.difference,
-        "low": found.interval.low,
-        "high": found.interval.high,
-        "standard_error": found.standard_error,
-        "p_value": found.p_value,
+        "auroc": test.auroc,
+        "reference_auroc": test.reference_auroc,
+        "difference": test.difference,
+        "low": test.interval.low,
+        "high": test.interval.high,
+        "standard_error": test.standard_error,
+        "p_value": test.p_value,
         "status": DONE,
     }
 

@@ -1,12 +1,12 @@
-"""Synthetic frames as files that anyone can use, with what must be known of them.
+"""Writes synthetic frames as files for other programs, with the card of the set.
 
     out/images/000001.png ...    or out/images.parquet, one PNG a row
     out/patients.csv             hashed ids of the patients whose frames the generator saw
     out/card.json                how the set was made, and how much of it is memorised
     out/README.md                the card in words
 
-Images and patients.csv are what `lussweep.data.external` reads back. The same frames and card
-give the same bytes.
+`lussweep.data.external` reads the images and patients.csv back. The same frames and card give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Kind = Literal["png", "parquet"]
 
 PNG_LEVEL = 6
 ROWS_PER_GROUP = 1000
-"""Images that a reader of the Parquet file holds at a time."""
+"""Images in a row group. A reader of the Parquet file holds one group at a time."""
 
 MEMORISATION_LINES = {
     "copy_share": "share of the images no farther from a training frame than copy_threshold; "
@@ -53,7 +53,7 @@ MEMORISATION_LINES = {
     "n_synthetic": "images looked at",
     "n_train": "frames that the generator saw",
 }
-"""One plain line for each number of the memorisation card."""
+"""One line of explanation for each number of the memorisation card."""
 
 _CLASS_NAMES = {"pos": "positive", "neg": "negative"}
 
@@ -66,17 +66,19 @@ def write_images(
     card: Mapping[str, Any],
     patients: Sequence[str],
 ) -> None:
-    """Write a set into the fresh folder `out`, whole or not at all.
+    """Writes a set into the fresh folder `out`, whole or not at all.
 
-    `frames_NSS` are grey levels, uint8 (N, S, S), N at least 1. `patients` are all whose frames
-    the generator saw: plain ids, which are hashed here, or hashed ones. `card` holds plain values;
-    in it, a float that is not finite becomes null, and the id of one of `patients` its hash.
-    Raises InputError if `out` is in use or cannot be written, or `kind` is unknown; ValueError
-    for frames of another shape or type, or without patients.
+    `frames_NSS` are grey levels, uint8 (N, S, S), with N at least 1. `patients` are all patients
+    whose frames the generator saw, as hashed ids or as plain ids, which are hashed here. `card`
+    holds plain values. A float in it that is not finite becomes null, and an id of one of
+    `patients` becomes its hash.
+
+    Raises InputError if `out` is in use or cannot be written, and if `kind` is unknown. Raises
+    ValueError for frames of another shape or type, and if `patients` is empty.
     """
     _check_frames(frames_NSS)
     if not patients:
-        raise ValueError("a set without the patients behind it could not be used anywhere")
+        raise ValueError("no patients: give those whose frames the generator saw")
     if kind not in get_args(Kind):
         raise InputError(f"unknown kind of export {kind!r}: give {' or '.join(get_args(Kind))}")
     out = out.absolute()
@@ -129,13 +131,13 @@ def _write_folder(frames_NSS: np.ndarray, folder: Path) -> None:
 
 
 def _write_parquet(frames_NSS: np.ndarray, path: Path) -> None:
-    """PNG bytes in a plain binary column, the one form that every reader can open row by row."""
+    """Writes PNG bytes into a plain binary column, which every reader can open row by row."""
     size = f"{frames_NSS.shape[2]} x {frames_NSS.shape[1]} pixels"
     notes = {"encoding": "image/png", "unit": "grey level, 0 to 255", "size": size}
     field = pa.field("image", pa.binary(), nullable=False, metadata=notes)
     schema = pa.schema([field])
     images = _encoded(frames_NSS)
-    # PNG is compressed already and hardly ever repeats.
+    # PNG bytes are compressed already, and two images are hardly ever equal.
     options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(frames_NSS), ROWS_PER_GROUP):
@@ -157,7 +159,7 @@ def _encoded(frames_NSS: np.ndarray) -> Iterator[bytes]:
 def _readme(
     card: dict[str, Any], kind: Kind, shape: tuple[int, ...], n_patients_behind: int
 ) -> str:
-    """The card in words: what the set is first, then every value of it."""
+    """The card in words: first what the set is, then every value."""
     images = "images/" if kind == "png" else "images.parquet"
     name = _CLASS_NAMES.get(str(card.get("class")), str(card.get("class", "unknown")))
     cohort = f"{_show(card.get('n_patients'))} patients a class"
@@ -237,14 +239,14 @@ def _table(values: dict[str, Any]) -> list[str]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields side by side: {"a": {"b": 1}} becomes {"a.b": 1}."""
-    found: dict[str, Any] = {}
+    """Flattens nested fields: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            found |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            found[prefix + key] = value
-    return found
+            flat[prefix + key] = value
+    return flat
 
 
 def _title(key: str) -> str:
@@ -253,7 +255,7 @@ def _title(key: str) -> str:
 
 
 def _show(value: Any) -> str:
-    """A plain value in one cell of a Markdown table."""
+    """Formats a plain value for one cell of a Markdown table."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -265,8 +267,11 @@ def _show(value: Any) -> str:
 
 
 def _plain(value: Any, patients: Collection[str]) -> Any:
-    """The value with mappings as dicts, null for floats that JSON cannot hold, and patients
-    hashed where a name or a text is one's id."""
+    """Turns a value into one that JSON can hold and that names no patient.
+
+    Mappings become dicts. Floats that are not finite become null. A name or a text that is the
+    id of one of `patients` becomes its hash.
+    """
     if isinstance(value, Mapping):
         return {_plain(str(k), patients): _plain(item, patients) for k, item in value.items()}
     if isinstance(value, (list, tuple)):

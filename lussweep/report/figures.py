@@ -1,6 +1,6 @@
-"""Figures from the tables: `build_*` returns a matplotlib Figure, the rest write files.
+"""Draws figures from the tables. `build_*` returns a matplotlib Figure, the others write files.
 
-No pyplot state, no date in the files: the same tables give the same bytes.
+No pyplot state is used and no date is written, so the same tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ METRICS = {
     "one_nn": ("1-NN accuracy", 0.5),
     "confidence": ("detector confidence", 1.0),
 }
-"""Title and goal."""
+"""Title and goal of each metric."""
 HALVES = {"one_nn_real": ":", "one_nn_fake": "--"}
 CLASS_TITLES = {"pos": "positive GANs", "neg": "negative GANs"}
 SEEN_ALL = "(detector features: seen all training patients)"
@@ -44,24 +44,27 @@ SEEN_ALL = "(detector features: seen all training patients)"
 
 
 def auroc_figure(results: pa.Table, stem: Path) -> list[Path]:
-    """Write AUC-ROC on holdout against patients per class, a line a variant, as PNG and SVG."""
+    """Writes AUC-ROC on holdout against patients per class as PNG and SVG.
+
+    Each variant has a line. Returns the paths.
+    """
     return save(build_auroc_figure(results), stem)
 
 
 def build_auroc_figure(results: pa.Table) -> Figure:
-    """Means over replicates with sample standard deviations, and single replicates as dots.
+    """Draws means over replicates with sample standard deviations, and replicates as dots.
 
-    Where the GAN epoch is an axis, each variant is shown at its last one.
+    If the GAN epoch is an axis, each variant is shown at its last epoch.
     """
     groups, variants = _last_epochs(group_cells(results)), variants_of(results)
     counts = sorted({group.n_patients for group in groups})
     figure, ((ax,),) = new_figure(6.4, 4.4)
     for i, variant in enumerate(variants):
-        mine = {group.n_patients: group for group in groups if group.variant == variant}
+        by_count = {group.n_patients: group for group in groups if group.variant == variant}
         line = {
-            n_patients + _dodge(i, len(variants), counts): mine[n_patients]
+            n_patients + _dodge(i, len(variants), counts): by_count[n_patients]
             for n_patients in counts
-            if n_patients in mine
+            if n_patients in by_count
         }
         style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
         _draw_groups(ax, line, variant, **style)
@@ -86,7 +89,7 @@ def _last_epochs(groups: Sequence[Group]) -> list[Group]:
 
 
 def _dodge(index: int, n: int, ticks: Sequence[int]) -> float:
-    """How far the `index`-th of `n` lines steps aside, so that their bars can be told apart."""
+    """Sideways shift of the `index`-th of `n` lines, so that their bars do not overlap."""
     return (index - (n - 1) / 2) * _step(ticks)
 
 
@@ -97,7 +100,10 @@ def _step(ticks: Sequence[int]) -> float:
 def _draw_groups(
     ax: Axes, line: Mapping[float, Group], label: str, *, color: Any, marker: str
 ) -> None:
-    """One line of means by x, broken where none is done; bars, dots; hollow where incomplete."""
+    """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
+
+    The line is broken where no cell is done. A marker is hollow where replicates are missing.
+    """
     means = [math.nan if group.mean is None else group.mean for group in line.values()]
     ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
     for x, group in line.items():
@@ -114,14 +120,14 @@ def _draw_groups(
 
 
 def _bar(group: Group) -> tuple[float | None, float | None]:
-    """Mean ± sd over replicates; of a lone replicate, its bootstrap interval."""
+    """Ends of a bar: mean ± sd over replicates, or the bootstrap interval of a lone replicate."""
     if group.mean is not None and group.sd is not None:
         return group.mean - group.sd, group.mean + group.sd
     return group.lone_interval or (None, None)
 
 
 def _limit_auroc(ax: Axes, groups: Sequence[Group]) -> None:
-    """Limits that hold every mark, not narrower than 0.02, and chance where it is in sight."""
+    """Sets limits that hold every mark, at least 0.02 apart. Draws chance if it is in sight."""
     values = [value for group in groups for value in (*group.aurocs, *_bar(group))]
     marks = [value for value in values if value is not None]
     if not marks:
@@ -152,14 +158,14 @@ def _auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
 
 
 def epoch_figure(results: pa.Table, stem: Path) -> list[Path]:
-    """Write AUC-ROC against the epoch of the generator; nothing if the epoch is no axis."""
+    """Writes AUC-ROC against the epoch of the generator. Writes nothing if that is not an axis."""
     return save(build_epoch_figure(results), stem) if epoch_is_axis(results) else []
 
 
 def build_epoch_figure(results: pa.Table) -> Figure:
-    """A panel per variant with synthetic frames, a colour per patient count.
+    """Draws a panel for each variant with synthetic frames, and a colour for each patient count.
 
-    Variants without a GAN epoch do not change along the axis: the first is a dashed line.
+    Variants without a GAN epoch do not change along the axis. The first is a dashed line.
     """
     groups = group_cells(results)
     flat = [group for group in groups if group.gan_epoch is None]
@@ -198,28 +204,28 @@ def build_epoch_figure(results: pa.Table) -> Figure:
 
 
 def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
-    """Write kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG.
+    """Writes kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG.
 
-    One pair of files for each GAN with snapshots: `stem` for the study's own, `stem`_NAME for one
-    that differs from it. An external set has no epochs and no figure.
+    Each GAN with snapshots gets a pair of files: `stem` for the study's own GAN, `stem`_NAME for
+    one that differs from it. An external set has no epochs and no figure. Returns the paths.
     """
     paths = []
     with_epochs = gan_scores.filter(pc.is_valid(gan_scores["epoch"]))
     for gan in with_epochs["gan"].unique().to_pylist():
-        mine = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
-        told = "" if gan == "base" else "_" + re.sub(r"[^A-Za-z0-9.+=]+", "-", gan)
-        figure = build_metric_figure(mine)
-        paths += save(figure, stem.with_name(stem.name + told))
+        of_gan = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
+        suffix = "" if gan == "base" else "_" + re.sub(r"[^A-Za-z0-9.+=]+", "-", gan)
+        figure = build_metric_figure(of_gan)
+        paths += save(figure, stem.with_name(stem.name + suffix))
     return paths
 
 
 def build_metric_figure(
     gan_scores: pa.Table, *, space: str = "softmax", embedder: str | None = None
 ) -> Figure:
-    """Columns are metrics, rows classes, colours patient counts (means over replicates).
+    """Draws a column for each metric, a row for each class, a colour for each patient count.
 
-    `embedder` None is the first in the table. Raises ValueError if the table has no kMMD in
-    that space of that embedder.
+    Lines are means over replicates. If `embedder` is None, the first in the table is taken.
+    Raises ValueError if the table has no kMMD in that space of that embedder.
     """
     rows = gan_scores.to_pylist()
     name = "none" if space == "pixel" else embedder or _first_embedder(rows)
@@ -236,9 +242,9 @@ def build_metric_figure(
     for column, metric in enumerate(METRICS):
         for line, label in zip(axes, classes, strict=True):
             _draw_metric(line[column], [r for r in shown if r["class"] == label], metric)
-        mine = [row for row in shown if row["metric"] == metric]
-        axes[0][column].set_title(_metric_title(mine, metric, where), fontsize=8.5)
-        values = [row["value"] for row in mine if math.isfinite(row["value"])]
+        of_metric = [row for row in shown if row["metric"] == metric]
+        axes[0][column].set_title(_metric_title(of_metric, metric, where), fontsize=8.5)
+        values = [row["value"] for row in of_metric if math.isfinite(row["value"])]
         top = max(values, default=1.0) if metric == "kmmd" else 1.0
         for line in axes:
             line[column].set_ylim(-0.03 * (top or 1), 1.05 * (top or 1))
@@ -265,9 +271,9 @@ def _first_embedder(rows: Sequence[Row]) -> str:
 
 
 def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
-    """One panel: the metric of one class against epoch, its goal as a grey line."""
-    mine = [row for row in rows if row["metric"] == metric]
-    if not mine:
+    """Draws one metric of one class against epoch, with its goal as a grey line."""
+    of_metric = [row for row in rows if row["metric"] == metric]
+    if not of_metric:
         ax.set_axis_off()
         text = "defined for positives only" if metric == "confidence" else "not scored"
         place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
@@ -276,7 +282,9 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
     counts = sorted({row["n_patients"] for row in rows})
     for n_patients in counts:
         color = sequential(n_patients, counts)
-        ax.plot(*_epoch_means(mine, n_patients), color=color, marker=".", label=str(n_patients))
+        ax.plot(
+            *_epoch_means(of_metric, n_patients), color=color, marker=".", label=str(n_patients)
+        )
         for half, style in HALVES.items() if metric == "one_nn" else ():
             halves = [row for row in rows if row["metric"] == half]
             ax.plot(*_epoch_means(halves, n_patients), color=color, alpha=0.4, linestyle=style)
@@ -284,7 +292,7 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
 
 
 def _epoch_means(rows: Sequence[Row], n_patients: int) -> tuple[list[int], list[float]]:
-    """Epochs, and the mean over replicates at each."""
+    """Epochs, and the mean over replicates at each epoch."""
     by_epoch: dict[int, list[float]] = {}
     for row in rows:
         if row["n_patients"] == n_patients:

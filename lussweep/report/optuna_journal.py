@@ -1,8 +1,8 @@
-"""One Optuna storage file with every trial of the grid, for `optuna-dashboard`.
+"""Writes one Optuna storage file with every trial of the grid, for `optuna-dashboard`.
 
-The axes of the grid stand among the parameters, so that the dashboard's columns, parallel
-coordinates and importances are those of the whole grid. Seconds of training since 1970 stand in
-place of the time of day: the same tables give the same trials.
+The axes of the grid are parameters of the trials, so that the dashboard's columns, parallel
+coordinates and importances cover the whole grid. Times are seconds of training since 1970, not
+the time of day, so the same tables give the same trials.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ START = datetime(1970, 1, 1)
 def write_optuna(
     path: Path, trials: pa.Table, results: pa.Table, name: str, select_by: str
 ) -> None:
-    """Write a study of this name anew; tables are in the schemas TRIALS and RESULTS.
+    """Writes the study `name` into a new file at `path`.
 
-    A trial's value is the best that selection goes by (`accuracy` or `auroc` on validation),
-    every epoch is an intermediate value. Attributes say how the trial ended and, where it was the
-    one selected, its cell's AUC-ROC on holdout.
+    `trials` and `results` are in the schemas TRIALS and RESULTS. The value of a trial is its best
+    validation score by `select_by` (`accuracy` or `auroc`). The score after each epoch is an
+    intermediate value. Attributes say how the trial ended. A trial that was selected also has
+    the AUC-ROC of its cell on holdout.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -44,10 +45,10 @@ def write_optuna(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with whole_file(path) as scratch:
-        scratch.unlink(missing_ok=True)  # a journal is gone on with, a killed writer's too
+        scratch.unlink(missing_ok=True)  # Optuna would append to what a killed writer left
         storage = JournalStorage(JournalFileBackend(str(scratch)))
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
-        with warnings.catch_warnings():  # that naming a metric is experimental
+        with warnings.catch_warnings():  # naming a metric is experimental
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([MERITS[select_by]])
         study.add_trials(list(_frozen_trials(trials, results, MERITS[select_by])))
@@ -69,10 +70,10 @@ def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[
 
 
 def _by_trial(trials: pa.Table) -> list[list[Row]]:
-    found: dict[tuple[Any, ...], list[Row]] = {}
+    by_trial: dict[tuple[Any, ...], list[Row]] = {}
     for row in trials.to_pylist():
-        found.setdefault((*(row[axis] for axis in AXES), row["trial"]), []).append(row)
-    return list(found.values())
+        by_trial.setdefault((*(row[axis] for axis in AXES), row["trial"]), []).append(row)
+    return list(by_trial.values())
 
 
 def _frozen(
@@ -92,7 +93,7 @@ def _frozen(
     attributes = {"trial": first["trial"], "ended": last["ended"], "n_epochs": len(rows)}
     if any(row["selected"] for row in rows):
         attributes |= {"selected": True, "holdout_auroc": auroc}
-    # What belongs to no cell, the detector, has no patient count and no replicate.
+    # The detector belongs to no cell: it has no patient count and no replicate.
     known = {name: d for name, d in distributions.items() if first[name] is not None}
     return FrozenTrial(
         number=number,
@@ -110,7 +111,7 @@ def _frozen(
 
 
 def _distribution(trials: pa.Table, name: str) -> BaseDistribution:
-    """The range of what occurs."""
+    """The range of the values that occur."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,

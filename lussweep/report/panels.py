@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 GREY = "#666666"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito, told apart by colour-blind readers; markers differ as well."""
+"""Colours of Okabe and Ito, which colour-blind readers can tell apart. Markers differ too."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png at 150 dots per inch and `stem`.svg, both without a date."""
+    """Writes `stem`.png at 150 dots per inch and `stem`.svg, and returns the paths.
+
+    The files hold no date.
+    """
     from matplotlib import rc_context
 
     paths = []
@@ -35,7 +38,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 def new_figure(
     width: float, height: float, n_rows: int = 1, n_columns: int = 1
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of panels (inches) with light axes."""
+    """A figure of `width` x `height` inches, and its panels with light axes, row by row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -49,26 +52,26 @@ def new_figure(
 
 
 def sequential(n_patients: int, counts: Sequence[int]) -> Any:
-    """Darker for fewer patients, evenly spaced by rank."""
+    """The colour of a patient count: darker for fewer patients, evenly spaced by rank."""
     from matplotlib import colormaps
 
     return colormaps["viridis"](0.85 * counts.index(n_patients) / max(len(counts) - 1, 1))
 
 
 def finish(figure: Figure, caption: str, *, legend_title: str | None = None) -> None:
-    """One legend of all panels above, in as many columns as fit, and a wrapped caption below."""
-    found: dict[str, Any] = {}
+    """Adds one legend of all panels at the top, in as many columns as fit, and a caption below."""
+    handle_of: dict[str, Any] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    if found:
-        inches = [0.55 + 0.07 * len(label) for label in found]
+            handle_of.setdefault(label, handle)
+    if handle_of:
+        inches = [0.55 + 0.07 * len(label) for label in handle_of]
         one_line = sum(inches) < figure.get_figwidth()
         figure.legend(
-            list(found.values()),
-            list(found),
+            list(handle_of.values()),
+            list(handle_of),
             loc="outside upper center",
-            ncols=len(found) if one_line else int(figure.get_figwidth() / max(inches)) or 1,
+            ncols=len(handle_of) if one_line else int(figure.get_figwidth() / max(inches)) or 1,
             title=legend_title,
             title_fontsize=8.5,
             fontsize=8.5,

@@ -1,4 +1,4 @@
-"""Statistics of one cell after another: AUC-ROC by level, precision, calibration, thresholds."""
+"""Statistics of each cell: AUC-ROC by level, precision, calibration, operating points."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from lussweep.study.spec import StudySpec
 
 WANTED_SPECIFICITIES = (0.9, 0.95)
 SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
-"""Columns of `results` that scores without statistics must not fill."""
+"""Columns of `results` that stay empty if the scores have no statistics."""
 
 
 # --- AUC-ROC ------------------------------------------------------------------------------
 
 
 def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
-    """A row a cell and level, in the AUROCS schema."""
-    found, top_k = [], study.analysis.top_k
+    """One row for each cell and level, in the AUROCS schema."""
+    rows, top_k = [], study.analysis.top_k
     for place in cells.done:
         for level, raise_to in _levels(top_k).items():
             row = place.row() | {"level": level}
@@ -58,14 +58,14 @@ def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
                 row |= _auroc(units, level, study.analysis.n_resamples, seed)
             else:
                 row |= {"status": REFUSED, "reason": cells.refused[place]}
-            found.append(row)
-    return found
+            rows.append(row)
+    return rows
 
 
 def with_intervals(results: pa.Table, aurocs: pa.Table) -> pa.Table:
-    """`results` with the interval of each cell's frames, or with why it has none.
+    """Returns `results` with the interval over each cell's frames, or the reason for none.
 
-    A cell that is done but whose scores were refused loses its numbers, and says so.
+    A cell whose scores were refused loses its numbers and gets the status `refused`.
     """
     axis = epoch_is_axis(results)
     frames = {
@@ -89,11 +89,11 @@ def _of_results(frames: Row | None) -> Row:
 
 
 def _levels(top_k: int) -> Mapping[str, Callable[[Scored], Scored]]:
-    found: dict[str, Callable[[Scored], Scored]] = {"frame": lambda frames: frames}
+    levels: dict[str, Callable[[Scored], Scored]] = {"frame": lambda frames: frames}
     for name, aggregate in (("mean", MEAN), ("max", MAX), ("top", top_k_mean(top_k))):
-        found[f"video_{name}"] = partial(to_videos, aggregate=aggregate)
-        found[f"patient_{name}"] = partial(to_patients, aggregate=aggregate)
-    return found
+        levels[f"video_{name}"] = partial(to_videos, aggregate=aggregate)
+        levels[f"patient_{name}"] = partial(to_patients, aggregate=aggregate)
+    return levels
 
 
 def _auroc(units: Scored, level: str, n_resamples: int, seed: int) -> Row:
@@ -103,41 +103,44 @@ def _auroc(units: Scored, level: str, n_resamples: int, seed: int) -> Row:
         "n_pos_patients": n_pos_patients,
         "n_neg_patients": n_neg_patients,
     }
-    if not n_neg_patients:  # whole videos or patients are positive where any frame is
+    if not n_neg_patients:  # a video or a patient is positive if any of its frames is
         word = level.partition("_")[0]
         reason = f"all {len(units.label_U)} {word}s have a positive frame: none is negative"
         return row | {"status": REFUSED, "reason": reason}
     if why := _too_few(n_pos_patients, n_neg_patients):
         estimate = auroc(units.label_U, units.score_U)
         return row | {"auroc": estimate, "status": WITHHELD, "reason": why}
-    found = bootstrap_auroc(units, n_resamples=n_resamples, seed=seed)
-    low, high = found.bca_expanded or (None, None)
+    bootstrap = bootstrap_auroc(units, n_resamples=n_resamples, seed=seed)
+    low, high = bootstrap.bca_expanded or (None, None)
     return row | {
-        "auroc": found.estimate,
+        "auroc": bootstrap.estimate,
         "low": low,
         "high": high,
-        "percentile_low": found.percentile.low,
-        "percentile_high": found.percentile.high,
-        "standard_error": found.standard_error,
-        "n_resamples": found.n_resamples,
-        "n_one_class": found.n_one_class,
-        "status": WITHHELD if found.bca_withheld else DONE,
-        "reason": found.bca_withheld,
+        "percentile_low": bootstrap.percentile.low,
+        "percentile_high": bootstrap.percentile.high,
+        "standard_error": bootstrap.standard_error,
+        "n_resamples": bootstrap.n_resamples,
+        "n_one_class": bootstrap.n_one_class,
+        "status": WITHHELD if bootstrap.bca_withheld else DONE,
+        "reason": bootstrap.bca_withheld,
     }
 
 
 def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
-    """Why patients cannot be resampled: without its only patient a class would be lost."""
+    """Why patients cannot be resampled, or None if they can.
+
+    A resample without the only patient of a class has lost that class.
+    """
     named = {"positive": n_pos_patients, "negative": n_neg_patients}
     few = [f"the {word} class lives in 1 patient" for word, n in named.items() if n < 2]
     return f"{' and '.join(few)}: an interval over patients needs 2" if few else None
 
 
-# --- what AUC-ROC does not see --------------------------------------------------------------
+# --- precision, calibration, operating points ----------------------------------------------
 
 
 def quality_rows(cells: ScoredCells) -> list[Row]:
-    """Precision at the prevalence of the holdout, and calibration, in the QUALITY schema."""
+    """One row for each cell, in the QUALITY schema: average precision and calibration."""
     return [
         place.row()
         | (
@@ -158,7 +161,7 @@ def _quality(frames: Scored) -> Row:
     label, score = frames.label_U, frames.score_U
     try:
         line = calibration_line(label, score)
-    except ValueError as error:  # scores of another maker that are no probabilities
+    except ValueError as error:  # the scores are not probabilities
         return {"status": REFUSED, "reason": str(error)}
     lost = np.isnan(line.slope)
     return {
@@ -176,9 +179,10 @@ def _quality(frames: Scored) -> Row:
 
 
 def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
-    """Sensitivity on holdout at thresholds that validation chose, in the OPERATING schema.
+    """One row for each cell and wanted specificity, in the OPERATING schema.
 
-    `val`: the same cells with their validation frames.
+    Validation chooses the threshold. Sensitivity and specificity are those on holdout. `val`
+    holds the same cells with their validation frames.
     """
     return [
         place.row() | {"wanted": wanted} | _operating(place, cells, val, wanted, study, seed)
@@ -203,7 +207,7 @@ def _operating(
         return {"status": REFUSED, "reason": "validation labels are shuffled"}
     frames, chosen_on = cells.scored[place], val.scored[place]
     chosen = threshold_for_specificity(chosen_on.label_U, chosen_on.score_U, wanted)
-    found = operating_point(
+    point = operating_point(
         frames.label_U,
         frames.score_U,
         frames.patient_U,
@@ -214,7 +218,7 @@ def _operating(
     n_patients = patients_by_class(frames)
     row: Row = {"threshold": chosen.threshold, "val_sensitivity": chosen.sensitivity}
     for name, n in zip(("sensitivity", "specificity"), n_patients, strict=True):
-        estimate = getattr(found, name)
+        estimate = getattr(point, name)
         row[name] = estimate.value
         if n >= 2:
             row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}

@@ -1,4 +1,4 @@
-"""Statistics of whole variants: worth in patients, what foretells the gain, shuffled labels."""
+"""Statistics of whole variants: worth in patients, usefulness of GAN scores, shuffled labels."""
 
 from __future__ import annotations
 
@@ -34,25 +34,26 @@ BASELINE = "baseline"
 
 
 def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
-    """Of every variant, in the WORTH schema; a GAN epoch that is an axis stands in its name.
+    """One row for each variant and patient count, in the WORTH schema.
 
-    None where the grid has one patient count of the baseline, or no baseline.
+    If the GAN epoch is an axis, the name of a variant holds it. There are no rows if the grid has
+    no baseline, or the baseline at a single patient count.
     """
-    baseline = in_order(place for place in cells.asked if place.variant == BASELINE)
+    baseline = in_order(place for place in cells.planned if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
         return []
     lines: dict[tuple[str, int], list[Coordinates]] = {}
-    for place in sorted(cells.asked, key=lambda p: (p.curve, p.n_patients, p.replicate)):
+    for place in sorted(cells.planned, key=lambda p: (p.curve, p.n_patients, p.replicate)):
         lines.setdefault((place.curve, place.n_patients), []).append(place)
     names = {line: {"variant": line[0], "n_patients": line[1]} for line in lines}
     if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
         return [names[line] | cells.absence(baseline) for line in lines]
     try:
         paired = pair_up({_unit(place): frames for place, frames in cells.scored.items()})
-    except ValueError as error:  # not the same frames: the message names the two cells
+    except ValueError as error:  # the frames differ; the message names the two cells
         return [names[line] | {"status": REFUSED, "reason": str(error)} for line in lines]
-    found = _worths(list(cells.scored), paired, study.analysis.n_resamples, seed)
-    known = {(row.variant, row.n_patients): row for row in found.rows}
+    estimates = _worths(list(cells.scored), paired, study.analysis.n_resamples, seed)
+    known = {(row.variant, row.n_patients): row for row in estimates.rows}
     few = paired.n_scarcer < 2
     rows = []
     for line, places in lines.items():
@@ -73,8 +74,10 @@ def _unit(place: Coordinates) -> tuple[str, int]:
 def _worths(
     places: Sequence[Coordinates], paired: PairedWins, n_resamples: int, seed: int
 ) -> Worths:
-    """From the same resamples of patients for all cells; none but the estimate where a class
-    lives in a single patient."""
+    """The worths of all cells, from the same resamples of patients.
+
+    If a class has a single patient, nothing is resampled and only the estimates count.
+    """
     n_all_patients = len(paired.n_pos_P)
     ones = np.ones((1, n_all_patients), dtype=np.int64)
     weights = patient_weights(n_all_patients, n_resamples, seed=seed)
@@ -89,37 +92,37 @@ def _worths(
     )
 
 
-def _worth(found: Worth, few: bool) -> Row:
+def _worth(worth: Worth, few: bool) -> Row:
     estimate = {
-        "n_replicates": found.n_replicates,
-        "auroc": found.auroc,
-        "worth": found.text,
-        "k_low": found.k_low,
-        "k_high": found.k_high,
+        "n_replicates": worth.n_replicates,
+        "auroc": worth.auroc,
+        "worth": worth.text,
+        "k_low": worth.k_low,
+        "k_high": worth.k_high,
     }
     if few:
         return estimate
     return estimate | {
-        "interval": found.interval_text,
-        "interval_low": found.interval_low,
-        "interval_high": found.interval_high,
-        "share_below": found.share_below,
-        "share_above": found.share_above,
+        "interval": worth.interval_text,
+        "interval_low": worth.interval_low,
+        "interval_high": worth.interval_high,
+        "share_below": worth.share_below,
+        "share_above": worth.share_above,
     }
 
 
-# --- what foretells the gain ----------------------------------------------------------------
+# --- usefulness of GAN scores ---------------------------------------------------------------
 
 
 def usefulness_rows(
     results: pa.Table, cells: ScoredCells, gan_scores: pa.Table, study: StudySpec, seed: int
 ) -> list[Row]:
-    """Every score of the positives' generator against the gain of the cells that used it.
+    """One row for each variant and score of its positives' generator, in the USEFULNESS schema.
 
-    In the USEFULNESS schema. None where the GAN epoch is an axis: one cohort would stand for
-    itself once an epoch.
+    A row correlates the score with the gain of the cells that used the generator. There are no
+    rows if the GAN epoch is an axis, because a cohort would count once for every epoch.
     """
-    variants = {place.variant for place in cells.asked}
+    variants = {place.variant for place in cells.planned}
     if epoch_is_axis(results) or BASELINE not in variants:
         return []
     rows = [row for row in results.to_pylist() if coordinates_of(row, False) in cells.scored]
@@ -131,29 +134,34 @@ def usefulness_rows(
         np.array([auroc(f.label_U, f.score_U) for f in frames], dtype=np.float64),
     )
     gained = [(rows[i], gain) for i, gain in zip(gains.cell_G, gains.gain_G, strict=True)]
-    found, scores = [], sorted(_positive_scores(gan_scores).items())
+    correlations, scores = [], sorted(_positive_scores(gan_scores).items())
     for variant in sorted(variants):
         gan = _gan_of(variant, study)
         if gan is None:
             continue
-        mine = [(row, gain) for row, gain in gained if row["variant"] == variant]
+        of_variant = [(row, gain) for row, gain in gained if row["variant"] == variant]
         for what, known in scores:
             head = {"variant": variant, **dict(zip(SCORE, what, strict=True))}
-            found.append(head | _foretold(variant, gan, mine, what[0], known, cells, study, seed))
-    return found
+            correlations.append(
+                head | _usefulness_row(variant, gan, of_variant, what[0], known, cells, study, seed)
+            )
+    return correlations
 
 
 SCORE = ("metric", "embedder", "space")
 
 
 def _gan_of(variant: str, study: StudySpec) -> str | None:
-    """None for a variant of an earlier grid that the study no longer describes, too."""
+    """The name of the generator of a variant's positives, or None if it has none.
+
+    It is None, too, for a variant of an earlier grid that the study no longer describes.
+    """
     recipe = study.variants.get(variant)
     return study.generator_name(recipe, "pos") if recipe else None
 
 
 def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[Any, ...], float]]:
-    """By metric, embedder and space: the value of each snapshot of a positives' generator."""
+    """The value of each snapshot of a positives' generator, by metric, embedder and space."""
     values: dict[tuple[str, ...], dict[tuple[Any, ...], float]] = {}
     for row in gan_scores.to_pylist():
         if row["class"] == "pos" and row["metric"] in ORIENTATIONS:
@@ -162,7 +170,7 @@ def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[A
     return values
 
 
-def _foretold(
+def _usefulness_row(
     variant: str,
     gan: str,
     gained: Sequence[tuple[Row, float]],
@@ -172,10 +180,10 @@ def _foretold(
     study: StudySpec,
     seed: int,
 ) -> Row:
-    asked = in_order(place for place in cells.asked if place.variant == variant)
+    planned = in_order(place for place in cells.planned if place.variant == variant)
     if not gained:
-        baselines = [replace(place, variant=BASELINE) for place in asked]
-        return {"n_cells": 0} | cells.absence([*asked, *baselines])
+        baselines = [replace(place, variant=BASELINE) for place in planned]
+        return {"n_cells": 0} | cells.absence([*planned, *baselines])
     rows = [row for row, _ in gained]
     snapshots = [(Draw.of_row(row), gan, row["gan_epoch"]) for row in rows]
     try:
@@ -191,7 +199,7 @@ def _foretold(
     except ValueError as error:  # an infinite score
         return {"status": REFUSED, "reason": str(error)}
     n = one.n_cells
-    part = f"{n} of {len(asked)} cells have this metric and a gain" if n < len(asked) else None
+    part = f"{n} of {len(planned)} cells have this metric and a gain" if n < len(planned) else None
     reason = "; ".join(filter(None, [one.reason, part])) or None
     return _correlations(one) | {"reason": reason}
 
@@ -212,13 +220,13 @@ def _correlations(one: Usefulness) -> Row:
 
 
 def control_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
-    """Variants whose training labels are shuffled, judged over replicates, in the CONTROLS schema.
+    """One row for each patient count and variant with shuffled labels, in the CONTROLS schema.
 
     Each replicate is one permutation of the patients' labels.
     """
     shuffled = {name for name, recipe in study.variants.items() if recipe.labels == "shuffled"}
     lines: dict[tuple[int, str], list[Coordinates]] = {}
-    for place in in_order(place for place in cells.asked if place.variant in shuffled):
+    for place in in_order(place for place in cells.planned if place.variant in shuffled):
         lines.setdefault((place.n_patients, place.variant), []).append(place)
     return [_control(places, cells) for _, places in sorted(lines.items())]
 
@@ -229,13 +237,13 @@ def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
     row["n_permutations"] = len(frames)
     if not frames:
         return row | cells.absence(places)
-    found = judge_chance(np.array([auroc(f.label_U, f.score_U) for f in frames]))
-    low, high = found.interval or (None, None)
+    judged = judge_chance(np.array([auroc(f.label_U, f.score_U) for f in frames]))
+    low, high = judged.interval or (None, None)
     return row | {
-        "auroc": found.mean,
+        "auroc": judged.mean,
         "low": low,
         "high": high,
-        "verdict": found.verdict,
-        "status": WITHHELD if found.withheld else DONE,
-        "reason": "; ".join(filter(None, [found.withheld, cells.lacking(places)])) or None,
+        "verdict": judged.verdict,
+        "status": WITHHELD if judged.withheld else DONE,
+        "reason": "; ".join(filter(None, [judged.withheld, cells.lacking(places)])) or None,
     }

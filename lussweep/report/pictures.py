@@ -16,42 +16,45 @@ OPTUNA_FILE = "optuna.log"
 SHEET_COLUMNS = 10
 
 
-def write_pictures(reported: Reported, found: Mapping[str, pa.Table]) -> None:
+def write_pictures(reported: Reported, collected: Mapping[str, pa.Table]) -> None:
+    """Writes the summary, the figures and the logs of dashboards from the tables by name."""
     from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure, sample_sheet
     from lussweep.report.summary import write_summary
 
     figures = reported.folder / "figures"
-    write_summary(found["results"], reported.folder / "summary.csv")
-    auroc_figure(found["results"], figures / "auroc")
-    epoch_figure(found["results"], figures / "auroc_by_epoch")
-    if len(found["gan_scores"]):
-        metric_figure(found["gan_scores"], figures / "gan_metrics")
+    write_summary(collected["results"], reported.folder / "summary.csv")
+    auroc_figure(collected["results"], figures / "auroc")
+    epoch_figure(collected["results"], figures / "auroc_by_epoch")
+    if len(collected["gan_scores"]):
+        metric_figure(collected["gan_scores"], figures / "gan_metrics")
     groups = _samples(reported)
     if groups:
         sample_sheet(groups, figures / "samples.png", SHEET_COLUMNS)
-    pairs = _pairs(reported, found["closest_pairs"], found["memorisation"], found["frames"])
+    pairs = _pairs(
+        reported, collected["closest_pairs"], collected["memorisation"], collected["frames"]
+    )
     (figures / "closest_pairs.png").unlink(missing_ok=True)
     if pairs:
         sample_sheet(pairs, figures / "closest_pairs.png", SHEET_COLUMNS)
-    write_dashboards(reported, found)
+    write_dashboards(reported, collected)
 
 
-def write_dashboards(reported: Reported, found: Mapping[str, pa.Table]) -> None:
-    """What TensorBoard and optuna-dashboard read."""
+def write_dashboards(reported: Reported, collected: Mapping[str, pa.Table]) -> None:
+    """Writes the logs that TensorBoard and optuna-dashboard read."""
     from lussweep.report.optuna_journal import write_optuna
     from lussweep.report.tensorboard import write_tensorboard
 
     write_tensorboard(
         reported.folder / "tensorboard",
-        found["gan_losses"],
-        found["gan_scores"],
-        found["trials"],
-        found["results"],
+        collected["gan_losses"],
+        collected["gan_scores"],
+        collected["trials"],
+        collected["results"],
     )
     write_optuna(
         reported.folder / OPTUNA_FILE,
-        found["trials"],
-        found["results"],
+        collected["trials"],
+        collected["results"],
         reported.study.name,
         reported.study.search.select_by,
     )
@@ -96,8 +99,11 @@ def _samples(reported: Reported) -> list[tuple[str, np.ndarray]]:
 def _pairs(
     reported: Reported, pairs: pa.Table, cards: pa.Table, index: pa.Table
 ) -> list[tuple[str, np.ndarray]]:
-    """The synthetic frames nearest to a training frame above those frames, by class, at the
-    smallest and the largest patient count. `index` is that of all frames."""
+    """The synthetic frames nearest to a training frame, and those training frames.
+
+    Both classes are shown at the smallest and the largest patient count. `index` holds a row for
+    each real frame.
+    """
     from lussweep.data.frames import load_pixels
     from lussweep.stages import SYNTHETIC
 
@@ -108,17 +114,17 @@ def _pairs(
     counts = pairs["n_patients"].to_pylist()
     for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
         for label, word in words.items():
-            mine = [
+            candidates = [
                 row for row in pairs.to_pylist() if (row["n_patients"], row["class"]) == (n, label)
             ]
-            if not mine:
+            if not candidates:
                 continue
-            set_of = [mine[0][name] for name in tables.SYNTH_SET]
-            shown = [r for r in mine if [r[name] for name in tables.SYNTH_SET] == set_of][
+            first_set = [candidates[0][name] for name in tables.SYNTH_SET]
+            shown = [r for r in candidates if [r[name] for name in tables.SYNTH_SET] == first_set][
                 :SHEET_COLUMNS
             ]
             card = next(
-                c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == set_of
+                c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == first_set
             )
             path = reported.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
             synthetic = read_array(path, np.uint8, mapped=True)[

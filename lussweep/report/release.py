@@ -1,4 +1,4 @@
-"""Letting synthetic frames out of a run folder, where their memorisation card allows it."""
+"""Releases synthetic frames from a run folder if their memorisation card allows it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from lussweep.study.spec import ReleaseGateSpec, StudySpec
 def matching_sets(
     folder: Path, chosen: Mapping[str, Any], store: ArtifactStore
 ) -> list[dict[str, Any]]:
-    """Rows of `memorisation` for the sets of a run that `chosen` describes.
+    """Returns the rows of `memorisation` for the sets of a run that `chosen` describes.
 
-    Raises InputError if there is none, if one is not in the store, or if two would share a folder.
+    Raises InputError if no set matches, if a set is not in the store, or if two sets would share
+    a folder.
     """
     path = folder / "memorisation.parquet"
     if not path.exists():
@@ -55,11 +56,11 @@ def matching_sets(
 def release(
     sets: Sequence[Mapping[str, Any]], study: StudySpec, store: ArtifactStore, out: Path, kind: Kind
 ) -> list[Path]:
-    """Write every set to `out`/n_patients/replicate/class, and return these folders.
+    """Writes every set to `out`/n_patients/replicate/class, and returns these folders.
 
-    Each is a folder of images (or one Parquet file) with its card and a declaration of patients:
-    what the source `external` reads. Raises InputError if the study's release gate refuses any of
-    them; then nothing is written.
+    Each folder holds images (or one Parquet file), a card and a declaration of patients. The
+    source `external` can read it. Raises InputError if the study's release gate refuses any set;
+    then nothing is written.
     """
     gate = study.memorisation.release_gate
     refused = [line for row in sets for line in _refusals(row, gate, store)]
@@ -81,12 +82,15 @@ def release(
 
 
 def _refs(row: Mapping[str, Any]) -> tuple[str, str]:
-    """The set and its card in a store."""
+    """The refs of a set and of its card."""
     return f"synth/{row['synth_key']}", f"memorisation/{row['memorisation_key']}"
 
 
 def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: ArtifactStore) -> bool:
-    """Whether two steps made the same frames, as the last epoch and the same one by number do."""
+    """Whether two steps made the same frames.
+
+    The last epoch and the same epoch by its number are different steps with the same frames.
+    """
     if any(one[name] != other[name] for name in tables.SYNTH_SET):
         return False
     first, second = (
@@ -102,7 +106,7 @@ def _refusals(
         return []
     card = store.record(_refs(row)[1])["summary"]
     return [
-        f"{_name(row)} may not leave: {reason} (memorisation.release_gate)"
+        f"{_name(row)} must not be exported: {reason} (memorisation.release_gate)"
         for reason in gate.failures(card)
     ]
 
@@ -110,12 +114,12 @@ def _refusals(
 def _open_set(
     row: Mapping[str, Any], store: ArtifactStore
 ) -> tuple[np.ndarray, list[str], dict[str, Any]]:
-    """Frames, the patients whose frames their generator saw, and the card."""
+    """Frames (N, S, S) uint8, the patients whose frames their generator saw, and the card."""
     synth, memorisation = _refs(row)
     record = store.record(synth)
     role = "external" if "external" in record["inputs"] else "gan"
     made_by = store.record(record["inputs"][role])
-    # An external set may have been made of both classes, whichever it shows.
+    # The generator of an external set may have seen both classes, whichever the set shows.
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
     cohort = tables.read(store.open(record["inputs"]["cohort"]) / COHORT, tables.FRAMES)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))

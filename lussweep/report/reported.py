@@ -1,4 +1,4 @@
-"""What a report is written from."""
+"""The study, plan and artifacts that a report is written from."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Reported:
     plan: Plan
     store: ArtifactStore
     variants: Mapping[str, Recipe]
-    """Those of every grid that was asked of the folder."""
+    """The variants of every grid that was run in the folder."""
     redact: Callable[[str], str]
-    """Turns a text into what may be written down: patients and files are hashed in it."""
+    """Hashes patients and files in a text, so that it may be written down."""
     reveal_ids: bool = False
-    """Whether patients and files are named after all."""
+    """Whether the report names patients and files in plain."""
     skipped: Sequence[tuple[str, str, str]] = ()
     """Patient, video and reason of each video that was left out."""

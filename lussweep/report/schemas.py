@@ -1,4 +1,4 @@
-"""Schemas of the tables of statistics, which a report computes from those of `store.tables`."""
+"""Schemas of the tables of statistics. A report computes them from the tables of `store.tables`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sheets of real and synthetic frames, side by side for the eye."""
+"""Draws sheets of real and synthetic frames side by side."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def sample_sheet(
     n_columns: int = 10,
     max_pixels: int = 128,
 ) -> Path:
-    """Write labelled rows of images (N, H, W) uint8 as one PNG, larger images made smaller.
+    """Writes labelled groups of images, each (N, H, W) uint8, as one PNG, and returns `path`.
 
-    Raises ValueError for a group without images, or of another type or size than the rest.
+    Images larger than `max_pixels` a side are made smaller. Raises ValueError for a group without
+    images, and for images of another type or size than the first group's.
     """
     from PIL import Image, ImageDraw, ImageFont
 

@@ -1,4 +1,4 @@
-"""From the holdout scores of all cells to intervals, contrasts and worths: nothing is retrained."""
+"""Computes intervals, contrasts and worths from the holdout scores. Nothing is retrained."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def collect_statistics(
     gan_scores: pa.Table,
     study: StudySpec,
 ) -> dict[str, pa.Table]:
-    """Every table of statistics by name.
+    """Returns every table of statistics by name.
 
-    Tables a cell (aurocs, quality, operating) speak of the cells that are done; the others have
-    a row for all that the results' cells ask, which says so where it is not there. Input without
-    a statistic never raises: it is a row with a status and a reason, see `schemas.OUTCOME`.
+    The tables with rows for single cells (aurocs, quality, operating) hold the cells that are
+    done. The others also hold a row for each statistic whose cells are missing. Input that allows
+    no statistic raises no error: its row has a status and a reason, see `schemas.OUTCOME`.
     """
     cells = gather_cells(results, frame_scores)
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
-    found = {
+    rows_and_schemas = {
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
@@ -42,4 +42,7 @@ def collect_statistics(
             schemas.USEFULNESS,
         ),
     }
-    return {name: pa.Table.from_pylist(rows, schema) for name, (rows, schema) in found.items()}
+    return {
+        name: pa.Table.from_pylist(rows, schema)
+        for name, (rows, schema) in rows_and_schemas.items()
+    }

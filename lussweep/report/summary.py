@@ -1,4 +1,4 @@
-"""AUC-ROC over replicates: one row per patient count and variant, as CSV and on the terminal."""
+"""Summarises AUC-ROC over replicates: one row for each patient count and variant."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lussweep.study.coordinates import AXES, Coordinates
 
 Row = dict[str, Any]
 WITHOUT_EPOCH = tuple(axis for axis in AXES if axis != "gan_epoch")
-"""The axes that tell cells apart where the GAN epoch does not."""
+"""The axes that tell cells apart if the GAN epoch is not an axis."""
 
 SUMMARY_FIELDS = (
     "n_patients", "variant", "gan_epoch", "n_done", "n_cells",
@@ -53,7 +53,7 @@ class Group:
 
     @property
     def lone_interval(self) -> tuple[float, float] | None:
-        """Over patients, of the only replicate; None where it is withheld or not made yet."""
+        """The only replicate's interval over patients. None if it is withheld or not made yet."""
         if not len(self.cells) == len(self.done) == 1:
             return None
         low, high = (self.done[0][name] for name in ("auroc_low", "auroc_high"))
@@ -63,8 +63,8 @@ class Group:
 def epoch_is_axis(cells: pa.Table) -> bool:
     """Whether cells that agree in all other axes have more than one GAN epoch.
 
-    Epochs that differ from replicate to replicate, as a selection by score makes them, are no
-    axis: those cells are replicates of one another.
+    A selection by score can choose a different epoch for each replicate. The epoch is not an axis
+    then: those cells are replicates of one another.
     """
     columns = (cells[name].to_pylist() for name in WITHOUT_EPOCH)
     epochs: dict[tuple[Any, ...], set[int | None]] = {}
@@ -72,34 +72,35 @@ def epoch_is_axis(cells: pa.Table) -> bool:
         zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
     ):
         epochs.setdefault(coordinates, set()).add(epoch)
-    return any(len(found) > 1 for found in epochs.values())
+    return any(len(own_epochs) > 1 for own_epochs in epochs.values())
 
 
 def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
-    """Where a row of `results` or `trials` stands.
+    """The coordinates of a row of `results` or `trials`.
 
-    `epoch_tells` says whether cells of the table are told apart by their GAN epoch.
+    `epoch_tells` says whether the GAN epoch tells cells of the table apart. If not, the
+    coordinates have no epoch.
     """
-    found = Coordinates.of_row(row)
-    return found if epoch_tells else replace(found, gan_epoch=None)
+    coordinates = Coordinates.of_row(row)
+    return coordinates if epoch_tells else replace(coordinates, gan_epoch=None)
 
 
 def variants_of(results: pa.Table) -> list[str]:
-    """Variants in first-seen order."""
+    """The variants in the order of the table."""
     return list(dict.fromkeys(results["variant"].to_pylist()))
 
 
 def group_cells(results: pa.Table) -> list[Group]:
-    """Cells by n_patients, variant and, where it is an axis, GAN epoch; in that order."""
+    """Groups cells by n_patients, variant and, if it is an axis, GAN epoch; in that order."""
     axis, variants = epoch_is_axis(results), variants_of(results)
-    found: dict[tuple[int, int, int], list[Row]] = {}
+    by_key: dict[tuple[int, int, int], list[Row]] = {}
     for cell in results.to_pylist():
         epoch = cell["gan_epoch"] or 0 if axis else 0
         key = (cell["n_patients"], variants.index(cell["variant"]), epoch)
-        found.setdefault(key, []).append(cell)
+        by_key.setdefault(key, []).append(cell)
     return [
         Group(n_patients, variants[variant], _one_epoch(cells), tuple(cells))
-        for (n_patients, variant, _), cells in sorted(found.items(), key=lambda item: item[0])
+        for (n_patients, variant, _), cells in sorted(by_key.items(), key=lambda item: item[0])
     ]
 
 
@@ -109,10 +110,10 @@ def _one_epoch(cells: Iterable[Row]) -> int | None:
 
 
 def summary_rows(results: pa.Table) -> list[Row]:
-    """One row per (n_patients, variant), and per GAN epoch where that is an axis.
+    """One row for each (n_patients, variant), and for each GAN epoch if that is an axis.
 
-    `results` is in the RESULTS schema. The statistics are over the replicates that are done;
-    `auroc_sd` is the sample standard deviation, None with fewer than two of them.
+    `results` is in the RESULTS schema. The statistics are over the replicates that are done.
+    `auroc_sd` is the sample standard deviation. It is None with fewer than two replicates.
     """
     return [_summary_row(group) for group in group_cells(results)]
 
@@ -132,7 +133,7 @@ def _summary_row(group: Group) -> Row:
 
 
 def write_summary(results: pa.Table, path_csv: Path) -> None:
-    """Write the summary rows as CSV; None is an empty field."""
+    """Writes the summary rows as CSV. None becomes an empty field."""
     with (
         whole_file(path_csv) as scratch,
         scratch.open("w", encoding="utf-8", newline="") as file,
@@ -143,7 +144,7 @@ def write_summary(results: pa.Table, path_csv: Path) -> None:
 
 
 def holdout_text(results: pa.Table) -> str:
-    """`Holdout: 120 patients, 960 frames.`"""
+    """One sentence on the size of the holdout: `Holdout: 120 patients, 960 frames.`"""
     done = [cell for group in group_cells(results) for cell in group.done]
     if not done:
         return "No cell is done yet."

@@ -1,7 +1,7 @@
-"""A TensorBoard folder from the tables: a run per GAN and per trial, and the HParams grid.
+"""Writes a TensorBoard folder from the tables: a run per GAN and per trial, and the HParams grid.
 
-Event files are written whole and carry seconds of training in place of the time of day, so the
-same tables give the same bytes.
+Event files are written whole. They hold seconds of training, not the time of day, so the same
+tables give the same bytes.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def write_tensorboard(
     trials: pa.Table,
     results: pa.Table,
 ) -> bool:
-    """Write the whole folder, or nothing if it already holds exactly these tables.
+    """Writes the whole folder, or nothing if it already holds exactly these tables.
 
-    Tables are in the schemas GAN_LOSSES, GAN_SCORES, TRIALS and RESULTS. The folder is built
-    aside and renamed into place. Returns whether it was written. Raises InputError if `logdir`
-    is a folder that was not written here.
+    The tables are in the schemas GAN_LOSSES, GAN_SCORES, TRIALS and RESULTS. The folder is built
+    beside `logdir` and renamed into place. Returns whether it was written. Raises InputError if
+    `logdir` holds files that this function has not written.
     """
     digest = tables_digest(gan_losses, gan_scores, trials, results)
     marker = logdir / COMPLETE
@@ -79,18 +79,18 @@ def write_tensorboard(
 
 
 def tables_digest(*tables: pa.Table) -> str:
-    """sha256 over the values, whatever their chunks; NaN included."""
-    found = hashlib.sha256(str(LAYOUT_VERSION).encode())
+    """The sha256 of the values, NaN included. Their division into chunks does not count."""
+    sha256 = hashlib.sha256(str(LAYOUT_VERSION).encode())
     for table in tables:
-        found.update(repr(table.to_pydict()).encode())
-    return found.hexdigest()
+        sha256.update(repr(table.to_pydict()).encode())
+    return sha256.hexdigest()
 
 
 # --- GANs ---------------------------------------------------------------------------------
 
 
 def gan_runs(gan_losses: pa.Table, gan_scores: pa.Table) -> dict[str, list[Event]]:
-    """Events by run, one run a GAN: losses every epoch, scores every snapshot."""
+    """Events by run, one run for each GAN: losses of every epoch, scores of every snapshot."""
     losses, scores = _by_run(gan_losses, _gan_name), _by_run(gan_scores, _gan_name)
     return {
         name: [*_loss_events(losses.get(name, [])), *_score_events(scores.get(name, []))]
@@ -99,7 +99,7 @@ def gan_runs(gan_losses: pa.Table, gan_scores: pa.Table) -> dict[str, list[Event
 
 
 def _gan_name(row: Row) -> str:
-    """`gan/n006_r1_pos`, with what tells the GAN from the study's and from earlier attempts."""
+    """`gan/n006_r1_pos`, then what differs from the study's GAN, then the number of a retry."""
     which = "" if row["gan"] == "base" else f"_{quote(row['gan'], safe='=+')}"
     again = f"_attempt{row['attempt']}" if row.get("attempt", 1) > 1 else ""
     return f"gan/{_draw(row)}_{row['class']}{which}{again}"
@@ -114,14 +114,14 @@ def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
 def _score_events(rows: Sequence[Row]) -> Iterator[Event]:
     by_epoch: dict[int, dict[str, float]] = {}
     for row in rows:
-        # An external set has no epochs: it stands at 0.
+        # An external set has no epochs: its scores stand at 0.
         by_epoch.setdefault(row["epoch"] or 0, {})[_score_tag(row)] = row["value"]
     for epoch, values in sorted(by_epoch.items()):
         yield _scalars(values, epoch, 0.0)
 
 
 def _score_tag(row: Row) -> str:
-    """`kmmd/imagenet_softmax`; a value behind which the detector stands says so."""
+    """`kmmd/imagenet_softmax`, with a mark if the value depends on the detector."""
     features = row["space"] if row["embedder"] == "none" else f"{row['embedder']}_{row['space']}"
     marked = ".saw_all_train_patients" if row["saw_all_train_patients"] else ""
     return f"{row['metric']}/{features}{marked}"
@@ -131,9 +131,9 @@ def _score_tag(row: Row) -> str:
 
 
 def trial_runs(trials: pa.Table, results: pa.Table) -> dict[str, list[Event]]:
-    """Events by run, one run a trial, with its hyperparameters and what it came to.
+    """Events by run, one run for each trial, with its hyperparameters and its outcome.
 
-    A trial whose checkpoint was selected also carries its cell's AUC-ROC on holdout.
+    A trial whose checkpoint was selected also has the AUC-ROC of its cell on holdout.
     """
     axis = epoch_is_axis(trials) or epoch_is_axis(results)
     by_run = _by_run(trials, lambda row: _trial_name(row, axis))
@@ -151,7 +151,7 @@ def trial_runs(trials: pa.Table, results: pa.Table) -> dict[str, list[Event]]:
 
 
 def _trial_name(row: Row, axis: bool) -> str:
-    """`trials/n006_r1_baseline_t01`, with the GAN epoch where that is an axis."""
+    """`trials/n006_r1_baseline_t01`, with the GAN epoch if that is an axis."""
     epoch = f"_g{row['gan_epoch']:03d}" if axis and row["gan_epoch"] is not None else ""
     return f"trials/{_draw(row)}_{quote(row['variant'], safe='')}{epoch}_t{row['trial']:02d}"
 
@@ -163,7 +163,7 @@ def _trial_events(rows: Sequence[Row]) -> Iterator[Event]:
 
 
 def _outcome_events(rows: Sequence[Row], auroc: float | None) -> Iterator[Event]:
-    """The best validation accuracy; at the selected checkpoint AUC-ROC on holdout too."""
+    """The best validation accuracy, and AUC-ROC on holdout at the selected checkpoint."""
     best = max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
     yield _scalars({BEST: best["val_accuracy"]}, best["epoch"], 0.0)
     for row in rows:
@@ -172,7 +172,7 @@ def _outcome_events(rows: Sequence[Row], auroc: float | None) -> Iterator[Event]
 
 
 def _hparams_config(trials: pa.Table) -> Summary:
-    """Columns of the HParams tab, with every value that occurs, and its metrics."""
+    """The columns of the HParams tab, each with every value that occurs, and its metrics."""
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
 
     columns = []
@@ -187,7 +187,7 @@ def _hparams_config(trials: pa.Table) -> Summary:
 
 
 def _hparams_events(row: Row, name: str) -> Iterator[Event]:
-    """Start and end of one session, in the run itself, so that its scalars are its metrics."""
+    """Start and end of one session. They lie in the run, so its scalars are the metrics."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import metadata
     from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
@@ -209,21 +209,21 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
 
 
 def _by_run(table: pa.Table, name_of: Any) -> dict[str, list[Row]]:
-    """Rows by run name, each run's in order of epoch."""
-    found: dict[str, list[Row]] = {}
+    """Rows by name of run. The rows of a run are in order of epoch."""
+    by_run: dict[str, list[Row]] = {}
     for row in table.to_pylist():
-        found.setdefault(name_of(row), []).append(row)
-    return {name: sorted(rows, key=lambda row: row["epoch"] or 0) for name, rows in found.items()}
+        by_run.setdefault(name_of(row), []).append(row)
+    return {name: sorted(rows, key=lambda row: row["epoch"] or 0) for name, rows in by_run.items()}
 
 
 def _draw(row: Row) -> str:
-    """`n006_r1`; what is trained on every patient has no count."""
+    """`n006_r1`, or `all` for a network that is trained on every patient."""
     n_patients, replicate = row["n_patients"], row["replicate"]
     return "all" if n_patients is None else f"n{n_patients:03d}_r{replicate}"
 
 
 def _with_clock(rows: Sequence[Row]) -> Iterator[tuple[Row, float]]:
-    """Rows with the seconds of training up to and including each."""
+    """Yields each row with the seconds of training up to its end."""
     elapsed = 0.0
     for row in rows:
         elapsed += row["seconds"] or 0.0
@@ -233,12 +233,12 @@ def _with_clock(rows: Sequence[Row]) -> Iterator[tuple[Row, float]]:
 def _scalars(values: Mapping[str, float | None], step: int, seconds: float) -> Event:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    found = [
+    entries = [
         Summary.Value(tag=tag, simple_value=value)
         for tag, value in values.items()
         if value is not None
     ]
-    return _event(Summary(value=found), step, seconds)
+    return _event(Summary(value=entries), step, seconds)
 
 
 def _event(summary: Summary, step: int = 0, seconds: float = 0.0) -> Event:

@@ -60,9 +60,9 @@ def write_report(
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
 ) -> dict[str, pa.Table]:
-    """Write the tables and figures of a run, and return the tables PRINTED by name.
+    """Writes the tables and figures of a run, and returns the tables PRINTED by name.
 
-    Leaves every file as it is if nothing has changed since they were written.
+    Leaves every file as it is if nothing has changed since the last report.
     """
     with reported.store.in_use():
         now = replace(reported, store=reported.store.surveyed(0))
@@ -74,68 +74,65 @@ def _write_report(
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
 ) -> dict[str, pa.Table]:
-    """Write every file, and say at the end from what state they were made."""
+    """Writes every file, and at the end the state that the files were made from."""
     paths = {name: reported.folder / f"{name}.parquet" for name in SCHEMAS}
     state = digest(_state(reported, failures))
     state_path = reported.folder / STATE_FILE
     if _is_current(reported.folder, state_path, state):
         return {name: tables.read(paths[name], SCHEMAS[name]) for name in PRINTED}
-    state_path.unlink(missing_ok=True)  # from here on the files are neither old nor new
+    state_path.unlink(missing_ok=True)  # from here on some files are old and some are new
     reported.store.read_records(_read_refs(reported))
-    found = collect(reported.plan, reported.study, reported.store, failures)
-    found["results"] = _concealed(found["results"], reported)
-    found |= collect_statistics(
-        found["results"],
-        found["frame_scores"],
-        found["val_scores"],
-        found["gan_scores"],
+    collected = collect(reported.plan, reported.study, reported.store, failures)
+    collected["results"] = _concealed(collected["results"], reported)
+    collected |= collect_statistics(
+        collected["results"],
+        collected["frame_scores"],
+        collected["val_scores"],
+        collected["gan_scores"],
         reported.study.model_copy(update={"variants": reported.variants}),
     )
-    found["results"] = with_intervals(found["results"], found["aurocs"])
-    written = {name: tables.write(paths[name], found[name], SCHEMAS[name]) for name in SCHEMAS}
+    collected["results"] = with_intervals(collected["results"], collected["aurocs"])
+    written = {name: tables.write(paths[name], collected[name], SCHEMAS[name]) for name in SCHEMAS}
     rows = failure_rows(reported.plan, failures, blocked, reported.redact)
     tables.write(reported.folder / "failures.parquet", rows, tables.FAILURES)
     (reported.folder / "skipped.parquet").unlink(missing_ok=True)
     if reported.skipped:
         rows = [_skipped_row(reported, *row) for row in reported.skipped]
         tables.write(reported.folder / "skipped.parquet", rows, tables.SKIPPED)
-    _write_events(reported.folder / "events.log", found["gan_events"])
-    write_pictures(reported, found)
+    _write_events(reported.folder / "events.log", collected["gan_events"])
+    write_pictures(reported, collected)
     files = [str(path.relative_to(reported.folder)) for path in outputs(reported.folder)]
     write_whole(state_path, json.dumps({"state": state, "files": files}, indent=1))
     return {name: written[name] for name in PRINTED}
 
 
 def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
-    """Write the results and dashboards so far, for whoever looks into the folder of a long run.
-
-    They hold no intervals yet.
-    """
+    """Writes the results and dashboards of a run that goes on. They hold no intervals yet."""
     from lussweep.report.summary import write_summary
 
     with reported.store.in_use():
         store = reported.store.surveyed(0)
         store.read_records(_read_refs(reported))
-        found = collect_curves(reported.plan, reported.study, store)
+        collected = collect_curves(reported.plan, reported.study, store)
         results = collect_results(reported.plan, reported.study, store, failures)
-    found["results"] = _concealed(results, reported)
-    tables.write(reported.folder / "results.parquet", found["results"], tables.RESULTS)
-    write_summary(found["results"], reported.folder / "summary.csv")
-    write_dashboards(reported, found)
+    collected["results"] = _concealed(results, reported)
+    tables.write(reported.folder / "results.parquet", collected["results"], tables.RESULTS)
+    write_summary(collected["results"], reported.folder / "summary.csv")
+    write_dashboards(reported, collected)
 
 
 def _read_refs(reported: Reported) -> list[str]:
-    """Steps whose records a report reads."""
+    """The refs of the steps whose records a report reads."""
     return list(dict.fromkeys(ref for cell in reported.plan.cells for ref in cell.refs.values()))
 
 
 def _concealed(results: pa.Table, reported: Reported) -> pa.Table:
-    """The results with nobody named in the reasons."""
+    """The results, with patients and files hashed in the reasons."""
     at = results.column_names.index("reason")
     reasons = results["reason"].to_pylist()
-    known = {reason: reason and reported.redact(reason) for reason in set(reasons)}
-    told = [known[reason] for reason in reasons]
-    return results.set_column(at, results.field(at), pa.array(told, pa.string()))
+    redacted_of = {reason: reason and reported.redact(reason) for reason in set(reasons)}
+    redacted = [redacted_of[reason] for reason in reasons]
+    return results.set_column(at, results.field(at), pa.array(redacted, pa.string()))
 
 
 def _skipped_row(reported: Reported, patient_id: str, video_id: str, reason: str) -> dict[str, str]:
@@ -154,7 +151,7 @@ def _is_current(folder: Path, state_path: Path, state: str) -> bool:
         before = read_json(state_path)
         files = [folder / name for name in before["files"]]
         return bool(before["state"] == state) and all(path.exists() for path in files)
-    except (OSError, ValueError, KeyError, TypeError):  # damaged: as if nothing were written
+    except (OSError, ValueError, KeyError, TypeError):  # a damaged state counts as none
         return False
 
 
@@ -177,7 +174,7 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_events(path: Path, events: pa.Table) -> None:
-    """One line an event of a GAN's training; no file where there was none."""
+    """Writes one line for each event of a GAN's training. Without events there is no file."""
     path.unlink(missing_ok=True)
     lines = [
         f"{Draw.of_row(e)} {e['class']} {e['gan']} attempt {e['attempt']} "
@@ -189,7 +186,7 @@ def _write_events(path: Path, events: pa.Table) -> None:
 
 
 def outputs(folder: Path) -> list[Path]:
-    """What a run folder offers a reader, in reading order."""
+    """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
         "worth.parquet", "aurocs.parquet", "quality.parquet", "operating.parquet",

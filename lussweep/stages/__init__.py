@@ -1,7 +1,7 @@
-"""One function per stage: from a planned step and its inputs to files in a folder.
+"""Runs steps. One function per stage turns a planned step and its inputs into files.
 
-This is where the pure functions meet the disk. Each stage re-checks the patients that it was
-really given, writes into `out`, and returns a summary for the step's record.
+The stages connect the pure functions with the disk. Each stage checks again which patients it
+was given, writes into the folder `out`, and returns a summary for the step's record.
 """
 
 from lussweep.stages.classification import run_evaluate, run_search, run_trial

@@ -1,4 +1,4 @@
-"""Trials, the search that picks among them, and the judgement on holdout."""
+"""Stages that train trials, choose the best one, and judge it on holdout."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from lussweep.study.spec import (
 
 
 def run_trial(step: Step, context: Context, out: Path) -> Summary:
-    """One configuration of the search list, trained on a recipe's frames."""
+    """Trains one configuration of the search list on a recipe's frames."""
     search = SearchSpec.model_validate(step.spec["search"])
     known = [_known_trial(ref, search, context) for ref in _trials(step)]
     config = propose(search, step.spec["search_seed"], known)
@@ -80,7 +80,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         },
         seed=step.spec["search_seed"],
     )
-    # Where a GPU has taken the validation frames, the host need not keep them.
+    # If a GPU holds the validation frames, the host does not keep them.
     val_pool = FramePool(load_pixels(context.store, val), None, context.torch_device())
     trained = train_classifier(
         train_set,
@@ -112,7 +112,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
 
 
 def run_search(step: Step, context: Context, out: Path) -> Summary:
-    """The best trial by validation; ties by lower loss, then by lower trial."""
+    """Chooses the best trial by validation. Ties go to the lower loss, then the earlier trial."""
     folders = [context.store.open(ref) for ref in _trials(step)]
     summaries = [context.store.record(ref)["summary"] for ref in _trials(step)]
     select_by = step.spec["select_by"]
@@ -136,7 +136,7 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
 
 
 def _trials(step: Step) -> list[str]:
-    """The trials that a search picks from, or that a later trial knows, in their order."""
+    """Refs of the trials that a search chooses from, or that a later trial knows, in order."""
     roles = [role for role in step.inputs if role.startswith("trial_")]
     return [step.inputs[role] for role in sorted(roles, key=lambda role: (len(role), role))]
 
@@ -151,17 +151,20 @@ def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
 
 
 def _finite_merit(row: TrialEpoch, search: SearchSpec) -> float | None:
-    """Per frame, so that it reads as a share in dashboards too."""
+    """The validation score that selection uses, None if it is not finite.
+
+    Accuracy is a share of the frames, not their number, because dashboards show it.
+    """
     return row.val_accuracy if search.select_by == "accuracy" else row.val_auroc
 
 
 def _scores(frames: pa.Table) -> pa.Table:
-    """Scored frames without what the score tables leave out."""
+    """The scored frames with the columns of FRAME_SCORES alone."""
     return tables.with_columns(frames, {}, tables.FRAME_SCORES)
 
 
 def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
-    """Scores of every usable holdout frame, and the statistics of the cell."""
+    """Scores every usable holdout frame, and computes the metrics of the cell."""
     chosen = context.store.record(step.inputs["search"])["summary"]
     holdout = usable_frames(split_index(step, context, "holdout"))
     for role, patients in chosen["patients"].items():
@@ -179,7 +182,10 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
 
 
 def _judgement(label_N: np.ndarray, score_N: np.ndarray) -> Summary:
-    """Of a network that diverged nothing can be said; its scores stay, and the report tells."""
+    """The metrics of a cell. Returns None for every metric if any score is not finite.
+
+    The scores themselves are kept, and the report says that they were refused.
+    """
     if not np.isfinite(score_N).all():
         return dict.fromkeys(("auroc", "accuracy", "sensitivity", "specificity", "f1"))
     confusion = at_threshold(label_N, score_N, THRESHOLD)

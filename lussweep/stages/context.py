@@ -1,4 +1,4 @@
-"""What every stage needs: where things lie, and checks of the patients that it was given."""
+"""What every stage needs: its Context, and checks of the patients that it was given."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ WEIGHTS = "best.safetensors"
 
 @dataclass(frozen=True)
 class Context:
-    """Circumstance: where things lie and what to compute on. Enters no key."""
+    """Where things lie and what to compute on. Nothing here enters a key."""
 
     store: ArtifactStore
     device: str = "auto"
     video_paths: Mapping[str, str] = field(default_factory=dict)
-    """File by sha256."""
+    """The file of each video, by the sha256 of the video."""
     weights: Path | None = None
-    """ImageNet ResNet-34 in torchvision's format; None downloads it."""
+    """A file of ImageNet's ResNet-34 in torchvision's format. If None, it is downloaded."""
     external: Mapping[str, ExternalImages] = field(default_factory=dict)
-    """Images made elsewhere, by their sha256."""
+    """External images, by their sha256."""
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     link: Link = field(default_factory=OwnProcess)
@@ -71,21 +71,21 @@ def load_classifier(ref: str, context: Context) -> ReducedVGG:
 
 
 def refuse_overlap(where: str, first: Iterable[str], second: Iterable[str]) -> None:
-    """Raises LeakageError that names the patients who are on both sides."""
+    """Raises LeakageError that names the patients on both sides, if there are any."""
     both = sorted(set(first) & set(second))
     if both:
         raise LeakageError(f"patients in both {where}: {', '.join(both)}")
 
 
 def split_index(step: Step, context: Context, split: str) -> pa.Table:
-    """A split's index, re-checked to hold that split alone."""
+    """The frame index of a split. Raises LeakageError if it holds frames of another split."""
     index = read_index(context.store.open(step.inputs[split]))
     _only_split(index, split)
     return index
 
 
 def cohort_frames(step: Step, context: Context) -> pa.Table:
-    """The cohort's frames, re-checked against the train split."""
+    """The cohort's frames. Raises LeakageError if a patient is outside the train split."""
     cohort = tables.read(context.store.open(step.inputs["cohort"]) / COHORT, tables.FRAMES)
     _only_split(cohort, "train")
     train = patient_ids(split_index(step, context, "train"))
@@ -96,7 +96,7 @@ def cohort_frames(step: Step, context: Context) -> pa.Table:
 
 
 def cohort_class(step: Step, context: Context) -> pa.Table:
-    """The cohort's frames of the step's class; of both where it has both."""
+    """The cohort's frames of the step's class, or of both classes if the step has both."""
     cohort, label = cohort_frames(step, context), step.spec["class"]
     return cohort if label == BOTH_CLASSES else of_class(cohort, label)
 

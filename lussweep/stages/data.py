@@ -1,4 +1,4 @@
-"""Raw videos to frames, one index a split, cohorts, and images that were made elsewhere."""
+"""Stages that read videos, index the frames of a split, draw cohorts, and read external images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lussweep.study.spec import CohortSpec, PreprocessSpec, Video
 
 
 def run_shard(step: Step, context: Context, out: Path) -> Summary:
-    """One patient's videos to pixels, sector masks and index rows."""
+    """Turns one patient's videos into pixels, sector masks and index rows."""
     patient = step.spec["patient_id"]
     videos = [
         Video(patient_id=patient, split="train", **described)  # the split is the ingest step's
@@ -63,7 +63,10 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
     spec = PreprocessSpec.model_validate(step.spec["preprocess"])
     path = context.video_paths.get(video.sha256)
     if path is None:
-        raise InputError(f"video {video.video_id} of patient {video.patient_id} is not at hand")
+        raise InputError(
+            f"video {video.video_id} of patient {video.patient_id} has no file here: run with the "
+            "manifest that lists it"
+        )
     try:
         return preprocess(read_frames(Path(path), spec.frame_stride), spec)
     except InputError as error:
@@ -71,7 +74,11 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
 
 
 def _frame_label(video: Video, frame: int, step: Step) -> int | None:
-    """Positive frames come from positive videos; where annotated, only the annotated ones."""
+    """1 positive, 0 negative, None unusable.
+
+    All frames of a negative video are negative. If frames of a positive video are annotated, only
+    those are positive and the others are unusable.
+    """
     if video.label == 0 or video.annotated_frames is None:
         return video.label
     return 1 if frame * _stride(step) in video.annotated_frames else None
@@ -92,7 +99,7 @@ def _stride(step: Step) -> int:
 
 
 def run_ingest(step: Step, context: Context, out: Path) -> Summary:
-    """The frame index of one split."""
+    """Writes the frame index of one split."""
     indices = [read_index(context.store.open(ref)) for _, ref in sorted(step.inputs.items())]
     index = tables.with_columns(
         tables.concat(indices, tables.FRAMES), {"split": step.spec["split"]}, tables.FRAMES
@@ -102,6 +109,7 @@ def run_ingest(step: Step, context: Context, out: Path) -> Summary:
 
 
 def run_cohort(step: Step, context: Context, out: Path) -> Summary:
+    """Draws the patients and the frames of one cohort from the train split."""
     train = split_index(step, context, "train")
     n_patients = step.spec["n_patients"]
     spec = CohortSpec.model_validate(step.spec["cohort"])
@@ -115,7 +123,9 @@ def run_cohort(step: Step, context: Context, out: Path) -> Summary:
 
 
 def run_external(step: Step, context: Context, out: Path) -> Summary:
-    """Images of another generator, refused where it saw patients outside the cohort."""
+    """Reads the images of another generator. Raises LeakageError if it saw patients outside the
+    cohort, and InputError for images that cannot be used.
+    """
     spec = step.spec
     by_hash = {hashed_id(p): p for p in patient_ids(split_index(step, context, "train"))}
     declared = [by_hash.get(patient, patient) for patient in spec["patients"]]
@@ -123,6 +133,6 @@ def run_external(step: Step, context: Context, out: Path) -> Summary:
     check_declaration(declared, cohort, (), "external images")
     images = load_images(context.external[spec["sha256"]], spec["image_size"])
     if len(images) < 2:
-        raise InputError("one image is no set: give at least 2")
+        raise InputError("one image is not a set: give at least 2")
     np.save(out / SYNTHETIC, images)
     return {"n_images": len(images)}

@@ -1,4 +1,7 @@
-"""The memorisation card of a synthetic set. A leaf of the plan, because it may see holdout."""
+"""Stage that makes the memorisation card of a synthetic set.
+
+No other step uses the card, because it is made from holdout frames too.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ CARD = "card.parquet"
 COPIES = "copies.parquet"
 PAIRS = "pairs.parquet"
 N_PAIRS = 20
-"""Closest pairs that are kept for the eye."""
+"""Number of closest pairs that are kept for the report's sheet."""
 
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
-    """How near synthetic frames lie to what their generator saw, against unseen patients."""
+    """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
     spec = MemorisationSpec.model_validate(step.spec["memorisation"])
     label = step.spec["class"]
     train = generator_frames(step.inputs["synth"], step, context)
@@ -37,7 +40,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         holdout = of_class(holdout, label)
     synthetic = read_array(context.store.open(step.inputs["synth"]) / SYNTHETIC, np.uint8)
     synthetic = synthetic[: spec.n_images]
-    found = memorisation(
+    measured = memorisation(
         _shrunk(load_pixels(context.store, train), spec.side),
         np.array(train["patient_id"].to_pylist()),
         _shrunk(load_pixels(context.store, holdout), spec.side),
@@ -51,29 +54,29 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         "class": label,
         "n_synthetic": len(synthetic),
         "n_train": len(train),
-        "n_compared": found.n_compared,
-        "ratio_median": _known(found.ratio_median),
-        "nearer_train_share": found.nearer_train_share,
-        "copy_threshold": found.copy_threshold,
-        "copy_share": found.copy_share,
-        "most_copies_of_a_patient": max(found.copies_per_patient.values()),
-        "authenticity": found.authenticity,
-        "authenticity_across_patients": _known(found.authenticity_across_patients),
+        "n_compared": measured.n_compared,
+        "ratio_median": _known(measured.ratio_median),
+        "nearer_train_share": measured.nearer_train_share,
+        "copy_threshold": measured.copy_threshold,
+        "copy_share": measured.copy_share,
+        "most_copies_of_a_patient": max(measured.copies_per_patient.values()),
+        "authenticity": measured.authenticity,
+        "authenticity_across_patients": _known(measured.authenticity_across_patients),
     }
     tables.write(out / CARD, [card], tables.MEMORISATION)
     copies = [
         {"class": label, "patient_id": patient, "n_copies": n}
-        for patient, n in found.copies_per_patient.items()
+        for patient, n in measured.copies_per_patient.items()
     ]
     tables.write(out / COPIES, copies, tables.COPIES)
-    nearest = np.argsort(found.distance_K, kind="stable")[:N_PAIRS]
-    near_train = train.take(found.nearest_train_K[nearest]).to_pylist()
+    nearest = np.argsort(measured.distance_K, kind="stable")[:N_PAIRS]
+    near_train = train.take(measured.nearest_train_K[nearest]).to_pylist()
     pairs = [
         {
             "class": label,
             "synthetic_row": int(row),
-            "distance": float(found.distance_K[row]),
-            "is_copy": bool(found.is_copy_K[row]),
+            "distance": float(measured.distance_K[row]),
+            "is_copy": bool(measured.is_copy_K[row]),
             **{name: frame[name] for name in ("patient_id", "video_id", "frame")},
         }
         for row, frame in zip(nearest, near_train, strict=True)
@@ -83,13 +86,16 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
 
 
 def _known(value: float) -> float | None:
-    """None for what cannot be measured: a share between patients where there is one, a ratio of
-    which half is zero."""
+    """The value, or None if it is not finite and so cannot be measured.
+
+    A share between patients cannot be measured with one patient. A median ratio cannot be measured
+    if half of the distances to holdout frames are zero.
+    """
     return value if math.isfinite(value) else None
 
 
 def _shrunk(frames_NSS: np.ndarray, side: int) -> np.ndarray:
-    """Frames as rows of grey levels, no more than `side` pixels a side."""
+    """Frames (N, S, S) as rows of grey levels, shrunk to at most `side` pixels a side."""
     if frames_NSS.shape[1] > side:
         small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in frames_NSS]
         frames_NSS = np.stack(small)

@@ -1,4 +1,4 @@
-"""What a step's record says of the circumstances: never part of a key."""
+"""The circumstances that a step's record keeps. They are never part of a key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIBRARIES = (
 
 @functools.cache
 def circumstances() -> dict[str, Any]:
-    """Host, Python, library versions and the git commit of the code, where there is one."""
+    """Host, Python, library versions and the git commit of the code, if there is one."""
     return {
         "host": platform.node(),
         "python": platform.python_version(),
@@ -47,6 +47,6 @@ def _git_commit() -> str | None:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    # An installed copy inside some other project's checkout is not that project's commit.
+    # A copy that is installed inside another project's checkout would give that project's commit.
     inside = folder.parent.joinpath(".git").exists()
     return done.stdout.strip() if done.returncode == 0 and inside else None

@@ -1,4 +1,4 @@
-"""Real features of a cohort, and the scores of what a generator makes."""
+"""Stages that embed a cohort's real frames and score the images of a generator."""
 
 from __future__ import annotations
 
@@ -28,35 +28,37 @@ from lussweep.study.spec import ScoreSpec
 FEATURES = "features.safetensors"
 NO_EMBEDDER = "none"
 WIDE_SPACES = ("conv",)
-"""Where the customary scores of the literature are taken."""
+"""The spaces of FID, KID and the kernel test, as the literature computes them."""
 
 
 def run_features(step: Step, context: Context, out: Path) -> Summary:
-    """Real frames of one cohort and class as one embedder sees them: drawn and embedded once."""
+    """Embeds real frames of one cohort and class, once for all generators."""
     real = _real_frames(step, context, step.spec["n_images"])
     with full_precision():
-        found = embed(
+        features_of = embed(
             real,
             _embedder(step.spec["embedder"], step, context),
             batch_size=step.spec["batch_size"],
             device=context.torch_device(),
         )
-    save_file({space: torch.from_numpy(values) for space, values in found.items()}, out / FEATURES)
+    save_file(
+        {space: torch.from_numpy(values) for space, values in features_of.items()}, out / FEATURES
+    )
     return {"n_images": len(real)}
 
 
 def run_score(step: Step, context: Context, out: Path) -> Summary:
-    """Every snapshot of one GAN, or an external set, against real frames of its own cohort."""
+    """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
     spec = ScoreSpec.model_validate(step.spec["score"])
     label, device = step.spec["class"], context.torch_device()
     embedders = {
         name: _embedder(name, step, context) for name in {*spec.embedders, "detector"}
-    }  # the detector's confidence is wanted whatever the features are
+    }  # the confidence comes from the detector, whichever embedders there are
     real = _real_frames(step, context, _n_scored(step, context, spec))
     real_features = {(NO_EMBEDDER, "pixel"): pixels(real)}
     for name in spec.embedders:
-        known = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
-        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in known.items()}
+        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in real_of.items()}
     references = {
         place: Reference.of(values, k=spec.n_neighbours, device=device)
         for place, values in real_features.items()
@@ -66,8 +68,8 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         fake_features = {(NO_EMBEDDER, "pixel"): pixels(fake)}
         for name, network in embedders.items():
             with full_precision():
-                found = embed(fake, network, batch_size=spec.batch_size, device=device)
-            fake_features |= {(name, space): values for space, values in found.items()}
+                features_of = embed(fake, network, batch_size=spec.batch_size, device=device)
+            fake_features |= {(name, space): values for space, values in features_of.items()}
         for place, reference in references.items():
             values = {
                 **compare(reference, fake_features[place])._asdict(),
@@ -90,7 +92,7 @@ def _customary(
     seed: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """FID, KID and the kernel test, in the wide spaces alone."""
+    """FID, KID and the kernel test in the wide spaces. Other spaces have none."""
     if place[1] not in WIDE_SPACES:
         return {}
     test = kmmd_test(
@@ -108,14 +110,17 @@ def _customary(
 
 
 def _real_frames(step: Step, context: Context, n_images: int) -> np.ndarray:
-    """The first n of a seeded permutation: the same frames for whoever asks for fewer."""
+    """The first `n_images` frames of a seeded permutation, uint8 (N, S, S).
+
+    A smaller number gives the first of the same frames.
+    """
     cohort = cohort_class(step, context)
     chosen = np.random.default_rng(step.spec["seed"]).permutation(len(cohort))[:n_images]
     return load_pixels(context.store, cohort.take(chosen))
 
 
 def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:
-    """N, which an external set with fewer images lowers."""
+    """The number of real frames to compare. An external set with fewer images lowers it."""
     n_real: int = context.store.record(step.inputs[f"real_{spec.embedders[0]}"])["summary"][
         "n_images"
     ]
@@ -128,7 +133,7 @@ def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:
 def _fakes(
     step: Step, context: Context, spec: ScoreSpec, n_images: int, image_size: int
 ) -> Iterator[tuple[int | None, np.ndarray]]:
-    """Epoch and images of every snapshot, or the images of an external set without an epoch."""
+    """Yields epoch and images of every snapshot, or None and the images of an external set."""
     if "external" in step.inputs:
         yield None, external_images(step, context, n_images)
         return

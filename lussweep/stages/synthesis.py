@@ -1,4 +1,4 @@
-"""Synthetic sets: out of a snapshot, or out of images that were made elsewhere."""
+"""Stage that makes synthetic sets from a snapshot of a GAN or from external images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lussweep.study.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
-    """The cell's synthetic frames; each gets the sector mask of a real one."""
+    """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
     spec = SynthSpec.model_validate(step.spec["synth"])
     masks = load_masks(context.store, cohort_class(step, context))
     n_images = spec.n_frames(len(masks))
@@ -57,7 +57,7 @@ def sampled(
     n_images: int,
     image_size: int,
 ) -> np.ndarray:
-    """uint8 images (n_images, S, S) of the step's class out of one snapshot of its GAN."""
+    """Samples images of the step's class from one snapshot of its GAN: uint8 (n_images, S, S)."""
     gan, folder = trained_gan(step, context)
     device = context.torch_device()
     return sample(
@@ -78,14 +78,17 @@ def trained_gan(step: Step, context: Context) -> tuple[GanSpec, Path]:
 
 
 def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
-    """The first n of a seeded permutation of a set, or all of them if they are fewer."""
+    """The first `n_images` images of a seeded permutation, or all if there are fewer.
+
+    uint8 (N, S, S).
+    """
     images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
     chosen = np.random.default_rng(step.spec["seed"]).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 
 
 def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
-    """The cohort's frames that the generator behind a synthetic set saw, or may have seen."""
+    """The cohort's frames that the generator of a synthetic set saw, or may have seen."""
     inputs = context.store.record(synth_ref)["inputs"]
     label = step.spec["class"]
     if "external" in inputs:

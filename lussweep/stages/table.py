@@ -1,4 +1,4 @@
-"""Every stage by name, and how one is run: computed into a folder, then committed whole."""
+"""Every stage by name, and `execute`, which runs a step and commits its artifact whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STAGES: dict[str, Stage] = {
 
 
 def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
-    """Run one step and commit its artifact; does nothing if the artifact exists."""
+    """Runs one step and commits its artifact. Does nothing if the artifact exists."""
     if context.store.has(step.ref):
         return
     n_threads = step.spec.get("n_threads", 1)
@@ -54,7 +54,7 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         "inputs": dict(step.inputs),
         "circumstances": circumstances(),
     }
-    limits = threadpool_limits(n_threads)  # numpy's BLAS; torch has its own
+    limits = threadpool_limits(n_threads)  # for numpy's BLAS; torch has a setting of its own
     store = context.store
     with limits, room_named(store.root), store.in_use(), store.commit(step.ref, record) as out:
         record["summary"] = (stage or STAGES[step.stage])(step, context, out)

@@ -1,4 +1,4 @@
-"""Training GANs in a workplace that outlives a killed process."""
+"""Stage that trains a GAN, in a workplace that outlives a killed process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRAINED = ("snapshots", LOSSES, EVENTS)
 
 
 def run_gan(step: Step, context: Context, out: Path) -> Summary:
-    """Train in this process; several workers are a matter of the cluster backend."""
+    """Trains a GAN in this process. Several workers need the cluster backend."""
     assert step.spec["gan"]["n_workers"] == 1, "a gang needs the cluster backend"
     with context.store.workplace(step.ref) as work:
         summary = train_gan_into(step, context, work)
@@ -37,7 +37,11 @@ def run_gan(step: Step, context: Context, out: Path) -> Summary:
 def train_gan_into(
     step: Step, context: Context, work: Path, rank: int = 0, world_size: int = 1
 ) -> Summary:
-    """Train one rank in a workplace, going on from what lies there; rank 0 writes."""
+    """Trains one rank in the workplace `work`, from where an earlier attempt ended.
+
+    Only rank 0 writes. Raises InputError with advice if the device has too little memory, and
+    Collapse if the GAN collapses.
+    """
     spec = GanSpec.model_validate(step.spec["gan"])
     cohort = cohort_class(step, context)
     frames = load_pixels(context.store, cohort)
@@ -74,7 +78,7 @@ def train_gan_into(
         )
     except torch.OutOfMemoryError as error:
         raise InputError(memory_advice(spec, frames.shape[1], device)) from error
-    except Collapse as collapse:  # there will be no artifact: the report looks here
+    except Collapse as collapse:  # there will be no artifact, so the report reads the workplace
         if rank == 0:
             _write_history(work, collapse)
             context.store.keep_workplace(step.ref, work)
@@ -90,14 +94,17 @@ def train_gan_into(
     }
 
 
-def _write_history(work: Path, told: TrainedGan | Collapse) -> None:
-    """Every epoch of every attempt, and what went wrong."""
-    tables.write(work / LOSSES, [asdict(row) for row in told.rows], tables.GAN_LOSSES)
-    tables.write(work / EVENTS, [asdict(event) for event in told.events], tables.GAN_EVENTS)
+def _write_history(work: Path, history: TrainedGan | Collapse) -> None:
+    """Writes every epoch of every attempt, and the events."""
+    tables.write(work / LOSSES, [asdict(row) for row in history.rows], tables.GAN_LOSSES)
+    tables.write(work / EVENTS, [asdict(event) for event in history.events], tables.GAN_EVENTS)
 
 
 def hand_over(work: Path, out: Path) -> None:
-    """A training's results into the artifact; the workplace stays until that is committed."""
+    """Puts the results of a training into the artifact.
+
+    The workplace keeps them until the artifact is committed.
+    """
     for name in TRAINED:
         if (work / name).is_dir():
             shutil.copytree(work / name, out / name, copy_function=_link)
@@ -106,7 +113,7 @@ def hand_over(work: Path, out: Path) -> None:
 
 
 def _link(source: str | Path, target: str | Path) -> None:
-    """A second name for a file, or a copy where the file system has no such thing."""
+    """Gives a file a second name, or copies it if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

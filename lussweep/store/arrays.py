@@ -1,4 +1,4 @@
-"""Arrays in files: no header is believed, and nothing is ever unpickled."""
+"""Reads arrays from files. It trusts no header and never unpickles."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from lussweep.errors import InputError, one_line
 
 
 def read_array(path: Path, dtype: Any, *, mapped: bool = False) -> np.ndarray:
-    """A stack of frames (N, S, S) of `dtype`, in memory or `mapped` from the file, read-only.
+    """Reads a stack of frames (N, S, S) of `dtype`, into memory or, if `mapped`, read-only on disk.
 
-    Raises InputError naming the file if it is no such array, or shorter than it says.
+    Raises InputError that names the file if it holds anything else, or is shorter than its header
+    says.
     """
     try:
-        # Mapped first: the size that the header claims is compared with the file's.
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        # Mapping compares the size that the header claims with the size of the file.
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:
-        # numpy's parser of the header raises whatever a broken one leads it to (TokenError, ...).
+        # numpy's parser can raise any error for a broken header (TokenError, ...).
         raise InputError(
             f"cannot read the array {path} ({one_line(error)}): {_remedy(path)}"
         ) from None
-    if not isinstance(found, np.ndarray) or found.dtype != dtype or found.ndim != 3:
-        held = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else "an archive"
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != 3:
+        held = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
         raise InputError(
             f"{path} holds {held[:200]}, not frames of {np.dtype(dtype)}: {_remedy(path)}"
         )
-    return found if mapped else np.array(found)
+    return array if mapped else np.array(array)
 
 
 def _remedy(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Content-addressed artifacts on disk: an artifact that exists is done.
+"""Content-addressed artifacts on disk. An artifact that exists is done.
 
-Each lies in `root/stage/key/`, written under a temporary name and renamed into place, so that a
-reader sees it whole or not at all. `record.json` beside the data says how it came to be.
+Each artifact lies in `root/stage/key/`. It is written under a temporary name and renamed into
+place, so a reader sees it whole or not at all. Its `record.json` says how it was made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_JSON_BYTES = 2**26
 
 
 class ArtifactStore:
-    """A folder of artifacts, with further stores that are only read."""
+    """A folder of artifacts. The stores in `also_read` are only read."""
 
     def __init__(self, root: Path, also_read: Sequence[ArtifactStore] = ()) -> None:
         self._root = root.absolute()
@@ -39,50 +39,51 @@ class ArtifactStore:
 
     @property
     def place(self) -> str:
-        """What a user would call it: a path or a URL."""
+        """The place of the store as a user gives it: a path or a URL."""
         return str(self.root)
 
     def has(self, ref: str) -> bool:
+        """Whether the artifact exists, here or in a store of `also_read`."""
         return self._find(ref) is not None or self._lender(ref) is not None
 
     def surveyed(self, max_age_s: float = 60.0) -> ArtifactStore:
-        """The store for reading as it is now, whose `has` is cheap for thousands of steps.
+        """This store for reading, with a `has` that is fast for thousands of steps.
 
-        On a disk each stage is listed when it is first asked for; elsewhere one listing answers,
-        no older than `max_age_s`.
+        A store on disk lists each stage when it is first needed. An object store uses one listing
+        of everything, at most `max_age_s` seconds old.
         """
         return _Survey(self.root, [store.surveyed(max_age_s) for store in self.also_read])
 
     def open(self, ref: str, *names: str) -> Path:
-        """The artifact's folder. Raises FileNotFoundError if it has not been made.
+        """The artifact's folder. Raises FileNotFoundError if there is no artifact.
 
-        With `names`, only those files of it are needed.
+        If `names` are given, the other files may be absent from the folder.
         """
-        found = self._find(ref)
-        return found or self._lent(ref).open(ref, *names)
+        folder = self._find(ref)
+        return folder or self._lent(ref).open(ref, *names)
 
     def read_records(self, refs: Sequence[str]) -> None:
-        """Records that will be asked for: on a disk there is nothing to fetch."""
+        """Fetches records that will be needed. A store on disk has nothing to fetch."""
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """What is opened within the block is needed until its end, and no longer."""
+        """Keeps what is opened within the block until the block ends."""
         with ExitStack() as stack:
             for store in self.also_read:
                 stack.enter_context(store.in_use())
             yield
 
     def record(self, ref: str) -> dict[str, Any]:
-        """What `commit` was told about the artifact. Raises InputError if it cannot be read."""
-        found = self._find(ref)
-        if found is None:
+        """The record that `commit` wrote. Raises InputError if it cannot be read."""
+        folder = self._find(ref)
+        if folder is None:
             return self._lent(ref).record(ref)
-        path = found / RECORD
+        path = folder / RECORD
         try:
             record = read_json(path)
             for part in RECORD_PARTS:
                 if not isinstance(record.get(part, {}), dict):
-                    raise ValueError(f"its {part} is no JSON object")
+                    raise ValueError(f"its {part} is not a JSON object")
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path} cannot be read ({error}): delete the folder {path.parent}, "
@@ -92,7 +93,7 @@ class ArtifactStore:
 
     @contextmanager
     def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
-        """A fresh folder to write to; renamed into place if the block ends without an error.
+        """Gives a fresh folder to write to. It becomes the artifact if the block raises no error.
 
         `record` may be filled inside the block. A second commit of the same ref leaves the
         first one as it is.
@@ -114,29 +115,29 @@ class ArtifactStore:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def files(self, ref: str) -> list[str]:
-        """Names of the files of an artifact of this store, relative to it."""
+        """Names of the files of an artifact of this store, relative to its folder."""
         folder = self.root / ref
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
     def where(self, ref: str) -> str:
-        """An artifact's place as a user would call it."""
-        found = self._find(ref)
-        return str(found) if found else self._lent(ref).where(ref)
+        """The path or URL of an artifact."""
+        folder = self._find(ref)
+        return str(folder) if folder else self._lent(ref).where(ref)
 
     def discard(self, ref: str, name: str) -> None:
-        """Delete one file of an artifact of this store; the artifact still counts as done."""
+        """Deletes one file of an artifact of this store. The artifact still counts as done."""
         (self.root / ref / name).unlink(missing_ok=True)
 
     def workplace_of(self, ref: str) -> Path:
-        """Where `workplace` keeps what an unfinished step has so far."""
+        """The folder in which `workplace` keeps an unfinished step."""
         return self.root / ".work" / ref.replace("/", "-")
 
     @contextmanager
     def workplace(self, ref: str) -> Iterator[Path]:
-        """A folder that outlives a killed step and that its next attempt finds again.
+        """Gives a folder that outlives a killed step, so that the next attempt finds it again.
 
-        It goes when the artifact is committed. While another process works there, this one gets
-        an empty folder of its own.
+        The folder is deleted when the artifact is committed. While another process works in it,
+        this process gets an empty folder of its own.
         """
         shared = self.workplace_of(ref)
         shared.mkdir(parents=True, exist_ok=True)
@@ -152,20 +153,20 @@ class ArtifactStore:
             shutil.rmtree(private, ignore_errors=True)
 
     def fetch_workplace(self, ref: str, work: Path) -> None:
-        """Bring what `keep_workplace` has kept of a step into `work`; other files stay."""
+        """Copies what `keep_workplace` has kept of a step into `work`. Other files stay."""
 
     def keep_workplace(self, ref: str, work: Path) -> None:
-        """Keep an unfinished step where other nodes find it: on a disk it is there already."""
+        """Keeps an unfinished step where other nodes find it. On disk it is there already."""
 
     def left_behind(self, ref: str, name: str) -> Path | None:
-        """A file that an unfinished step has left, if it has."""
+        """A file that an unfinished step has left, or None."""
         path = self.workplace_of(ref) / name
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
-        """Delete the workplace of a step.
+        """Deletes the workplace of a step, unless another process works there.
 
-        Another process that works there keeps it, and deletes it when it is done.
+        The other process deletes it when it is done.
         """
         folder = self.workplace_of(ref)
         if not folder.exists():
@@ -175,7 +176,7 @@ class ArtifactStore:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
-        """Raises InputError unless a file can be written here and some space is left."""
+        """Raises InputError unless a file can be written here and `needed_bytes` are free."""
         check_usable(LocalFolder(self.root))
         free = shutil.disk_usage(self.root).free
         if free < needed_bytes:
@@ -187,9 +188,11 @@ class ArtifactStore:
     def clean_scratch(
         self, older_than_s: float = 86_400, workplaces_s: float = 30 * 86_400
     ) -> None:
-        """Remove what killed steps left behind; younger folders may belong to running ones.
+        """Removes what killed steps left behind.
 
-        A workplace can still be gone on from: it stays for a month, unless its artifact is there.
+        Folders younger than `older_than_s` stay, because they may belong to running steps. A
+        workplace stays for `workplaces_s`, because a step can continue in it, unless its artifact
+        exists.
         """
         now = time.time()
         for scratch in (self.root / ".tmp").glob("*"):
@@ -201,12 +204,13 @@ class ArtifactStore:
                 self._discard_workplace(f"{stage}/{key}")
 
     def _find(self, ref: str) -> Path | None:
-        if ".." in ref.split("/") or ref.startswith("/"):  # a table from elsewhere said so
-            raise InputError(f"{ref} is no artifact: it would lie outside {self.root}")
+        # The ref may come from a table that others wrote.
+        if ".." in ref.split("/") or ref.startswith("/"):
+            raise InputError(f"{ref} is not an artifact: it would lie outside {self.root}")
         return self.root / ref if _exists(f"{self.root}/{ref}/{RECORD}") else None
 
     def _lender(self, ref: str) -> ArtifactStore | None:
-        """A further store that has it."""
+        """A store of `also_read` that has the artifact, or None."""
         return next((store for store in self.also_read if store.has(ref)), None)
 
     def _lent(self, ref: str) -> ArtifactStore:
@@ -217,7 +221,10 @@ class ArtifactStore:
 
 
 class _Survey(ArtifactStore):
-    """Looks for a record only where its folder is listed: each look may be a trip to a server."""
+    """A store that looks for a record only if its folder is listed.
+
+    Each look may be a request to a file server.
+    """
 
     def __init__(self, root: Path, also_read: Sequence[ArtifactStore]) -> None:
         super().__init__(root, also_read)
@@ -238,20 +245,20 @@ class _Survey(ArtifactStore):
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """An object from a JSON file. Raises ValueError with the reason, or OSError."""
+    """Reads an object from a JSON file. Raises ValueError with the reason, or OSError."""
     if path.stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"over {MAX_JSON_BYTES >> 20} MiB")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    return found
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
 
 
 def _exists(path: str) -> bool:
-    """`Path.exists`, without the cost of a Path: a plan asks hundreds of thousands of times."""
+    """`Path.exists` without the cost of a Path, because a plan calls it 100,000 times and more."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
@@ -267,7 +274,10 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _newest(folder: Path) -> float:
-    """When something in it was last written; now, if another command has just moved it."""
+    """Time of the last write in a folder, or now if another command has just moved it.
+
+    In seconds since 1970.
+    """
     try:
         return max(p.stat().st_mtime for p in (folder, *folder.rglob("*")))
     except FileNotFoundError:

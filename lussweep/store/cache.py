@@ -1,8 +1,8 @@
-"""A node's own copies of artifacts of object stores: bounded, shared by the node's processes.
+"""A node's copies of artifacts from object stores, shared by the node's processes.
 
-The copies used longest ago go when the bound is passed, never one that a live process has pinned.
-A process's pins stand in a file beside a lock that it holds, so that those of a killed one count
-no more.
+If the copies exceed a limit, those used longest ago are deleted. A copy that a live process has
+pinned stays. A process writes its pins into a file beside a lock that it holds, so the pins of a
+killed process no longer count.
 """
 
 from __future__ import annotations
@@ -23,35 +23,38 @@ from lussweep.store.locks import NoLocksError, locked, take
 
 DEFAULT_GB = 50.0
 KEPT_SHARE = 0.9
-"""Cleaning goes below the bound, so that not every new artifact has to clean."""
+"""Cleaning goes down to this share of the limit, so that not every new artifact needs cleaning."""
 
 
 def cache_folder() -> Path:
-    """$LUSSWEEP_CACHE, else ~/.cache/lussweep: each node has its own.
+    """$LUSSWEEP_CACHE, or ~/.cache/lussweep if that is not set. Each node has its own.
 
-    Raises InputError if it is relative: steps run in folders of their own.
+    Raises InputError if it is relative, because steps run in folders of their own.
     """
     folder = Path(os.environ.get("LUSSWEEP_CACHE") or "~/.cache/lussweep").expanduser()
     if not folder.is_absolute():
-        raise InputError(f"LUSSWEEP_CACHE={folder} is relative: give a whole path")
+        raise InputError(f"LUSSWEEP_CACHE={folder} is relative: give an absolute path")
     return folder
 
 
 def cache_bytes() -> float:
-    """$LUSSWEEP_CACHE_GB as bytes. Raises InputError if it is no positive number."""
+    """$LUSSWEEP_CACHE_GB in bytes. Raises InputError unless it is a positive number."""
     text = os.environ.get("LUSSWEEP_CACHE_GB") or str(DEFAULT_GB)
     try:
         size = float(text)
     except ValueError:
         size = 0.0
     if not size > 0:
-        raise InputError(f"LUSSWEEP_CACHE_GB={text} is no positive number of gigabytes")
+        raise InputError(f"LUSSWEEP_CACHE_GB={text} is not a positive number of gigabytes")
     return size * 1e9
 
 
 @dataclass
 class _Pins:
-    """What this process is using, in a file beside a lock that it holds until it ends."""
+    """Names of the copies that this process uses, in a file beside a lock.
+
+    The process holds the lock until it ends.
+    """
 
     path: Path
     lock: FileLock | None
@@ -66,7 +69,7 @@ _PINS: dict[Path, _Pins] = {}
 
 
 class ArtifactCache:
-    """Folders `root/STORE/stage/key/attempt` of all object stores that this node reads."""
+    """The copies in `root/STORE/stage/key/attempt`, from all object stores that this node reads."""
 
     def __init__(self) -> None:
         self.root = cache_folder() / "artifacts"
@@ -75,7 +78,7 @@ class ArtifactCache:
             (self.root / f".{name}").mkdir(parents=True, exist_ok=True)
 
     def pin(self, entry: Path) -> None:
-        """Keep an artifact's copy until `release`, whether it is there yet or not."""
+        """Keeps the copy of an artifact until `in_use` ends, even if it is not there yet."""
         name = str(entry.relative_to(self.root))
         with self._locked():
             pins = self._own_pins()
@@ -87,7 +90,7 @@ class ArtifactCache:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """What is pinned within the block is released at its end."""
+        """Releases at the end of the block what was pinned within it."""
         before = self._n_pinned()
         try:
             yield
@@ -100,13 +103,14 @@ class ArtifactCache:
 
     @contextmanager
     def fetching(self, entry: Path) -> Iterator[None]:
-        """One process of the node at a time; the others find the copy when it is their turn."""
+        """Lets one process of the node at a time fetch. The others then find the copy."""
         one_of_256 = hashlib.sha256(str(entry).encode()).hexdigest()[:2]
-        with locked(self.root / ".fetching" / one_of_256):  # without locks: whole, if copied twice
+        # Without locks, two processes may make a copy each, both whole.
+        with locked(self.root / ".fetching" / one_of_256):
             yield
 
     def added(self, n_bytes: int) -> None:
-        """Count what was copied; beyond the bound, remove what was used longest ago."""
+        """Counts the bytes of a new copy. Beyond the limit, deletes what was used longest ago."""
         counter = self.root / ".bytes"
         with self._locked():
             try:
@@ -118,7 +122,7 @@ class ArtifactCache:
             counter.write_text(str(total))
 
     def _evict(self) -> int:
-        """Down to a share of the bound, or to what is pinned; what is left, in bytes."""
+        """Deletes copies down to KEPT_SHARE, but none that is pinned. Returns the bytes left."""
         pinned = self._all_pinned()
         entries = [(entry.stat().st_mtime, size_bytes(entry), entry) for entry in self._entries()]
         total = sum(size for _, size, _ in entries)
@@ -134,7 +138,7 @@ class ArtifactCache:
         return total
 
     def _entries(self) -> list[Path]:
-        """A store's `.tmp` and `.work` are no copies."""
+        """The folders of all copies. A store's `.tmp` and `.work` do not count."""
         return [p for p in self.root.glob("[!.]*/[!.]*/*/[!.]*") if p.is_dir()]
 
     def _n_pinned(self) -> int:
@@ -142,39 +146,39 @@ class ArtifactCache:
         return len(pins.names) if pins and pins.pid == os.getpid() else 0
 
     def _own_pins(self) -> _Pins:
-        """The pins of this process; after a fork the child begins with none."""
+        """The pins of this process. After a fork the child begins with none."""
         pins = _PINS.get(self.root)
         if pins is None or pins.pid != os.getpid():
             path = self.root / ".pins" / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
             lock = None
-            with suppress(NoLocksError):  # then these pins count for ever
+            with suppress(NoLocksError):  # without locks, these pins count for ever
                 lock = take(path.with_suffix(".lock"), wait=False)
             pins = _PINS[self.root] = _Pins(path, lock, os.getpid())
             pins.write()
         return pins
 
     def _all_pinned(self) -> set[str]:
-        """Names that a live process has pinned. What dead processes have left is deleted."""
-        found: set[str] = set()
+        """Names that live processes have pinned. Files of dead processes are deleted."""
+        pinned: set[str] = set()
         for lock in (self.root / ".pins").glob("*.lock"):
             pins = lock.with_suffix("")
             try:
                 left_by_dead = take(lock, wait=False)
             except (Timeout, NoLocksError):
-                found.update(pins.read_text().split("\n"))
+                pinned.update(pins.read_text().split("\n"))
             else:
                 pins.unlink(missing_ok=True)
                 lock.unlink()
                 left_by_dead.release()
-        return found
+        return pinned
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One process of the node at a time changes what the cache keeps count of."""
+        """Lets one process of the node at a time change the pins, the count and the copies."""
         with locked(self.root / ".lock"):
             yield
 
 
 def size_bytes(folder: Path) -> int:
-    """Of all files below."""
+    """The size of all files below a folder."""
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

@@ -1,4 +1,4 @@
-"""Objects replaced only while they are what was read: in S3 by ETag, in GCS by generation."""
+"""Replaces objects that have not changed since they were read: S3 by ETag, GCS by generation."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import Any
 from urllib.parse import quote
 
 from lussweep.errors import InputError
-from lussweep.store.remote import EXTRAS, file_system, told
+from lussweep.store.remote import EXTRAS, file_system, storage_errors
 
 
 def can_replace_conditionally(url: str) -> bool:
+    """Whether the object store of a URL can replace an object of a given version only."""
     return EXTRAS.get(url.partition("://")[0]) in _VERSIONED
 
 
 def read_with_version(url: str) -> tuple[bytes, str] | None:
-    """An object's bytes and the mark of this very version; None where there is none."""
+    """An object's bytes and the name of their version, or None if there is no object."""
     fs, path, store = _versioned(url)
-    with told("read", url):
+    with storage_errors("read", url):
         try:
             data, version = fs.cat_file(path), store.version(fs, path)
-            while fs.cat_file(path) != data:  # replaced in between: which of the two is it?
+            while fs.cat_file(path) != data:  # replaced in between, so read both again
                 data, version = fs.cat_file(path), store.version(fs, path)
         except FileNotFoundError:
             return None
@@ -27,12 +28,12 @@ def read_with_version(url: str) -> tuple[bytes, str] | None:
 
 
 def replace_if_unchanged(url: str, data: bytes, version: str) -> bool:
-    """Write an object if it still is of this version; whether it now holds these bytes.
+    """Writes an object if it still has this version. Returns whether it now holds these bytes.
 
-    Of several callers with one version exactly one wins, if their bytes differ.
+    If several callers have the same version and different bytes, exactly one succeeds.
     """
     fs, path, store = _versioned(url)
-    with told("write", url):
+    with storage_errors("write", url):
         try:
             store.replace(fs, path, data, version)
         except FileNotFoundError:
@@ -49,13 +50,13 @@ def replace_if_unchanged(url: str, data: bytes, version: str) -> bool:
 
 
 def _code(error: BaseException) -> str:
-    """S3's word for an error that s3fs has translated."""
+    """S3's code of an error that s3fs has translated."""
     response = getattr(error.__cause__, "response", None) or {}
     return str(response.get("Error", {}).get("Code", ""))
 
 
 class _S3:
-    """Versions are ETags; a write carries If-Match."""
+    """Versions are ETags. A write carries If-Match."""
 
     @staticmethod
     def version(fs: Any, path: str) -> str:
@@ -69,7 +70,7 @@ class _S3:
 
 
 class _Gcs:
-    """Versions are generations; gcsfs has a condition for creating alone, so this is its call."""
+    """Versions are generations. gcsfs has no condition for replacing, so this sends the request."""
 
     @staticmethod
     def version(fs: Any, path: str) -> str:

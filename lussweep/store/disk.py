@@ -1,4 +1,4 @@
-"""A full disk: every library tells of it in words of its own, here in one line with the folder."""
+"""Recognises a full disk in the errors of every library, and reports it with the folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lussweep.store.remote import StorageError
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SAID = (
-    "No space left on device",  # Rust's and Arrow's own words
+    "No space left on device",  # Rust and Arrow
     "File too large",
     "quota exceeded",
     "PytorchStreamWriter failed writing",  # torch.save
@@ -25,7 +25,7 @@ class DiskFull(StorageError):
 
 
 def is_no_room(error: BaseException) -> bool:
-    """Whether a disk, a quota or a limit of the process kept something from being written."""
+    """Whether a full disk, a quota or a limit of the process prevented a write."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -36,17 +36,17 @@ def is_no_room(error: BaseException) -> bool:
         if any(words in text for words in SAID):
             return True
         if isinstance(cause, OSError) and " requested and " in text and "written" in text:
-            return True  # numpy's, which gives no reason
+            return True  # numpy, which gives no reason
         cause = cause.__cause__ or cause.__context__
     return False
 
 
 @contextmanager
 def room_named(folder: Path) -> Iterator[None]:
-    """What fails inside this block for want of room is told with the folder and the remedy."""
+    """Turns an error for lack of space inside the block into DiskFull, which names the folder."""
     try:
         yield
-    except (StorageError, InputError):  # they name the thing already
+    except (StorageError, InputError):  # they name the place already
         raise
     except Exception as error:
         if not is_no_room(error):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole: written under another name beside the target, then renamed.
+"""Writes files and folders whole: each has another name until it is complete.
 
 A reader sees the old content or the new, never half of it, even if the writer is killed.
 """
@@ -15,12 +15,13 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path, *, shared: bool = False, durable: bool = False) -> Iterator[Path]:
-    """Gives a path to write to; it replaces `path` if the block ends without an error.
+    """Gives a path to write to. The file there replaces `path` if the block raises no error.
 
-    Makes the folder of `path`. What an error leaves half written is deleted; what a killed process
-    leaves is overwritten by the next one, because the other name is always the same. Several
-    processes that may write `path` at once need `shared`: each then writes under a name of its own.
-    `durable` waits until the disk holds the bytes, so that a power cut cannot leave an empty file.
+    Makes the folder of `path`. After an error, the half-written file is deleted. The file of a
+    killed process is overwritten by the next one, because the other name is always the same.
+    With `shared`, each process writes under a name of its own: processes that may write `path` at
+    once need that. With `durable`, the function waits until the disk holds the bytes, so that a
+    power cut cannot leave an empty file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _beside(path, shared)
@@ -43,9 +44,10 @@ def write_whole(path: Path, data: bytes | str, *, shared: bool = False) -> None:
 
 @contextmanager
 def whole_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
-    """Gives an empty folder to fill; it is renamed to `path` if the block ends without an error.
+    """Gives an empty folder to fill. It is renamed to `path` if the block raises no error.
 
-    `path` may be an empty folder by then. Raises OSError if it holds files: nothing is overwritten.
+    `path` may be an empty folder by then. If it holds files, nothing is overwritten and OSError is
+    raised.
     """
     scratch = _beside(path, shared)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Run folders as others look into them: a few small files by name, at a path or at a URL."""
+"""Access to the small files of a run folder by name, at a path or at a URL."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from lussweep.store.files import write_whole
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 MARK = ".probe-"
-"""The file that tells whether a folder can be used has a name that begins so."""
+"""Start of the name of the file that tests whether a folder can be used."""
 
 
 class Folder(Protocol):
-    """Written whole, so that a reader sees the old bytes or the new ones. Its text names it.
+    """A folder whose files are written whole: a reader sees the old bytes or the new ones.
 
-    Raises OSError, or StorageError from a URL.
+    `str` gives its path or URL. Methods raise OSError, or StorageError for a URL.
     """
 
     def read(self, name: str) -> bytes | None:
-        """None where there is no such file."""
+        """The bytes of a file, or None if there is no such file."""
         ...
 
     def write(self, name: str, data: bytes) -> None: ...
 
     def delete(self, names: Iterable[str]) -> None:
-        """Those that are not there are gone already."""
+        """Deletes files. Ignores those that do not exist."""
         ...
 
 
@@ -57,14 +57,15 @@ class LocalFolder:
 
 
 def folder_at(place: str) -> Folder:
+    """The folder at a path or a URL."""
     return RemoteFolder(place) if is_url(place) else LocalFolder(Path(place))
 
 
 @contextmanager
 def marked(folder: Folder) -> Iterator[str]:
-    """A small file lies in the folder inside the block; gives its name, which is its text too.
+    """Puts a small file into the folder during the block. Gives its name, which is its text too.
 
-    Who sees the file shares the folder with this process.
+    A process that sees the file shares the folder with this one.
     """
     mark = f"{MARK}{uuid.uuid4().hex[:8]}"
     folder.write(mark, mark.encode())

@@ -1,7 +1,7 @@
-"""Locks between processes, each a file that one process holds.
+"""Locks between processes. Each lock is a file that one process holds.
 
-The kernel frees a lock when the process that holds it ends, however it ends, so that no lock is
-stale. They work between machines where the file system's locks do, as those of NFS.
+The kernel frees a lock when the process that holds it ends, however it ends, so no lock is stale.
+Locks work between machines if the locks of the file system do, as those of NFS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-"""What a file system without locks answers."""
+"""Error numbers of a file system without locks."""
 
 
 class NoLocksError(OSError):
@@ -25,14 +25,14 @@ def take(path: Path, *, wait: bool) -> FileLock:
     """Takes the lock at `path` until `release` is called or the process ends.
 
     The folder of `path` must exist. Raises filelock.Timeout if another holder has the lock and
-    this is not to `wait`, NoLocksError if the file system has none.
+    `wait` is false. Raises NoLocksError if the file system has no locks.
     """
-    # The fallback for such file systems is a file whose existence is the lock: a killed process
-    # would leave it locked. A hold that belongs to one thread would end with that thread.
+    # filelock can fall back to a file whose existence is the lock. A killed process would leave it
+    # locked. A lock of one thread would end with that thread.
     lock = FileLock(path, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire(blocking=wait)
-    except Timeout:  # which is an OSError too
+    except Timeout:  # Timeout is an OSError too
         raise
     except OSError as error:
         if error.errno in NO_LOCKS:
@@ -43,7 +43,7 @@ def take(path: Path, *, wait: bool) -> FileLock:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits for the lock and holds it inside the block; does without where there are no locks."""
+    """Waits for the lock and holds it inside the block. Without locks, the block just runs."""
     with ExitStack() as stack:
         with suppress(NoLocksError):
             stack.callback(take(path, wait=True).release)
@@ -52,9 +52,9 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_if_free(path: Path) -> Iterator[bool]:
-    """Holds the lock inside the block if nobody has it; gives whether the block may go on.
+    """Holds the lock inside the block if nobody has it. Gives whether the block may go on.
 
-    It may go on where there are no locks.
+    The block may go on, too, if the file system has no locks.
     """
     with ExitStack() as stack:
         try:

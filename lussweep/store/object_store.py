@@ -1,8 +1,8 @@
 """Artifacts in an object store, copied to a node when they are first opened there.
 
-A commit uploads its files below a name of its own, `stage/key/ATTEMPT/`, and then creates
-`stage/key/record.json`, which names the attempt: until then there is no artifact, and of several
-commits the first one holds, whole.
+A commit uploads its files below a name of its own, `stage/key/ATTEMPT/`. Then it creates
+`stage/key/record.json`, which names the attempt. Until then there is no artifact. If there are
+several commits, the first one counts, whole.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from lussweep.store.folders import check_usable
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 ATTEMPT = "attempt"
-"""In a stored record: the folder beside it that holds the files."""
+"""Field of a stored record: the folder beside it that holds the files."""
 WHOLE = ".whole"
-"""In a copy: all files of the artifact are there."""
+"""Name of a file that marks a copy with all files of the artifact."""
 CHECKPOINTS = "checkpoints/"
 SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
 
 
-def store_at(place: str, told: str) -> ArtifactStore:
-    """The store of the run folder at a path or a URL, as its state tells where it is."""
-    return artifact_store(told if is_url(told) else Path(place) / told)
+def store_at(place: str, named: str) -> ArtifactStore:
+    """The store of the run folder at a path or a URL, by the name in the folder's state."""
+    return artifact_store(named if is_url(named) else Path(place) / named)
 
 
 def artifact_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -> ArtifactStore:
@@ -47,7 +47,7 @@ def artifact_store(place: Path | str, also_read: Sequence[ArtifactStore] = ()) -
 
 
 def url_answer(url: str) -> str:
-    """What keeps this node from using the store at a URL, with the remedy; empty if nothing."""
+    """Why this node cannot use the store at a URL, with the remedy. Empty if it can."""
     try:
         ObjectStore(url).check_writable()
     except InputError as error:
@@ -56,21 +56,21 @@ def url_answer(url: str) -> str:
 
 
 class ObjectStore(ArtifactStore):
-    """An ArtifactStore whose `root` is this node's cache of what lies at a URL."""
+    """An ArtifactStore at a URL. Its `root` is this node's cache of the artifacts there."""
 
     def __init__(self, url: str, also_read: Sequence[ArtifactStore] = ()) -> None:
         super().__init__(Path(), also_read)
         self.remote = RemoteFolder(url)
         self._stored: dict[str, bytes] = {}
-        """Records seen so far: artifacts never change."""
+        """Records read so far. They stay valid, because artifacts never change."""
         self._files: dict[str, float] | None = None
-        """Everything there at the last listing, and when it was written."""
+        """Each file of the last listing, and when it was written, in seconds since 1970."""
         self._listed: frozenset[str] = frozenset()
         self._listed_at = 0.0
         self._is_survey = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """For another process, maybe on another node, which looks for itself."""
+        """The state for another process, maybe on another node, which makes its own listing."""
         forget: dict[str, Any] = {"_stored": {}, "_files": None, "_listed": frozenset()}
         return {**self.__dict__, **forget, "_is_survey": False}
 
@@ -99,16 +99,16 @@ class ObjectStore(ArtifactStore):
         lenders = tuple(store.surveyed(max_age_s) for store in self.also_read)
         survey = object.__new__(ObjectStore)
         survey.__dict__ |= {**self.__dict__, "_is_survey": True, "also_read": lenders}
-        return survey  # which shares the records
+        return survey  # it shares the records
 
     def read_records(self, refs: Sequence[str]) -> None:
-        """Fetch records that will be asked for, many at a time."""
-        asked = [r for r in refs if r not in self._stored]
+        """Fetches records that will be needed, many at a time."""
+        unread = [r for r in refs if r not in self._stored]
         if self._is_survey:
-            asked = [r for r in asked if r in self._listed]
-        wanted = {f"{r}/{RECORD}": r for r in asked}
-        found = self.remote.read_many(wanted)
-        self._stored.update({wanted[name]: data for name, data in found.items()})
+            unread = [r for r in unread if r in self._listed]
+        wanted = {f"{r}/{RECORD}": r for r in unread}
+        data_of = self.remote.read_many(wanted)
+        self._stored.update({wanted[name]: data for name, data in data_of.items()})
 
     def open(self, ref: str, *names: str) -> Path:
         record = self._find_record(ref)
@@ -134,7 +134,7 @@ class ObjectStore(ArtifactStore):
 
     def record(self, ref: str) -> dict[str, Any]:
         record = self._find_record(ref)
-        return self._lent(ref).record(ref) if record is None else _told(record)
+        return self._lent(ref).record(ref) if record is None else _without_attempt(record)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -156,7 +156,7 @@ class ObjectStore(ArtifactStore):
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _upload(self, ref: str, attempt: str, scratch: Path, data: bytes) -> None:
-        """Files, then the record; if another commit was first, the files go again."""
+        """Uploads the files, then the record. If another commit was first, deletes the files."""
         files = {f"{ref}/{attempt}/{name}": scratch / name for name in _names(scratch)}
         self.remote.upload(files)
         if not self.remote.create(f"{ref}/{RECORD}", data):
@@ -197,18 +197,19 @@ class ObjectStore(ArtifactStore):
         self._fetch_missing(_work(ref), work)
 
     def keep_workplace(self, ref: str, work: Path) -> None:
-        """Checkpoints last: where one is, all that was written before it is too.
+        """Uploads an unfinished step, checkpoints last.
 
-        What cannot be kept now is kept at the next checkpoint: no training ends for it.
+        If a checkpoint is there, all that was written before it is there too. An upload that
+        fails ends no training: the next checkpoint tries again.
         """
         try:
             kept = self.remote.listing(_work(ref))
-            mine = [n for n in _names(work) if n != "lock" and "partial" not in n]
-            new = [n for n in mine if kept.get(n, {}).get("size") != (work / n).stat().st_size]
+            own = [n for n in _names(work) if n != "lock" and "partial" not in n]
+            new = [n for n in own if kept.get(n, {}).get("size") != (work / n).stat().st_size]
             for last in (False, True):
                 part = [n for n in new if n.startswith(CHECKPOINTS) == last]
                 self.remote.upload({f"{_work(ref)}/{n}": work / n for n in part})
-            oldest = min((n for n in mine if n.startswith(CHECKPOINTS)), default="")
+            oldest = min((n for n in own if n.startswith(CHECKPOINTS)), default="")
             old = [n for n in kept if n.startswith(CHECKPOINTS) and n < oldest]
             self.remote.delete(f"{_work(ref)}/{n}" for n in old)
         except StorageError as error:
@@ -220,7 +221,7 @@ class ObjectStore(ArtifactStore):
         return path if path.exists() else None
 
     def _discard_workplace(self, ref: str) -> None:
-        if not self.workplace_of(ref).exists():  # who commits a step has worked on it here
+        if not self.workplace_of(ref).exists():  # the process that commits a step worked on it here
             return
         super()._discard_workplace(ref)
         self.remote.delete(f"{_work(ref)}/{n}" for n in self.remote.listing(_work(ref)))
@@ -228,14 +229,14 @@ class ObjectStore(ArtifactStore):
     # --- at the start ---------------------------------------------------------------------
 
     def check_writable(self, needed_bytes: int = 100_000_000) -> None:
-        """Raises InputError unless a file can be written there; here, room for one artifact."""
+        """Raises InputError unless a file can be written there and this node has space left."""
         check_usable(self.remote)
         ArtifactStore(self.root).check_writable()
 
     def clean_scratch(
         self, older_than_s: float = SCRATCH_S, workplaces_s: float = WORKPLACE_S
     ) -> None:
-        """Remove what killed steps left behind, here and there."""
+        """Removes what killed steps left behind, on this node and at the URL."""
         super().clean_scratch(older_than_s, workplaces_s)
         files, now, old = self._list(), time.time(), []
         done = self._listed
@@ -258,13 +259,15 @@ class ObjectStore(ArtifactStore):
             self._listed, self._listed_at = frozenset(n[: -len(ends)] for n in records), started
         return self._files
 
-    # --- inside ---------------------------------------------------------------------------
+    # --- records and files ----------------------------------------------------------------
 
     def _find_record(self, ref: str) -> dict[str, Any] | None:
-        """As it is stored, with the attempt; None if there is no artifact. Raises InputError for
-        one that is no such thing."""
+        """The record as it is stored, with the attempt, or None if there is no artifact.
+
+        Raises InputError if the record is damaged.
+        """
         if ".." in ref.split("/") or ref.startswith("/"):
-            raise InputError(f"{ref} is no artifact: it would lie outside {self.place}")
+            raise InputError(f"{ref} is not an artifact: it would lie outside {self.place}")
         data = self._stored.get(ref)
         if data is None:
             data = self.remote.read(f"{ref}/{RECORD}")
@@ -274,9 +277,9 @@ class ObjectStore(ArtifactStore):
         try:
             record: dict[str, Any] = json.loads(data)
             if not str(record[ATTEMPT]).isalnum():
-                raise ValueError("its attempt is no name")
+                raise ValueError("its attempt is not a name")
             if not all(isinstance(record.get(part, {}), dict) for part in RECORD_PARTS):
-                raise ValueError("a part is no JSON object")
+                raise ValueError("a part is not a JSON object")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{self.place}/{ref}/{RECORD} cannot be read ({error}): delete it, and it is made "
@@ -285,10 +288,10 @@ class ObjectStore(ArtifactStore):
         return record
 
     def _fetch_missing(self, source: str, target: Path) -> None:
-        """All files of a folder there that are not here yet."""
-        found = self.remote.listing(source)
+        """Downloads the files of a remote folder that `target` does not hold yet."""
+        listed = self.remote.listing(source)
         self.remote.download(
-            {f"{source}/{n}": target / n for n in found if not (target / n).exists()}
+            {f"{source}/{n}": target / n for n in listed if not (target / n).exists()}
         )
 
 
@@ -296,12 +299,14 @@ def _holds(entry: Path, names: Sequence[str]) -> bool:
     return (entry / WHOLE).exists() or (bool(names) and all((entry / n).exists() for n in names))
 
 
-def _told(record: dict[str, Any]) -> dict[str, Any]:
+def _without_attempt(record: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name != ATTEMPT}
 
 
 def _write_record(entry: Path, record: dict[str, Any]) -> None:
-    write_whole(entry / RECORD, json.dumps(_told(record), indent=1, sort_keys=True), shared=True)
+    write_whole(
+        entry / RECORD, json.dumps(_without_attempt(record), indent=1, sort_keys=True), shared=True
+    )
 
 
 def _names(folder: Path) -> list[str]:
@@ -313,7 +318,7 @@ def _work(ref: str) -> str:
 
 
 def _written_at(info: dict[str, Any], now: float) -> float:
-    """Seconds since 1970; now where the file system does not say."""
+    """When a file was written, in seconds since 1970; `now` if the file system does not say."""
     when: Any = info.get("LastModified") or info.get("updated") or info.get("mtime") or now
     if isinstance(when, str):
         when = datetime.fromisoformat(when)

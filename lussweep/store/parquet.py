@@ -1,7 +1,7 @@
-"""Parquet files that others may have written: their headers are judged before a value is read.
+"""Reads Parquet files that others may have written. Checks their headers before any value.
 
 A value that is stored once may stand in a million rows, and a page of zeros unpacks to a
-thousand times its size, so neither the file's size nor its rows say what reading it takes.
+thousand times its size. So neither the file's size nor its rows say how much memory it needs.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from lussweep.errors import one_line
 from lussweep.store.parquet_pages import check_sizes, read_footer
 
 SMALL_BYTES = 2**26
-"""A table of this size is read, however small its file is."""
+"""A table up to this size is read, however small its file is."""
 MAX_RATIO = 200
-"""Of the table to its file: ours, of many equal values, reach some 130."""
+"""Largest ratio of a table's size to its file's. Our tables have many equal values: some 130."""
 MAX_COLUMNS = 1000
 
 
 class OtherSchemaError(ValueError):
-    """The table has not the schema that was asked for."""
+    """The table has another schema than the given one."""
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """Of the footer alone. Raises ValueError with the reason, or OSError."""
+    """The schema of a file, read from its footer. Raises ValueError with the reason, or OSError."""
     read_footer(path)
     return _schema(path)
 
@@ -41,33 +41,34 @@ def read_table(
     max_rows: int | None = None,
     max_bytes: int | None = None,
 ) -> pa.Table:
-    """The columns of a table, each as often as the file's schema has it.
+    """Reads the columns of a table, each as often as the file's schema has it.
 
-    Raises OtherSchemaError, ValueError with the reason, or OSError: the file is none, has more
-    than `max_rows` or unpacks to more than `max_bytes`, or it is so small for what it unpacks to
-    that it was made to fill the memory.
+    Raises OtherSchemaError if the file has another schema than `schema`, and OSError if it cannot
+    be read. Raises ValueError with the reason if it is not a Parquet file, has more than
+    `max_rows`, or unpacks to more than `max_bytes`. A table that is larger than SMALL_BYTES and
+    than MAX_RATIO times its file is refused too: such a file was made to fill the memory.
     """
     limit = max(SMALL_BYTES, MAX_RATIO * path.stat().st_size)
     limit = min(limit, max_bytes or limit)
     footer = read_footer(path)
-    found = _schema(path)
-    if schema is not None and not found.equals(schema):
+    file_schema = _schema(path)
+    if schema is not None and not file_schema.equals(schema):
         raise OtherSchemaError
-    if len(found) > MAX_COLUMNS:
-        raise ValueError(f"it has {len(found)} columns, over {MAX_COLUMNS}")
+    if len(file_schema) > MAX_COLUMNS:
+        raise ValueError(f"it has {len(file_schema)} columns, over {MAX_COLUMNS}")
     n_rows = check_sizes(path, footer, columns, limit)
     if max_rows is not None and n_rows > max_rows:
         raise ValueError(f"it has {n_rows} rows, over {max_rows}")
-    wanted = [field for field in found if columns is None or field.name in columns]
+    wanted = [field for field in file_schema if columns is None or field.name in columns]
     texts = [field.name for field in wanted if _is_text(field.type)]
     try:
-        # As a dictionary, a value that is repeated takes its room once.
+        # A dictionary holds a repeated value once.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             table = file.read(columns=[field.name for field in wanted])
         n_bytes = sum(_text_bytes(column) for column in table.columns)
         if n_bytes > limit:
             raise ValueError(f"its text unpacks to {n_bytes} bytes, over {limit}")
-        return table.cast(pa.schema([found.field(i) for i in _places(found, columns)]))
+        return table.cast(pa.schema([file_schema.field(i) for i in _places(file_schema, columns)]))
     except (pa.ArrowException, UnicodeError, MemoryError, KeyError) as error:
         raise ValueError(one_line(error)) from None
 
@@ -96,7 +97,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:
-    """What the values of a column take when each row has its own."""
+    """The bytes of a column's texts if each row holds its own."""
     total = 0
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type):

@@ -1,8 +1,8 @@
-"""What a Parquet file unpacks to, by its footer and its pages' headers, read before pyarrow does.
+"""Computes what a Parquet file unpacks to, from its footer and page headers, before pyarrow reads.
 
-pyarrow asks for as much memory as a header claims, and reads a schema of any depth; so what it
-would be led to is added up here first. Field numbers are those of parquet.thrift in Apache's
-parquet-format; the protocol is Thrift's compact one.
+pyarrow allocates as much memory as a header claims, and reads a schema of any depth. This module
+adds up the claims first. Field numbers are those of parquet.thrift in Apache's parquet-format. The
+protocol is Thrift's compact one.
 """
 
 from __future__ import annotations
@@ -13,43 +13,45 @@ from pathlib import Path
 from typing import Any
 
 CELL_BYTES = 16
-"""Roughly, of one value in memory."""
+"""Rough size of one value in memory."""
 MAX_FOOTER_BYTES = 2**22
 MAX_FOOTER_VALUES = 300_000
-"""A column of a row group has some 30."""
+"""Limit of the values in a footer. A column of a row group has some 30."""
 MAX_HEADER_VALUES = 100
 MAX_HEADER_BYTES = 2**24
-"""Of a page, whose header may hold its smallest and its largest value."""
+"""Limit of a page's header, which may hold the page's smallest and largest value."""
 MAX_ELEMENTS = 10_000
-"""Columns and groups of a schema."""
+"""Limit of the columns and groups of a schema."""
 MAX_DEPTH = 32
 MIN_PAGES = 10_000
-"""So many may be small; beyond, a page has a kilobyte on average or more."""
+"""So many pages may be small. A file with more needs a kilobyte a page on average."""
 
 Buffer = mmap.mmap | bytes
 Struct = dict[tuple[int, int], Any]
-"""Values by field and kind: one of another kind than the format's is passed over by pyarrow."""
+"""Values by field and kind. pyarrow skips a value of another kind than the format's."""
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 LISTS = {
     (0, 2): STRUCT, (0, 4): STRUCT, (0, 5): STRUCT, (0, 7): STRUCT, (2, 1): STRUCT,
     (2, 4): STRUCT, (5, 2): I32, (5, 3): BINARY, (5, 8): STRUCT, (5, 13): STRUCT,
 }  # fmt: skip
-"""Kinds of the values of lists by depth and field: pyarrow reads its own, whatever a list says."""
+"""Kind of a list's values, by depth and field. pyarrow reads this one, whatever the list says."""
 HEADERS = {0: (5, 2), 2: (7, 2), 3: (8, 4)}
-"""Of data pages, dictionaries and data pages of version 2: where, and its field of the encoding."""
+"""Fields of header and encoding, by kind: data page, dictionary, data page of version 2."""
 DICTIONARY_PAGE = 2
 ENCODINGS = (0, 2, 3, 4, 5, 6, 8, 9)
-"""All but DELTA_BYTE_ARRAY, whose values share beginnings: a megabyte repeats itself in a bit."""
+"""All but DELTA_BYTE_ARRAY. Its values share beginnings, so a bit can repeat a megabyte."""
 BITS = {I16: 16, I32: 32, I64: 64}
 DAMAGED = "its metadata is damaged"
 PADDING = 100
-"""Old writers forgot some of a chunk's last bytes, which pyarrow reads."""
+"""Bytes that pyarrow reads beyond a chunk, because old writers counted too few."""
 
 
 def read_footer(path: Path) -> Struct:
-    """For check_sizes. Raises ValueError with the reason if it is none that pyarrow should see, or
-    OSError."""
+    """Reads the footer that check_sizes needs.
+
+    Raises ValueError with the reason if pyarrow should not read the footer, or OSError.
+    """
     with _Mapped(path) as data:
         footer = _footer(data)
         _leaves(footer)
@@ -63,8 +65,11 @@ def check_sizes(
     limit: int,
     page_limit: int | None = None,
 ) -> int:
-    """The rows of the file, whose `columns` (all, if None) unpack to `limit` bytes at most, and
-    each page to `page_limit`. Raises ValueError with the reason, or OSError."""
+    """Checks what the `columns` of a file (all, if None) unpack to. Returns the number of rows.
+
+    Raises ValueError with the reason if they unpack to more than `limit` bytes, or a page to more
+    than `page_limit`, and if the file is damaged. Raises OSError if it cannot be read.
+    """
     with _Mapped(path) as data:
         leaves = _leaves(footer)
         max_pages = max(MIN_PAGES, len(data) // 1000)
@@ -99,7 +104,7 @@ def check_sizes(
 
 
 def _page_sizes(data: Buffer, chunk: Struct) -> Iterator[int]:
-    """Of each page of a column's chunk that pyarrow would read, unpacked."""
+    """Yields the unpacked size of each page of a column's chunk that pyarrow would read."""
     start, n_bytes = _count(chunk, (9, I64)), _count(chunk, (7, I64))
     dictionary = chunk.get((11, I64), 0)
     at = dictionary if 0 < dictionary < start else start
@@ -111,7 +116,7 @@ def _page_sizes(data: Buffer, chunk: Struct) -> Iterator[int]:
         page = thrift.struct()
         at = thrift.at + _count(page, (3, I32))
         size, kind = _count(page, (2, I32)), _count(page, (1, I32))
-        if kind in HEADERS:  # others are passed over
+        if kind in HEADERS:  # pyarrow skips the others
             field, encoding = HEADERS[kind]
             header = _as_struct(page.get((field, STRUCT)))
             if _count(header, (encoding, I32)) not in ENCODINGS:
@@ -125,7 +130,7 @@ def _page_sizes(data: Buffer, chunk: Struct) -> Iterator[int]:
 
 def _footer(data: Buffer) -> Struct:
     if len(data) < 12 or data[-4:] != b"PAR1":
-        raise ValueError("it is no Parquet file")
+        raise ValueError("it is not a Parquet file")
     n_bytes = int.from_bytes(data[-8:-4], "little")
     if n_bytes > min(MAX_FOOTER_BYTES, len(data) - 12):
         raise ValueError(f"its footer claims {n_bytes} bytes")
@@ -134,12 +139,12 @@ def _footer(data: Buffer) -> Struct:
 
 
 def _leaves(footer: Struct) -> list[tuple[str, int]]:
-    """Each column's first name and width in bytes (0 where values have their own), in order."""
+    """First name and width in bytes of each column, in order. Width 0: each value has its own."""
     elements = [_as_struct(element) for element in footer.get((2, LIST), [])]
     if not 0 < len(elements) <= MAX_ELEMENTS:
         raise ValueError(f"its schema has {len(elements)} elements")
     leaves: list[tuple[str, int]] = []
-    open_groups: list[list[Any]] = []  # each with its first name and the children it still wants
+    open_groups: list[list[Any]] = []  # first name of each, and how many children it lacks
     for element in elements:
         own = element.get((4, BINARY), b"").decode("utf-8", "replace")
         name = open_groups[-1][0] if len(open_groups) > 1 else own
@@ -172,7 +177,7 @@ def _as_struct(value: Any) -> Struct:
 
 
 class _Mapped:
-    """The file's bytes, of which only those that are looked at are read."""
+    """The file's bytes. Only those that are used are read from disk."""
 
     def __init__(self, path: Path) -> None:
         self.file = path.open("rb")
@@ -189,17 +194,17 @@ class _Mapped:
 
 
 class _Thrift:
-    """A reader of the compact protocol that reads so many values and no further than `end`.
+    """Reads the compact protocol: at most `n_values` values, and no further than `end`.
 
-    What readers of Thrift take in different ways is refused: a field that occurs twice, numbers
-    that do not fit their kind.
+    Refuses what readers of Thrift understand in different ways: a field that occurs twice, and
+    numbers that do not fit their kind.
     """
 
     def __init__(self, data: Buffer, at: int, end: int, n_values: int) -> None:
         self.data, self.at, self.end, self.n_left = data, at, end, n_values
 
     def struct(self, depth: int = 0) -> Struct:
-        found: Struct = {}
+        values: Struct = {}
         field, seen = 0, set()
         while head := self._byte():
             kind = head & 15
@@ -208,8 +213,8 @@ class _Thrift:
                 raise ValueError(DAMAGED)
             seen.add(field)
             boolean = kind in (TRUE, FALSE)
-            found[field, kind] = kind == TRUE if boolean else self._value(kind, depth, field)
-        return found
+            values[field, kind] = kind == TRUE if boolean else self._value(kind, depth, field)
+        return values
 
     def _value(self, kind: int, depth: int, field: int = 0) -> Any:
         self.n_left -= 1
@@ -233,7 +238,7 @@ class _Thrift:
         size = self._varint() if size == 15 else size
         if size and expected not in (None, kind):
             raise ValueError(DAMAGED)
-        kind = BYTE if kind in (TRUE, FALSE) else kind  # in a list, each takes one
+        kind = BYTE if kind in (TRUE, FALSE) else kind  # in a list, each takes one byte
         return [self._value(kind, depth + 1) for _ in range(size)]
 
     def _byte(self) -> int:

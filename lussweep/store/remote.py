@@ -1,8 +1,8 @@
 """Object stores by URL, through fsspec: whole files in and out, listings, conditional writes.
 
-Transient errors (HTTP 500, slow answers, cut connections) are tried again by the file system's own
-client, a bounded number of times and further apart each time; what is still wrong then is a
-StorageError of one line.
+The client of each file system retries transient errors (HTTP 500, slow answers, cut connections) a
+bounded number of times, at growing intervals. An error that remains becomes a StorageError of one
+line.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ S3_PATIENCE: dict[str, Any] = {
     "read_timeout": 30,
     "retries": {"mode": "standard", "max_attempts": 6},
 }
-"""botocore's settings: up to half a minute of server errors is sat out, 30 s of silence are an
-error. `config_kwargs` in FSSPEC_S3 (fsspec's own variable) go before them."""
+"""Settings of botocore. It retries server errors for up to half a minute, and takes 30 s without
+an answer for an error. `config_kwargs` in FSSPEC_S3 (fsspec's own variable) override them."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
 class StorageError(RuntimeError):
-    """An object store did not do as it was asked, after every attempt."""
+    """An operation on an object store failed, after every attempt."""
 
 
 def is_url(place: object) -> bool:
@@ -45,8 +45,8 @@ class RemoteFolder:
         return self.url
 
     def read(self, name: str) -> bytes | None:
-        """A file's bytes, None where there is no such file."""
-        with self._told("read", name):
+        """The bytes of a file, or None if there is no such file."""
+        with self._errors_at("read", name):
             try:
                 data: bytes = self._fs.cat_file(self._path(name))
             except FileNotFoundError:
@@ -54,21 +54,21 @@ class RemoteFolder:
             return data
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The bytes of those files that are there, many requests at a time."""
+        """The bytes of the files that exist, fetched with many requests at a time."""
         paths = {self._path(name): name for name in names}
-        with self._told("read", ""):
-            found = self._fs.cat(list(paths), on_error="return") if paths else {}
-            for told in found.values():
-                if isinstance(told, Exception) and not isinstance(told, FileNotFoundError):
-                    raise told
-        return {paths[p]: data for p, data in found.items() if isinstance(data, bytes)}
+        with self._errors_at("read", ""):
+            answers = self._fs.cat(list(paths), on_error="return") if paths else {}
+            for answer in answers.values():
+                if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
+                    raise answer
+        return {paths[p]: data for p, data in answers.items() if isinstance(data, bytes)}
 
     def write(self, name: str, data: bytes) -> None:
-        with self._told("write", name):
+        with self._errors_at("write", name):
             self._fs.pipe_file(self._path(name), data)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file unless there is one; whether this call wrote it."""
+        """Writes a file unless there is one. Returns whether this call wrote it."""
         return create_if_absent(f"{self.url}/{name}", data)
 
     def listing(
@@ -76,45 +76,45 @@ class RemoteFolder:
     ) -> dict[str, dict[str, Any]]:
         """What the file system knows of each file, by name relative to `below`.
 
-        Files and folders named in `without` are left out, however much is in them, and so is what
-        would lie outside a folder that it is copied to.
+        Files and folders named in `without` are left out and not listed. A name that would lead
+        out of a folder that it is copied to is left out too.
         """
         if without:
             return self._listing_without(below, without)
         base = self._path(below).rstrip("/")
-        with self._told("list", below):
+        with self._errors_at("list", below):
             try:
-                found = self._fs.find(base, detail=True)
+                info_of = self._fs.find(base, detail=True)
             except FileNotFoundError:
                 return {}
-        names = {path[len(base) + 1 :]: info for path, info in found.items() if path != base}
+        names = {path[len(base) + 1 :]: info for path, info in info_of.items() if path != base}
         return {name: info for name, info in names.items() if _stays_inside(name)}
 
     def _listing_without(self, below: str, without: Collection[str]) -> dict[str, dict[str, Any]]:
-        with self._told("list", below):
+        with self._errors_at("list", below):
             try:
                 entries = self._fs.ls(self._path(below), detail=True)
             except FileNotFoundError:
                 return {}
-        found: dict[str, dict[str, Any]] = {}
+        info_of: dict[str, dict[str, Any]] = {}
         for entry in entries:
             name = entry["name"].rstrip("/").rpartition("/")[2]
             if name in without:
                 continue
             if entry["type"] != "directory":
-                found[name] = entry
+                info_of[name] = entry
             else:
                 inside = self.listing(f"{below}/{name}".lstrip("/"))
-                found |= {f"{name}/{n}": info for n, info in inside.items()}
-        return {name: info for name, info in found.items() if _stays_inside(name)}
+                info_of |= {f"{name}/{n}": info for n, info in inside.items()}
+        return {name: info for name, info in info_of.items() if _stays_inside(name)}
 
     def upload(self, files: Mapping[str, Path]) -> None:
         if files:
-            with self._told("write", next(iter(files))):
+            with self._errors_at("write", next(iter(files))):
                 self._fs.put([str(p) for p in files.values()], [self._path(n) for n in files])
 
     def download(self, files: Mapping[str, Path]) -> None:
-        """Copy files to local paths, each of which appears whole or not at all."""
+        """Copies files to local paths. Each file appears whole or not at all."""
         if not files:
             return
         with ExitStack() as stack:
@@ -122,19 +122,23 @@ class RemoteFolder:
                 name: stack.enter_context(whole_file(path, shared=True))
                 for name, path in files.items()
             }
-            with self._told("read", next(iter(files))):
+            with self._errors_at("read", next(iter(files))):
                 self._fs.get([self._path(n) for n in scratch], [str(p) for p in scratch.values()])
 
     def download_if_there(self, name: str, path: Path) -> None:
-        """Copy one file, whole or not at all; nothing if there is none."""
-        with self._told("read", name), _absence_is_fine(), whole_file(path, shared=True) as scratch:
+        """Copies one file, whole or not at all. Does nothing if there is no such file."""
+        with (
+            self._errors_at("read", name),
+            _absence_is_fine(),
+            whole_file(path, shared=True) as scratch,
+        ):
             self._fs.get_file(self._path(name), str(scratch))
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove files; those that are not there are gone already."""
+        """Deletes files. Ignores those that do not exist."""
         paths = [self._path(name) for name in names]
         if paths:
-            with self._told("delete", ""):
+            with self._errors_at("delete", ""):
                 try:
                     self._fs.rm(paths)
                 except FileNotFoundError:
@@ -151,8 +155,8 @@ class RemoteFolder:
         return f"{base}/{name}" if name else base
 
     @contextmanager
-    def _told(self, doing: str, name: str) -> Iterator[None]:
-        with told(doing, f"{self.url}/{name}".rstrip("/")):
+    def _errors_at(self, doing: str, name: str) -> Iterator[None]:
+        with storage_errors(doing, f"{self.url}/{name}".rstrip("/")):
             yield
 
 
@@ -161,13 +165,13 @@ def _stays_inside(name: str) -> bool:
 
 
 def create_if_absent(url: str, data: bytes) -> bool:
-    """Write an object unless there is one; whether it now holds this call's bytes.
+    """Writes an object unless there is one. Returns whether it now holds this call's bytes.
 
-    Of several callers at once exactly one wins, if their bytes differ. A request that was
-    answered too late, and was therefore sent again, counts as done.
+    If several callers write different bytes at once, exactly one succeeds. A request that is sent
+    again because its answer came too late counts as done.
     """
     fs, path = file_system(url)
-    with told("write", url):
+    with storage_errors("write", url):
         try:
             fs.pipe_file(path, data, mode="create")
         except FileExistsError:
@@ -177,17 +181,17 @@ def create_if_absent(url: str, data: bytes) -> bool:
 
 
 def _remedy(error: BaseException, url: str) -> str:
-    """What was wrong, in one line that ends with what to do about it."""
+    """What was wrong, and what to do about it, in one line."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    told = " ".join(f"{type(e).__name__} {e}" for e in causes)
+    text = " ".join(f"{type(e).__name__} {e}" for e in causes)
     is_s3 = EXTRAS.get(url.partition("://")[0]) == "s3"
 
     def says(*words: str) -> bool:
-        return any(word in told for word in words)
+        return any(word in text for word in words)
 
     if says("bucket does not exist", "NoSuchBucket", "bucket is not valid"):
         remedy = "make the bucket first, or mend its name"
@@ -204,8 +208,11 @@ def _remedy(error: BaseException, url: str) -> str:
 
 
 @contextmanager
-def told(doing: str, url: str) -> Iterator[None]:
-    """Whatever a client raises (each has errors of its own) becomes one line that names the URL."""
+def storage_errors(doing: str, url: str) -> Iterator[None]:
+    """Turns any error of a client into a StorageError of one line that names the URL.
+
+    Each client has errors of its own.
+    """
     try:
         yield
     except (InputError, StorageError):
@@ -243,5 +250,5 @@ def file_system(url: str) -> tuple[Any, str]:
     if not path.strip("/"):
         raise InputError(f"{url} names no bucket: give {scheme}://BUCKET/PREFIX")
     if EXTRAS.get(scheme) == "s3":
-        fs.retries = 2  # s3fs's own attempts, each of which has botocore's
+        fs.retries = 2  # s3fs's own attempts; botocore retries within each
     return fs, path.rstrip("/")

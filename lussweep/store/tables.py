@@ -1,4 +1,4 @@
-"""Every Parquet table: its schema in one place, and the only way to read or write one."""
+"""The schemas of Parquet tables, and the only functions that read or write one."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ AXIS_TYPES = {
     "gan_epoch": pa.int32(),
 }
 Column = tuple[str, pa.DataType] | tuple[str, pa.DataType, str]
-"""Name, type and perhaps unit."""
+"""Name, type and, for some, unit."""
 DRAW: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in DRAW_AXES)
-"""The columns of what belongs to a draw of patients."""
+"""The columns that name a draw."""
 CELL: tuple[Column, ...] = tuple((axis, AXIS_TYPES[axis]) for axis in AXES)
-"""The columns of what belongs to a cell."""
+"""The columns that name a cell."""
 
 
 def make_schema(*fields: Column) -> pa.Schema:
-    """Fields of (name, type) or (name, type, unit); the unit goes into the field's metadata."""
+    """A schema of the given columns. The unit goes into the metadata of the field."""
     return pa.schema(
         [
             pa.field(name, kind, metadata={"unit": unit[0]} if unit else None)
@@ -39,7 +39,7 @@ def make_schema(*fields: Column) -> pa.Schema:
 
 
 def cell_columns(epoch: str) -> tuple[Column, ...]:
-    """The columns of a cell, with what its GAN epoch says in this table."""
+    """The columns that name a cell. `epoch` says what the GAN epoch means in this table."""
     return tuple(
         (axis, AXIS_TYPES[axis], epoch) if axis == "gan_epoch" else (axis, AXIS_TYPES[axis])
         for axis in AXES
@@ -97,7 +97,7 @@ GAN_SCORES = make_schema(
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
-"""What tells one synthetic set of a run from another."""
+"""The columns that name one synthetic set of a run."""
 MEMORISATION = make_schema(
     *CARD,
     ("n_synthetic", pa.int32(), "frames looked at"),
@@ -222,9 +222,9 @@ SKIPPED = make_schema(
 
 
 def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Write rows in exactly this schema, and return the table that `read` would give.
+    """Writes rows in exactly this schema, and returns the table that `read` would give.
 
-    A missing field is null, an unknown one is an error.
+    A missing field becomes null. An unknown field fails an assertion.
     """
     names = rows.column_names if isinstance(rows, pa.Table) else [n for row in rows for n in row]
     unknown = set(names) - set(schema.names)
@@ -239,7 +239,7 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
 
 
 def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a table and insist on its schema. Raises InputError naming the file."""
+    """Reads a table. Raises InputError that names the file, also if it has another schema."""
     try:
         return parquet.read_table(path, schema=schema)
     except parquet.OtherSchemaError:
@@ -251,7 +251,7 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 def read_any(path: Path) -> pa.Table:
-    """Read a table whose schema is the reader's concern. Raises InputError naming the file."""
+    """Reads a table of any schema. Raises InputError that names the file."""
     try:
         return parquet.read_table(path)
     except (OSError, ValueError) as error:
@@ -259,7 +259,7 @@ def read_any(path: Path) -> pa.Table:
 
 
 def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
-    """The table in `schema`, with constant columns set and absent ones null."""
+    """The table in `schema`. Columns in `constants` hold that value, absent columns are null."""
     columns = []
     for field in schema:
         if field.name in constants:
@@ -273,6 +273,6 @@ def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schem
 
 
 def concat(tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
-    """One table out of many, or an empty one."""
-    found = list(tables)
-    return pa.concat_tables(found) if found else schema.empty_table()
+    """Joins tables into one. Without tables, the result is an empty table."""
+    parts = list(tables)
+    return pa.concat_tables(parts) if parts else schema.empty_table()

@@ -1,4 +1,4 @@
-"""Versions of installed packages, as records, reports and the doctor give them."""
+"""Versions of installed packages, for records, reports and the doctor."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from importlib import metadata
 
 
 def installed_versions(names: Iterable[str]) -> dict[str, str]:
-    """Version by name of package; one that is not installed is left out."""
-    found = {}
+    """Versions by name of package. Packages that are not installed are left out."""
+    versions = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

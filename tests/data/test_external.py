@@ -29,7 +29,7 @@ from lussweep.study.keys import hashed_id
 
 SIZE = 16
 FRAMES = np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE)).astype(np.uint8)
-NO_IMAGE = "is no PNG, JPEG, TIFF, BMP image"
+NO_IMAGE = "is not a PNG, JPEG, TIFF, BMP image"
 LOSSLESS = ["png", "tif", "tiff", "bmp", "PNG"]
 PATIENTS = st.text(min_size=1, max_size=4)
 
@@ -178,7 +178,8 @@ def test_transparency_is_refused(declaration: Path) -> None:
 def test_sixteen_bits_are_refused(declaration: Path, kind: str) -> None:
     content = encode(FRAMES[0].astype(np.uint16) << 8, kind)
     said = problem_of_image(content, declaration)
-    assert said.startswith("is no 8-bit image") and said.endswith("save it as 8-bit grey levels")
+    assert said.startswith("is not an 8-bit image")
+    assert said.endswith("save it as 8-bit grey levels")
 
 
 def test_sixteen_bit_colour_is_refused_although_pillow_reads_it_as_eight(
@@ -186,13 +187,13 @@ def test_sixteen_bit_colour_is_refused_although_pillow_reads_it_as_eight(
 ) -> None:
     rows = b"".join(b"\0" + b"\x12\x34" * 3 * SIZE for _ in range(SIZE))
     said = problem_of_image(png(SIZE, SIZE, rows, depth=16, colour=2), declaration)
-    assert said.startswith("is no 8-bit image")
+    assert said.startswith("is not an 8-bit image")
 
 
 def test_float_and_cmyk_are_refused(declaration: Path) -> None:
     for image in (Image.fromarray(FRAMES[0].astype(np.float32)), Image.new("CMYK", (SIZE, SIZE))):
         said = problem_of_image(encode(image, "TIFF"), declaration)
-        assert said.startswith(f"is no 8-bit image (mode {image.mode})")
+        assert said.startswith(f"is not an 8-bit image (mode {image.mode})")
 
 
 def test_several_images_in_a_file_are_refused(declaration: Path) -> None:
@@ -208,12 +209,12 @@ def test_a_truncated_image_is_refused(declaration: Path, kind: str) -> None:
     content = encode(FRAMES[0], kind)
     for n_bytes in (0, 1, 8, 20, len(content) // 2, len(content) - 40):
         said = problem_of_image(content[:n_bytes], declaration)
-        assert said.startswith(("is no whole PNG", f"{NO_IMAGE}, or cut")), (n_bytes, said)
+        assert said.startswith(("is not a whole PNG", f"{NO_IMAGE}, or is cut")), (n_bytes, said)
 
 
 def test_another_format_under_a_known_name_is_refused(declaration: Path) -> None:
     said = problem_of_image(encode(FRAMES[0], "GIF"), declaration)
-    assert said == f"{NO_IMAGE}, or cut within its header: replace it"
+    assert said == f"{NO_IMAGE}, or is cut within its header: replace it"
 
 
 def test_every_problem_of_images_and_declaration_is_named_at_once(
@@ -227,7 +228,7 @@ def test_every_problem_of_images_and_declaration_is_named_at_once(
         describe(folder, tmp_path / "nobody.csv", SIZE)
     first, *others = caught.value.problems
     assert first.startswith(f"the declaration {tmp_path / 'nobody.csv'} does not exist")
-    no_image = "is no PNG, JPEG, TIFF, BMP file: take it out of the folder"
+    no_image = "is not a PNG, JPEG, TIFF, BMP file: take it out of the folder"
     assert others == [
         f"{folder / 'deeper'}: {no_image}",
         f"{folder / 'narrow.png'}: is 9 x 16 pixels, not 16 x 16: scale it",
@@ -245,7 +246,7 @@ def test_after_twenty_problems_it_looks_no_further(tmp_path: Path, declaration: 
 
 def test_nothing_and_no_set_are_refused(tmp_path: Path, declaration: Path) -> None:
     assert "does not exist" in problem_of(tmp_path / "gone", declaration)
-    assert "is no .parquet file and no folder" in problem_of(declaration, declaration)
+    assert "is neither a .parquet file nor a folder" in problem_of(declaration, declaration)
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / ".hidden.png").write_bytes(encode(FRAMES[0]))
@@ -347,9 +348,9 @@ def test_a_broken_parquet_file_is_refused(tmp_path: Path, declaration: Path) -> 
     whole = path.read_bytes()
     for content in (b"", b"PAR1", whole[:-1], whole[100:], b"\0" * 1000 + b"PAR1"):
         path.write_bytes(content)
-        assert "is no whole Parquet file" in problem_of(path, declaration)
+        assert "is not a whole Parquet file" in problem_of(path, declaration)
     path.write_bytes(whole.replace(b"image", b"imag\xff"))
-    assert "is no whole Parquet file" in problem_of(path, declaration)
+    assert "is not a whole Parquet file" in problem_of(path, declaration)
     path.write_bytes(whole[:40] + bytes(600) + whole[640:])  # pages, with the footer whole
     assert problems_of(path, declaration)
 
@@ -469,7 +470,7 @@ def test_whole_numbers_are_ids(tmp_path: Path) -> None:
         ("p.csv", b'patient_id\n"P1\n', "cannot be read"),
         ("p.txt", b"\n \n", "names no patient"),
         ("p.txt", b"\xff", "cannot be read"),
-        ("p.json", b"[]", "is no .csv, .parquet or .txt file"),
+        ("p.json", b"[]", "is not a .csv, .parquet or .txt file"),
         ("p.parquet", b"PAR1", "cannot be read"),
     ],
 )

@@ -216,7 +216,7 @@ def test_what_is_no_run_folder_is_one_clear_line(
     arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
     name, *cell = arguments
-    assert "there is not a run folder" in refusal(name, tmp_path / "nosuch", *cell)
+    assert "there is no run folder" in refusal(name, tmp_path / "nosuch", *cell)
     (tmp_path / "thesis.doc").write_text("precious")
     assert "is not a run folder" in refusal(name, tmp_path, *cell)
     (tmp_path / "run.json").write_text("{}")

@@ -394,7 +394,7 @@ def test_a_set_of_one_image_is_no_set(hindered: tuple[Path, str, str]) -> None:
     for n in (2, 3):
         reason = result(run, "one", n)["reason"]
         assert reason.startswith(f"images pos n={n} r=1 one: InputError: ")
-        assert reason.endswith("one image is no set: give at least 2")
+        assert reason.endswith("one image is not a set: give at least 2")
 
 
 def test_a_run_says_whom_a_generator_saw_by_hash(

@@ -236,7 +236,7 @@ def test_unknown_kinds_and_other_frames_are_refused(tmp_path: Path) -> None:
     for frames in (FRAMES[0], FRAMES[:0], FRAMES[:, :9], FRAMES.astype(np.float32)):
         with pytest.raises(ValueError, match="frames must be uint8"):
             export(tmp_path / "set", frames=frames)
-    with pytest.raises(ValueError, match="without the patients"):
+    with pytest.raises(ValueError, match="no patients: give those"):
         write_images(FRAMES, tmp_path / "set", "png", card=CARD, patients=[])
     assert list(tmp_path.iterdir()) == []
 

@@ -63,7 +63,7 @@ def test_a_set_that_fails_the_gate_is_refused_with_the_number_and_the_limit(
     shares = give_shares(finished)
     lines = refused("export-synthetic", finished, "--out", tmp_path / "out")
     assert lines == [
-        f"error: n={card['n_patients']} r=1 {card['class']} base epoch=2 may not leave: "
+        f"error: n={card['n_patients']} r=1 {card['class']} base epoch=2 must not be exported: "
         f"nearer_train_share is {share}, allowed is at most 0 (memorisation.release_gate)"
         for card, share in zip(cards(finished), shares, strict=True)
     ]

@@ -227,5 +227,5 @@ def test_cleaning_keeps_a_workplace_for_a_month_unless_its_artifact_is_there(tmp
 
 @pytest.mark.parametrize("ref", ["../gan/1a", "gan/../../x", "/etc"])
 def test_a_ref_that_leads_out_of_the_store_is_refused(store, ref):
-    with pytest.raises(InputError, match="is no artifact: it would lie outside"):
+    with pytest.raises(InputError, match="is not an artifact: it would lie outside"):
         store.open(ref)

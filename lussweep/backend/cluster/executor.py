@@ -81,7 +81,7 @@ class ClusterExecutor:
         )
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
-        self.looked_at = self.asked_at = time.monotonic()
+        self.nodes_checked_at = self.notices_checked_at = time.monotonic()
         self.leaving: set[str] = set()
         self.missing: set[Resources] = set()
         self._refuse_unplaceable()
@@ -131,17 +131,17 @@ class ClusterExecutor:
         for outcome in ended:
             self.admission.end(outcome.ref)
         if ended:
-            self.looked_at = time.monotonic()
-        elif time.monotonic() - self.looked_at > LOOK_S:
-            self.looked_at = time.monotonic()
+            self.nodes_checked_at = time.monotonic()
+        elif time.monotonic() - self.nodes_checked_at > LOOK_S:
+            self.nodes_checked_at = time.monotonic()
             self._warn_of_missing_nodes()
         return ended
 
     def _pass_notices_on(self) -> None:
         """Warn steps on nodes that will be taken away, so that GANs leave checkpoints."""
-        if time.monotonic() - self.asked_at < NOTICE_S:
+        if time.monotonic() - self.notices_checked_at < NOTICE_S:
             return
-        self.asked_at = time.monotonic()
+        self.notices_checked_at = time.monotonic()
         leaving = leaving_nodes()
         for node_id in leaving - self.leaving:
             self.link.warn(node_id)
@@ -200,8 +200,8 @@ class ClusterExecutor:
                 if isinstance(error, ray.exceptions.RayTaskError):  # the task raised
                     outcomes.append(failed(ref, error))
                     continue
-                timed_out = self.limit.timeout_outcome(ref) if self.limit else None
-                outcomes.append(timed_out or lost(ref, str(error)))
+                ended_by_limit = self.limit.timeout_outcome(ref) if self.limit else None
+                outcomes.append(ended_by_limit or lost(ref, str(error)))
         return outcomes
 
     def _finished_trials(self, timeout: float) -> list[Outcome]:
