@@ -1,6 +1,6 @@
-"""When a step may be handed over: what it needs, what there is, and a little work ahead.
+"""Decides when a step may be submitted, and with which resources.
 
-Pure: the cluster's executor and a simulated one (backend/simulated.py) share it.
+Does no I/O, so that the cluster's executor and the simulated one (backend/simulated.py) share it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from lussweep.study.plan import Step
 
 TASK_STAGES = ("shard", "ingest", "cohort", "external")
 SMALLEST = 1e-4
-"""Ray counts resources in these; twelve tenths are not quite 1.2."""
+"""The unit in which Ray counts resources. It also covers rounding: twelve times 0.1 is not 1.2."""
 LOOK_AHEAD = 2
-"""Steps handed over beyond what there is room for, so that no worker waits for the driver; not of
-the last round on GPUs, where a longer step or more of a GPU may come first."""
+"""Steps submitted beyond the free resources, so that no worker waits for the driver. The last round
+on GPUs has none, because a longer step or a larger share of a GPU may come first."""
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one step asks of a node, or what there is."""
+    """CPUs and GPUs: what one step needs, or what a cluster has."""
 
     cpus: float
     gpus: float = 0.0
 
     def named(self) -> dict[str, float]:
-        """As Ray names them, without zeros."""
+        """The amounts by Ray's names, without zeros."""
         return {k: v for k, v in (("CPU", self.cpus), ("GPU", self.gpus)) if v}
 
     def __str__(self) -> str:
@@ -38,50 +38,54 @@ class Resources:
 
 @dataclass(frozen=True)
 class GpuShares:
-    """GPUs that one step of each kind takes at least, where the cluster has any."""
+    """The least share of a GPU for one step of each stage, on a cluster with GPUs."""
 
     gan: float = 1.0
     trial: float = 0.25
     other: float = 0.25
 
     def of(self, stage: str) -> float:
-        """The share of a step of this stage; 0 where it computes on CPUs alone."""
+        """The share for a step of this stage; 0 if the stage uses CPUs alone."""
         if stage not in GPU_STAGES:
             return 0.0
         return {"gan": self.gan, "trial": self.trial}.get(stage, self.other)
 
 
 class Admission:
-    """Bounded by what there is; a gang waits until all is free, and others wait for it."""
+    """Accepts steps within the resources of the cluster, and remembers which are in flight.
+
+    A gang (a GAN with several workers) waits until nothing is in flight. Other steps wait for it.
+    """
 
     def __init__(self, to_do: Iterable[Step], total: Resources, shares: GpuShares) -> None:
-        """`total.gpus` is 0 where none are to be used; `to_do` are steps without an artifact."""
+        """`to_do` are the steps without an artifact. `total.gpus` is 0 if no GPU may be used."""
         self.total, self.shares = total, shares
         self.in_flight: dict[str, Step] = {}
-        self.handed: dict[str, Resources] = {}
-        """What the steps in flight were handed over with."""
+        self.granted: dict[str, Resources] = {}
+        """The resources with which each step in flight was submitted, by ref."""
         self._left: dict[str, set[str]] = defaultdict(set)
-        """By stage the steps that were never begun, whether they are ready or not."""
+        """Refs of the steps that were never submitted, by stage, whether they are ready or not."""
         for step in to_do:
             self._left[step.stage].add(step.ref)
         self.shards_left = set(self._left["shard"])
         self._n_taken: Counter[Resources] = Counter()
         self._gang_waits = False
         self._n_gangs = 0
-        """In flight."""
+        """Gangs in flight."""
 
     def kind(self, step: Step) -> Hashable:
-        """Steps of one kind are refused alike."""
+        """The kind of a step. `accepts` gives the same answer for all steps of one kind."""
         return step.stage, n_workers(step)
 
     def accepts(self, step: Step) -> bool:
+        """Whether the step may be submitted now."""
         if is_gang(step):
             self._gang_waits = bool(self.in_flight)
             return not self._gang_waits
         if self._gang_waits or self._n_gangs:
             return False
-        # Tune's workers keep their CPUs from one trial to the next, and a task that asks for one
-        # would wait behind them, perhaps for ever: shards, which need no other step, go first.
+        # Shards, which need no other step, go first. Tune's workers keep their CPUs from one trial
+        # to the next, so that a task which needs a CPU could wait behind them for ever.
         if step.stage not in TASK_STAGES and self.shards_left:
             return False
         need = self.needs(step)
@@ -94,56 +98,60 @@ class Admission:
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
 
     def begin(self, step: Step) -> Resources:
-        """What the step is handed over with: what it needs, and more of a GPU that would idle."""
+        """Note that the step is submitted. Returns its resources, with shares of idle GPUs."""
         need = self._spread(step)
         self.in_flight[step.ref] = step
-        self.handed[step.ref] = need
+        self.granted[step.ref] = need
         self._left[step.stage].discard(step.ref)
         self._n_taken[need] += 1
         self._n_gangs += is_gang(step)
         return need
 
     def end(self, ref: str) -> None:
-        """The step has ended, well or not: a shard that failed holds nothing up."""
+        """Note that the step has ended, done or failed."""
         self._n_gangs -= is_gang(self.in_flight.pop(ref))
-        need = self.handed.pop(ref)
+        need = self.granted.pop(ref)
         self._n_taken[need] -= 1
         if not self._n_taken[need]:
             del self._n_taken[need]
         self.shards_left.discard(ref)
 
     def forget(self, refs: Iterable[str]) -> None:
-        """Steps that will not be begun after all: others have done them, or they are blocked."""
+        """Note that these steps will not be submitted, because they are done or blocked."""
         for ref in refs:
             self._left[ref.partition("/")[0]].discard(ref)
             self.shards_left.discard(ref)
 
     def _spread(self, step: Step) -> Resources:
-        """No GPU is shared while another idles: where a stage's last steps leave room, they have
-        a half or a third of a GPU each, or all of it, because Ray would put them on as few as
-        they fit on. The first have the larger shares: they are the longest."""
+        """The needs of a step, with a larger share of a GPU if GPUs would idle otherwise.
+
+        Ray packs steps onto as few GPUs as they fit on. So the last steps of a stage take a third,
+        a half or all of a GPU each if there is room. Larger shares go to the first, because the
+        longest steps come first.
+        """
         need = self.needs(step)
         free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
-        if step.stage != "gan":  # GANs wait for nothing but their data: theirs is not to be had
+        if step.stage != "gan":  # a GAN waits only for data: its GPU is not free for others
             free -= self.shares.gan * len(self._left["gan"])
         if is_gang(step) or not need.gpus or free < SMALLEST:
             return need
-        # A hundredth more, as thirds are cut to 0.3333: none may be left over for want of a crumb.
+        # Allow 1 % slack: three shares of 1/3 round to 0.9999.
         n_a_gpu = max(1, math.floor(1.01 * self._n_left(step) / free), math.ceil(0.99 / free))
         share = math.floor(1 / n_a_gpu / SMALLEST) * SMALLEST
         return replace(need, gpus=max(need.gpus, share))
 
     def _n_left(self, step: Step) -> int:
-        """Of its stage, itself among them."""
+        """The number of steps of its stage that were never submitted, with this one."""
         left = self._left[step.stage]
-        return len(left) + (step.ref not in left)  # one that is tried again was begun before
+        return len(left) + (step.ref not in left)  # a retry was submitted before
 
     def needs(self, step: Step) -> Resources:
-        """Of all workers of the step together, at least."""
+        """The least resources of all workers of the step together."""
         worker = self.worker_needs(step)
         return Resources(worker.cpus * n_workers(step), worker.gpus * n_workers(step))
 
     def worker_needs(self, step: Step) -> Resources:
+        """The least resources of one worker of the step."""
         n_threads = float(step.spec.get("n_threads", 1))
         if not self.total.gpus:
             return Resources(n_threads)
@@ -152,8 +160,10 @@ class Admission:
 
 
 def n_workers(step: Step) -> int:
+    """How many processes run the step; more than one only for GANs."""
     return int(step.spec["gan"]["n_workers"]) if step.stage == "gan" else 1
 
 
 def is_gang(step: Step) -> bool:
+    """Whether the step runs on several workers that must start together."""
     return n_workers(step) > 1

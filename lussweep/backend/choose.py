@@ -22,10 +22,10 @@ OPEN_CLUSTER = "warning: whoever reaches this Ray can run code on its nodes: see
 
 @dataclass(frozen=True)
 class ExecutionOptions:
-    """Where and how steps run. They change no result."""
+    """Options of where and how steps run. They change no result."""
 
     address: str | None = None
-    """Of a Ray cluster: local, auto or HOST:PORT."""
+    """The address of a Ray cluster: local, auto or HOST:PORT. None reads $RAY_ADDRESS."""
     backend: str = "ray"
     cpus: int | None = None
     """CPUs of a local Ray; None takes all."""
@@ -33,11 +33,11 @@ class ExecutionOptions:
     retries: int = 0
     """How often a step that fails is tried again."""
     step_minutes: float | None = None
-    """After these a step that hangs is ended; None waits for ever."""
+    """Minutes after which a step that hangs is ended; None never ends it."""
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        """Raises InputError for what no backend can do."""
+        """Raises InputError for values that no backend supports."""
         if self.device not in DEVICES:
             raise InputError(f"--device {self.device} is none of {', '.join(DEVICES)}")
         if self.backend not in BACKENDS:
@@ -64,10 +64,11 @@ def executor_of(
     shared: Sequence[ArtifactStore] = (),
     notify: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Executor]:
-    """Open the backend that `options` names, with its own files in `folder`.
+    """Open the backend that `options` names, and yield its executor.
 
-    `shared` are folders beside the context's store that every node must see. `notify` takes what
-    a user should know of the backend: a line a call.
+    The backend keeps its own files in `folder`. `shared` are stores beside the context's that every
+    node must see. `notify` takes one line for each notice to the user. Raises InputError if no
+    cluster can be reached, or if a node cannot use the stores.
     """
     if options.backend == "inline":
         from lussweep.backend.inline import InlineExecutor

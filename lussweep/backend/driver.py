@@ -1,4 +1,4 @@
-"""The one driver loop: ready steps -> submit -> wait -> unlock. It holds no GPU and no data."""
+"""Runs a plan: submits ready steps, waits for ends, unlocks the next. Needs no GPU and no data."""
 
 from __future__ import annotations
 
@@ -15,78 +15,88 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 
 LOST_AGAIN = 5
-"""How often a step whose process or node was lost is tried again, whatever `retries` says. A spot
-instance may be taken away more than once, which is no fault of the step; a step that ends its own
-process each time must come to an end all the same."""
+"""How often a step is tried again after its process or node was lost, independent of `retries`. A
+spot instance may be lost more than once, without a fault of the step. The limit is for a step that
+ends its own process each time."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a submitted step ended; `error` is one line, None when the artifact is there."""
+    """How a submitted step ended."""
 
     ref: str
     error: str | None = None
+    """One line; None if the step is done."""
     traceback: str = ""
     is_final: bool = False
-    """It would fail in the same way again."""
+    """Whether a retry would fail in the same way."""
     is_stopped: bool = False
-    """It was asked to stop: neither done nor failed."""
+    """Whether a stop request ended the step. It is then neither done nor failed."""
     is_lost: bool = False
-    """Its process or node went before it could say anything."""
+    """Whether its process or node was lost before it could report."""
 
 
 class BackendError(RuntimeError):
-    """The backend itself broke; what is done stays done."""
+    """The backend itself broke. Finished steps stay done."""
 
 
 class Executor(Protocol):
-    """Runs steps somewhere. All implementations must give the same tables."""
+    """Runs steps somewhere. All implementations must produce the same tables."""
 
     def kind(self, step: Step) -> Hashable:
-        """Steps of one kind are accepted or refused alike: one that is held back is asked for
-        all of them."""
+        """The kind of a step.
+
+        `accepts` gives the same answer for all steps of one kind, so the loop asks once per kind.
+        """
         ...
 
     def accepts(self, step: Step) -> bool:
-        """Whether `step` could start about now; the loop holds it back otherwise."""
+        """Whether `step` could start about now. Otherwise the loop holds it back."""
         ...
 
-    def submit(self, step: Step) -> None: ...
+    def submit(self, step: Step) -> None:
+        """Start the step, or queue it. `wait` returns its outcome."""
+        ...
 
     def forget(self, refs: Iterable[str]) -> None:
-        """Steps that will not be submitted after all: done by others, or blocked."""
+        """Note that these steps will not be submitted, because they are done or blocked."""
         ...
 
-    def told(self, ref: str) -> str:
-        """How far a step under way says that it is; empty if it says nothing."""
+    def progress_text(self, ref: str) -> str:
+        """The text by which a running step says how far it is; empty if it has set none."""
         ...
 
     def wait(self) -> list[Outcome]:
-        """Blocks until something ends, or for a second or so; called only while something is in
-        flight."""
+        """Block until a step ends, or for about a second. Returns the outcomes of ended steps.
+
+        Called only while a step is in flight.
+        """
         ...
 
 
 @dataclass
 class Progress:
-    """What a display needs: refs by state. `done` includes what an earlier run had done."""
+    """The state of a plan that runs: refs of steps by state."""
 
     plan: Plan
-    found: set[str] = field(default_factory=set)
+    done_before: set[str] = field(default_factory=set)
+    """Steps that were done before this run began."""
     done: set[str] = field(default_factory=set)
+    """Steps that are done, with those of `done_before`."""
     running: set[str] = field(default_factory=set)
     latest: tuple[str, ...] = ()
-    """The steps that have just been done."""
+    """The steps that the last `wait` reported as done."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """By ref, from submission to end of the steps done by this run."""
+    """Seconds from submission to end of each step that this run has done, by ref."""
     costs: Mapping[str, float] = field(default_factory=dict)
-    """By ref, what a step is expected to take beside others."""
+    """The expected relative durations of steps, by ref."""
     failed: dict[str, Outcome] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
-    """Ref to the failed ref that it waits for."""
+    """For each blocked step, the failed step that it waits for."""
 
     @property
     def finished(self) -> bool:
+        """Whether every step is done, failed or blocked."""
         return len(self.done) + len(self.failed) + len(self.blocked) == len(self.plan.steps)
 
 
@@ -101,24 +111,27 @@ def run_plan(
     costs: Mapping[str, float] | None = None,
     stop: Stop | None = None,
 ) -> Progress:
-    """Do every step that is not done. A failed step blocks only its descendants.
+    """Run every step that is not done, and return the progress at the end.
 
-    A step that fails is tried again up to `retries` times, unless it would only fail again; one
-    that is lost up to `lost_again` times, which do not count against the others.
-    `costs` are durations by ref, for the order and for the time left.
+    A failed step blocks only its descendants. It is tried again up to `retries` times, unless its
+    failure is final. A lost step is tried again up to `lost_again` times, counted apart from
+    failures. `costs` are relative durations by ref, for the order and for the time left.
 
-    Raises KeyboardInterrupt when `stop` asks for it, once what runs has ended or the grace is over.
+    Raises KeyboardInterrupt after a stop request, as soon as the running steps have ended or the
+    grace is over. Raises BackendError if no ready step is accepted while nothing runs.
     """
     stop = stop or Stop()
-    found = {ref for ref in plan.steps if store.has(ref)}
-    progress = Progress(plan, found=found, done=set(found), costs=costs or step_costs(plan))
-    executor.forget(found)
+    done_before = {ref for ref in plan.steps if store.has(ref)}
+    progress = Progress(
+        plan, done_before=done_before, done=set(done_before), costs=costs or step_costs(plan)
+    )
+    executor.forget(done_before)
     users = _users(plan)
     ready = _Ready(plan, executor, _critical_path(plan, users, progress.costs))
     waiting_for = {
-        ref: sum(i not in found for i in step.inputs.values())
+        ref: sum(i not in done_before for i in step.inputs.values())
         for ref, step in plan.steps.items()
-        if ref not in found
+        if ref not in done_before
     }
     for ref, n in waiting_for.items():
         if n == 0:
@@ -126,7 +139,7 @@ def run_plan(
 
     submitted_at: dict[str, float] = {}
     tried: dict[str, Counter[bool]] = defaultdict(Counter)
-    """How often each step has failed, and been lost."""
+    """How often each step has failed (False) and was lost (True)."""
     while progress.running or (ready.n and not stop.requested):
         if stop.is_over:
             break
@@ -135,7 +148,7 @@ def run_plan(
                 progress.running.add(ref)
                 submitted_at[ref] = time.monotonic()
         if not progress.running:
-            if stop.requested:  # between two looks at it
+            if stop.requested:  # requested since the check above
                 break
             raise BackendError("steps are ready, and none of them is accepted")
         on_change(progress)
@@ -148,7 +161,7 @@ def run_plan(
                 progress.done.add(ref)
                 progress.seconds[ref] = time.monotonic() - submitted_at[ref]
                 for user in users[ref]:
-                    if user in found:  # done earlier, whatever has become of its inputs
+                    if user in done_before:  # its inputs may have been deleted since
                         continue
                     waiting_for[user] -= 1
                     if waiting_for[user] == 0 and user not in progress.blocked:
@@ -161,7 +174,7 @@ def run_plan(
                 if tried[ref][outcome.is_lost] <= allowed and not outcome.is_final:
                     ready.add(ref)
                 else:
-                    progress.failed[ref] = _told(outcome, tried[ref].total())
+                    progress.failed[ref] = _with_attempts(outcome, tried[ref].total())
                     executor.forget(_block(ref, users, progress))
     on_change(progress)
     if stop.requested and not progress.finished:
@@ -170,7 +183,7 @@ def run_plan(
 
 
 class _Ready:
-    """Steps whose inputs are there: a heap for each kind, the longest chain first."""
+    """Steps whose inputs are done: a heap for each kind, the longest chain first."""
 
     def __init__(self, plan: Plan, executor: Executor, rank: Mapping[str, float]) -> None:
         self.plan, self.executor, self.rank = plan, executor, rank
@@ -179,13 +192,17 @@ class _Ready:
         self.n = 0
 
     def add(self, ref: str) -> None:
+        """Add a step that may now be submitted."""
         kind = self.executor.kind(self.plan.steps[ref])
         place = (-self.rank[ref], self.position[ref], ref)
         heapq.heappush(self.queues.setdefault(kind, []), place)
         self.n += 1
 
     def submit(self) -> list[str]:
-        """Hand over what is accepted, by rank; what is held back is not looked at again."""
+        """Submit accepted steps in order of rank, and return their refs.
+
+        A kind that is held back is not asked about again in this call.
+        """
         submitted = []
         heads = [(queue[0], kind) for kind, queue in self.queues.items() if queue]
         heapq.heapify(heads)
@@ -204,7 +221,7 @@ class _Ready:
 
 
 def _users(plan: Plan) -> dict[str, list[str]]:
-    """For each step, those that take its artifact as an input, once per input."""
+    """For each step, the steps that take its artifact as an input, once per input."""
     users: dict[str, list[str]] = {ref: [] for ref in plan.steps}
     for ref, step in plan.steps.items():
         for parent in step.inputs.values():
@@ -222,15 +239,15 @@ def _critical_path(
     return rank
 
 
-def _told(outcome: Outcome, n_attempts: int) -> Outcome:
-    """A failure that says how often it was tried."""
+def _with_attempts(outcome: Outcome, n_attempts: int) -> Outcome:
+    """The outcome, with the number of attempts in its error if there were several."""
     if n_attempts == 1:
         return outcome
     return replace(outcome, error=f"{outcome.error} ({n_attempts} attempts)")
 
 
 def _block(failed: str, users: Mapping[str, list[str]], progress: Progress) -> list[str]:
-    """What cannot be done any more."""
+    """Mark the steps that need a failed one as blocked, and return their refs."""
     blocked, waiting = [], list(users[failed])
     while waiting:
         ref = waiting.pop()

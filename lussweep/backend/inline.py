@@ -1,4 +1,4 @@
-"""The reference backend: one step at a time, in this process."""
+"""Runs one step at a time in this process: the reference backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lussweep.study.spec import GanSpec
 
 
 class InlineExecutor:
-    """Runs a step when it is waited for. What it gives, every other backend must give."""
+    """Runs a step inside `wait`. Every other backend must produce the same artifacts."""
 
     def __init__(self, plan: Plan, context: Context, stop: Stop | None = None) -> None:
         gangs = {s.spec["gan"]["n_workers"] for s in plan.steps.values() if s.stage == "gan"}
@@ -44,17 +44,17 @@ class InlineExecutor:
         self.submitted = step
 
     def forget(self, refs: Iterable[str]) -> None:
-        """Nothing is kept of what is to come."""
+        """Does nothing: this executor does not plan ahead."""
 
-    def told(self, ref: str) -> str:
-        return self.context.link.told(ref)
+    def progress_text(self, ref: str) -> str:
+        return self.context.link.progress_text(ref)
 
     def wait(self) -> list[Outcome]:
         assert self.submitted is not None, "nothing is in flight"
         step, self.submitted = self.submitted, None
         if self.stop.requested:
             return [stopped(step.ref)]
-        self.stop.breaks_off = step.stage != "gan"  # which sees the stop, and leaves a checkpoint
+        self.stop.breaks_off = step.stage != "gan"  # a GAN sees the stop and leaves a checkpoint
         try:
             return [attempt(step, self.context)]
         finally:
@@ -62,7 +62,7 @@ class InlineExecutor:
 
 
 def refuse_unsupported(plan: Plan, device: torch.device) -> None:
-    """Raises InputError, before anything is trained, for what the device cannot train."""
+    """Raises InputError for settings that the device does not support, before any training."""
     specs = {GanSpec.model_validate(s.spec["gan"]) for s in plan.steps.values() if s.stage == "gan"}
     for spec in specs:
         check_device(spec, device)
@@ -72,16 +72,16 @@ def refuse_unsupported(plan: Plan, device: torch.device) -> None:
 
 
 def attempt(step: Step, context: Context) -> Outcome:
-    """Run a step; any error becomes an Outcome, so that the grid goes on without it."""
+    """Run a step and return its outcome. An exception becomes a failed outcome."""
     try:
         execute(step, context)
-    except Exception as error:  # the boundary: a step may fail in any way
+    except Exception as error:  # a step may fail in any way
         return failed(step.ref, error)
     return Outcome(step.ref)
 
 
 def stopped(ref: str) -> Outcome:
-    """The outcome of a step that was not begun."""
+    """The outcome of a step that a stop request kept from starting."""
     return Outcome(ref, "asked to stop", is_stopped=True)
 
 

@@ -1,12 +1,13 @@
-"""Whether what a command prints is kept by a cluster, whose other users may read it."""
+"""Tells whether a cluster keeps what a command prints, where other users may read it."""
 
 from __future__ import annotations
 
 import os
 
 KEPT = "LUSSWEEP_OUTPUT_IS_KEPT"
-"""Set where what is printed goes to a log of somebody else's: patients are hashed there too."""
+"""Environment variable, set in jobs. Their output goes to a log, so patients are hashed in it."""
 
 
 def is_kept() -> bool:
+    """Whether the output of this process is kept."""
     return os.environ.get(KEPT, "") not in ("", "0")

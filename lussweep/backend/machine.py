@@ -1,4 +1,4 @@
-"""Facts about the machine that this process runs on: read here, judged by the doctor."""
+"""Collects facts about this machine for the doctor to judge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class Space:
-    """Of a disk or of memory, in bytes."""
+    """Free and total bytes of a disk or of memory."""
 
     free: int
     total: int
@@ -51,43 +51,51 @@ class Space:
 
 @dataclass(frozen=True)
 class Gpus:
-    """What the driver shows, and what this machine's torch can use of it."""
+    """The GPUs that the NVIDIA driver shows, and those that torch can use."""
 
     names: tuple[str, ...]
     drivers: tuple[str, ...]
     torch_cuda: str = ""
-    """The CUDA that torch was built for; empty for a CPU build, or where torch was not asked."""
+    """The CUDA version that torch was built for; empty for a CPU build or an unknown one."""
     usable: int | None = None
-    """Devices that torch finds; None where it was not asked, or did not answer."""
+    """The number of devices that torch sees; None if torch did not answer."""
 
 
 @dataclass(frozen=True)
 class Machine:
+    """Facts about one machine."""
+
     host: str
     versions: Mapping[str, str]
-    """Of Python and of LIBRARIES; a missing library is left out."""
+    """Versions of Python and of LIBRARIES by name; a missing library is left out."""
     auth_mode: str
-    """$RAY_AUTH_MODE, empty where it is not set."""
+    """$RAY_AUTH_MODE; empty if it is not set."""
     token: TokenFile | None = None
     listening: tuple[Listening, ...] | None = None
-    """None where the system does not tell."""
+    """Open TCP ports; None if the system does not list them."""
     disks: Mapping[str, Space] = field(default_factory=dict)
-    """By the path that was asked for."""
+    """Space of the disks, by the path that `look` was given."""
     memory: Space | None = None
     gpus: Gpus | None = None
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A machine was asked for its time: seconds since 1970, the outer two by our own clock."""
+    """One comparison of a machine's clock with ours. All times are in Unix seconds."""
 
     sent: float
-    told: float
+    """When we asked, by our clock."""
+    answered: float
+    """What the machine answered, by its clock."""
     received: float
+    """When we had the answer, by our clock."""
 
 
 def look(folders: Iterable[str] = (), expects_gpu: bool = False) -> Machine:
-    """This machine, with the disks that hold `folders` (which need not exist yet)."""
+    """Collect the facts. `folders` name the disks to look at, and need not exist yet.
+
+    With `expects_gpu`, torch is asked for GPUs even if the NVIDIA driver shows none.
+    """
     return Machine(
         host=platform.node(),
         versions=versions(),
@@ -101,7 +109,7 @@ def look(folders: Iterable[str] = (), expects_gpu: bool = False) -> Machine:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of LIBRARIES, as they are installed here."""
+    """Installed versions of Python and of LIBRARIES, by name."""
     return {"python": platform.python_version(), **installed_versions(LIBRARIES)}
 
 
@@ -115,7 +123,7 @@ def existing_folder(path: Path) -> Path:
 
 
 def token_file() -> TokenFile | None:
-    """The file that Ray takes its token from, if there is one."""
+    """The file that Ray reads its token from; None if there is none."""
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     try:
         mode, folder_mode = path.stat().st_mode, path.parent.stat().st_mode
@@ -125,21 +133,21 @@ def token_file() -> TokenFile | None:
 
 
 def _listening() -> tuple[Listening, ...] | None:
-    """Open ports, sorted; None where the system does not tell (macOS tells root alone)."""
+    """Open ports, sorted; None if the system hides them (macOS lists them for root alone)."""
     try:
         sockets = psutil.net_connections("tcp")
     except (psutil.Error, OSError):
         return None
-    found = {
+    ports = {
         Listening(_plain_address(one.laddr.ip), one.laddr.port)
         for one in sockets
         if one.status == psutil.CONN_LISTEN
     }
-    return tuple(sorted(found, key=lambda one: (one.port, one.address)))
+    return tuple(sorted(ports, key=lambda one: (one.port, one.address)))
 
 
 def _plain_address(text: str) -> str:
-    """An IPv4 address that an IPv6 socket listens on, without its IPv6 prefix."""
+    """The address, without the IPv6 prefix of an IPv4 address."""
     ip = ipaddress.ip_address(text)
     return str((isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip)
 
@@ -153,10 +161,10 @@ def _disk(folder: str) -> Space:
 
 
 def _memory() -> Space:
-    """Memory of the machine, or of the container where that has less left."""
+    """Memory of the machine, or of its container if that has less left."""
     ram = psutil.virtual_memory()
     machine = Space(ram.available, ram.total)
-    try:  # psutil knows the machine alone, not the limit that a container was given
+    try:  # psutil reads the memory of the machine, not the limit of a container
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
     except (OSError, ValueError):  # no limit ("max"), or no such file
@@ -165,21 +173,23 @@ def _memory() -> Space:
 
 
 def _gpus(expected: bool) -> Gpus | None:
-    """None where neither the driver nor anybody else says that there is a GPU."""
+    """The GPUs; None if the NVIDIA driver shows none and none is expected."""
     shown = _output(["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"])
     rows = [line.rsplit(", ", 1) for line in (shown or "").splitlines() if ", " in line]
     if not rows and not expected:
         return None
     names, drivers = tuple(row[0] for row in rows), tuple(sorted({row[1] for row in rows}))
-    # In a process of its own: Ray hides the GPUs from a task that asks for none, and CUDA, once
-    # begun, would stay in a worker that other steps get.
-    told = (_output([sys.executable, "-c", ASK_TORCH], hidden="CUDA_VISIBLE_DEVICES") or "").split()
-    if len(told) != 2:
+    # torch runs in a process of its own. Ray hides GPUs from a task without any, and CUDA would
+    # stay initialised in a worker that other steps use.
+    output = _output([sys.executable, "-c", ASK_TORCH], hidden="CUDA_VISIBLE_DEVICES") or ""
+    words = output.split()
+    if len(words) != 2:
         return Gpus(names, drivers)
-    return Gpus(names, drivers, told[0] if told[0] != "None" else "", int(told[1]))
+    return Gpus(names, drivers, words[0] if words[0] != "None" else "", int(words[1]))
 
 
 def _output(command: list[str], hidden: str = "") -> str | None:
+    """The output of a command, run without the variable `hidden`; None if it fails."""
     environment = {name: value for name, value in os.environ.items() if name != hidden}
     try:
         done = subprocess.run(
@@ -194,9 +204,10 @@ def _output(command: list[str], hidden: str = "") -> str | None:
 
 
 def probe_storage(folder: Path, ask: Callable[[str, str], Mapping[str, str]]) -> Mapping[str, str]:
-    """By machine what keeps it from sharing `folder` with this one, empty where nothing does.
+    """Test whether machines share `folder` with this one.
 
-    `ask(folder, mark)` has every machine run `answer_mark`. Leaves nothing behind.
+    Returns, by machine, the reason why it does not, empty if it does. `ask(folder, mark)` runs
+    `answer_mark` on every machine and returns the answers. Deletes the files that it makes.
     """
     there = existing_folder(folder)
     with ExitStack() as stack:
@@ -216,7 +227,7 @@ def probe_storage(folder: Path, ask: Callable[[str, str], Mapping[str, str]]) ->
 
 
 def answer_mark(folder: str, mark: str, machine: str) -> str:
-    """Read the mark and write an answer beside it; what went wrong, or nothing."""
+    """Read the mark and write an answer beside it. Returns what went wrong, or an empty text."""
     try:
         if Path(folder, mark).read_text() != mark:
             return f"reads something else under {folder}"
@@ -240,5 +251,5 @@ def _file_name(machine: str) -> str:
 
 
 def now() -> float:
-    """Seconds since 1970 by this machine's clock."""
+    """The time in Unix seconds by this machine's clock."""
     return time.time()

@@ -1,4 +1,4 @@
-"""How long steps take: the order of submission and the time left depend on it, no result does."""
+"""Estimates what steps cost, for the order of submission and the time left. Changes no result."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TYPICAL_COST = {
     "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,
     "synth": 0.5,
 }  # fmt: skip
-"""Rough relative durations, for stages that nothing is known of."""
+"""Rough relative durations of stages, for use before any step was measured."""
 OTHER_COST = 0.1
 N_READ = 20
-"""Records read of each stage: their mean need not be exact."""
+"""Most records that are read for each stage. Their mean need not be exact."""
 
 
 def costs_from(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Mean seconds by stage, those of other stages guessed by their typical cost beside them."""
+    """Seconds by stage. Those of missing stages are estimated from their typical cost."""
     seen = seconds.keys() & TYPICAL_COST.keys()
     scale = (
         sum(seconds[stage] for stage in seen) / sum(TYPICAL_COST[stage] for stage in seen)
@@ -33,9 +33,10 @@ def costs_from(seconds: Mapping[str, float]) -> dict[str, float]:
 def step_costs(
     plan: Plan, frames: Frames | None = None, seconds: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """What every step costs by its ref: its stage's cost, more for a step with more work.
+    """The expected cost of every step, by ref: the cost of its stage, in proportion to its work.
 
-    `seconds` are those of steps that are done. Without `frames` the steps of a stage are alike.
+    `seconds` are durations of steps that are done. Without `frames` all steps of a stage cost the
+    same.
     """
     works = {
         ref: work(step, plan.steps, frames) if frames else 1.0 for ref, step in plan.steps.items()
@@ -57,21 +58,22 @@ def step_costs(
 
 
 def recorded_seconds(plan: Plan, store: ArtifactStore, done: Iterable[str]) -> dict[str, float]:
-    """Seconds of a few steps of each stage that are done, by ref, from their records."""
-    found: dict[str, dict[str, float]] = defaultdict(dict)
+    """Seconds of a few of the `done` steps of each stage, by ref, from their records."""
+    by_stage: dict[str, dict[str, float]] = defaultdict(dict)
     for ref in done:
-        known = found[plan.steps[ref].stage]
+        known = by_stage[plan.steps[ref].stage]
         if len(known) < N_READ:
             circumstances = store.record(ref).get("circumstances", {})
             if "seconds" in circumstances:
                 known[ref] = circumstances["seconds"]
-    return {ref: seconds for known in found.values() for ref, seconds in known.items()}
+    return {ref: seconds for known in by_stage.values() for ref, seconds in known.items()}
 
 
 def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
-    """Frames of a plan whose data are in, before any cohort is drawn: in proportion to patients.
+    """Estimate frame counts in proportion to patients, before any cohort is drawn.
 
-    Balance, and caps on validation, are left out: an order needs no more.
+    Returns None unless every split is in the store. Leaves out class balance and caps on
+    validation, because the order of steps needs no exact counts.
     """
     known = {
         step.spec["split"]: (store.record(ref)["summary"]["n_frames"], len(step.inputs))
@@ -81,16 +83,16 @@ def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
     if not {"train", "val", "holdout"} <= known.keys():
         return None
     n_frames, n_all_patients = known["train"]
-    n_train = n_frames / 2  # a class
-    a_patient = n_frames / n_all_patients
-    asked = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
-    by_cohort = {n: n_train if n is None else n * a_patient for n in asked}
+    n_train = n_frames / 2  # per class
+    per_patient = n_frames / n_all_patients
+    counts = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
+    by_cohort = {n: n_train if n is None else n * per_patient for n in counts}
     return Frames(by_cohort, known["val"][0], known["holdout"][0])
 
 
 def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:
-    """By stage."""
-    found: dict[str, list[float]] = defaultdict(list)
+    """The mean of the values of each stage, by stage."""
+    by_stage: dict[str, list[float]] = defaultdict(list)
     for ref, value in values.items():
-        found[plan.steps[ref].stage].append(value)
-    return {stage: sum(known) / len(known) for stage, known in found.items()}
+        by_stage[plan.steps[ref].stage].append(value)
+    return {stage: sum(known) / len(known) for stage, known in by_stage.items()}

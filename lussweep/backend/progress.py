@@ -1,4 +1,4 @@
-"""How long a run still takes, from how far it is."""
+"""Estimates the time left of a run from its progress."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ SMALLEST_COST = 1e-6
 
 
 def time_left(progress: Progress, elapsed_s: float) -> float | None:
-    """Seconds still to go: the expected costs of the steps left, by stage at the pace of those that
-    this run has done.
+    """Seconds left: the expected costs of the steps left, at the pace of this run so far.
 
-    A stage that none has done yet goes at the pace of all others. None until a step that takes
-    time has been done.
+    Each stage has its own pace. A stage without a finished step takes the pace of all others.
+    Returns None until a step of a stage in TYPICAL_COST is done.
     """
     steps = progress.plan.steps
 

@@ -1,9 +1,8 @@
-"""The driver's own loop and rule of admission on a simulated clock and simulated GPUs.
+"""Simulates a run with the driver's loop and rule of admission, on a simulated clock and GPUs.
 
-Steps start as on Ray: in the order in which they were handed over, whatever has room, on the
-fullest GPU that has it, so that a GAN which needs a whole GPU waits while trials keep a corner of
-each. A GPU runs its steps at full speed as long as they fill no more than all of it together, and
-slows them alike beyond that.
+Steps start as on Ray: in the order of submission, as soon as one fits, on the fullest GPU with
+room. So a GAN that needs a whole GPU waits while trials hold a part of each. Steps run at full
+speed as long as they fill at most one GPU together. Beyond that, the GPU slows all of them alike.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from lussweep.study.plan import Plan, Step
 
 
 class SimulatedStore:
-    """What is done."""
+    """Remembers which steps are done, in place of a store of artifacts."""
 
     def __init__(self, done: Collection[str] = ()) -> None:
         self.done = set(done)
@@ -36,15 +35,15 @@ class _Running:
     task: Task
     gpus: list[int]
     left_s: float
-    """Of the seconds that it takes at full speed, at the time `since_s`."""
+    """Seconds left at full speed, as of the time `since_s`."""
     since_s: float
     speed: float = 0.0
     end_id: int = -1
-    """Of the last entry in the heap of ends; earlier ones are void."""
+    """The id of its valid entry in the heap of ends. Entries with earlier ids are void."""
 
 
 class SimulatedExecutor:
-    """GPUs and CPUs that take as long as the tasks say; the clock jumps from end to end."""
+    """Runs steps for the seconds of their tasks. The clock jumps from one end to the next."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class SimulatedExecutor:
         return outcomes
 
     def _start(self, step: Step) -> bool:
-        task, need = self.tasks[step.ref], self.admission.handed[step.ref]
+        task, need = self.tasks[step.ref], self.admission.granted[step.ref]
         places = _places(self.free_gpus, need.gpus / task.n_workers, task.n_workers)
         if need.cpus > self.free_cpus or places is None:
             return False
@@ -100,7 +99,7 @@ class SimulatedExecutor:
         return True
 
     def _end(self, ref: str) -> None:
-        ended, need = self.running.pop(ref), self.admission.handed[ref]
+        ended, need = self.running.pop(ref), self.admission.granted[ref]
         self.free_cpus += need.cpus
         self.gpu_busy_s += ended.task.work_s
         for gpu in ended.gpus:
@@ -112,14 +111,18 @@ class SimulatedExecutor:
 
     def _set_speeds(self, refs: set[str]) -> None:
         for ref in refs:
-            found = self.running[ref]
-            fullest = max((self._filled(gpu) for gpu in found.gpus), default=0.0)
+            running = self.running[ref]
+            fullest = max((self._filled(gpu) for gpu in running.gpus), default=0.0)
             speed = 1 / max(1.0, fullest)
-            if speed != found.speed:
-                found.left_s -= (self.now_s - found.since_s) * found.speed
-                found.since_s, found.speed, found.end_id = self.now_s, speed, next(self.end_ids)
-                end_s = self.now_s + max(0.0, found.left_s) / speed
-                heapq.heappush(self.ends, (end_s, found.end_id, ref))
+            if speed != running.speed:
+                running.left_s -= (self.now_s - running.since_s) * running.speed
+                running.since_s, running.speed, running.end_id = (
+                    self.now_s,
+                    speed,
+                    next(self.end_ids),
+                )
+                end_s = self.now_s + max(0.0, running.left_s) / speed
+                heapq.heappush(self.ends, (end_s, running.end_id, ref))
 
     def _filled(self, gpu: int) -> float:
         tasks = (self.running[ref].task for ref in self.on_gpu[gpu])
@@ -135,10 +138,10 @@ def simulate(
     costs: Mapping[str, float] | None = None,
     done: Collection[str] = (),
 ) -> SimulatedExecutor:
-    """Every step that is not done; the executor's clock then says how long it took.
+    """Run every step that is not done. Returns the executor, whose `now_s` is the time taken.
 
-    `costs` are what the driver believes, by ref: its ranks need not know the true times. Raises
-    InputError for a GAN with more workers than there are GPUs.
+    `costs` are the durations that the driver expects, by ref, which may differ from the true ones
+    of `tasks`. Raises InputError for a GAN with more workers than there are GPUs.
     """
     largest = max((tasks[r].n_workers for r in plan.steps if tasks[r].gpu_share), default=0)
     if largest > total.gpus:
@@ -159,14 +162,14 @@ def wall_seconds(
     shares: GpuShares,
     done: Collection[str] = (),
 ) -> float:
-    """On so many GPUs with CPUs enough."""
+    """Simulated seconds of the steps that are not done, on `n_gpus` GPUs and any number of CPUs."""
     total = Resources(math.inf, n_gpus)
     costs = {ref: task.seconds for ref, task in tasks.items()}
     return simulate(plan, tasks, total, shares, costs=costs, done=done).now_s
 
 
 def _places(free: list[float], share: float, n_workers: int) -> list[int] | None:
-    """GPUs with room, the fullest first, so that whole ones stay free; None if too few have."""
+    """The fullest GPUs with room for each worker, so that whole ones stay free; None if too few."""
     if not share:
         return []
     fitting = sorted((room, gpu) for gpu, room in enumerate(free) if room >= share - SMALLEST)

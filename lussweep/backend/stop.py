@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets a run end in order, the second ends it at once."""
+"""Handles Ctrl-C and SIGTERM: the first signal ends a run in order, the second at once."""
 
 from __future__ import annotations
 
@@ -11,38 +11,43 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130
-"""The exit code of a command that a signal ended: 128 and the number of SIGINT."""
+"""The exit code of a command that a signal ended: 128 plus the number of SIGINT."""
 GRACE_S = 15.0
-"""How long steps in hand may take to end, or to leave a checkpoint."""
+"""Seconds that running steps have to end, or to leave a checkpoint."""
 
 
 class Stop:
-    """Whether the run is to end; steps elsewhere learn of it through their `Link`."""
+    """A request to end the run. Steps in other processes see it through their `Link`."""
 
     def __init__(self, grace_s: float = GRACE_S) -> None:
         self.grace_s = grace_s
         self.requested_at: float | None = None
         self.breaks_off = False
-        """Whether the step in hand is broken off where it is: it runs in this process, and has
-        no checkpoint to leave."""
+        """Whether a signal interrupts the running step at once, because it runs in this process and
+        leaves no checkpoint."""
 
     @property
     def requested(self) -> bool:
+        """Whether a stop was requested."""
         return self.requested_at is not None
 
     @property
     def is_over(self) -> bool:
-        """Whether the grace has passed too."""
+        """Whether a stop was requested and the grace has passed."""
         if self.requested_at is None:
             return False
         return time.monotonic() - self.requested_at > self.grace_s
 
     def request(self) -> None:
+        """Request a stop now."""
         self.requested_at = time.monotonic()
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Signals mean a stop inside this block. Ray sets a handler too: call `listen` after it."""
+        """Turn signals into stop requests inside this block.
+
+        Call `listen` again after Ray has started, because Ray sets its own handler.
+        """
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         self.listen()
         try:
@@ -52,6 +57,7 @@ class Stop:
                 signal.signal(number, handler)
 
     def listen(self) -> None:
+        """Set the handlers of SIGINT and SIGTERM."""
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 

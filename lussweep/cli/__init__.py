@@ -1,1 +1,1 @@
-"""The command line: a file a command parses, calls and prints."""
+"""Parses the command line, calls the other rooms and prints. Each command has one file."""

@@ -1,4 +1,4 @@
-"""The command line: one file a command. Heavy imports wait until a command needs them."""
+"""Defines the command line, one file per command. Heavy imports wait until a command needs them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def every_command(
         ),
     ] = False,
 ) -> None:
-    """Handles the options that stand before a command."""
+    """Handle the options that stand before a command."""
 
 
 for command in (grid, plan, ingest, export_synthetic, doctor, status, logs, cancel, submit):
@@ -50,4 +50,5 @@ for command in (grid, plan, ingest, export_synthetic, doctor, status, logs, canc
 
 
 def main() -> Any:
+    """Run the command that sys.argv names."""
     return app()

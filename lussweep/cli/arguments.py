@@ -24,23 +24,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """Where frames come from: patients, stores to read from, and videos left out."""
+    """The data of a run: the manifest, where it comes from, and the videos that were left out."""
 
     manifest: Manifest
     source: str
+    """The place of the data, in words for the report."""
     is_phantom: bool = False
     preprocess: PreprocessSpec | None = None
-    """A store's own; None leaves the experiment's."""
+    """The preprocessing of a frame store; None leaves the experiment's."""
     also_read: tuple[ArtifactStore, ...] = ()
+    """Stores that hold the frames."""
     skipped: Sequence[tuple[str, str, str]] = ()
+    """The videos that were left out: patient, video, reason."""
     external: Mapping[str, ExternalImages] = field(default_factory=dict)
-    """Images made elsewhere, by their sha256."""
+    """External images, by their SHA-256."""
 
 
 def open_arguments(request: RunRequest) -> tuple[Run, Data]:
-    """Plan the run that was asked for, and find its data.
+    """Find the data of a request, and open and plan its run.
 
-    Raises one InputError with everything that is wrong with the arguments.
+    Raises one InputError that lists every error in the arguments.
     """
     from lussweep.run.folder import open_run
     from lussweep.run.mirror import work_folder
@@ -57,7 +60,7 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
     with _collected(problems):
         cells = parse_coordinates(request.only)
     with _collected(problems):
-        found = _find_data(study, request)
+        data = _find_data(study, request)
     study = study.with_embedders(request.weights is not None)
     weights_digest = None
     with _collected(problems):
@@ -69,27 +72,27 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
         external = _external(study, request, cells)
     if problems:
         raise InputError(problems)
-    if found.preprocess is not None:
-        section = study.data.model_copy(update={"preprocess": found.preprocess})
+    if data.preprocess is not None:
+        section = study.data.model_copy(update={"preprocess": data.preprocess})
         study = study.model_copy(update={"data": section})
     run = open_run(
         work_folder(request.out or f"lussweep-runs/{study.name}"),
         study,
-        found.manifest,
-        phantom=found.is_phantom,
+        data.manifest,
+        phantom=data.is_phantom,
         store=request.store,
-        also_read=found.also_read,
+        also_read=data.also_read,
         weights_digest=weights_digest,
         external=external,
         only=cells,
         reveal_ids=request.trust.reveal_ids,
     )
-    return run, replace(found, external={e.sha256: e for e in external.values()})
+    return run, replace(data, external={e.sha256: e for e in external.values()})
 
 
 @contextmanager
 def _collected(problems: list[str]) -> Iterator[None]:
-    """Gather what is wrong instead of stopping at the first."""
+    """Add the problems of an InputError to the list, instead of stopping at the first error."""
     try:
         yield
     except InputError as error:
@@ -99,7 +102,7 @@ def _collected(problems: list[str]) -> Iterator[None]:
 def _external(
     study: StudySpec, request: RunRequest, only: Mapping[str, Sequence[str]]
 ) -> dict[ExternalKey, ExternalImages]:
-    """Describe every set of another generator's images that the asked cells need."""
+    """Describe every set of external images that the requested cells need."""
     from lussweep.data.external import describe, resolve
     from lussweep.study.plan import grid_cells
 
@@ -107,7 +110,7 @@ def _external(
     base = experiment.absolute().parent if experiment.is_file() else Path.cwd()
     allow_absolute = request.trust.allow_absolute
     size = study.data.preprocess.image_size
-    found: dict[ExternalKey, ExternalImages] = {}
+    external: dict[ExternalKey, ExternalImages] = {}
     problems: list[str] = []
     for cell in grid_cells(study, only):
         n, replicate = cell.n_patients, cell.replicate
@@ -117,7 +120,7 @@ def _external(
             if section is None or recipe.generator(label) != "external":
                 continue
             place = (section, cell.draw, label)
-            if place in found:
+            if place in external:
                 continue
             paths: list[Path] = []
             for template in (section.images, section.patients):
@@ -127,14 +130,14 @@ def _external(
                     )
             with _collected(problems):
                 if len(paths) == 2:
-                    found[place] = describe(paths[0], paths[1], size)
+                    external[place] = describe(paths[0], paths[1], size)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return found
+    return external
 
 
-def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Context:
-    """What every step of the run is given. Raises InputError for a GPU that is not there."""
+def make_context(run: Run, data: Data, device: str, weights: Path | None) -> Context:
+    """The context of the run's steps. Raises InputError for `cuda` if PyTorch sees no GPU."""
     from lussweep.stages import Context
 
     if device == "cuda":
@@ -148,14 +151,17 @@ def make_context(run: Run, found: Data, device: str, weights: Path | None) -> Co
         device,
         paths,
         weights.absolute() if weights else None,
-        external=found.external,
+        external=data.external,
         checkpoint_minutes=run.study.gan.checkpoint_minutes,
         keep_checkpoints=run.study.gan.keep_checkpoints,
     )
 
 
 def experiment_text(experiment: str) -> str:
-    """The text of a YAML file, or of an experiment that ships with lussweep."""
+    """The text of a YAML file, or of an experiment that ships with lussweep.
+
+    Raises InputError if there is neither.
+    """
     path = Path(experiment)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)
@@ -169,14 +175,14 @@ def experiment_text(experiment: str) -> str:
 
 
 def _shipped_experiments() -> Path:
-    """Package data where lussweep is installed, the folder beside the package in a checkout."""
+    """The folder of shipped experiments: in the installed package, or beside it in a checkout."""
     package = Path(lussweep.__file__).parent
     installed = package / "experiments"
     return installed if installed.is_dir() else package.parent / "experiments"
 
 
 def _find_data(study: StudySpec, request: RunRequest) -> Data:
-    """Read the manifest or the frame store, or draw the phantom's patients."""
+    """Read the manifest or the frame store, or draw the phantom's patients. Raises InputError."""
     data = request.data
     if data is None:
         from lussweep.data.phantom import phantom_manifest
@@ -202,36 +208,43 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
 
 
 def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
-    """Read a frame store. Its labels, splits and preprocessing were fixed when it was made."""
+    """Read a frame store. Raises InputError for options that change labels or image size.
+
+    Labels, splits and preprocessing were fixed when the store was made.
+    """
     from lussweep.run.ingest import open_store
 
     if request.label is not None or request.annotations is not None:
         raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
     manifest, preprocess, artifacts = open_store(place)
     if preprocess.image_size != study.data.preprocess.image_size:
-        asked = study.data.preprocess.image_size
+        size = study.data.preprocess.image_size
         raise InputError(
             f"{place} holds frames of {preprocess.image_size} pixels, the experiment asks for "
-            f"{asked}: ingest with --image-size {asked}, or "
+            f"{size}: ingest with --image-size {size}, or "
             f"--set data.preprocess.image_size={preprocess.image_size}"
         )
     source = f"{place} (a store: its preprocessing and splits hold)"
     return Data(manifest, source, preprocess=preprocess, also_read=(artifacts,))
 
 
-def parse_coordinates(texts: Sequence[str], told: str = "--only ") -> dict[str, list[str]]:
-    """Values by axis out of texts such as variant=baseline,n_patients=6."""
-    found: dict[str, list[str]] = {}
+def parse_coordinates(texts: Sequence[str], source: str = "--only ") -> dict[str, list[str]]:
+    """Values by axis from texts such as variant=baseline,n_patients=6.
+
+    `source` begins the message of the InputError that is raised for a text of another form.
+    """
+    values: dict[str, list[str]] = {}
     for part in ",".join(texts).split(","):
         axis, equals, value = part.partition("=")
         if equals and axis and value:
-            found.setdefault(axis.strip(), []).append(value.strip())
+            values.setdefault(axis.strip(), []).append(value.strip())
         elif part:
-            raise InputError(f"{told}{part!r} is not of the form axis=value")
-    return found
+            raise InputError(f"{source}{part!r} is not of the form axis=value")
+    return values
 
 
 def parse_box(text: str) -> list[int]:
+    """The pixels [x0, y0, x1, y1] of a text. Raises InputError for a text of another form."""
     parts = text.split(",")
     if len(parts) != 4 or not all(part.strip().isdigit() for part in parts):
         raise InputError(f"the box {text!r} is not of the form x0,y0,x1,y1 in pixels")

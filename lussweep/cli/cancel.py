@@ -14,9 +14,9 @@ from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, reques
 from lussweep.store.folders import LocalFolder
 
 OBEYED_S, LOOK_S = 10.0, 0.1
-"""How long `cancel` waits for the driver, which looks every second, and how often it looks."""
+"""Seconds that `cancel` waits for the driver, which looks every second, and between two looks."""
 REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
-"""Of a run folder in an object store, where the driver looks every five seconds."""
+"""The same for a run folder in an object store, where the driver looks every five seconds."""
 
 
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
@@ -30,8 +30,8 @@ def cancel(run: RunArgument, debug: DebugOption = False) -> None:
         patience_s, look_s = OBEYED_S, LOOK_S
         if not isinstance(run, LocalFolder):
             patience_s, look_s = REMOTE_OBEYED_S, REMOTE_LOOK_S
-        asked = time.monotonic()
-        while cancelled(run) and time.monotonic() < asked + patience_s:
+        deadline = time.monotonic() + patience_s
+        while cancelled(run) and time.monotonic() < deadline:
             time.sleep(look_s)
         if not cancelled(run):
             typer.echo(f"{who} stops: what is done stays, the same command goes on")

@@ -1,4 +1,4 @@
-"""`lussweep doctor`: is a cluster, or this machine, fit for a run?"""
+"""`lussweep doctor`: check whether a cluster, or this machine, is fit for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands end: exit codes, and one clear line per problem."""
+"""Ends commands: exit codes, and one line for each problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ OK, CELLS_MISSING, BAD_INPUT = 0, 1, 2
 
 @contextmanager
 def clear_errors(debug: bool) -> Iterator[None]:
-    """One clear line per problem, exit code 2; a traceback only with --debug."""
+    """Turn known errors inside this block into one line each and an exit code.
+
+    An InputError gives BAD_INPUT; a lost folder or an unreachable store gives CELLS_MISSING. With
+    `debug` the errors are raised with their traceback instead.
+    """
     try:
         yield
     except InputError as error:

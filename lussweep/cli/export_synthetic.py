@@ -1,4 +1,4 @@
-"""`lussweep export-synthetic`: let synthetic frames out of a run folder."""
+"""`lussweep export-synthetic`: write synthetic frames of a run folder to another folder."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def export_synthetic(
     """Write synthetic frames with their memorisation card, unless the release gate refuses."""
     with clear_errors(debug):
         kind = _kind(format_)
-        asked = {
+        options = {
             "n_patients": n_patients, "replicate": replicate, "class": label, "gan": gan,
             "gan_epoch": gan_epoch,
         }  # fmt: skip
-        chosen = {name: value for name, value in asked.items() if value is not None}
+        chosen = {name: value for name, value in options.items() if value is not None}
         for folder in export_sets(run, out, kind, chosen, store):
             typer.echo(str(folder))
 
@@ -52,10 +52,11 @@ def export_sets(
     chosen: Mapping[str, Any],
     store: Path | str | None = None,
 ) -> list[Path]:
-    """Release the sets of `run`, a folder or URL, that `chosen` describes; their new folders.
+    """Export the synthetic sets that `chosen` selects from `run`, a folder or URL.
 
-    `store` holds the artifacts where the run folder does not. Raises InputError for what `release`
-    refuses, and where there is no run or no such set.
+    Returns the new folders. `chosen` maps columns of memorisation.parquet to values. `store` holds
+    the artifacts if the run folder does not. Raises InputError if there is no run, if no set is
+    selected, or if the release gate refuses.
     """
     from lussweep.report.release import matching_sets, release
     from lussweep.run.folder import EXPERIMENT_FILE

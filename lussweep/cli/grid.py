@@ -74,15 +74,15 @@ def grid(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
-        run, found = open_arguments(request)
-        context = make_context(run, found, options.device, request.weights)
-        outcome = drive(run, run.reported(found.skipped), context, options, live_progress, notify)
-        _print_outcome(run, outcome, found.source)
+        run, given = open_arguments(request)
+        context = make_context(run, given, options.device, request.weights)
+        outcome = drive(run, run.reported(given.skipped), context, options, live_progress, notify)
+        _print_outcome(run, outcome, given.source)
         raise typer.Exit(_exit_code(outcome))
 
 
 def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
-    """Print the report's tables and files, and how to go on where the run ended early."""
+    """Print the tables and files of the report, and how to go on if the run ended early."""
     from lussweep.cli.terminal import (
         print_failures,
         print_outputs,

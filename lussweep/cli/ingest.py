@@ -1,4 +1,4 @@
-"""`lussweep ingest`: bring the videos of a manifest into a store."""
+"""`lussweep ingest`: decode the videos of a manifest into a frame store."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def ingest(
         def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
             with (
                 executor_of(plan, context, folder, options, stop=stop, notify=notify) as executor,
-                live_progress(executor.told) as on_change,
+                live_progress(executor.progress_text) as on_change,
             ):
-                stop.listen()  # as in a grid
+                stop.listen()  # Ray has set its own handler of SIGTERM when it started
                 store = context.store.surveyed()
                 return run_plan(
                     plan, store, executor, on_change, retries=options.retries, stop=stop
@@ -97,7 +97,7 @@ def ingest(
 
         try:
             index, skipped = ingest_manifest(request, run_steps)
-        except KeyboardInterrupt:  # frames of whole patients stay
+        except KeyboardInterrupt:  # the frames of finished patients stay
             say_again("interrupted: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
         print_table1(index, skipped)

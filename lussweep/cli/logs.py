@@ -1,4 +1,4 @@
-"""`lussweep logs`: the steps of one cell, why some failed, and where artifacts lie."""
+"""`lussweep logs`: print the steps of one cell, why some failed, and where artifacts lie."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from lussweep.study.plan import DATA_STAGES
 from lussweep.study.spec import nearest
 
 AXES = ("variant", *(axis for axis in coordinates.AXES if axis != "variant"))
-"""In the order in which a cell is given on the command line."""
+"""The axes of a cell, in the order in which the command line names them."""
 EVENTS = "events.parquet"
 
 
 @dataclass(frozen=True)
 class StepLog:
-    """One step of a cell, as it is now."""
+    """The current state of one step of a cell."""
 
     ref: str
     name: str
@@ -42,7 +42,7 @@ class StepLog:
     log: str = ""
     events: tuple[str, ...] = ()
     place: str = ""
-    """Of its artifact, or the workplace of a step that is not done."""
+    """The path or URL of its artifact, or the workplace of a step that is not done."""
 
 
 def logs(
@@ -52,34 +52,35 @@ def logs(
 ) -> None:
     """Show every step of one cell, why some failed, and where artifacts lie."""
     with clear_errors(debug):
-        found = find_cell(run, parse_coordinates([cell], "the cell "))
-        print_cell(found, cell_steps(run, found))
+        chosen = find_cell(run, parse_coordinates([cell], "the cell "))
+        print_cell(chosen, cell_steps(run, chosen))
 
 
-def find_cell(folder: Folder, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The one cell of a run that has the asked coordinates.
+def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The cell of a run with the chosen values, by axis, as plan.json describes it.
 
-    Axes may be left out, and the end of a variant's name, as long as one cell is meant. Raises
-    InputError for none, or several.
+    Axes may be left out, and a variant's name may be cut short, if one cell remains. Raises
+    InputError if no cell or several cells remain.
     """
     cells = read_plan(folder)["cells"]
     wanted: dict[str, set[str]] = {}
-    for axis, values in asked.items():
+    for axis, values in chosen.items():
         if axis not in AXES:
             raise InputError(f"a cell has {', '.join(AXES)}, not {axis}")
         known = list(dict.fromkeys(str(cell[axis]) for cell in cells))
         wanted[axis] = {_value(axis, value, known, folder) for value in values}
-    found = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
-    if not found:
+    matches = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
+    if not matches:
         raise InputError(f"{folder} has no such cell: `lussweep status` shows which it has")
-    if len(found) > 1:
-        told = "; ".join(cell_name(cell) for cell in found[:2])
-        raise InputError(f"{len(found)} cells are meant ({told}, ...): give more of one")
-    cell: dict[str, Any] = found[0]
+    if len(matches) > 1:
+        names = "; ".join(cell_name(cell) for cell in matches[:2])
+        raise InputError(f"{len(matches)} cells are meant ({names}, ...): give more of one")
+    cell: dict[str, Any] = matches[0]
     return cell
 
 
 def _value(axis: str, value: str, known: Sequence[str], folder: Folder) -> str:
+    """The known value that the user means. Raises InputError with the nearest known value."""
     if value in known:
         return value
     begun = [name for name in known if axis == "variant" and name.startswith(value)]
@@ -89,12 +90,12 @@ def _value(axis: str, value: str, known: Sequence[str], folder: Folder) -> str:
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
-    """As it is given on the command line."""
+    """A cell as the command line names it, such as variant=combined,n_patients=6,replicate=1."""
     return ",".join(f"{axis}={cell[axis]}" for axis in AXES if cell[axis] is not None)
 
 
 def cell_steps(folder: Folder, cell: Mapping[str, Any]) -> list[StepLog]:
-    """Every step that the cell needs, inputs before users."""
+    """The steps that a cell needs, inputs before their users. Raises InputError without a state."""
     state, steps = read_state(folder), read_plan(folder)["steps"]
     own, waiting = set(), list(cell["refs"].values())
     while waiting:
@@ -106,20 +107,21 @@ def cell_steps(folder: Folder, cell: Mapping[str, Any]) -> list[StepLog]:
     store.read_records(list(own))
     works = driver_of(folder, state).works()
     running = {s["ref"]: s["progress"] for s in state["running"]} if works else {}
-    told = {failure["ref"]: failure["error"] for failure in state["failures"]}
-    found = []
+    errors = {failure["ref"]: failure["error"] for failure in state["failures"]}
+    logs_of_steps = []
     failed: set[str] = set()
     for ref in (ref for ref in steps if ref in own):
-        step = _look(ref, steps[ref]["name"], folder, store, running, told)
+        step = _look(ref, steps[ref]["name"], folder, store, running, errors)
         if step.state == "waiting" and failed & set(steps[ref]["inputs"]):
             step = StepLog(ref, step.name, "blocked")
         if step.state in ("failed", "blocked"):
             failed.add(ref)
-        found.append(step)
-    return found
+        logs_of_steps.append(step)
+    return logs_of_steps
 
 
 def print_cell(cell: Mapping[str, Any], steps: Sequence[StepLog]) -> None:
+    """Print a table of the steps, then their events, their logs and the places of artifacts."""
     console = Console(highlight=False)
     table = Table(title=cell_name(cell), title_justify="left")
     for heading in ("step", "state", "seconds", "host", "key"):
@@ -154,14 +156,22 @@ def _look(
     folder: Folder,
     store: ArtifactStore,
     running: Mapping[str, str],
-    told: Mapping[str, str],
+    errors: Mapping[str, str],
 ) -> StepLog:
+    """The state of one step. `running` holds progress texts and `errors` failures, by ref."""
     is_gan = _stage(ref) == "gan"
     if store.has(ref):
-        how = store.record(ref)["circumstances"]
+        made = store.record(ref)["circumstances"]
         events = _events(store.open(ref, EVENTS) / EVENTS) if is_gan else ()
         return StepLog(
-            ref, name, "done", how.get("seconds"), how.get("host", ""), "", events, store.where(ref)
+            ref,
+            name,
+            "done",
+            made.get("seconds"),
+            made.get("host", ""),
+            "",
+            events,
+            store.where(ref),
         )
     work = store.workplace_of(ref)
     place = str(work) if work.exists() else ""
@@ -170,14 +180,14 @@ def _look(
         state = f"running ({running[ref]})" if running[ref] else "running"
         return StepLog(ref, name, state, events=events, place=place)
     log = folder.read(f"logs/{ref.replace('/', '-')}.txt")
-    if log is not None or ref in told:
-        text = told[ref] if log is None else log.decode()
+    if log is not None or ref in errors:
+        text = errors[ref] if log is None else log.decode()
         return StepLog(ref, name, "failed", log=text, events=events, place=place)
     return StepLog(ref, name, "waiting", events=events, place=place)
 
 
 def _events(path: Path | None) -> tuple[str, ...]:
-    """What befell a GAN, in words: pyarrow is imported only where there is such a file."""
+    """The collapse events of a GAN, one line each. Imports pyarrow only if there are any."""
     if path is None or not path.exists():
         return ()
     from lussweep.store.tables import read_any

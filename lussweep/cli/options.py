@@ -1,4 +1,4 @@
-"""Options that several commands share, with one wording each."""
+"""Defines the options that several commands share, so that each has one wording."""
 
 from __future__ import annotations
 
@@ -183,4 +183,4 @@ UnusedDashboard = Annotated[bool, hidden(DashboardOption)]
 UnusedRetries = Annotated[int, hidden(RetriesOption)]
 UnusedTimeout = Annotated[float | None, hidden(TimeoutOption)]
 UnusedReveal = Annotated[bool, hidden(RevealOption)]
-"""Options that `plan` takes, because `grid` does, and has no use for."""
+"""Options that `plan` accepts and ignores, so that it takes the same arguments as `grid`."""

@@ -1,4 +1,4 @@
-"""`lussweep plan`: say what a grid would do, and what it would take."""
+"""`lussweep plan`: print what a grid would do, and what it would cost."""
 
 from __future__ import annotations
 
@@ -134,8 +134,8 @@ def plan(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
         )  # fmt: skip
-        run, found = open_arguments(request)
-        print_plan(run.study.name, run.asked, run.store, run.folder.place)
+        run, given = open_arguments(request)
+        print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if wanted:
             from lussweep.backend.choose import ExecutionOptions
             from lussweep.cli.terminal import notify
@@ -143,21 +143,23 @@ def plan(
             from lussweep.run.measuring import differences, measured_run, scaled_to
 
             if from_ is not None:
-                measured = scaled_to(measured_run(from_), from_, run.study, run.asked)
+                measured = scaled_to(measured_run(from_), from_, run.study, run.requested)
                 differ = differences(from_, run.study)
             else:
                 options = ExecutionOptions(backend="inline", device=device)
-                context = make_context(run, found, options.device, request.weights)
-                measured = run_short(run.study, run.manifest, run.asked, context, notify)
+                context = make_context(run, given, options.device, request.weights)
+                measured = run_short(run.study, run.manifest, run.requested, context, notify)
                 differ = []
-            costs = estimate_plan(run.study, run.asked, run.store, measured, gpus or 1)
-            print_costs(measured, costs, price, notes_on(run.study, run.asked, measured, differ))
+            costs = estimate_plan(run.study, run.requested, run.store, measured, gpus or 1)
+            print_costs(
+                measured, costs, price, notes_on(run.study, run.requested, measured, differ)
+            )
 
 
 def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
-    """Print how many steps of each stage the cells ask for, share, and have done already.
+    """Print how many steps each stage has, how many sharing saves, and how many are done.
 
-    `name` is the study's, `place` the run folder or its URL. Needs no PyTorch.
+    `name` is the study's, `place` the run folder or its URL. Does not import PyTorch.
     """
     store = store.surveyed()
     wanted: Counter[str] = Counter()
@@ -182,13 +184,13 @@ def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
 def estimate_plan(
     study: StudySpec, plan: Plan, store: ArtifactStore, measured: Measured, n_gpus: int
 ) -> CostEstimate:
-    """What all steps of a plan cost, and how long those that are not done take."""
+    """Estimate the GPU-hours of all steps, and the wall time of the missing ones on `n_gpus`."""
     from lussweep.backend.admission import GpuShares
     from lussweep.backend.simulated import wall_seconds
 
     done = [ref for ref in plan.steps if store.has(ref)]
     held = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-    if not measured.on_gpu:  # what took the seconds was one worker, whatever its step
+    if not measured.on_gpu:  # the seconds were measured with one whole worker per step
         held = GpuShares(1.0, 1.0, 1.0)
     shares = {stage: held.of(stage) for stage in GPU_STAGES}
     seconds = step_seconds(plan, measured)
@@ -198,47 +200,47 @@ def estimate_plan(
 
 
 def print_costs(
-    measured: Measured, found: CostEstimate, price: float | None, notes: list[str]
+    measured: Measured, costs: CostEstimate, price: float | None, notes: list[str]
 ) -> None:
     """Print a row for each stage, then the wall time with its two bounds, and the price."""
     table = Table(title=f"GPU-hours, from {measured.source}", title_justify="left")
     for heading in ("stage", "steps", "s each", "GPU-hours", "saved by sharing", "to do"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for cost in found.stages:
+    for cost in costs.stages:
         hours = (cost.gpu_hours, cost.unshared_gpu_hours - cost.gpu_hours, cost.left_gpu_hours)
         table.add_row(cost.stage, str(cost.n_steps), f"{cost.mean_s:.2f}", *map(_hours, hours))
     whole, alone, left = (
-        found.total(name) for name in ("gpu_hours", "unshared_gpu_hours", "left_gpu_hours")
+        costs.total(name) for name in ("gpu_hours", "unshared_gpu_hours", "left_gpu_hours")
     )
     table.add_section()
-    table.add_row("all", str(found.n_steps), "", *map(_hours, (whole, alone - whole, left)))
+    table.add_row("all", str(costs.n_steps), "", *map(_hours, (whole, alone - whole, left)))
     console = Console(highlight=False)
     console.print(table)
-    for line in (*wall_lines(found, price), HOW, *notes):
+    for line in (*wall_lines(costs, price), HOW, *notes):
         console.print(line, soft_wrap=True, markup=False)
 
 
-def wall_lines(found: CostEstimate, price: float | None) -> list[str]:
-    """Wall time, bounds and price in words."""
-    least = found.bounds
+def wall_lines(costs: CostEstimate, price: float | None) -> list[str]:
+    """The wall time with its bounds, and the price, one line each."""
+    least = costs.bounds
     lines = [
-        f"{found.n_gpus} GPU{'s' if found.n_gpus > 1 else ''}: about {duration(found.wall_s)} "
+        f"{costs.n_gpus} GPU{'s' if costs.n_gpus > 1 else ''}: about {duration(costs.wall_s)} "
         f"(no schedule takes less than {duration(least.no_less_s)}: the work shared out is "
         f"{duration(least.work_s)}, the longest chain of steps {duration(least.chain_s)})"
     ]
     if price is not None:
-        used = found.total("left_gpu_hours") * price
+        used = costs.total("left_gpu_hours") * price
         lines.append(
-            f"cost: {found.price(price):.2f} for {found.n_gpus} x {found.wall_s / HOUR_S:.2f} h at "
+            f"cost: {costs.price(price):.2f} for {costs.n_gpus} x {costs.wall_s / HOUR_S:.2f} h at "
             f"{price:g} per GPU and hour, of which {used:.2f} are used"
         )
     return lines
 
 
 def notes_on(study: StudySpec, plan: Plan, measured: Measured, differ: list[str]) -> list[str]:
-    """What the reader must know before believing the numbers.
+    """Reasons why the estimate may be wrong, one line each.
 
-    `differ` names values that the measured run has otherwise.
+    `differ` names the settings that differ in the measured run.
     """
     notes = []
     if differ:

@@ -1,4 +1,4 @@
-"""What the terminal says of the statistics."""
+"""Formats the statistics for the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def contrast_table(
     contrasts: Sequence[Mapping[str, Any]], worth: Mapping[tuple[str, int], str | None]
 ) -> Table:
-    """Rows of `contrasts`, with the worth in words by (variant, n_patients)."""
+    """A table of `contrasts`. `worth` holds the worth in words, by variant and patient count."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -41,7 +41,7 @@ def contrast_table(
 
 
 def difference_text(row: Mapping[str, Any]) -> str:
-    """A contrast's difference with its interval, or what there is of it."""
+    """The difference of a contrast with its interval, or its status if there is no difference."""
     if row["difference"] is None:
         return str(row["status"])
     text = f"{row['difference']:+.3f}"
@@ -49,7 +49,7 @@ def difference_text(row: Mapping[str, Any]) -> str:
 
 
 def control_lines(controls: pa.Table) -> list[str]:
-    """A line for each variant with shuffled labels and patient count, if there is one."""
+    """One line for each variant with shuffled labels and each patient count."""
     rows = controls.to_pylist()
     several = len({row["variant"] for row in rows}) > 1
     lines = []
@@ -73,7 +73,7 @@ def _control_text(row: Mapping[str, Any]) -> str:
 
 
 def interval_line(results: pa.Table) -> str:
-    """How sure a single cell can be on this holdout, which the spread over replicates hides."""
+    """A line on the width of a single cell's interval, which the spread over replicates hides."""
     done = [row for row in results.to_pylist() if row["status"] == "done"]
     if not done:
         return "No cell is done yet."

@@ -1,4 +1,4 @@
-"""`lussweep status`: how far a run is, from what its driver has written."""
+"""`lussweep status`: print how far a run is, from the state that its driver has written."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.run.state import ENDINGS
 from lussweep.run.status import status_of
 
-N_TOLD = 20
-"""Failures and running steps that are listed; `--json` has what the driver tells."""
+N_LISTED = 20
+"""Most failures and running steps that are printed; `--json` prints the whole state."""
 
 
 def status(
@@ -26,29 +26,30 @@ def status(
 ) -> None:
     """Say how far a run is, from its folder or URL alone: also from another machine."""
     with clear_errors(debug):
-        found = status_of(run)
+        state = status_of(run)
         if as_json:
-            typer.echo(json.dumps(found, indent=1))
+            typer.echo(json.dumps(state, indent=1))
         else:
-            print_status(found)
+            print_status(state)
 
 
 def print_status(status: dict[str, Any]) -> None:
+    """Print a headline, counts of cells and steps, and the first failures."""
     console = Console(highlight=False)
     for line in (f"{status['name']}: {headline(status)}", *cells_line(status)):
         console.print(Text(line), soft_wrap=True)
     console.print(_cells(status))
     console.print(_stages(status))
-    for failure in status["failures"][:N_TOLD]:
+    for failure in status["failures"][:N_LISTED]:
         text = f"failed: {failure['name']}: {failure['error']}"
         console.print(Text(text), style="red", soft_wrap=True)
-    more = status["n_failed"] - len(status["failures"][:N_TOLD])
+    more = status["n_failed"] - len(status["failures"][:N_LISTED])
     if more > 0:
         console.print(f"and {more} more failed steps: RUN/logs holds a text each")
 
 
 def headline(status: dict[str, Any]) -> str:
-    """Whether somebody works there, and what to do if nobody does."""
+    """A line that says whether a driver works, and what to do if none does."""
     who = f"pid {status['pid']} on {status['host']}"
     ago = duration(status["silent_s"])
     if status["driver"] == "works":
@@ -65,7 +66,7 @@ def headline(status: dict[str, Any]) -> str:
 
 
 def cells_line(status: dict[str, Any]) -> list[str]:
-    """Sums over all cells, in one line."""
+    """One line with the counts of all cells by state."""
     total = sum(map(_total, status["cells"]))
     parts = [f"{sum(c[word] for c in status['cells'])} {word}" for word in WORDS]
     return [f"{total} cell{'s' if total != 1 else ''}: {', '.join(parts)}"]
@@ -75,7 +76,7 @@ WORDS = ("done", "failed", "running", "waiting")
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit that leaves at least two of it, or seconds: 3 s, 90 min, 3 h.
+    """Seconds as a text, in the largest unit of which there are at least two.
 
     >>> duration(7), duration(150), duration(3 * 3600), duration(86400 * 5)
     ('7 s', '2 min', '3 h', '5 d')
@@ -91,7 +92,7 @@ def _total(cell: dict[str, Any]) -> int:
 
 
 def _cells(status: dict[str, Any]) -> Table:
-    """Patient counts down, variants across; what is not done is told in words."""
+    """A table of cells, patient counts down and variants across."""
     variants = list(dict.fromkeys(cell["variant"] for cell in status["cells"]))
     table = Table(title="cells done", title_justify="left")
     table.add_column("n_patients", justify="right")
@@ -99,12 +100,13 @@ def _cells(status: dict[str, Any]) -> Table:
         table.add_column(variant)
     places = {(c["n_patients"], c["variant"]): c for c in status["cells"]}
     for n in sorted({cell["n_patients"] for cell in status["cells"]}):
-        found = (places.get((n, variant)) for variant in variants)
-        table.add_row(str(n), *("" if cell is None else _told(cell) for cell in found))
+        row = (places.get((n, variant)) for variant in variants)
+        table.add_row(str(n), *("" if cell is None else _cell_text(cell) for cell in row))
     return table
 
 
-def _told(cell: dict[str, Any]) -> str:
+def _cell_text(cell: dict[str, Any]) -> str:
+    """How many replicates are done, such as `3/5, 1 failed, 1 waiting`."""
     rest = [f"{cell[word]} {word}" for word in WORDS[1:] if cell[word]]
     return ", ".join([f"{cell['done']}/{_total(cell)}", *rest])
 
@@ -116,6 +118,6 @@ def _stages(status: dict[str, Any]) -> Table:
     for stage, counts in status["stages"].items():
         here = [step for step in status["running"] if step["ref"].startswith(f"{stage}/")]
         now = [f"{s['name']} ({s['progress']})" if s["progress"] else s["name"] for s in here]
-        more = [f"and {len(now) - N_TOLD} more"] if len(now) > N_TOLD else []
-        table.add_row(stage, *map(str, counts.values()), "\n".join([*now[:N_TOLD], *more]))
+        more = [f"and {len(now) - N_LISTED} more"] if len(now) > N_LISTED else []
+        table.add_row(stage, *map(str, counts.values()), "\n".join([*now[:N_LISTED], *more]))
     return table

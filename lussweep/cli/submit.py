@@ -62,7 +62,7 @@ def submit(
 
 
 def _parsed(context: typer.Context, experiment: str, options: Sequence[str]) -> dict[str, Any]:
-    """What `grid` would make of the options, so that a slip is found here and not in the job."""
+    """The options as `grid` parses them, so that an error shows here and not in the job."""
     group = context.find_root().command
     assert isinstance(group, TyperGroup), "submit is one of several commands"
     arguments = [experiment, *options]
@@ -70,6 +70,7 @@ def _parsed(context: typer.Context, experiment: str, options: Sequence[str]) -> 
 
 
 def _check_for_a_cluster(grid: dict[str, Any]) -> None:
+    """Raises InputError that lists every option of `grid` that does not suit a job."""
     problems = []
     if grid["address"] is not None:
         problems.append("--address after -- is the job's own, and always auto: leave it out there")
@@ -87,12 +88,12 @@ def _check_for_a_cluster(grid: dict[str, Any]) -> None:
 
 @contextmanager
 def _shipped(experiment: str, working_dir: Path | None) -> Iterator[tuple[Path, str]]:
-    """The folder to ship, and the experiment as it is named in there."""
-    # What is no file ships with lussweep, which the cluster has.
+    """The folder to ship, and the experiment as the job names it. Raises InputError."""
+    # A name that is not a file ships with lussweep, which the cluster has installed.
     path = Path(experiment) if Path(experiment).is_file() else None
     if working_dir is not None:
         if not working_dir.is_dir():
-            raise InputError(f"--working-dir {working_dir} is no folder")
+            raise InputError(f"--working-dir {working_dir} is not a folder")
         inside = path is None or path.resolve().is_relative_to(working_dir.resolve())
         if not inside:
             raise InputError(f"{experiment} is not in --working-dir {working_dir}: put it there")

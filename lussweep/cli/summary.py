@@ -1,4 +1,4 @@
-"""The table of AUC-ROCs that `lussweep grid` prints."""
+"""Formats the table of AUC-ROCs that `lussweep grid` prints."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lussweep.report.summary import (
 
 
 def summary_table(results: pa.Table) -> Table:
-    """Patient counts against variants; in a cell the mean AUC-ROC and its spread."""
+    """A table of the mean AUC-ROC and its spread, by patient count and variant."""
     groups, variants, axis = group_cells(results), variants_of(results), epoch_is_axis(results)
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -45,9 +45,9 @@ def summary_table(results: pa.Table) -> Table:
 
 
 MOST_ACROSS = 4
-"""Variants beside one another in 80 columns."""
+"""The most variants that fit beside each other in 80 columns."""
 Lines = Mapping[tuple[int, int], Mapping[str, Group]]
-"""By patient count and GAN epoch (0 where it is no axis), the variants."""
+"""Groups by variant, by patient count and GAN epoch (0 if the epoch is not an axis)."""
 
 
 def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
@@ -56,10 +56,10 @@ def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: 
         table.add_column("GAN\nepoch", justify="right", no_wrap=True)
     for variant in variants:
         table.add_column(Text(variant.replace("_", "_\n")), justify="right")
-    for (n_patients, epoch), found in lines.items():
+    for (n_patients, epoch), by_variant in lines.items():
         head = [str(n_patients), *([str(epoch or "-")] if axis else [])]
         cells = [
-            cell_text(found[variant], wide=len(variants) <= 3) if variant in found else ""
+            cell_text(by_variant[variant], wide=len(variants) <= 3) if variant in by_variant else ""
             for variant in variants
         ]
         table.add_row(*head, *(Text(cell) for cell in cells))
@@ -71,16 +71,16 @@ def _variants_down(table: Table, lines: Lines, variants: Sequence[str], axis: bo
         table.add_column(f"{n_patients}\nepoch {epoch or '-'}" if axis else str(n_patients))
     for variant in variants:
         cells = [
-            cell_text(found[variant], wide=len(lines) <= 3) if variant in found else ""
-            for found in lines.values()
+            cell_text(by_variant[variant], wide=len(lines) <= 3) if variant in by_variant else ""
+            for by_variant in lines.values()
         ]
         table.add_row(Text(variant), *(Text(cell) for cell in cells))
 
 
 def cell_text(group: Group, *, wide: bool = True) -> str:
-    """`mean ± sd`, or the interval of a lone replicate; and what is missing, in words.
+    """`mean ± sd`, or mean and interval of a single replicate, and how many replicates are missing.
 
-    Not `wide` breaks the line, so that four variants fit 80 columns.
+    Without `wide` the text has two lines, so that four variants fit 80 columns.
     """
     separator = " " if wide else "\n"
     if not group.done:
@@ -99,7 +99,7 @@ def cell_text(group: Group, *, wide: bool = True) -> str:
 
 
 def _status(cells: Sequence[Row]) -> str:
-    """`failed` if any cell failed, `refused` if scores have no AUC-ROC, else what they wait for."""
+    """The worst status of the cells: failed, refused (scores without AUC-ROC), blocked, missing."""
     statuses = [cell["status"] for cell in cells]
     worst = next(
         (s for s in ("failed", "refused", "blocked", "missing") if s in statuses), statuses[0]
@@ -109,7 +109,7 @@ def _status(cells: Sequence[Row]) -> str:
 
 
 def caption(results: pa.Table) -> str:
-    """What the numbers were measured on, and what ± and [ ] are."""
+    """The caption: what the numbers were measured on, and what ± and [ ] mean."""
     groups = group_cells(results)
     parts = [holdout_text(results)]
     if any(len(group.cells) > 1 for group in groups):

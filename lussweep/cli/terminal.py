@@ -1,4 +1,4 @@
-"""What the commands print: plan, progress, tables and paths."""
+"""Prints progress, tables, failures and paths for the commands."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from lussweep.study.plan import Plan
 
 PICTURE_S = 0.5
-"""How often the progress is looked at anew."""
+"""Least seconds between two copies of the progress."""
 PLAIN_INTERVAL_S = 15.0
-"""How often a line is printed where there is no terminal to redraw, as steps end."""
+"""Least seconds between two progress lines, if the output is not a terminal."""
 QUIET_S = 60.0
-"""How long that may be silent while no step ends."""
+"""Seconds without a line, after which one is printed although no step has ended."""
 
 
 def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> None:
-    """Patients, videos and frames by split and class, as the paper's Table 1."""
+    """Print patients, videos and frames by split and class, as in the paper's Table 1."""
     rows = frames.to_pylist()
     table = Table(title="Frames in the store", title_justify="left")
     table.add_column("")
@@ -53,8 +53,8 @@ def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> N
         cells = []
         for split in SPLITS:
             for label, _ in classes:
-                found = [r for r in rows if r["split"] == split and r[field] == label]
-                cells.append(str(len({r[unit] for r in found} if unit else found)))
+                frames_there = [r for r in rows if r["split"] == split and r[field] == label]
+                cells.append(str(len({r[unit] for r in frames_there} if unit else frames_there)))
         table.add_row(name, *cells)
 
     count("patients", "patient_class", unit="patient_id")
@@ -71,7 +71,7 @@ def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> N
 
 
 def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
-    """The table of AUC-ROCs, on what data, and in which features the GANs were scored."""
+    """Print the data, the table of AUC-ROCs, and the embedders that scored the GANs."""
     console = _console()
     console.print(Text(f"{study.name} on {source}"), soft_wrap=True)
     console.print(summary_table(results))
@@ -83,8 +83,10 @@ def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
 
 
 def print_statistics(written: Mapping[str, pa.Table]) -> None:
-    """Print differences from the reference, with their interval over holdout patients, and worths;
-    then what classifiers of shuffled labels know. `written` are tables of a report by name."""
+    """Print the contrasts with their intervals and the worths, then the shuffled-label controls.
+
+    `written` holds the tables of a report by name.
+    """
     contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
         worth = {
@@ -106,7 +108,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
 def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[str], str]) -> None:
     """Print one line for each failed step.
 
-    The terminal names patients. `conceal` hashes them where the output is kept.
+    The line names patients, unless the output is kept: `conceal` then hashes them.
     """
     for ref, error in failures.items():
         line = f"failed: {plan.steps[ref].name}: {error}"
@@ -115,19 +117,19 @@ def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[s
 
 
 def print_outputs(folder: WorkFolder) -> None:
-    """Print the place of every file that the run folder offers a reader."""
+    """Print the path or URL of every file of the report."""
     for path in outputs(folder.path):
         shown = f"{folder.place}/{path.relative_to(folder.path)}"
         _console().print(Text(shown), soft_wrap=True)
 
 
 def notify(line: str) -> None:
-    """Say a line at once, on standard error: standard output is the report's."""
+    """Print a line on standard error, because standard output holds the report."""
     typer.echo(line, err=True)
 
 
 def say_again(why: str) -> None:
-    """Say on standard error why a command ended, and the command that goes on."""
+    """Print on standard error why a command ended, and the command that continues."""
     notify(why)
     notify(own_command())
 
@@ -141,47 +143,49 @@ def _console() -> Console:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A picture of the progress, taken in the driver's thread; the display only adds the clock."""
+    """A copy of the progress in words, made in the driver's thread. The display adds the clock."""
 
     rows: list[tuple[str, ...]]
     running: dict[str, list[tuple[str, str]]]
-    """By stage, name and ref of some of the steps in hand."""
+    """By stage, the name and ref of some running steps."""
     state: str
     left_s: float | None
     at_s: float
 
     def line(self, now_s: float) -> str:
+        """Counts, elapsed time and time left, in one line."""
         left = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
         clock = f"{_clock(now_s)} elapsed"
         return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
 
-    def now(self, stage: str, told: Callable[[str], str]) -> str:
-        """What is in hand, and how far it says that it is."""
-        parts = [(name, told(ref)) for name, ref in self.running.get(stage, ())]
+    def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
+        """The running steps of a stage, with their progress texts."""
+        parts = [(name, progress_text(ref)) for name, ref in self.running.get(stage, ())]
         return ", ".join(f"{name} ({far})" if far else name for name, far in parts)
 
-    def table(self, now_s: float, told: Callable[[str], str]) -> Table:
+    def table(self, now_s: float, progress_text: Callable[[str], str]) -> Table:
         table = Table(title=self.line(now_s), title_justify="left")
         for heading in ("stage", "done", "running", "failed", "of", "now"):
             table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
         for row in self.rows:
-            table.add_row(*row, self.now(row[0], told))
+            table.add_row(*row, self.now(row[0], progress_text))
         return table
 
-    def long_line(self, now_s: float, told: Callable[[str], str]) -> str:
-        """The line, with what says how far it is."""
+    def long_line(self, now_s: float, progress_text: Callable[[str], str]) -> str:
+        """`line`, with the running steps that have a progress text."""
         parts = [pair for pairs in self.running.values() for pair in pairs]
-        far = [f"{name}: {told(ref)}" for name, ref in parts if told(ref)]
+        far = [f"{name}: {progress_text(ref)}" for name, ref in parts if progress_text(ref)]
         return "; ".join([self.line(now_s), *far])
 
 
 @contextmanager
 def live_progress(
-    told: Callable[[str], str] = lambda ref: "",
+    progress_text: Callable[[str], str] = lambda ref: "",
 ) -> Iterator[Callable[[Progress], None]]:
-    """A display on standard error: redrawn on a terminal, else a line now and then.
+    """Display the progress on standard error: a table on a terminal, else a line now and then.
 
-    `told` says of a step under way how far it is, or nothing.
+    Yields a function that takes the progress after each change. `progress_text` returns how far a
+    running step is, by ref, or an empty text.
     """
     console = Console(stderr=True, highlight=False)
     started = time.monotonic()
@@ -190,20 +194,20 @@ def live_progress(
     def elapsed() -> float:
         return time.monotonic() - started
 
-    began: dict[int, float] = {}  # data and grid are two plans: the pace of one is not the other's
+    began: dict[int, float] = {}  # by plan, because data steps and grid run at different paces
 
     def take(progress: Progress) -> None:
         if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
-            return  # a picture counts every step: not for each of the many that end in a second
+            return  # a copy counts every step, which takes too long for each of many short steps
         since = elapsed() - began.setdefault(id(progress), elapsed())
         shown[:] = [_picture(progress, elapsed(), since)]
 
     if console.is_terminal:
 
         def draw() -> Table | str:
-            return shown[0].table(elapsed(), told) if shown else ""
+            return shown[0].table(elapsed(), progress_text) if shown else ""
 
-        # Drawn anew twice a second, so that the clock runs while a step takes hours.
+        # Redrawn twice a second, so that the clock runs during a step of hours.
         with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
             yield take
         return
@@ -212,7 +216,7 @@ def live_progress(
 
     def say() -> None:
         printed[0] = elapsed()
-        console.print(shown[0].long_line(elapsed(), told), soft_wrap=True)
+        console.print(shown[0].long_line(elapsed(), progress_text), soft_wrap=True)
 
     def on_change(progress: Progress) -> None:
         take(progress)
@@ -252,8 +256,8 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
     if progress.failed:
         parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
     if progress.running:
-        in_hand = [f"{n} {stage}" for stage, n in counts["running"].items()]
-        parts.append("running " + ", ".join(in_hand))
+        running_stages = [f"{n} {stage}" for stage, n in counts["running"].items()]
+        parts.append("running " + ", ".join(running_stages))
     left_s = time_left(progress, plan_elapsed_s)
     return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)
 

@@ -1,1 +1,1 @@
-"""A run folder: open, hold, drive and watch it."""
+"""Opens, holds, drives and watches a run folder."""

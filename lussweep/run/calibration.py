@@ -1,4 +1,4 @@
-"""How long steps take, by running a few short ones here and now."""
+"""Measures how long steps take by running a few short ones on this machine."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
-"""Two budgets, so that what a step costs by itself is told from what an image costs."""
+"""Two budgets, because one cannot separate the fixed cost of a step from the cost of an image."""
 CALIBRATION_BATCHES = 16
-"""Of an epoch of a GAN or a trial, at most."""
+"""Most batches in an epoch of a short GAN or trial."""
 CALIBRATION_TRIALS = 3
-"""Of a search: the first ones of its list."""
+"""Most trials of a short search: the first ones of its list."""
 CALIBRATION_PATIENTS = 2
-"""Of validation and holdout, a class."""
+"""Patients per class in the short validation and holdout splits."""
 
 
 def calibrate(
     study: StudySpec,
     manifest: Manifest,
-    asked: Plan,
+    requested: Plan,
     context: Context,
     notify: Callable[[str], None] = lambda line: None,
 ) -> Measured:
-    """Measure short steps of every stage of the study's smallest cell, in a temporary store.
+    """Run short steps of every stage of the study's smallest cell and return their seconds.
 
-    `asked` is the plan whose cost is wanted: it says whether the data are the phantom's, and which
-    weights are used. GANs and trials run twice, for one epoch and for three of a few batches, so
-    that the rest of an epoch can be scaled. A run before those is not counted, because the first
-    steps of a process pay for libraries and kernels. `notify` takes a line on each round. Raises
-    InputError if a short step fails.
+    `requested` is the plan whose cost is wanted. It says whether the data are the phantom's, and
+    which weights are used. GANs and trials run twice, with one epoch and with three epochs of a few
+    batches, so that the cost of an epoch can be scaled. A first round is not counted, because the
+    first steps of a process also load libraries and kernels. The artifacts go to a temporary store.
+    `notify` takes one line for each round. Raises InputError if a short step fails.
     """
     small = _few_patients(manifest, min(study.grid.n_patients))
-    short_plan = partial(_short_plan, study, asked, small)
+    short_plan = partial(_short_plan, study, requested, small)
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
@@ -69,7 +69,7 @@ def calibrate(
 
 
 def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
-    """So many patients a class and split that the smallest cohort can be drawn."""
+    """The manifest, cut to as few patients per class and split as the smallest cohort needs."""
     kept: set[str] = set()
     for split in SPLITS:
         n = n_train if split == "train" else CALIBRATION_PATIENTS
@@ -81,20 +81,20 @@ def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
 
 
 def _short_plan(
-    study: StudySpec, asked: Plan, manifest: Manifest, n_epochs: int, seed: int
+    study: StudySpec, requested: Plan, manifest: Manifest, n_epochs: int, seed: int
 ) -> Plan:
     """The plan of the smallest cells with few epochs, on the patients of `manifest`."""
-    digests = [s.spec.get("weights") for s in asked.steps.values() if s.stage == "features"]
+    digests = [s.spec.get("weights") for s in requested.steps.values() if s.stage == "features"]
     return make_plan(
         _short_study(study, n_epochs, seed),
         manifest,
-        phantom=any("phantom" in s.spec for s in asked.steps.values() if s.stage == "shard"),
-        weights_digest=next((found for found in digests if found), None),
+        phantom=any("phantom" in s.spec for s in requested.steps.values() if s.stage == "shard"),
+        weights_digest=next((digest for digest in digests if digest), None),
     )
 
 
 def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
-    """The smallest cell of each kind of GAN, with budgets of a few batches."""
+    """The study, cut to the smallest cell of each kind of GAN and to budgets of a few batches."""
 
     def short(gan: GanSpec) -> GanSpec:
         budget = {
@@ -173,11 +173,11 @@ def _execute(plan: Plan, store: ArtifactStore, context: Context) -> None:
 
 
 def _scaled(frames: Frames, small: Manifest, whole: Manifest, study: StudySpec) -> Frames:
-    """Frames of the whole study, in proportion to its patients."""
+    """Frame counts of the whole study, from those of its part in proportion to patients."""
 
     def patients(manifest: Manifest, split: str) -> Counter[int]:
-        found = manifest.patients(split).values()
-        return Counter(max(video.label for video in videos) for videos in found)
+        videos_of_patients = manifest.patients(split).values()
+        return Counter(max(video.label for video in videos) for videos in videos_of_patients)
 
     def times(split: str) -> float:
         few, all_ = (patients(m, split).total() for m in (small, whole))

@@ -34,10 +34,11 @@ from lussweep.store.remote import StorageError
 from lussweep.study.spec import StudySpec
 
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
-"""Interim results are written so far apart at least, and take no larger share of the time."""
+"""Least seconds between two interim results, and the largest share of the time that they take."""
 INTERRUPTION = "interrupted"
 Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Progress], None]]]
-"""Takes what says how far a step is, by ref; what it opens is called with each change."""
+"""Opens a display. Its argument returns the progress text of a step, by ref. It yields a function
+that takes the progress after each change."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class RunOutcome:
     """How a command that drives a run folder ended."""
 
     tables: Mapping[str, pa.Table] | None
-    """Those of the report that a command shows; None without one, because nothing was trained."""
+    """Tables of the report that a command shows; None if nothing was trained."""
     failures: Mapping[str, str]
     """The errors of failed steps, by ref."""
     broken: str = ""
-    """Why the command ended early; empty where it did not."""
+    """Why the command ended early; empty if it ran to its end."""
 
     @property
     def is_interrupted(self) -> bool:
@@ -71,17 +72,18 @@ def drive(
     display: Display,
     notify: Callable[[str], None],
 ) -> RunOutcome:
-    """Run what is missing and write the report, while holding the folder's lease.
+    """Run every missing step and write the report, while holding the folder's lease.
 
-    A signal makes it stop in order. `display` shows the progress. `notify` takes a line that a
-    user should read at once. Raises InputError for a folder that cannot be used, and TakenOver if
-    another command took the folder.
+    Returns how the command ended. After a first signal no further steps start, and the report is
+    still written. `display` shows the progress. `notify` takes a line that a user should read at
+    once. Raises InputError for a folder that cannot be used, and TakenOver if another command took
+    the folder.
     """
     check_room(run)
     with room_named(run.folder.path), hold_folder(run.folder) as hold:
-        monitor = RunMonitor(run.folder, reported, _heartbeat(run), Progress(run.asked), notify)
+        monitor = RunMonitor(run.folder, reported, _heartbeat(run), Progress(run.requested), notify)
         broken = _execute(run, context, options, monitor, display, hold)
-        if hold.lost:  # the report is the other command's now
+        if hold.lost:  # the command that took the folder writes the report
             raise TakenOver(hold.lost)
         if broken and not is_claimed(run.folder.path):
             return RunOutcome(None, {}, broken)
@@ -90,7 +92,7 @@ def drive(
 
 def _heartbeat(run: Run) -> Heartbeat:
     return Heartbeat(
-        run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+        run.study.name, run.folder, run.store, run.plan, run.requested, run.conceal, time_left
     )
 
 
@@ -102,35 +104,35 @@ def _execute(
     display: Display,
     hold: Hold,
 ) -> str:
-    """Execute every missing step. Returns why that ended early, or an empty text."""
+    """Execute every missing step. Returns why that ended early, empty if it did not."""
     try:
-        if is_done(run.asked, run.store):
+        if is_done(run.requested, run.store):
             monitor.heartbeat.settle()
         else:
             _check_weights(run.study, context)
             shared = [] if run.folder.mirror else [ArtifactStore(run.folder.path)]
             with (
                 executor_of(
-                    run.asked, context, run.folder.path / "ray", options, run.study, hold.stop,
+                    run.requested, context, run.folder.path / "ray", options, run.study, hold.stop,
                     shared, monitor.notify,
                 ) as executor,
-                display(executor.told) as monitor.show,
-                monitor.heartbeat.asking(executor.told),
+                display(executor.progress_text) as monitor.show,
+                monitor.heartbeat.asking(executor.progress_text),
             ):  # fmt: skip
-                hold.stop.listen()  # Ray, once started, handles SIGTERM in its own way
+                hold.stop.listen()  # Ray has set its own handler of SIGTERM when it started
                 monitor.begin()
                 execute_data(
-                    run.asked, run.store, executor, monitor.look, options.retries, hold.stop
+                    run.requested, run.store, executor, monitor.look, options.retries, hold.stop
                 )
                 claim(run)
                 pruning = snapshot_pruning(
                     run.study, run.plan, run.described["grids"], run.shares_store
                 )
                 execute_grid(
-                    run.asked, run.store, executor, monitor, pruning, options.retries, hold.stop
+                    run.requested, run.store, executor, monitor, pruning, options.retries, hold.stop
                 )
         claim(run)
-    except KeyboardInterrupt:  # steps in hand are lost, what is done stays
+    except KeyboardInterrupt:  # running steps are lost, finished steps stay
         return INTERRUPTION
     except (BackendError, StorageError) as error:
         return str(error)
@@ -138,7 +140,7 @@ def _execute(
 
 
 class RunMonitor:
-    """Shows the progress, remembers it, and keeps the results so far on disk."""
+    """Shows the progress of a run, remembers it, and writes interim results."""
 
     def __init__(
         self,
@@ -148,7 +150,7 @@ class RunMonitor:
         progress: Progress,
         notify: Callable[[str], None],
     ) -> None:
-        """`progress` is that of a command which has not begun."""
+        """`progress` is the state before the first step of this command."""
         self.folder = folder
         self.reported = reported
         self.heartbeat = heartbeat
@@ -164,12 +166,12 @@ class RunMonitor:
         self.folder.publish()
 
     def look(self, progress: Progress) -> None:
-        """Show the progress on this terminal, and to `lussweep status` elsewhere."""
+        """Show the progress on this terminal, and pass it on to `lussweep status`."""
         self.show(progress)
         self.heartbeat.take(progress)
 
     def __call__(self, progress: Progress) -> None:
-        """Look, log what has just failed, and write interim results where they are due."""
+        """Show the progress, log new failures, and write interim results if they are due."""
         for ref in progress.failed.keys() - self.logged:
             outcome, redact = progress.failed[ref], self.reported.redact
             self.folder.show(write_failure_log(self.folder.path, progress.plan, outcome, redact))
@@ -183,7 +185,7 @@ class RunMonitor:
                 with room_named(self.folder.path):
                     write_interim(self.reported, self._failures())
                     self.folder.publish()
-            except StorageError as error:  # the next one, or the report, makes up for it
+            except StorageError as error:  # the next interim results or the report replace them
                 self.notify(f"{error}: the run goes on")
             self.next_interim = time.monotonic() + max(
                 INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
@@ -206,7 +208,7 @@ class RunMonitor:
 
 
 def _check_weights(study: StudySpec, context: Context) -> None:
-    """Find a wrong or missing weights file before anything is trained."""
+    """Raises InputError for a wrong or missing weights file, before anything is trained."""
     if "imagenet" in study.score.embedders:
         from lussweep.models.resnet import load_resnet34
 

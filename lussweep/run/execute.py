@@ -1,4 +1,4 @@
-"""Executes the steps of a run folder: its data first, then every missing step of its cells."""
+"""Executes the steps of a run folder: first the data steps, then the missing steps of cells."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ from lussweep.study.spec import StudySpec
 
 
 def execute_data(
-    asked: Plan,
+    requested: Plan,
     store: ArtifactStore,
     executor: Executor,
     on_change: Callable[[Progress], None],
     retries: int = 0,
     stop: Stop | None = None,
 ) -> None:
-    """Bring in every video before anything is trained.
+    """Execute the data steps of a plan, so that every video is in before anything is trained.
 
-    `asked` is the command's whole plan, of which the data steps run. Raises InputError with all
-    that failed, or with every split that lacks frames of a class.
+    `requested` is the whole plan of the command. Raises InputError that lists every failed step, or
+    every split that lacks frames of a class.
     """
-    data = asked.only(DATA_STAGES)
+    data = requested.only(DATA_STAGES)
     progress = run_plan(data, store.surveyed(), executor, on_change, retries=retries, stop=stop)
     if progress.failed:
-        found = list(dict.fromkeys(step_problem(o.error or "") for o in progress.failed.values()))
+        errors = (outcome.error or "" for outcome in progress.failed.values())
+        problems = list(dict.fromkeys(map(step_problem, errors)))
         if any(outcome.is_final for outcome in progress.failed.values()):
-            found.append("mend these, or leave them out with `lussweep ingest --skip-unreadable`")
-        raise InputError(found)
+            problems.append(
+                "mend these, or leave them out with `lussweep ingest --skip-unreadable`"
+            )
+        raise InputError(problems)
     problems = []
-    for ref, step in asked.steps.items():
+    for ref, step in requested.steps.items():
         if step.stage == "ingest":
             labels = set(read_index(store.open(ref))["label"].to_pylist())
             problems += [
@@ -55,7 +58,7 @@ def execute_data(
 
 
 def execute_grid(
-    asked: Plan,
+    requested: Plan,
     store: ArtifactStore,
     executor: Executor,
     on_change: Callable[[Progress], None],
@@ -63,37 +66,37 @@ def execute_grid(
     retries: int = 0,
     stop: Stop | None = None,
 ) -> None:
-    """Run every missing step of the asked cells, and prune snapshots as they go out of use."""
-    surveyed = store.surveyed(0)  # the data have come since
-    done = (ref for ref in asked.steps if surveyed.has(ref))
-    frames = expected_frames(asked, surveyed)
-    costs = step_costs(asked, frames, recorded_seconds(asked, surveyed, done))
+    """Run every missing step of the requested cells, and delete snapshots that no step needs."""
+    surveyed = store.surveyed(0)  # the last survey was before the data steps
+    done = (ref for ref in requested.steps if surveyed.has(ref))
+    frames = expected_frames(requested, surveyed)
+    costs = step_costs(requested, frames, recorded_seconds(requested, surveyed, done))
 
     def prune(progress: Progress) -> None:
         for ref in progress.latest:
-            pruning.prune(store, asked.steps[ref].inputs.get("gan", ""))
+            pruning.prune(store, requested.steps[ref].inputs.get("gan", ""))
         on_change(progress)
 
-    run_plan(asked, surveyed, executor, prune, retries=retries, costs=costs, stop=stop)
+    run_plan(requested, surveyed, executor, prune, retries=retries, costs=costs, stop=stop)
 
 
-def is_done(asked: Plan, store: ArtifactStore) -> bool:
-    """Whether every step of the asked cells has its artifact."""
+def is_done(requested: Plan, store: ArtifactStore) -> bool:
+    """Whether every step of the requested cells has its artifact."""
     surveyed = store.surveyed()
-    return all(surveyed.has(ref) for ref in asked.steps)
+    return all(surveyed.has(ref) for ref in requested.steps)
 
 
 @dataclass(frozen=True)
 class SnapshotPruning:
-    """Which snapshots of a GAN go once no step needs that GAN any more."""
+    """The snapshots of a GAN that are deleted when no step needs that GAN any more."""
 
     users: Mapping[str, Collection[str]]
-    """The steps that take snapshots of a GAN, by the GAN's ref. Other GANs keep all of theirs."""
+    """Refs of the steps that use a GAN, by the GAN's ref. Other GANs keep all snapshots."""
     announced: Collection[int]
-    """Epochs whose snapshots stay."""
+    """Epochs whose snapshots are never deleted, because a grid of the run folder names them."""
 
     def prune(self, store: ArtifactStore, gan: str) -> None:
-        """Delete the generators of a GAN that nothing came from, if its last user has ended."""
+        """Delete the snapshots of `gan` that no step has used, if all its users are done."""
         users = self.users.get(gan)
         if not users or not all(store.has(ref) for ref in users):
             return
@@ -107,10 +110,10 @@ class SnapshotPruning:
 def snapshot_pruning(
     study: StudySpec, plan: Plan, grids: Sequence[Mapping[str, Any]], shares_store: bool
 ) -> SnapshotPruning:
-    """The rule for a run folder of which `grids` were asked.
+    """The pruning rule for a run folder in which `grids` were requested.
 
-    Epochs that any of these grids names are kept, whatever --only leaves out today. Nothing goes
-    from a store that other runs may use, or if the study keeps all snapshots.
+    Keeps the epochs that any of these grids names, even if --only leaves them out in this command.
+    Deletes nothing from a store that other runs may use, or if the study keeps all snapshots.
     """
     announced = {epoch for grid in grids for epoch in grid["gan_epochs"]}
     dropping = study.keep_snapshots == "selected" and not shares_store
@@ -118,7 +121,7 @@ def snapshot_pruning(
 
 
 def _gan_users(plan: Plan) -> dict[str, list[str]]:
-    """The steps that take the snapshots of each GAN, by its ref."""
+    """Refs of the steps that use each GAN, by the GAN's ref."""
     users: dict[str, list[str]] = {}
     for ref, step in plan.steps.items():
         if "gan" in step.inputs:
@@ -127,10 +130,9 @@ def _gan_users(plan: Plan) -> dict[str, list[str]]:
 
 
 def write_failure_logs(folder: Path, progress: Progress, conceal: Callable[[str], str]) -> None:
-    """Write one text for each failed step into the run folder, and delete those of earlier
-    commands.
+    """Write a log file for each failed step into the run folder, and delete older ones.
 
-    `conceal` turns a text into what may be written down.
+    `conceal` replaces patients and paths in a text.
     """
     logs = folder / "logs"
     for path in logs.glob("*.txt"):
@@ -145,10 +147,10 @@ def write_failure_logs(folder: Path, progress: Progress, conceal: Callable[[str]
 def write_failure_log(
     folder: Path, plan: Plan, outcome: Outcome, conceal: Callable[[str], str]
 ) -> Path:
-    """Write the text of one step that has just failed, and return its path."""
+    """Write the log file of one failed step, and return its path."""
     path = folder / "logs" / f"{outcome.ref.replace('/', '-')}.txt"
     text = f"{plan.steps[outcome.ref].name}\n{outcome.error}\n\n{outcome.traceback}"
-    with suppress(OSError):  # no room, perhaps, which is why it failed; failures.parquet has it too
+    with suppress(OSError):  # the disk may be full; failures.parquet has the error too
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(conceal(text))
     return path

@@ -40,27 +40,26 @@ NETWORKS_AND_MOMENTS = 6
 
 @dataclass(frozen=True)
 class Run:
-    """A study that was opened in its run folder.
-
-    `asked` holds the cells of this command, `plan` every cell of the run folder.
-    """
+    """A study in its run folder, with its plan and its artifacts."""
 
     folder: WorkFolder
     study: StudySpec
     manifest: Manifest
     store: ArtifactStore
-    asked: Plan
+    requested: Plan
+    """The steps and cells of this command."""
     plan: Plan
+    """The steps and cells of this command, and those that earlier commands have done."""
     described: dict[str, Any]
-    """What run.json says: whose folder it is, and every grid that was asked of it."""
+    """The content of run.json: the experiment's identity, and every grid requested here."""
     shares_store: bool = False
-    """Whether the artifacts lie elsewhere, where other runs may use them too."""
+    """Whether the artifacts lie outside the run folder, where other runs may use them too."""
     reveal_ids: bool = False
     """Whether logs and failures name patients and files."""
 
     @cached_property
     def ids(self) -> frozenset[str]:
-        """Patient and video ids, which are concealed in what is written."""
+        """Patient and video ids, which `conceal` replaces."""
         videos = self.manifest.videos
         declared = {p for e in self.described["external"] for p in e["patients"]}
         strangers = {p for p in declared if not is_hashed_id(p)}
@@ -68,7 +67,7 @@ class Run:
 
     @cached_property
     def paths(self) -> frozenset[str]:
-        """Files and folders of this run, which are concealed in what is written."""
+        """Files and folders of this run, which `conceal` replaces."""
         made = {e["path"] for e in self.described["external"]}
         own = {
             str(self.folder.path),
@@ -78,13 +77,16 @@ class Run:
         return frozenset(own | made | {v.path for v in self.manifest.videos if v.path})
 
     def conceal(self, text: str) -> str:
-        """The text as it may be written down."""
+        """The text with ids and paths replaced by hashes, unchanged if the run reveals ids."""
         from lussweep.report.conceal import conceal
 
         return text if self.reveal_ids else conceal(text, self.ids, self.paths)
 
     def reported(self, skipped: Sequence[tuple[str, str, str]] = ()) -> Reported:
-        """What the report is written from. `skipped` are the videos that were left out."""
+        """What the report is written from.
+
+        `skipped` lists the videos that were left out: patient, video, reason.
+        """
         from lussweep.report.reported import Reported
 
         described = {n: Recipe.model_validate(r) for n, r in self.described["variants"].items()}
@@ -113,12 +115,12 @@ def open_run(
     only: Mapping[str, Sequence[str]] | None = None,
     reveal_ids: bool = False,
 ) -> Run:
-    """Plan a study in a folder, which may hold earlier cells of the same study.
+    """Plan a study in a folder, which may hold cells of earlier commands, and return the run.
 
-    `store` is where artifacts go instead of the folder, `also_read` are stores that are read too.
-    `weights_digest` stands for the ImageNet weights. `external` describes images made elsewhere.
-    `only` lists the values of axes that this command is asked for. Writes nothing. Raises
-    InputError if the folder belongs to another experiment, naming what differs.
+    `store` is the place of the artifacts if that is not the folder. `also_read` are further stores
+    to read from. `weights_digest` is the SHA-256 of the ImageNet weights. `external` describes
+    external images. `only` restricts this command to values of the axes. Writes nothing. Raises
+    InputError that names what differs if the folder belongs to another experiment.
     """
     study = study.with_embedders(weights_digest is not None)
 
@@ -135,44 +137,49 @@ def open_run(
             only=only,
         )
 
-    asked = plan_of(study, only)
-    described = describe(study, asked, weights_digest, known, earlier)
+    requested = plan_of(study, only)
+    described = describe(study, requested, weights_digest, known, earlier)
     refuse_other_experiment(folder.place, earlier, described)
     artifacts = artifact_store(store or folder.artifacts_place, also_read)
     try:
         surveyed = artifacts.surveyed()
     except StorageError as error:
         raise InputError(str(error)) from None
-    plan = Plan(dict(asked.steps), list(asked.cells))
-    looked_at = {cell.coordinates for cell in plan.cells}
+    plan = Plan(dict(requested.steps), list(requested.cells))
+    considered = {cell.coordinates for cell in plan.cells}
     variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
     for grid in reversed(described["grids"]):  # the latest is often the widest
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
         earlier_study = study.model_copy(update=update)
         cells = set(grid_cells(earlier_study, {}))
-        if not cells <= looked_at:
+        if not cells <= considered:
             _add_done_cells(plan, plan_of(earlier_study), surveyed)
-            looked_at |= cells
+            considered |= cells
     order = list(described["variants"])
     plan.cells.sort(key=lambda cell: _order(cell.coordinates, order))
     return Run(
-        folder, study, manifest, artifacts, asked, plan, described, store is not None, reveal_ids
+        folder,
+        study,
+        manifest,
+        artifacts,
+        requested,
+        plan,
+        described,
+        store is not None,
+        reveal_ids,
     )
 
 
 def check_room(run: Run) -> None:
     """Raises InputError unless folder and store can be written and have room for the run."""
-    run.store.check_writable(_needed_bytes(run.study, run.asked, run.store.surveyed()))
+    run.store.check_writable(_needed_bytes(run.study, run.requested, run.store.surveyed()))
     ArtifactStore(run.folder.path).check_writable()
     if run.folder.mirror:
         check_usable(run.folder.mirror.remote)
 
 
 def claim(run: Run) -> None:
-    """Write into the folder which experiment it belongs to.
-
-    Other experiments are refused there from then on.
-    """
+    """Write into the folder which experiment it belongs to. Later commands refuse any other one."""
     run.folder.path.mkdir(parents=True, exist_ok=True)
     run.store.clean_scratch()
     _write_if_changed(run.folder.path / RUN_FILE, json.dumps(run.described, indent=1))
@@ -181,7 +188,7 @@ def claim(run: Run) -> None:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Whether a command has come as far as training in this folder."""
+    """Whether a command has started to train in this folder."""
     return (folder / RUN_FILE).exists()
 
 
@@ -189,30 +196,29 @@ def is_claimed(folder: Path) -> bool:
 
 
 def _order(at: Coordinates, variants: Sequence[str]) -> tuple[int, ...]:
-    """Sorts cells by their axes, variants in the order in which they were first asked for."""
+    """Sort key of a cell: its axes, with variants in the order in which they were requested."""
     return at.n_patients, at.replicate, variants.index(at.variant), at.gan_epoch or 0
 
 
-def _add_done_cells(plan: Plan, other: Plan, store: ArtifactStore) -> None:
-    """Cells of an earlier command that are done and that this one does not ask for."""
+def _add_done_cells(plan: Plan, earlier: Plan, store: ArtifactStore) -> None:
+    """Add to `plan` the cells that an earlier command has done, with the steps that they need."""
     known = {cell.coordinates for cell in plan.cells}
     done = [
         cell
-        for cell in other.cells
+        for cell in earlier.cells
         if cell.coordinates not in known and store.has(cell.refs["evaluate"])
     ]
     refs = {ref for cell in done for ref in cell.refs.values()}
-    needed = refs | other.ancestors(*refs)
+    needed = refs | earlier.ancestors(*refs)
     plan.cells += done
-    plan.steps.update({ref: step for ref, step in other.steps.items() if ref in needed})
+    plan.steps.update({ref: step for ref, step in earlier.steps.items() if ref in needed})
 
 
-def _needed_bytes(study: StudySpec, asked: Plan, store: ArtifactStore) -> int:
-    """Bytes of the snapshots of GANs still to be trained, of one training's checkpoints, and a
-    margin."""
+def _needed_bytes(study: StudySpec, requested: Plan, store: ArtifactStore) -> int:
+    """Bytes that the run needs: snapshots of missing GANs, one training's checkpoints, a margin."""
     size = study.data.preprocess.image_size
     snapshots, checkpoint = 0, 0
-    for ref, step in asked.steps.items():
+    for ref, step in requested.steps.items():
         if step.stage == "gan" and not store.has(ref):
             gan = GanSpec.model_validate(step.spec["gan"])
             snapshots += len(gan.snapshot_epochs()) * gan.snapshot_bytes(size)

@@ -1,4 +1,4 @@
-"""The driver's side of `lussweep status` and `lussweep cancel`: a thread beside the driver loop."""
+"""Writes the driver's state for `lussweep status` and obeys `lussweep cancel`, in a thread."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
 POLL_S = 1.0
 STATE_S = 5.0
-"""How often the state is written, whether or not something has changed: it is the heartbeat."""
+"""Seconds between two writes of the state. It is written even without a change, as a heartbeat."""
 REMOTE_POLL_S, REMOTE_STATE_S = 5.0, 15.0
-"""Of a run folder in an object store, where each request has its price."""
+"""The same for a run folder in an object store, where each request costs money."""
 SIGNAL = signal.SIGUSR2
-"""Of the heartbeat's thread to the main one; Ray Tune has the first of the two."""
+"""Sent by the heartbeat's thread to the main thread. Ray Tune already uses SIGUSR1."""
 N_FAILURES = 100
-"""So many are told in the state, so that it stays small; all are in failures.parquet."""
+"""Most failures in the state, so that it stays small. failures.parquet has all of them."""
 TimeLeft = Callable[["Progress", float], float | None]
 
 
 class Heartbeat:
-    """While it is entered, state.json is kept up to date, and a cancel request is obeyed.
+    """Keeps state.json up to date and obeys a cancel request, while it is entered.
 
-    Being asked to stop is what Ctrl-C is, wherever the driver waits: a signal of our own calls the
-    handler of SIGINT in the main thread, also where a shell has started the driver in the
-    background, deaf to SIGINT itself.
+    A cancel request acts as Ctrl-C does. The thread sends SIGNAL to the main thread, whose handler
+    calls that of SIGINT. SIGINT itself would not do: a driver that a shell has started in the
+    background ignores it.
     """
 
     def __init__(
@@ -59,21 +59,21 @@ class Heartbeat:
         folder: WorkFolder,
         store: ArtifactStore,
         plan: Plan,
-        asked: Plan,
+        requested: Plan,
         conceal: Callable[[str], str],
         time_left: TimeLeft,
     ) -> None:
-        """`name` is the study's, `plan` that of the run folder and `asked` the command's part."""
+        """`name` is the study's. `plan` is the run folder's, `requested` this command's."""
         self.name = name
         self.store = _store_place(folder.path, store)
-        self.plan, self.asked = plan, asked
+        self.plan, self.requested = plan, requested
         self.conceal = conceal
         self.time_left = time_left
         self.place = folder.seen_by_others
         self.poll_s, self.state_s = POLL_S, STATE_S
         if folder.mirror:
             self.poll_s, self.state_s = REMOTE_POLL_S, REMOTE_STATE_S
-        self.told: Callable[[str], str] = lambda ref: ""
+        self.progress_text: Callable[[str], str] = lambda ref: ""
         self.started = time.time()
         self.snapshot: Progress | None = None
         self.plan_began: dict[int, float] = {}
@@ -82,13 +82,13 @@ class Heartbeat:
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def asking(self, told: Callable[[str], str]) -> Heartbeat:
-        """`told` says how far a step under way is."""
-        self.told = told
+    def asking(self, progress_text: Callable[[str], str]) -> Heartbeat:
+        """Use `progress_text` to learn how far a running step is, by ref. Returns this object."""
+        self.progress_text = progress_text
         return self
 
     def take(self, progress: Progress) -> None:
-        """A copy of the progress, for the thread; called where the progress is changed."""
+        """Copy the progress for the thread. Call it in the thread that changes the progress."""
         began = self.plan_began.setdefault(id(progress.plan), time.time())
         self.snapshot = replace(
             progress,
@@ -103,10 +103,10 @@ class Heartbeat:
     def __enter__(self) -> Heartbeat:
         from lussweep.backend.driver import Progress
 
-        clear_cancel(self.place)  # meant for a driver before this one
+        clear_cancel(self.place)  # a request that an earlier driver has left
         self.place.write(PLAN_FILE, json.dumps(_described(self.plan)).encode())
-        self.take(Progress(self.asked))
-        self.plan_began.clear()  # the pace is that of steps, from the first that is submitted
+        self.take(Progress(self.requested))
+        self.plan_began.clear()  # the time left is measured from the first submitted step
         self._write(None)
         self.handler_before = signal.signal(SIGNAL, _as_ctrl_c)
         self.thread.start()
@@ -123,22 +123,22 @@ class Heartbeat:
         assert self.snapshot is not None
         self.snapshot = replace(self.snapshot, running=set())
         self._write(ended)
-        with suppress(OSError, StorageError):  # the next driver does it
+        with suppress(OSError, StorageError):  # the next driver clears it
             clear_cancel(self.place)
 
     def settle(self) -> None:
-        """For a driver that was killed after its last step: all is done, the state says it not."""
+        """Write that the run has ended, if a driver was killed after its last step."""
         from lussweep.backend.driver import Progress
 
         with suppress(ValueError):
             if read_state(self.place)["ended"] is None:
-                self.take(Progress(self.asked, done=set(self.asked.steps)))
+                self.take(Progress(self.requested, done=set(self.requested.steps)))
                 self._write("ended")
 
     def _beat(self) -> None:
         next_write = time.monotonic() + self.state_s
         while not self.stopped.wait(self.poll_s):
-            with suppress(OSError, StorageError):  # disk or network may come back
+            with suppress(OSError, StorageError):  # tried again at the next poll
                 if cancelled(self.place):
                     clear_cancel(self.place)
                     signal.pthread_kill(threading.main_thread().ident or 0, SIGNAL)
@@ -148,14 +148,14 @@ class Heartbeat:
 
     def _write(self, ended: str | None) -> None:
         assert self.snapshot is not None
-        # A status that cannot be written, on a full disk say, must not end a training.
+        # A state that cannot be written, for instance on a full disk, must not end a training.
         with suppress(OSError, StorageError):
             self.place.write(STATE_FILE, json.dumps(self._state(ended), indent=1).encode())
 
     def _state(self, ended: str | None) -> dict[str, Any]:
         assert self.snapshot is not None
-        # Bringing in the data is a plan of its own; what is told is always the whole.
-        progress = replace(self.snapshot, plan=self.asked)
+        # The data steps run as a plan of their own. The state always describes the whole command.
+        progress = replace(self.snapshot, plan=self.requested)
         left_s = None if ended else self.time_left(progress, self.elapsed_s)
         running = sorted(progress.running)
         return {
@@ -170,7 +170,7 @@ class Heartbeat:
             "cells": _cell_counts(self.plan, progress, self.needed_by),
             "stages": _stage_counts(progress),
             "running": [
-                {"ref": r, "name": step_name(self.plan, r), "progress": self.told(r)}
+                {"ref": r, "name": step_name(self.plan, r), "progress": self.progress_text(r)}
                 for r in running
             ],
             "n_failed": len(progress.failed),
@@ -189,9 +189,9 @@ class Heartbeat:
 
 
 def _store_place(folder: Path, store: ArtifactStore) -> str:
-    """Where the artifacts lie: a URL, or a path relative to the run folder if they are in it.
+    """The place of the artifacts: a URL, or a path, relative if it is in the run folder.
 
-    A relative path stays true where another machine mounts the folder elsewhere.
+    A relative path stays valid on a machine that mounts the run folder elsewhere.
     """
     if is_url(store.place):
         return store.place
@@ -204,13 +204,13 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
 
 
 def step_name(plan: Plan, ref: str) -> str:
-    """A step's name without patients: those of shards alone have one."""
+    """A step's name without patient ids. Only the names of shards contain one, which is hashed."""
     step = plan.steps[ref]
     return f"frames of {hashed_id(step.spec['patient_id'])}" if step.stage == "shard" else step.name
 
 
 def _cells_by_step(plan: Plan) -> dict[str, list[int]]:
-    """For each step that belongs to some cells, their positions."""
+    """For each step, the positions in `plan.cells` of the cells that need it."""
     return {
         ref: sorted(cells)
         for ref, cells in plan.cells_by_step("evaluate")
@@ -221,12 +221,12 @@ def _cells_by_step(plan: Plan) -> dict[str, list[int]]:
 def _cell_counts(
     plan: Plan, progress: Progress, needed_by: dict[str, list[int]]
 ) -> list[dict[str, Any]]:
-    """Cells by patient count and variant: done, failed, running and waiting."""
+    """Counts of cells by patient count and variant: done, failed, running and waiting."""
     at_work = {i for ref in progress.running for i in needed_by.get(ref, ())}
 
     def state(i: int, cell: Cell) -> str:
         ref = cell.refs["evaluate"]
-        if ref in progress.done or ref not in progress.plan.steps:  # an earlier command's is done
+        if ref in progress.done or ref not in progress.plan.steps:  # done by an earlier command
             return "done"
         if ref in progress.failed or ref in progress.blocked:
             return "failed"
@@ -238,8 +238,8 @@ def _cell_counts(
         counts.setdefault((at.n_patients, at.variant), Counter())[state(i, cell)] += 1
     words = ("done", "failed", "running", "waiting")
     return [
-        {"n_patients": n, "variant": variant, **{word: found[word] for word in words}}
-        for (n, variant), found in counts.items()
+        {"n_patients": n, "variant": variant, **{word: states[word] for word in words}}
+        for (n, variant), states in counts.items()
     ]
 
 
@@ -255,14 +255,14 @@ def _stage_counts(progress: Progress) -> dict[str, dict[str, int]]:
         )
     }
     return {
-        stage: {**{word: found[stage] for word, found in by_state.items()}, "of": total[stage]}
+        stage: {**{word: stages[stage] for word, stages in by_state.items()}, "of": total[stage]}
         for stage in STAGES
         if total[stage]
     }
 
 
 def _described(plan: Plan) -> dict[str, Any]:
-    """What `lussweep logs` needs to know of the plan, without patients."""
+    """The content of plan.json for `lussweep logs`: cells and steps, without patient ids."""
     return {
         "cells": [{**cell.coordinates.row(), "refs": dict(cell.refs)} for cell in plan.cells],
         "steps": {

@@ -1,4 +1,4 @@
-"""One command at a time in a folder, which ends in order when a signal asks for it."""
+"""Lets one command at a time work in a folder, and lets a signal stop it in order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lussweep.run.mirror import WorkFolder
 
 @dataclass
 class Hold:
-    """A folder's lease in this command's hands, unless `lost` says that another command took it."""
+    """A folder's lease in this command's hands. `lost` says why it was lost, if it was."""
 
     stop: Stop = field(default_factory=Stop)
     lost: str = ""
@@ -23,16 +23,16 @@ class Hold:
 
 @contextmanager
 def hold_folder(folder: WorkFolder) -> Iterator[Hold]:
-    """Hold the lease of a folder inside this block, where a signal asks for a stop.
+    """Hold the lease of a folder inside this block, and turn signals there into a stop request.
 
-    Raises InputError while another command holds the lease. Raises TakenOver if another command
-    took it in the meantime and the block ended for that reason.
+    Raises InputError if another command holds the lease. Raises TakenOver if the block was
+    interrupted because another command took the lease.
     """
     hold = Hold()
 
     def lose(reason: str) -> None:
         hold.lost = reason
-        os.kill(os.getpid(), signal.SIGINT)  # as a user would: the main thread handles it
+        os.kill(os.getpid(), signal.SIGINT)  # the main thread handles it, as it does Ctrl-C
 
     try:
         file = lease_file(folder.path, folder.mirror.url if folder.mirror else None)

@@ -1,4 +1,4 @@
-"""Whose a run folder is: what its run.json says, and what is refused there."""
+"""Decides which experiment a run folder belongs to, from its run.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lussweep.study.plan import ExternalKey, Plan
 from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec
 
 UNCLAIMED = {"artifacts", "ray", "logs", LOCK_FILE, *OWN_FILES}
-"""What a command that ended before training may leave behind."""
+"""Names that a command which ended before training may leave in its folder."""
 
 
 def describe(
@@ -28,7 +28,10 @@ def describe(
     external: Mapping[ExternalKey, ExternalImages],
     earlier: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Identity by section (data, seed, stage specs), so that a difference can be named."""
+    """The content of run.json: identity by section, requested grids, variants and external images.
+
+    `earlier` is the content before this command, None for a new folder.
+    """
     data = sorted(ref for ref in plan.steps if ref.startswith("ingest/"))
     sections = {name: digest(value) for name, value in study.identity().items() if name != "data"}
     ids = {step.spec["patient_id"] for step in plan.steps.values() if step.stage == "shard"}
@@ -55,39 +58,44 @@ def describe(
 
 
 def external_of(earlier: dict[str, Any] | None) -> dict[ExternalKey, ExternalImages]:
-    """The external sets that earlier commands described, so that their cells stay in the report."""
-    found: dict[ExternalKey, ExternalImages] = {}
+    """External images that earlier commands described, so that their cells stay in the report."""
+    images_by_place: dict[ExternalKey, ExternalImages] = {}
     for entry in earlier["external"] if earlier else ():
         section = ExternalSpec.model_validate(entry["section"])
         place = (section, Draw.of_row(entry), entry["class"])
-        found[place] = ExternalImages(
+        images_by_place[place] = ExternalImages(
             Path(entry["path"]), entry["sha256"], entry["n_images"], tuple(entry["patients"])
         )
-    return found
+    return images_by_place
 
 
 def read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
+    """Read run.json. Returns None for a new folder.
+
+    `place` is what the user calls the folder. Raises InputError if the folder is not a run folder,
+    or if the file is damaged.
+    """
     path = folder / RUN_FILE
     if not path.exists():
         if folder.exists() and (not folder.is_dir() or any(map(_is_strange, folder.iterdir()))):
-            raise InputError(f"{place} is not empty and no run folder: choose another --out")
+            raise InputError(f"{place} is not empty and not a run folder: choose another --out")
         return None
     try:
-        found = read_json(path)
-        for grid in found["grids"]:
+        described = read_json(path)
+        for grid in described["grids"]:
             GridSpec.model_validate(grid)
-        for recipe in found["variants"].values():
+        for recipe in described["variants"].values():
             Recipe.model_validate(recipe)
-        external_of(found)
-        if not isinstance(found["identity"], dict):
+        external_of(described)
+        if not isinstance(described["identity"], dict):
             raise TypeError("no identity")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
-    return found
+    return described
 
 
 def _is_strange(path: Path) -> bool:
-    """A driver that was killed may leave files by which it tells others, or half of one."""
+    """Whether a file is not lussweep's. A killed driver may leave marks and partial files."""
     passing = path.name.startswith(MARK) or path.name.endswith(".partial")
     return path.name not in UNCLAIMED and not passing
 
@@ -95,6 +103,7 @@ def _is_strange(path: Path) -> bool:
 def refuse_other_experiment(
     place: str, earlier: dict[str, Any] | None, described: dict[str, Any]
 ) -> None:
+    """Raises InputError that names what differs if `earlier` is of another experiment."""
     if earlier is None:
         return
     before, now = earlier["identity"], described["identity"]

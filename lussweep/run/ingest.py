@@ -1,4 +1,4 @@
-"""A frame store: the artifacts of `ingest`, the manifest behind them and one index of frames."""
+"""Makes and opens frame stores: artifacts of `ingest`, their manifest and an index of frames."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 STORE_FILE = "store.json"
 SKIPPED_FILE = "skipped.parquet"
 RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
-"""With a folder of their own for the backend's files, and what ends them."""
+"""Runs a plan. The path is a folder for the backend's files; the stop ends the run early."""
 
 
 def ingest_manifest(
     request: IngestRequest, run_steps: RunSteps
 ) -> tuple[pa.Table, Sequence[Skipped]]:
-    """Bring a manifest's videos into a frame store.
+    """Decode a manifest's videos into a frame store.
 
     Returns the index of frames (schema FRAMES) and the videos that were left out. Raises InputError
-    with every video that could not be brought in, unless they may be skipped.
+    that lists every unreadable video, unless they may be skipped.
     """
     manifest, skipped = read_manifest(
         request.manifest,
@@ -61,10 +61,10 @@ def ingest_manifest(
         def run(plan: Plan, context: Context) -> Progress:
             return run_steps(plan, context, folder.path / "ray", hold.stop)
 
-        manifest, late = bring_in(manifest, preprocess, store, request.skip_unreadable, run)
-        if hold.lost:  # the store is the other command's now
+        manifest, undecodable = bring_in(manifest, preprocess, store, request.skip_unreadable, run)
+        if hold.lost:  # the command that took the folder writes the index
             raise TakenOver(hold.lost)
-        skipped = [*skipped, *late]
+        skipped = [*skipped, *undecodable]
         index = _describe(folder.path, manifest, preprocess, skipped, store)
         folder.publish()
     return index, skipped
@@ -77,7 +77,7 @@ def _describe(
     skipped: Sequence[Skipped],
     store: ArtifactStore,
 ) -> pa.Table:
-    """Write what makes a folder of artifacts a frame store; its index of frames."""
+    """Write the files that make a folder of artifacts a frame store. Returns its index."""
     plan = _plan(manifest, preprocess)
     refs = [ref for ref in plan.steps if ref.startswith("ingest/")]
     index = tables.concat([read_index(store.open(ref)) for ref in refs], tables.FRAMES)
@@ -93,18 +93,22 @@ def _describe(
 
 
 def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
-    """What a store holds, and its artifacts. Raises InputError if the folder or URL is none."""
+    """Open a frame store at a folder or URL.
+
+    Returns its manifest, its preprocessing and its artifacts. Raises InputError if there is
+    none, or if its description is damaged.
+    """
     folder = work_folder(place)
     path = folder.path / STORE_FILE
     if not path.exists():
-        raise InputError(f"{place} is no frame store: make one with `lussweep ingest`")
+        raise InputError(f"{place} is not a frame store: make one with `lussweep ingest`")
     try:
         described = read_json(path)
         preprocess, manifest = described["preprocess"], described["manifest"]
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} is damaged: run `lussweep ingest` again") from None
     videos = parse(Manifest, manifest, str(path))
-    if any(video.path for video in videos.videos):  # none is written: a store is read, not videos
+    if any(video.path for video in videos.videos):  # `_describe` writes no paths
         raise InputError(f"{path} names video files: run `lussweep ingest` again")
     artifacts = artifact_store(folder.artifacts_place)
     return videos, parse(PreprocessSpec, preprocess, str(path)), artifacts
@@ -117,10 +121,11 @@ def bring_in(
     skip_unreadable: bool,
     run_steps: Callable[[Plan, Context], Progress],
 ) -> tuple[Manifest, list[Skipped]]:
-    """Run the data steps; videos that fail in the middle are left out if that is allowed.
+    """Run the data steps. Returns the manifest of the decoded videos, and the skipped ones.
 
-    A file can look whole and still break while it is decoded, so leaving out may take a second
-    pass over the patients concerned.
+    A file can look whole and still fail while it is decoded. If `skip_unreadable`, the patients of
+    failed steps are decoded again to find which of their videos fail, and the steps run a second
+    time without those. Raises InputError that lists every failed step otherwise.
     """
     from lussweep.stages import Context
 
@@ -151,11 +156,12 @@ def bring_in(
 
 
 def step_problem(error: str) -> str:
-    """An outcome's error without the name of the exception before it."""
+    """The error of an outcome, without `InputError: ` at its beginning."""
     return error.partition(": ")[2] if error.startswith("InputError") else error
 
 
 def _problem(path: Path, spec: PreprocessSpec) -> str | None:
+    """Why a video cannot be decoded; None if it can."""
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_frames
 

@@ -1,8 +1,8 @@
-"""One driver a run folder: who works there says so, and says again every few seconds.
+"""Keeps two drivers out of one run folder, with a lease that its owner renews every few seconds.
 
-Two drivers would not damage artifacts, which are written whole, but do everything twice and write
-each other's report. The lease is one small text; an object store that can write conditionally
-(if-none-match, if-match) serves it as a folder does: see `LeaseFile`.
+Two drivers would not damage artifacts, which are written whole. But they would do every step twice
+and overwrite each other's report. The lease is one small text. It lies in a file, or in an object
+store that can write conditionally (if-none-match, if-match).
 """
 
 from __future__ import annotations
@@ -36,29 +36,34 @@ LEASE_FILE, LOCK_FILE = "lease.json", ".lease.lock"
 NOBODY = "{}"
 BEAT_S = 15.0
 STALE_S = 60.0
-"""A heartbeat older than this belongs to a driver that is gone."""
+"""Age in seconds at which a heartbeat shows that its driver is gone."""
 
 
 class TakenOver(RuntimeError):
-    """Another command has taken the folder; what this one has made stays."""
+    """Another command has taken the run folder. The artifacts of this one stay."""
 
 
 class LeaseFile(Protocol):
-    """One text that several processes write. Each write says which text it found there."""
+    """A text that several processes read and write, with atomic create and compare-and-replace."""
 
-    def read(self) -> str | None: ...
-
-    def create(self, text: str) -> bool:
-        """Write if there is nothing; whether it did."""
+    def read(self) -> str | None:
+        """The text; None if there is none."""
         ...
 
-    def replace(self, found: str, text: str | None) -> bool:
-        """Write, or with None remove, if `found` is still there; whether it did."""
+    def create(self, text: str) -> bool:
+        """Write `text` if there is none. Returns whether it was written."""
+        ...
+
+    def replace(self, current: str, text: str | None) -> bool:
+        """Replace `current` by `text`, or remove it if `text` is None.
+
+        Changes nothing if the text is no longer `current`. Returns whether it was replaced.
+        """
         ...
 
 
 class LocalLeaseFile:
-    """A file in a folder that all see."""
+    """A lease file in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.lock = folder / LEASE_FILE, folder / LOCK_FILE
@@ -79,9 +84,9 @@ class LocalLeaseFile:
                 file.write(text)
         return True
 
-    def replace(self, found: str, text: str | None) -> bool:
-        with locked(self.lock):  # comparing and writing are one: without locks, nearly so
-            if self.read() != found:
+    def replace(self, current: str, text: str | None) -> bool:
+        with locked(self.lock):  # compares and writes as one; on a disk without locks, almost
+            if self.read() != current:
                 return False
             if text is None:
                 self.path.unlink()
@@ -91,31 +96,31 @@ class LocalLeaseFile:
 
 
 class RemoteLeaseFile:
-    """An object of a bucket that knows conditional writes."""
+    """A lease file in an object store that supports conditional writes."""
 
     def __init__(self, folder: str) -> None:
         self.url = f"{folder.rstrip('/')}/{LEASE_FILE}"
 
     def read(self) -> str | None:
-        found = read_with_version(self.url)
-        return None if found is None else found[0].decode()
+        stored = read_with_version(self.url)
+        return None if stored is None else stored[0].decode()
 
     def create(self, text: str) -> bool:
         return create_if_absent(self.url, text.encode())
 
-    def replace(self, found: str, text: str | None) -> bool:
-        """What is removed stays as an object that names nobody: S3 cannot delete on a condition."""
-        now = read_with_version(self.url)
-        if now is None or now[0].decode() != found:
+    def replace(self, current: str, text: str | None) -> bool:
+        """As `LeaseFile.replace`, but writes NOBODY to remove: S3 has no conditional delete."""
+        stored = read_with_version(self.url)
+        if stored is None or stored[0].decode() != current:
             return False
-        return replace_if_unchanged(self.url, (text or NOBODY).encode(), now[1])
+        return replace_if_unchanged(self.url, (text or NOBODY).encode(), stored[1])
 
 
 def lease_file(folder: Path, url: str | None) -> LeaseFile:
     """The lease file of a run folder.
 
-    It lies at the folder's URL if that object store knows conditional writes. Otherwise it lies in
-    `folder`, the local side, and keeps out other commands of this machine alone.
+    It lies at the folder's URL if that object store supports conditional writes. Otherwise it lies
+    in the local `folder`, and keeps out only commands of this machine.
     """
     return (
         RemoteLeaseFile(url) if url and can_replace_conditionally(url) else LocalLeaseFile(folder)
@@ -124,25 +129,27 @@ def lease_file(folder: Path, url: str | None) -> LeaseFile:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a lease, as its text says."""
+    """The holder of a lease: the fields of the lease's text."""
 
     host: str
     processes: str
-    """Which machine's process ids `pid` belongs to: containers may share a name."""
+    """Identifies the boot and namespace of `pid`, because containers may share a host name."""
     pid: int
     command: str
     started_at: float
-    """Of this lease, unix seconds: with the process id, no two owners are equal."""
+    """Start of this lease in Unix seconds. With the process id it makes owners distinct."""
     beat_at: float
+    """The latest renewal, in Unix seconds."""
 
     @classmethod
     def this(cls) -> Owner:
+        """This process, as the owner of a lease that starts now."""
         now = time.time()
         return cls(socket.gethostname(), _process_space(), os.getpid(), own_command(), now, now)
 
     @classmethod
     def read(cls, text: str) -> Owner | None:
-        """None if nobody can be made out: whoever it was died while writing it."""
+        """The owner in a lease's text; None if an interrupted write has left no owner."""
         try:
             return cls(**json.loads(text))
         except (ValueError, TypeError):
@@ -152,6 +159,7 @@ class Owner:
         return json.dumps(asdict(self))
 
     def is_gone(self) -> bool:
+        """Whether the owner has not renewed the lease for STALE_S, or its process has ended."""
         if time.time() - self.beat_at > STALE_S:
             return True
         return self.processes == _process_space() and not _is_alive(self.pid)
@@ -163,10 +171,11 @@ class Owner:
 
 @contextmanager
 def held(file: LeaseFile, place: str, on_lost: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lease inside this block; it is given back at its end, whatever happened.
+    """Hold a lease inside this block, and give it back at its end.
 
-    Raises InputError while another driver holds it. `on_lost` is called, in a thread, if another
-    one takes it over: this process was suspended, or its disk away, for more than a minute.
+    `place` is what the user calls the folder. Raises InputError if another driver holds the lease.
+    `on_lost` is called in a thread, with the reason, if another driver takes the lease. It may take
+    it if this process was suspended, or could not reach the lease, for more than STALE_S.
     """
     owner = _take(file, place)
     texts = [owner.text()]
@@ -177,13 +186,13 @@ def held(file: LeaseFile, place: str, on_lost: Callable[[str], None]) -> Iterato
             text = replace(owner, beat_at=time.time()).text()
             try:
                 is_ours = file.replace(texts[0], text)
-                if not is_ours:  # an earlier beat may have been written and answered by an error
-                    there = file.read() or ""
-                    found = Owner.read(there)
-                    if found is not None and replace(found, beat_at=owner.beat_at) == owner:
-                        texts[0] = there
+                if not is_ours:  # an earlier renewal may have succeeded and still raised an error
+                    current = file.read() or ""
+                    holder = Owner.read(current)
+                    if holder is not None and replace(holder, beat_at=owner.beat_at) == owner:
+                        texts[0] = current
                         continue
-            except (OSError, StorageError):  # disk or network may come back
+            except (OSError, StorageError):  # tried again at the next renewal
                 continue
             if not is_ours:
                 on_lost(f"{place} was taken over by another command")
@@ -197,37 +206,39 @@ def held(file: LeaseFile, place: str, on_lost: Callable[[str], None]) -> Iterato
     finally:
         ended.set()
         beside.join()
-        with suppress(OSError, StorageError):  # it is stale in a minute
+        with suppress(OSError, StorageError):  # if this fails, the lease expires after STALE_S
             file.replace(texts[0], None)
 
 
 def _take(file: LeaseFile, place: str) -> Owner:
+    """Become the owner of a lease. Raises InputError while another driver holds it."""
     while True:
         owner = Owner.this()
         if file.create(owner.text()):
             return owner
-        found = file.read()
-        if found is None:  # given back in this moment
+        current = file.read()
+        if current is None:  # given back since `create` failed
             continue
-        other = Owner.read(found)
-        if other is not None and not other.is_gone():
+        holder = Owner.read(current)
+        if holder is not None and not holder.is_gone():
             raise InputError(
-                f"{place} is in use by {other}: wait for it, stop it with "
-                f"`kill {other.pid}` on {other.host}, or choose another --out"
+                f"{place} is in use by {holder}: wait for it, stop it with "
+                f"`kill {holder.pid}` on {holder.host}, or choose another --out"
             )
-        if file.replace(found, owner.text()):
+        if file.replace(current, owner.text()):
             return owner
 
 
 def own_command() -> str:
-    """What was typed, so that it can be typed again."""
+    """The command line of this process, quoted for a shell."""
     return shlex.join(["lussweep", *sys.argv[1:]])
 
 
 def _process_space() -> str:
-    """Process ids mean the same where this is the same: one boot, one namespace.
+    """A text that is the same for all processes whose ids can be compared with ours.
 
-    psutil knows neither: its time of boot moves with the clock.
+    It names the boot and the process namespace. psutil offers neither: its boot time changes when
+    the clock is set.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -237,12 +248,12 @@ def _process_space() -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs. A zombie is dead: its parent has not asked for it yet."""
+    """Whether a process runs. A zombie has ended; only its parent has not collected it yet."""
     try:
         os.kill(pid, 0)
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except (ProcessLookupError, psutil.NoSuchProcess):
         return False
     except (PermissionError, psutil.AccessDenied):
-        # Somebody else's. psutil alone would call it dead where /proc hides other users' processes.
+        # It runs as another user. psutil alone would miss it where /proc hides such processes.
         return True

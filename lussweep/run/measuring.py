@@ -1,4 +1,4 @@
-"""How long steps take, out of an earlier run's records."""
+"""Reads how long steps took from the records of an earlier run."""
 
 from __future__ import annotations
 
@@ -33,24 +33,31 @@ BUDGETS = {
     "data": {"phantom", "split", "label"},
     "memorisation": {"n_images", "release_gate"},
 }
-"""What work counts, or what costs nothing; another value elsewhere is another price."""
+"""Settings by section of the experiment whose change needs no note: the work of a step counts them,
+or they cost no time. Another value of any other setting may change the seconds for equal work."""
 ENOUGH_STEPS = 3
-"""Steps of a kind that must be left when the one that pays for the start is left out."""
+"""Least steps of a kind that must remain when its first step is left out."""
 
 
 def measured_run(folder: Path, store: Path | None = None) -> Measured:
-    """Every step of a run and its seconds. Raises InputError for what is no run with records."""
+    """The steps of a run folder and their seconds.
+
+    `store` is the folder of the artifacts; None reads it from the run's state. Raises InputError if
+    the folder is not a run folder, a record is damaged, or no cell is done.
+    """
     if not (folder / RUN_FILE).exists():
-        raise InputError(f"--from {folder} is no run folder: give the --out of a `lussweep grid`")
+        raise InputError(
+            f"--from {folder} is not a run folder: give the --out of a `lussweep grid`"
+        )
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
     records: dict[str, dict[str, Any]] = {}
     for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
         try:
-            found = json.loads(path.read_text())
-            told = (found[name] for name in ("stage", "version", "spec", "inputs", "name"))
-            ref = f"{found['stage']}/{found['key']}"
-            steps[ref], records[ref] = Step(*told), found
+            record = json.loads(path.read_text())
+            fields = (record[name] for name in ("stage", "version", "spec", "inputs", "name"))
+            ref = f"{record['stage']}/{record['key']}"
+            steps[ref], records[ref] = Step(*fields), record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
     frames = seen_frames(steps, records, root.joinpath)
@@ -72,9 +79,9 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
 def _first_of_each_kind(
     steps: Mapping[str, Step], records: Mapping[str, Mapping[str, Any]], timed: Iterable[str]
 ) -> frozenset[str]:
-    """The step of each kind that began first, where enough others are left.
+    """Refs of the first step of each kind, if at least ENOUGH_STEPS others remain.
 
-    It pays for what a process does once: starting CUDA, choosing algorithms, loading libraries.
+    Its seconds include what a process does once: start CUDA, choose algorithms, load libraries.
     """
     by_kind: dict[str, list[str]] = {}
     for ref in timed:
@@ -87,11 +94,11 @@ def _first_of_each_kind(
 
 
 def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) -> Measured:
-    """The measured run, with the frames that a plan on another phantom will have.
+    """The measured run, with the frame counts of a plan on another phantom as its target.
 
-    `folder` is that of the measured run. Patients and videos of two phantoms differ in number and
-    length alone, so frames are in proportion to both. Frames of other data than the phantom are
-    not known before they are decoded: they are taken to be those of the measured run.
+    `folder` is the measured run's. Two phantoms differ only in the number of patients and videos
+    and in the length of videos, so frame counts are in proportion to these. Frame counts of other
+    data are unknown before decoding. They are taken to be those of the measured run.
     """
     if not (_is_phantom(measured.steps) and _is_phantom(plan.steps)):
         return measured
@@ -102,7 +109,7 @@ def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) ->
     n_frames = _per_patient(here) / _per_patient(there)
     n_val_frames = _per_patient(here, study.val.frames_per_video)
     n_val_frames /= _per_patient(there, study.val.frames_per_video)
-    if study.val.n_patients is None:  # else as many patients in both studies
+    if study.val.n_patients is None:  # otherwise both studies use the same number of patients
         n_val_frames *= here.val_patients / there.val_patients
     frames = measured.frames
     by_cohort: dict[int | None, float] = {
@@ -115,43 +122,43 @@ def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) ->
 
 
 def _per_patient(phantom: PhantomSpec, cap: int | None = None) -> float:
-    """Frames of a patient, at most `cap` a video."""
+    """Frames per patient, with at most `cap` frames per video."""
     return phantom.videos_per_patient * min(phantom.frames_per_video, cap or math.inf)
 
 
 def _is_phantom(steps: Mapping[str, Step]) -> bool:
+    """Whether the frames of these steps are the phantom's."""
     return any("phantom" in step.spec for step in steps.values() if step.stage == "shard")
 
 
 def differences(folder: Path, study: StudySpec) -> list[str]:
-    """Values that change seconds in other ways than work counts, and differ in the run."""
+    """Names of settings that differ in the measured run and may change its seconds."""
     try:
-        there = yaml.safe_load((folder / EXPERIMENT_FILE).read_text())
+        measured = yaml.safe_load((folder / EXPERIMENT_FILE).read_text())
     except (OSError, yaml.YAMLError):
         return []
-    here = study.model_dump(mode="json")
-    found = []
-    for name, section in here.items():
+    differ = []
+    for name, section in study.model_dump(mode="json").items():
         if name in BUDGETS[""]:
             continue
-        other = there.get(name)
-        if isinstance(section, dict) and isinstance(other, dict):
-            known = section.keys() - BUDGETS.get(name, set())
-            found += [f"{name}.{key}" for key in sorted(known) if section[key] != other.get(key)]
-        elif section != other:
-            found.append(name)
-    return found
+        theirs = measured.get(name)
+        if isinstance(section, dict) and isinstance(theirs, dict):
+            keys = sorted(section.keys() - BUDGETS.get(name, set()))
+            differ += [f"{name}.{key}" for key in keys if section[key] != theirs.get(key)]
+        elif section != theirs:
+            differ.append(name)
+    return differ
 
 
 def _store_of(folder: Path) -> Path:
-    """As its driver says; a run made before drivers said so has no other place than its own."""
+    """The folder of a run's artifacts, from its state; by default `artifacts` in the run folder."""
     try:
-        told = str(json.loads((folder / STATE_FILE).read_text())["store"])
+        place = str(json.loads((folder / STATE_FILE).read_text())["store"])
     except (OSError, ValueError, KeyError):
         return folder / "artifacts"
-    if is_url(told):
-        raise InputError(f"the artifacts of {folder} are at {told}: use --calibrate")
-    return folder / told
+    if is_url(place):
+        raise InputError(f"the artifacts of {folder} are at {place}: use --calibrate")
+    return folder / place
 
 
 def seen_frames(
@@ -159,7 +166,7 @@ def seen_frames(
     records: Mapping[str, Mapping[str, Any]],
     folder_of: Callable[[str], Path],
 ) -> Frames | None:
-    """What the measured steps worked on; None while no cell is done."""
+    """Frame counts of the measured steps; None if no cell is done."""
     sizes: dict[int | None, list[int]] = {}
     for ref, step in steps.items():
         if step.stage == "cohort":
@@ -171,16 +178,16 @@ def seen_frames(
     if not (sizes and judged and trials):
         return None
     n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
-    by_cohort = {n: sum(found) / len(found) for n, found in sizes.items()}
+    by_cohort = {n: sum(counts) / len(counts) for n, counts in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
 
 def where_trained(records: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
-    """The devices and hosts that most trainings ran on, and whether those were GPUs."""
+    """The two places with most trainings (as "cuda of HOST"), and whether the first is a GPU."""
     places = Counter(
         (record["circumstances"].get("device", "cpu"), record["circumstances"]["host"])
         for record in records
         if record["stage"] in ("gan", "trial")
     ).most_common(2)
-    told = ", ".join(f"{device} of {host}" for (device, host), _ in places)
-    return told, bool(places) and places[0][0][0].startswith("cuda")
+    text = ", ".join(f"{device} of {host}" for (device, host), _ in places)
+    return text, bool(places) and places[0][0][0].startswith("cuda")

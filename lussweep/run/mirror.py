@@ -1,4 +1,4 @@
-"""The local side of a run folder in an object store: read at the start, written at each report."""
+"""Mirrors a run folder in an object store: downloads it at the start, uploads it at each report."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lussweep.store.folders import Folder, LocalFolder
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
 NOT_MIRRORED = ("artifacts", "ray", *OWN_FILES)
-"""The last are read and written where they are, by whoever looks at the run."""
+"""Names that are not copied. OWN_FILES among them are read and written directly at the URL."""
 
 
 class Mirror:
-    """`folder` stands for the files at `url`, except artifacts, which a store holds."""
+    """A local copy, in `folder`, of the files at `url` except NOT_MIRRORED."""
 
     def __init__(self, url: str) -> None:
         self.remote = RemoteFolder(url)
@@ -29,13 +29,12 @@ class Mirror:
         name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         self.folder = cache_folder() / "runs" / name
         self.state = self.folder.with_suffix(".json")
-        """By file: the version there and the digest of the bytes here that agreed at last."""
+        """Maps each name to its version at the URL and its local digest at the last sync."""
 
     def pulled(self) -> Path:
-        """The folder after everything that has changed at the URL was copied into it.
+        """Download what has changed at the URL, delete what is gone there, and return the folder.
 
-        What has gone there goes here too. Raises InputError, with the remedy, if it cannot be
-        read.
+        Raises InputError if the URL cannot be read.
         """
         known = self._known()
         try:
@@ -53,7 +52,7 @@ class Mirror:
         return self.folder
 
     def push(self) -> None:
-        """Upload what has been written here since, and delete there what has gone here."""
+        """Upload what has changed in the folder, and delete at the URL what is gone here."""
         known = self._known()
         here = {name: _digest(self.folder / name) for name in self._here()}
         changed = [n for n, digest in here.items() if known.get(n, ["", ""])[1] != digest]
@@ -67,13 +66,13 @@ class Mirror:
 
     def show(self, path: Path) -> None:
         """Upload one small file now; if that fails, the next push does it."""
-        with suppress(OSError, StorageError):  # there may have been no room for it here
+        with suppress(OSError, StorageError):  # a full local disk may have kept it from being made
             self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:
         """The version of each file at the URL."""
-        found = self.remote.listing(without=NOT_MIRRORED)
-        return {name: _version(info) for name, info in found.items()}
+        listing = self.remote.listing(without=NOT_MIRRORED)
+        return {name: _version(info) for name, info in listing.items()}
 
     def _here(self) -> list[str]:
         files = (p for p in self.folder.rglob("*") if p.is_file())
@@ -93,40 +92,43 @@ class Mirror:
 
 @dataclass(frozen=True)
 class WorkFolder:
-    """A folder that a command writes: a local one, or the local side of one in an object store."""
+    """A folder that a command writes: a local one, or the local copy of one in an object store."""
 
     path: Path
     mirror: Mirror | None = None
-    """Set where the folder lies in an object store; `path` is then its local side."""
+    """Set if the folder lies in an object store; `path` is then the local copy."""
 
     @property
     def place(self) -> str:
-        """What a user would call the folder: a path or a URL."""
+        """The folder as the user named it: a path or a URL."""
         return self.mirror.url if self.mirror else str(self.path)
 
     @property
     def artifacts_place(self) -> str | Path:
-        """The folder or URL of its own artifacts."""
+        """The folder or URL of the artifacts that it holds itself."""
         return f"{self.mirror.url}/artifacts" if self.mirror else self.path / "artifacts"
 
     @property
     def seen_by_others(self) -> Folder:
-        """The folder itself, or its URL: other processes read and write small files there."""
+        """Where other processes read and write small files: the folder itself, or its URL."""
         return self.mirror.remote if self.mirror else LocalFolder(self.path)
 
     def publish(self) -> None:
-        """Upload everything that was written into the folder, if it lies in an object store."""
+        """Upload what has changed in the folder, if it lies in an object store."""
         if self.mirror:
             self.mirror.push()
 
     def show(self, path: Path) -> None:
-        """Upload one small file ahead of the rest."""
+        """Upload one small file now, if the folder lies in an object store."""
         if self.mirror:
             self.mirror.show(path)
 
 
 def work_folder(place: str) -> WorkFolder:
-    """The folder at a path or URL; what has changed at a URL is downloaded first."""
+    """The folder at a path or URL. Downloads what has changed at a URL.
+
+    Raises InputError if the URL cannot be read.
+    """
     if not is_url(place):
         return WorkFolder(Path(place).absolute())
     mirror = Mirror(place)
@@ -134,7 +136,7 @@ def work_folder(place: str) -> WorkFolder:
 
 
 def _version(info: dict[str, Any]) -> str:
-    """What changes whenever a file does, by the name that each file system has for it."""
+    """A text that changes whenever a file does. Each file system names such a mark differently."""
     mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
     return f"{info.get('size')} {mark}"
 

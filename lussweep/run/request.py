@@ -1,4 +1,4 @@
-"""What a user has asked a command to do, with one frozen object for each kind of command."""
+"""The requests of a user: one frozen object for each kind of command."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from lussweep.study.spec import PreprocessSpec, SplitSpec
 
 @dataclass(frozen=True)
 class Trust:
-    """What a user has allowed beyond the safe defaults."""
+    """What a user allows beyond the safe defaults."""
 
     allow_absolute: bool = False
     """Paths in manifests and experiments may leave the folder of their file."""
     reveal_ids: bool = False
-    """Logs and failures name patients and files: for users who mend their own data."""
+    """Logs and failures name patients and files, so that users can mend their own data."""
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """An experiment, its data, the part of its grid, and where the results go."""
+    """A request to run an experiment: its data, the part of its grid, and where results go."""
 
     experiment: str
     """A YAML file, or the name of an experiment that ships with lussweep."""
@@ -38,7 +38,7 @@ class RunRequest:
     replicates: int | None = None
     """None leaves the experiment's number."""
     only: Sequence[str] = ()
-    """Texts such as variant=baseline,n_patients=6; empty asks for every cell."""
+    """Texts such as variant=baseline,n_patients=6; empty selects every cell."""
     overrides: Sequence[str] = ()
     """Texts such as gan.n_epochs=5, which change the experiment."""
     weights: Path | None = None
@@ -50,7 +50,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class IngestRequest:
-    """The manifest of a frame store, and how its frames are made."""
+    """A request to make a frame store: its manifest, and how its frames are made."""
 
     manifest: Path
     out: str
@@ -59,9 +59,9 @@ class IngestRequest:
     """The manifest's label column."""
     preprocess: PreprocessSpec
     split: SplitSpec
-    """Shares of patients, used where the manifest assigns no split."""
+    """Shares of patients for each split, used if the manifest assigns none."""
     seed: int
-    """Draws the split."""
+    """The seed of the random split."""
     annotations: Path | None = None
     """A table of frame labels."""
     skip_unreadable: bool = False

@@ -1,7 +1,7 @@
-"""What a driver says of itself in the run folder, and what others ask of it there.
+"""Small files through which a driver reports its state, and others ask it to stop.
 
-Small files, each replaced whole, so that any machine that shares the folder, or has its URL, can
-look at a run and stop it without looking at its artifacts.
+They lie in the run folder, and each is replaced whole. Any machine that sees the folder or its URL
+can follow a run and stop it without its artifacts.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lussweep.run.lease import LEASE_FILE, STALE_S
 from lussweep.store.folders import Folder, LocalFolder
 
 STATE_FILE = "state.json"
-"""Counts, what is under way and what failed; rewritten every few seconds while a driver lives."""
+"""Counts, running steps and failures. A driver rewrites it every few seconds."""
 PLAN_FILE = "plan.json"
-"""Which steps each cell has; written once a command."""
+"""Cells and their steps. Each command writes it once."""
 CANCEL_FILE = "cancel"
 OWN_FILES = frozenset({STATE_FILE, PLAN_FILE, CANCEL_FILE, LEASE_FILE})
 RUN_FILE = "run.json"
@@ -29,57 +29,59 @@ ENDINGS = {"ended": "has ended", "interrupted": "was interrupted", "failed": "me
 
 @dataclass(frozen=True)
 class Driver:
-    """Who drives a run, and when it was last heard of."""
+    """The process that drives a run, and the time of its last heartbeat."""
 
     host: str
     pid: int
     heartbeat: float
-    """Seconds since the epoch."""
+    """Unix seconds."""
     ended: str | None
-    """A name in ENDINGS; None while it has not said so."""
+    """A key of ENDINGS; None if the driver has not written that it ended."""
 
     def silent_s(self, now: float | None = None) -> float:
+        """Seconds since the last heartbeat. `now` is in Unix seconds."""
         return max(0.0, (time.time() if now is None else now) - self.heartbeat)
 
     def works(self, now: float | None = None) -> bool:
+        """Whether the driver has not ended and its heartbeat is not stale."""
         return self.ended is None and self.silent_s(now) <= STALE_S
 
 
 def read_state(folder: Folder) -> dict[str, Any]:
-    """The driver's last words. Raises InputError where no driver has left any."""
+    """The content of state.json. Raises InputError if it is missing or damaged."""
     return _read(folder, STATE_FILE)
 
 
 def read_plan(folder: Folder) -> dict[str, Any]:
-    """Cells and steps as the last command planned them. Raises InputError as `read_state`."""
+    """The content of plan.json. Raises InputError if it is missing or damaged."""
     return _read(folder, PLAN_FILE)
 
 
 def driver_of(folder: Folder, state: dict[str, Any]) -> Driver:
-    """From the state, or from the lease where that has been heard of later."""
+    """The driver of a run, from its state or from its lease, whichever has the later heartbeat."""
     lease: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         lease = json.loads(folder.read(LEASE_FILE) or b"{}")
-    heard = float(state["written"])
-    found = Driver(state["host"], state["pid"], heard, state["ended"])
+    reported_at = float(state["written"])
     with suppress(KeyError, TypeError, ValueError):
         beat = _epoch_s(lease["beat_at"])
-        if beat > heard:
+        if beat > reported_at:
             return Driver(str(lease["host"]), int(lease["pid"]), beat, None)
-    return found
+    return Driver(state["host"], state["pid"], reported_at, state["ended"])
 
 
 def cancelled(folder: Folder) -> bool:
-    """Whether somebody has asked the driver of this run to stop."""
+    """Whether a cancel request waits for the driver of this run."""
     return folder.read(CANCEL_FILE) is not None
 
 
 def request_cancel(folder: Folder) -> None:
+    """Leave a cancel request for the driver of this run."""
     folder.write(CANCEL_FILE, b"")
 
 
 def clear_cancel(folder: Folder) -> None:
-    """The request is obeyed, or was meant for another driver."""
+    """Remove a cancel request that was obeyed, or that was meant for an earlier driver."""
     folder.delete([CANCEL_FILE])
 
 
@@ -88,7 +90,7 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
         raise InputError(f"there is no run folder {folder}")
     try:
         data = folder.read(name)
-        found: dict[str, Any] = {} if data is None else json.loads(data)
+        content: dict[str, Any] = {} if data is None else json.loads(data)
     except (OSError, ValueError):
         raise InputError(
             f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"
@@ -98,10 +100,11 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
         raise InputError(
             f"{folder} has no {name}: run its `lussweep grid` command again, which writes it"
             if known
-            else f"{folder} is no run folder: give the --out of a `lussweep grid`"
+            else f"{folder} is not a run folder: give the --out of a `lussweep grid`"
         )
-    return found
+    return content
 
 
 def _epoch_s(value: float | str) -> float:
+    """Unix seconds of a number or of an ISO 8601 text."""
     return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else float(value)

@@ -1,4 +1,4 @@
-"""Reads how far a run is: the driver's state, and how long ago it was written."""
+"""Reads the status of a run: its driver's state, and whether that driver still works."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from lussweep.store.folders import Folder
 
 
 def status_of(folder: Folder) -> dict[str, Any]:
-    """The driver's state, and how long ago that was.
+    """The driver's state, with `driver` (works, ended, may be gone), `silent_s`, `left_s` of now.
 
-    Raises InputError where no driver has left a state.
+    Raises InputError if the state is missing or damaged.
     """
     state, now = read_state(folder), time.time()
     driver = driver_of(folder, state)

@@ -1,4 +1,4 @@
-"""Messages between a driver and a running step."""
+"""Passes messages between a driver and its running steps, wherever these run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Link(Protocol):
-    """The backend makes a link and gives it to its steps, in their context."""
+    """Connects a driver and its steps. A backend makes one and puts it into the steps' context."""
 
     def stop_is_asked(self) -> bool:
-        """Whether steps should save a checkpoint, if they can, and end."""
+        """Whether the driver wants running steps to leave a checkpoint, if they can, and end."""
         ...
 
     def end_is_near(self) -> bool:
@@ -18,11 +18,11 @@ class Link(Protocol):
         ...
 
     def tell(self, ref: str, text: str) -> None:
-        """How far a step is, for who watches."""
+        """Set the progress text of a step, which displays show."""
         ...
 
-    def told(self, ref: str) -> str:
-        """What a step said last; empty if it says nothing."""
+    def progress_text(self, ref: str) -> str:
+        """The progress text that a step has set last; empty if it has set none."""
         ...
 
 
@@ -31,7 +31,7 @@ def _never() -> bool:
 
 
 class OwnProcess:
-    """Steps that run in the driver's process."""
+    """The link of steps that run in the driver's own process."""
 
     def __init__(self, stop_is_asked: Callable[[], bool] = _never) -> None:
         self.stop_is_asked = stop_is_asked
@@ -43,5 +43,5 @@ class OwnProcess:
     def tell(self, ref: str, text: str) -> None:
         self._texts[ref] = text
 
-    def told(self, ref: str) -> str:
+    def progress_text(self, ref: str) -> str:
         return self._texts.get(ref, "")

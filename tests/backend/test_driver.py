@@ -127,7 +127,7 @@ def test_done_failed_and_blocked_follow_from_the_graph(graph, failing, found, n_
 
     progress = run_plan(plan, store, executor)
     assert progress.finished
-    assert progress.found == before
+    assert progress.done_before == before
     assert progress.done == there == store.done
     assert set(progress.failed) == broken
     assert set(progress.blocked) == blocked

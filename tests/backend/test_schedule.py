@@ -179,7 +179,7 @@ def test_what_is_tried_again_counts_once() -> None:
     for _ in range(2):
         assert admission.begin(trial).gpus == 1
         admission.end(trial.ref)
-    assert not admission.handed
+    assert not admission.granted
 
 
 def test_what_others_have_done_holds_nothing_up() -> None:

@@ -106,7 +106,7 @@ def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None 
         run_folder = WorkFolder(Path(folder) / "run")
         if is_finished:
             earlier = open_run(run_folder, study, manifest, phantom=True)
-            for ref in earlier.asked.steps:
+            for ref in earlier.requested.steps:
                 artifact = earlier.store.root / ref
                 artifact.mkdir(parents=True)
                 (artifact / "record.json").write_text("{}")
@@ -116,9 +116,9 @@ def start(n_cells: int, is_finished: bool, only: Mapping[str, list[str]] | None 
         run = open_run(run_folder, study, manifest, phantom=True, only=only)
         check_room(run)
         Heartbeat(
-            run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+            run.study.name, run.folder, run.store, run.plan, run.requested, run.conceal, time_left
         )
-        assert is_done(run.asked, run.store) == is_finished
+        assert is_done(run.requested, run.store) == is_finished
         assert len(run.plan.cells) == n_cells
         took, wall = time.process_time() - started, time.perf_counter() - wall
     done = "everything" if is_finished else "nothing"

@@ -51,13 +51,13 @@ def main() -> None:
         )
         context = make_context(run, found, "cpu", None)
         began = time.process_time()
-        calibrated = calibrate(run.study, run.manifest, run.asked, context)
+        calibrated = calibrate(run.study, run.manifest, run.requested, context)
         took = time.process_time() - began
-        progress = run_plan(run.asked, run.store, InlineExecutor(run.asked, context))
+        progress = run_plan(run.requested, run.store, InlineExecutor(run.requested, context))
         assert not progress.failed, progress.failed
         claim(run)
         whole = measured_run(out)
-        plan = run.asked
+        plan = run.requested
         least = f"n={min(run.study.grid.n_patients)} "
         few = {r: s for r, s in whole.seconds.items() if "n=" not in f"{plan.steps[r].name} "
                or least in f"{plan.steps[r].name} "}  # fmt: skip

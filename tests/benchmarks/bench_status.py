@@ -40,13 +40,13 @@ def big_run(folder: Path, n_steps: int) -> Run:
         manifest = phantom_manifest(study.data.phantom, study.seed)
         return open_run(WorkFolder(folder), study, manifest, phantom=True)
 
-    one, two = (len(of(n).asked.steps) for n in (1, 2))
+    one, two = (len(of(n).requested.steps) for n in (1, 2))
     return of(1 + round((n_steps - one) / (two - one)))
 
 
 def finish(run: Run) -> None:
     """An artifact with a record for every step, without what it would hold."""
-    for ref, step in run.asked.steps.items():
+    for ref, step in run.requested.steps.items():
         folder = run.store.root / ref
         folder.mkdir(parents=True)
         record = {"spec": step.spec, "summary": {}, "circumstances": {"host": "h", "seconds": 1.0}}
@@ -72,9 +72,9 @@ def main() -> None:
         finish(run)
         claim(run)
         heartbeat = Heartbeat(
-            run.study.name, run.folder, run.store, run.plan, run.asked, run.conceal, time_left
+            run.study.name, run.folder, run.store, run.plan, run.requested, run.conceal, time_left
         )
-        progress = Progress(run.asked, done=set(run.asked.steps))
+        progress = Progress(run.requested, done=set(run.requested.steps))
         with heartbeat:
             started = time.perf_counter()
             heartbeat.take(progress)
@@ -83,7 +83,7 @@ def main() -> None:
             heartbeat._write(None)
             written = time.perf_counter() - started
         started = time.perf_counter()
-        for ref in run.asked.steps:
+        for ref in run.requested.steps:
             run.store.record(ref)
         looked = time.perf_counter() - started
         size = (run.folder.path / "state.json").stat().st_size
@@ -91,7 +91,9 @@ def main() -> None:
         cpu_help, wall_help = cpu_and_wall(command("--help"))
         cell = "variant=baseline,n_patients=6,replicate=1"
         cpu_logs, wall_logs = cpu_and_wall(command("logs", run.folder.path, cell))
-    print(f"{len(run.asked.steps)} steps, {len(run.asked.cells)} cells, state of {size} bytes")
+    print(
+        f"{len(run.requested.steps)} steps, {len(run.requested.cells)} cells, state of {size} bytes"
+    )
     print(f"lussweep status   {cpu:.2f} s of CPU, {wall:.2f} s")
     print(f"lussweep logs     {cpu_logs:.2f} s of CPU, {wall_logs:.2f} s")
     print(f"lussweep --help   {cpu_help:.2f} s of CPU, {wall_help:.2f} s")

@@ -65,8 +65,8 @@ def test_ray_gives_the_tables_of_inline(
     run = open_run(WorkFolder(tmp_path / "run"), study, manifest, phantom=True)
     claim(run)
     context = Context(run.store, "cpu")
-    with ClusterExecutor(run.asked, context, run.folder.path / "ray") as executor:
-        progress = run_plan(run.asked, run.store, executor)
+    with ClusterExecutor(run.requested, context, run.folder.path / "ray") as executor:
+        progress = run_plan(run.requested, run.store, executor)
     assert not progress.failed
     write_report(run.reported(), {}, {})
     assert_same_tables(run.folder.path, uninterrupted)

@@ -220,7 +220,7 @@ def test_a_folder_of_another_experiment_is_refused(finished: Path, tiny_yaml: Pa
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, tiny_yaml: Path) -> None:
     (tmp_path / "thesis.doc").write_text("precious")
-    assert "is not empty and no run folder" in refusal("grid", tiny_yaml, "--out", tmp_path)
+    assert "is not empty and not a run folder" in refusal("grid", tiny_yaml, "--out", tmp_path)
 
 
 def test_a_place_that_cannot_be_written_is_found_at_the_start(

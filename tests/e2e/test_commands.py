@@ -218,7 +218,7 @@ def test_what_is_no_run_folder_is_one_clear_line(
     name, *cell = arguments
     assert "there is no run folder" in refusal(name, tmp_path / "nosuch", *cell)
     (tmp_path / "thesis.doc").write_text("precious")
-    assert "is no run folder" in refusal(name, tmp_path, *cell)
+    assert "is not a run folder" in refusal(name, tmp_path, *cell)
     (tmp_path / "run.json").write_text("{}")
     assert "`lussweep grid` command again, which writes it" in refusal(name, tmp_path, *cell)
     for file in ("state.json", "plan.json"):
@@ -313,7 +313,7 @@ def test_nothing_is_known_without_records(tmp_path: Path, tiny_yaml: Path) -> No
     for asked in (("--gpus", "8"), ("--price", "2.5"), ("--calibrate", "--from", tmp_path)):
         text = refusal("plan", tiny_yaml, "--out", tmp_path / "run", *asked)
         assert "give either --from RUN, an earlier run with records, or --calibrate" in text
-    assert "is no run folder" in refusal("plan", tiny_yaml, "--from", tmp_path)
+    assert "is not a run folder" in refusal("plan", tiny_yaml, "--from", tmp_path)
     (tmp_path / "run.json").write_text("{}")
     assert "has no cell that is done" in refusal("plan", tiny_yaml, "--from", tmp_path)
 

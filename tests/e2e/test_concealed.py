@@ -86,7 +86,7 @@ def test_ray_leaves_refs_alone(finished: Path, local_ray: None) -> None:
     assert study.data.phantom is not None
     manifest = phantom_manifest(study.data.phantom, study.seed)
     run = open_run(WorkFolder(finished), study, manifest, phantom=True)
-    some = Plan({r: s for r, s in run.asked.steps.items() if s.stage in
+    some = Plan({r: s for r, s in run.requested.steps.items() if s.stage in
                  ("shard", "ingest", "cohort", "gan")}, [])  # fmt: skip
     folder = finished / "ray"
     with ClusterExecutor(some, Context(run.store, "cpu"), folder) as executor:

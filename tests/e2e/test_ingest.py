@@ -66,7 +66,7 @@ def test_a_stop_keeps_whole_patients_and_the_same_command_goes_on(
     assert "interrupted: run the same command again to go on" in output
     assert RemoteFolder(url).read(LEASE_FILE) == b"{}", "given back"
     assert RemoteFolder(url).read("store.json") is None
-    assert "is no frame store" in refusal("plan", "quickstart", "--data", url)
+    assert "is not a frame store" in refusal("plan", "quickstart", "--data", url)
     shutil.rmtree(own_cache)  # from another machine
     succeed("ingest", manifest, "--out", url, *INGEST)
     assert len(names) == 3 + (12 - 2)

@@ -91,7 +91,7 @@ def test_why_a_cell_failed_is_told_from_the_bucket(
 def test_what_is_no_run_is_one_clear_line(s3: Server, own_cache: Path) -> None:
     for name, *cell in (("status",), ("cancel",), ("logs", "variant=baseline")):
         url = s3.url()
-        assert f"{url} is no run folder" in refusal(name, url, *cell)
+        assert f"{url} is not a run folder" in refusal(name, url, *cell)
         RemoteFolder(url).write("run.json", b"{}")
         assert "`lussweep grid` command again, which writes it" in refusal(name, url, *cell)
         RemoteFolder(url).write("state.json", b"{half")

@@ -58,7 +58,7 @@ def opened(folder: Path) -> Run:
 
 
 def carry_out(run: Run, executor: Executor) -> None:
-    progress = run_plan(run.asked, run.store, executor)
+    progress = run_plan(run.requested, run.store, executor)
     assert not progress.failed, [o.error for o in progress.failed.values()]
     written = write_report(run.reported(), {}, {})
     assert write_report(run.reported(), {}, {}) == written, (
@@ -69,7 +69,7 @@ def carry_out(run: Run, executor: Executor) -> None:
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = opened(tmp_path_factory.mktemp("learning") / "run")
-    carry_out(run, InlineExecutor(run.asked, Context(run.store, "cpu")))
+    carry_out(run, InlineExecutor(run.requested, Context(run.store, "cpu")))
     return run.folder.path
 
 
@@ -79,7 +79,9 @@ def test_on_ray_too_a_trial_knows_what_it_would_know_in_one_process(
     from lussweep.backend.cluster.executor import ClusterExecutor
 
     run = opened(tmp_path / "run")
-    with ClusterExecutor(run.asked, Context(run.store, "cpu"), run.folder.path / "ray") as executor:
+    with ClusterExecutor(
+        run.requested, Context(run.store, "cpu"), run.folder.path / "ray"
+    ) as executor:
         carry_out(run, executor)
     # One patient count has no curve that a worth could be read from.
     assert_same_tables(run.folder.path, learned, tuple(name for name in TABLES if name != "worth"))

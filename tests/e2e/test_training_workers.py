@@ -176,7 +176,7 @@ def test_that_no_node_is_left_for_a_step_is_told_once(
     for alive, n_told in [(True, 0), (False, 1), (False, 1), (True, 1), (False, 2)]:
         found = [{**node, "Alive": alive} for node in nodes]
         monkeypatch.setattr(ray, "nodes", lambda found=found: found)
-        executor._tell_of_missing_nodes()
+        executor._warn_of_missing_nodes()
         told = [
             r.getMessage() for r in caplog.records if "too few nodes with 1 CPU" in r.getMessage()
         ]

@@ -30,7 +30,7 @@ def opened(tmp_path):
 
 
 def finish(run: Run) -> None:
-    for ref in run.asked.steps:
+    for ref in run.requested.steps:
         if not run.store.has(ref):
             with run.store.commit(ref, {}):
                 pass
@@ -45,7 +45,7 @@ def test_done_cells_of_an_earlier_command_come_with_all_that_they_need(opened):
     whole = opened()
     finish(whole)
     part = opened(only=SMALLER)
-    assert names(part.asked.cells) == {"n=2 r=1 baseline"}
+    assert names(part.requested.cells) == {"n=2 r=1 baseline"}
     assert names(part.plan.cells) == names(whole.plan.cells)
     assert part.plan.steps == whole.plan.steps
     seen: set[str] = set()
@@ -90,6 +90,6 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
     monkeypatch.setattr(lussweep.run.folder, "make_plan", counted)
     run = opened("grid.replicates=2")
     assert len(planned) == 1
-    assert len(run.plan.cells) == len(run.asked.cells) == 16
+    assert len(run.plan.cells) == len(run.requested.cells) == 16
     opened(only=SMALLER)
     assert len(planned) == 3, "the cells left out may be done"

@@ -1,4 +1,4 @@
-"""Steps on a Ray cluster: data as plain tasks, learning through Ray Tune, gangs through Train."""
+"""Runs steps on a Ray cluster: data as plain tasks, gangs with Ray Train, others with Tune."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from lussweep.stages import Context
 from lussweep.study.plan import Plan, Step
 
 NOTICE_S = 2.0
-"""How often Ray is asked for nodes that are about to go; a cloud's notice comes minutes before."""
+"""Seconds between two checks for nodes that will be taken away. Clouds say so minutes before."""
 LOOK_S = 30.0
-"""After so long without an end of a step, it is asked whether there still is a node for it."""
+"""Seconds without an end of a step after which the nodes are checked."""
 
 
 def n_slots(need: Resources, nodes: Sequence[Mapping[str, Any]]) -> int:
-    """How many workers of this kind the nodes that live hold, were they empty."""
+    """How many workers with these needs would fit on the live nodes if they were empty."""
     return sum(
         min(int(node["Resources"].get(name, 0) / amount) for name, amount in need.named().items())
         for node in nodes
@@ -51,7 +51,7 @@ def n_slots(need: Resources, nodes: Sequence[Mapping[str, Any]]) -> int:
 
 
 class ClusterExecutor:
-    """Submits to the Ray that this process is connected to."""
+    """Runs steps on the Ray cluster that this process is connected to."""
 
     def __init__(
         self,
@@ -62,7 +62,10 @@ class ClusterExecutor:
         step_minutes: float | None = None,
         stop: Stop | None = None,
     ) -> None:
-        """`step_minutes`: a step that takes longer is ended, and counts as failed."""
+        """`folder` is for Ray's own files. A step fails if it takes more than `step_minutes`.
+
+        Raises InputError for steps that the nodes have no room for or cannot train.
+        """
         self.plan = plan
         self.stop, self.link = stop or Stop(), ClusterLink()
         self.context = replace(context, link=self.link)
@@ -78,18 +81,18 @@ class ClusterExecutor:
         )
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
-        self.looked_at = self.asked_at = time.monotonic()
+        self.nodes_checked_at = self.notices_checked_at = time.monotonic()
         self.leaving: set[str] = set()
         self.missing: set[Resources] = set()
         self._refuse_unplaceable()
-        if not self.use_gpu:  # what the GPUs of other nodes can do, only their workers know
+        if not self.use_gpu:  # what GPUs of other nodes support is known only there
             refuse_unsupported(plan, torch.device("cpu"))
 
     def __enter__(self) -> ClusterExecutor:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self.tune is not None and exc[0] is None:  # else what runs goes with Ray
+        if self.tune is not None and exc[0] is None:  # after an error, Ray ends the running steps
             self.tune.close()
         self.link.close()
 
@@ -113,14 +116,14 @@ class ClusterExecutor:
                 self.tune = TuneService(self.plan.steps, self.context, self.folder, self.limit)
             self.tune.submit(step, needs)
 
-    def told(self, ref: str) -> str:
-        return self.link.told(ref)
+    def progress_text(self, ref: str) -> str:
+        return self.link.progress_text(ref)
 
     def forget(self, refs: Iterable[str]) -> None:
         self.admission.forget(refs)
 
     def wait(self) -> list[Outcome]:
-        if self.stop.requested:  # here and not in the signal's handler, which may interrupt Ray
+        if self.stop.requested:  # not in the signal's handler, which may interrupt a call of Ray
             self.link.ask_to_stop()
         self._pass_notices_on()
         ended = self._finished_tasks(timeout=0.05 if self._tune_runs() else 1.0)
@@ -128,53 +131,53 @@ class ClusterExecutor:
         for outcome in ended:
             self.admission.end(outcome.ref)
         if ended:
-            self.looked_at = time.monotonic()
-        elif time.monotonic() - self.looked_at > LOOK_S:
-            self.looked_at = time.monotonic()
-            self._tell_of_missing_nodes()
+            self.nodes_checked_at = time.monotonic()
+        elif time.monotonic() - self.nodes_checked_at > LOOK_S:
+            self.nodes_checked_at = time.monotonic()
+            self._warn_of_missing_nodes()
         return ended
 
     def _pass_notices_on(self) -> None:
-        """To GANs on nodes that are about to be taken away, which then leave checkpoints."""
-        if time.monotonic() - self.asked_at < NOTICE_S:
+        """Warn steps on nodes that will be taken away, so that GANs leave checkpoints."""
+        if time.monotonic() - self.notices_checked_at < NOTICE_S:
             return
-        self.asked_at = time.monotonic()
+        self.notices_checked_at = time.monotonic()
         leaving = leaving_nodes()
         for node_id in leaving - self.leaving:
             self.link.warn(node_id)
         self.leaving = leaving
 
-    def _tell_of_missing_nodes(self) -> None:
-        """Nodes may go, and come again: meanwhile Ray waits in silence."""
+    def _warn_of_missing_nodes(self) -> None:
+        """Log a warning if steps wait for nodes that are gone, because Ray waits silently."""
         nodes = ray.nodes()
-        asked = self._asked(self.admission.in_flight.values())
-        missing = {need for need, n in asked if n_slots(need, nodes) < n}
+        needs = self._worker_needs(self.admission.in_flight.values())
+        missing = {need for need, n in needs if n_slots(need, nodes) < n}
         for need in missing - self.missing:
             logging.getLogger(__name__).warning(
                 "too few nodes with %s are left: waiting (Ctrl-C ends the run in order)", need
             )
         self.missing = missing
 
-    def _asked(self, steps: Iterable[Step]) -> set[tuple[Resources, int]]:
-        """What a worker of each step needs, and how many there are at once."""
+    def _worker_needs(self, steps: Iterable[Step]) -> set[tuple[Resources, int]]:
+        """The needs of one worker, and the number of workers at once, of each kind of step."""
         return {(self.admission.worker_needs(step), n_workers(step)) for step in steps}
 
     def _refuse_unplaceable(self) -> None:
-        """Ray would wait for ever, and in silence, for what no node has."""
+        """Raises InputError for workers without a node. Ray would wait for them for ever."""
         nodes = ray.nodes()
         problems = []
-        for need, n_asked in sorted(self._asked(self.plan.steps.values()), key=str):
+        for need, n_needed in sorted(self._worker_needs(self.plan.steps.values()), key=str):
             slots = n_slots(need, nodes)
-            if slots < n_asked:
+            if slots < n_needed:
                 problems.append(
-                    f"{n_asked} worker(s) of {need} asked, the cluster's nodes hold {slots}: "
+                    f"{n_needed} worker(s) of {need} asked, the cluster's nodes hold {slots}: "
                     "lower gan.n_workers or compute.n_threads, or add nodes"
                 )
         if problems:
             raise InputError(problems)
 
     def _start_task(self, function: Any, step: Step, *arguments: Any) -> None:
-        # The other tasks are too small to wait for a CPU; a gang's driver computes nothing.
+        # Other tasks take no CPU: they are small, and a gang's own task only waits for its workers.
         n_cpus = self.admission.needs(step).cpus if step.stage == "shard" else 0
         task = function.options(num_cpus=n_cpus).remote(step, self.context, self.limit, *arguments)
         self.tasks[task] = step.ref
@@ -194,11 +197,11 @@ class ClusterExecutor:
             try:
                 outcomes.append(ray.get(task))
             except ray.exceptions.RayError as error:
-                if isinstance(error, ray.exceptions.RayTaskError):  # it raised, and told so
+                if isinstance(error, ray.exceptions.RayTaskError):  # the task raised
                     outcomes.append(failed(ref, error))
                     continue
-                told = self.limit.told(ref) if self.limit else None
-                outcomes.append(told or lost(ref, str(error)))
+                ended_by_limit = self.limit.timeout_outcome(ref) if self.limit else None
+                outcomes.append(ended_by_limit or lost(ref, str(error)))
         return outcomes
 
     def _finished_trials(self, timeout: float) -> list[Outcome]:
@@ -241,6 +244,6 @@ def _gang_task(
         if any(isinstance(cause, ray.exceptions.RayActorError) for cause in causes):
             return lost(step.ref, str(error))
         return failed(step.ref, error)
-    except Exception as error:  # the boundary: a step may fail in any way
+    except Exception as error:  # a step may fail in any way
         return failed(step.ref, error)
     return Outcome(step.ref)

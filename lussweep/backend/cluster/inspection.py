@@ -1,4 +1,4 @@
-"""Facts about a Ray cluster and its nodes, for lussweep.backend.doctor to judge."""
+"""Collects facts about a Ray cluster and its nodes for the doctor to judge."""
 
 from __future__ import annotations
 
@@ -19,29 +19,41 @@ from lussweep.backend.machine import Clock, Machine, answer_mark, look, now, pro
 from lussweep.store.object_store import url_answer
 
 STRANGER_S = 5.0
-CLIENT_PORT = 10001  # of `ray start`, unless it is told another
+CLIENT_PORT = 10001  # the default of `ray start`
 
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """Nodes go by their host's name, or by more of it where that is not enough."""
+    """Facts about a cluster. Nodes are named by their host, with an id if several share a host."""
 
     control_open: bool | None
+    """Whether the control service answers without a token; None if it could not be asked."""
     dashboard_status: int | None
+    """The HTTP status of a request to the dashboard without a token; None without an answer."""
     mode: str
+    """$RAY_AUTH_MODE of this process; empty if it is not set."""
     head: str
+    """The name of the head node."""
     ports: Mapping[str, int]
+    """Ports of the head's services, by service."""
     machines: Mapping[str, Machine]
+    """Facts about each node that answered, by node."""
     silent: Mapping[str, str]
+    """The reason why a node gave no answer, by node."""
     clocks: Mapping[str, Clock]
     cpus: Mapping[str, float]
+    """CPUs that Ray gives to tasks, by node."""
     gpus: Mapping[str, float]
+    """GPUs that Ray gives to tasks, by node."""
     storage: Mapping[str, Mapping[str, str]]
-    """By folder or URL and node what keeps the node from sharing it."""
+    """By folder or URL, then by node, why the node does not share it; empty if it does."""
 
 
 def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = ()) -> ClusterFacts:
-    """The cluster that this process is connected to, looked at from outside and from each node."""
+    """Collect facts about the cluster that this process is connected to, here and on each node.
+
+    `folders` and `urls` are the places that all nodes must share.
+    """
     alive = alive_nodes()
     names = names_of(alive)
     cpus = {names[n["NodeID"]]: n["Resources"].get("CPU", 0.0) for n in alive}
@@ -67,13 +79,13 @@ def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = (
         def answer(node: dict[str, Any]) -> Any:
             return on(node, answer_mark).remote(folder, mark, names[node["NodeID"]])
 
-        told, lost = ask_all(answering, names, answer)
-        return {**told, **lost}
+        answers, silent = ask_all(answering, names, answer)
+        return {**answers, **silent}
 
-    def ask_of(url: str) -> dict[str, str]:
-        told, lost = ask_all(answering, names, lambda node: on(node, url_answer).remote(url))
+    def ask_about(url: str) -> dict[str, str]:
+        answers, silent = ask_all(answering, names, lambda n: on(n, url_answer).remote(url))
         here = url_answer(url)
-        return {**({"this process": here} if here else {}), **told, **lost}
+        return {**({"this process": here} if here else {}), **answers, **silent}
 
     return ClusterFacts(
         control_open=strangers_may_enter(address),
@@ -87,12 +99,12 @@ def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = (
         cpus=cpus,
         gpus=gpus,
         storage={str(folder): probe_storage(folder, ask) for folder in folders}
-        | {url: ask_of(url) for url in urls},
+        | {url: ask_about(url) for url in urls},
     )
 
 
 def dashboard_status(url: str) -> int | None:
-    """HTTP's answer to a request without a token, None if there is none."""
+    """The HTTP status of a request without a token; None if there is no answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"{url}/api/version", timeout=STRANGER_S) as response:
@@ -104,12 +116,12 @@ def dashboard_status(url: str) -> int | None:
 
 
 def is_open() -> bool:
-    """Whether the cluster that this process is connected to lets in who has no token."""
+    """Whether the cluster that this process is connected to accepts callers without a token."""
     return bool(strangers_may_enter(ray.get_runtime_context().gcs_address))
 
 
 def _is_reachable(url: str, head: dict[str, Any]) -> bool:
-    """On another node than the head's, localhost may be somebody else's dashboard."""
+    """Whether the URL leads to the head's dashboard. Localhost does so only on the head."""
     host = urlsplit(url).hostname or ""
     try:
         is_local = ipaddress.ip_address(host).is_loopback
@@ -119,9 +131,12 @@ def _is_reachable(url: str, head: dict[str, Any]) -> bool:
 
 
 def _clocks(nodes: list[dict[str, Any]], names: Mapping[str, str]) -> Iterator[tuple[str, Clock]]:
-    """Asked one by one after their workers have started, so that question and answer lie close."""
+    """Compare the nodes' clocks with ours, by name.
+
+    Nodes are asked one by one, after their workers have started, so that an answer comes quickly.
+    """
     for node in nodes:
         sent = now()
-        told, _ = ask_all([node], names, lambda n: on(n, now).remote())
-        for name, time_there in told.items():
+        answers, _ = ask_all([node], names, lambda n: on(n, now).remote())
+        for name, time_there in answers.items():
             yield name, Clock(sent, time_there, now())

@@ -1,4 +1,4 @@
-"""Handing a command to a cluster through Ray's job submission, over HTTP."""
+"""Submits a command to a cluster as a job, over HTTP."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lussweep.errors import InputError, one_line
 from ray.exceptions import AuthenticationError  # isort: skip
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-"""Where these are set, Ray's client goes there, whatever address it is given."""
+"""Environment variables that override the address that Ray's client is given."""
 STOP_S = 60
-"""How long `ray job stop` waits between SIGTERM and SIGKILL. Ray's own 3 s are too short for GANs
-to leave their checkpoints, and for the report."""
+"""Seconds that `ray job stop` waits between SIGTERM and SIGKILL. Ray's default of 3 s is too short
+for the checkpoints of GANs and for the report."""
 CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
 class JobClient(Protocol):
-    """What is used of ray.job_submission.JobSubmissionClient."""
+    """The part of ray.job_submission.JobSubmissionClient that is used."""
 
     def submit_job(self, *, entrypoint: str, runtime_env: dict[str, Any]) -> str: ...
 
 
 def submit(address: str, command: Sequence[str], working_dir: Path) -> str:
-    """Ship `working_dir` to the cluster and run `command` there; returns the job's id.
+    """Ship `working_dir` to the cluster and run `command` there. Returns the job's id.
 
     Raises InputError if no job server answers at `address`, or it refuses the token.
     """
@@ -52,7 +52,7 @@ def submit(address: str, command: Sequence[str], working_dir: Path) -> str:
 
 
 def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> str:
-    """`submit` through a client that is connected. What a job prints, Ray keeps."""
+    """`submit` through a connected client. Sets KEPT, because Ray keeps the output of a job."""
     return client.submit_job(
         entrypoint=shlex.join(command),
         runtime_env={
@@ -63,8 +63,10 @@ def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> s
 
 
 def _connect(address: str) -> JobClient:
-    """The client adds `Authorization: Bearer TOKEN` itself where the mode says token: the token is
-    $RAY_AUTH_TOKEN, the file $RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token."""
+    """Connect a client. It sends the token itself if $RAY_AUTH_MODE is token.
+
+    It takes the token from $RAY_AUTH_TOKEN, the file $RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token.
+    """
     show_token()
     from ray.job_submission import JobSubmissionClient
 
@@ -76,6 +78,7 @@ def _connect(address: str) -> JobClient:
 
 @contextmanager
 def _without_overrides() -> Iterator[None]:
+    """Unset OVERRIDES inside this block."""
     before = {name: os.environ.pop(name) for name in OVERRIDES if name in os.environ}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Steps that hang: after so many minutes their process ends itself, and says where it hung."""
+"""Ends steps that hang: after a time limit their process ends itself and writes where it hung."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lussweep.backend.driver import Outcome
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """Minutes that a step may take from its start."""
+    """The minutes that a step may take from its start."""
 
     minutes: float
     mark: str = field(default_factory=lambda: f"lussweep-limit-{uuid.uuid4().hex[:12]}")
-    """Of this driver's files, which lie in each node's own temporary folder."""
+    """The prefix of this driver's files in the temporary folder of each node."""
 
     @contextmanager
     def watching(self, ref: str) -> Iterator[None]:
-        """Ends this process unless the block ends in time.
+        """End this process unless the block ends in time.
 
-        The watchdog is a thread in C: it needs no lock of Python's, which a step that hangs in a
-        library may hold for ever.
+        The watchdog is a thread in C. It works without Python's global lock, which a step that
+        hangs in a library may hold for ever.
         """
         path = self.path(ref)
         with path.open("w") as file:
@@ -38,8 +38,8 @@ class TimeLimit:
                 faulthandler.cancel_dump_traceback_later()
                 path.unlink(missing_ok=True)
 
-    def told(self, ref: str) -> Outcome | None:
-        """The failure of a step whose process was lost, if the limit ended it, on whatever node."""
+    def timeout_outcome(self, ref: str) -> Outcome | None:
+        """The outcome of a lost step whose process the limit has ended; None otherwise."""
         nodes = alive_nodes()
         answers, _ = ask_all(nodes, names_of(nodes), lambda n: on(n, _take).remote(self, ref))
         where = "".join(answers.values())
@@ -48,12 +48,12 @@ class TimeLimit:
         return Outcome(ref, f"TimeLimit: no end within {self.minutes:g} min", where)
 
     def path(self, ref: str) -> Path:
-        """On the node that asks."""
+        """The file on this node that says where a step hung."""
         return Path(tempfile.gettempdir()) / f"{self.mark}-{ref.replace('/', '-')}.txt"
 
 
 def _take(limit: TimeLimit, ref: str) -> str:
-    """Where a step hung on this node; empty if none did."""
+    """The traceback of a step that hung on this node, empty if there is none. Deletes its file."""
     path = limit.path(ref)
     where = path.read_text() if path.exists() else ""
     path.unlink(missing_ok=True)

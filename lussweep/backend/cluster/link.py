@@ -1,6 +1,6 @@
-"""Driver and steps of one Ray cluster: a few bytes each, in the memory of Ray's head.
+"""Links the driver and its steps on a Ray cluster, with short texts in the memory of Ray's head.
 
-Nodes need no folder in common for it.
+It needs no folder that the nodes share.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ray.experimental import internal_kv  # isort: skip
 
 
 def own_mark() -> str:
-    """Before every key of this driver and its steps, as others may be at work in the cluster."""
+    """The prefix of all keys of this driver and its steps. Other drivers have other prefixes."""
     return f"lussweep:{ray.get_runtime_context().get_job_id()}:"
 
 
 class ClusterLink:
-    """Of one driver; a copy in another process of the cluster speaks with the same one."""
+    """The link of one driver. Its copies in other processes of the cluster use the same keys."""
 
     def __init__(self) -> None:
         self._mark = f"{own_mark()}link:"
@@ -30,7 +30,7 @@ class ClusterLink:
         return bool(self._get("stop"))
 
     def warn(self, node_id: str) -> None:
-        """Steps on this node are told that it is about to go."""
+        """Tell the steps on a node that it will be taken away."""
         self._put(f"leaving:{node_id}", "soon")
 
     def end_is_near(self) -> bool:
@@ -39,15 +39,15 @@ class ClusterLink:
     def tell(self, ref: str, text: str) -> None:
         self._put(ref, text)
 
-    def told(self, ref: str) -> str:
+    def progress_text(self, ref: str) -> str:
         return self._get(ref)
 
     def close(self) -> None:
-        """Leave nothing in a cluster that stays."""
+        """Delete the keys, because the cluster may outlive the driver."""
         with suppress(ray.exceptions.RayError):
             internal_kv._internal_kv_del(own_mark().encode(), del_by_prefix=True)
 
-    # No training ends because the head does not answer: without a head, Ray ends it soon enough.
+    # Errors are ignored: a head that does not answer for a moment must not end a training.
 
     def _put(self, name: str, text: str) -> None:
         with suppress(ray.exceptions.RayError):

@@ -1,4 +1,4 @@
-"""Steps whose process or node went: what Ray knows of it, in one line."""
+"""Turns Ray's error about a lost process or node into an outcome."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from textwrap import shorten
 from lussweep.backend.driver import Outcome
 
 
-def lost(ref: str, told: str) -> Outcome:
-    """The outcome of a step that could not report one; `told` is Ray's error, its reason last."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+def lost(ref: str, message: str) -> Outcome:
+    """The outcome of a lost step. `message` is Ray's error, whose last line is the reason."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     reason = lines[-1] if lines else "killed, out of memory, or it could not start"
-    reason = shorten(reason, 200, placeholder=" ...")  # logs/ has all of it
+    reason = shorten(reason, 200, placeholder=" ...")  # logs/ has the whole message
     error = f"WorkerLost: the process of this step was lost: {reason}"
-    return Outcome(ref, error, told, is_lost=True)
+    return Outcome(ref, error, message, is_lost=True)

@@ -1,4 +1,4 @@
-"""A question to every node of the cluster, and who answers."""
+"""Runs functions on the nodes of the cluster and collects their answers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from lussweep.backend.cluster.session import ray
 from lussweep.errors import one_line
 
 ANSWER_S = 60.0
-"""A node that starts its first worker, and torch in it to ask for GPUs, answers within this."""
+"""Seconds within which a node answers, even if it must start a worker and import torch first."""
 
 
 def alive_nodes() -> list[dict[str, Any]]:
-    """As Ray describes them."""
+    """The live nodes, as Ray describes them."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def leaving_nodes() -> set[str]:
-    """Ids of nodes that Ray was told will be taken away, as spot instances are."""
+    """Ids of nodes that will be taken away, as Ray was notified, such as spot instances."""
     return set(ray._private.state.state.get_draining_nodes())
 
 
 def names_of(nodes: list[dict[str, Any]]) -> dict[str, str]:
-    """By id: a node's host, or more of it where that is not enough."""
+    """A name for each node, by id: its host, with part of the id if nodes share the host."""
     hosts = [node["NodeManagerHostname"] for node in nodes]
     return {
         node["NodeID"]: host if hosts.count(host) == 1 else f"{host}#{node['NodeID'][:6]}"
@@ -32,7 +32,7 @@ def names_of(nodes: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
-    """`function` as a task that this node runs, however little it has left."""
+    """`function` as a Ray task that runs on this node and takes no CPU."""
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         node["NodeID"], soft=False
     )
@@ -42,12 +42,15 @@ def on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
 def ask_all(
     nodes: list[dict[str, Any]], names: Mapping[str, str], start: Callable[[dict[str, Any]], Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The nodes' answers by name, and why the others gave none."""
+    """Ask all nodes at once. `start` submits a task on a node.
+
+    Returns the answers by name, and the reasons why other nodes gave none.
+    """
     tasks = {start(node): names[node["NodeID"]] for node in nodes}
     if not tasks:
         return {}, {}
     ready, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=ANSWER_S)
-    told: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
     silent: dict[str, str] = {}
     for task, name in tasks.items():
         if task not in ready:
@@ -55,7 +58,7 @@ def ask_all(
             ray.cancel(task, force=True)
             continue
         try:
-            told[name] = ray.get(task)
+            answers[name] = ray.get(task)
         except ray.exceptions.RayError as error:
             silent[name] = one_line(error, limit=None)[-200:]
-    return told, silent
+    return answers, silent

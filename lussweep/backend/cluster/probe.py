@@ -1,4 +1,4 @@
-"""Before anything is submitted: every node can use the places that all of them share."""
+"""Checks, before anything is submitted, that every node can use the shared places."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lussweep.store.object_store import ObjectStore
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
 PATIENCE_S = 120.0
-"""A node may have to start a worker and to import torch first."""
+"""Seconds to wait for a node, which may have to start a worker and import torch first."""
 
 
 def check_nodes(stores: Sequence[ArtifactStore]) -> None:
-    """Raises InputError that names each node from which a store or folder cannot be used.
+    """Raises InputError that names each node which cannot use one of the stores.
 
-    A single node is the driver's own, which has looked already.
+    Does nothing on a single node, because the driver has checked its own.
     """
     nodes = alive_nodes()
     if len(nodes) < 2:
@@ -33,23 +33,23 @@ def check_nodes(stores: Sequence[ArtifactStore]) -> None:
             for i, store in enumerate(stores)
             if not isinstance(store, ObjectStore)
         }
-        probe = ray.remote(num_cpus=0, max_retries=2)(problems_here)  # again if it is killed
+        probe = ray.remote(num_cpus=0, max_retries=2)(problems_here)  # retried if it is killed
         tasks = {}
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             task = probe.options(scheduling_strategy=there).remote(list(stores), marks)
             tasks[task] = node
         ray.wait(list(tasks), num_returns=len(tasks), timeout=PATIENCE_S)
-        problems = [line for task, node in tasks.items() for line in _told(task, node)]
+        problems = [line for task, node in tasks.items() for line in _answer_of(task, node)]
     if problems:
         raise InputError(problems)
 
 
 def problems_here(stores: Sequence[ArtifactStore], marks: Mapping[int, str]) -> list[str]:
-    """What this node cannot do with the stores.
+    """The problems that this node has with the stores, one line each.
 
-    `marks` names the file that the driver has left in a store's folder, by the store's position;
-    object stores have none.
+    `marks` names the file that the driver has left in a store's folder, by the store's position.
+    Object stores have none.
     """
     problems = []
     for i, store in enumerate(stores):
@@ -66,16 +66,17 @@ def problems_here(stores: Sequence[ArtifactStore], marks: Mapping[int, str]) -> 
     return problems
 
 
-def _told(task: object, asked: Mapping[str, Any]) -> list[str]:
-    node = f"{asked['NodeManagerHostname']} ({asked['NodeManagerAddress']})"
+def _answer_of(task: object, node: Mapping[str, Any]) -> list[str]:
+    """The problems of a node, or the reason why it did not answer, one line each."""
+    name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     ready, _ = ray.wait([task], timeout=0)
     if not ready:
         ray.cancel(task, force=True)
-        return [f"node {node} has not answered for {PATIENCE_S:.0f} s: look after it or remove it"]
+        return [f"node {name} has not answered for {PATIENCE_S:.0f} s: look after it or remove it"]
     try:
-        return [f"node {node} {line}" for line in ray.get(task)]
+        return [f"node {name} {line}" for line in ray.get(task)]
     except ray.exceptions.RayError as error:
-        if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == asked["NodeID"]):
-            return []  # it has gone meanwhile, and is asked nothing
+        if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node["NodeID"]):
+            return []  # the node has left the cluster
         reason = one_line(error, limit=300)
-        return [f"node {node} cannot run a task ({reason}): install lussweep there as here"]
+        return [f"node {name} cannot run a task ({reason}): install lussweep there as here"]

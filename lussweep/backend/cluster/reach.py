@@ -1,4 +1,4 @@
-"""Whether a Ray answers at an address: asked first, as Ray itself waits there for a minute."""
+"""Checks quickly whether a Ray answers at an address, because Ray itself waits for a minute."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 from lussweep.errors import InputError
 
 REACH_S = 5.0
-"""A machine, and then Ray's control service, answers within this."""
+"""Seconds within which a machine, and then Ray's control service, must answer."""
 
 
 def check_reachable(address: str) -> None:
-    """Raises InputError, one line with the remedy, unless HOST:PORT is a Ray's control service
-    that takes our token. Waits for 2 * REACH_S at most."""
+    """Raises InputError unless HOST:PORT is the control service of a Ray that accepts our token.
+
+    Waits for 2 * REACH_S at most.
+    """
     if address.startswith("ray://"):
         raise InputError(
             f"--address {address} is of Ray's client, which Ray Tune does not work through: give "
@@ -43,19 +45,24 @@ def check_reachable(address: str) -> None:
         )
     if answer == "silent":
         raise InputError(
-            f"what answers at {address} is no Ray: give HOST:PORT of the head's control service "
+            f"what answers at {address} is not a Ray: give HOST:PORT of the head's control service "
             "(6379), not of the dashboard"
         )
 
 
 def strangers_may_enter(address: str) -> bool | None:
-    """Whether Ray's control service at HOST:PORT answers a request without a token; None if it
-    could not be asked, for instance because it speaks TLS."""
+    """Whether Ray's control service at HOST:PORT answers a request without a token.
+
+    None if it could not be asked, for instance because it speaks TLS.
+    """
     return {"open": True, "closed": False, "silent": None}[_answer(address, own_token=False)]
 
 
 def _answer(address: str, own_token: bool) -> str:
-    """Of the control service, to a caller with our token and TLS, or with neither."""
+    """Whether the control service is open, closed or silent to a caller.
+
+    The caller has our token and TLS if `own_token`, otherwise neither.
+    """
     import grpc
     from ray._private.grpc_utils import init_grpc_channel
     from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc

@@ -1,4 +1,4 @@
-"""Joining or starting Ray, quietly and closed to others."""
+"""Joins or starts Ray, without its output, and closes it to other users."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Read by Ray when it is imported or started, so they are set before that.
+# Ray reads these when it is imported or started, so they are set before.
 ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # Tune's thread must not start a Ray of its own after ours
@@ -26,9 +26,9 @@ ALLOCATOR = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_TOP_PAD_": str(2**26),
 }
-"""For worker processes: glibc keeps large activations instead of giving them back to the kernel
-after every step, whose page faults cost up to half of a classifier's training step on a virtual
-machine (tests/benchmarks/bench_allocator.py)."""
+"""Settings of glibc for worker processes. They make it keep the memory of large activations. By
+default it returns that memory to the kernel after each training step. The page faults then take up
+to half of a classifier's step on a virtual machine (tests/benchmarks/bench_allocator.py)."""
 for name, value in {**ENVIRONMENT, **ALLOCATOR}.items():
     os.environ.setdefault(name, value)  # the workers of a local Ray inherit it
 
@@ -40,14 +40,15 @@ from lussweep.errors import InputError, one_line  # noqa: E402
 
 
 def token_file() -> Path:
-    """Where Ray keeps the secret that lets a driver in."""
+    """The file in which Ray keeps its token."""
     return Path("~/.ray/auth_token").expanduser()
 
 
 def show_token() -> None:
-    """Let the token, where there is one, be shown to the cluster that is joined next.
+    """Make Ray send the token, if there is one, to the cluster that is joined next.
 
-    Ray does so only if it is told to, and has read its environment when it was imported.
+    Ray sends it only if $RAY_AUTH_MODE says so. It has read its environment at import, so it reads
+    it again here.
     """
     if token_file().exists() and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -58,10 +59,10 @@ def show_token() -> None:
 def ray_session(
     address: str | None, *, n_cpus: int | None = None, dashboard: bool = True
 ) -> Iterator[str]:
-    """Ray at `address` ("local" starts one here, by default $RAY_ADDRESS or local).
+    """Connect to Ray at `address`, and disconnect at the end of the block.
 
-    Yields the dashboard's URL, empty where there is none. Raises InputError if no cluster
-    answers there.
+    "local" starts a Ray on this machine. None stands for $RAY_ADDRESS, or local. Yields the URL of
+    the dashboard, empty if there is none. Raises InputError if no cluster answers at the address.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
@@ -93,7 +94,7 @@ def ray_session(
 
 
 def _close_token_file() -> None:
-    """Ray writes its token readable for everyone; it is a secret."""
+    """Make the token readable for its owner alone. Ray writes it readable for everyone."""
     if token_file().exists():
         token_file().chmod(0o600)
         token_file().parent.chmod(0o700)

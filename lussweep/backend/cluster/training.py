@@ -1,4 +1,4 @@
-"""A GAN with several workers, through Ray Train's TorchTrainer."""
+"""Trains a GAN on several workers with Ray Train."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ MAX_FAILURES = 3
 
 
 def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) -> None:
-    """Train and commit one GAN step on `gan.n_workers` workers (gloo on CPU, NCCL on GPU)."""
+    """Train and commit one GAN step on `gan.n_workers` workers (gloo on CPU, NCCL on GPU).
+
+    `folder` is for Ray's own files. Raises Collapse if the GAN collapses.
+    """
 
     def stage(step: Step, context: Context, out: Path) -> Summary:
         return _fit(step, context, out, folder, use_gpu)
@@ -25,7 +28,7 @@ def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) 
 
 
 def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -> Summary:
-    """Workers write into the step's workplace, where a restarted gang finds its checkpoint."""
+    """Train in the step's workplace, where a restarted gang finds its checkpoint."""
     with context.store.workplace(step.ref) as work:
         summary = _train_gang(step, context, work, folder, use_gpu)
         context.store.fetch_workplace(step.ref, work)  # the first worker may be on another node
@@ -76,13 +79,13 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
     context = config["context"]
-    # The store's root is this node's own where the store is no folder that nodes share.
+    # The root of an object store is a folder of this node, so it may differ from the driver's.
     work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)
     context.store.fetch_workplace(step.ref, work)
     if world.get_world_rank() == 0:
-        # A checkpoint that an earlier attempt could not upload: should the other workers miss it
-        # now, the gang's next start has it.
+        # Upload a checkpoint that an earlier attempt could not upload. Other workers may miss it in
+        # this start, but the next start has it.
         context.store.keep_workplace(step.ref, work)
     try:
         summary = train_gan_into(
@@ -92,6 +95,6 @@ def _train_worker(config: dict[str, Any]) -> Summary:
             context.store.keep_workplace(step.ref, work)
         return summary
     except Collapse as collapse:
-        # Every rank sees it in the same epoch, and starting again would not help. Whatever else
-        # one rank raises must reach Ray, which ends the others: they wait for it.
+        # Returned, because every rank raises it in the same epoch and a restart would not help. Any
+        # other error of one rank must reach Ray, which ends the ranks that wait for it.
         return {"collapse": collapse}

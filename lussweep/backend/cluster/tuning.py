@@ -1,11 +1,11 @@
-"""One Ray Tune run for the whole grid: its searcher hands out steps as they become ready.
+"""Runs steps in one Ray Tune run, whose searcher suggests them as they become ready.
 
-Starting a worker and importing torch costs seconds, a step of a small grid hardly more. So every
-step with one worker is a Tune trial of a single Tuner whose actors are reused; the classifier
-trials among them take their configurations from Optuna's list (models/classifiers/search_space.py).
+To start a worker and import torch takes seconds, and a step of a small grid hardly more. So all
+steps with one worker share one Tuner, which reuses its workers: each step is a trial of Tune. The
+configurations of classifiers come from Optuna's list (models/classifiers/search_space.py).
 
-Tune writes what it is given and told into the run folder, and an error names patients: so Tune sees
-refs and whether they are done, and the error itself goes to the driver through Ray's own memory.
+Tune writes its configurations and results into the run folder, and errors name patients. So Tune
+gets refs and states alone. Errors go to the driver through the memory of Ray's head.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ray.experimental import internal_kv  # isort: skip
 from ray.tune.search import Searcher  # isort: skip
 
 
-STEPS_A_PIECE = 500
+STEPS_PER_PIECE = 500
 
 
 class StepSearcher(Searcher):
@@ -56,34 +56,34 @@ class StepSearcher(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        if not error:  # else `LostSteps` tells
+        if not error:  # `LostSteps` reports errors
             assert result is not None, "a step reports how it ended"
             self.ended.put(_take_outcome(result["ref"], result["failed"]))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune writes the searcher beside its experiment; a grid never resumes from there."""
+        """Return no state for Tune to save, because a grid never resumes from it."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: a resumed grid asks the artifact store what is done."""
+        """Do nothing: a resumed grid reads from the artifact store what is done."""
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
 
 
 class LostSteps(tune.Callback):
-    """Tells the driver of steps whose process went, with what Tune knows about it."""
+    """Reports lost steps to the driver, with Tune's message."""
 
     def __init__(self, ended: queue.SimpleQueue[Outcome], limit: TimeLimit | None) -> None:
         self.ended, self.limit = ended, limit
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ref = trial.config["ref"]
-        if self.limit is not None and (outcome := self.limit.told(ref)):
+        if self.limit is not None and (outcome := self.limit.timeout_outcome(ref)):
             self.ended.put(outcome)
             return
-        told = Path(trial.error_file).read_text() if trial.error_file else ""
-        self.ended.put(lost(ref, told))
+        message = Path(trial.error_file).read_text() if trial.error_file else ""
+        self.ended.put(lost(ref, message))
 
     def __getstate__(self) -> dict[str, Any]:
         """See StepSearcher."""
@@ -91,7 +91,7 @@ class LostSteps(tune.Callback):
 
 
 class TuneService:
-    """A Tuner in a thread of its own, alive from the first step until `close`."""
+    """A Tuner in a thread of its own, which runs from the first step until `close`."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class TuneService:
         self.folder = folder
         self.error: BaseException | None = None
         for name in ("ray.tune", "ray.train", "ray.air"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # of lost steps the driver tells
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # the driver reports lost steps
         self.tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(
@@ -132,18 +132,20 @@ class TuneService:
         self.thread.start()
 
     def submit(self, step: Step, needs: Resources) -> None:
+        """Run the step with these resources. `searcher.ended` gets its outcome."""
         self.searcher.submitted.put({"ref": step.ref, "needs": asdict(needs)})
 
     def close(self) -> None:
+        """Wait for the submitted steps, end the Tuner and delete its error files."""
         self.searcher.closed.set()
         self.thread.join()
         for left in self.folder.glob("tune/*/error.*"):
-            left.unlink()  # logs/ has them, without paths
+            left.unlink()  # logs/ has the errors, with paths concealed
 
     def _fit(self) -> None:
         try:
             self.tuner.fit()
-        except BaseException as error:  # the driver's thread must learn of it, whatever it is
+        except BaseException as error:  # `ClusterExecutor.wait` raises it in the driver's thread
             self.error = error
 
 
@@ -152,8 +154,8 @@ def _placement(resources: Resources) -> tune.PlacementGroupFactory:
 
 
 def _in_pieces(steps: Mapping[str, Step]) -> list[Any]:
-    """A worker fetches the piece that its step is in, not 100,000 steps for every trial."""
-    pieces: list[dict[str, Step]] = [{} for _ in range(1 + len(steps) // STEPS_A_PIECE)]
+    """Put the steps into Ray's memory in pieces, so that a trial fetches one piece and not all."""
+    pieces: list[dict[str, Step]] = [{} for _ in range(1 + len(steps) // STEPS_PER_PIECE)]
     for ref, step in steps.items():
         pieces[_piece(ref, len(pieces))][ref] = step
     return [ray.put(piece) for piece in pieces]
@@ -168,28 +170,29 @@ def _run_step(
 ) -> None:
     ref = config["ref"]
     step = ray.get(pieces[_piece(ref, len(pieces))])[ref]
-    if context.link.stop_is_asked():  # it was handed over ahead
+    if context.link.stop_is_asked():  # the step was submitted before the stop request
         outcome = stopped(ref)
     else:
         with limit.watching(ref) if limit else nullcontext():
             outcome = attempt(step, context)
-    failed = outcome.error is not None  # `done` is Tune's own word at the end
+    failed = outcome.error is not None  # not `done`, a field that Tune sets itself
     if failed:
-        told = json.dumps(asdict(outcome)).encode()
-        internal_kv._internal_kv_put(_address(ref), told, overwrite=True)
+        message = json.dumps(asdict(outcome)).encode()
+        internal_kv._internal_kv_put(_address(ref), message, overwrite=True)
     tune.report({"done": int(not failed), "ref": ref, "failed": failed})
 
 
 def _take_outcome(ref: str, failed: bool) -> Outcome:
+    """The outcome of a step. That of a failed one is taken out of the memory of Ray's head."""
     if not failed:
         return Outcome(ref)
-    told = internal_kv._internal_kv_get(_address(ref))
+    message = internal_kv._internal_kv_get(_address(ref))
     internal_kv._internal_kv_del(_address(ref))
-    if not told:
+    if not message:
         return Outcome(ref, "WorkerLost: Ray has lost the error", is_lost=True)
-    return Outcome(**json.loads(told))
+    return Outcome(**json.loads(message))
 
 
 def _address(ref: str) -> bytes:
-    """In the key-value store of Ray's head, which lives in memory."""
+    """The key of a failed outcome in the memory of Ray's head."""
     return f"{own_mark()}outcome:{ref}".encode()

@@ -1,4 +1,4 @@
-"""`lussweep doctor`: is this cluster, or this machine, fit for a run, and closed to others?"""
+"""Checks whether a cluster, or this machine, is fit for a run and closed to other users."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ __all__ = ["Finding", "examine", "is_sound", "judge_cluster", "show"]
 
 
 def examine(address: str | None, places: Sequence[Path | str]) -> list[Finding]:
-    """A finding a check, of the cluster at `address` (by default $RAY_ADDRESS) or, without one,
-    of this machine; a run would write to `places`, folders or URLs. Starts no Ray."""
+    """Examine the cluster at `address`, or this machine, and return one finding per check.
+
+    None stands for $RAY_ADDRESS, or for this machine if that is not set. `places` are the folders
+    and URLs that a run would write to. Starts no Ray.
+    """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     folders = [Path(place) for place in places if not is_url(place)]
     urls = [str(place) for place in places if is_url(place)]
@@ -40,7 +43,7 @@ def examine(address: str | None, places: Sequence[Path | str]) -> list[Finding]:
 
 
 def judge_cluster(facts: ClusterFacts, folders: Sequence[Path]) -> list[Finding]:
-    """What `inspect` found out, a finding a check."""
+    """Judge the facts that `inspect` has collected: one finding per check."""
     machines = facts.machines
     authentication = security.check_authentication(
         facts.control_open, facts.dashboard_status, facts.mode

@@ -1,4 +1,4 @@
-"""What a check found: one line, with its remedy."""
+"""Findings: the result of each check in one line, with its remedy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ Status = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
+    """The result of one check."""
+
     check: str
     status: Status
     found: str
@@ -24,12 +26,12 @@ class Finding:
 
 
 def is_sound(findings: Iterable[Finding]) -> bool:
-    """Whether a run may start: warnings do not stop it."""
+    """Whether a run may start, which warnings allow and problems do not."""
     return all(finding.status != "problem" for finding in findings)
 
 
 def show(findings: Iterable[Finding], as_json: bool) -> str:
-    """A line a finding, or a JSON list of objects with the fields of Finding."""
+    """One line per finding, or a JSON list of objects with the fields of Finding."""
     if as_json:
         return json.dumps([asdict(finding) for finding in findings], indent=1)
     return "\n".join(map(str, findings))
@@ -38,7 +40,10 @@ def show(findings: Iterable[Finding], as_json: bool) -> str:
 def judge(
     check: str, fine: str, warnings: Iterable[str], problems: Iterable[str], remedy: str
 ) -> Finding:
-    """The worst of what was found, named in full; `fine` where nothing was."""
+    """The finding of a check: a problem, a warning, or ok with the text `fine`.
+
+    `warnings` and `problems` are listed in full. `remedy` is given if there are any.
+    """
     problems, warnings = list(problems), list(warnings)
     if problems or warnings:
         return Finding(

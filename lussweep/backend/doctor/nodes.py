@@ -1,4 +1,4 @@
-"""Whether the nodes are alike, share their storage and have room: facts in, findings out."""
+"""Judges from facts whether nodes are alike, share their storage and have room."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from lussweep.store.remote import is_url
 MAX_SKEW_S = 2.0
 GIB = 2**30
 RAY_FULL = 0.95
-"""Ray stores no objects on a disk that is fuller, and kills workers where memory is."""
+"""The used share of a disk above which Ray stores no objects, and of memory above which it kills
+workers."""
 ROOM_FOR_RUN = 10 * GIB
 ROOM_PER_CPU = GIB
 MUST_AGREE = ("python", "ray", "lussweep")
-"""Ray refuses other versions of the first two; another lussweep gives other results by one key."""
+"""Ray refuses nodes that differ in the first two. Two versions of lussweep may compute different
+results under one key."""
 
 
 def check_answers(n_nodes: int, silent: Mapping[str, str]) -> Finding:
-    """`silent`: nodes that could not be looked at, and why."""
+    """Judge whether all nodes answered. `silent` holds, by node, why one did not."""
     return judge(
         "nodes",
         f"{n_nodes} answered",
@@ -30,8 +32,8 @@ def check_answers(n_nodes: int, silent: Mapping[str, str]) -> Finding:
 
 
 def check_clocks(clocks: Mapping[str, Clock]) -> Finding:
-    """A clock is off by as much as its time lies outside of the question's and the answer's."""
-    off = {n: max(c.sent - c.told, c.told - c.received, 0.0) for n, c in clocks.items()}
+    """Judge the clocks. One is off by the distance of its answer from [sent, received]."""
+    off = {n: max(c.sent - c.answered, c.answered - c.received, 0.0) for n, c in clocks.items()}
     return judge(
         "clocks",
         f"within {MAX_SKEW_S:g} s of this one",
@@ -42,7 +44,7 @@ def check_clocks(clocks: Mapping[str, Clock]) -> Finding:
 
 
 def check_versions(ours: Mapping[str, str], by_node: Mapping[str, Mapping[str, str]]) -> Finding:
-    """Python and libraries against those of this process."""
+    """Compare the versions of Python and libraries with those of this process."""
     problems: list[str] = []
     warnings: list[str] = []
     for name in sorted({*ours}.union(*by_node.values())):
@@ -58,7 +60,7 @@ def check_versions(ours: Mapping[str, str], by_node: Mapping[str, Mapping[str, s
 
 
 def check_storage(place: str, answers: Mapping[str, str]) -> Finding:
-    """`answers`: by node what keeps it from sharing a folder, or a URL, with the driver."""
+    """Judge a folder or URL. `answers` holds, by node, why it cannot use it; empty if it can."""
     return judge(
         "storage",
         f"{place}: written and read by {len(answers)} node{'s' if len(answers) > 1 else ''}",
@@ -71,7 +73,7 @@ def check_storage(place: str, answers: Mapping[str, str]) -> Finding:
 
 
 def check_gpus(by_node: Mapping[str, Gpus | None], given: Mapping[str, float]) -> Finding:
-    """`given`: the GPUs that Ray knows of, by node; a node of a local Ray may be left out."""
+    """Judge the GPUs. `given` holds the number that Ray knows of, by node."""
     problems, warnings, shown = [], [], []
     drivers: set[str] = set()
     for node, gpus in by_node.items():
@@ -106,7 +108,7 @@ def check_gpus(by_node: Mapping[str, Gpus | None], given: Mapping[str, float]) -
 
 
 def check_disks(machines: Mapping[str, Machine], stores: Collection[str]) -> Finding:
-    """A store wants room for a run; Ray's own folder must not be nearly full."""
+    """Judge the disks. `stores` need room for a run; Ray's folder must not be nearly full."""
     problems, warnings, free = [], [], []
     for node, machine in machines.items():
         for path, space in machine.disks.items():
@@ -122,7 +124,7 @@ def check_disks(machines: Mapping[str, Machine], stores: Collection[str]) -> Fin
 
 
 def check_memory(by_node: Mapping[str, Space | None], n_cpus: Mapping[str, float]) -> Finding:
-    """`n_cpus`: the CPUs that Ray gives tasks on each node, a worker each."""
+    """Judge the memory. `n_cpus` holds the CPUs that Ray gives to workers, by node."""
     problems, warnings, free = [], [], []
     for node, space in by_node.items():
         if space is None:

@@ -1,4 +1,4 @@
-"""Who gets into a Ray cluster: facts in, findings out."""
+"""Judges from facts who can enter a Ray cluster."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lussweep.backend.doctor.findings import Finding, judge
 from lussweep.backend.machine import Listening, TokenFile
 
 OLDEST_RAY = (2, 52)
-"""The first with token authentication."""
+"""The first version with token authentication."""
 CLOSE_IT = "end it, and start every node with RAY_AUTH_MODE=token and one token (see cluster.yaml)"
 
 
 def check_ray_version(by_node: Mapping[str, str]) -> Finding:
-    """`by_node`: Ray's version."""
+    """Judge Ray's versions, by node."""
     old = {
         node: version
         for node, version in by_node.items()
@@ -33,17 +33,20 @@ def check_ray_version(by_node: Mapping[str, str]) -> Finding:
 def check_authentication(
     control_open: bool | None, dashboard_status: int | None, mode: str
 ) -> Finding:
-    """`control_open`: whether Ray's control service answered a request without a token, None if it
-    could not be asked; `dashboard_status`: HTTP's answer to such a request; `mode`:
-    $RAY_AUTH_MODE."""
-    open_ones = []
+    """Judge whether the cluster refuses callers without a token.
+
+    `control_open` says whether Ray's control service answered such a caller; None if it could not
+    be asked. `dashboard_status` is the dashboard's HTTP status for such a caller. `mode` is
+    $RAY_AUTH_MODE.
+    """
+    reasons = []
     if control_open:
-        open_ones.append("the control service answers without a token")
+        reasons.append("the control service answers without a token")
     if dashboard_status == 200:
-        open_ones.append("the dashboard answers without a token")
-    if open_ones:
+        reasons.append("the dashboard answers without a token")
+    if reasons:
         who = "whoever reaches the cluster can run code on all its nodes"
-        return Finding("authentication", "problem", f"{' and '.join(open_ones)}: {who}", CLOSE_IT)
+        return Finding("authentication", "problem", f"{' and '.join(reasons)}: {who}", CLOSE_IT)
     if control_open is None and dashboard_status not in (401, 403):
         return Finding(
             "authentication",
@@ -52,13 +55,15 @@ def check_authentication(
             f"(RAY_AUTH_MODE={mode or 'unset'})",
             "run this on the head node",
         )
-    asked = ["the control service"] if control_open is False else []
-    asked += [f"the dashboard ({dashboard_status})"] if dashboard_status in (401, 403) else []
-    return Finding("authentication", "ok", f"{' and '.join(asked)} refuse a caller without a token")
+    closed = ["the control service"] if control_open is False else []
+    closed += [f"the dashboard ({dashboard_status})"] if dashboard_status in (401, 403) else []
+    return Finding(
+        "authentication", "ok", f"{' and '.join(closed)} refuse a caller without a token"
+    )
 
 
 def check_own_ray(mode: str) -> Finding:
-    """Before `grid` starts a Ray of its own here."""
+    """Judge the Ray that `grid` would start on this machine. `mode` is $RAY_AUTH_MODE."""
     if mode.lower() not in ("", "token"):
         return Finding(
             "authentication",
@@ -72,7 +77,11 @@ def check_own_ray(mode: str) -> Finding:
 def check_addresses(
     ports: Mapping[str, int], listening: Collection[Listening] | None, is_closed: bool
 ) -> Finding:
-    """`ports`: the head's services by name; `listening`: the head's open ports, None if unknown."""
+    """Judge the addresses on which the head's services listen.
+
+    `ports` holds the services' ports by name. `listening` holds the head's open ports, None if they
+    are unknown. `is_closed` says whether the cluster asks for a token.
+    """
     if listening is None:
         return Finding(
             "addresses", "warning", "this system does not tell which ports are open",
@@ -92,7 +101,7 @@ def check_addresses(
         return Finding("addresses", "ok", f"{', '.join(ports)} on localhost")
     if not is_closed:
         return judge("addresses", "", [], [f"open: {', '.join(reached.values())}"], CLOSE_IT)
-    # The other services have to be reached by other nodes, and ask for the token.
+    # Other nodes must reach the other services, which ask for the token.
     return judge(
         "addresses",
         f"{', '.join(reached.values())}; the token closes them, but encrypts nothing",
@@ -104,7 +113,7 @@ def check_addresses(
 
 
 def check_token_files(by_node: Mapping[str, TokenFile | None]) -> Finding:
-    """Whoever reads the token is let in."""
+    """Judge the token files: whoever can read one can enter the cluster."""
     files = {node: file for node, file in by_node.items() if file is not None}
     problems = [
         f"{file.path} on {node} is readable for others ({file.mode:04o})"

@@ -79,7 +79,7 @@ def test_an_address_where_nothing_listens_is_one_line(free: str, tiny_yaml: Path
 
 def test_what_is_no_ray_is_told_apart_from_one(mute: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "REACH_S", 0.5)
-    with pytest.raises(InputError, match=f"what answers at {mute} is no Ray: give HOST:PORT"):
+    with pytest.raises(InputError, match=f"what answers at {mute} is not a Ray: give HOST:PORT"):
         reach.check_reachable(mute)
     assert reach.strangers_may_enter(mute) is None
 
