@@ -1,1 +1,1 @@
-"""Patients, videos and frames: reading, checking, drawing and preprocessing."""
+"""Patients, videos and frames: reads manifests and videos, checks them, and draws cohorts."""
