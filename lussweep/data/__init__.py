@@ -1,1 +1,1 @@
-"""Patients, videos and frames: reads manifests and videos, checks them, and draws cohorts."""
+"""Patients, videos and frames: reads, checks and preprocesses them, and draws cohorts."""
