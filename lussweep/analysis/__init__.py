@@ -1,1 +1,1 @@
-"""Statistics over patients: pure functions of scores, labels and patient ids."""
+"""Statistics over patients: pure functions of scores, labels and patient ids, without files."""

@@ -1,1 +1,4 @@
-"""Parses the command line, calls the other rooms and prints. Each command has one file."""
+"""Parses the command line, calls the other rooms and prints. Each command has one file.
+
+`options.py` has the options that several commands share, `arguments.py` makes a run of them.
+"""

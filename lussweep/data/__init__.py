@@ -1,1 +1,1 @@
-"""Patients, videos and frames: reading, checking, drawing and preprocessing."""
+"""Patients, videos and frames: reads, checks and preprocesses them, and draws cohorts."""

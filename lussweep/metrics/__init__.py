@@ -1,1 +1,1 @@
-"""Image scores and AUC-ROC: pure functions of features and labels."""
+"""Image scores and AUC-ROC: pure functions of features, scores and labels, without files."""

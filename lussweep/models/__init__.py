@@ -1,1 +1,1 @@
-"""Networks and their training: generators, classifiers and what both share."""
+"""Networks and their training: receives frames and specs, and returns trained networks."""

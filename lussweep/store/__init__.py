@@ -1,1 +1,1 @@
-"""Artifacts and tables, in a folder or in an object store."""
+"""Keeps artifacts by key and tables by schema, in a folder or in an object store."""
