@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -315,7 +316,8 @@ def _check_shared_files(videos: list[Video]) -> None:
 
 def _digests(paths: list[Path], cache_dir: Path | None) -> dict[Path, str]:
     """The sha256 of each video; the cache serves files of unchanged size and time."""
-    cache_file = Path(cache_dir or CACHE_DIR).expanduser() / "sha256.json"
+    # `Path.expanduser` raises where the user has no home.
+    cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
     cache = _load_cache(cache_file)
     known = dict(cache)
     digests = {path: _video_digest(path, cache) for path in paths}
@@ -356,6 +358,9 @@ def _load_cache(file: Path) -> dict[str, Any]:
 
 
 def _save_cache(store: Path, cache: dict[str, Any]) -> None:
-    """Write the digests. A cache that cannot be written costs time, not results."""
+    """Write the digests. A cache that cannot be written costs time, not results.
+
+    Paths of videos may name patients, so that only the user may read it.
+    """
     with suppress(OSError):
-        write_whole(store, json.dumps(cache), shared=True)
+        write_whole(store, json.dumps(cache), shared=True, private=True)

@@ -21,7 +21,7 @@ from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url
 from lussweep.study.costs import GAN_BUDGETS, Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
-from lussweep.study.spec import GanSpec, PhantomSpec, StudySpec, load_study
+from lussweep.study.spec import GanSpec, PhantomSpec, StudySpec
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
@@ -102,7 +102,7 @@ def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) ->
     """
     if not (_is_phantom(measured.steps) and _is_phantom(plan.steps)):
         return measured
-    there = load_study((folder / EXPERIMENT_FILE).read_text()).data.phantom
+    there = _phantom_of(folder)
     here = study.data.phantom
     if there is None or here is None or there == here:
         return measured
@@ -124,6 +124,15 @@ def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) ->
 def _per_patient(phantom: PhantomSpec, cap: int | None = None) -> float:
     """Frames per patient, with at most `cap` frames per video."""
     return phantom.videos_per_patient * min(phantom.frames_per_video, cap or math.inf)
+
+
+def _phantom_of(folder: Path) -> PhantomSpec | None:
+    """The phantom of a run; None where its experiment cannot be read."""
+    try:
+        data = yaml.safe_load((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))["data"]
+        return PhantomSpec.model_validate(data["phantom"])
+    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _is_phantom(steps: Mapping[str, Step]) -> bool:

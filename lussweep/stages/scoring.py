@@ -17,7 +17,6 @@ from lussweep.metrics.features import embed, pixels
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
 from lussweep.metrics.permutation import kmmd_test
-from lussweep.models.training.precision import full_precision
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
@@ -34,13 +33,12 @@ WIDE_SPACES = ("conv",)
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     real = _real_frames(step, context, step.spec["n_images"])
-    with full_precision():
-        features_of = embed(
-            real,
-            _embedder(step.spec["embedder"], step, context),
-            batch_size=step.spec["batch_size"],
-            device=context.torch_device(),
-        )
+    features_of = embed(
+        real,
+        _embedder(step.spec["embedder"], step, context),
+        batch_size=step.spec["batch_size"],
+        device=context.torch_device(),
+    )
     save_file(
         {space: torch.from_numpy(values) for space, values in features_of.items()}, out / FEATURES
     )
@@ -67,8 +65,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     for epoch, fake in _fakes(step, context, spec, len(real), real.shape[1]):
         fake_features = {(NO_EMBEDDER, "pixel"): pixels(fake)}
         for name, network in embedders.items():
-            with full_precision():
-                features_of = embed(fake, network, batch_size=spec.batch_size, device=device)
+            features_of = embed(fake, network, batch_size=spec.batch_size, device=device)
             fake_features |= {(name, space): values for space, values in features_of.items()}
         for place, reference in references.items():
             values = {

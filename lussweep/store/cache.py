@@ -165,7 +165,8 @@ class ArtifactCache:
             try:
                 left_by_dead = take(lock, wait=False)
             except (Timeout, NoLocksError):
-                pinned.update(pins.read_text().split("\n"))
+                with suppress(FileNotFoundError):  # a process that died before it wrote them
+                    pinned.update(pins.read_text().split("\n"))
             else:
                 pins.unlink(missing_ok=True)
                 lock.unlink()

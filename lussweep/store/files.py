@@ -14,18 +14,23 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path, *, shared: bool = False, durable: bool = False) -> Iterator[Path]:
+def whole_file(
+    path: Path, *, shared: bool = False, durable: bool = False, private: bool = False
+) -> Iterator[Path]:
     """Gives a path to write to. The file there replaces `path` if the block raises no error.
 
     Makes the folder of `path`. After an error, the half-written file is deleted. The file of a
     killed process is overwritten by the next one, because the other name is always the same.
     With `shared`, each process writes under a name of its own: processes that may write `path` at
     once need that. With `durable`, the function waits until the disk holds the bytes, so that a
-    power cut cannot leave an empty file.
+    power cut cannot leave an empty file. With `private`, only the user may read the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _beside(path, shared)
     try:
+        if private:
+            scratch.unlink(missing_ok=True)
+            scratch.touch(0o600, exist_ok=False)
         yield scratch
         if durable:
             with scratch.open("r+b") as file:
@@ -36,9 +41,11 @@ def whole_file(path: Path, *, shared: bool = False, durable: bool = False) -> It
         raise
 
 
-def write_whole(path: Path, data: bytes | str, *, shared: bool = False) -> None:
+def write_whole(
+    path: Path, data: bytes | str, *, shared: bool = False, private: bool = False
+) -> None:
     """Writes bytes, or text as UTF-8, through `whole_file`."""
-    with whole_file(path, shared=shared) as scratch:
+    with whole_file(path, shared=shared, private=private) as scratch:
         scratch.write_bytes(data.encode() if isinstance(data, str) else data)
 
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-"""Error numbers of a file system without locks."""
+NO_LOCKS = (
+    errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL,
+    errno.EIO, errno.ESTALE, getattr(errno, "EREMOTEIO", errno.EIO),
+)  # fmt: skip
+"""Error numbers of a file system without locks, or of one whose server does not answer."""
 
 
 class NoLocksError(OSError):
@@ -24,7 +27,7 @@ class NoLocksError(OSError):
 def take(path: Path, *, wait: bool) -> FileLock:
     """Takes the lock at `path` until `release` is called or the process ends.
 
-    The folder of `path` must exist. Raises filelock.Timeout if another holder has the lock and
+    Makes the folder of `path`. Raises filelock.Timeout if another holder has the lock and
     `wait` is false. Raises NoLocksError if the file system has no locks.
     """
     # filelock can fall back to a file whose existence is the lock. A killed process would leave it

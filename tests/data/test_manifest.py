@@ -450,3 +450,17 @@ def test_a_folder_of_images_is_a_video(tmp_path: Path, rows: Rows) -> None:
     assert first.path == str(folder)
     (folder / "1.png").rename(folder / "2.png")
     assert read(rows, tmp_path).videos[0].sha256 != first.sha256
+
+
+def test_the_cached_digests_are_for_their_user_alone(tmp_path: Path, rows: Rows) -> None:
+    """They stand beside paths of videos, which may name patients."""
+    read(rows, tmp_path)
+    assert (tmp_path / "cache" / "sha256.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_user_without_a_home_reads_manifests(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: os.fspath(path))  # as Python answers
+    monkeypatch.chdir(tmp_path)
+    assert read(rows, tmp_path, cache_dir=None) == read(rows, tmp_path)

@@ -292,6 +292,9 @@ def test_costs_of_another_phantom_are_in_proportion_to_its_frames(finished: Path
     times = {n: target.of_cohort(n) / measured.frames.of_cohort(n) for n in (2, 3, None)}
     assert times == {2: 3, 3: 3, None: 3}
     assert (target.val, target.holdout) == (3 * measured.frames.val, 3 * measured.frames.holdout)
+    (finished / "experiment.yaml").write_text("evaluate: {of: an earlier version}")
+    assert scaled_to(measured, finished, longer, plan) == measured
+    (finished / "experiment.yaml").write_text(TINY)
     more = ["data.phantom.train_patients=8", "data.phantom.val_patients=4"]
     target = scaled_to(measured, finished, load_study(TINY, overrides=more), plan).target
     assert target.of_cohort(None) == 2 * measured.frames.of_cohort(None)

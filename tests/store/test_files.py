@@ -126,3 +126,10 @@ def test_a_folder_that_gives_back_other_bytes_cannot_be_used(tmp_path, monkeypat
     with pytest.raises(InputError, match="gives back other bytes than were written"):
         check_usable(LocalFolder(tmp_path))
     assert names(tmp_path) == []
+
+
+def test_a_private_file_can_be_read_by_its_user_alone(tmp_path):
+    path = tmp_path / "paths.json"
+    for text in ("{}", '{"again": 1}'):
+        write_whole(path, text, shared=True, private=True)
+        assert (path.read_text(), path.stat().st_mode & 0o777) == (text, 0o600)

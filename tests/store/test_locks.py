@@ -40,12 +40,13 @@ def holder(path):
     process.stdout.close()
 
 
-@pytest.fixture
-def without_locks(monkeypatch):
-    """Files lie where the file system answers that it has no locks."""
+@pytest.fixture(params=["ENOLCK", "EIO", "ESTALE"])
+def without_locks(monkeypatch, request):
+    """Files lie where the file system has no locks, or where its server does not answer."""
+    number = getattr(errno, request.param)
 
     def refuse(lock, *arguments, **options):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(locks.FileLock, "acquire", refuse)
 

@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from lussweep.errors import InputError
 from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.step import GREY_HALF
-from lussweep.models.training.precision import full_precision
 from lussweep.models.training.weights import first_mismatch, read_weights
 from lussweep.store.files import whole_file
 from lussweep.study.spec import CLASSES, GanSpec
@@ -43,7 +42,7 @@ def sample(
     labels = torch.arange(batch_size) % max(generator.n_classes, 1)
     wanted = labels == class_label if generator.n_classes else torch.ones(batch_size).bool()
     batches = []
-    with torch.no_grad(), full_precision():
+    with torch.no_grad():
         for _ in range(-(-n_images // int(wanted.sum()))):
             z = torch.randn(batch_size, generator.latent_size, generator=rng).to(device)
             images = (generator(z, labels.to(device))[wanted.to(device), 0] + 1) * GREY_HALF
