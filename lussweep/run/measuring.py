@@ -127,12 +127,20 @@ def _per_patient(phantom: PhantomSpec, cap: int | None = None) -> float:
 
 
 def _phantom_of(folder: Path) -> PhantomSpec | None:
-    """The phantom of a run; None where its experiment cannot be read."""
+    """The phantom of a run; None if its experiment names none that this version knows."""
     try:
-        data = yaml.safe_load((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))["data"]
-        return PhantomSpec.model_validate(data["phantom"])
-    except (OSError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        return PhantomSpec.model_validate(_experiment_of(folder)["data"]["phantom"])
+    except (ValueError, TypeError, KeyError):
         return None
+
+
+def _experiment_of(folder: Path) -> dict[str, Any]:
+    """The experiment of a run as it was written; empty if it cannot be read."""
+    try:
+        experiment = yaml.safe_load((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return experiment if isinstance(experiment, dict) else {}
 
 
 def _is_phantom(steps: Mapping[str, Step]) -> bool:
@@ -142,9 +150,8 @@ def _is_phantom(steps: Mapping[str, Step]) -> bool:
 
 def differences(folder: Path, study: StudySpec) -> list[str]:
     """Names of settings that differ in the measured run and may change its seconds."""
-    try:
-        measured = yaml.safe_load((folder / EXPERIMENT_FILE).read_text())
-    except (OSError, yaml.YAMLError):
+    measured = _experiment_of(folder)
+    if not measured:
         return []
     differ = []
     for name, section in study.model_dump(mode="json").items():

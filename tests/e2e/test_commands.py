@@ -20,7 +20,7 @@ from lussweep.backend.stop import GRACE_S
 from lussweep.cli import cancel
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.lease import Owner
-from lussweep.run.measuring import ENOUGH_STEPS, measured_run, scaled_to
+from lussweep.run.measuring import ENOUGH_STEPS, differences, measured_run, scaled_to
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
 from support.commands import TINY, command, environment, invoke, refusal, refused, succeed
@@ -292,8 +292,10 @@ def test_costs_of_another_phantom_are_in_proportion_to_its_frames(finished: Path
     times = {n: target.of_cohort(n) / measured.frames.of_cohort(n) for n in (2, 3, None)}
     assert times == {2: 3, 3: 3, None: 3}
     assert (target.val, target.holdout) == (3 * measured.frames.val, 3 * measured.frames.holdout)
-    (finished / "experiment.yaml").write_text("evaluate: {of: an earlier version}")
-    assert scaled_to(measured, finished, longer, plan) == measured
+    for text in ("evaluate: {of: an earlier version}", "[no, experiment]", "{half"):
+        (finished / "experiment.yaml").write_text(text)
+        assert scaled_to(measured, finished, longer, plan) == measured
+    assert differences(finished, study) == []
     (finished / "experiment.yaml").write_text(TINY)
     more = ["data.phantom.train_patients=8", "data.phantom.val_patients=4"]
     target = scaled_to(measured, finished, load_study(TINY, overrides=more), plan).target

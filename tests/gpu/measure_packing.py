@@ -76,7 +76,7 @@ def main() -> None:
         if obstacle:
             given.rows.skip("packing under MPS", obstacle)
         else:
-            pack(given, sorted({min(2, max(counts)), max(counts)}), size, "under MPS")
+            pack(given, [k for k in counts if k > 1], size, "under MPS")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
