@@ -8,7 +8,6 @@ Only the standard library is used here: the machine may have nothing else.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
@@ -28,7 +27,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 OLDEST_PYTHON = (3, 11)
 LIMIT_S = 480.0
-"""Of all parts together."""
+"""Of all parts together, where --limit-s does not say otherwise."""
+PARTS = ("ceilings", "tests", "gan", "grid", "ray", "classifier", "packing")
+"""Most valuable first."""
 MEMORY_NEEDED_GB = 14
 """A GAN step at 256x256, ngf 64, batch 16 takes about 4 GB, and three run at once in the middle."""
 IMPORTED = (
@@ -94,8 +95,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("gpu-check"), help="logs and check.json")
     parser.add_argument("--wheels", type=Path, help="a folder that tests/gpu/wheels.sh has filled")
     parser.add_argument("--smoke", action="store_true", help="every line on a CPU, tiny sizes")
+    parser.add_argument("--parts", nargs="+", metavar="PART", choices=PARTS, default=PARTS)
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of all parts together")
     given = parser.parse_args()
-    ends_at = time.monotonic() + LIMIT_S
+    ends_at = time.monotonic() + given.limit_s
     scratch = Path(tempfile.mkdtemp(prefix="lussweep-gpu-check-"))
     try:
         environment = prepare(given.wheels, scratch)
@@ -109,7 +112,8 @@ def main() -> int:
     report = Report(given.out, machine)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     try:
-        run_all(parts(scratch, given.smoke), report, environment, scratch, given.smoke, ends_at)
+        todo = [part for part in parts(scratch, given.smoke) if part.name in given.parts]
+        run_all(todo, report, environment, scratch, given.smoke, ends_at)
     finally:
         report.write()
         shutil.rmtree(scratch, ignore_errors=True)
@@ -119,18 +123,20 @@ def main() -> int:
 
 
 def parts(scratch: Path, smoke: bool) -> list[Part]:
-    """Most valuable first."""
+    """All of them, in the order of PARTS."""
     grid = [str(HERE / "run_grid.py"), "--out"]
     packing = ["--counts", "1", "2", "--seconds", "0.2"] if smoke else []
-    return [
+    every = [
         Part("ceilings", [str(HERE / "measure_ceilings.py")], 60),
         Part("tests", ["-m", "pytest", *gpu_test_files(), "-m", "gpu", *PYTEST], 120, False),
         Part("gan", [str(HERE / "measure_gan.py")], 130),
-        Part("classifier", [str(HERE / "measure_classifier.py")], 100),
-        Part("packing", [str(HERE / "measure_packing.py"), *packing], 150),
-        Part("grid", [*grid, str(scratch / "inline")], 150),
+        Part("grid", [*grid, str(scratch / "inline")], 170),
         Part("ray", [*grid, str(scratch / "ray"), "--backend", "ray"], 150),
+        Part("classifier", [str(HERE / "measure_classifier.py")], 150),
+        Part("packing", [str(HERE / "measure_packing.py"), *packing], 150),
     ]
+    assert tuple(part.name for part in every) == PARTS
+    return every
 
 
 PYTEST = (
@@ -181,7 +187,7 @@ def install(wheels: Path, site: Path) -> None:
 
 def examine(environment: dict[str, str], smoke: bool) -> dict[str, Any]:
     """What this machine is. Raises Unfit where the check cannot run on it."""
-    missing = missing_modules(environment)
+    missing = missing_modules(environment, ("torch", *IMPORTED))
     if "torch" in missing:
         raise Unfit(f"{sys.executable} has no PyTorch: name one that has it in $PYTHON")
     if missing:
@@ -224,11 +230,11 @@ def refuse_unfit(found: dict[str, Any]) -> None:
         )
 
 
-def missing_modules(environment: dict[str, str]) -> list[str]:
-    """Of IMPORTED and torch, those that no path has; nothing is imported."""
+def missing_modules(environment: dict[str, str], names: Sequence[str]) -> list[str]:
+    """Those of `names` that no path has; nothing is imported."""
     ask = "import importlib.util as u, sys; print(*[m for m in sys.argv[1:] if not u.find_spec(m)])"
     done = subprocess.run(
-        [sys.executable, "-c", ask, "torch", *IMPORTED],
+        [sys.executable, "-c", ask, *names],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return done.stdout.split()
@@ -258,12 +264,12 @@ def run_all(
 ) -> None:
     """Run the parts in turn until `ends_at` of the monotonic clock."""
     for part in todo:
-        if part.name == "ray" and importlib.util.find_spec("ray") is None:
+        if part.name == "ray" and missing_modules(environment, ("ray",)):
             report.add(part.name, {"name": part.name, "status": "skipped", "note": "no Ray here"})
             continue
         limit_s = min(part.limit_s, ends_at - time.monotonic())
         if limit_s <= 1:
-            failed = f"not begun: the {LIMIT_S:.0f} s of the whole check were over"
+            failed = "not begun: the time of the whole check was over (--limit-s)"
             report.add(part.name, {"name": part.name, "status": "failed", "note": failed})
             continue
         run_part(part, limit_s, report, environment, scratch, smoke)

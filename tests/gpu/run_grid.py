@@ -26,7 +26,7 @@ MINIATURE = (
     " frames_per_video: 24}",
     "gan.n_epochs=10", "gan.snapshot_every=5", "gan.precision=bf16",
     "classifier.n_epochs=5", "classifier.patience=5", "classifier.precision=bf16",
-    "search.n_trials=2", "score.n_images=200", "grid.n_patients=[6, 15]",
+    "search.n_trials=1", "score.n_images=200", "grid.n_patients=[6, 15]",
     "analysis.n_resamples=100",
 )  # fmt: skip
 """180 steps a GAN at 6 patients, 450 at 15: two sizes tell a step's own cost from an image's."""

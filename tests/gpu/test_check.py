@@ -242,6 +242,24 @@ def test_what_the_target_has_is_not_asked_for() -> None:
     assert not names & {"pydantic", "numpy", "torch", "ray"}
 
 
+def test_a_wheel_loses_folders_and_keeps_the_rest(tmp_path: Path) -> None:
+    wheel = wheel_in(tmp_path, "py3-none-any")
+    with zipfile.ZipFile(wheel, "a") as file:
+        file.writestr("tinymodule/jars/large.jar", "x" * 1000)
+    wheels.drop_folders(wheel, ("tinymodule/jars/",))
+    with zipfile.ZipFile(wheel) as file:
+        assert "tinymodule/jars/large.jar" not in file.namelist()
+        assert file.read("tinymodule.py") == b"ANSWER = 42\n"
+    assert list(tmp_path.iterdir()) == [wheel]
+
+
+def test_chosen_parts_run_alone(tmp_path: Path) -> None:
+    done = checked("--smoke", "--out", tmp_path / "out", "--parts", "ceilings")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "out" / "check.json").read_text())
+    assert {row["part"] for row in told["rows"]} == {"ceilings"}
+
+
 def test_a_frozen_list_gives_normal_names() -> None:
     frozen = "PyYAML==6.0.3\n# a remark\n-e .\ntyping_extensions @ file:///x\nopencv-python==5.0\n"
     assert wheels.names_in(frozen) == {

@@ -21,9 +21,13 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def full_precision() -> AbstractContextManager[None]:
-    """Keep fp32 convolutions in fp32 on a GPU. By default cuDNN rounds them to TF32."""
+    """Keep fp32 convolutions in fp32 on a GPU. By default cuDNN rounds them to TF32.
+
+    cuDNN's search for the fastest algorithm stays off. On an H200 it made steps 4 % faster, took
+    10 to 13 s more before the first step of each process, and 40 GB of memory instead of 4.
+    """
     flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=True, allow_tf32=False
+        enabled=True, benchmark=False, allow_tf32=False
     )
     return flags
 
