@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, expit  # type: ignore[import-untyped]
+from scipy.special import expit  # type: ignore[import-untyped]
 
 from lussweep.analysis.jackknife import Estimate, jackknife_estimate, leave_one_out
 from lussweep.analysis.levels import Scored, check_units
+from lussweep.analysis.shares import share_interval
 from lussweep.metrics.auroc import Labels, Scores, check_scored
 
 Float64s = NDArray[np.float64]
@@ -149,7 +150,7 @@ def _overlaps(
             top_P = np.full(weight_RP.shape[1], -np.inf)
             np.maximum.at(top_P, index_N[y_N == label], sign * x_N[y_N == label])
             ends[label, sign] = np.where(weight_RP > 0, top_P, -np.inf).max(axis=1)
-    return (ends[0, 1] > -ends[1, -1]) & (ends[1, 1] > -ends[0, -1])
+    return np.asarray((ends[0, 1] > -ends[1, -1]) & (ends[1, 1] > -ends[0, -1]))
 
 
 def _newton(y_N: Float64s, x_N: Float64s, weight_CN: Float64s, start: CalibrationLine) -> Float64s:
@@ -208,11 +209,8 @@ def calibration_curve(
 ) -> list[CurveBin]:
     """Up to `n_bins` bins of equal mass, from the lowest scores to the highest.
 
-    The interval of a bin's share is that of Clopper and Pearson 1934 for the effective number of
-    patients, (sum of m)^2 / sum of m^2, where m counts a patient's frames in the bin (Kish 1965;
-    Korn and Graubard 1998). It assumes that all frames of a patient have one label, and is
-    cautious where they have not. It is never empty. Bins are taken as given. Errors as for
-    `calibration_line`.
+    The share of a bin has the interval of `shares.share_interval`. Bins are taken as given. Errors
+    as for `calibration_line`.
     """
     check_units(units)
     y_U, p_U = _checked(units.label_U, units.score_U)
@@ -220,15 +218,12 @@ def calibration_curve(
     found = []
     for number in np.unique(bin_U):
         mine_U = bin_U == number
-        n_frames_P = np.unique(units.patient_U[mine_U], return_counts=True)[1]
-        share = float(y_U[mine_U].mean())
-        n_effective = n_frames_P.sum() ** 2 / (n_frames_P**2).sum()
-        low, high = _clopper_pearson(share, float(n_effective), confidence)
-        found.append(
-            CurveBin(
-                float(p_U[mine_U].mean()), share, low, high, int(mine_U.sum()), len(n_frames_P)
-            )
-        )
+        index_U = np.unique(units.patient_U[mine_U], return_inverse=True)[1]
+        n_hits_P, n_frames_P = np.bincount(index_U, y_U[mine_U]), np.bincount(index_U)
+        low, high = share_interval(n_hits_P, n_frames_P, confidence=confidence)
+        mean_score, share = float(p_U[mine_U].mean()), float(y_U[mine_U].mean())
+        n_frames, n_patients = int(mine_U.sum()), len(n_frames_P)
+        found.append(CurveBin(mean_score, share, low, high, n_frames, n_patients))
     return found
 
 
@@ -243,14 +238,6 @@ def _bins(p_N: Float64s, n_bins: int) -> NDArray[np.int64]:
     _, group_N, n_G = np.unique(p_N, return_inverse=True, return_counts=True)
     bin_G = (n_bins * (np.cumsum(n_G) - n_G / 2) / len(p_N)).astype(np.int64)
     return np.asarray(bin_G[group_N])
-
-
-def _clopper_pearson(share: float, n: float, confidence: float) -> tuple[float, float]:
-    """The exact binomial interval of a share of n trials; n need not be whole."""
-    tail, n_pos = (1 - confidence) / 2, share * n
-    low = float(betaincinv(n_pos, n - n_pos + 1, tail)) if share > 0 else 0.0
-    high = float(betaincinv(n_pos + 1, n - n_pos, 1 - tail)) if share < 1 else 1.0
-    return low, high
 
 
 def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:

@@ -1,16 +1,20 @@
 """Intervals over patients by the jackknife: each patient is left out in turn.
 
-A smooth statistic of frames (Brier score, average precision, calibration line, net benefit) is
-computed P times, each time without one of the P patients. The spread of these values gives the
-standard error over patients (Efron and Stein 1981; Efron and Tibshirani 1993, ch. 11). The interval
-takes quantiles of t with as many degrees of freedom as the scarcer class has patients, less one.
-This is the cautious choice. Nothing is drawn at random.
+A smooth statistic of frames (Brier score, average precision, calibration line) is computed P times,
+each time without one of the P patients. The spread of these values gives the standard error over
+patients, their mean the bias, and their third moment the skewness (Efron and Tibshirani 1993, ch.
+10 and 11). Nothing is drawn at random. The interval is
 
-Statistics between 0 and 1 get their interval on the logit scale, where they are less skewed. Such
-an interval stays between 0 and 1.
+- value -+ q x error, q from t with the scarcer class's patients less 1 as degrees of freedom,
+- widened by the bias on the side that it points away from,
+- widened by (1 + 2 q^2) / (6 sqrt(P)) x skewness x error on the side of the longer tail (Johnson
+  1978, Modified t tests and confidence intervals for asymmetrical populations).
+
+No side becomes narrower by a correction, because few patients estimate it badly. Statistics between
+0 and 1 get their interval on the logit scale, and it stays between 0 and 1.
 
 `tests/analysis/test_quality_simulation.py` checks by simulation how often the intervals cover the
-truth.
+truth. Percentiles of resampled patients cover the slope's truth in 69 to 93 % of studies there.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from lussweep.analysis.levels import Scored, patients_by_class
 from lussweep.metrics.auroc import Float64s, Int64s
 
 MIN_PATIENTS = 5
-"""Patients that the scarcer class must have for an interval."""
+"""Patients that each class must have for an interval."""
 
 
 class Estimate(NamedTuple):
@@ -37,9 +41,26 @@ class Estimate(NamedTuple):
     """Why there is no interval; None if there is one."""
 
 
+class Spread(NamedTuple):
+    """What P values, each without one patient, say about a statistic of all of them."""
+
+    error: float
+    """Standard error over patients."""
+    bias: float
+    skewness: float
+    """Of the patients' influence on the statistic."""
+
+
 def leave_one_out(n_all_patients: int) -> Int64s:
     """The weights of P samples, each without one of the P patients, shape (P, P)."""
     return 1 - np.eye(n_all_patients, dtype=np.int64)
+
+
+def too_few_patients(units: Scored) -> str | None:
+    """Why the patients of `units` allow no interval, or None if they do."""
+    named = dict(zip(("positive", "negative"), patients_by_class(units), strict=True))
+    few = [f"{n} patients with {word} frames" for word, n in named.items() if n < MIN_PATIENTS]
+    return f"{' and '.join(few)}: an interval needs {MIN_PATIENTS}" if few else None
 
 
 def jackknife_estimate(
@@ -52,38 +73,40 @@ def jackknife_estimate(
 ) -> Estimate:
     """The value with its interval. without_P: the value without each patient of `units`.
 
-    The interval is withheld if the scarcer class has fewer than `MIN_PATIENTS` patients, if the
-    value does not exist without one of the patients, or if it is the same without any of them.
-    Raises ValueError for a confidence outside (0, 1).
+    The interval is withheld if a class has fewer than `MIN_PATIENTS` patients, if the value does
+    not exist without one of the patients, or if it is the same without any of them. Raises
+    ValueError for a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
-    n_scarcer = min(patients_by_class(units))
-    error = jackknife_error(without_P)
-    if withheld := _withheld(value, error, n_scarcer):
+    if withheld := too_few_patients(units) or _withheld(value, without_P):
         return Estimate(float(value), np.nan, np.nan, withheld)
-    half = float(stdtrit(n_scarcer - 1, (1 + confidence) / 2)) * error
+    error, bias, skewness = spread_of(value, without_P)
+    quantile = float(stdtrit(min(patients_by_class(units)) - 1, (1 + confidence) / 2))
+    tail = (1 + 2 * quantile**2) / (6 * len(without_P) ** 0.5) * skewness * error
+    below = quantile * error + max(bias, 0) - min(tail, 0)
+    above = quantile * error - min(bias, 0) + max(tail, 0)
     if scale == "plain":
-        return Estimate(float(value), float(value - half), float(value + half), None)
-    if not 0 < value < 1:
-        return Estimate(float(value), np.nan, np.nan, "the value is 0 or 1")
-    middle, half = logit(value), half / (value * (1 - value))  # the delta method
-    return Estimate(float(value), float(expit(middle - half)), float(expit(middle + half)), None)
+        return Estimate(float(value), float(value - below), float(value + above), None)
+    middle, slope = logit(value), 1 / (value * (1 - value))  # the delta method
+    low, high = expit(middle - slope * below), expit(middle + slope * above)
+    return Estimate(float(value), float(low), float(high), None)
 
 
-def jackknife_error(without_P: Float64s) -> float:
-    """The standard error over patients; NaN if the value does not exist without one of them."""
+def spread_of(value: float, without_P: Float64s) -> Spread:
+    """Error, bias and skewness of a value, from the values without each of P patients."""
     n = len(without_P)
-    return float(np.sqrt((n - 1) / n * ((without_P - without_P.mean()) ** 2).sum()))
+    lead_P = without_P.mean() - without_P
+    error = float(np.sqrt((n - 1) / n * (lead_P**2).sum()))
+    skewness = float((lead_P**3).mean() / (lead_P**2).mean() ** 1.5)
+    return Spread(error, float((n - 1) * (without_P.mean() - value)), skewness)
 
 
-def _withheld(value: float, error: float, n_scarcer: int) -> str | None:
-    if n_scarcer < MIN_PATIENTS:
-        return f"{n_scarcer} patients of the scarcer class: an interval needs {MIN_PATIENTS}"
+def _withheld(value: float, without_P: Float64s) -> str | None:
     if np.isnan(value):
         return "the value does not exist"
-    if np.isnan(error):
+    if np.isnan(without_P).any():
         return "without one of the patients the value does not exist"
-    if error <= 1e-12 * max(abs(value), 1e-3):
+    if np.abs(without_P - value).max() <= 1e-12 * max(abs(value), 1e-3):
         return "the value is the same without any of the patients: their spread is unknown"
     return None

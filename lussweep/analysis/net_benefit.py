@@ -6,9 +6,10 @@ alarms. Net benefit counts true positives a frame, less false positives a frame 
 
     true positives / n - false positives / n x t / (1 - t)
 
-Acting on no frame has net benefit 0. Acting on every frame has net benefit prevalence -
-(1 - prevalence) x t / (1 - t). A model is useful at t if it beats both. A score means what t
-says only if it is calibrated.
+Acting on no frame has net benefit 0. Acting on every frame has net benefit
+prevalence - (1 - prevalence) x t / (1 - t). A model is useful at t if it beats both. The prevalence
+is the share of positive frames, and is taken as given: another population has another net benefit.
+A score means what t says only if it is calibrated.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lussweep.analysis.jackknife import Estimate, jackknife_estimate, leave_one_out
+from lussweep.analysis.bootstrap import Interval
+from lussweep.analysis.jackknife import Estimate, too_few_patients
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.metrics.auroc import Float64s
+from lussweep.analysis.shares import share_interval
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 """Threshold probabilities of a report."""
@@ -30,7 +32,8 @@ class NetBenefit(NamedTuple):
     """Net benefits at one threshold probability, in true positives a unit."""
 
     threshold: float
-    model: float
+    model: Estimate
+    """With its interval over patients, at this prevalence."""
     treat_all: float
     """Of calling every unit positive. Calling none positive has net benefit 0."""
     gain: Estimate
@@ -42,42 +45,47 @@ def net_benefits(
 ) -> list[NetBenefit]:
     """Net benefit of U units at each threshold probability.
 
-    A unit is called positive if its score is at least the threshold. The gain over the better of
-    all and none is the smaller of two gains. Its interval takes the smaller of the two lower ends
-    and the smaller of the two upper ends, each of the interval of one gain. Its lower end is
-    above 0 only if the model beats both. Raises ValueError for bad input, a single class, or a
-    threshold outside (0, 1).
+    A unit is called positive if its score is at least the threshold. At a given prevalence, net
+    benefit is a weighted difference of sensitivity and false positive rate. Its interval comes from
+    theirs (`share_interval`) by the square-and-add rule (Newcombe 1998; Zou and Donner 2008), as if
+    the two were independent. All and none have no spread at a given prevalence, so the interval
+    of the gain is the same, moved. Both are withheld if a class has too few patients. Raises
+    ValueError for bad input, a single class, or a threshold outside (0, 1).
     """
     check_units(units)
     ids, index_U = np.unique(units.patient_U, return_inverse=True)
     is_pos_U = units.label_U == 1
-    n_P = np.bincount(index_U, minlength=len(ids))
-    weight_RP = np.concatenate([np.ones((1, len(ids)), np.int64), leave_one_out(len(ids))])
-
-    def mean_R(value_U: Float64s) -> Float64s:
-        """The mean over units: of all patients first, then without each of them."""
-        sum_P = np.bincount(index_U, value_U, len(ids))
-        return np.asarray((weight_RP @ sum_P) / (weight_RP @ n_P))
-
+    prevalence = float(is_pos_U.mean())
+    n_pos_P, n_neg_P = (
+        np.bincount(index_U[of_U], minlength=len(ids)) for of_U in (is_pos_U, ~is_pos_U)
+    )
+    withheld = too_few_patients(units)
     found = []
     for threshold in thresholds:
         if not 0 < threshold < 1:
             raise ValueError(f"the threshold probability is {threshold}, not in (0, 1)")
-        worth_U = np.where(is_pos_U, 1.0, -threshold / (1 - threshold))
-        model_R = mean_R(worth_U * (units.score_U >= threshold))
-        all_R = mean_R(worth_U)
-        gains = [
-            jackknife_estimate(gain_R[0], gain_R[1:], units, confidence=confidence)
-            for gain_R in (model_R, model_R - all_R)
-        ]
-        found.append(NetBenefit(threshold, float(model_R[0]), float(all_R[0]), _smaller(*gains)))
+        price = (1 - prevalence) * threshold / (1 - threshold)  # of calling every negative positive
+        called_U = units.score_U >= threshold
+        n_true_P = np.bincount(index_U[is_pos_U & called_U], minlength=len(ids))
+        n_false_P = np.bincount(index_U[~is_pos_U & called_U], minlength=len(ids))
+        true = prevalence * n_true_P.sum() / n_pos_P.sum()
+        false = price * n_false_P.sum() / n_neg_P.sum()
+        true_low, true_high = _times(
+            share_interval(n_true_P, n_pos_P, confidence=confidence), prevalence
+        )
+        false_low, false_high = _times(
+            share_interval(n_false_P, n_neg_P, confidence=confidence), price
+        )
+        value, treat_all = float(true - false), prevalence - price
+        low = value - float(np.hypot(true - true_low, false_high - false))
+        high = value + float(np.hypot(true_high - true, false - false_low))
+        if withheld:
+            low = high = np.nan
+        model, best = Estimate(value, low, high, withheld), max(treat_all, 0.0)
+        gain = Estimate(value - best, low - best, high - best, withheld)
+        found.append(NetBenefit(threshold, model, treat_all, gain))
     return found
 
 
-def _smaller(over_none: Estimate, over_all: Estimate) -> Estimate:
-    """The smaller of two gains, with the smaller of each of their ends."""
-    value = min(over_none.value, over_all.value)
-    if withheld := over_none.withheld or over_all.withheld:
-        return Estimate(value, np.nan, np.nan, withheld)
-    low, high = min(over_none.low, over_all.low), min(over_none.high, over_all.high)
-    return Estimate(value, low, high, None)
+def _times(interval: Interval, factor: float) -> Interval:
+    return Interval(interval.low * factor, interval.high * factor)
