@@ -1,48 +1,122 @@
-"""Precision and calibration of each cell's scores."""
+"""Precision, calibration and net benefit of each cell's frames, with intervals over patients."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from lussweep.analysis.calibration import calibration_line, expected_calibration_error
-from lussweep.analysis.levels import Scored
+from lussweep.analysis.calibration import (
+    brier,
+    calibration_curve,
+    expected_calibration_error,
+    line_estimate,
+)
+from lussweep.analysis.jackknife import Estimate, too_few_patients
+from lussweep.analysis.levels import Scored, patients_by_class
+from lussweep.analysis.net_benefit import net_benefits
+from lussweep.analysis.precision import average_precision
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
+
+NO_LINE = "no calibration line: the scores separate the classes, or nearly"
 
 
 def quality_rows(cells: ScoredCells) -> list[Row]:
-    """One row for each cell, in the QUALITY schema: average precision and calibration."""
-    return [
-        place.row()
-        | (
-            _quality(cells.scored[place])
-            if place in cells.scored
-            else {"status": REFUSED, "reason": cells.refused[place]}
+    """One row for each cell, in the QUALITY schema."""
+    return _rows(cells, _quality)
+
+
+def calibration_rows(cells: ScoredCells) -> list[Row]:
+    """One row for each cell and bin of its scores, in the CALIBRATION schema."""
+    return _rows(cells, _curve)
+
+
+def net_benefit_rows(cells: ScoredCells) -> list[Row]:
+    """One row for each cell and threshold probability, in the NET_BENEFIT schema."""
+    return _rows(cells, _net_benefits)
+
+
+def _rows(cells: ScoredCells, of_frames: Callable[[Scored], list[Row]]) -> list[Row]:
+    """The rows of every cell. A cell without usable probabilities has one row that says so."""
+    rows = []
+    for place in cells.done:
+        why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
+        found = [{"status": REFUSED, "reason": why}] if why else of_frames(cells.scored[place])
+        rows += [place.row() | row for row in found]
+    return rows
+
+
+def _no_probabilities(frames: Scored) -> str | None:
+    inside = (frames.score_U >= 0) & (frames.score_U <= 1)
+    return None if inside.all() else "scores must be probabilities, in [0, 1]"
+
+
+def _quality(frames: Scored) -> list[Row]:
+    line = line_estimate(frames)
+    lost = np.isnan(line.slope.value)
+    estimates = {
+        "average_precision": average_precision(frames),
+        "brier": brier(frames),
+        "calibration_slope": line.slope,
+        "calibration_intercept": line.intercept,
+    }
+    row: Row = {
+        "prevalence": float(frames.label_U.mean()),
+        "calibration_error": expected_calibration_error(frames.label_U, frames.score_U),
+    }
+    row |= dict(zip(("n_pos_patients", "n_neg_patients"), patients_by_class(frames), strict=True))
+    for name, estimate in estimates.items():
+        row |= _columns(name, estimate)
+    why = too_few_patients(frames)
+    reasons = [why] if why else [_why(name, estimate) for name, estimate in estimates.items()]
+    if lost:
+        reasons = [r for r in reasons if r and not r.startswith("calibration")] + [NO_LINE]
+    return [row | _outcome("; ".join(filter(None, reasons)))]
+
+
+def _curve(frames: Scored) -> list[Row]:
+    why = too_few_patients(frames)
+    rows = []
+    for number, one in enumerate(calibration_curve(frames), start=1):
+        rows.append(
+            {
+                "bin": number,
+                "mean_score": one.mean_score,
+                "share": one.share,
+                "low": None if why else one.low,
+                "high": None if why else one.high,
+                "n_frames": one.n_frames,
+                "n_patients_in_bin": one.n_patients,
+                **_outcome(why),
+            }
         )
-        for place in cells.done
+    return rows
+
+
+def _net_benefits(frames: Scored) -> list[Row]:
+    return [
+        {
+            "threshold": one.threshold,
+            "prevalence": float(frames.label_U.mean()),
+            **_columns("net_benefit", one.model),
+            "treat_all": one.treat_all,
+            "treat_none": 0.0,
+            **_columns("gain", one.gain),
+            **_outcome(one.gain.withheld),
+        }
+        for one in net_benefits(frames)
     ]
 
 
-def _quality(frames: Scored) -> Row:
-    from sklearn.metrics import (  # type: ignore[import-untyped]  # takes a second
-        average_precision_score,
-        brier_score_loss,
-    )
+def _columns(name: str, estimate: Estimate) -> Row:
+    """The columns of a value and its interval. What does not exist is null."""
+    values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    return {column: None if np.isnan(value) else value for column, value in values.items()}
 
-    label, score = frames.label_U, frames.score_U
-    try:
-        line = calibration_line(label, score)
-    except ValueError as error:  # the scores are not probabilities
-        return {"status": REFUSED, "reason": str(error)}
-    lost = np.isnan(line.slope)
-    return {
-        "average_precision": float(average_precision_score(label, score)),
-        "prevalence": float(label.mean()),
-        "brier": float(brier_score_loss(label, score)),
-        "calibration_slope": None if lost else line.slope,
-        "calibration_intercept": None if lost else line.intercept,
-        "calibration_error": expected_calibration_error(label, score),
-        "status": WITHHELD if lost else DONE,
-        "reason": "no calibration line: the scores separate the classes, or nearly"
-        if lost
-        else None,
-    }
+
+def _why(name: str, estimate: Estimate) -> str | None:
+    return estimate.withheld and f"{name}: {estimate.withheld}"
+
+
+def _outcome(why: str | None) -> Row:
+    return {"status": WITHHELD if why else DONE, "reason": why or None}

@@ -42,6 +42,8 @@ SCHEMAS = {
     "results": tables.RESULTS,
     "aurocs": schemas.AUROCS,
     "quality": schemas.QUALITY,
+    "calibration": schemas.CALIBRATION,
+    "net_benefit": schemas.NET_BENEFIT,
     "operating": schemas.OPERATING,
     "delong": schemas.DELONG,
     "contrasts": schemas.CONTRASTS,
@@ -51,7 +53,7 @@ SCHEMAS = {
 }
 PRINTED = ("results", "contrasts", "worth", "controls")
 """Tables that a command shows when the report is written."""
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 STATE_FILE = "report.json"
 
 
@@ -189,9 +191,11 @@ def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
-        "worth.parquet", "aurocs.parquet", "quality.parquet", "operating.parquet",
+        "worth.parquet", "aurocs.parquet", "quality.parquet",
+        "calibration.parquet", "net_benefit.parquet", "operating.parquet",
         "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
+        "figures/calibration.png", "figures/calibration.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
         "closest_pairs.parquet", "events.log", "gan_events.parquet",
