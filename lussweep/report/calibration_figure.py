@@ -87,7 +87,8 @@ def _draw_curve(ax: Axes, rows: Sequence[Row], label: str, color: Any, *, bars: 
 def _caption(rows: Sequence[Row], largest: int) -> str:
     parts = [
         "Holdout frames in bins of equal mass, by score.",
-        "Grey: calibrated. Lines: means over replicates.",
+        "Dotted: calibrated; above it, more frames are positive than the scores say.",
+        "Lines: means over replicates.",
     ]
     if any(row["low"] is not None for row in rows if row["n_patients"] == largest):
         parts.append(
