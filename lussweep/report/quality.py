@@ -18,8 +18,6 @@ from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.precision import average_precision
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
 
-NO_LINE = "no calibration line: the scores separate the classes, or nearly"
-
 
 def quality_rows(cells: ScoredCells) -> list[Row]:
     """One row for each cell, in the QUALITY schema."""
@@ -52,26 +50,27 @@ def _no_probabilities(frames: Scored) -> str | None:
 
 
 def _quality(frames: Scored) -> list[Row]:
-    line = line_estimate(frames)
-    lost = np.isnan(line.slope.value)
-    estimates = {
-        "average_precision": average_precision(frames),
-        "brier": brier(frames),
-        "calibration_slope": line.slope,
-        "calibration_intercept": line.intercept,
-    }
+    precision, score, line = average_precision(frames), brier(frames), line_estimate(frames)
+    n_pos_patients, n_neg_patients = patients_by_class(frames)
     row: Row = {
+        **_columns("average_precision", precision),
         "prevalence": float(frames.label_U.mean()),
+        **_columns("brier", score),
+        **_columns("calibration_slope", line.slope),
+        **_columns("calibration_intercept", line.intercept),
         "calibration_error": expected_calibration_error(frames.label_U, frames.score_U),
+        "n_pos_patients": n_pos_patients,
+        "n_neg_patients": n_neg_patients,
     }
-    row |= dict(zip(("n_pos_patients", "n_neg_patients"), patients_by_class(frames), strict=True))
-    for name, estimate in estimates.items():
-        row |= _columns(name, estimate)
-    why = too_few_patients(frames)
-    reasons = [why] if why else [_why(name, estimate) for name, estimate in estimates.items()]
-    if lost:
-        reasons = [r for r in reasons if r and not r.startswith("calibration")] + [NO_LINE]
-    return [row | _outcome("; ".join(filter(None, reasons)))]
+    reasons = {
+        "average precision": precision.withheld,
+        "Brier score": score.withheld,
+        "calibration line": line.slope.withheld or line.intercept.withheld,
+    }
+    if np.isnan(line.slope.value):
+        reasons["calibration line"] = "the scores separate the classes, or nearly"
+    named = [f"{name}: {why}" for name, why in reasons.items() if why]
+    return [row | _outcome(too_few_patients(frames) or "; ".join(named))]
 
 
 def _curve(frames: Scored) -> list[Row]:
@@ -112,10 +111,6 @@ def _columns(name: str, estimate: Estimate) -> Row:
     """The columns of a value and its interval. What does not exist is null."""
     values = {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return {column: None if np.isnan(value) else value for column, value in values.items()}
-
-
-def _why(name: str, estimate: Estimate) -> str | None:
-    return estimate.withheld and f"{name}: {estimate.withheld}"
 
 
 def _outcome(why: str | None) -> Row:
