@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep.analysis.chance import judge_chance
-from lussweep.analysis.contrasts import FEW_PATIENTS
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.analysis.usefulness import ORIENTATIONS, Usefulness, paired_gains, usefulness
 from lussweep.analysis.worth import Worth, Worths, worths
@@ -28,6 +27,7 @@ from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.spec import StudySpec
 
 BASELINE = "baseline"
+FEW_PATIENTS = "one class lives in a single patient: patients cannot be resampled"
 
 
 # --- worth in patients ----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from lussweep.report import schemas
 from lussweep.report.cells import gather_cells
-from lussweep.report.differences import contrast_rows, delong_rows
+from lussweep.report.differences import cohort_overlap, contrast_rows, delong_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows, quality_rows
 from lussweep.report.per_variant import control_rows, usefulness_rows, worth_rows
 from lussweep.study.keys import derive_seed
@@ -18,6 +18,7 @@ def collect_statistics(
     frame_scores: pa.Table,
     val_scores: pa.Table,
     gan_scores: pa.Table,
+    cohorts: pa.Table,
     study: StudySpec,
 ) -> dict[str, pa.Table]:
     """Returns every table of statistics by name.
@@ -34,7 +35,7 @@ def collect_statistics(
         "quality": (quality_rows(cells), schemas.QUALITY),
         "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
         "delong": (delong_rows(cells, study), schemas.DELONG),
-        "contrasts": (contrast_rows(cells, study, seed), schemas.CONTRASTS),
+        "contrasts": (contrast_rows(cells, study, cohort_overlap(cohorts)), schemas.CONTRASTS),
         "controls": (control_rows(cells, study), schemas.CONTROLS),
         "worth": (worth_rows(cells, study, seed), schemas.WORTH),
         "usefulness": (

@@ -51,7 +51,7 @@ SCHEMAS = {
 }
 PRINTED = ("results", "contrasts", "worth", "controls")
 """Tables that a command shows when the report is written."""
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 STATE_FILE = "report.json"
 
 
@@ -89,6 +89,7 @@ def _write_report(
         collected["frame_scores"],
         collected["val_scores"],
         collected["gan_scores"],
+        collected["cohorts"],
         reported.study.model_copy(update={"variants": reported.variants}),
     )
     collected["results"] = with_intervals(collected["results"], collected["aurocs"])
