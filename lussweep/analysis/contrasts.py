@@ -106,7 +106,8 @@ NO_VARIANCE = "no variance: both variants rank every pair of patients alike in e
 
 
 def _few(n: int) -> str:
-    return f"{n} patients of the scarcer class: an interval over patients needs {MIN_PATIENTS}"
+    counted = f"{n} patient{'s' if n > 1 else ''} of the scarcer class"
+    return f"{counted}: an interval over patients needs {MIN_PATIENTS}"
 
 
 def _conditional(difference: float, patients: PatientCovariance) -> Interval:

@@ -182,8 +182,8 @@ def _shared_text(overlap: float | None) -> str | None:
     if overlap == 1:
         return "all replicates have the same training patients: they differ in seeds alone"
     return (
-        f"replicates share {overlap:.0%} of their training patients: the interval is for cohorts "
-        "of this pool"
+        f"replicates share {100 * overlap:.0f} % of their training patients: the interval is for "
+        "cohorts of this pool"
     )
 
 

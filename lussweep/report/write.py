@@ -89,8 +89,8 @@ def _write_report(
         collected["frame_scores"],
         collected["val_scores"],
         collected["gan_scores"],
-        collected["cohorts"],
         reported.study.model_copy(update={"variants": reported.variants}),
+        collected["cohorts"],
     )
     collected["results"] = with_intervals(collected["results"], collected["aurocs"])
     written = {name: tables.write(paths[name], collected[name], SCHEMAS[name]) for name in SCHEMAS}
