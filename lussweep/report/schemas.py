@@ -140,7 +140,9 @@ USEFULNESS = make_schema(
     ("embedder", pa.string()),
     ("space", pa.string()),
     ("n_cells", pa.int32()),
-    ("n_cohorts", pa.int32()),
+    ("n_units", pa.int32(), "cohorts, or replicates where cohorts are nested: what is resampled"),
     *_CORRELATIONS,
+    ("p_value", pa.float64(), "of no relation within patient counts, by permutation"),
+    ("q_value", pa.float64(), "p_value adjusted over this table: false discovery rate"),
     *OUTCOME,
 )
