@@ -1,6 +1,6 @@
-"""Contrasts on simulated studies whose truth is known.
+"""Contrasts on simulated studies whose truth is known (`support.simulation.study`).
 
-The studies are those of `support.simulation.study`. The bounds were fixed before the studies were run. A bound counts as broken where the exact
+The bounds were fixed before the studies were run. A bound counts as broken where the exact
 binomial test against it has p < 0.001. The method was chosen on other seeds.
 """
 
