@@ -40,6 +40,7 @@ SCHEMAS = {
     "frame_scores": tables.FRAME_SCORES,
     "val_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
+    "means": schemas.MEANS,
     "aurocs": schemas.AUROCS,
     "quality": schemas.QUALITY,
     "calibration": schemas.CALIBRATION,
@@ -51,7 +52,7 @@ SCHEMAS = {
     "worth": schemas.WORTH,
     "usefulness": schemas.USEFULNESS,
 }
-PRINTED = ("results", "contrasts", "worth", "controls")
+PRINTED = ("results", "means", "contrasts", "worth", "controls")
 """Tables that a command shows when the report is written."""
 REPORT_VERSION = 5
 STATE_FILE = "report.json"
@@ -92,6 +93,7 @@ def _write_report(
         collected["val_scores"],
         collected["gan_scores"],
         reported.study.model_copy(update={"variants": reported.variants}),
+        collected["cohorts"],
     )
     collected["results"] = with_intervals(collected["results"], collected["aurocs"])
     written = {name: tables.write(paths[name], collected[name], SCHEMAS[name]) for name in SCHEMAS}
@@ -190,7 +192,7 @@ def _write_events(path: Path, events: pa.Table) -> None:
 def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
-        "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
+        "summary.csv", "results.parquet", "means.parquet", "contrasts.parquet", "controls.parquet",
         "worth.parquet", "aurocs.parquet", "quality.parquet",
         "calibration.parquet", "net_benefit.parquet", "operating.parquet",
         "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
