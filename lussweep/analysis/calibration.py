@@ -190,6 +190,16 @@ def _logit(p_N: Float64s) -> Float64s:
     return np.asarray(np.log(clipped_N) - np.log1p(-clipped_N))
 
 
+def recalibrated(line: CalibrationLine, score_N: Scores) -> Float64s:
+    """The probabilities that a line gives to scores. The line may come from validation frames.
+
+    Scores are clipped by `CLIP`. Raises ValueError unless they are probabilities.
+    """
+    _check_probabilities(score_N)
+    logit_N = line.intercept + line.slope * _logit(score_N.astype(np.float64))
+    return np.asarray(expit(logit_N))
+
+
 # --- error and curve ------------------------------------------------------------------------
 
 
@@ -242,7 +252,11 @@ def _bins(p_N: Float64s, n_bins: int) -> NDArray[np.int64]:
 
 def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:
     """Return labels and scores as float64. Raises ValueError unless scores are probabilities."""
-    if not ((score_N >= 0) & (score_N <= 1)).all():
-        raise ValueError("scores must be probabilities, in [0, 1]")
+    _check_probabilities(score_N)
     check_scored(label_N, score_N)
     return (label_N == 1).astype(np.float64), score_N.astype(np.float64)
+
+
+def _check_probabilities(score_N: Scores) -> None:
+    if not ((score_N >= 0) & (score_N <= 1)).all():
+        raise ValueError("scores must be probabilities, in [0, 1]")

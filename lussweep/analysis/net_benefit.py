@@ -9,7 +9,8 @@ alarms. Net benefit counts true positives a frame, less false positives a frame 
 Acting on no frame has net benefit 0. Acting on every frame has net benefit
 prevalence - (1 - prevalence) x t / (1 - t). A model is useful at t if it beats both. The prevalence
 is the share of positive frames, and is taken as given: another population has another net benefit.
-A score means what t says only if it is calibrated.
+A score means what t says only if it is calibrated. `calibration.recalibrated` makes it so with a
+line from validation frames, which amounts to a decision threshold from validation.
 """
 
 from __future__ import annotations

@@ -23,10 +23,13 @@ MOST_COLUMNS = 4
 def calibration_figure(calibration: pa.Table, stem: Path) -> list[Path]:
     """Writes the share of positive frames against the score as PNG and SVG.
 
-    Writes nothing if no cell has a curve. Returns the paths.
+    If no cell has a curve, files of an earlier report are removed. Returns the paths.
     """
-    figure = build_calibration_figure(calibration)
-    return save(figure, stem) if figure else []
+    if figure := build_calibration_figure(calibration):
+        return save(figure, stem)
+    for kind in ("png", "svg"):
+        stem.with_name(f"{stem.name}.{kind}").unlink(missing_ok=True)
+    return []
 
 
 def build_calibration_figure(calibration: pa.Table) -> Figure | None:

@@ -7,16 +7,23 @@ from collections.abc import Callable
 import numpy as np
 
 from lussweep.analysis.calibration import (
+    CalibrationLine,
     brier,
     calibration_curve,
+    calibration_line,
     expected_calibration_error,
     line_estimate,
+    recalibrated,
 )
 from lussweep.analysis.jackknife import Estimate, too_few_patients
 from lussweep.analysis.levels import Scored, patients_by_class
 from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.precision import average_precision
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
+from lussweep.study.coordinates import Coordinates
+from lussweep.study.spec import StudySpec
+
+SEPARATED = "the scores separate the classes, or nearly"
 
 
 def quality_rows(cells: ScoredCells) -> list[Row]:
@@ -29,9 +36,40 @@ def calibration_rows(cells: ScoredCells) -> list[Row]:
     return _rows(cells, _curve)
 
 
-def net_benefit_rows(cells: ScoredCells) -> list[Row]:
-    """One row for each cell and threshold probability, in the NET_BENEFIT schema."""
-    return _rows(cells, _net_benefits)
+def net_benefit_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec) -> list[Row]:
+    """The rows of each cell and threshold probability, in the NET_BENEFIT schema.
+
+    Each is given for the scores as they are, and for the scores that validation's calibration line
+    makes of them. `val` holds the same cells with their validation frames.
+    """
+    rows = _rows(cells, lambda frames: _net_benefits(frames, False))
+    for place in cells.done:
+        why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
+        if why:  # there is a row that says so
+            continue
+        line = _line_of_validation(place, val, study)
+        if isinstance(line, str):
+            found: list[Row] = [{"recalibrated": True, "status": REFUSED, "reason": line}]
+        else:
+            frames = cells.scored[place]
+            probable_U = recalibrated(line, frames.score_U)
+            found = _net_benefits(frames._replace(score_U=probable_U), True)
+        rows += [place.row() | row for row in found]
+    return rows
+
+
+def _line_of_validation(
+    place: Coordinates, val: ScoredCells, study: StudySpec
+) -> CalibrationLine | str:
+    """The calibration line of a cell's validation frames, or the reason why there is none."""
+    recipe = study.variants.get(place.variant)
+    if recipe and recipe.labels == "shuffled":
+        return "validation labels are shuffled"
+    if why := val.refused.get(place) or _no_probabilities(val.scored[place]):
+        return f"validation: {why}"
+    frames = val.scored[place]
+    line = calibration_line(frames.label_U, frames.score_U)
+    return f"validation: {SEPARATED}" if np.isnan(line.slope) else line
 
 
 def _rows(cells: ScoredCells, of_frames: Callable[[Scored], list[Row]]) -> list[Row]:
@@ -68,7 +106,7 @@ def _quality(frames: Scored) -> list[Row]:
         "calibration line": line.slope.withheld or line.intercept.withheld,
     }
     if np.isnan(line.slope.value):
-        reasons["calibration line"] = "the scores separate the classes, or nearly"
+        reasons["calibration line"] = SEPARATED
     named = [f"{name}: {why}" for name, why in reasons.items() if why]
     return [row | _outcome(too_few_patients(frames) or "; ".join(named))]
 
@@ -92,9 +130,10 @@ def _curve(frames: Scored) -> list[Row]:
     return rows
 
 
-def _net_benefits(frames: Scored) -> list[Row]:
+def _net_benefits(frames: Scored, is_recalibrated: bool) -> list[Row]:
     return [
         {
+            "recalibrated": is_recalibrated,
             "threshold": one.threshold,
             "prevalence": float(frames.label_U.mean()),
             **_columns("net_benefit", one.model),

@@ -101,6 +101,11 @@ CALIBRATION = make_schema(
 _AT_PREVALENCE = f"{_OVER_PATIENTS}, at the prevalence of these holdout frames"
 NET_BENEFIT = make_schema(
     *WHO,
+    (
+        "recalibrated",
+        pa.bool_(),
+        "whether validation's calibration line has made probabilities of the scores",
+    ),
     ("threshold", pa.float64(), "threshold probability; means what it says if calibrated"),
     ("prevalence", pa.float64(), "share of positive frames of the holdout"),
     ("net_benefit", pa.float64(), "of the model, in true positives a holdout frame"),

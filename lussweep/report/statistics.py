@@ -40,7 +40,7 @@ def collect_statistics(
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "calibration": (calibration_rows(cells), schemas.CALIBRATION),
-        "net_benefit": (net_benefit_rows(cells), schemas.NET_BENEFIT),
+        "net_benefit": (net_benefit_rows(cells, val, study), schemas.NET_BENEFIT),
         "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
         "delong": (delong_rows(cells, study), schemas.DELONG),
         "contrasts": (contrast_rows(cells, study, overlap_of), schemas.CONTRASTS),

@@ -8,11 +8,13 @@ from sklearn.metrics import brier_score_loss
 
 from lussweep.analysis.calibration import (
     CLIP,
+    CalibrationLine,
     brier,
     calibration_curve,
     calibration_line,
     expected_calibration_error,
     line_estimate,
+    recalibrated,
     weighted_lines,
 )
 from lussweep.analysis.levels import Scored
@@ -192,6 +194,19 @@ def test_the_line_is_found_where_it_is_steep_or_far_from_where_the_search_begins
     excess_N = label_N - 1 / (1 + np.exp(-(intercept + slope * logit_N)))
     scale = np.abs(logit_N).max()
     assert (excess_N.sum(), excess_N @ logit_N / scale) == pytest.approx((0, 0), abs=1e-7)
+
+
+def test_recalibrated_scores_are_calibrated_and_keep_their_order():
+    label_N, score_N, _ = cohort(decimals=6)
+    line = calibration_line(label_N, score_N)
+    probable_N = recalibrated(line, score_N)
+    assert calibration_line(label_N, probable_N) == pytest.approx((1, 0), abs=1e-7)
+    assert probable_N.mean() == pytest.approx(label_N.mean())
+    assert (np.argsort(probable_N, kind="stable") == np.argsort(score_N, kind="stable")).all()
+    same_N = recalibrated(CalibrationLine(1.0, 0.0), score_N)
+    assert same_N == pytest.approx(score_N.clip(CLIP, 1 - CLIP))
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        recalibrated(line, 10 * score_N)
 
 
 # --- the line's interval ---------------------------------------------------------------------

@@ -170,6 +170,9 @@ def test_thresholds_say_what_is_wrong_with_validation(given, study):
     mine = rows_of(found, "operating", **dict(zip(PLACE, BROKEN, strict=True)))
     assert outcomes(mine) == {("refused", "validation: 80 of 80 scores are not finite")}
     assert_nothing_given("operating", mine)
+    mine = rows_of(found, "net_benefit", recalibrated=True, **dict(zip(PLACE, BROKEN, strict=True)))
+    assert outcomes(mine) == {("refused", "validation: 80 of 80 scores are not finite")}
+    assert_nothing_given("net_benefit", mine)
     inverted = [row | {"score": 1.0 - row["label"]} for row in val_scores.to_pylist()]
     inverted = pa.Table.from_pylist(inverted, tables.FRAME_SCORES)
     found = collect_statistics(results, scores, inverted, gan_scores, study)
@@ -207,7 +210,7 @@ def test_scores_that_separate_the_classes_have_no_calibration_line(given, study)
             "calibration line: the scores separate the classes, or nearly",
         ):
             assert why in row["reason"]
-    for row in rows_of(found, "net_benefit"):
+    for row in rows_of(found, "net_benefit", recalibrated=False):
         assert row["status"] == "done"
         assert row["net_benefit_low"] < row["net_benefit_high"]
 
@@ -261,7 +264,8 @@ def test_a_class_in_one_patient_has_estimates_and_no_interval(make_tables, study
         assert_nothing_given("aurocs", [row | {"auroc": None}])
     few = "1 patient with negative frames: an interval needs 5"
     for name in ("quality", "calibration", "net_benefit"):
-        assert outcomes(rows_of(found, name)) == {("withheld", few)}
+        kept = {"recalibrated": False} if name == "net_benefit" else {}
+        assert outcomes(rows_of(found, name, **kept)) == {("withheld", few)}
     for row in rows_of(found, "quality"):
         assert 0 <= row["brier"] <= 1 and 0 <= row["average_precision"] <= 1
         assert row["brier_low"] is row["average_precision_high"] is None
@@ -269,7 +273,7 @@ def test_a_class_in_one_patient_has_estimates_and_no_interval(make_tables, study
     for row in rows_of(found, "calibration"):
         assert row["low"] is row["high"] is None
         assert 0 <= row["share"] <= 1
-    for row in rows_of(found, "net_benefit"):
+    for row in rows_of(found, "net_benefit", recalibrated=False):
         assert row["gain_low"] is row["net_benefit_high"] is None
         assert row["gain"] == pytest.approx(row["net_benefit"] - max(row["treat_all"], 0))
     for row in rows_of(found, "operating"):
@@ -498,8 +502,11 @@ def test_permutations_that_are_missing_are_named(make_tables, study_of):
 def test_thresholds_of_shuffled_validation_labels_are_refused(make_tables, study_of):
     variants = ("baseline", "shuffled")
     found = collect_statistics(*make_tables(variants, counts=[6]), study_of(variants))
-    status = {row["variant"]: row["status"] for row in rows_of(found, "operating")}
-    assert status == {"baseline": "done", "shuffled": "refused"}
+    for rows in (rows_of(found, "operating"), rows_of(found, "net_benefit", recalibrated=True)):
+        status = {row["variant"]: row["status"] for row in rows}
+        assert status == {"baseline": "done", "shuffled": "refused"}
+    status = {row["status"] for row in rows_of(found, "net_benefit", recalibrated=False)}
+    assert status == {"done"}
 
 
 def test_models_that_rank_every_pair_alike_have_no_delong_test(make_tables, study_of):

@@ -130,7 +130,7 @@ def test_the_calibration_curve_of_a_cell_holds_all_its_frames_by_score(inputs, f
 
 def test_net_benefit_is_that_of_the_frames_that_are_called_positive(inputs, found):
     frame_scores = inputs[1].to_pandas()
-    rows = found["net_benefit"].to_pylist()
+    rows = [row for row in found["net_benefit"].to_pylist() if not row["recalibrated"]]
     assert len(rows) == len(THRESHOLDS) * len(inputs[0])
     for row in rows:
         mine = frame_scores[
@@ -148,6 +148,29 @@ def test_net_benefit_is_that_of_the_frames_that_are_called_positive(inputs, foun
         assert row["net_benefit_low"] < value <= row["net_benefit_high"]
         assert row["gain_low"] < row["gain"] <= row["gain_high"]
         assert (row["status"], row["reason"]) == ("done", None)
+
+
+def test_recalibrated_net_benefit_takes_the_line_of_validation(inputs, found):
+    """Validation has the very same scores here: its line is that of the holdout."""
+    frame_scores, lines = inputs[1].to_pandas(), found["quality"].to_pandas()
+    axes = ["n_patients", "replicate", "variant"]
+    lines = lines.set_index(axes)
+    rows = [row for row in found["net_benefit"].to_pylist() if row["recalibrated"]]
+    done = [row for row in rows if row["status"] == "done"]
+    for row in done:
+        place = tuple(row[axis] for axis in axes)
+        mine, line = frame_scores.set_index(axes).loc[place], lines.loc[place]
+        odds = row["threshold"] / (1 - row["threshold"])
+        margin = line.calibration_slope * np.log(mine.score / (1 - mine.score))
+        called = mine[margin + line.calibration_intercept >= np.log(odds)]
+        value = ((called.label == 1).sum() - (called.label == 0).sum() * odds) / len(mine)
+        assert row["net_benefit"] == pytest.approx(value)
+    assert len(done) >= 20 * len(THRESHOLDS)
+    refused = [row for row in rows if row["status"] != "done"]
+    assert len(refused) == lines.calibration_slope.isna().sum()
+    assert {row["reason"] for row in refused} == {
+        "validation: the scores separate the classes, or nearly"
+    }
 
 
 @pytest.mark.parametrize("name", ["QUALITY", "CALIBRATION", "NET_BENEFIT"])
