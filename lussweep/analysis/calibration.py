@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit  # type: ignore[import-untyped]
 
-from lussweep.analysis.jackknife import Estimate, jackknife_estimate, leave_one_out
+from lussweep.analysis.jackknife import CHUNK, Estimate, jackknife_estimate, leave_one_out
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.analysis.shares import share_interval
 from lussweep.metrics.auroc import Labels, Scores, check_scored
@@ -19,8 +19,6 @@ CLIP = 1e-6
 """Scores are clipped to [CLIP, 1 - CLIP] before their logit, which is then at most 13.8."""
 N_BINS = 10
 _MAX_STEPS = 100
-_CHUNK = 2**18
-"""Values of one array at once. They fit a processor's cache, and memory stays at a few MB."""
 
 
 class CalibrationLine(NamedTuple):
@@ -133,7 +131,7 @@ def weighted_lines(
     line_R2 = np.full((len(weight_RP), 2), np.nan)
     exists_R = _overlaps(y_N, x_N, index_N, weight_RP)
     rows = np.flatnonzero(exists_R)
-    n_rows = max(1, _CHUNK // len(y_N))
+    n_rows = max(1, CHUNK // len(y_N))
     for first in range(0, len(rows), n_rows):
         chunk = rows[first : first + n_rows]
         line_R2[chunk] = _newton(y_N, x_N, weight_RP[chunk][:, index_N].astype(np.float64), start)

@@ -27,6 +27,8 @@ from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
 from lussweep.analysis.levels import Scored, patients_by_class
 from lussweep.metrics.auroc import Float64s, Int64s
 
+CHUNK = 2**18
+"""Values of one array of (samples, frames). They fit a processor's cache and take a few MB."""
 MIN_PATIENTS = 5
 """Patients that each class must have for an interval."""
 

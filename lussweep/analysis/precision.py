@@ -7,12 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.jackknife import Estimate, jackknife_estimate, leave_one_out
+from lussweep.analysis.jackknife import CHUNK, Estimate, jackknife_estimate, leave_one_out
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
-
-CHUNK = 2**18
-"""Values of one array at once. They fit a processor's cache, and memory stays at a few MB."""
 
 
 def average_precision(units: Scored, *, confidence: float = 0.95) -> Estimate:

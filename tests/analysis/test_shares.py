@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from lussweep.analysis.shares import share_interval
 
@@ -59,3 +59,26 @@ def test_hits_and_misses_mirror_each_other():
 def test_no_frame_is_refused():
     with pytest.raises(ValueError, match="no patient has a frame"):
         share_interval(np.zeros(3), np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "n_studies",
+    [pytest.param(100, marks=pytest.mark.unhurried), pytest.param(1000, marks=pytest.mark.slow)],
+)
+@pytest.mark.parametrize("n_patients", [5, 10, 24, 100])
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.97])
+def test_the_interval_covers_the_truth_however_alike_a_patients_frames_are(
+    n_studies, n_patients, share
+):
+    """At least 92 % of studies; broken where the exact binomial test has p < 0.001."""
+    for alike in (0.2, 0.5, 0.9):
+        covered = 0
+        for study in range(n_studies):
+            rng = np.random.default_rng([20264, study])
+            frames_P = rng.integers(1, 51, size=n_patients)
+            margin_P = norm.ppf(share) + np.sqrt(alike) * rng.normal(size=n_patients)
+            hits_P = rng.binomial(frames_P, norm.cdf(margin_P / np.sqrt(1 - alike)))
+            low, high = share_interval(hits_P, frames_P)
+            covered += low <= share <= high
+        print(n_patients, share, alike, covered)
+        assert binomtest(covered, n_studies, 0.92, alternative="less").pvalue >= 0.001, covered
