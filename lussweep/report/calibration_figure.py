@@ -44,7 +44,7 @@ def build_calibration_figure(calibration: pa.Table) -> Figure | None:
     counts = sorted({row["n_patients"] for row in rows})
     n_columns = min(len(variants), MOST_COLUMNS)
     n_lines = math.ceil(len(variants) / n_columns)
-    figure, axes = new_figure(1.2 + 2.7 * n_columns, 1.2 + 2.7 * n_lines, n_lines, n_columns)
+    figure, axes = new_figure(1.2 + 2.7 * n_columns, 1.5 + 2.7 * n_lines, n_lines, n_columns)
     panels = [ax for line in axes for ax in line]
     for ax, variant in zip(panels, variants, strict=False):
         ax.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, zorder=1)
