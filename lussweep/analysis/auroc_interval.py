@@ -79,8 +79,7 @@ def auroc_interval(won: Won, *, confidence: float = 0.95) -> PatientAuroc:
     )
     df = _degrees_of_freedom(variances, n_patients)
     total = sum(variances)
-    # A few patients of both classes estimate their covariance badly: it takes away half at most.
-    variance = max(total + 2 * _covariance(won, estimate), total / 2)
+    variance = max(total + 2 * _covariance(won, estimate), total / 20)  # stays above 0
     of_both = 2 / (1 / n_effective[0] + 1 / n_effective[1])
     n_units = independent_units(estimate, variance, of_both, df)
     error = (estimate * (1 - estimate) / n_units) ** 0.5 if 0 < estimate < 1 else None

@@ -23,7 +23,6 @@ how often the intervals cover the truth (`tests/analysis/test_auroc_coverage.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
