@@ -96,6 +96,7 @@ def test_the_interval_covers_the_truth_however_alike_a_patients_frames_are(
 
     A patient with half of the frames leaves under 4 effective patients; those may cover more.
     """
+    broken = []
     for n_frames in (*ALIKE, "1 to 19", "one has half"):
         missed, widths = 0, []
         for study in range(n_studies):
@@ -105,6 +106,9 @@ def test_the_interval_covers_the_truth_however_alike_a_patients_frames_are(
             widths.append(found.high - found.low)
         covered = 1 - missed / n_studies
         print(f"{model}, {share}, {n_patients} x {n_frames}: {covered:.3f}, {np.mean(widths):.3f}")
-        assert keeps(missed, n_studies, 0.08), (n_frames, missed)
+        stands = keeps(missed, n_studies, 0.08)
         if n_patients >= 10 and share < 0.95 and n_frames != "one has half":
-            assert keeps(n_studies - missed, n_studies, 0.99), (n_frames, missed)
+            stands &= keeps(n_studies - missed, n_studies, 0.99)
+        if not stands:
+            broken.append((n_frames, missed))
+    assert not broken
