@@ -13,7 +13,7 @@ are 0 or 1, and the interval is that of n such units (Korn and Graubard 1998, Su
   patients. It stays k - 1 or more, because no variance is larger than that of alike frames.
 - The limits are those of mid-P (Lancaster 1961; Berry and Armitage 1995). They solve
   P(X > x) + P(X = x) / 2 = tail for x = n A hits of n. They are never of zero width, and they
-  hold where one patient of few fails, where Wilson's cover 86 to 90 %.
+  hold where one patient of few fails; Wilson's cover 90 % for a share of 0.99 and 10 patients.
 - Where patients have different numbers of frames, V is the mean of two estimates
   (`variance_of_mean`).
 
