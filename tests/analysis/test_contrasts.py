@@ -91,7 +91,7 @@ def test_the_primary_interval_holds_both_variances(seed):
 
 
 def test_variants_that_are_both_perfect_have_no_variance_and_no_verdict_beside_other_counts():
-    """The trend over patient counts has a variance for them, which no patient of theirs supports."""
+    """The trend over patient counts has a variance for them, which none of their patients backs."""
     by_count = {n: cells(seed=n) for n in (6, 15, 58)}
     by_count[58] = {
         cell: units._replace(score_U=units.label_U * 1.0) for cell, units in by_count[58].items()
@@ -179,6 +179,17 @@ def test_cells_that_are_not_aligned_are_refused(field):
     given["e", 2] = given["e", 2]._replace(**{field: wrong})
     with pytest.raises(ValueError, match=f"d, replicate 1 and e, replicate 2 differ in {field}"):
         pair_up(given)
+
+
+def test_patients_that_all_have_a_positive_frame_cannot_be_compared_by_patient():
+    label_U, patient_U = np.tile([0, 1], 6), np.repeat(np.arange(6), 2)
+    given = {
+        (variant, 1): Scored(label_U, np.linspace(0, 1, 12), patient_U, None, np.arange(12))
+        for variant in "de"
+    }
+    assert pair_up(given).n_scarcer == 6
+    with pytest.raises(ValueError, match="all patients have a positive frame"):
+        pair_up(given, "patient_mean")
 
 
 def test_other_faults_are_refused():
