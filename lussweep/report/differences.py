@@ -156,10 +156,8 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
         row |= {
             "conditional_low": contrast.conditional.low,
             "conditional_high": contrast.conditional.high,
-            "patient_sd": patients.between**0.5,
-            "patient_df": _finite(patients.between_df),
         }
-    if both is None or contrast.interval is None:
+    if both is None or contrast.interval is None or patients is None:
         return row
     return row | {
         "low": contrast.interval.low,
@@ -171,6 +169,9 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
         "training_sd": both.training_variance**0.5,
         "training_df": both.training_df,
         "training_model": contrast.model,
+        "patient_sd": patients.between**0.5,
+        "patient_df": _finite(patients.between_df),
+        "own_sd": patients.own**0.5,
         "detectable": detectable_difference(both.standard_error, both.df),
     }
 

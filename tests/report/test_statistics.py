@@ -258,6 +258,15 @@ def test_means_are_over_replicates_at_three_levels(inputs, found):
             ]
 
 
+def test_one_replicate_tells_neither_variance_apart(make_tables, study_of):
+    found = collect_statistics(*make_tables(VARIANTS, n_replicates=1), study_of(replicates=1))
+    rows = found["contrasts"].to_pylist()
+    assert {row["status"] for row in rows} == {"withheld"}
+    for row in rows:
+        assert row["patient_sd"] is row["own_sd"] is row["training_sd"] is row["low"] is None
+    assert any(row["conditional_low"] is not None for row in rows)
+
+
 def test_contrasts_are_judged_at_the_level_of_the_analysis(inputs, study):
     changed = study.model_copy(
         update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
