@@ -8,7 +8,8 @@ from lussweep.report import schemas
 from lussweep.report.cells import gather_cells
 from lussweep.report.differences import contrast_rows, delong_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows, quality_rows
-from lussweep.report.per_variant import control_rows, usefulness_rows, worth_rows
+from lussweep.report.per_variant import control_rows, usefulness_rows
+from lussweep.report.worth import worth_rows
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import StudySpec
 
