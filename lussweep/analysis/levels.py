@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
 
+Level = Literal["frame", "patient_mean", "patient_weighted"]
+"""What contrasts and worth are judged by: see `paired.pair_up`."""
+
 
 class Scored(NamedTuple):
     """U frames, videos or patients, each with a label and a score.

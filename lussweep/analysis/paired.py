@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lussweep.analysis.levels import Scored, check_units
-from lussweep.metrics.auroc import Float64s, Int64s, WinMatrix, win_matrix
+from lussweep.analysis.levels import Level, Scored, check_units, to_patients
+from lussweep.metrics.auroc import Float64s, Int64s, WinMatrix, patient_weighted, win_matrix
 
 CellKey = tuple[str, int]
 """(variant, replicate)"""
@@ -37,12 +37,15 @@ class PairedWins:
         return WinMatrix(wins_PP, self.n_pos_P, self.n_neg_P)
 
 
-def pair_up(cells: Mapping[CellKey, Scored]) -> PairedWins:
+def pair_up(cells: Mapping[CellKey, Scored], level: Level = "frame") -> PairedWins:
     """Compute the win matrices of all cells, after a check that their units are the same.
 
     Keys are (variant, replicate). All cells must have the same patients, videos, frames and
-    labels in the same order; nothing is re-ordered or dropped. Raises ValueError, which names
-    the two cells, if cells differ. Raises ValueError, too, if ids do not identify each unit.
+    labels in the same order; nothing is re-ordered or dropped. `level` says what an AUC-ROC is
+    over: frames, patients by their mean frame score, or frames of which each patient's weigh as
+    much as any other patient's of the class. Raises ValueError, which names the two cells, if
+    cells differ. Raises ValueError, too, if ids do not identify each unit, or if there are no
+    patients of one class.
     """
     if not cells:
         raise ValueError("there are no cells to compare")
@@ -51,12 +54,16 @@ def pair_up(cells: Mapping[CellKey, Scored]) -> PairedWins:
     for cell, units in others:
         check_units(units)
         _check_aligned(first, first_units, cell, units)
-    matrices = {
-        cell: win_matrix(units.label_U, units.score_U, units.patient_U)
-        for cell, units in cells.items()
-    }
+    matrices = {cell: matrix_at(level, units) for cell, units in cells.items()}
     wins = {cell: matrix.wins_PP for cell, matrix in matrices.items()}
     return PairedWins(wins, matrices[first].n_pos_P, matrices[first].n_neg_P)
+
+
+def matrix_at(level: Level, frames: Scored) -> WinMatrix:
+    """The win matrix of frames at a level. Raises ValueError if a class has no unit there."""
+    units = to_patients(frames) if level == "patient_mean" else frames
+    matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
+    return patient_weighted(matrix) if level == "patient_weighted" else matrix
 
 
 def _check_identified(cell: CellKey, units: Scored) -> None:

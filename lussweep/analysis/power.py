@@ -1,44 +1,71 @@
-"""The smallest difference of AUC-ROC that a holdout and its replicates can detect."""
+"""What a design can detect: replicates and holdout patients against a true difference."""
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
 from typing import NamedTuple
 
-ASSUMPTION = (
-    "The estimated difference is normal with the measured standard error, whatever the true "
-    "difference; the standard error is over holdout patients, for these trained models, and "
-    "does not count what other trainings would add."
-)
+from scipy.special import nctdtrinc, ndtri, stdtrit  # type: ignore[import-untyped]
+
+from lussweep.analysis.two_way import two_way
+
+ALPHA, POWER = 0.05, 0.8
+MOST_REPLICATES = 100
+NORMAL_DF = 1e4
+"""From here on Student's t is normal."""
 
 
-class DetectableDifference(NamedTuple):
-    """The true difference of AUC-ROC that a two-sided test detects with probability `power`."""
+class Components(NamedTuple):
+    """What moves a difference of AUC-ROC, as a finished run has measured it; see `two_way`."""
 
-    difference: float
-    standard_error: float
-    alpha: float
-    power: float
-    assumption: str
+    training_variance: float
+    """S^2 of one replicate's difference."""
+    training_df: float
+    n_replicates: int
+    """Of the run. A planned run with more has degrees of freedom in proportion."""
+    patient_covariance: float
+    """c of the run's holdout. It falls as holdout patients grow, in proportion."""
+    patient_df: float
 
 
 def detectable_difference(
-    standard_error: float, *, alpha: float = 0.05, power: float = 0.8
-) -> DetectableDifference:
-    """(z of 1 - alpha/2 plus z of power) times the standard error: 2.80 times it by default.
+    standard_error: float, df: float, *, alpha: float = ALPHA, power: float = POWER
+) -> float:
+    """The true difference that a two-sided t test detects with probability `power`.
 
-    standard_error: of the mean difference over replicates, from the paired bootstrap
-    (`contrasts.Contrast.standard_error`). The far tail of the test is left out, as is usual. The
-    promised interval is wider than a normal one, by 8 % with 24 patients of a class; that is left
-    out too. The result is a property of the design, not a verdict on an observed effect. Raises
-    ValueError for a standard error that is negative or not finite, for alpha outside (0, 1), or
-    for power outside (alpha/2, 1).
+    It is a property of the design, not a verdict on an observed effect. The far tail of the test
+    is left out, as is usual. Raises ValueError for a standard error or degrees of freedom that are
+    not positive, or rates out of range.
     """
-    if not (math.isfinite(standard_error) and standard_error >= 0):
-        raise ValueError(f"standard_error is {standard_error}, it must be finite and 0 or more")
+    if not (standard_error > 0 and df > 0):
+        raise ValueError(f"standard_error is {standard_error}, df {df}: both must be positive")
     if not (0 < alpha < 1 and alpha / 2 < power < 1):
         raise ValueError(f"alpha is {alpha}, power {power}")
-    normal = NormalDist()
-    reach = normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
-    return DetectableDifference(reach * standard_error, standard_error, alpha, power, ASSUMPTION)
+    critical = float(stdtrit(df, 1 - alpha / 2))
+    if df > NORMAL_DF:
+        return float(ndtri(1 - alpha / 2) + ndtri(power)) * standard_error
+    return float(nctdtrinc(df, 1 - power, critical)) * standard_error
+
+
+def detectable_with(
+    components: Components, n_replicates: int, holdout_factor: float = 1.0
+) -> float:
+    """What `n_replicates`, 2 or more, and that many times the run's holdout patients detect."""
+    found = two_way(
+        0.0,
+        n_replicates,
+        components.training_variance,
+        components.training_df * (n_replicates - 1) / (components.n_replicates - 1),
+        components.patient_covariance / holdout_factor,
+        max(1.0, (components.patient_df + 1) * holdout_factor - 1),
+    )
+    return detectable_difference(found.standard_error, found.df)
+
+
+def replicates_needed(
+    components: Components, difference: float, holdout_factor: float = 1.0
+) -> int | None:
+    """The fewest replicates, 2 to 100, that detect a difference; None if none do."""
+    for n_replicates in range(2, MOST_REPLICATES + 1):
+        if detectable_with(components, n_replicates, holdout_factor) <= difference:
+            return n_replicates
+    return None

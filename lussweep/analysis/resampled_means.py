@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.contrasts import FEW_PATIENTS
+from lussweep.analysis.contrasts import MIN_PATIENTS
 from lussweep.analysis.training_noise import (
     TREND_G,
     Replicates,
@@ -244,8 +244,8 @@ class _Study:
         return nested_correlation([x for x in residuals if x])
 
     def _withheld(self, variant: str) -> str | None:
-        if self.n_scarcer < 2:
-            return FEW_PATIENTS
+        if self.n_scarcer < MIN_PATIENTS:
+            return f"{self.n_scarcer} holdout patients of the scarcer class: {MIN_PATIENTS} are needed"
         for name in (self.baseline, variant):
             if self.spreads[name].free < 1:
                 return (

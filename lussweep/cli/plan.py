@@ -116,6 +116,15 @@ def plan(
             rich_help_panel=COST,
         ),
     ] = False,
+    power: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Say how many replicates detect this difference of AUC-ROC; --from measures it.",
+            metavar="DIFFERENCE",
+            rich_help_panel=COST,
+        ),
+    ] = None,
     retries: UnusedRetries = 1,
     step_timeout: UnusedTimeout = None,
     allow_absolute: AbsoluteOption = False,
@@ -136,6 +145,8 @@ def plan(
         )  # fmt: skip
         run, given = open_arguments(request)
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
+        if power:
+            print_power(power, from_)
         if wanted:
             from lussweep.backend.choose import ExecutionOptions
             from lussweep.cli.terminal import notify
@@ -179,6 +190,18 @@ def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(f"run folder: {place}", soft_wrap=True)
+
+
+def print_power(difference: float, run: Path | None) -> None:
+    """Print how many replicates detect a difference, from a run's variances or assumed ones."""
+    from lussweep.cli.power import power_table
+    from lussweep.report.power import assumed_components, measured_components
+
+    console = Console(highlight=False)
+    if run is None:
+        console.print("No run is given (--from), so these variances are assumed, not measured:")
+    components = assumed_components() if run is None else measured_components(run)
+    console.print(power_table(components, difference))
 
 
 def estimate_plan(

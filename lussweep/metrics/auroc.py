@@ -71,6 +71,21 @@ def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> Win
     return WinMatrix(wins_PP, n_pos_P, np.bincount(neg_patient, minlength=n_all_patients))
 
 
+def patient_weighted(matrix: WinMatrix) -> WinMatrix:
+    """The win matrix in which every patient of a class weighs the same, however many frames.
+
+    A frame weighs 1 / (its patient's frames in its class). Counts become 1 for a patient with
+    frames in the class and 0 for others; wins become the shares of pairs won. The AUC-ROC of the
+    result is the mean of these shares over pairs of a positive and a negative patient. `matrix`
+    may hold a difference or a sum of win matrices of the same frames.
+    """
+    n_pairs_PP = np.outer(matrix.n_pos_P, matrix.n_neg_P)
+    share_PP = np.zeros(matrix.wins_PP.shape)
+    np.divide(matrix.wins_PP, n_pairs_PP, out=share_PP, where=n_pairs_PP > 0)
+    n_pos_P, n_neg_P = (np.sign(n_P, dtype=np.int64) for n_P in (matrix.n_pos_P, matrix.n_neg_P))
+    return WinMatrix(share_PP, n_pos_P, n_neg_P)
+
+
 def patient_weights(n_all_patients: int, n_resamples: int, *, seed: int) -> Int64s:
     """Count how often each resample draws each patient, shape (R, P); every row sums to P."""
     drawn_RP = np.random.default_rng(seed).integers(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import combinations
+from statistics import fmean
 
-from lussweep.analysis.contrasts import (
-    FEW_PATIENTS,
-    contrast,
-    holm,
-    mean_effect,
-    non_inferiority,
-)
+import pyarrow as pa
+
+from lussweep.analysis.contrasts import Contrast, contrasts, holm
 from lussweep.analysis.delong import check_same_patients, delong_test
 from lussweep.analysis.levels import Scored, patients_by_class, to_patients
-from lussweep.analysis.paired import pair_up
+from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order
@@ -26,17 +25,52 @@ Pair = tuple[Coordinates, Coordinates]
 """A cell of the variant, and the matching cell of its reference."""
 
 
-def contrast_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
+def contrast_rows(
+    cells: ScoredCells, study: StudySpec, overlap_of: Mapping[int, float]
+) -> list[Row]:
     """One row for each planned contrast at each patient count, in the CONTRASTS schema.
 
-    If the GAN epoch is an axis, each epoch has rows of its own. Holm's adjustment is over the
-    rows that have a p-value.
+    If the GAN epoch is an axis, each epoch has rows of its own. Holm's adjustment is over all
+    rows, computed or not. `overlap_of` is that of `cohort_overlap`.
     """
-    rows = [_contrast(pairs, cells, study, seed) for pairs in _planned(cells, study)]
-    tested = [row for row in rows if "p_value" in row]
-    for row, adjusted in zip(tested, holm([row["p_value"] for row in tested]), strict=True):
-        row["p_holm"] = adjusted
+    planned = list(_planned(cells, study))
+    judged: dict[tuple[str, str, int], dict[int, PairedWins]] = defaultdict(dict)
+    rows = []
+    for pairs in planned:
+        row, paired = _paired(pairs, cells, study)
+        rows.append(row)
+        if paired is not None:
+            judged[_line(row)][row["n_patients"]] = paired
+    found = {line: contrasts(by_count, *line[:2]) for line, by_count in judged.items()}
+    for row in rows:
+        if row["status"] == DONE:
+            contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
+            overlap = overlap_of.get(n)
+            reasons = (row["reason"], contrast.withheld, _shared_text(overlap))
+            row |= _contrast(contrast, study.analysis.margin, overlap)
+            row["reason"] = "; ".join(filter(None, reasons)) or None
+    tested = [row for row in rows if row.get("p_value") is not None]
+    adjusted = holm([row["p_value"] for row in tested], len(planned))
+    for row, p_holm in zip(tested, adjusted, strict=True):
+        row["p_holm"] = p_holm
     return rows
+
+
+def cohort_overlap(cohorts: pa.Table) -> dict[int, float]:
+    """The share of training patients that two replicates have in common, by patient count.
+
+    `cohorts` is in the COHORTS schema. The share is a mean over pairs of replicates. A count with
+    one replicate has none.
+    """
+    patients: dict[int, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    columns = (cohorts[name].to_pylist() for name in ("n_patients", "replicate", "patient_id"))
+    for n_patients, replicate, patient in zip(*columns, strict=True):
+        patients[n_patients][replicate].add(patient)
+    return {
+        n: fmean(len(a & b) / min(len(a), len(b)) for a, b in combinations(sets.values(), 2))
+        for n, sets in patients.items()
+        if len(sets) > 1
+    }
 
 
 def delong_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
@@ -78,66 +112,83 @@ def _names(pair: Pair) -> Row:
     }
 
 
-# --- over replicates, with a bootstrap over patients ------------------------------------------
+# --- over trainings and patients ----------------------------------------------------------
 
 
-def _contrast(pairs: Sequence[Pair], cells: ScoredCells, study: StudySpec, seed: int) -> Row:
+def _paired(
+    pairs: Sequence[Pair], cells: ScoredCells, study: StudySpec
+) -> tuple[Row, PairedWins | None]:
+    """The head of a row with its status, and the win matrices if there are any."""
     row, places = _names(pairs[0]), [place for pair in pairs for place in pair]
-    variant, reference = row["variant"], row["reference"]
+    row["level"] = study.analysis.level
     ready = [p for pair in pairs if set(pair) <= cells.scored.keys() for p in pair]
     if not ready:
-        return row | cells.absence(places)
+        return row | cells.absence(places), None
     try:
-        paired = pair_up({(p.variant, p.replicate): cells.scored[p] for p in ready})
+        scored = {(p.variant, p.replicate): cells.scored[p] for p in ready}
+        paired = pair_up(scored, study.analysis.level)
     except ValueError as error:  # the frames differ; the message names the two cells
-        return row | {"status": REFUSED, "reason": str(error)}
-    lacking = cells.lacking(places)
-    if paired.n_scarcer < 2:
-        effect = mean_effect(paired, variant, reference)
-        reason = "; ".join(filter(None, [lacking, FEW_PATIENTS]))
-        return row | _effect(effect) | {"status": WITHHELD, "reason": reason}
-    result = contrast(paired, variant, reference, n_resamples=study.analysis.n_resamples, seed=seed)
-    reasons = [f"{name}: {why}" for name, why in result.withheld.items() if name != "bca"]
+        return row | {"status": REFUSED, "reason": str(error)}, None
+    return row | {"status": DONE, "reason": cells.lacking(places)}, paired
+
+
+def _line(row: Row) -> tuple[str, str, int]:
+    """Rows of one line differ in their patient counts alone."""
+    return row["variant"], row["reference"], row["gan_epoch"] or 0
+
+
+SHARED = 0.1
+"""Replicates that share more than this part of their training patients are marked."""
+
+
+def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
+    effect, both, patients = contrast.effect, contrast.over_both, contrast.patients
+    row: Row = {
+        "n_replicates": len(effect.replicates),
+        "auroc": effect.auroc,
+        "reference_auroc": effect.reference_auroc,
+        "difference": effect.difference,
+        "margin": margin,
+        "cohort_overlap": overlap,
+        "status": WITHHELD if both is None else DONE,
+    }
+    if patients is not None and contrast.conditional is not None:
+        row |= {
+            "conditional_low": contrast.conditional.low,
+            "conditional_high": contrast.conditional.high,
+            "patient_sd": patients.between**0.5,
+            "patient_df": _finite(patients.between_df),
+        }
+    if both is None or contrast.interval is None:
+        return row
+    return row | {
+        "low": contrast.interval.low,
+        "high": contrast.interval.high,
+        "p_value": both.p_value,
+        "non_inferior": contrast.non_inferior(margin),
+        "standard_error": both.standard_error,
+        "df": both.df,
+        "training_sd": both.training_variance**0.5,
+        "training_df": both.training_df,
+        "training_model": contrast.model,
+        "detectable": detectable_difference(both.standard_error, both.df),
+    }
+
+
+def _shared_text(overlap: float | None) -> str | None:
+    """Says that replicates share patients, which no statistic over replicates can see."""
+    if overlap is None or overlap <= SHARED:
+        return None
+    if overlap == 1:
+        return "all replicates have the same training patients: they differ in seeds alone"
     return (
-        row
-        | _effect(result)
-        | _uncertainty(result, study.analysis.margin)
-        | {"status": DONE, "reason": "; ".join(filter(None, [lacking, *reasons])) or None}
+        f"replicates share {100 * overlap:.0f} % of their training patients: the interval is for "
+        "cohorts of this pool"
     )
 
 
-def _effect(result: Any) -> Row:
-    return {
-        "n_replicates": len(result.replicates),
-        "auroc": result.auroc,
-        "reference_auroc": result.reference_auroc,
-        "difference": result.difference,
-    }
-
-
-def _uncertainty(result: Any, margin: float) -> Row:
-    ends = {
-        "": result.percentile_expanded,
-        "percentile_": result.percentile,
-        "replicate_": result.replicate_interval,
-        "two_level_": result.two_level_interval,
-    }
-    intervals = {
-        f"{name}{end}": getattr(interval, end)
-        for name, interval in ends.items()
-        if interval is not None
-        for end in ("low", "high")
-    }
-    return intervals | {
-        "p_value": result.p_value,
-        "rank_p_value": result.rank_p_value,
-        "margin": margin,
-        "non_inferior": non_inferiority(result, margin).non_inferior,
-        "standard_error": result.standard_error,
-        "detectable": detectable_difference(result.standard_error).difference,
-        "n_resamples": result.n_resamples,
-        "n_one_class": result.n_one_class,
-    }
+def _finite(df: float) -> float | None:
+    return df if math.isfinite(df) else None
 
 
 # --- one replicate, patients as units ---------------------------------------------------------

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from lussweep.report import schemas
 from lussweep.report.cells import gather_cells
-from lussweep.report.differences import contrast_rows, delong_rows
+from lussweep.report.differences import cohort_overlap, contrast_rows, delong_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows, quality_rows
 from lussweep.report.per_variant import control_rows, usefulness_rows
 from lussweep.report.worth import worth_rows
@@ -20,22 +20,25 @@ def collect_statistics(
     val_scores: pa.Table,
     gan_scores: pa.Table,
     study: StudySpec,
+    cohorts: pa.Table | None = None,
 ) -> dict[str, pa.Table]:
     """Returns every table of statistics by name.
 
     The tables with rows for single cells (aurocs, quality, operating) hold the cells that are
     done. The others also hold a row for each statistic whose cells are missing. Input that allows
     no statistic raises no error: its row has a status and a reason, see `schemas.OUTCOME`.
+    `cohorts` tells which training patients replicates share.
     """
     cells = gather_cells(results, frame_scores)
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
+    overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
     rows_and_schemas = {
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
         "delong": (delong_rows(cells, study), schemas.DELONG),
-        "contrasts": (contrast_rows(cells, study, seed), schemas.CONTRASTS),
+        "contrasts": (contrast_rows(cells, study, overlap_of), schemas.CONTRASTS),
         "controls": (control_rows(cells, study), schemas.CONTROLS),
         "worth": (worth_rows(cells, study, seed), schemas.WORTH),
         "usefulness": (

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lussweep.analysis.contrasts import FEW_PATIENTS
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.analysis.worth import Worth, Worths, worths
 from lussweep.metrics.auroc import patient_weights, resampled_auroc

@@ -51,7 +51,7 @@ SCHEMAS = {
 }
 PRINTED = ("results", "contrasts", "worth", "controls")
 """Tables that a command shows when the report is written."""
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 STATE_FILE = "report.json"
 
 
@@ -90,6 +90,7 @@ def _write_report(
         collected["val_scores"],
         collected["gan_scores"],
         reported.study.model_copy(update={"variants": reported.variants}),
+        collected["cohorts"],
     )
     collected["results"] = with_intervals(collected["results"], collected["aurocs"])
     written = {name: tables.write(paths[name], collected[name], SCHEMAS[name]) for name in SCHEMAS}

@@ -1,33 +1,56 @@
+import numpy as np
 import pytest
 from scipy import stats
 
-from lussweep.analysis.power import ASSUMPTION, detectable_difference
+from lussweep.analysis.power import (
+    Components,
+    detectable_difference,
+    detectable_with,
+    replicates_needed,
+)
+
+MEASURED = Components(0.014**2, 2.0, 3, 0.004**2, 40.0)
 
 
 @pytest.mark.parametrize(("alpha", "power"), [(0.05, 0.8), (0.05, 0.9), (0.01, 0.8)])
-def test_a_test_finds_the_difference_as_often_as_said(alpha, power):
-    """The exact two-tailed power of a z test at that difference, by scipy."""
-    found = detectable_difference(0.003, alpha=alpha, power=power)
-    critical, shift = stats.norm.isf(alpha / 2), found.difference / 0.003
-    achieved = stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)
-    assert achieved == pytest.approx(power, abs=1e-5)
+@pytest.mark.parametrize("df", [4, 30, np.inf])
+def test_a_test_finds_the_difference_as_often_as_said(alpha, power, df):
+    """The power of a t test at that difference, by scipy's noncentral t."""
+    found = detectable_difference(0.003, df, alpha=alpha, power=power)
+    df = min(df, 1e6)
+    critical, shift = stats.t.isf(alpha / 2, df), found / 0.003
+    achieved = stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
+    assert achieved == pytest.approx(power, abs=1e-3)
 
 
-def test_the_default_is_two_point_eight_standard_errors():
-    found = detectable_difference(0.01)
-    assert found.difference == pytest.approx(0.0280159, abs=1e-7)
-    assert (found.alpha, found.power, found.assumption) == (0.05, 0.8, ASSUMPTION)
-    assert detectable_difference(0.0).difference == 0
+def test_many_degrees_of_freedom_give_two_point_eight_standard_errors():
+    assert detectable_difference(0.01, np.inf) == pytest.approx(0.0280159, abs=1e-7)
+    assert detectable_difference(0.01, 2.0) > 0.055
 
 
-@pytest.mark.parametrize("bad", [-0.1, float("nan"), float("inf")])
+def test_more_replicates_and_more_patients_detect_less_and_patients_set_a_floor():
+    by_replicates = [detectable_with(MEASURED, k) for k in (3, 5, 10, 100)]
+    assert by_replicates == sorted(by_replicates, reverse=True)
+    assert detectable_with(MEASURED, 5, 4.0) < detectable_with(MEASURED, 5)
+    floor = detectable_difference(0.004, 40)
+    assert detectable_with(MEASURED, 100) > floor * 0.98
+    assert replicates_needed(MEASURED, 0.9 * floor) is None
+
+
+def test_the_replicates_that_are_needed_are_the_fewest():
+    n = replicates_needed(MEASURED, 0.02)
+    assert detectable_with(MEASURED, n) <= 0.02 < detectable_with(MEASURED, n - 1)
+    assert replicates_needed(MEASURED, 0.02, 4.0) <= n
+
+
+@pytest.mark.parametrize("bad", [-0.1, 0.0, float("nan")])
 def test_a_bad_standard_error_is_refused(bad):
     with pytest.raises(ValueError, match="standard_error"):
-        detectable_difference(bad)
+        detectable_difference(bad, 10)
 
 
 def test_bad_rates_are_refused():
     with pytest.raises(ValueError, match="alpha is 0"):
-        detectable_difference(0.1, alpha=0)
+        detectable_difference(0.1, 10, alpha=0)
     with pytest.raises(ValueError, match="power 1"):
-        detectable_difference(0.1, power=1)
+        detectable_difference(0.1, 10, power=1)

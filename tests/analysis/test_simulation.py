@@ -13,9 +13,7 @@ import pytest
 from scipy.stats import norm
 
 from lussweep.analysis.bootstrap import bootstrap_auroc
-from lussweep.analysis.contrasts import contrast
 from lussweep.analysis.levels import Scored
-from lussweep.analysis.paired import pair_up
 
 AUROC, N_POS, N_NEG = 0.95, 100, 24
 SHORT = pytest.param(100, 0.88, 1.0, id="100", marks=pytest.mark.unhurried)
@@ -65,45 +63,3 @@ def test_the_clustered_interval_covers_and_the_frame_level_one_does_not(n_studie
     print({name: count / n_studies for name, count in covered.items()})
     assert low <= covered["bca_expanded"] / n_studies <= high, covered
     assert covered["frames"] / n_studies < 0.75, covered
-
-
-def two_variants(seed, study):
-    """Three replicates of two variants of the same true AUC-ROC.
-
-    80 % of the patients' and 70 % of the frames' variance is shared by all models.
-    """
-    rng = np.random.default_rng([seed, study])
-    label_U, patient_U, frame_U = frames(rng)
-    n_patients, n_frames = N_POS + N_NEG, len(label_U)
-    shared_U = (
-        2 * norm.ppf(AUROC) * label_U
-        + np.sqrt(0.8) * rng.normal(size=n_patients)[patient_U]
-        + np.sqrt(0.7) * rng.normal(size=n_frames)
-    )
-    return {
-        (variant, replicate): Scored(
-            label_U,
-            shared_U
-            + np.sqrt(0.2) * rng.normal(size=n_patients)[patient_U]
-            + np.sqrt(0.3) * rng.normal(size=n_frames),
-            patient_U,
-            frame_U=frame_U,
-        )
-        for variant in "de"
-        for replicate in (1, 2, 3)
-    }
-
-
-@pytest.mark.parametrize(("n_studies", "low", "high"), [SHORT, LONG])
-def test_without_a_difference_one_is_found_as_often_as_said(n_studies, low, high):
-    """Type I error at 0.05, and the coverage of 0, which is the truth."""
-    rejected, covered = 0, {"percentile_expanded": 0, "percentile": 0, "bca": 0}
-    for study in range(n_studies):
-        paired = pair_up(two_variants(3609, study))
-        found = contrast(paired, "e", "d", n_resamples=1000, seed=study)
-        rejected += found.p_value <= 0.05
-        for name in covered:
-            covered[name] += getattr(found, name).low <= 0 <= getattr(found, name).high
-    print(rejected, covered)
-    assert 1 - high <= rejected / n_studies <= 1 - low, rejected
-    assert low <= covered["percentile_expanded"] / n_studies <= high, covered

@@ -6,6 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from lussweep.metrics.auroc import (
     auroc,
+    patient_weighted,
     patient_weights,
     resampled_auroc,
     win_matrix,
@@ -79,6 +80,33 @@ def test_win_matrix_sums_to_the_auroc():
     matrix = win_matrix(label_N, score_N, patient_N)
     n_pairs = matrix.n_pos_P.sum() * matrix.n_neg_P.sum()
     assert matrix.wins_PP.sum() / n_pairs == auroc(label_N, score_N)
+
+
+@pytest.mark.parametrize("n_patients", [2, 5, 40])
+def test_patient_weighted_frames_equal_sklearn_with_weights(n_patients):
+    label_N, score_N, patient_N = cohort(n_patients, seed=n_patients)
+    weight_N = np.array(
+        [
+            1 / ((patient_N == patient) & (label_N == label)).sum()
+            for patient, label in zip(patient_N, label_N, strict=True)
+        ]
+    )
+    matrix = patient_weighted(win_matrix(label_N, score_N, patient_N))
+    found = resampled_auroc(matrix, np.ones((1, len(matrix.n_pos_P)), dtype=np.int64))[0]
+    assert found == pytest.approx(roc_auc_score(label_N, score_N, sample_weight=weight_N))
+    for n_P, label in ((matrix.n_pos_P, 1), (matrix.n_neg_P, 0)):
+        assert n_P.dtype == np.int64
+        has_P = np.isin(np.unique(patient_N), patient_N[label_N == label])
+        assert n_P.tolist() == has_P.astype(int).tolist()
+
+
+def test_patient_weighted_frames_are_frames_where_all_patients_have_as_many():
+    label_N = np.repeat([0, 1, 1, 0, 1, 0], 5)
+    score_N = np.round(label_N + np.random.default_rng(0).normal(size=30), 1)
+    matrix = win_matrix(label_N, score_N, np.repeat(np.arange(6), 5))
+    weighted = patient_weighted(matrix)
+    assert weighted.wins_PP.sum() / 9 == pytest.approx(auroc(label_N, score_N), abs=1e-15)
+    assert (weighted.wins_PP == matrix.wins_PP / 25).all()
 
 
 @pytest.mark.parametrize("n_patients", [2, 5, 40])

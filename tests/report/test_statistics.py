@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lussweep.report import schemas
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
+from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = (6, 15, 58)
@@ -141,11 +143,45 @@ def test_contrasts_are_the_mean_differences_over_replicates(inputs, found, study
         assert row["low"] <= row["difference"] <= row["high"]
         assert row["p_holm"] >= row["p_value"]
         assert row["non_inferior"] == (row["low"] > -study.analysis.margin)
-        assert row["two_level_low"] is None
-        assert row["status"] == "done"
-        assert "two_level_interval: 3 replicates" in row["reason"]
-        assert "rank_p_value: 3 replicates" in row["reason"]
-        assert "missing" not in row["reason"]
+        assert (row["level"], row["status"], row["reason"]) == ("frame", "done", None)
+        assert row["conditional_low"] <= row["difference"] <= row["conditional_high"]
+        assert row["standard_error"] ** 2 == pytest.approx(
+            row["training_sd"] ** 2 / 3 + row["patient_sd"] ** 2
+        )
+
+
+def test_contrasts_are_judged_at_the_level_of_the_analysis(inputs, study):
+    changed = study.model_copy(
+        update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
+    )
+    found = collect_statistics(*inputs, changed)
+    by_patient = {
+        (r["n_patients"], r["replicate"], r["variant"]): r["auroc"]
+        for r in found["aurocs"].to_pylist()
+        if r["level"] == "patient_mean"
+    }
+    for row in found["contrasts"].to_pylist():
+        expected = np.mean([by_patient[row["n_patients"], k, row["variant"]] for k in (1, 2, 3)])
+        assert (row["level"], row["auroc"]) == ("patient_mean", pytest.approx(expected))
+
+
+def test_replicates_that_share_training_patients_are_marked(inputs, study):
+    patients = {1: "abcd", 2: "abxy", 3: "abcx"}
+    cohorts = pa.Table.from_pylist(
+        [
+            {"n_patients": n, "replicate": k, "patient_id": p}
+            for k, ids in patients.items()
+            for n, own in ((6, ids), (15, f"{k}"), (58, "z"))
+            for p in own
+        ],
+        tables.COHORTS,
+    )
+    rows = collect_statistics(*inputs, study, cohorts)["contrasts"].to_pylist()
+    overlap = {row["n_patients"]: (row["cohort_overlap"], row["reason"]) for row in rows}
+    assert overlap[6][0] == pytest.approx((2 + 3 + 3) / 4 / 3)
+    assert "replicates share 67 % of their training patients" in overlap[6][1]
+    assert overlap[15] == (0, None)
+    assert "seeds alone" in overlap[58][1]
 
 
 def test_a_gain_is_judged_against_other_controls_where_the_grid_has_them(make_tables, study_of):

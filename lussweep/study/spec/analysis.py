@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -19,9 +19,13 @@ class AnalysisSpec(Spec):
         ("combined", "oversample"),
         ("combined", "classic"),
     )
-    """Planned pairs of (variant, reference). Holm's adjustment covers those that are computed.
-    A pair with a variant that the grid lacks is skipped. `oversample` (as many images, all real)
-    and `classic` (heavier augmentation, no GAN) are controls that an experiment may add."""
+    """Planned pairs of (variant, reference). Holm's adjustment covers all of them at all patient
+    counts, computed or not. A pair with a variant that the grid lacks is not planned. `oversample`
+    (as many images, all real) and `classic` (heavier augmentation, no GAN) are controls that an
+    experiment may add."""
+    level: Literal["frame", "patient_mean", "patient_weighted"] = "frame"
+    """What contrasts and worth are judged by: every frame alike, as in the paper; patients, by
+    their mean frame score; or frames, each patient's together weighing as much as any other's."""
     margin: PositiveFloat = 0.02
     """The loss of AUC-ROC up to which a variant counts as non-inferior. Fix it beforehand."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000

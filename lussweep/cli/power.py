@@ -1,0 +1,53 @@
+"""Formats what `lussweep plan --power` prints: how many replicates detect a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lussweep.analysis.power import (
+    ALPHA,
+    MOST_REPLICATES,
+    POWER,
+    Components,
+    detectable_with,
+    replicates_needed,
+)
+
+HOLDOUTS = (1, 3, 10)
+"""Holdout patients, in multiples of those that were measured."""
+
+
+def power_table(components: Mapping[str, Components], difference: float) -> Table:
+    """One row for each contrast: its variances, and the replicates that detect `difference`."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
+    table.title = Text(
+        f"Replicates that detect a difference of {difference:g} in AUC-ROC "
+        f"(two-sided {100 * ALPHA:g} %, power {100 * POWER:g} %)"
+    )
+    table.caption = Text(
+        f"SD: of a difference, between trainings and over holdout patients. Detectable: by as many "
+        f"replicates as were run. none: not even {MOST_REPLICATES} replicates. A bigger holdout is "
+        "one of the same mix of patients."
+    )
+    table.caption_justify = "left"
+    table.add_column("contrast")
+    for heading in ("training\nSD", "patients'\nSD", "detect-\nable", *map(_holdout, HOLDOUTS)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, own in components.items():
+        needed = [replicates_needed(own, difference, factor) for factor in HOLDOUTS]
+        table.add_row(
+            Text(name),
+            f"{own.training_variance**0.5:.3f}",
+            f"{own.patient_covariance**0.5:.3f}",
+            f"{detectable_with(own, own.n_replicates):.3f}",
+            *("none" if n is None else str(n) for n in needed),
+        )
+    return table
+
+
+def _holdout(factor: int) -> str:
+    return "this\nholdout" if factor == 1 else f"{factor} times\nit"

@@ -1,0 +1,56 @@
+"""What moved the contrasts of a finished run, for the planning of the next one."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from lussweep.analysis.power import Components
+from lussweep.errors import InputError
+from lussweep.report.schemas import CONTRASTS
+from lussweep.store import tables
+
+ASSUMED_PATIENT_SD, ASSUMED_TRAINING_SDS = 0.01, (0.007, 0.014, 0.021)
+"""For a plan without a run: of a difference of AUC-ROC. A user's own run says better."""
+
+
+def measured_components(run: Path) -> dict[str, Components]:
+    """Training and patient variance by contrast, such as `combined - baseline, n = 6`.
+
+    Raises InputError if the run has no contrast with an interval over trainings, or a table of
+    another version.
+    """
+    path = run / "contrasts.parquet"
+    if not path.exists():
+        raise InputError(f"--from {run} holds no contrasts.parquet: let `lussweep grid` end first")
+    rows = tables.read(path, CONTRASTS).to_pylist()
+    found = {
+        f"{row['variant']}{_epoch(row['gan_epoch'])} - {row['reference']}, n = {row['n_patients']}":
+        Components(
+            row["training_sd"] ** 2,
+            row["training_df"],
+            row["n_replicates"],
+            row["patient_sd"] ** 2,
+            math.inf if row["patient_df"] is None else row["patient_df"],
+        )
+        for row in rows
+        if row["standard_error"] is not None
+    }  # fmt: skip
+    if not found:
+        raise InputError(
+            f"--from {run}: no contrast has an interval over trainings, which takes two replicates "
+            "and five holdout patients of each class"
+        )
+    return found
+
+
+def assumed_components() -> dict[str, Components]:
+    """Three training SDs beside one patients' SD, for a plan without a run."""
+    return {
+        f"assumed {i}": Components(sd**2, 10.0, 3, ASSUMED_PATIENT_SD**2, 60.0)
+        for i, sd in enumerate(ASSUMED_TRAINING_SDS, 1)
+    }
+
+
+def _epoch(gan_epoch: int | None) -> str:
+    return "" if gan_epoch is None else f" epoch {gan_epoch}"
