@@ -203,7 +203,11 @@ class _Study:
         """Training noise of the two means in every resample, and the baseline's variance."""
         base = self.baseline
         rng = np.random.default_rng(derive_seed(self.seed, "trainings", variant))
-        shared = (self.shared(base, variant), self.shared(variant, base), self.spread(base, variant))
+        shared = (
+            self.shared(base, variant),
+            self.shared(variant, base),
+            self.spread(base, variant),
+        )
         drawn = draw_pair(
             self.spreads[base], self.spreads[variant], shared,
             self.log_n_U, self.trend_R, rng, self.thin,
@@ -245,7 +249,9 @@ class _Study:
 
     def _withheld(self, variant: str) -> str | None:
         if self.n_scarcer < MIN_PATIENTS:
-            return f"{self.n_scarcer} holdout patients of the scarcer class: {MIN_PATIENTS} are needed"
+            return (
+                f"{self.n_scarcer} holdout patients of the scarcer class: {MIN_PATIENTS} are needed"
+            )
         for name in (self.baseline, variant):
             if self.spreads[name].free < 1:
                 return (

@@ -1,0 +1,147 @@
+"""The multiplier m: with the variant, one patient counts as m patients of the baseline.
+
+One number for the whole grid: A_variant(n) = A(m n), where A(n) = a - b n^-c is fitted to the
+baseline's means. It uses the patient counts n with m n inside the grid, so that nothing is
+extrapolated.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import fdtrc  # type: ignore[import-untyped]
+
+from lussweep.analysis.curve import Range, accepted
+from lussweep.analysis.power_law import PowerLaw
+from lussweep.analysis.resampled_means import PairMeans
+from lussweep.metrics.auroc import Float64s
+
+MIN_COUNTS = 3
+"""Patient counts with m n inside the grid. Fewer cannot show one m for the whole grid."""
+N_PARAMETERS = 3
+MAX_LACK_OF_FIT = 0.05
+N_GRID = 201
+
+
+class Multiplier(NamedTuple):
+    """m with its interval, the fitted law, and the test of its fit; `withheld` says why not.
+
+    interval: about other holdout patients and other trainings. Its low end is -inf, or its high
+    end inf, where m may lie so far from 1 that fewer than `MIN_COUNTS` counts stay inside the
+    grid. n_counts: the counts inside the grid at m.
+    """
+
+    variant: str
+    m: float | None
+    interval: Range | None
+    n_counts: int | None
+    a: float | None
+    b: float | None
+    c: float | None
+    lack_of_fit_p: float | None
+    withheld: str | None
+
+
+def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -> Multiplier:
+    """The multiplier of a variant over its patient counts.
+
+    law: `fit_power_law` of the baseline's means, row by row as in `pair`.
+
+    m is the root of the score of weighted least squares: the sum over counts n of
+    w_n A'(log m n) (A_variant(n) - A(m n)), where w_n is the inverse variance of the difference
+    over resamples. The interval holds each m at which the resampled score may be 0: which counts
+    are inside the grid depends on m alone, so that every m is tested on a fixed set.
+
+    It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
+    resamples, if the interval of b holds 0 (the curve may be flat: any m would do), or if the
+    law's lack of fit has p < `MAX_LACK_OF_FIT`.
+    """
+    nothing = Multiplier(pair.variant, None, None, None, None, None, None, None, None)
+    if law is None or len(pair.count_K) <= N_PARAMETERS:
+        reason = f"{len(pair.count_K)} patient counts of the baseline: a power law needs 4"
+        return nothing._replace(withheld=reason)
+    fitted = nothing._replace(a=float(law.a_R[0]), b=float(law.b_R[0]), c=float(law.c_R[0]))
+    if len(pair.at_M) < MIN_COUNTS:
+        reason = f"{len(pair.at_M)} patient counts of the variant: {MIN_COUNTS} are needed"
+        return fitted._replace(withheld=reason)
+    if pair.withheld:
+        return fitted._replace(withheld=pair.withheld)
+    fitted = fitted._replace(lack_of_fit_p=lack_of_fit(pair, law))
+    assert fitted.lack_of_fit_p is not None
+    if fitted.lack_of_fit_p < MAX_LACK_OF_FIT:
+        reason = f"the baseline's curve is no power law: lack of fit p = {fitted.lack_of_fit_p:.2g}"
+        return fitted._replace(withheld=reason)
+    not_rising = float((law.b_R[1:] <= 0).mean())
+    if law.b_R[0] <= 0 or not_rising > (1 - confidence) / 2:
+        return fitted._replace(withheld="the baseline's curve may be flat: b's interval holds 0")
+    return _solve(pair, law, fitted, confidence)
+
+
+def lack_of_fit(pair: PairMeans, law: PowerLaw) -> float:
+    """p-value of the law against any curve through the K means; small where it does not fit.
+
+    The residuals weighted by the inverse covariance have K - 3 degrees of freedom. The training
+    variance in that covariance is an estimate, which makes the statistic F instead of chi-squared.
+    """
+    n_free = len(pair.count_K) - N_PARAMETERS
+    return float(fdtrc(n_free, pair.free, law.residual_R[0] / n_free))
+
+
+def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float) -> Multiplier:
+    grid_G = _grid(pair.count_K, pair.at_M)
+    score_RG = np.stack([_score(m, pair, law) for m in grid_G], axis=1)
+    m = _root(grid_G, score_RG[0])
+    if not np.isfinite(m):
+        bound = f"above {grid_G[-1]:.3g}" if m > 0 else f"below {grid_G[0]:.3g}"
+        reason = f"m is {bound}, where fewer than {MIN_COUNTS} patient counts stay inside the grid"
+        return fitted._replace(withheld=reason)
+    found = accepted(grid_G, score_RG[1:], confidence)
+    interval = Range(min(found.low, m), max(found.high, m))
+    n_counts = int(_inside(m, pair.count_K, pair.at_M).sum())
+    return fitted._replace(m=m, interval=interval, n_counts=n_counts)
+
+
+def _inside(m: float, count_K: NDArray[Any], at_M: NDArray[Any]) -> NDArray[np.bool_]:
+    reach = 1e-9
+    return np.asarray(
+        (m * at_M >= count_K[0] * (1 - reach)) & (m * at_M <= count_K[-1] * (1 + reach))
+    )
+
+
+def _grid(count_K: NDArray[Any], at_M: NDArray[Any]) -> Float64s:
+    """The multipliers that leave MIN_COUNTS counts or more inside the grid."""
+    first, last = count_K[0] / at_M[-MIN_COUNTS], count_K[-1] / at_M[MIN_COUNTS - 1]
+    grid_G = np.union1d(np.geomspace(first, last, N_GRID), 1.0)
+    enough = [_inside(m, count_K, at_M).sum() >= MIN_COUNTS for m in grid_G]
+    return np.asarray(grid_G[enough])
+
+
+def _score(m: float, pair: PairMeans, law: PowerLaw) -> Float64s:
+    """The score at m in every row, positive where the variant is better than A(m n)."""
+    is_inside_M = _inside(m, pair.count_K, pair.at_M)
+    scaled_S = m * pair.at_M[is_inside_M]
+    difference_RS = pair.variant_RM[:, is_inside_M] - law.at(scaled_S)
+    # Quantiles, because the variance of t-like draws may not exist. The floor is far below any
+    # noise; without noise all weights are equal.
+    low_S, high_S = np.quantile(difference_RS[1:], [0.25, 0.75], axis=0)
+    weight_S = scaled_S ** -law.c_R[0] / ((high_S - low_S) ** 2 + 1e-14)
+    return np.asarray(difference_RS @ (weight_S / weight_S.sum()))
+
+
+def _root(grid_G: Float64s, score_G: Float64s) -> float:
+    """Where a falling score is 0: inf or -inf if it is so nowhere on the grid.
+
+    The set of counts changes along the grid, so the score may jump over 0 more than once; the
+    root nearest to 1 counts.
+    """
+    if (score_G > 0).all():
+        return float(np.inf)
+    if (score_G < 0).all():
+        return float(-np.inf)
+    exact_G = grid_G[score_G == 0]
+    at = np.flatnonzero((score_G[:-1] > 0) & (score_G[1:] < 0))
+    share = score_G[at] / (score_G[at] - score_G[at + 1])
+    roots = np.concatenate([exact_G, grid_G[at] + share * (grid_G[at + 1] - grid_G[at])])
+    if not len(roots):  # it only rises through 0, at a change of the set
+        return float(grid_G[np.abs(score_G).argmin()])
+    return float(roots[np.abs(np.log(roots)).argmin()])
