@@ -234,7 +234,8 @@ class _Study:
         """Standard normals that correlate between patient counts where cohorts are nested."""
         n_resamples, c = len(self.trend_R), self.correlation
         own_RU = rng.normal(size=(n_resamples, len(self.count_U)))
-        return c**0.5 * rng.normal(size=(n_resamples, 1)) + (1 - c) ** 0.5 * own_RU
+        common_R1 = rng.normal(size=(n_resamples, 1))
+        return np.asarray(c**0.5 * common_R1 + (1 - c) ** 0.5 * own_RU)
 
     def _mean(self, value_RC: Float64s, variant: str, n: int) -> Float64s:
         at = list(self.cells.of(variant, n).values())

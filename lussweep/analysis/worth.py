@@ -17,7 +17,7 @@ import numpy as np
 from lussweep.analysis.curve import TIE, Range, accepted, evaluate, invert, isotonic
 from lussweep.analysis.power_law import PowerLaw
 from lussweep.analysis.resampled_means import PairMeans
-from lussweep.metrics.auroc import Float64s
+from lussweep.metrics.auroc import Int64s
 
 N_GRID = 200
 """Patient counts at which an interval is looked for, evenly spaced in the logarithm."""
@@ -114,7 +114,7 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
     return rows
 
 
-def _read_law(law: PowerLaw, auroc: float, count_K: Float64s) -> float | None:
+def _read_law(law: PowerLaw, auroc: float, count_K: Int64s) -> float | None:
     """The count at which the fitted law has an AUC-ROC; None if the law does not rise."""
     a, b, c = float(law.a_R[0]), float(law.b_R[0]), float(law.c_R[0])
     if b <= 0:

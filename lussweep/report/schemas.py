@@ -109,19 +109,37 @@ CONTROLS = make_schema(
     ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
     *OUTCOME,
 )
+_BOTH = "95 %, over holdout patients and trainings"
 WORTH = make_schema(
     ("variant", pa.string()),
     ("n_patients", pa.int32()),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
     ("n_replicates", pa.int32()),
     ("auroc", pa.float64(), "mean over replicates"),
     ("worth", pa.string(), "patients per class of the baseline that are as good"),
-    ("interval", pa.string(), "95 %, over holdout patients"),
+    ("interval", pa.string(), f"{_BOTH}: patients per class of the baseline"),
     ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
     ("k_high", pa.float64(), "patients per class; inf above the largest count"),
-    ("interval_low", pa.float64(), "patients per class"),
-    ("interval_high", pa.float64(), "patients per class"),
-    ("share_below", pa.float64(), "of resamples, below the smallest count"),
-    ("share_above", pa.float64(), "of resamples, above the largest count"),
+    ("interval_low", pa.float64(), f"{_BOTH}: patients per class"),
+    ("interval_high", pa.float64(), f"{_BOTH}: patients per class"),
+    ("share_below", pa.float64(), "of resamples worse than the baseline at its smallest count"),
+    ("share_above", pa.float64(), "of resamples better than the baseline at its largest count"),
+    ("power_law_k", pa.float64(), "patients per class, read from a - b n^-c instead"),
+    ("power_law_low", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    ("power_law_high", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    *OUTCOME,
+)
+MULTIPLIER = make_schema(
+    ("variant", pa.string()),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("m", pa.float64(), "patients of the baseline that one patient counts as with the variant"),
+    ("low", pa.float64(), f"{_BOTH}; -inf below what the counts can tell"),
+    ("high", pa.float64(), f"{_BOTH}; inf above what the counts can tell"),
+    ("n_counts", pa.int32(), "patient counts n with m n inside the grid"),
+    ("a", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c: its limit"),
+    ("b", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("c", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("lack_of_fit_p", pa.float64(), "p-value, over patients and trainings: small is no such curve"),
     *OUTCOME,
 )
 _CORRELATIONS = tuple(

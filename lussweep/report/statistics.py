@@ -33,6 +33,7 @@ def collect_statistics(
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
     overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
+    worth = worth_rows(cells, study, seed)
     rows_and_schemas = {
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
@@ -40,7 +41,8 @@ def collect_statistics(
         "delong": (delong_rows(cells, study), schemas.DELONG),
         "contrasts": (contrast_rows(cells, study, overlap_of), schemas.CONTRASTS),
         "controls": (control_rows(cells, study), schemas.CONTROLS),
-        "worth": (worth_rows(cells, study, seed), schemas.WORTH),
+        "worth": (worth.worth, schemas.WORTH),
+        "multiplier": (worth.multiplier, schemas.MULTIPLIER),
         "usefulness": (
             usefulness_rows(results, cells, gan_scores, study, seed),
             schemas.USEFULNESS,

@@ -1,13 +1,17 @@
-"""Worth in patients of whole variants, from the scores of all cells."""
+"""Worth in patients and multipliers of whole variants, from the scores of all cells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from lussweep.analysis.multiplier import Multiplier, multiplier
 from lussweep.analysis.paired import PairedWins, pair_up
-from lussweep.analysis.worth import Worth, Worths, worths
+from lussweep.analysis.power_law import PowerLaw, fit_power_law
+from lussweep.analysis.resampled_means import PairMeans, resampled_means
+from lussweep.analysis.worth import Worth, worths
 from lussweep.metrics.auroc import patient_weights, resampled_auroc
 from lussweep.report.cells import (
     BASELINE,
@@ -22,79 +26,133 @@ from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
 
-def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
-    """One row for each variant and patient count, in the WORTH schema.
+class WorthRows(NamedTuple):
+    """Rows in the schemas WORTH and MULTIPLIER."""
+
+    worth: list[Row]
+    multiplier: list[Row]
+
+
+def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> WorthRows:
+    """A worth for each variant and patient count, and a multiplier for each variant but baseline.
 
     If the GAN epoch is an axis, the name of a variant holds it. There are no rows if the grid has
     no baseline, or the baseline at a single patient count.
     """
     baseline = in_order(place for place in cells.planned if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
-        return []
+        return WorthRows([], [])
     lines: dict[tuple[str, int], list[Coordinates]] = {}
     for place in sorted(cells.planned, key=lambda p: (p.curve, p.n_patients, p.replicate)):
         lines.setdefault((place.curve, place.n_patients), []).append(place)
-    names = {line: {"variant": line[0], "n_patients": line[1]} for line in lines}
+    curves: dict[str, list[Coordinates]] = {}
+    for (curve, _), places in lines.items():
+        curves.setdefault(curve, []).extend(places)
+    curves.pop(BASELINE)
+    heads = {line: {"variant": line[0], "n_patients": line[1]} for line in lines}
+    for head in heads.values():
+        head["level"] = study.analysis.level
+
+    def without(outcome: Row) -> WorthRows:
+        multipliers = [{"variant": curve, "level": study.analysis.level} for curve in curves]
+        return WorthRows([h | outcome for h in heads.values()], [m | outcome for m in multipliers])
+
     if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
-        return [names[line] | cells.absence(baseline) for line in lines]
+        return without(cells.absence(baseline))
+    scored = {_unit(place): frames for place, frames in cells.scored.items()}
     try:
-        paired = pair_up({_unit(place): frames for place, frames in cells.scored.items()})
+        paired = pair_up(scored, study.analysis.level)
     except ValueError as error:  # the frames differ; the message names the two cells
-        return [names[line] | {"status": REFUSED, "reason": str(error)} for line in lines]
-    estimates = _worths(list(cells.scored), paired, study.analysis.n_resamples, seed)
-    known = {(row.variant, row.n_patients): row for row in estimates.rows}
-    few = paired.n_scarcer < 2
-    rows = []
-    for line, places in lines.items():
-        if line in known:
-            reasons = [cells.lacking([*places, *baseline]), FEW_PATIENTS if few else None]
-            reason = "; ".join(filter(None, reasons)) or None
-            outcome = {"status": WITHHELD if few else DONE, "reason": reason}
-            rows.append(names[line] | _worth(known[line], few) | outcome)
-        else:
-            rows.append(names[line] | cells.absence(places))
-    return rows
+        return without({"status": REFUSED, "reason": str(error)})
+    worth_of: dict[tuple[str, int], Row] = {}
+    multiplier_of: dict[str, Row] = {}
+    for pair in _pairs(list(cells.scored), paired, study, seed):
+        law = _law(pair)
+        for worth in worths(pair, law):
+            line = (worth.variant, worth.n_patients)
+            lacking = cells.lacking([*lines[line], *baseline])
+            worth_of[line] = _worth(worth) | _outcome(pair.withheld, lacking)
+        if pair.variant in curves:
+            found = multiplier(pair, law)
+            lacking = cells.lacking([*curves[pair.variant], *baseline])
+            multiplier_of[pair.variant] = _multiplier(found) | _outcome(found.withheld, lacking)
+    return WorthRows(
+        [head | worth_of.get(line, cells.absence(lines[line])) for line, head in heads.items()],
+        [
+            {"variant": curve, "level": study.analysis.level}
+            | multiplier_of.get(curve, cells.absence(places))
+            for curve, places in curves.items()
+        ],
+    )
 
 
 def _unit(place: Coordinates) -> tuple[str, int]:
     return f"{place.curve} n={place.n_patients}", place.replicate
 
 
-def _worths(
-    places: Sequence[Coordinates], paired: PairedWins, n_resamples: int, seed: int
-) -> Worths:
-    """The worths of all cells, from the same resamples of patients.
-
-    If a class has a single patient, nothing is resampled and only the estimates count.
-    """
+def _pairs(
+    places: Sequence[Coordinates], paired: PairedWins, study: StudySpec, seed: int
+) -> list[PairMeans]:
+    """The means of the baseline and of each variant, from the same resamples of patients."""
     n_all_patients = len(paired.n_pos_P)
     ones = np.ones((1, n_all_patients), dtype=np.int64)
-    weights = patient_weights(n_all_patients, n_resamples, seed=seed)
+    weights = patient_weights(n_all_patients, study.analysis.n_resamples, seed=seed)
     matrices = [paired.matrix(paired.wins[_unit(place)]) for place in places]
+    # A class with a single patient has hardly any resample with both classes, and no interval.
     drawn = ones if paired.n_scarcer < 2 else weights
-    return worths(
+    return resampled_means(
         [place.curve for place in places],
         np.array([place.n_patients for place in places]),
         np.array([place.replicate for place in places]),
         np.array([resampled_auroc(m, ones)[0] for m in matrices]),
         np.stack([resampled_auroc(m, drawn) for m in matrices], axis=1),
+        n_scarcer=paired.n_scarcer,
+        nested=study.cohort.sampling == "nested",
+        seed=seed,
     )
 
 
-def _worth(worth: Worth, few: bool) -> Row:
-    estimate = {
+def _law(pair: PairMeans) -> PowerLaw | None:
+    """The inverse power law of the baseline in every resample, if there are counts enough."""
+    if len(pair.count_K) < 3:
+        return None
+    return fit_power_law(pair.count_K, pair.baseline_RK, pair.precision_KK)
+
+
+def _outcome(withheld: str | None, lacking: str | None) -> Row:
+    reason = "; ".join(filter(None, [lacking, withheld])) or None
+    return {"status": WITHHELD if withheld else DONE, "reason": reason}
+
+
+def _worth(worth: Worth) -> Row:
+    row: Row = {
         "n_replicates": worth.n_replicates,
         "auroc": worth.auroc,
         "worth": worth.text,
-        "k_low": worth.k_low,
-        "k_high": worth.k_high,
-    }
-    if few:
-        return estimate
-    return estimate | {
         "interval": worth.interval_text,
-        "interval_low": worth.interval_low,
-        "interval_high": worth.interval_high,
+        "k_low": worth.k.low,
+        "k_high": worth.k.high,
         "share_below": worth.share_below,
         "share_above": worth.share_above,
+        "power_law_k": worth.power_law,
+    }
+    if worth.interval is not None:
+        row |= {"interval_low": worth.interval.low, "interval_high": worth.interval.high}
+    if worth.power_law_interval is not None:
+        low, high = worth.power_law_interval
+        row |= {"power_law_low": low, "power_law_high": high}
+    return row
+
+
+def _multiplier(found: Multiplier) -> Row:
+    low, high = found.interval or (None, None)
+    return {
+        "m": found.m,
+        "low": low,
+        "high": high,
+        "n_counts": found.n_counts,
+        "a": found.a,
+        "b": found.b,
+        "c": found.c,
+        "lack_of_fit_p": found.lack_of_fit_p,
     }

@@ -47,9 +47,10 @@ SCHEMAS = {
     "contrasts": schemas.CONTRASTS,
     "controls": schemas.CONTROLS,
     "worth": schemas.WORTH,
+    "multiplier": schemas.MULTIPLIER,
     "usefulness": schemas.USEFULNESS,
 }
-PRINTED = ("results", "contrasts", "worth", "controls")
+PRINTED = ("results", "contrasts", "worth", "multiplier", "controls")
 """Tables that a command shows when the report is written."""
 REPORT_VERSION = 5
 STATE_FILE = "report.json"
@@ -190,8 +191,8 @@ def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
-        "worth.parquet", "aurocs.parquet", "quality.parquet", "operating.parquet",
-        "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
+        "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
+        "operating.parquet", "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
