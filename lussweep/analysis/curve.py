@@ -45,13 +45,13 @@ def isotonic(mean_K: Float64s, weight_K: NDArray[Any]) -> Float64s:
 
 
 def evaluate(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
-    """The monotone cubics of R rows at G patient counts within the knots, shape (R, G).
+    """The monotone cubics of R rows at G patient counts within the knots, shape (G, R).
 
     Between two knots the cubic rises or falls as the knots do (PCHIP; Fritsch and Butland 1984).
     Learning curves bend far less in log n than in n: where a line between counts reads 10.3 to
     11.0 patients of a concave curve, the truth is 9.
     """
-    curve = PchipInterpolator(np.log(count_K), mean_RK, axis=1)
+    curve = PchipInterpolator(np.log(count_K), mean_RK.T)
     return np.asarray(curve(np.log(at_G)), dtype=np.float64)
 
 
@@ -92,7 +92,7 @@ def _read(count_K: NDArray[Any], fit_K: Float64s, auroc: float) -> Range:
     return Range(float(np.exp(log_n)), float(np.exp(log_n)))
 
 
-def accepted(at_G: NDArray[Any], difference_RG: Float64s, confidence: float) -> Range:
+def accepted(at_G: NDArray[Any], difference_GR: Float64s, confidence: float) -> Range:
     """The points of a rising grid at which a falling difference may be 0.
 
     A point is accepted if neither tail of its R resampled differences is smaller than
@@ -100,10 +100,10 @@ def accepted(at_G: NDArray[Any], difference_RG: Float64s, confidence: float) -> 
     outwards. Ends between two points are interpolated. -inf: the difference may be negative before
     the first point. inf: it may be positive after the last.
     """
-    n_rows = len(difference_RG)
+    n_rows = difference_GR.shape[1]
     first = int(np.floor((1 - confidence) / 2 * (n_rows - 1) + 1e-9))
-    ordered_RG = np.partition(difference_RG, [first, n_rows - 1 - first], axis=0)
-    least_G, most_G = ordered_RG[first], ordered_RG[n_rows - 1 - first]
+    ordered_GR = np.partition(difference_GR, [first, n_rows - 1 - first], axis=1)
+    least_G, most_G = ordered_GR[:, first], ordered_GR[:, n_rows - 1 - first]
     low = -np.inf if least_G[0] < -TIE else _crossing(at_G, least_G)
     high = np.inf if most_G[-1] > TIE else -_crossing(-at_G[::-1], -most_G[::-1])
     return Range(low, high)

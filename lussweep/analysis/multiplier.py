@@ -48,9 +48,9 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
     law: `fit_power_law` of the baseline's means, row by row as in `pair`.
 
     m is the root of the score of weighted least squares: the sum over counts n of
-    w_n A'(log m n) (A_variant(n) - A(m n)), where w_n is the inverse variance of the difference
-    over resamples. The interval holds each m at which the resampled score may be 0: which counts
-    are inside the grid depends on m alone, so that every m is tested on a fixed set.
+    w_n A'(log m n) (A_variant(n) - A(m n)), where w_n is the inverse variance over resamples of
+    A_variant(n) - A(n). The interval holds each m at which the resampled score may be 0: which
+    counts are inside the grid depends on m alone, so that every m is tested on a fixed set.
 
     It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
     resamples, if the interval of b holds 0 (the curve may be flat: any m would do), or if the
@@ -89,13 +89,14 @@ def lack_of_fit(pair: PairMeans, law: PowerLaw) -> float:
 
 def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float) -> Multiplier:
     grid_G = _grid(pair.count_K, pair.at_M)
-    score_RG = np.stack([_score(m, pair, law) for m in grid_G], axis=1)
-    m = _root(grid_G, score_RG[0])
+    weight_M = _weights(pair, law)
+    score_GR = np.stack([_score(m, pair, law, weight_M) for m in grid_G])
+    m = _root(grid_G, score_GR[:, 0])
     if not np.isfinite(m):
         bound = f"above {grid_G[-1]:.3g}" if m > 0 else f"below {grid_G[0]:.3g}"
         reason = f"m is {bound}, where fewer than {MIN_COUNTS} patient counts stay inside the grid"
         return fitted._replace(withheld=reason)
-    found = accepted(grid_G, score_RG[1:], confidence)
+    found = accepted(grid_G, score_GR[:, 1:], confidence)
     interval = Range(min(found.low, m), max(found.high, m))
     n_counts = int(_inside(m, pair.count_K, pair.at_M).sum())
     return fitted._replace(m=m, interval=interval, n_counts=n_counts)
@@ -116,16 +117,23 @@ def _grid(count_K: NDArray[Any], at_M: NDArray[Any]) -> Float64s:
     return np.asarray(grid_G[enough])
 
 
-def _score(m: float, pair: PairMeans, law: PowerLaw) -> Float64s:
+def _score(m: float, pair: PairMeans, law: PowerLaw, weight_M: Float64s) -> Float64s:
     """The score at m in every row, positive where the variant is better than A(m n)."""
     is_inside_M = _inside(m, pair.count_K, pair.at_M)
     scaled_S = m * pair.at_M[is_inside_M]
+    weight_S = weight_M[is_inside_M] * scaled_S ** -law.c_R[0]
     difference_RS = pair.variant_RM[:, is_inside_M] - law.at(scaled_S)
-    # Quantiles, because the variance of t-like draws may not exist. The floor is far below any
-    # noise; without noise all weights are equal.
-    low_S, high_S = np.quantile(difference_RS[1:], [0.25, 0.75], axis=0)
-    weight_S = scaled_S ** -law.c_R[0] / ((high_S - low_S) ** 2 + 1e-14)
     return np.asarray(difference_RS @ (weight_S / weight_S.sum()))
+
+
+def _weights(pair: PairMeans, law: PowerLaw) -> Float64s:
+    """Inverse variance of the difference between variant and law at each count, up to a factor.
+
+    It comes from quartiles, because the variance of t-like draws may not exist. The floor is far
+    below any noise; without noise all weights are equal.
+    """
+    low_M, high_M = np.quantile(pair.variant_RM[1:] - law.at(pair.at_M)[1:], [0.25, 0.75], axis=0)
+    return np.asarray(1 / ((high_M - low_M) ** 2 + 1e-14))
 
 
 def _root(grid_G: Float64s, score_G: Float64s) -> float:

@@ -165,15 +165,15 @@ class _Study:
         other_n_U = np.array([len(self.cells.of(variant, n)) for n in self.count_U])
         withheld = self._withheld(variant)
         base_RU, other_RU = self.means(base), self.means(variant)
-        training_U = np.zeros(len(self.count_U))
+        training_U, patients_UU = np.zeros(len(self.count_U)), np.zeros((len(self.count_U),) * 2)
         if withheld:
             base_RU, other_RU = base_RU[:1], other_RU[:1]
         else:
+            patients_UU = np.cov(base_RU[1:].T)
             noise_RU, other_noise_RU, training_U = self.noise(variant, base_n_U, other_n_U)
             base_RU[1:] += noise_RU
             other_RU[1:] += noise_RU if variant == base else other_noise_RU
         is_K, is_M = base_n_U > 0, other_n_U > 0
-        deviation_UR = np.stack([self._mean(self.resampled_RC, base, n) for n in self.count_U])
         return PairMeans(
             variant=variant,
             count_K=self.count_U[is_K],
@@ -183,7 +183,7 @@ class _Study:
             n_replicates_M=other_n_U[is_M],
             variant_RM=other_RU[:, is_M],
             training_K=training_U[is_K],
-            patients_KK=np.atleast_2d(np.cov(deviation_UR[is_K])),
+            patients_KK=patients_UU[np.ix_(is_K, is_K)],
             free=self.spreads[base].free * self.thin,
             withheld=withheld,
         )

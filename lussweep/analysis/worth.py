@@ -19,7 +19,7 @@ from lussweep.analysis.power_law import PowerLaw
 from lussweep.analysis.resampled_means import PairMeans
 from lussweep.metrics.auroc import Int64s
 
-N_GRID = 200
+N_GRID = 120
 """Patient counts at which an interval is looked for, evenly spaced in the logarithm."""
 
 
@@ -79,22 +79,22 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
     fit_K = isotonic(mean_K, pair.n_replicates_K)
     at_G = np.union1d(np.geomspace(count_K[0], count_K[-1], N_GRID)[1:-1], count_K)
     given = not pair.withheld
-    curve_RG = evaluate(count_K, pair.baseline_RK[1:], at_G) if given else None
-    law_RG = law.at(at_G)[1:] if given and law is not None else None
+    curve_GR = evaluate(count_K, pair.baseline_RK[1:], at_G) if given else None
+    law_GR = law.at(at_G)[1:].T if given and law is not None else None
     rows = []
     for m, n in enumerate(pair.at_M):
         auroc_R = pair.variant_RM[:, m]
         k = invert(count_K, mean_K, fit_K, float(auroc_R[0]))
         interval = below = above = None
-        if curve_RG is not None:
-            difference_RG = auroc_R[1:, None] - curve_RG
-            found = accepted(at_G, difference_RG, confidence)
+        if curve_GR is not None:
+            difference_GR = auroc_R[1:] - curve_GR
+            found = accepted(at_G, difference_GR, confidence)
             interval = Range(min(found.low, k.low), max(found.high, k.high))
-            below = float((difference_RG[:, 0] < -TIE).mean())
-            above = float((difference_RG[:, -1] > TIE).mean())
+            below = float((difference_GR[0] < -TIE).mean())
+            above = float((difference_GR[-1] > TIE).mean())
         law_interval = None
-        if law_RG is not None:
-            law_interval = accepted(at_G, auroc_R[1:, None] - law_RG, confidence)
+        if law_GR is not None:
+            law_interval = accepted(at_G, auroc_R[1:] - law_GR, confidence)
         rows.append(
             Worth(
                 variant=pair.variant,

@@ -192,7 +192,8 @@ def outputs(folder: Path) -> list[Path]:
     patterns = (
         "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
         "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
-        "operating.parquet", "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
+        "operating.parquet", "delong.parquet", "usefulness.parquet",
+        "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
