@@ -242,10 +242,13 @@ class _Study:
         return value_RC[:, at].mean(axis=1) if at else np.full(len(value_RC), np.nan)
 
     def _correlation(self) -> float:
+        trend = float(trend_weights(list(self.spreads.values()), self.log_n_U) @ TREND_G)
+        sd_U = np.exp(trend * self.log_n_U / 2)
         residuals = []
         for variant in self.variants:
             of_U = [self.replicates(variant, n, variant)[0] for n in self.count_U]
-            residuals.append([x_M - x_M.mean() for x_M in of_U if len(x_M) > 1])
+            scaled = [(x - x.mean()) / sd for x, sd in zip(of_U, sd_U, strict=True) if len(x) > 1]
+            residuals.append(scaled)
         return nested_correlation([x for x in residuals if x])
 
     def _withheld(self, variant: str) -> str | None:

@@ -98,15 +98,15 @@ def nested_correlation(residual_VKM: Sequence[Sequence[Float64s]]) -> float:
     """Mean correlation between patient counts of one replicate's noise, between 0 and 0.95.
 
     residual_VKM: for each variant and count the deviations from the mean, shape (M,), in the order
-    of the replicates; counts with other replicates than the first are left out.
+    of the replicates and over the standard deviation's trend. Counts with other numbers of
+    replicates than a variant's first are left out.
     """
     cross = own = 0.0
     for residual_KM in residual_VKM:
-        alike = [x for x in residual_KM if len(x) == len(residual_KM[0]) and (x**2).sum() > 0]
-        scaled = [x / np.sqrt((x**2).sum()) for x in alike]
-        total = np.sum(scaled, axis=0) if scaled else np.zeros(1)
-        cross += float((total**2).sum()) - len(scaled)
-        own += len(scaled) * (len(scaled) - 1)
+        alike_KM = np.stack([x for x in residual_KM if len(x) == len(residual_KM[0])])
+        squares = float((alike_KM**2).sum())
+        cross += float((alike_KM.sum(axis=0) ** 2).sum()) - squares
+        own += (len(alike_KM) - 1) * squares
     return min(max(cross / own, 0.0), 0.95) if own else 0.0
 
 
