@@ -253,9 +253,8 @@ class _Study:
 
     def _withheld(self, variant: str) -> str | None:
         if self.n_scarcer < MIN_PATIENTS:
-            return (
-                f"{self.n_scarcer} holdout patients of the scarcer class: {MIN_PATIENTS} are needed"
-            )
+            counted = f"{self.n_scarcer} patient{'s' if self.n_scarcer > 1 else ''}"
+            return f"{counted} of the scarcer class: an interval over patients needs {MIN_PATIENTS}"
         for name in (self.baseline, variant):
             if self.spreads[name].free < 1:
                 return (
