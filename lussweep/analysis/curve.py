@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator  # type: ignore[import-untyped]
+from scipy.interpolate import PchipInterpolator, make_interp_spline  # type: ignore[import-untyped]
 from scipy.optimize import brentq  # type: ignore[import-untyped]
 
 from lussweep.metrics.auroc import Float64s
@@ -44,7 +44,7 @@ def isotonic(mean_K: Float64s, weight_K: NDArray[Any]) -> Float64s:
     return fit_K
 
 
-def evaluate(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
+def cubic(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
     """The monotone cubics of R rows at G patient counts within the knots, shape (G, R).
 
     Between two knots the cubic rises or falls as the knots do (PCHIP; Fritsch and Butland 1984).
@@ -53,6 +53,30 @@ def evaluate(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Fl
     """
     curve = PchipInterpolator(np.log(count_K), mean_RK.T)
     return np.asarray(curve(np.log(at_G)), dtype=np.float64)
+
+
+def straight(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
+    """Lines between the knots, as `cubic`. No curve that is concave in n lies lower."""
+    return np.asarray(make_interp_spline(count_K, mean_RK.T, k=1)(at_G), dtype=np.float64)
+
+
+def steepest(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
+    """A curve that leaves each knot as steeply as it came and then stays level, as `cubic`.
+
+    No curve that is concave in n and never falls lies higher between two knots, save between the
+    first two: before the first nothing says how steep it came, and the curve is a monotone cubic
+    in 1 / n there. Where knots fall the curve is straight.
+    """
+    cubic_GR = PchipInterpolator(-1 / count_K, mean_RK.T)(-1 / at_G)
+    slope_RK = np.diff(mean_RK, axis=1) / np.diff(count_K)
+    for k in range(1, len(count_K) - 1):
+        is_here_G = (at_G > count_K[k]) & (at_G < count_K[k + 1])
+        beyond_G1 = (at_G[is_here_G] - count_K[k])[:, None]
+        along_R = np.maximum(slope_RK[:, k - 1], slope_RK[:, k])
+        rising_GR = np.minimum(mean_RK[:, k] + beyond_G1 * along_R, mean_RK[:, k + 1])
+        falling_GR = mean_RK[:, k] + beyond_G1 * slope_RK[:, k]
+        cubic_GR[is_here_G] = np.where(slope_RK[:, k] > 0, rising_GR, falling_GR)
+    return np.asarray(cubic_GR, dtype=np.float64)
 
 
 def invert(count_K: NDArray[Any], mean_K: Float64s, fit_K: Float64s, auroc: float) -> Range:

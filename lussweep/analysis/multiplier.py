@@ -9,16 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc  # type: ignore[import-untyped]
 
 from lussweep.analysis.curve import Range, accepted
-from lussweep.analysis.power_law import PowerLaw
+from lussweep.analysis.power_law import N_PARAMETERS, PowerLaw, lack_of_fit
 from lussweep.analysis.resampled_means import PairMeans
 from lussweep.metrics.auroc import Float64s
 
 MIN_COUNTS = 3
 """Patient counts with m n inside the grid. Fewer cannot show one m for the whole grid."""
-N_PARAMETERS = 3
 MAX_LACK_OF_FIT = 0.05
 N_GRID = 201
 
@@ -66,25 +64,17 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
         return fitted._replace(withheld=reason)
     if pair.withheld:
         return fitted._replace(withheld=pair.withheld)
-    fitted = fitted._replace(lack_of_fit_p=lack_of_fit(pair, law))
-    assert fitted.lack_of_fit_p is not None
-    if fitted.lack_of_fit_p < MAX_LACK_OF_FIT:
-        reason = f"the baseline's curve is no power law: lack of fit p = {fitted.lack_of_fit_p:.2g}"
+    p_value = lack_of_fit(
+        pair.count_K, pair.baseline_RK[0], pair.weight_K, pair.covariance_KK, law, pair.free
+    )
+    fitted = fitted._replace(lack_of_fit_p=p_value)
+    if p_value < MAX_LACK_OF_FIT:
+        reason = f"the baseline's curve is no power law: lack of fit p = {p_value:.2g}"
         return fitted._replace(withheld=reason)
     not_rising = float((law.b_R[1:] <= 0).mean())
     if law.b_R[0] <= 0 or not_rising > (1 - confidence) / 2:
         return fitted._replace(withheld="the baseline's curve may be flat: b's interval holds 0")
     return _solve(pair, law, fitted, confidence)
-
-
-def lack_of_fit(pair: PairMeans, law: PowerLaw) -> float:
-    """p-value of the law against any curve through the K means; small where it does not fit.
-
-    The residuals weighted by the inverse covariance have K - 3 degrees of freedom. The training
-    variance in that covariance is an estimate, which makes the statistic F instead of chi-squared.
-    """
-    n_free = len(pair.count_K) - N_PARAMETERS
-    return float(fdtrc(n_free, pair.free, law.residual_R[0] / n_free))
 
 
 def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float) -> Multiplier:

@@ -46,14 +46,24 @@ class PairMeans:
     withheld: str | None
 
     @property
-    def precision_KK(self) -> Float64s:
-        """Inverse covariance of the baseline's means; their replicates if it is withheld."""
+    def covariance_KK(self) -> Float64s:
+        """Of the baseline's means, over holdout patients and trainings; 0 if it is withheld."""
+        return np.asarray(self.patients_KK + np.diag(self.training_K))
+
+    @property
+    def weight_K(self) -> Float64s:
+        """Weights of the baseline's means in a fitted curve: inverse variances.
+
+        The variance is that of the distance from the average over counts, because what all counts
+        share moves the curve as a whole. An inverse covariance matrix would not do: where the
+        shared part is larger at some counts, it puts the curve beside all points (Peelle's
+        puzzle). If it is withheld, the weights are the numbers of replicates.
+        """
         if self.withheld:
-            return np.diag(self.n_replicates_K.astype(np.float64))
-        covariance_KK = self.patients_KK + np.diag(self.training_K)
-        # Means of equal cells have a singular covariance; an AUC-ROC rounds at about 1e-16.
-        ridge = 1e-6 * np.trace(covariance_KK) / len(covariance_KK) + 1e-14
-        return np.asarray(np.linalg.inv(covariance_KK + ridge * np.eye(len(covariance_KK))))
+            return self.n_replicates_K.astype(np.float64)
+        apart_KK = np.eye(len(self.count_K)) - 1 / len(self.count_K)
+        variance_K = np.diag(apart_KK @ self.patients_KK @ apart_KK.T) + self.training_K
+        return np.asarray(1 / (variance_K + 1e-14))  # means of equal cells differ by rounding
 
 
 def resampled_means(

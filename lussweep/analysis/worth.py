@@ -7,20 +7,34 @@ curve is read backwards. Nothing is extrapolated: beyond the counts of the study
 The interval is about other holdout patients and other trainings. It holds every patient count k
 at which the resamples do not tell the variant from the baseline at k. Such a test needs no curve
 that never falls, which a fit to noisy means makes too steep at its ends, and it is as honest where
-the curve is flat: there no count can be excluded.
+the curve is flat: there no count can be excluded. How the curve runs between two counts is not
+known either. It takes turns in the resamples: the monotone cubic in log n that gives the estimate,
+the lowest and the highest curve that is concave.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from lussweep.analysis.curve import TIE, Range, accepted, evaluate, invert, isotonic
+from lussweep.analysis.curve import (
+    TIE,
+    Range,
+    accepted,
+    cubic,
+    invert,
+    isotonic,
+    steepest,
+    straight,
+)
 from lussweep.analysis.power_law import PowerLaw
 from lussweep.analysis.resampled_means import PairMeans
-from lussweep.metrics.auroc import Int64s
+from lussweep.metrics.auroc import Float64s, Int64s
 
 N_GRID = 120
 """Patient counts at which an interval is looked for, evenly spaced in the logarithm."""
+
+BETWEEN = (cubic, straight, steepest)
+"""How a resample's curve runs between two counts: by turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +93,7 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
     fit_K = isotonic(mean_K, pair.n_replicates_K)
     at_G = np.union1d(np.geomspace(count_K[0], count_K[-1], N_GRID)[1:-1], count_K)
     given = not pair.withheld
-    curve_GR = evaluate(count_K, pair.baseline_RK[1:], at_G) if given else None
+    curve_GR = _curves(count_K, pair.baseline_RK[1:], at_G) if given else None
     law_GR = law.at(at_G)[1:].T if given and law is not None else None
     rows = []
     for m, n in enumerate(pair.at_M):
@@ -112,6 +126,15 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
             )
         )
     return rows
+
+
+def _curves(count_K: Int64s, mean_RK: Float64s, at_G: Float64s) -> Float64s:
+    """The baseline's curve in every resample, at G patient counts: shape (G, R)."""
+    curve_GR = np.empty((len(at_G), len(mean_RK)))
+    for i, between in enumerate(BETWEEN):
+        turn = slice(i, None, len(BETWEEN))
+        curve_GR[:, turn] = between(count_K, mean_RK[turn], at_G)
+    return curve_GR
 
 
 def _read_law(law: PowerLaw, auroc: float, count_K: Int64s) -> float | None:

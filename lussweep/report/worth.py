@@ -116,7 +116,7 @@ def _law(pair: PairMeans) -> PowerLaw | None:
     """The inverse power law of the baseline in every resample, if there are counts enough."""
     if len(pair.count_K) < 3:
         return None
-    return fit_power_law(pair.count_K, pair.baseline_RK, pair.precision_KK)
+    return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
 def _outcome(withheld: str | None, lacking: str | None) -> Row:

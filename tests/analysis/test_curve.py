@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import IsotonicRegression
 
-from lussweep.analysis.curve import accepted, evaluate, invert, isotonic
+from lussweep.analysis.curve import accepted, cubic, invert, isotonic
 
 COUNTS = np.array([6, 15, 29, 44, 58])
 CONCAVE = {
@@ -141,12 +141,12 @@ def test_flat_stretches_give_ranges():
 def test_rows_are_evaluated_as_scipy_evaluates_each():
     rows = np.random.default_rng(2).random((4, 5))
     at = np.geomspace(6, 58, 31)
-    found = evaluate(COUNTS, rows, at)
+    found = cubic(COUNTS, rows, at)
     assert found.shape == (31, 4)
     for row, column in zip(rows, found.T, strict=True):
         expected = PchipInterpolator(np.log(COUNTS), row)(np.log(at))
         assert column == pytest.approx(expected)
-    assert evaluate(COUNTS, rows, COUNTS) == pytest.approx(rows.T, abs=1e-15)
+    assert cubic(COUNTS, rows, COUNTS) == pytest.approx(rows.T, abs=1e-15)
 
 
 def test_the_accepted_points_are_those_that_a_percentile_interval_holds():

@@ -25,7 +25,7 @@ def pair_of(baseline, variant, counts=COUNTS, noise=0.0, n_replicates=3, n_scarc
         names_C, n_C, r + 1, value_C, value_C[None].repeat(500, axis=0),
         n_scarcer=n_scarcer, seed=3,
     )[1]  # fmt: skip
-    return pair, fit_power_law(pair.count_K, pair.baseline_RK, pair.precision_KK)
+    return pair, fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
 @pytest.mark.parametrize("m", [0.45, 0.75, 1.0, 1.3, 1.5, 1.9])
@@ -81,7 +81,7 @@ def test_lack_of_fit_is_uniform_where_the_law_holds():
             np.tile([1, 2, 3], 10), value_C, value_C[None].repeat(200, axis=0),
             n_scarcer=10**6, seed=study,
         )[1]  # fmt: skip
-        law = fit_power_law(pair.count_K, pair.baseline_RK[:1], pair.precision_KK)
+        law = fit_power_law(pair.count_K, pair.baseline_RK[:1], pair.weight_K)
         p_values.append(lack_of_fit(pair, law))
     shares = [(np.array(p_values) < level).mean() for level in (0.05, 0.25, 0.5)]
     assert shares == pytest.approx([0.05, 0.25, 0.5], abs=0.09)

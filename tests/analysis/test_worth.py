@@ -13,7 +13,7 @@ MANY = 10**9
 
 
 def law_of(pair):
-    return fit_power_law(pair.count_K, pair.baseline_RK, pair.precision_KK)
+    return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
 def rows_of(aurocs, resampled=None, replicates=(1, 2), n_scarcer=MANY, **options):

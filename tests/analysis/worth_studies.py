@@ -66,7 +66,7 @@ def simulate(scenario, seed, n_resamples=400):
         seed=seed[-1],
     )
     pair = next(pair for pair in pairs if pair.variant == "combined")
-    return pair, fit_power_law(pair.count_K, pair.baseline_RK, pair.precision_KK)
+    return pair, fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
 def true_cells(scenario, rng):
