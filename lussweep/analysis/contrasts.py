@@ -82,7 +82,7 @@ def contrasts(
     for n, paired in paired_by_count.items():
         effect = effects[n]
         if paired.n_scarcer < MIN_PATIENTS:
-            found[n] = Contrast(effect, None, None, None, None, _few(paired.n_scarcer))
+            found[n] = Contrast(effect, None, None, None, None, few_patients(paired.n_scarcer))
             continue
         patients = patient_covariance(differences(paired, variant, reference, effect.replicates))
         conditional = _conditional(effect.difference, patients)
@@ -105,7 +105,7 @@ ONE_REPLICATE = "1 replicate: what other trainings would change is not known, 2 
 NO_VARIANCE = "no variance: both variants rank every pair of patients alike in every replicate"
 
 
-def _few(n: int) -> str:
+def few_patients(n: int) -> str:
     counted = f"{n} patient{'s' if n > 1 else ''} of the scarcer class"
     return f"{counted}: an interval over patients needs {MIN_PATIENTS}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
 
 Level = Literal["frame", "patient_mean", "patient_weighted"]
 """What contrasts and worth are judged by: see `paired.pair_up`."""
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 class Scored(NamedTuple):

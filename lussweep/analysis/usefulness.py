@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.analysis.bootstrap import expanded_confidence
 from lussweep.analysis.operating import IntervalEstimate, percentile_estimate
 from lussweep.metrics.auroc import patient_weights
 
@@ -22,8 +23,9 @@ Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 MIN_CELLS = 6
 """Fewer cells get no correlation: with five, a perfect order comes by chance once in 120."""
-MIN_COHORTS = 6
-"""Fewer cohorts get no interval: it would be far too narrow."""
+MIN_UNITS = 6
+"""Fewer cohorts (or replicates, where cohorts are nested) get no interval."""
+N_PERMUTATIONS = 1999
 
 
 class Orientation(NamedTuple):
@@ -81,12 +83,16 @@ class Usefulness:
 
     metric: str
     n_cells: int
-    n_cohorts: int
+    n_units: int
+    """Cohorts, or replicates where cohorts are nested: what is resampled."""
     n_missing: int
     spearman: IntervalEstimate | None
     kendall: IntervalEstimate | None
     spearman_within: IntervalEstimate | None
     kendall_within: IntervalEstimate | None
+    p_value: float | None
+    """Of "within a patient count the metric says nothing about the gain"; see
+    `permutation_p_value`."""
     reason: str
 
 
@@ -144,6 +150,7 @@ def usefulness(
     n_patients_C: Integers,
     replicate_C: Integers,
     *,
+    nested: bool = False,
     n_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int,
@@ -151,14 +158,16 @@ def usefulness(
     """Spearman's rho and Kendall's tau-b between a metric and the gain, over C cells.
 
     The interval draws cohorts (n_patients, replicate) with replacement, each with all of its
-    cells. It holds for other cohorts of the same pool, judged on the same holdout patients.
+    cells; with `nested` it draws replicates, each with its cohorts of all patient counts. It is
+    expanded for their number. It holds for other cohorts of the same pool, judged on the same
+    holdout patients.
     value_C: the metric as reported, NaN for a cell without it; it is oriented here. gain_C: see
     `paired_gains`.
 
     There is no correlation with fewer than 6 cells, or if the metric or the gain is the same in
-    all cells. There is no interval with fewer than 6 cohorts. Raises ValueError for an unknown
-    metric, shapes that differ, an infinite metric, a gain that is not finite, n_resamples < 1, or
-    a confidence outside (0, 1).
+    all cells. There is no interval with fewer than 6 cohorts, or replicates. Raises ValueError for
+    an unknown metric, shapes that differ, an infinite metric, a gain that is not finite,
+    n_resamples < 1, or a confidence outside (0, 1).
     """
     shapes = {x.shape for x in (value_C, gain_C, n_patients_C, replicate_C)}
     if shapes != {(len(value_C),)}:
@@ -170,34 +179,102 @@ def usefulness(
     better_C = oriented(metric, value_C)
     kept_C = ~np.isnan(value_C)
     x_C, y_C, count_C = better_C[kept_C], gain_C[kept_C], n_patients_C[kept_C]
-    cohorts, cohort_C = np.unique(
-        np.stack([count_C, replicate_C[kept_C]], axis=1), axis=0, return_inverse=True
+    kept_replicate_C = replicate_C[kept_C]
+    apart_C = np.zeros_like(count_C) if nested else count_C
+    units, unit_C = np.unique(
+        np.stack([apart_C, kept_replicate_C], axis=1), axis=0, return_inverse=True
     )
-    reason = _why_none(x_C, y_C) or _why_no_interval(len(cohorts))
+    reason = _why_none(x_C, y_C) or _why_no_interval(len(units), nested)
     estimates: list[IntervalEstimate | None] = [None] * 4
+    p_value = None
     if not _why_none(x_C, y_C):
-        drawn = patient_weights(len(cohorts), n_resamples, seed=seed)[:, cohort_C.ravel()]
+        drawn = patient_weights(len(units), n_resamples, seed=seed)[:, unit_C.ravel()]
         # Row 0 holds the estimate, the other rows the resamples.
         weight_RC = np.concatenate([np.ones((1, len(x_C))), drawn])
         same_CC = count_C[:, None] == count_C[None, :]
+        wider = None if reason else expanded_confidence(confidence, len(units))
         estimates = [
-            _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), confidence, not reason)
+            _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), wider)
             for pairs_CC in (np.ones_like(same_CC), same_CC)
             for statistic in (spearman, kendall)
         ]
         if estimates[2] is None:
             reason = "; ".join(filter(None, [reason, "within patient counts nothing differs"]))
+        else:
+            p_value = permutation_p_value(
+                x_C, y_C, count_C, kept_replicate_C, nested=nested, seed=seed
+            )
     return Usefulness(
         metric=metric,
         n_cells=len(x_C),
-        n_cohorts=len(cohorts),
+        n_units=len(units),
         n_missing=int((~kept_C).sum()),
         spearman=estimates[0],
         kendall=estimates[1],
         spearman_within=estimates[2],
         kendall_within=estimates[3],
+        p_value=p_value,
         reason=reason,
     )
+
+
+def permutation_p_value(
+    x_C: Float64s,
+    y_C: Float64s,
+    n_patients_C: Integers,
+    replicate_C: Integers,
+    *,
+    nested: bool,
+    seed: int,
+) -> float | None:
+    """Two-sided p-value of Spearman's rho within patient counts, by 1,999 permutations.
+
+    Gains change places between replicates of a patient count. With `nested` all counts change
+    places alike, because the cohorts of one replicate belong together; that needs every replicate
+    at every count. The smallest one is then 1 over the number of orders of the replicates: 0.17 for
+    three. There is no p-value (None) where this cannot be done, or a cohort has several cells.
+    """
+    if len(set(zip(n_patients_C.tolist(), replicate_C.tolist(), strict=True))) < len(x_C):
+        return None
+    same_CC = n_patients_C[:, None] == n_patients_C[None, :]
+    rank_x_C, rank_y_C = (_signs_within(values, same_CC) for values in (x_C, y_C))
+    rng = np.random.default_rng(seed)
+    groups = [np.flatnonzero(n_patients_C == n) for n in np.unique(n_patients_C)]
+    groups = [group[np.argsort(replicate_C[group])] for group in groups]
+    orders = np.tile(np.arange(len(x_C)), (N_PERMUTATIONS + 1, 1))
+    if nested:
+        first = replicate_C[groups[0]]
+        if any(not np.array_equal(replicate_C[group], first) for group in groups):
+            return None
+        moved_RK = rng.permuted(np.tile(np.arange(len(first)), (N_PERMUTATIONS, 1)), axis=1)
+        for group in groups:
+            orders[1:, group] = group[moved_RK]
+    else:
+        for group in groups:
+            orders[1:, group] = rng.permuted(np.tile(group, (N_PERMUTATIONS, 1)), axis=1)
+    product_R = np.abs(rank_y_C[orders] @ rank_x_C)
+    n_as_large = int((product_R[1:] >= product_R[0] - 1e-9).sum())
+    return (1 + n_as_large) / (1 + N_PERMUTATIONS)
+
+
+def _signs_within(value_C: Float64s, same_CC: NDArray[np.bool_]) -> Float64s:
+    """Cells of the same count below less those above: twice the centred rank."""
+    return np.asarray((_signs(value_C) * same_CC).sum(axis=0), dtype=np.float64)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Adjusted p-values that bound the false discovery rate (1995), in the order given.
+
+    Raises ValueError for a value outside [0, 1].
+    """
+    if not all(0 <= p <= 1 for p in p_values):
+        raise ValueError(f"p-values lie between 0 and 1, found {list(p_values)}")
+    n = len(p_values)
+    adjusted, lowest = [0.0] * n, 1.0
+    for rank, i in enumerate(sorted(range(n), key=lambda i: -p_values[i])):
+        lowest = min(lowest, p_values[i] * n / (n - rank))
+        adjusted[i] = lowest
+    return tuple(adjusted)
 
 
 def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
@@ -241,13 +318,11 @@ def _ratio(product_R: Float64s, square_x_R: Float64s, square_y_R: Float64s) -> F
     return ratio_R.clip(-1, 1)
 
 
-def _correlation(
-    value_R: Float64s, confidence: float, with_interval: bool
-) -> IntervalEstimate | None:
+def _correlation(value_R: Float64s, confidence: float | None) -> IntervalEstimate | None:
     """The estimate in row 0, with an interval from the other rows; None if it does not exist."""
     if np.isnan(value_R[0]):
         return None
-    if not with_interval:
+    if confidence is None:
         return IntervalEstimate(float(value_R[0]), np.nan, np.nan, 0)
     return percentile_estimate(float(value_R[0]), value_R[1:], confidence)
 
@@ -261,7 +336,8 @@ def _why_none(x_C: Float64s, y_C: Float64s) -> str:
     return ""
 
 
-def _why_no_interval(n_cohorts: int) -> str:
-    if n_cohorts < MIN_COHORTS:
-        return f"{n_cohorts} cohorts: {MIN_COHORTS} are needed for an interval"
-    return ""
+def _why_no_interval(n_units: int, nested: bool) -> str:
+    if n_units >= MIN_UNITS:
+        return ""
+    drawn = "replicates of nested cohorts" if nested else "cohorts"
+    return f"{n_units} {drawn}: {MIN_UNITS} are needed for an interval"

@@ -94,7 +94,7 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
     if outcome.tables is None:
         say_again(f"{outcome.broken} before anything was trained: run the same command again")
         return
-    print_summary(outcome.tables["results"], run.study, source)
+    print_summary(outcome.tables, run.study, source)
     print_statistics(outcome.tables)
     print_failures(run.plan, outcome.failures, run.conceal)
     print_outputs(run.folder)

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+LEVEL_NAMES = {
+    "frame": "by frame",
+    "patient_mean": "by patient",
+    "patient_weighted": "by frame, patients alike",
+}
+
+
 def contrast_table(
     contrasts: Sequence[Mapping[str, Any]], worth: Mapping[tuple[str, int], str | None]
 ) -> Table:
@@ -23,7 +30,8 @@ def contrast_table(
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
-    table.title = "Paired differences of AUC-ROC, 95 % over holdout patients; worth in patients"
+    by = next((LEVEL_NAMES[row["level"]] for row in contrasts if row["level"]), "")
+    table.title = f"Paired differences of AUC-ROC {by}, 95 %; worth in patients"
     table.add_column("patients", justify="right", no_wrap=True)
     table.add_column("contrast")
     for heading in ("difference", "p (Holm)", "worth"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 from rich import box
@@ -19,17 +19,28 @@ from lussweep.report.summary import (
 )
 
 
-def summary_table(results: pa.Table) -> Table:
-    """A table of the mean AUC-ROC and its spread, by patient count and variant."""
-    groups, variants, axis = group_cells(results), variants_of(results), epoch_is_axis(results)
+def summary_table(
+    results: pa.Table, means: pa.Table | None = None, *, by_patient: bool = False
+) -> Table:
+    """A table of the mean AUC-ROC by patient count and variant, by frame or by patient.
+
+    `means` holds the intervals and the AUC-ROCs by patient.
+    """
+    groups = group_cells(results, means)
+    variants, axis = variants_of(results), epoch_is_axis(results)
+    text = patient_text if by_patient else cell_text
     table = Table(
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
         min_width=48,
         collapse_padding=True,
-        title=Text("AUC-ROC on holdout"),
-        caption=Text(caption(results)),
+        title=Text(
+            "AUC-ROC on holdout, by patient (mean frame score)"
+            if by_patient
+            else "AUC-ROC on holdout, by frame"
+        ),
+        caption=None if by_patient else Text(caption(groups, results)),
         caption_justify="left",
     )
     by_line: dict[tuple[int, int], dict[str, Group]] = {}
@@ -38,9 +49,9 @@ def summary_table(results: pa.Table) -> Table:
         by_line.setdefault(line, {})[group.variant] = group
     lines = dict(sorted(by_line.items()))
     if len(variants) > MOST_ACROSS:
-        _variants_down(table, lines, variants, axis)
+        _variants_down(table, lines, variants, axis, text)
     else:
-        _variants_across(table, lines, variants, axis)
+        _variants_across(table, lines, variants, axis, text)
     return table
 
 
@@ -50,7 +61,9 @@ Lines = Mapping[tuple[int, int], Mapping[str, Group]]
 """Groups by variant, by patient count and GAN epoch (0 if the epoch is not an axis)."""
 
 
-def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+def _variants_across(
+    table: Table, lines: Lines, variants: Sequence[str], axis: bool, text: Callable[..., str]
+) -> None:
     table.add_column("patients\nper class", justify="right", no_wrap=True)
     if axis:
         table.add_column("GAN\nepoch", justify="right", no_wrap=True)
@@ -59,27 +72,31 @@ def _variants_across(table: Table, lines: Lines, variants: Sequence[str], axis: 
     for (n_patients, epoch), by_variant in lines.items():
         head = [str(n_patients), *([str(epoch or "-")] if axis else [])]
         cells = [
-            cell_text(by_variant[variant], wide=len(variants) <= 3) if variant in by_variant else ""
+            text(by_variant[variant], wide=len(variants) <= 3) if variant in by_variant else ""
             for variant in variants
         ]
         table.add_row(*head, *(Text(cell) for cell in cells))
 
 
-def _variants_down(table: Table, lines: Lines, variants: Sequence[str], axis: bool) -> None:
+def _variants_down(
+    table: Table, lines: Lines, variants: Sequence[str], axis: bool, text: Callable[..., str]
+) -> None:
     table.add_column("patients per class", no_wrap=True)
     for n_patients, epoch in lines:
         table.add_column(f"{n_patients}\nepoch {epoch or '-'}" if axis else str(n_patients))
     for variant in variants:
         cells = [
-            cell_text(by_variant[variant], wide=len(lines) <= 3) if variant in by_variant else ""
+            text(by_variant[variant], wide=len(lines) <= 3) if variant in by_variant else ""
             for by_variant in lines.values()
         ]
         table.add_row(Text(variant), *(Text(cell) for cell in cells))
 
 
 def cell_text(group: Group, *, wide: bool = True) -> str:
-    """`mean ± sd`, or mean and interval of a single replicate, and how many replicates are missing.
+    """`mean ± sd [low, high]`, and how many replicates are missing.
 
+    The interval is for other trainings and other holdout patients. That of a single replicate is
+    for other holdout patients alone.
     Without `wide` the text has two lines, so that four variants fit 80 columns.
     """
     separator = " " if wide else "\n"
@@ -93,9 +110,21 @@ def cell_text(group: Group, *, wide: bool = True) -> str:
         return f"{text}{separator}[{low:.3f}, {high:.3f}]"
     if group.sd is not None:
         text += f" ± {group.sd:.3f}"
+    if group.interval is not None:
+        text += f"\n[{group.interval[0]:.3f}, {group.interval[1]:.3f}]"
     if len(group.done) < len(group.cells):
         text += f"{separator}{len(group.done)}/{len(group.cells)} done"
     return text
+
+
+def patient_text(group: Group, *, wide: bool = True) -> str:
+    """`mean [low, high]` by patient, or why there is no such AUC-ROC."""
+    row = group.by_patient
+    if row is None:
+        return _status(group.cells) if not group.done else "none"
+    if row["low"] is None:
+        return f"{row['auroc']:.3f}"
+    return f"{row['auroc']:.3f}{' ' if wide else chr(10)}[{row['low']:.3f}, {row['high']:.3f}]"
 
 
 def _status(cells: Sequence[Row]) -> str:
@@ -108,12 +137,13 @@ def _status(cells: Sequence[Row]) -> str:
     return worst if n == len(cells) else f"{n}/{len(cells)} {worst}"
 
 
-def caption(results: pa.Table) -> str:
+def caption(groups: Sequence[Group], results: pa.Table) -> str:
     """The caption: what the numbers were measured on, and what ± and [ ] mean."""
-    groups = group_cells(results)
     parts = [holdout_text(results)]
     if any(len(group.cells) > 1 for group in groups):
         parts.append("±: sample standard deviation over replicates.")
     if any(group.lone_interval for group in groups):
-        parts.append("[low, high]: 95 % patient-clustered bootstrap interval.")
+        parts.append("[low, high] of one replicate: 95 % for other holdout patients alone.")
+    if any(group.interval for group in groups):
+        parts.append("[low, high]: 95 % for other trainings and other holdout patients.")
     return " ".join(parts)

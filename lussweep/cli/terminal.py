@@ -22,6 +22,7 @@ from lussweep.backend.kept import is_kept
 from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import contrast_table, control_lines, interval_line
 from lussweep.cli.summary import summary_table
+from lussweep.report.differences import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
 from lussweep.study.plan import STAGES
@@ -70,11 +71,13 @@ def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> N
         _console().print(f"skipped {video} of {patient}: {reason}", soft_wrap=True)
 
 
-def print_summary(results: pa.Table, study: StudySpec, source: str) -> None:
+def print_summary(written: Mapping[str, pa.Table], study: StudySpec, source: str) -> None:
     """Print the data, the table of AUC-ROCs, and the embedders that scored the GANs."""
-    console = _console()
+    console, results, means = _console(), written["results"], written["means"]
     console.print(Text(f"{study.name} on {source}"), soft_wrap=True)
-    console.print(summary_table(results))
+    console.print(summary_table(results, means))
+    if any(row["auroc"] is not None for row in means.to_pylist()):
+        console.print(summary_table(results, means, by_patient=True))
     console.print(interval_line(results), soft_wrap=True)
     used = [name for name in results["score_embedder"].unique().to_pylist() if name]
     for name in used:
@@ -95,10 +98,17 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
         }
         _console().print(contrast_table(contrasts, worth))
         _console().print(
-            "Conditional on the trained models: other trainings are in contrasts.parquet "
-            "(replicate_low, replicate_high).",
+            "Intervals and p-values are about other trainings and other patients. Intervals for "
+            "these trained models: conditional_low and conditional_high in contrasts.parquet.",
             soft_wrap=True,
         )
+        shared = [row["cohort_overlap"] for row in contrasts if row["cohort_overlap"]]
+        if shared and max(shared) > SHARED:
+            _console().print(
+                f"Replicates share up to {100 * max(shared):.0f} % of their training patients: "
+                "intervals are for cohorts of this pool.",
+                soft_wrap=True,
+            )
         if any(row["status"] != "done" for row in contrasts):
             _console().print("Why some are not given: reason in contrasts.parquet.")
     for line in control_lines(written["controls"]):

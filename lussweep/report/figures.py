@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ Row = dict[str, Any]
 
 DODGE = 0.012
 """Sideways step between variants, as a share of the range of patient counts."""
+TITLES = ("by frame", "by patient (mean frame score)")
 METRICS = {
     "kmmd": ("kMMD", 0.0),
     "one_nn": ("1-NN accuracy", 0.5),
@@ -43,36 +45,43 @@ SEEN_ALL = "(detector features: seen all training patients)"
 # --- AUC-ROC against patients -------------------------------------------------------------
 
 
-def auroc_figure(results: pa.Table, stem: Path) -> list[Path]:
+def auroc_figure(results: pa.Table, stem: Path, means: pa.Table | None = None) -> list[Path]:
     """Writes AUC-ROC on holdout against patients per class as PNG and SVG.
 
     Each variant has a line. Returns the paths.
     """
-    return save(build_auroc_figure(results), stem)
+    return save(build_auroc_figure(results, means), stem)
 
 
-def build_auroc_figure(results: pa.Table) -> Figure:
-    """Draws means over replicates with sample standard deviations, and replicates as dots.
+def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figure:
+    """Draws means over replicates with their intervals, and replicates as dots.
 
-    If the GAN epoch is an axis, each variant is shown at its last epoch.
+    Where `means` has AUC-ROCs by patient, a second panel shows them. If the GAN epoch is an axis,
+    each variant is shown at its last epoch.
     """
-    groups, variants = _last_epochs(group_cells(results)), variants_of(results)
+    groups, variants = _last_epochs(group_cells(results, means)), variants_of(results)
     counts = sorted({group.n_patients for group in groups})
-    figure, ((ax,),) = new_figure(6.4, 4.4)
-    for i, variant in enumerate(variants):
-        by_count = {group.n_patients: group for group in groups if group.variant == variant}
-        line = {
-            n_patients + _dodge(i, len(variants), counts): by_count[n_patients]
-            for n_patients in counts
-            if n_patients in by_count
-        }
-        style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
-        _draw_groups(ax, line, variant, **style)
-    ax.set_xticks(counts)
-    ax.set_xlim(counts[0] - 5 * _step(counts), counts[-1] + 5 * _step(counts))
-    ax.set_xlabel("patients per class")
-    ax.set_ylabel("AUC-ROC on holdout")
-    _limit_auroc(ax, groups)
+    n_panels = 2 if any(group.by_patient for group in groups) else 1
+    figure, (axes,) = new_figure(6.4 if n_panels == 1 else 9.6, 4.4, 1, n_panels)
+    every = [
+        marks_of(group) for marks_of in (_marks, _patient_marks)[:n_panels] for group in groups
+    ]
+    for ax, marks_of, title in zip(axes, (_marks, _patient_marks), TITLES, strict=False):
+        marks = {(group.n_patients, group.variant): marks_of(group) for group in groups}
+        for i, variant in enumerate(variants):
+            line = {
+                n_patients + _dodge(i, len(variants), counts): marks[n_patients, variant]
+                for n_patients in counts
+                if (n_patients, variant) in marks
+            }
+            style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
+            _draw_line(ax, line, variant, **style)
+        ax.set_title(title, fontsize=10)
+        ax.set_xticks(counts)
+        ax.set_xlim(counts[0] - 5 * _step(counts), counts[-1] + 5 * _step(counts))
+        ax.set_xlabel("patients per class")
+        _limit_auroc(ax, every)
+    axes[0].set_ylabel("AUC-ROC on holdout")
     text = _auroc_caption(results, groups)
     if epoch_is_axis(results):
         last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})
@@ -97,38 +106,60 @@ def _step(ticks: Sequence[int]) -> float:
     return DODGE * (max(ticks) - min(ticks) or 1)
 
 
-def _draw_groups(
-    ax: Axes, line: Mapping[float, Group], label: str, *, color: Any, marker: str
+@dataclass(frozen=True)
+class Marks:
+    """What is drawn of one point of the grid."""
+
+    mean: float | None
+    dots: tuple[float, ...]
+    """The replicates, if several are planned."""
+    bar: tuple[float, float] | None
+    is_whole: bool
+    """Whether no replicate is missing."""
+
+
+def _marks(group: Group) -> Marks:
+    """By frame. Without intervals, bars are the standard deviation over replicates, within 0, 1."""
+    bar = group.interval or group.lone_interval
+    if bar is None and group.mean is not None and group.sd is not None:
+        bar = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
+    dots = tuple(group.aurocs) if len(group.cells) > 1 else ()
+    return Marks(group.mean, dots, bar, len(group.done) == len(group.cells))
+
+
+def _patient_marks(group: Group) -> Marks:
+    row, is_whole = group.by_patient, len(group.done) == len(group.cells)
+    if row is None:
+        return Marks(None, (), None, is_whole)
+    dots = tuple(row["aurocs"]) if len(group.cells) > 1 else ()
+    bar = None if row["low"] is None else (row["low"], row["high"])
+    return Marks(row["auroc"], dots, bar, is_whole)
+
+
+def _draw_line(
+    ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str
 ) -> None:
     """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
 
     The line is broken where no cell is done. A marker is hollow where replicates are missing.
     """
-    means = [math.nan if group.mean is None else group.mean for group in line.values()]
+    means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
     ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
-    for x, group in line.items():
-        if group.mean is not None and len(group.done) < len(group.cells):
+    for x, marks in line.items():
+        if marks.mean is not None and not marks.is_whole:
             face = {"markerfacecolor": "white", "markeredgecolor": color}
-            ax.plot([x], [group.mean], linestyle="none", marker=marker, zorder=4, **face)
-        low, high = _bar(group)
-        if low is not None and high is not None:
+            ax.plot([x], [marks.mean], linestyle="none", marker=marker, zorder=4, **face)
+        if marks.bar is not None:
             bar = {"color": color, "alpha": 0.45, "linewidth": 1.3, "marker": "_"}
-            ax.plot([x, x], [low, high], zorder=2, **bar)
-        if len(group.cells) > 1:
-            dots = [x] * len(group.aurocs)
-            ax.scatter(dots, group.aurocs, s=10, color=color, alpha=0.55, linewidths=0)
+            ax.plot([x, x], list(marks.bar), zorder=2, **bar)
+        if marks.dots:
+            dots = [x] * len(marks.dots)
+            ax.scatter(dots, marks.dots, s=10, color=color, alpha=0.55, linewidths=0)
 
 
-def _bar(group: Group) -> tuple[float | None, float | None]:
-    """Ends of a bar: mean ± sd over replicates, or the bootstrap interval of a lone replicate."""
-    if group.mean is not None and group.sd is not None:
-        return group.mean - group.sd, group.mean + group.sd
-    return group.lone_interval or (None, None)
-
-
-def _limit_auroc(ax: Axes, groups: Sequence[Group]) -> None:
+def _limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:
     """Sets limits that hold every mark, at least 0.02 apart. Draws chance if it is in sight."""
-    values = [value for group in groups for value in (*group.aurocs, *_bar(group))]
+    values = [v for point in points for v in (*point.dots, *(point.bar or ()), point.mean)]
     marks = [value for value in values if value is not None]
     if not marks:
         ax.set_ylim(0, 1)
@@ -143,12 +174,14 @@ def _limit_auroc(ax: Axes, groups: Sequence[Group]) -> None:
 def _auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
     parts = [holdout_text(results)]
     if any(len(group.done) > 1 for group in groups):
-        parts.append(
-            "Lines: means over replicates; bars: their sample standard deviation; "
-            "dots: single replicates."
+        bars = (
+            "95 % for other trainings and other holdout patients"
+            if any(group.interval for group in groups)
+            else "their sample standard deviation"
         )
+        parts.append(f"Lines: means over replicates; bars: {bars}; dots: single replicates.")
     if any(group.lone_interval for group in groups):
-        parts.append("Bars of a lone replicate: patient-clustered bootstrap interval.")
+        parts.append("Bars of a lone replicate: 95 % for other holdout patients alone.")
     if any(group.done and len(group.done) < len(group.cells) for group in groups):
         parts.append("Hollow: some replicates are missing.")
     return " ".join(parts)
@@ -183,17 +216,17 @@ def build_epoch_figure(results: pa.Table) -> Figure:
         for i, n_patients in enumerate(counts):
             color = sequential(n_patients, counts)
             line = {
-                (group.gan_epoch or 0) + _dodge(i, len(counts), epochs): group
+                (group.gan_epoch or 0) + _dodge(i, len(counts), epochs): _marks(group)
                 for group in curves
                 if (group.variant, group.n_patients) == (variant, n_patients)
             }
-            _draw_groups(ax, line, str(n_patients), color=color, marker="o")
+            _draw_line(ax, line, str(n_patients), color=color, marker="o")
             if n_patients in level:
                 ax.axhline(level[n_patients], color=color, linestyle="--", linewidth=1, alpha=0.7)
-        ax.set_title(variant, fontsize=10)
+        ax.set_title(f"{variant}, by frame", fontsize=10)
         ax.set_xticks(epochs)
         ax.set_xlabel("GAN epoch")
-        _limit_auroc(ax, groups)
+        _limit_auroc(ax, map(_marks, groups))
     axes[0][0].set_ylabel("AUC-ROC on holdout")
     dashed = f" Dashed: {flat[0].variant}." if level else ""
     finish(figure, _auroc_caption(results, groups) + dashed, legend_title="patients per class")

@@ -10,7 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from lussweep.analysis.chance import judge_chance
-from lussweep.analysis.usefulness import ORIENTATIONS, Usefulness, paired_gains, usefulness
+from lussweep.analysis.usefulness import (
+    ORIENTATIONS,
+    Usefulness,
+    benjamini_hochberg,
+    paired_gains,
+    usefulness,
+)
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import (
     BASELINE,
@@ -48,7 +54,8 @@ def usefulness_rows(
         np.array([auroc(f.label_U, f.score_U) for f in frames], dtype=np.float64),
     )
     gained = [(rows[i], gain) for i, gain in zip(gains.cell_G, gains.gain_G, strict=True)]
-    correlations, scores = [], sorted(_positive_scores(gan_scores).items())
+    correlations: list[Row] = []
+    scores = sorted(_positive_scores(gan_scores).items())
     for variant in sorted(variants):
         gan = _gan_of(variant, study)
         if gan is None:
@@ -59,6 +66,10 @@ def usefulness_rows(
             correlations.append(
                 head | _usefulness_row(variant, gan, of_variant, what[0], known, cells, study, seed)
             )
+    tested = [row for row in correlations if row.get("p_value") is not None]
+    adjusted = benjamini_hochberg([row["p_value"] for row in tested])
+    for row, q_value in zip(tested, adjusted, strict=True):
+        row["q_value"] = q_value
     return correlations
 
 
@@ -107,6 +118,7 @@ def _usefulness_row(
             np.array([gain for _, gain in gained]),
             np.array([row["n_patients"] for row in rows]),
             np.array([row["replicate"] for row in rows]),
+            nested=study.cohort.sampling == "nested",
             n_resamples=study.analysis.n_resamples,
             seed=seed,
         )
@@ -119,7 +131,7 @@ def _usefulness_row(
 
 
 def _correlations(one: Usefulness) -> Row:
-    row: Row = {"n_cells": one.n_cells, "n_cohorts": one.n_cohorts}
+    row: Row = {"n_cells": one.n_cells, "n_units": one.n_units, "p_value": one.p_value}
     for name in ("spearman", "kendall", "spearman_within", "kendall_within"):
         estimate = getattr(one, name)
         if estimate is not None:

@@ -22,9 +22,10 @@ def write_pictures(reported: Reported, collected: Mapping[str, pa.Table]) -> Non
     from lussweep.report.summary import write_summary
 
     figures = reported.folder / "figures"
-    write_summary(collected["results"], reported.folder / "summary.csv")
-    auroc_figure(collected["results"], figures / "auroc")
-    epoch_figure(collected["results"], figures / "auroc_by_epoch")
+    results, means = collected["results"], collected["means"]
+    write_summary(results, reported.folder / "summary.csv", means)
+    auroc_figure(results, figures / "auroc", means)
+    epoch_figure(results, figures / "auroc_by_epoch")
     if len(collected["gan_scores"]):
         metric_figure(collected["gan_scores"], figures / "gan_metrics")
     groups = _samples(reported)

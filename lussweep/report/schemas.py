@@ -33,6 +33,22 @@ AUROCS = make_schema(
     ("n_neg_patients", pa.int32()),
     *OUTCOME,
 )
+MEANS = make_schema(
+    ("n_patients", pa.int32()),
+    ("gan_epoch", pa.int32(), "where it is an axis"),
+    ("variant", pa.string()),
+    ("level", pa.string(), "what an AUC-ROC is over: frame, patient_mean or patient_weighted"),
+    ("n_replicates", pa.int32()),
+    ("aurocs", pa.list_(pa.float64()), "of the replicates"),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("sd", pa.float64(), "sample standard deviation over replicates"),
+    ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("df", pa.float64(), "degrees of freedom of the t interval, on the logit scale"),
+    ("training_sd", pa.float64(), "of one replicate, pooled over patient counts if they allow it"),
+    ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
+    *OUTCOME,
+)
 QUALITY = make_schema(
     *WHO,
     ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
@@ -158,7 +174,9 @@ USEFULNESS = make_schema(
     ("embedder", pa.string()),
     ("space", pa.string()),
     ("n_cells", pa.int32()),
-    ("n_cohorts", pa.int32()),
+    ("n_units", pa.int32(), "cohorts, or replicates where cohorts are nested: what is resampled"),
     *_CORRELATIONS,
+    ("p_value", pa.float64(), "of no relation within patient counts, by permutation"),
+    ("q_value", pa.float64(), "p_value adjusted over this table: false discovery rate"),
     *OUTCOME,
 )

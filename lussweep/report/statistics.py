@@ -7,6 +7,7 @@ import pyarrow as pa
 from lussweep.report import schemas
 from lussweep.report.cells import gather_cells
 from lussweep.report.differences import cohort_overlap, contrast_rows, delong_rows
+from lussweep.report.means import mean_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows, quality_rows
 from lussweep.report.per_variant import control_rows, usefulness_rows
 from lussweep.report.worth import worth_rows
@@ -35,6 +36,7 @@ def collect_statistics(
     overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
     worth = worth_rows(cells, study, seed)
     rows_and_schemas = {
+        "means": (mean_rows(cells), schemas.MEANS),
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),

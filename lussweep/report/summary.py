@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import statistics
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ WITHOUT_EPOCH = tuple(axis for axis in AXES if axis != "gan_epoch")
 
 SUMMARY_FIELDS = (
     "n_patients", "variant", "gan_epoch", "n_done", "n_cells",
-    "auroc_mean", "auroc_sd", "auroc_min", "auroc_max",
+    "auroc_mean", "auroc_sd", "auroc_min", "auroc_max", "auroc_low", "auroc_high",
+    "patient_auroc_mean", "patient_auroc_sd", "patient_auroc_low", "patient_auroc_high",
 )  # fmt: skip
+"""An AUC-ROC is by frame, and `patient_` by patient; low and high are those of MEANS."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Group:
     gan_epoch: int | None
     """The one epoch of all these cells; None if they have none or several."""
     cells: tuple[Row, ...]
+    means: Mapping[str, Row] = field(default_factory=dict)
+    """The row of MEANS by level, where the statistics are computed."""
 
     @property
     def done(self) -> tuple[Row, ...]:
@@ -52,12 +56,28 @@ class Group:
         return statistics.stdev(self.aurocs) if len(self.done) > 1 else None
 
     @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % for other trainings and other holdout patients, by frame."""
+        return _ends(self.means.get("frame", {}))
+
+    @property
+    def by_patient(self) -> Row | None:
+        """The row of MEANS by mean frame score, if it has an AUC-ROC."""
+        row = self.means.get("patient_mean", {})
+        return None if row.get("auroc") is None else row
+
+    @property
     def lone_interval(self) -> tuple[float, float] | None:
         """The only replicate's interval over patients. None if it is withheld or not made yet."""
         if not len(self.cells) == len(self.done) == 1:
             return None
-        low, high = (self.done[0][name] for name in ("auroc_low", "auroc_high"))
-        return None if low is None or high is None else (low, high)
+        cell = self.done[0]
+        return _ends({"low": cell["auroc_low"], "high": cell["auroc_high"]})
+
+
+def _ends(row: Row) -> tuple[float, float] | None:
+    low, high = row.get("low"), row.get("high")
+    return None if low is None or high is None else (low, high)
 
 
 def epoch_is_axis(cells: pa.Table) -> bool:
@@ -90,8 +110,15 @@ def variants_of(results: pa.Table) -> list[str]:
     return list(dict.fromkeys(results["variant"].to_pylist()))
 
 
-def group_cells(results: pa.Table) -> list[Group]:
-    """Groups cells by n_patients, variant and, if it is an axis, GAN epoch; in that order."""
+def group_cells(results: pa.Table, means: pa.Table | None = None) -> list[Group]:
+    """Groups cells by n_patients, variant and, if it is an axis, GAN epoch; in that order.
+
+    `means` is in the MEANS schema.
+    """
+    by_level: dict[tuple[int, str, int], dict[str, Row]] = {}
+    for row in [] if means is None else means.to_pylist():
+        group = (row["n_patients"], row["variant"], row["gan_epoch"] or 0)
+        by_level.setdefault(group, {})[row["level"]] = row
     axis, variants = epoch_is_axis(results), variants_of(results)
     by_key: dict[tuple[int, int, int], list[Row]] = {}
     for cell in results.to_pylist():
@@ -99,8 +126,14 @@ def group_cells(results: pa.Table) -> list[Group]:
         key = (cell["n_patients"], variants.index(cell["variant"]), epoch)
         by_key.setdefault(key, []).append(cell)
     return [
-        Group(n_patients, variants[variant], _one_epoch(cells), tuple(cells))
-        for (n_patients, variant, _), cells in sorted(by_key.items(), key=lambda item: item[0])
+        Group(
+            n_patients,
+            variants[variant],
+            _one_epoch(cells),
+            tuple(cells),
+            by_level.get((n_patients, variants[variant], epoch), {}),
+        )
+        for (n_patients, variant, epoch), cells in sorted(by_key.items(), key=lambda item: item[0])
     ]
 
 
@@ -109,16 +142,18 @@ def _one_epoch(cells: Iterable[Row]) -> int | None:
     return epochs.pop() if len(epochs) == 1 else None
 
 
-def summary_rows(results: pa.Table) -> list[Row]:
+def summary_rows(results: pa.Table, means: pa.Table | None = None) -> list[Row]:
     """One row for each (n_patients, variant), and for each GAN epoch if that is an axis.
 
     `results` is in the RESULTS schema. The statistics are over the replicates that are done.
     `auroc_sd` is the sample standard deviation. It is None with fewer than two replicates.
     """
-    return [_summary_row(group) for group in group_cells(results)]
+    return [_summary_row(group) for group in group_cells(results, means)]
 
 
 def _summary_row(group: Group) -> Row:
+    low, high = group.interval or (None, None)
+    by_patient = group.by_patient or {}
     return {
         "n_patients": group.n_patients,
         "variant": group.variant,
@@ -129,10 +164,16 @@ def _summary_row(group: Group) -> Row:
         "auroc_sd": group.sd,
         "auroc_min": min(group.aurocs, default=None),
         "auroc_max": max(group.aurocs, default=None),
+        "auroc_low": low,
+        "auroc_high": high,
+        "patient_auroc_mean": by_patient.get("auroc"),
+        "patient_auroc_sd": by_patient.get("sd"),
+        "patient_auroc_low": by_patient.get("low"),
+        "patient_auroc_high": by_patient.get("high"),
     }
 
 
-def write_summary(results: pa.Table, path_csv: Path) -> None:
+def write_summary(results: pa.Table, path_csv: Path, means: pa.Table | None = None) -> None:
     """Writes the summary rows as CSV. None becomes an empty field."""
     with (
         whole_file(path_csv) as scratch,
@@ -140,7 +181,7 @@ def write_summary(results: pa.Table, path_csv: Path) -> None:
     ):
         writer = csv.DictWriter(file, SUMMARY_FIELDS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(summary_rows(results))
+        writer.writerows(summary_rows(results, means))
 
 
 def holdout_text(results: pa.Table) -> str:

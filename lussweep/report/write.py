@@ -40,6 +40,7 @@ SCHEMAS = {
     "frame_scores": tables.FRAME_SCORES,
     "val_scores": tables.FRAME_SCORES,
     "results": tables.RESULTS,
+    "means": schemas.MEANS,
     "aurocs": schemas.AUROCS,
     "quality": schemas.QUALITY,
     "operating": schemas.OPERATING,
@@ -50,7 +51,7 @@ SCHEMAS = {
     "multiplier": schemas.MULTIPLIER,
     "usefulness": schemas.USEFULNESS,
 }
-PRINTED = ("results", "contrasts", "worth", "multiplier", "controls")
+PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
 """Tables that a command shows when the report is written."""
 REPORT_VERSION = 5
 STATE_FILE = "report.json"
@@ -190,7 +191,7 @@ def _write_events(path: Path, events: pa.Table) -> None:
 def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
-        "summary.csv", "results.parquet", "contrasts.parquet", "controls.parquet",
+        "summary.csv", "results.parquet", "means.parquet", "contrasts.parquet", "controls.parquet",
         "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
         "operating.parquet", "delong.parquet", "usefulness.parquet",
         "figures/auroc.png", "figures/auroc.svg",

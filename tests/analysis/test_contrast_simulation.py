@@ -1,110 +1,20 @@
-"""Contrasts on simulated studies whose truth is known.
-
-A score is the sum of what a patient does to every model, what he does to every training of one
-variant, and what he does to one training. A training moves the separation of the classes, so that
-AUC-ROCs of two trainings of one variant differ for every holdout. The truth is the difference of
-AUC-ROC, averaged over trainings and patients: Phi(shift / sqrt(2 + training variance)).
+"""Contrasts on simulated studies whose truth is known (`support.simulation.study`).
 
 The bounds were fixed before the studies were run. A bound counts as broken where the exact
 binomial test against it has p < 0.001. The method was chosen on other seeds.
 """
 
-import zlib
-
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm, t
+from scipy.stats import t
 
 from lussweep.analysis.contrasts import contrasts, holm
-from lussweep.analysis.paired import PairedWins
-from lussweep.metrics.auroc import win_matrix
+from support.simulation import SHORT, generator, keeps, length, study
 
-AUROC = 0.9
-SEPARATION = norm.ppf(AUROC) * 2**0.5
-SLOPE = norm.pdf(norm.ppf(AUROC)) / 2**0.5
-"""Change of the AUC-ROC with the separation of the classes."""
-OWN = 0.2
-"""Share of a score's variance that models do not have in common: half of it is the variant's."""
 MARGIN = 0.02
 HOLDOUTS = [(20, 20), (60, 60), (100, 24)]
 TRAINING_SDS = [0.0, 0.007, 0.014, 0.021]
 """Of one replicate's difference of AUC-ROC."""
-SHORT, LONG = 200, 1000
-
-length = pytest.mark.parametrize(
-    "n_studies",
-    [
-        pytest.param(SHORT, id=str(SHORT), marks=pytest.mark.unhurried),
-        pytest.param(LONG, id=str(LONG), marks=pytest.mark.slow),
-    ],
-)
-
-
-def generator(*names):
-    return np.random.default_rng([20231, zlib.crc32(repr(names).encode())])
-
-
-def study(rng, holdout, n_replicates, sds, n_variants=2, gain=0.0, most_frames=1, start=SEPARATION):
-    """Win matrices by patient count 6, 7, ..., one count for each training SD.
-
-    Variant 0 is the reference; the others have an AUC-ROC higher by `gain`. Patients have 1 to
-    `most_frames` frames, and half of the variance lies between frames if there are several. `start`
-    is the separation of the reference's classes.
-    """
-    n_pos, n_neg = holdout
-    n_patients = n_pos + n_neg
-    n_frames_P = rng.integers(1, most_frames + 1, size=n_patients)
-    patient_U = np.repeat(np.arange(n_patients), n_frames_P)
-    label_U = (patient_U < n_pos).astype(np.int64)
-
-    def noise(variance, *shape):
-        return rng.normal(size=shape) * variance**0.5
-
-    def drawn(variance, *shape):
-        """Of patients, and of their frames where there are several."""
-        if most_frames == 1:
-            return noise(variance, *shape, n_patients)
-        by_patient = noise(variance / 2, *shape, n_patients)[..., patient_U]
-        return by_patient + noise(variance / 2, *shape, len(patient_U))
-
-    common_U, of_variant_VU = drawn(1 - OWN), drawn(OWN / 2, n_variants)
-    found = {}
-    for count, sd in enumerate(sds, 6):
-        shift_VK = start + noise(sd**2 / 2 / SLOPE**2, n_variants, n_replicates)
-        shift_VK[1:] += separation_for(gain, sd, start)
-        score_VKU = common_U + of_variant_VU[:, None] + drawn(OWN / 2, n_variants, n_replicates)
-        score_VKU += shift_VK[:, :, None] * label_U
-        found[count] = paired(score_VKU, label_U, patient_U, most_frames == 1)
-    return found
-
-
-def separation_for(gain, sd, start):
-    """The shift that raises the mean AUC-ROC over trainings by exactly `gain`."""
-    scale = (2 + sd**2 / 2 / SLOPE**2) ** 0.5
-    return norm.ppf(norm.cdf(start / scale) + gain) * scale - start
-
-
-def paired(score_VKU, label_U, patient_U, one_frame):
-    n_variants, n_replicates, _ = score_VKU.shape
-    cells = [(v, k) for v in range(n_variants) for k in range(n_replicates)]
-    if not one_frame:
-        found = {(v, k): win_matrix(label_U, score_VKU[v, k], patient_U) for v, k in cells}
-        first = found[0, 0]
-        wins = {(str(v), k): found[v, k].wins_PP for v, k in cells}
-        return PairedWins(wins, first.n_pos_P, first.n_neg_P)
-    n_pos, n = int(label_U.sum()), len(label_U)
-    wins = {}
-    for v, k in cells:
-        score_U = score_VKU[v, k]
-        wins_PP = np.zeros((n, n))
-        wins_PP[:n_pos, n_pos:] = score_U[:n_pos, None] > score_U[None, n_pos:]
-        wins[str(v), k] = wins_PP
-    return PairedWins(wins, label_U, 1 - label_U)
-
-
-def keeps(n_broken, n_studies, bound):
-    """Whether a bound on a rate stands."""
-    return binomtest(n_broken, n_studies, bound, alternative="greater").pvalue >= 1e-3
 
 
 @length

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kendalltau, rankdata, spearmanr
+from scipy.stats import binomtest, false_discovery_control, kendalltau, rankdata, spearmanr
 
+from lussweep.analysis.bootstrap import expanded_confidence
 from lussweep.analysis.usefulness import (
     ORIENTATIONS,
+    benjamini_hochberg,
     kendall,
     oriented,
     paired_gains,
@@ -181,7 +183,7 @@ def test_two_baselines_of_a_cohort_or_a_missing_auc_are_refused():
 def test_estimates_are_scipys_and_the_interval_is_that_of_whole_cohorts():
     value_C, gain_C, n_C, replicate_C = study()
     found = usefulness("kmmd", value_C, gain_C, n_C, replicate_C, n_resamples=50, seed=4)
-    assert (found.n_cells, found.n_cohorts, found.n_missing, found.reason) == (30, 15, 0, "")
+    assert (found.n_cells, found.n_units, found.n_missing, found.reason) == (30, 15, 0, "")
     cohorts = sorted(set(zip(n_C.tolist(), replicate_C.tolist(), strict=True)))
     rows_of = [np.flatnonzero((n_C == n) & (replicate_C == r)) for n, r in cohorts]
     draws = [
@@ -191,7 +193,9 @@ def test_estimates_are_scipys_and_the_interval_is_that_of_whole_cohorts():
     for estimate, oracle in ((found.spearman, spearmanr), (found.kendall, kendalltau)):
         assert estimate.value == pytest.approx(oracle(-value_C, gain_C).statistic)
         values = [oracle(-value_C[rows], gain_C[rows]).statistic for rows in draws]
-        assert estimate[1:3] == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+        wider = expanded_confidence(0.95, 15)
+        ends = np.quantile(values, [(1 - wider) / 2, (1 + wider) / 2])
+        assert estimate[1:3] == pytest.approx(tuple(ends))
     assert found.spearman.value > 0.8
 
 
@@ -224,7 +228,7 @@ def test_few_cells_give_a_reason_in_place_of_a_correlation():
     assert found.spearman is found.kendall is found.kendall_within is None
     assert found.reason == "5 cells with this metric: 6 are needed for a correlation"
     empty = usefulness("kmmd", value_C * np.nan, gain_C, n_C, replicate_C, seed=0)
-    assert (empty.n_cells, empty.n_cohorts) == (0, 0)
+    assert (empty.n_cells, empty.n_units) == (0, 0)
     assert empty.reason.startswith("0 cells")
 
 
@@ -239,7 +243,7 @@ def test_a_constant_metric_or_gain_gives_a_reason():
 def test_few_cohorts_give_a_correlation_without_an_interval():
     columns = (x[:10] for x in study())
     found = usefulness("kmmd", *columns, seed=0)
-    assert (found.n_cells, found.n_cohorts) == (10, 5)
+    assert (found.n_cells, found.n_units) == (10, 5)
     assert np.isnan(found.spearman[1:3]).all() and not np.isnan(found.spearman.value)
     assert found.reason == "5 cohorts: 6 are needed for an interval"
 
@@ -260,18 +264,70 @@ def test_resamples_in_which_nothing_differs_are_counted():
     assert found.spearman.n_undefined == pytest.approx(500 * (5 / 6) ** 6, abs=45)
 
 
-def test_an_interval_without_relation_covers_zero_about_as_often_as_it_says():
-    covered = 0
-    for seed in range(100):
-        rng = np.random.default_rng(seed)
-        cohorts = np.repeat(np.arange(30), 2)
-        value_C = np.repeat(rng.normal(size=30), 2) + 0.3 * rng.normal(size=60)
-        gain_C = np.repeat(rng.normal(size=30), 2) + 0.3 * rng.normal(size=60)
+@pytest.mark.parametrize(
+    "n_studies",
+    [
+        pytest.param(100, id="100", marks=pytest.mark.unhurried),
+        pytest.param(1000, id="1000", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(("nested", "n_replicates"), [(False, 3), (True, 6), (True, 10)])
+def test_without_relation_intervals_cover_zero_and_tests_reject_seldom(
+    nested, n_replicates, n_studies
+):
+    """Metric and gain do not know each other; nested cohorts of one replicate are alike.
+
+    Coverage at least 92 %, p-values of 0.05 or less in at most 5 % (bound 7 %). A bound counts as
+    broken where the exact binomial test against it has p < 0.001.
+    """
+    n_C, replicate_C = (
+        np.repeat([6, 15, 29, 44, 58], n_replicates),
+        np.tile(np.arange(n_replicates), 5),
+    )
+    missed = dict.fromkeys(("spearman", "spearman_within", "kendall", "p_value"), 0)
+    for study_ in range(n_studies):
+        rng = np.random.default_rng([811, nested, n_replicates, study_])
+
+        def drawn(rng=rng):
+            of_replicate = 0.7 * nested * rng.normal(size=n_replicates)[replicate_C]
+            return of_replicate + 0.7 * rng.normal(size=len(n_C))
+
         found = usefulness(
-            "coverage", value_C, gain_C, np.full(60, 6), cohorts, n_resamples=200, seed=seed
-        )
-        covered += found.spearman.low <= 0 <= found.spearman.high
-    assert 88 <= covered <= 99
+            "coverage", drawn(), drawn(), n_C, replicate_C,
+            nested=nested, n_resamples=500, seed=study_,
+        )  # fmt: skip
+        missed["p_value"] += found.p_value <= 0.05
+        for name in ("spearman", "spearman_within", "kendall"):
+            estimate = getattr(found, name)
+            missed[name] += not estimate.low <= 0 <= estimate.high
+    print(nested, n_replicates, {name: n / n_studies for name, n in missed.items()})
+    for name, n in missed.items():
+        bound = 0.07 if name == "p_value" else 0.08
+        assert binomtest(n, n_studies, bound, alternative="greater").pvalue >= 1e-3, name
+
+
+def test_permutations_find_a_relation_that_is_there():
+    n_C, replicate_C = np.repeat([6, 15, 58], 5), np.tile(np.arange(5), 3)
+    value_C = np.random.default_rng(0).normal(size=15)
+    found = usefulness("coverage", value_C, value_C, n_C, replicate_C, seed=0)
+    assert found.p_value == pytest.approx(1 / 2000)
+    nested = usefulness("coverage", value_C, value_C, n_C, replicate_C, nested=True, seed=0)
+    assert nested.p_value == pytest.approx(1 / 120, rel=0.7)
+    assert (nested.n_units, nested.reason) == (
+        5, "5 replicates of nested cohorts: 6 are needed for an interval",
+    )  # fmt: skip
+    lacking = usefulness(
+        "coverage", value_C[1:], value_C[1:], n_C[1:], replicate_C[1:], nested=True, seed=0
+    )
+    assert lacking.p_value is None
+
+
+def test_false_discoveries_are_adjusted_as_scipy_does():
+    p_values = np.random.default_rng(3).beta(0.4, 2, size=9).tolist()
+    assert benjamini_hochberg(p_values) == pytest.approx(false_discovery_control(p_values))
+    assert benjamini_hochberg([]) == ()
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        benjamini_hochberg([1.5])
 
 
 def test_the_seed_decides():

@@ -16,6 +16,7 @@ from lussweep.report.figures import (
     metric_figure,
     sample_sheet,
 )
+from lussweep.report.schemas import MEANS
 from lussweep.store import tables
 
 VARIANTS = ("baseline", "combined")
@@ -119,12 +120,45 @@ def test_missing_cells_break_the_line_and_an_incomplete_mean_is_hollow():
 def test_the_interval_of_a_lone_replicate_is_a_bar_where_there_is_one():
     rows = [row for row in results().to_pylist() if row["replicate"] == 1]
     without = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
-    assert "bootstrap interval" not in caption(without)
+    assert "lone replicate" not in caption(without)
     rows[0] |= {"auroc_low": 0.85, "auroc_high": 0.95}
     one = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
-    assert "bootstrap interval" in caption(one)
+    assert "Bars of a lone replicate: 95 % for other holdout patients alone" in caption(one)
     bars = [d.get_ydata() for d in one.axes[0].lines if list(d.get_ydata()) == [0.85, 0.95]]
     assert len(bars) == 1
+
+
+def means(levels=("frame", "patient_mean")):
+    rows = [
+        {
+            "n_patients": n, "variant": variant, "level": level, "n_replicates": 3,
+            "aurocs": [auroc(n, k, variant, None) - shift for k in (1, 2, 3)],
+            "auroc": auroc(n, 2, variant, None) - shift, "low": 0.8 - shift, "high": 0.99 - shift,
+        }
+        for n in COUNTS
+        for variant in VARIANTS
+        for level, shift in zip(levels, (0.0, 0.1), strict=False)
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, MEANS)
+
+
+def test_bars_are_the_intervals_and_a_second_panel_is_by_patient():
+    figure = build_auroc_figure(results(), means())
+    by_frame, by_patient = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["by frame", "by patient (mean frame score)"]
+    assert by_frame.get_ylim() == by_patient.get_ylim()
+    for ax, shift in ((by_frame, 0.0), (by_patient, 0.1)):
+        ends = [0.8 - shift, 0.99 - shift]
+        assert sum(list(drawn.get_ydata()) == ends for drawn in ax.lines) == 6
+        expected = [auroc(n, 2, "combined", None) - shift for n in COUNTS]
+        assert line(ax, "combined").get_ydata() == pytest.approx(expected)
+    assert "bars: 95 % for other trainings and other holdout patients" in caption(figure)
+
+
+def test_bars_of_a_standard_deviation_end_at_1():
+    rows = [row | {"auroc": 1.0 if row["replicate"] < 3 else 0.9} for row in results().to_pylist()]
+    (ax,) = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS)).axes
+    assert max(max(drawn.get_ydata()) for drawn in ax.lines) == 1
 
 
 def test_no_cell_done_is_said_in_the_figure():
@@ -136,7 +170,7 @@ def test_no_cell_done_is_said_in_the_figure():
 def test_epoch_figure_holds_the_means_and_exists_only_for_an_axis(tmp_path):
     swept = results(epochs=(25, 50))
     (ax,) = build_epoch_figure(swept).axes
-    assert ax.get_title() == "combined"
+    assert ax.get_title() == "combined, by frame"
     for n in COUNTS:
         means = [auroc(n, 2, "combined", epoch) for epoch in (25, 50)]
         assert line(ax, str(n)).get_ydata() == pytest.approx(means)

@@ -16,6 +16,7 @@ VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = [6, 15]
 PLACE = ("n_patients", "replicate", "variant")
 ESTIMATES = {
+    "means": ("auroc", "sd", "low", "training_sd"),
     "aurocs": ("auroc", "low", "high", "percentile_low", "standard_error"),
     "quality": ("average_precision", "brier", "calibration_slope", "calibration_error"),
     "operating": ("threshold", "sensitivity", "sensitivity_low", "specificity"),

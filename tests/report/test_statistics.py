@@ -150,6 +150,24 @@ def test_contrasts_are_the_mean_differences_over_replicates(inputs, found, study
         )
 
 
+def test_means_are_over_replicates_at_three_levels(inputs, found):
+    by_level = {"frame": "frame", "patient_mean": "patient_mean"}
+    aurocs = found["aurocs"].to_pylist()
+    rows = found["means"].to_pylist()
+    assert len(rows) == len(COUNTS) * len(VARIANTS) * 3
+    for row in rows:
+        if row["status"] == "done":
+            assert row["low"] < row["auroc"] < row["high"] < 1
+        assert row["auroc"] == pytest.approx(np.mean(row["aurocs"]))
+        if row["level"] in by_level:
+            assert row["aurocs"] == [
+                one["auroc"]
+                for one in aurocs
+                if (one["level"], one["n_patients"], one["variant"])
+                == (row["level"], row["n_patients"], row["variant"])
+            ]
+
+
 def test_contrasts_are_judged_at_the_level_of_the_analysis(inputs, study):
     changed = study.model_copy(
         update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}

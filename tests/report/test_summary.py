@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from lussweep.cli.summary import summary_table
+from lussweep.report.schemas import MEANS
 from lussweep.report.summary import (
     SUMMARY_FIELDS,
     epoch_is_axis,
@@ -116,7 +117,32 @@ def test_terminal_table_shows_spread_and_what_is_missing():
     assert "0.950 [0.930, 0.960]" in text
     assert "120 patients, 960 frames" in text
     assert "sample standard deviation over replicates" in " ".join(text.split())
-    assert "95 % patient-clustered bootstrap interval" in " ".join(text.split())
+    assert "[low, high] of one replicate: 95 % for other holdout" in " ".join(text.split())
+
+
+def means(low=0.88):
+    rows = [
+        {"n_patients": 6, "variant": "combined", "level": level, "auroc": mean, "sd": 0.01,
+         "low": low, "high": 0.97, "aurocs": [mean]}
+        for level, mean in (("frame", 0.933), ("patient_mean", 0.95), ("patient_weighted", 0.94))
+    ]  # fmt: skip
+    return pa.Table.from_pylist(rows, MEANS)
+
+
+def test_intervals_over_trainings_and_the_patient_level_have_their_places():
+    table = three_replicates()
+    by_frame = printed(summary_table(table, means()))
+    assert "AUC-ROC on holdout, by frame" in by_frame
+    assert "0.933 ± 0.025" in by_frame and "[0.880, 0.970]" in by_frame
+    assert "95 % for other trainings and other holdout patients" in " ".join(by_frame.split())
+    by_patient = printed(summary_table(table, means(), by_patient=True))
+    assert "by patient (mean frame score)" in by_patient
+    assert "0.950 [0.880, 0.970]" in by_patient
+    assert "none" in by_patient and "0.933" not in by_patient
+    assert "[" not in printed(summary_table(table, means(None), by_patient=True))
+    row = summary_rows(table, means())[0]
+    assert (row["auroc_low"], row["auroc_high"]) == (0.88, 0.97)
+    assert [row[f"patient_auroc_{name}"] for name in ("mean", "sd", "low")] == [0.95, 0.01, 0.88]
 
 
 def test_a_lone_replicate_without_its_interval_shows_its_mean():

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from lussweep.analysis.means import mean_aurocs
+from lussweep.analysis.paired import PairedWins
+from support import simulation as simulated
+from support.simulation import keeps, length
+
+
+def test_a_mean_is_over_replicates_and_mirrors():
+    rng = np.random.default_rng(0)
+    by_count = simulated.study(rng, (20, 20), 3, [0.01, 0.01])
+    found = mean_aurocs(by_count, "1")[6]
+    assert found.auroc == pytest.approx(np.mean(found.aurocs))
+    assert found.interval.low < found.auroc < found.interval.high < 1
+    lost = {
+        n: PairedWins({cell: wins_PP.T for cell, wins_PP in p.wins.items()}, p.n_neg_P, p.n_pos_P)
+        for n, p in by_count.items()
+    }  # the other class is called positive: the same pairs are won
+    again = mean_aurocs(lost, "1")[6]
+    assert again.interval == pytest.approx(found.interval)
+
+
+def test_what_has_no_interval_says_why():
+    rng = np.random.default_rng(0)
+    assert "1 replicate" in mean_aurocs(simulated.study(rng, (9, 9), 1, [0.0]), "0")[6].withheld
+    assert "needs 5" in mean_aurocs(simulated.study(rng, (4, 9), 3, [0.0]), "0")[6].withheld
+    perfect = mean_aurocs(simulated.study(rng, (9, 9), 3, [0.0], start=99.0), "0")[6]
+    assert perfect.interval is None and perfect.auroc == 1
+    with pytest.raises(ValueError, match="no replicate"):
+        mean_aurocs(simulated.study(rng, (9, 9), 3, [0.0]), "9")
+
+
+@length
+@pytest.mark.parametrize("holdout", [(20, 20), (60, 60), (100, 24)], ids=str)
+def test_intervals_cover_the_mean_over_trainings_and_patients(holdout, n_studies):
+    """Coverage at least 92 % at AUC-ROCs of 0.7 to 0.95, with 3 and 10 replicates."""
+    for truth in (0.7, 0.9, 0.95):
+        for n_replicates in (3, 10):
+            if n_replicates == 10 and n_studies < 1000:
+                continue
+            rng = simulated.generator("means", holdout, truth, n_replicates)
+            sd = 0.014
+            scale = (2 + sd**2 / 2 / simulated.SLOPE**2) ** 0.5
+            n_missed = 0
+            for _ in range(n_studies):
+                by_count = simulated.study(
+                    rng, holdout, n_replicates, [sd], start=norm.ppf(truth) * scale
+                )
+                interval = mean_aurocs(by_count, "0")[6].interval
+                n_missed += interval is None or not interval.low <= truth <= interval.high
+            print(f"{holdout}, {truth}, {n_replicates} replicates: {1 - n_missed / n_studies:.3f}")
+            assert keeps(n_missed, n_studies, 0.08), (truth, n_replicates)
