@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.curve import Range, accepted
+from lussweep.analysis.curve import Range, accepted, cubic
 from lussweep.analysis.power_law import N_PARAMETERS, PowerLaw, lack_of_fit
 from lussweep.analysis.resampled_means import PairMeans
 from lussweep.metrics.auroc import Float64s
@@ -48,7 +48,9 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
     m is the root of the score of weighted least squares: the sum over counts n of
     w_n A'(log m n) (A_variant(n) - A(m n)), where w_n is the inverse variance over resamples of
     A_variant(n) - A(n). The interval holds each m at which the resampled score may be 0: which
-    counts are inside the grid depends on m alone, so that every m is tested on a fixed set.
+    counts are inside the grid depends on m alone, so that every m is tested on a fixed set. Every
+    other resample reads the monotone cubic in the place of the law, because a test of fit over a
+    few counts finds a wrong law too seldom.
 
     It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
     resamples, if the interval of b holds 0 (the curve may be flat: any m would do), or if the
@@ -79,8 +81,7 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
 
 def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float) -> Multiplier:
     grid_G = _grid(pair.count_K, pair.at_M)
-    weight_M = _weights(pair, law)
-    score_GR = np.stack([_score(m, pair, law, weight_M) for m in grid_G])
+    score_GR = _scores(grid_G, pair, law)
     m = _root(grid_G, score_GR[:, 0])
     if not np.isfinite(m):
         bound = f"above {grid_G[-1]:.3g}" if m > 0 else f"below {grid_G[0]:.3g}"
@@ -92,38 +93,39 @@ def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float
     return fitted._replace(m=m, interval=interval, n_counts=n_counts)
 
 
-def _inside(m: float, count_K: NDArray[Any], at_M: NDArray[Any]) -> NDArray[np.bool_]:
-    reach = 1e-9
-    return np.asarray(
-        (m * at_M >= count_K[0] * (1 - reach)) & (m * at_M <= count_K[-1] * (1 + reach))
-    )
-
-
 def _grid(count_K: NDArray[Any], at_M: NDArray[Any]) -> Float64s:
     """The multipliers that leave MIN_COUNTS counts or more inside the grid."""
     first, last = count_K[0] / at_M[-MIN_COUNTS], count_K[-1] / at_M[MIN_COUNTS - 1]
     grid_G = np.union1d(np.geomspace(first, last, N_GRID), 1.0)
-    enough = [_inside(m, count_K, at_M).sum() >= MIN_COUNTS for m in grid_G]
-    return np.asarray(grid_G[enough])
+    is_enough_G = _inside(grid_G[:, None], count_K, at_M).sum(axis=1) >= MIN_COUNTS
+    return np.asarray(grid_G[is_enough_G])
 
 
-def _score(m: float, pair: PairMeans, law: PowerLaw, weight_M: Float64s) -> Float64s:
-    """The score at m in every row, positive where the variant is better than A(m n)."""
-    is_inside_M = _inside(m, pair.count_K, pair.at_M)
-    scaled_S = m * pair.at_M[is_inside_M]
-    weight_S = weight_M[is_inside_M] * scaled_S ** -law.c_R[0]
-    difference_RS = pair.variant_RM[:, is_inside_M] - law.at(scaled_S)
-    return np.asarray(difference_RS @ (weight_S / weight_S.sum()))
+def _inside(m: Any, count_K: NDArray[Any], at_M: NDArray[Any]) -> NDArray[np.bool_]:
+    scaled, rounding = m * at_M, 1e-9
+    return np.asarray(
+        (scaled >= count_K[0] * (1 - rounding)) & (scaled <= count_K[-1] * (1 + rounding))
+    )
 
 
-def _weights(pair: PairMeans, law: PowerLaw) -> Float64s:
-    """Inverse variance of the difference between variant and law at each count, up to a factor.
+def _scores(grid_G: Float64s, pair: PairMeans, law: PowerLaw) -> Float64s:
+    """The score at G multipliers in every row, positive where the variant is better than A(m n).
 
-    It comes from quartiles, because the variance of t-like draws may not exist. The floor is far
-    below any noise; without noise all weights are equal.
+    Row 0 and every other resample read the law, the rest the monotone cubic. Shape (G, 1 + R).
     """
-    low_M, high_M = np.quantile(pair.variant_RM[1:] - law.at(pair.at_M)[1:], [0.25, 0.75], axis=0)
-    return np.asarray(1 / ((high_M - low_M) ** 2 + 1e-14))
+    scaled_GM = (grid_G[:, None] * pair.at_M).clip(pair.count_K[0], pair.count_K[-1])
+    curve_NR = law.at(scaled_GM.ravel()).T
+    curve_NR[:, 1::2] = cubic(pair.count_K, pair.baseline_RK[1::2], scaled_GM.ravel())
+    # Quartiles, because the variance of t-like draws may not exist. The floor is far below any
+    # noise; without noise all weights are equal.
+    apart_RM = pair.variant_RM[1:] - law.at(pair.at_M)[1:]
+    low_M, high_M = np.quantile(apart_RM, [0.25, 0.75], axis=0)
+    weight_GM = scaled_GM ** -law.c_R[0] / ((high_M - low_M) ** 2 + 1e-14)
+    weight_GM *= _inside(grid_G[:, None], pair.count_K, pair.at_M)
+    weight_GM /= weight_GM.sum(axis=1, keepdims=True)
+    curve_GMR = curve_NR.reshape(*scaled_GM.shape, -1)
+    weighted_GR = np.einsum("gm,gmr->gr", weight_GM, curve_GMR)
+    return np.asarray(weight_GM @ pair.variant_RM.T - weighted_GR)
 
 
 def _root(grid_G: Float64s, score_G: Float64s) -> float:
