@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import IsotonicRegression
 
-from lussweep.analysis.curve import accepted, cubic, invert, isotonic
+from lussweep.analysis.curve import accepted, cubic, invert, isotonic, steepest, straight
 
 COUNTS = np.array([6, 15, 29, 44, 58])
 CONCAVE = {
@@ -147,6 +147,20 @@ def test_rows_are_evaluated_as_scipy_evaluates_each():
         expected = PchipInterpolator(np.log(COUNTS), row)(np.log(at))
         assert column == pytest.approx(expected)
     assert cubic(COUNTS, rows, COUNTS) == pytest.approx(rows.T, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", ["a power law", "a steep power law", "a saturated curve"])
+def test_a_concave_curve_runs_between_lines_and_the_steepest_curve(name):
+    """Between the first two counts the steepest is a guess: a cubic in 1 / n."""
+    curve, at = CONCAVE[name], np.geomspace(6, 58, 400)
+    knots = curve(COUNTS.astype(float))
+    lines, most = (f(COUNTS, knots[None], at)[:, 0] for f in (straight, steepest))
+    assert (lines <= curve(at) + 1e-12).all()
+    assert (curve(at) <= most + 1e-12)[at >= 15].all()
+    for rows in (knots[None], knots[None, ::-1], np.random.default_rng(4).random((20, 5))):
+        for f in (cubic, straight, steepest):
+            assert f(COUNTS, rows, COUNTS) == pytest.approx(rows.T, abs=1e-12)
+            assert f(COUNTS, rows, at).max() <= rows.max() + 1e-12
 
 
 def test_the_accepted_points_are_those_that_a_percentile_interval_holds():

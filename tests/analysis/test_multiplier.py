@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lussweep.analysis.multiplier import lack_of_fit, multiplier
+from lussweep.analysis.multiplier import multiplier
 from lussweep.analysis.power_law import fit_power_law
 from lussweep.analysis.resampled_means import resampled_means
 
@@ -32,7 +32,7 @@ def pair_of(baseline, variant, counts=COUNTS, noise=0.0, n_replicates=3, n_scarc
 def test_without_noise_the_multiplier_is_found(m):
     found = multiplier(*pair_of(power, lambda n: power(m * n)))
     assert found.m == pytest.approx(m, rel=0.002)
-    assert found.interval == pytest.approx((m, m), rel=0.002)
+    assert found.interval == pytest.approx((m, m), rel=0.02)
     assert found.n_counts == sum(6 <= m * n <= 58 for n in COUNTS)
     assert (found.a, found.b, found.c) == pytest.approx((0.97, 0.35, 0.5), rel=1e-3)
     assert found.withheld is None
@@ -66,22 +66,3 @@ def test_it_is_withheld_with_the_reason(options, why):
     found = multiplier(*pair_of(**({"baseline": power, "variant": power} | options)))
     assert why in found.withheld
     assert found.m is found.interval is found.n_counts is None
-
-
-def test_lack_of_fit_is_uniform_where_the_law_holds():
-    """Means scatter around a law with the covariance that the pair knows; 10 degrees of freedom."""
-    rng = np.random.default_rng(5)
-    p_values = []
-    for study in range(300):
-        noise = rng.normal(size=(5, 3)) * 0.006
-        cells = power(np.array(COUNTS, dtype=float))[:, None] + noise
-        value_C = np.tile(cells.ravel(), 2)
-        pair = resampled_means(
-            np.repeat(["baseline", "combined"], 15), np.tile(np.repeat(COUNTS, 3), 2),
-            np.tile([1, 2, 3], 10), value_C, value_C[None].repeat(200, axis=0),
-            n_scarcer=10**6, seed=study,
-        )[1]  # fmt: skip
-        law = fit_power_law(pair.count_K, pair.baseline_RK[:1], pair.weight_K)
-        p_values.append(lack_of_fit(pair, law))
-    shares = [(np.array(p_values) < level).mean() for level in (0.05, 0.25, 0.5)]
-    assert shares == pytest.approx([0.05, 0.25, 0.5], abs=0.09)
