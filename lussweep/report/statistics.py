@@ -34,7 +34,7 @@ def collect_statistics(
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
     overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
-    worth = worth_rows(cells, study, seed)
+    worth = worth_rows(cells, study, overlap_of, seed)
     rows_and_schemas = {
         "means": (mean_rows(cells), schemas.MEANS),
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from lussweep.report.cells import (
     ScoredCells,
     in_order,
 )
+from lussweep.report.differences import shared_text
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
@@ -33,11 +34,14 @@ class WorthRows(NamedTuple):
     multiplier: list[Row]
 
 
-def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> WorthRows:
+def worth_rows(
+    cells: ScoredCells, study: StudySpec, overlap_of: Mapping[int, float], seed: int
+) -> WorthRows:
     """A worth for each variant and patient count, and a multiplier for each variant but baseline.
 
     If the GAN epoch is an axis, the name of a variant holds it. There are no rows if the grid has
-    no baseline, or the baseline at a single patient count.
+    no baseline, or the baseline at a single patient count. `overlap_of` is that of
+    `cohort_overlap`: it is a remark on the reason.
     """
     baseline = in_order(place for place in cells.planned if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
@@ -71,11 +75,15 @@ def worth_rows(cells: ScoredCells, study: StudySpec, seed: int) -> WorthRows:
         for worth in worths(pair, law):
             line = (worth.variant, worth.n_patients)
             lacking = cells.lacking([*lines[line], *baseline])
-            worth_of[line] = _worth(worth) | _outcome(pair.withheld, lacking)
+            shared = shared_text(overlap_of.get(worth.n_patients))
+            worth_of[line] = _worth(worth) | _outcome(pair.withheld, lacking, shared)
         if pair.variant in curves:
             found = multiplier(pair, law)
             lacking = cells.lacking([*curves[pair.variant], *baseline])
-            multiplier_of[pair.variant] = _multiplier(found) | _outcome(found.withheld, lacking)
+            shared = shared_text(max(overlap_of.values(), default=None))
+            multiplier_of[pair.variant] = _multiplier(found) | _outcome(
+                found.withheld, lacking, shared
+            )
     return WorthRows(
         [head | worth_of.get(line, cells.absence(lines[line])) for line, head in heads.items()],
         [
@@ -119,8 +127,8 @@ def _law(pair: PairMeans) -> PowerLaw | None:
     return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
-def _outcome(withheld: str | None, lacking: str | None) -> Row:
-    reason = "; ".join(filter(None, [lacking, withheld])) or None
+def _outcome(withheld: str | None, lacking: str | None, shared: str | None) -> Row:
+    reason = "; ".join(filter(None, [lacking, withheld, shared if not withheld else None])) or None
     return {"status": WITHHELD if withheld else DONE, "reason": reason}
 
 

@@ -194,7 +194,11 @@ def test_replicates_that_share_training_patients_are_marked(inputs, study):
         ],
         tables.COHORTS,
     )
-    rows = collect_statistics(*inputs, study, cohorts)["contrasts"].to_pylist()
+    found = collect_statistics(*inputs, study, cohorts)
+    for row in found["worth"].to_pylist():
+        shares = row["reason"] and "67 % of their training patients" in row["reason"]
+        assert bool(shares) == (row["n_patients"] == 6)
+    rows = found["contrasts"].to_pylist()
     overlap = {row["n_patients"]: (row["cohort_overlap"], row["reason"]) for row in rows}
     assert overlap[6][0] == pytest.approx((2 + 3 + 3) / 4 / 3)
     assert "replicates share 67 % of their training patients" in overlap[6][1]
@@ -219,6 +223,54 @@ def test_the_baseline_is_worth_its_own_patients_and_a_weak_variant_fewer(found):
     for n in COUNTS:
         assert rows["baseline", n]["k_low"] <= n <= rows["baseline", n]["k_high"]
         assert rows["pure_synthetic", n]["k_low"] < n
+
+
+def test_a_worth_has_an_interval_over_trainings_and_patients_and_a_second_reading(found):
+    for row in found["worth"].to_pylist():
+        assert (row["status"], row["reason"], row["level"]) == ("done", None, "frame")
+        assert row["interval_low"] <= row["k_low"] <= row["k_high"] <= row["interval_high"]
+        assert row["power_law_low"] <= row["power_law_k"] <= row["power_law_high"]
+        assert 0 <= row["share_below"] + row["share_above"] <= 1
+    for row in found["multiplier"].to_pylist():
+        assert (row["variant"] in VARIANTS[1:], row["status"], row["m"]) == (True, "withheld", None)
+        assert "a power law needs 4" in row["reason"]
+
+
+def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
+    counts = (6, 15, 29, 44, 58)
+    given = make_tables(VARIANTS[:2], counts=counts)
+    (row,) = collect_statistics(*given, study_of(VARIANTS[:2], n_patients=list(counts)))[
+        "multiplier"
+    ].to_pylist()
+    assert row["variant"] == "combined"
+    assert row["lack_of_fit_p"] is not None
+    if row["status"] == "done":
+        assert row["low"] <= row["m"] <= row["high"]
+        assert 3 <= row["n_counts"] <= 5
+    else:
+        assert row["reason"]
+
+
+def test_one_replicate_has_a_worth_without_an_interval(make_tables, study_of):
+    found = collect_statistics(*make_tables(n_replicates=1), study_of(replicates=1))
+    for row in found["worth"].to_pylist():
+        assert (row["status"], row["interval"], row["interval_low"]) == ("withheld", None, None)
+        assert "one replicate at every patient count" in row["reason"]
+        assert row["worth"]
+
+
+def test_worth_is_read_at_the_level_of_the_analysis(inputs, study):
+    changed = study.model_copy(
+        update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
+    )
+    found = collect_statistics(*inputs, changed)
+    of_contrast = {
+        (r["variant"], r["n_patients"]): r["auroc"] for r in found["contrasts"].to_pylist()
+    }
+    for row in found["worth"].to_pylist():
+        assert row["level"] == "patient_mean"
+        expected = of_contrast.get((row["variant"], row["n_patients"]), row["auroc"])
+        assert row["auroc"] == pytest.approx(expected)
 
 
 def test_scores_are_correlated_with_the_gain_of_each_variant_apart(found):
