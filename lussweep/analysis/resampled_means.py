@@ -179,7 +179,7 @@ class _Study:
         if withheld:
             base_RU, other_RU = base_RU[:1], other_RU[:1]
         else:
-            patients_UU = np.cov(base_RU[1:].T)
+            patients_UU = self.patients_covariance(base)
             noise_RU, other_noise_RU, training_U = self.noise(variant, base_n_U, other_n_U)
             base_RU[1:] += noise_RU
             other_RU[1:] += noise_RU if variant == base else other_noise_RU
@@ -206,6 +206,11 @@ class _Study:
             estimate = self._mean(self.cells.auroc_C[None], variant, n)
             columns.append(np.concatenate([estimate, estimate + deviation_R]))
         return np.stack(columns, axis=1)
+
+    def patients_covariance(self, variant: str) -> Float64s:
+        """Covariance of a variant's means over holdout patients; a bootstrap's is too small."""
+        deviation_UR = np.stack([self._mean(self.resampled_RC, variant, n) for n in self.count_U])
+        return np.asarray(np.cov(deviation_UR) * self.n_scarcer / (self.n_scarcer - 1))
 
     def noise(
         self, variant: str, base_n_U: Int64s, other_n_U: Int64s
