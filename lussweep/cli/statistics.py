@@ -80,8 +80,9 @@ def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
     for row in multiplier.to_pylist():
         if row["m"] is not None:
             lines.append(
-                f"{row['variant']}: one patient counts as {row['m']:.2f} patients of the baseline, "
-                f"95 % {_ends(row['low'], row['high'])}, over holdout patients and trainings."
+                f"{row['variant']}: one patient counts as {row['m']:.2f} patients of the baseline "
+                "(95 %, over holdout patients and trainings: "
+                f"{_ends(row['low'], row['high'])})."
             )
         elif row["status"] == "withheld":
             without.setdefault(row["reason"], []).append(row["variant"])
@@ -91,9 +92,8 @@ def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
 
 
 def _ends(low: float, high: float) -> str:
-    below, above = "below what the grid can tell", "above what the grid can tell"
-    start = below if low == -math.inf else f"{low:.2f}"
-    return f"{start} to {above if high == math.inf else f'{high:.2f}'}"
+    start = "less than the grid can tell" if low == -math.inf else f"{low:.2f}"
+    return f"{start} to {'more than the grid can tell' if high == math.inf else f'{high:.2f}'}"
 
 
 def control_lines(controls: pa.Table) -> list[str]:
