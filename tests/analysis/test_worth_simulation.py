@@ -78,7 +78,7 @@ def test_intervals_cover_and_claims_are_rare(name, n_studies):
         sum(not covers(rows[k].interval, scenario.m * n, counts) for rows in found)
         for k, n in enumerate(counts)
     ]
-    claimed_K = [sum(r[k].interval.low > n for r in found) for k, n in enumerate(counts)]
+    claimed_K = [sum(r[k].interval.low > n for r in found) for k, n in enumerate(scenario.counts)]
     given = [one for one in multipliers if one.m is not None]
     missed_m = sum(not one.interval.low <= scenario.m <= one.interval.high for one in given)
     claimed_m = sum(one.interval.low > 1 for one in given)

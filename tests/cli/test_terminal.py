@@ -162,8 +162,8 @@ def test_worth_is_said_with_its_interval_and_beside_that_of_as_many_real_images(
     assert worth_lines(worth, pa.Table.from_pylist(multipliers, MULTIPLIER)) == [
         "As many images without a GAN, n = 6: oversample is worth 6.4 (< 6 to 9), "
         "combined 9.1 (6.2 to 14).",
-        "combined: one patient counts as 1.40 patients of the baseline (95 %, over holdout patients "
-        "and trainings: 1.10 to more than the grid can tell).",
+        "combined: one patient counts as 1.40 patients of the baseline (95 %, over holdout "
+        "patients and trainings: 1.10 to more than the grid can tell).",
         "No multiplier of patients for oversample, classic: the baseline's curve may be flat.",
     ]
     assert worth_lines(WORTH.empty_table(), MULTIPLIER.empty_table()) == []
