@@ -36,8 +36,12 @@ def test_row_0_holds_the_means_and_the_others_scatter_around_them():
     assert np.median(pair.baseline_RK[1:], axis=0) == pytest.approx(pair.baseline_RK[0], abs=0.001)
     assert pair.n_replicates_K.tolist() == pair.n_replicates_M.tolist() == [3, 3, 3]
     assert (pair.free, pair.withheld) == (6, None)
-    covariance = pair.patients_KK + np.diag(pair.training_K)
-    assert pair.precision_KK @ covariance == pytest.approx(np.eye(3), abs=1e-4)
+    deviation_RC = noisy(*(i.ravel() for i in np.indices((2, 3, 3))))[1] - value_C.ravel()
+    mean_RK = deviation_RC.reshape(-1, 2, 3, 3)[:, 0].mean(axis=2)
+    assert pair.patients_KK == pytest.approx(np.cov(mean_RK.T) * 40 / 39)
+    assert pair.covariance_KK - np.diag(pair.training_K) == pytest.approx(pair.patients_KK)
+    # what all counts share, 0.01 here, does not weigh
+    assert 1 / pair.weight_K == pytest.approx(pair.training_K, rel=0.2)
 
 
 def test_the_baseline_against_itself_has_the_same_noise_on_both_sides():
@@ -129,7 +133,7 @@ def test_without_patients_or_replicates_there_are_no_resamples(options, why):
     pair = means(noisy, **options)["combined"]
     assert why in pair.withheld
     assert len(pair.baseline_RK) == len(pair.variant_RM) == 1
-    assert np.isfinite(pair.precision_KK).all()
+    assert pair.weight_K.tolist() == pair.n_replicates_K.tolist()
 
 
 @pytest.mark.parametrize(
