@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lussweep.analysis.multiplier import Multiplier, multiplier
-from lussweep.analysis.paired import PairedWins, pair_up
+from lussweep.analysis.paired import pair_up
 from lussweep.analysis.power_law import PowerLaw, fit_power_law
 from lussweep.analysis.resampled_means import PairMeans, resampled_means
 from lussweep.analysis.worth import Worth, worths
@@ -39,38 +39,25 @@ def worth_rows(
 ) -> WorthRows:
     """A worth for each variant and patient count, and a multiplier for each variant but baseline.
 
-    If the GAN epoch is an axis, the name of a variant holds it. There are no rows if the grid has
-    no baseline, or the baseline at a single patient count. `overlap_of` is that of
-    `cohort_overlap`: it is a remark on the reason.
+    If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
+    no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
+    count. `overlap_of` is that of `cohort_overlap`: it is a remark on the reason.
     """
-    baseline = in_order(place for place in cells.planned if place.variant == BASELINE)
+    places = [place for place in cells.planned if not _is_control(place, study)]
+    baseline = in_order(place for place in places if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
         return WorthRows([], [])
     lines: dict[tuple[str, int], list[Coordinates]] = {}
-    for place in sorted(cells.planned, key=lambda p: (p.curve, p.n_patients, p.replicate)):
-        lines.setdefault((place.curve, place.n_patients), []).append(place)
     curves: dict[str, list[Coordinates]] = {}
-    for (curve, _), places in lines.items():
-        curves.setdefault(curve, []).extend(places)
-    curves.pop(BASELINE)
-    heads = {line: {"variant": line[0], "n_patients": line[1]} for line in lines}
-    for head in heads.values():
-        head["level"] = study.analysis.level
+    for place in sorted(places, key=lambda p: (p.curve, p.n_patients, p.replicate)):
+        lines.setdefault((place.curve, place.n_patients), []).append(place)
+        if place.variant != BASELINE:
+            curves.setdefault(place.curve, []).append(place)
 
-    def without(outcome: Row) -> WorthRows:
-        multipliers = [{"variant": curve, "level": study.analysis.level} for curve in curves]
-        return WorthRows([h | outcome for h in heads.values()], [m | outcome for m in multipliers])
-
-    if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
-        return without(cells.absence(baseline))
-    scored = {_unit(place): frames for place, frames in cells.scored.items()}
-    try:
-        paired = pair_up(scored, study.analysis.level)
-    except ValueError as error:  # the frames differ; the message names the two cells
-        return without({"status": REFUSED, "reason": str(error)})
     worth_of: dict[tuple[str, int], Row] = {}
     multiplier_of: dict[str, Row] = {}
-    for pair in _pairs(list(cells.scored), paired, study, seed):
+    found = _pairs(baseline, cells, study, seed)
+    for pair in found if isinstance(found, list) else []:
         law = _law(pair)
         for worth in worths(pair, law):
             line = (worth.variant, worth.n_patients)
@@ -78,20 +65,31 @@ def worth_rows(
             shared = shared_text(overlap_of.get(worth.n_patients))
             worth_of[line] = _worth(worth) | _outcome(pair.withheld, lacking, shared)
         if pair.variant in curves:
-            found = multiplier(pair, law)
+            one = multiplier(pair, law)
             lacking = cells.lacking([*curves[pair.variant], *baseline])
             shared = shared_text(max(overlap_of.values(), default=None))
-            multiplier_of[pair.variant] = _multiplier(found) | _outcome(
-                found.withheld, lacking, shared
-            )
+            multiplier_of[pair.variant] = _multiplier(one) | _outcome(one.withheld, lacking, shared)
+
+    def absent(of: Sequence[Coordinates]) -> Row:
+        return cells.absence(of) if isinstance(found, list) else found
+
+    level = study.analysis.level
     return WorthRows(
-        [head | worth_of.get(line, cells.absence(lines[line])) for line, head in heads.items()],
         [
-            {"variant": curve, "level": study.analysis.level}
-            | multiplier_of.get(curve, cells.absence(places))
-            for curve, places in curves.items()
+            {"variant": curve, "n_patients": n, "level": level}
+            | (worth_of.get((curve, n)) or absent(of))
+            for (curve, n), of in lines.items()
+        ],
+        [
+            {"variant": curve, "level": level} | (multiplier_of.get(curve) or absent(of))
+            for curve, of in curves.items()
         ],
     )
+
+
+def _is_control(place: Coordinates, study: StudySpec) -> bool:
+    recipe = study.variants.get(place.variant)
+    return recipe is not None and recipe.labels == "shuffled"
 
 
 def _unit(place: Coordinates) -> tuple[str, int]:
@@ -99,9 +97,19 @@ def _unit(place: Coordinates) -> tuple[str, int]:
 
 
 def _pairs(
-    places: Sequence[Coordinates], paired: PairedWins, study: StudySpec, seed: int
-) -> list[PairMeans]:
-    """The means of the baseline and of each variant, from the same resamples of patients."""
+    baseline: Sequence[Coordinates], cells: ScoredCells, study: StudySpec, seed: int
+) -> list[PairMeans] | Row:
+    """The means of the baseline and of each variant, from the same resamples of patients.
+
+    Or the status and the reason if there are none.
+    """
+    if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
+        return cells.absence(baseline)
+    places = [place for place in cells.scored if not _is_control(place, study)]
+    try:
+        paired = pair_up({_unit(p): cells.scored[p] for p in places}, study.analysis.level)
+    except ValueError as error:  # the frames differ; the message names the two cells
+        return {"status": REFUSED, "reason": str(error)}
     n_all_patients = len(paired.n_pos_P)
     ones = np.ones((1, n_all_patients), dtype=np.int64)
     weights = patient_weights(n_all_patients, study.analysis.n_resamples, seed=seed)

@@ -341,6 +341,20 @@ def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
         assert row["reason"]
 
 
+def test_shuffled_labels_have_no_worth_and_change_none(make_tables, study_of):
+    variants = ("baseline", "combined", "shuffled")
+    given = make_tables(variants)
+    found = collect_statistics(*given, study_of(variants))["worth"].to_pylist()
+    assert {row["variant"] for row in found} == {"baseline", "combined"}
+    without = [
+        pa.Table.from_pylist([r for r in t.to_pylist() if r["variant"] != "shuffled"], t.schema)
+        if "variant" in t.column_names
+        else t
+        for t in given
+    ]
+    assert collect_statistics(*without, study_of(variants))["worth"].to_pylist() == found
+
+
 def test_one_replicate_has_a_worth_without_an_interval(make_tables, study_of):
     found = collect_statistics(*make_tables(n_replicates=1), study_of(replicates=1))
     for row in found["worth"].to_pylist():
