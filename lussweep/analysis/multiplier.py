@@ -53,8 +53,8 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
     few counts finds a wrong law too seldom.
 
     It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
-    resamples, if the interval of b holds 0 (the curve may be flat: any m would do), or if the
-    law's lack of fit has p < `MAX_LACK_OF_FIT`.
+    resamples, if an AUC-ROC is 1, if the interval of b holds 0 (the curve may be flat: any m would
+    do), or if the law's lack of fit has p < `MAX_LACK_OF_FIT`.
     """
     nothing = Multiplier(pair.variant, None, None, None, None, None, None, None, None)
     if law is None or len(pair.count_K) <= N_PARAMETERS:
@@ -66,6 +66,8 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
         return fitted._replace(withheld=reason)
     if pair.withheld:
         return fitted._replace(withheld=pair.withheld)
+    if max(pair.baseline_RK[0].max(), pair.variant_RM[0].max()) >= 1:
+        return fitted._replace(withheld="an AUC-ROC is 1, which no power law reaches")
     p_value = lack_of_fit(
         pair.count_K, pair.baseline_RK[0], pair.weight_K, pair.covariance_KK, law, pair.free
     )

@@ -271,14 +271,6 @@ class _Study:
             counted = f"{self.n_scarcer} patient{'s' if self.n_scarcer > 1 else ''}"
             return f"{counted} of the scarcer class: an interval over patients needs {MIN_PATIENTS}"
         for name in (self.baseline, variant):
-            perfect = [
-                n for n in self.count_U if self._mean(self.cells.auroc_C[None], name, n) >= 1
-            ]
-            if perfect:
-                return (
-                    f"{name!r} has an AUC-ROC of 1 at n = {perfect[0]}: resamples of patients "
-                    "whom every replicate ranks rightly say nothing of others"
-                )
             if self.spreads[name].free < 1:
                 return (
                     f"{name!r} has one replicate at every patient count: "

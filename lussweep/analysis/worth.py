@@ -30,6 +30,7 @@ from lussweep.analysis.power_law import PowerLaw
 from lussweep.analysis.resampled_means import PairMeans
 from lussweep.metrics.auroc import Float64s, Int64s
 
+PERFECT = "AUC-ROC 1: patients whom every replicate ranks rightly say nothing of others"
 N_GRID = 120
 """Patient counts at which an interval is looked for, evenly spaced in the logarithm."""
 
@@ -46,6 +47,7 @@ class Worth:
     meaning, None if withheld. share_below and share_above: shares of resamples whose variant is
     worse than the baseline at `smallest` or better than that at `largest`. power_law and
     power_law_interval: the same, read from a - b n^-c; None with fewer than 3 patient counts.
+    withheld: why there are no intervals.
     """
 
     variant: str
@@ -58,6 +60,7 @@ class Worth:
     share_above: float | None
     power_law: float | None
     power_law_interval: Range | None
+    withheld: str | None
     smallest: int
     largest: int
 
@@ -83,31 +86,31 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
     law: `fit_power_law` of the baseline's means, row by row as in `pair`; None with fewer than 3
     counts. A count's weight in the fit that never falls is its number of baseline replicates.
 
-    The interval is given where `pair` has resamples. It is widened to the worth itself if that is
-    outside, as the fit may differ from the means. Raises ValueError for a confidence outside
-    (0, 1).
+    The interval is given where `pair` has resamples, unless the variant's AUC-ROC is 1. It is
+    widened to the worth itself if that is outside, as the fit may differ from the means.
+
+    Raises ValueError for a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, not between 0 and 1")
     count_K, mean_K = pair.count_K, pair.baseline_RK[0]
     fit_K = isotonic(mean_K, pair.n_replicates_K)
     at_G = np.union1d(np.geomspace(count_K[0], count_K[-1], N_GRID)[1:-1], count_K)
-    given = not pair.withheld
-    curve_GR = _curves(count_K, pair.baseline_RK[1:], at_G) if given else None
-    law_GR = law.at(at_G)[1:].T if given and law is not None else None
+    curve_GR = None if pair.withheld else _curves(count_K, pair.baseline_RK[1:], at_G)
+    law_GR = None if pair.withheld or law is None else law.at(at_G)[1:].T
     rows = []
     for m, n in enumerate(pair.at_M):
         auroc_R = pair.variant_RM[:, m]
         k = invert(count_K, mean_K, fit_K, float(auroc_R[0]))
-        interval = below = above = None
-        if curve_GR is not None:
+        withheld = pair.withheld or (PERFECT if auroc_R[0] >= 1 else None)
+        interval = law_interval = below = above = None
+        if curve_GR is not None and not withheld:
             difference_GR = auroc_R[1:] - curve_GR
             found = accepted(at_G, difference_GR, confidence)
             interval = Range(min(found.low, k.low), max(found.high, k.high))
             below = float((difference_GR[0] < -TIE).mean())
             above = float((difference_GR[-1] > TIE).mean())
-        law_interval = None
-        if law_GR is not None:
+        if law_GR is not None and not withheld:
             law_interval = accepted(at_G, auroc_R[1:] - law_GR, confidence)
         rows.append(
             Worth(
@@ -121,6 +124,7 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
                 share_above=above,
                 power_law=None if law is None else _read_law(law, float(auroc_R[0]), count_K),
                 power_law_interval=law_interval,
+                withheld=withheld,
                 smallest=int(count_K[0]),
                 largest=int(count_K[-1]),
             )

@@ -63,7 +63,7 @@ def worth_rows(
             line = (worth.variant, worth.n_patients)
             lacking = cells.lacking([*lines[line], *baseline])
             shared = shared_text(overlap_of.get(worth.n_patients))
-            worth_of[line] = _worth(worth) | _outcome(pair.withheld, lacking, shared)
+            worth_of[line] = _worth(worth) | _outcome(worth.withheld, lacking, shared)
         if pair.variant in curves:
             one = multiplier(pair, law)
             lacking = cells.lacking([*curves[pair.variant], *baseline])

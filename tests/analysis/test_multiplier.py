@@ -54,6 +54,7 @@ def test_with_noise_the_interval_holds_m_and_reaches_as_far_as_the_counts_can_te
         ({"variant": lambda n: power(n / 8)}, "m is below 0.207, where fewer than 3"),
         ({"baseline": lambda n: 0.9 + 0 * n, "noise": 0.01}, "may be flat"),
         ({"counts": (6, 15, 58)}, "3 patient counts of the baseline: a power law needs 4"),
+        ({"variant": lambda n: np.where(n > 50, 1.0, power(n))}, "an AUC-ROC is 1"),
         ({"n_replicates": 1}, "one replicate at every patient count"),
         ({"n_scarcer": 3}, "3 patients of the scarcer class"),
         (

@@ -136,18 +136,6 @@ def test_without_patients_or_replicates_there_are_no_resamples(options, why):
     assert pair.weight_K.tolist() == pair.n_replicates_K.tolist()
 
 
-@pytest.mark.parametrize("perfect", [0, 1])
-def test_a_perfect_auroc_has_no_resamples(perfect):
-    def cells(v, k, r):
-        value_C, auroc_RC = noisy(v, k, r)
-        is_perfect_C = (v == perfect) & (k == 2)
-        return np.where(is_perfect_C, 1.0, value_C), np.where(is_perfect_C, 1.0, auroc_RC)
-
-    found = means(cells)
-    assert "has an AUC-ROC of 1 at n = 29" in found["combined"].withheld
-    assert (found["baseline"].withheld is None) == bool(perfect)
-
-
 @pytest.mark.parametrize(
     ("variants", "change", "message"),
     [

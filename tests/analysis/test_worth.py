@@ -87,7 +87,7 @@ def test_the_words(low, high, text):
     row = Worth(
         variant="combined", n_patients=6, n_replicates=3, auroc=0.9, k=Range(low, high),
         interval=Range(low, high), share_below=0, share_above=0, power_law=None,
-        power_law_interval=None, smallest=6, largest=58,
+        power_law_interval=None, withheld=None, smallest=6, largest=58,
     )  # fmt: skip
     assert row.text == row.interval_text == text
 
@@ -195,6 +195,14 @@ def test_one_replicate_or_few_patients_have_a_worth_and_no_interval():
         row = rows_of(curves, **options)["combined", 6]
         assert 6 < row.k.low < 15
         assert row.interval is row.interval_text is row.share_below is row.share_above is None
+
+
+def test_a_perfect_auroc_has_no_interval_and_others_beside_it_have():
+    rows = rows_of({"baseline": {6: 0.8, 15: 0.9}, "combined": {6: 0.87, 15: 1.0}})
+    assert (rows["combined", 15].text, rows["combined", 15].interval) == ("> 15", None)
+    assert "AUC-ROC 1" in rows["combined", 15].withheld
+    assert rows["combined", 6].interval is not None
+    assert rows["combined", 6].withheld is None
 
 
 def test_bad_confidence_is_refused():
