@@ -3,7 +3,7 @@
 The bounds were fixed before these studies were run: intervals of 95 % cover in at least 90 % of
 studies, and without a benefit extra patients are claimed in at most 5 %, judged at 7 %. The method
 was chosen on other seeds. There an interval over patients alone, without the trainings' noise,
-covered in 48 to 80 % of 200 studies of the power law, and extra patients were claimed in 10 to 26 %.
+covered in 48 to 80 % of 200 studies of the power law, and claimed extra patients in 10 to 26 %.
 """
 
 import zlib
