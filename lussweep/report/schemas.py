@@ -186,11 +186,11 @@ CONTROLS = make_schema(
 )
 _BOTH = "95 %, over holdout patients and trainings"
 WORTH = make_schema(
-    ("variant", pa.string()),
-    ("n_patients", pa.int32()),
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
+    ("n_patients", pa.int32(), "of each class, that the variant was trained with"),
     ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
-    ("n_replicates", pa.int32()),
-    ("auroc", pa.float64(), "mean over replicates"),
+    ("n_replicates", pa.int32(), "that the mean is over"),
+    ("auroc", pa.float64(), "mean over replicates, for these patients and trainings"),
     ("worth", pa.string(), "patients per class of the baseline that are as good"),
     ("interval", pa.string(), f"{_BOTH}: patients per class of the baseline"),
     ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
@@ -205,7 +205,7 @@ WORTH = make_schema(
     *OUTCOME,
 )
 MULTIPLIER = make_schema(
-    ("variant", pa.string()),
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
     ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
     ("m", pa.float64(), "patients of the baseline that one patient counts as with the variant"),
     ("low", pa.float64(), f"{_BOTH}; -inf below what the counts can tell"),
