@@ -85,13 +85,14 @@ def scores_of(rng, model, auroc, label_U, patient_U):
 
 def won_of(label_U, score_U, patient_U):
     """`won_by_patient` without the matrix, which 1,000 studies of 25,000 frames need not have."""
-    n = patient_U.max() + 1
-    pos, neg = np.sort(score_U[label_U]), np.sort(score_U[~label_U])
-    won_U = np.searchsorted(neg, score_U, "left") + np.searchsorted(neg, score_U, "right")
-    lost_U = np.searchsorted(pos, score_U, "left") + np.searchsorted(pos, score_U, "right")
+    order, n = np.argsort(score_U), patient_U.max() + 1
+    label_U, score_U, patient_U = label_U[order], score_U[order], patient_U[order]
+    pos, neg = score_U[label_U], score_U[~label_U]
+    twice_won_M = np.searchsorted(neg, pos, "left") + np.searchsorted(neg, pos, "right")
+    twice_lost_N = np.searchsorted(pos, neg, "left") + np.searchsorted(pos, neg, "right")
     return Won(
-        np.bincount(patient_U[label_U], won_U[label_U] / 2, n),
-        np.bincount(patient_U[~label_U], len(pos) - lost_U[~label_U] / 2, n),
+        np.bincount(patient_U[label_U], twice_won_M / 2, n),
+        np.bincount(patient_U[~label_U], len(pos) - twice_lost_N / 2, n),
         np.bincount(patient_U[label_U], minlength=n),
         np.bincount(patient_U[~label_U], minlength=n),
     )
