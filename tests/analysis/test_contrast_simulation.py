@@ -6,7 +6,7 @@ binomial test against it has p < 0.001. The method was chosen on other seeds.
 
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from lussweep.analysis.contrasts import contrasts, holm
 from support.simulation import SHORT, generator, keeps, length, study
@@ -97,6 +97,43 @@ def test_frames_of_one_patient_are_no_further_evidence(n_studies):
         )  # fmt: skip
         print(f"{holdout}: {n_rejected / n_studies:.3f}")
         assert keeps(n_rejected, n_studies, 0.07)
+
+
+@length
+def test_trainings_that_make_nearly_all_of_the_variance(n_studies):
+    """Patients hardly differ between models: rejected without effect in at most 5 % (bound 7 %)
+    with 5 replicates and more, and with 3 in at most 8 % (bound 9 %), as `two_way` says."""
+    for n_replicates, bound in ((3, 0.09), (5, 0.07)):
+        rng = generator("trainings", n_replicates)
+        n_rejected = sum(
+            contrasts(study(rng, (60, 60), n_replicates, [0.03], own=0.02), "1", "0")[6].p_value
+            <= 0.05
+            for _ in range(n_studies)
+        )
+        print(f"{n_replicates} replicates: {n_rejected / n_studies:.3f}")
+        assert keeps(n_rejected, n_studies, bound)
+
+
+@length
+@pytest.mark.parametrize("holdout", HOLDOUTS, ids=str)
+def test_near_1_intervals_still_cover_and_nothing_is_rejected_in_vain(holdout, n_studies):
+    """An AUC-ROC of 0.97: rejections without effect at most 5 %, coverage at least 93 %."""
+    start, sd = norm.ppf(0.97) * 2**0.5, 0.007
+    for n_replicates in (3, 5):
+        rng = generator("near 1", holdout, n_replicates)
+        n_rejected = n_missed = n_withheld = 0
+        for _ in range(n_studies):
+            found = contrasts(study(rng, holdout, n_replicates, [sd], start=start), "1", "0")[6]
+            n_withheld += found.interval is None
+            n_rejected += found.p_value is not None and found.p_value <= 0.05
+            lower = study(rng, holdout, n_replicates, [sd], start=start, gain=-0.01)
+            interval = contrasts(lower, "1", "0")[6].interval
+            n_missed += interval is not None and not interval.low <= -0.01 <= interval.high
+        print(f"{holdout}, {n_replicates} replicates: rejected {n_rejected / n_studies:.3f}, "
+              f"missed {n_missed / n_studies:.3f}, withheld {n_withheld}")  # fmt: skip
+        assert keeps(n_rejected, n_studies, 0.07)
+        assert keeps(n_missed, n_studies, 0.07)
+        assert n_withheld < 0.05 * n_studies
 
 
 def test_a_large_gain_is_found_with_24_negative_patients():
