@@ -9,6 +9,7 @@ over trainings and patients: Phi(shift / sqrt(2 + training variance)).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,18 @@ def generator(*names: Any) -> np.random.Generator:
     return np.random.default_rng([20231, zlib.crc32(repr(names).encode())])
 
 
-def study(rng, holdout, n_replicates, sds, n_variants=2, gain=0.0, most_frames=1, start=SEPARATION):
+def study(
+    rng: np.random.Generator,
+    holdout: tuple[int, int],
+    n_replicates: int,
+    sds: Sequence[float],
+    *,
+    n_variants: int = 2,
+    gain: float = 0.0,
+    most_frames: int = 1,
+    start: float = SEPARATION,
+    own: float = OWN,
+) -> Mapping[int, PairedWins]:
     """Win matrices by patient count 6, 7, ..., one count for each training SD.
 
     Variant 0 is the reference; the others have an AUC-ROC higher by `gain`. Patients have 1 to
