@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lussweep.analysis.contrasts import contrasts, holm, mean_effect
@@ -58,7 +59,7 @@ def test_the_effect_equals_scikit_learn_on_the_frames():
 def test_a_contrast_mirrors():
     there, back = contrast(cells()), contrast(cells(), "d", "e")
     assert back.effect.difference == -there.effect.difference
-    assert back.over_both.p_value == pytest.approx(there.over_both.p_value)
+    assert back.p_value == pytest.approx(there.p_value)
     assert back.interval == pytest.approx((-there.interval.high, -there.interval.low))
     assert back.conditional == pytest.approx((-there.conditional.high, -there.conditional.low))
 
@@ -141,9 +142,8 @@ def test_levels_are_frames_patients_and_weighted_frames():
     weighted = contrast(given, level="patient_weighted").effect
     assert weighted.difference_by_replicate == pytest.approx(expected)
     patients = {cell: to_patients(scored) for cell, scored in given.items()}
-    if len(set(patients["d", 1].label_U)) == 2:
-        by_patient = contrast(given, level="patient_mean").effect
-        assert by_patient == contrast(patients).effect
+    assert set(patients["d", 1].label_U) == {0, 1}
+    assert contrast(given, level="patient_mean").effect == contrast(patients).effect
 
 
 def test_the_effect_alone_needs_one_patient_of_each_class():
@@ -239,6 +239,43 @@ def test_a_contrast_that_was_planned_counts_though_it_was_not_computed():
     assert holm([0.01, 0.02], 5) == pytest.approx((0.05, 0.08))
     with pytest.raises(ValueError, match="2 p-values of 1"):
         holm([0.5, 0.5], 1)
+
+
+def test_the_interval_and_the_p_value_agree_at_every_level(monkeypatch):
+    """The p-value is 1 less the confidence at which an end is 0."""
+    for gain in (-0.6, -0.3, 0.3, 0.6):
+        found = contrast(cells(gain=gain))
+        monkeypatch.setattr("lussweep.analysis.contrasts.CONFIDENCE", 1 - found.p_value)
+        low, high = found.interval
+        assert (low if found.effect.difference > 0 else high) == pytest.approx(0, abs=1e-9)
+
+
+def test_ends_have_the_variance_of_the_aurocs_implied_there():
+    found = contrast(cells())
+    both, a, b = found.over_both, found.effect.auroc, found.effect.reference_auroc
+    reach = both.standard_error * stats.t.ppf(0.975, both.df)
+
+    def h(p):
+        return p * (1 - p)
+
+    low, high = found.interval
+    grown = (h(b + low) + h(b)) / (h(a) + h(b))
+    assert low == pytest.approx(both.difference - reach * grown**0.5, abs=1e-9)
+    grown = (h(a) + h(a - high)) / (h(a) + h(b))
+    assert high == pytest.approx(both.difference + reach * grown**0.5, abs=1e-9)
+
+
+def test_nested_cohorts_are_not_pooled():
+    by_count = {n: pair_up(cells(seed=n)) for n in (6, 15, 29, 44, 58)}
+    assert {c.model for c in contrasts(by_count, "e", "d", nested=True).values()} == {"own"}
+
+
+def test_non_inferiority_near_1_is_not_judged():
+    found = contrast(cells(gain=6.0))
+    assert found.effect.auroc > 0.95 and found.interval.low > -0.02
+    assert found.non_inferior(0.02) is None
+    back = contrast(cells(gain=6.0), "d", "e")
+    assert back.interval.low < -0.02 and back.non_inferior(0.02) is False
 
 
 def test_non_inferiority_is_the_lower_end_against_the_margin():

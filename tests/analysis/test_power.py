@@ -40,7 +40,7 @@ def test_more_replicates_and_more_patients_detect_less_and_patients_set_a_floor(
 def test_the_replicates_that_are_needed_are_the_fewest():
     n = replicates_needed(MEASURED, 0.02)
     assert detectable_with(MEASURED, n) <= 0.02 < detectable_with(MEASURED, n - 1)
-    assert replicates_needed(MEASURED, 0.02, 4.0) <= n
+    assert replicates_needed(MEASURED, 0.014, 4.0) < replicates_needed(MEASURED, 0.014)
 
 
 def test_what_patients_do_in_one_training_falls_with_the_holdout_as_well():

@@ -16,9 +16,8 @@ def test_a_published_multi_reader_study_is_reproduced():
     found = two_way(difference, n_readers, 2 * ms_tr, n_readers - 1, 2 * (cov2 - cov3))
     assert (found.difference / found.standard_error) ** 2 == pytest.approx(4.4563, abs=1e-4)
     assert found.df == pytest.approx(15.2597, abs=1e-3)
-    assert found.p_value == pytest.approx(0.051666, abs=1e-6)
-    low, high = found.interval(1 - 0.051666)
-    assert min(abs(low), abs(high)) == pytest.approx(0, abs=1e-7)
+    p_value = 2 * stats.t.sf(found.difference / found.standard_error, found.df)
+    assert p_value == pytest.approx(0.051666, abs=1e-6)
 
 
 def scored(n_replicates=4, n_pos=9, n_neg=7, seed=0, both=0, spread=0.0):
@@ -129,8 +128,6 @@ def test_degrees_of_freedom_lie_between_those_of_their_parts():
     assert two_way(0.01, 5, 1e-4, 4, 0.0, 23).df == pytest.approx(4)
     assert two_way(0.01, 5, 0.0, 4, 1e-4, 23).df == pytest.approx(23)
     assert two_way(0.01, 2, 1e-6, 1, 1e-4, 23).df == 1  # two replicates: the rule promises too much
-    interval = two_way(0.01, 5, 0.0, 4, 1e-4, 23).interval(0.95)
-    assert interval == pytest.approx(stats.t.interval(0.95, 23, 0.01, 0.01))
 
 
 @pytest.mark.parametrize("bad", [(1, 1e-4, 1e-4), (3, -1e-9, 1e-4), (3, 0.0, 0.0), (3, 1.0, -1.0)])
