@@ -3,10 +3,12 @@
 Any release of Ray may move or remove these parts. tests/backend/cluster/test_private.py names those
 that are gone. The bounds of ray in pyproject.toml follow from the versions that were tried:
 
-- Ray 2.60.0: all tests pass.
-- Ray 2.57.0: TODO
-- Older releases lack parts: Train's results have a return value from 2.56 on, and
-  RAY_TRAIN_ENABLE_PREEMPTION_WATCHER exists from 2.57 on.
+- Ray 2.60.0, with the whole test suite.
+- Ray 2.59.0, with tests/backend/cluster and tests/e2e/test_training_workers.py.
+
+Older releases do not fit. A Ray that starts on this machine asks for no token before 2.59, the
+setting RAY_TRAIN_ENABLE_PREEMPTION_WATCHER does not exist before 2.57, and a result of Train has no
+return value before 2.56.
 
 Functions import Ray themselves, because ENVIRONMENT must be set before Ray is imported.
 """

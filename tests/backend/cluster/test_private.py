@@ -136,4 +136,5 @@ def test_the_bounds_are_the_versions_that_were_tried() -> None:
     assert bounds.contains(lowest) and bounds.contains(highest)
     assert not bounds.contains(f"{lowest.major}.{lowest.minor - 1}.99")
     assert not bounds.contains(f"{highest.major}.{highest.minor + 1}.0")
-    assert Version(RAY) in tried, f"say in {WHERE} what was tried with this Ray"
+    release = Version(RAY).release[:2]
+    assert release in [v.release[:2] for v in tried], f"say in {WHERE} what was tried with {RAY}"
