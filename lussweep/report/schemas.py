@@ -49,14 +49,73 @@ MEANS = make_schema(
     ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
     *OUTCOME,
 )
+_OVER_PATIENTS = "95 % over holdout patients, for these trained models"
+_JACKKNIFED = f"{_OVER_PATIENTS}: jackknife"
 QUALITY = make_schema(
     *WHO,
-    ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
+    ("average_precision", pa.float64(), "area under precision and recall of holdout frames"),
+    ("average_precision_low", pa.float64(), _JACKKNIFED),
+    ("average_precision_high", pa.float64(), _JACKKNIFED),
+    (
+        "prevalence",
+        pa.float64(),
+        "share of positive frames of the holdout, the average precision of chance",
+    ),
+    ("brier", pa.float64(), "mean squared distance of score and label over holdout frames"),
+    ("brier_low", pa.float64(), _JACKKNIFED),
+    ("brier_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_slope",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 1 is calibrated",
+    ),
+    ("calibration_slope_low", pa.float64(), _JACKKNIFED),
+    ("calibration_slope_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_intercept",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 0 is calibrated",
+    ),
+    ("calibration_intercept_low", pa.float64(), _JACKKNIFED),
+    ("calibration_intercept_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_error",
+        pa.float64(),
+        "expected, over 10 bins of equal mass of holdout frames; no interval",
+    ),
+    ("n_pos_patients", pa.int32(), "holdout patients with a positive frame"),
+    ("n_neg_patients", pa.int32(), "holdout patients with a negative frame"),
+    *OUTCOME,
+)
+CALIBRATION = make_schema(
+    *WHO,
+    ("bin", pa.int32(), "from 1, the tenth of holdout frames with the lowest scores"),
+    ("mean_score", pa.float64(), "of the bin's frames; the share that the model foretells"),
+    ("share", pa.float64(), "of the bin's frames that are positive"),
+    ("low", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("high", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("n_frames", pa.int32(), "holdout frames of the bin"),
+    ("n_patients_in_bin", pa.int32(), "holdout patients with a frame in the bin"),
+    *OUTCOME,
+)
+_AT_PREVALENCE = f"{_OVER_PATIENTS}, at the prevalence of these holdout frames"
+NET_BENEFIT = make_schema(
+    *WHO,
+    (
+        "recalibrated",
+        pa.bool_(),
+        "whether validation's calibration line has made probabilities of the scores",
+    ),
+    ("threshold", pa.float64(), "threshold probability; means what it says if calibrated"),
     ("prevalence", pa.float64(), "share of positive frames of the holdout"),
-    ("brier", pa.float64()),
-    ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
-    ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
-    ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
+    ("net_benefit", pa.float64(), "of the model, in true positives a holdout frame"),
+    ("net_benefit_low", pa.float64(), _AT_PREVALENCE),
+    ("net_benefit_high", pa.float64(), _AT_PREVALENCE),
+    ("treat_all", pa.float64(), "net benefit of calling every holdout frame positive"),
+    ("treat_none", pa.float64(), "net benefit of calling no frame positive: 0"),
+    ("gain", pa.float64(), "of the model over the better of all and none"),
+    ("gain_low", pa.float64(), _AT_PREVALENCE),
+    ("gain_high", pa.float64(), _AT_PREVALENCE),
     *OUTCOME,
 )
 OPERATING = make_schema(

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from lussweep.analysis.net_benefit import THRESHOLDS
 from lussweep.report import schemas
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
@@ -91,6 +92,95 @@ def test_precision_and_calibration_are_those_of_scikit_learn(inputs, found):
         assert row["average_precision"] == pytest.approx(expected)
         assert row["brier"] == pytest.approx(brier_score_loss(mine.label, mine.score))
         assert row["prevalence"] == 0.5
+        assert (row["n_pos_patients"], row["n_neg_patients"]) == (10, 10)
+        assert row["brier_low"] < row["brier"] < row["brier_high"]
+        if row["status"] == "done":
+            for name in ("average_precision", "calibration_slope", "calibration_intercept"):
+                assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        else:
+            assert row["n_patients"] > 6, "more patients separate the classes, or nearly"
+            assert row["calibration_slope_low"] is None
+            assert row["reason"]
+    assert sum(row["status"] == "done" for row in rows) >= 20
+
+
+def test_the_calibration_curve_of_a_cell_holds_all_its_frames_by_score(inputs, found):
+    curves = found["calibration"].to_pandas()
+    frame_scores = inputs[1].to_pandas()
+    axes = ["n_patients", "replicate", "variant"]
+    assert curves.groupby(axes).size().eq(10).all()
+    for place, curve in curves.groupby(axes):
+        mine = frame_scores.set_index(axes).loc[place].sort_values("score")
+        assert curve.bin.tolist() == list(range(1, 11))
+        assert curve.n_frames.tolist() == [8] * 10
+        parts = np.array_split(np.arange(80), 10)
+        shares = [mine.label.iloc[part].mean() for part in parts]
+        assert curve.share.tolist() == pytest.approx(shares)
+        scores = [mine.score.iloc[part].mean() for part in parts]
+        assert curve.mean_score.tolist() == pytest.approx(scores)
+        assert (curve.low <= curve.share).all() and (curve.share <= curve.high).all()
+        assert (curve.low < curve.high).all()
+        assert curve.n_patients_in_bin.between(1, 8).all()
+    quality = found["quality"].to_pandas().set_index(axes).calibration_error
+    errors = (
+        curves.assign(error=(curves.share - curves.mean_score).abs()).groupby(axes).error.mean()
+    )
+    np.testing.assert_allclose(errors, quality.reindex(errors.index))
+
+
+def test_net_benefit_is_that_of_the_frames_that_are_called_positive(inputs, found):
+    frame_scores = inputs[1].to_pandas()
+    rows = [row for row in found["net_benefit"].to_pylist() if not row["recalibrated"]]
+    assert len(rows) == len(THRESHOLDS) * len(inputs[0])
+    for row in rows:
+        mine = frame_scores[
+            (frame_scores.n_patients == row["n_patients"])
+            & (frame_scores.replicate == row["replicate"])
+            & (frame_scores.variant == row["variant"])
+        ]
+        odds = row["threshold"] / (1 - row["threshold"])
+        called = mine[mine.score >= row["threshold"]]
+        value = ((called.label == 1).sum() - (called.label == 0).sum() * odds) / len(mine)
+        assert row["net_benefit"] == pytest.approx(value)
+        assert row["treat_all"] == pytest.approx(0.5 - 0.5 * odds)
+        assert row["treat_none"] == 0
+        assert row["gain"] == pytest.approx(value - max(row["treat_all"], 0))
+        assert row["net_benefit_low"] < value <= row["net_benefit_high"]
+        assert row["gain_low"] < row["gain"] <= row["gain_high"]
+        assert (row["status"], row["reason"]) == ("done", None)
+
+
+def test_recalibrated_net_benefit_takes_the_line_of_validation(inputs, found):
+    """Validation has the very same scores here: its line is that of the holdout."""
+    frame_scores, lines = inputs[1].to_pandas(), found["quality"].to_pandas()
+    axes = ["n_patients", "replicate", "variant"]
+    lines = lines.set_index(axes)
+    rows = [row for row in found["net_benefit"].to_pylist() if row["recalibrated"]]
+    done = [row for row in rows if row["status"] == "done"]
+    for row in done:
+        place = tuple(row[axis] for axis in axes)
+        mine, line = frame_scores.set_index(axes).loc[place], lines.loc[place]
+        odds = row["threshold"] / (1 - row["threshold"])
+        margin = line.calibration_slope * np.log(mine.score / (1 - mine.score))
+        called = mine[margin + line.calibration_intercept >= np.log(odds)]
+        value = ((called.label == 1).sum() - (called.label == 0).sum() * odds) / len(mine)
+        assert row["net_benefit"] == pytest.approx(value)
+    assert len(done) >= 20 * len(THRESHOLDS)
+    refused = [row for row in rows if row["status"] != "done"]
+    assert len(refused) == lines.calibration_slope.isna().sum()
+    assert {row["reason"] for row in refused} == {
+        "validation: the scores separate the classes, or nearly"
+    }
+
+
+@pytest.mark.parametrize("name", ["QUALITY", "CALIBRATION", "NET_BENEFIT"])
+def test_every_number_of_quality_says_what_it_is_about(name):
+    for field in getattr(schemas, name):
+        if field.name not in ("n_patients", "replicate", "variant", "gan_epoch"):
+            assert field.metadata, field.name
+        if field.name.endswith(("low", "high")):
+            unit = field.metadata[b"unit"].decode()
+            assert "95 % over holdout patients, for these trained models" in unit, field.name
 
 
 def test_thresholds_come_from_validation_and_are_judged_on_holdout(inputs, found):
