@@ -19,7 +19,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.metrics.auroc import (
