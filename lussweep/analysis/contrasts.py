@@ -85,15 +85,15 @@ def contrasts(
             found[n] = Contrast(effect, None, None, None, None, few_patients(paired.n_scarcer))
             continue
         patients = patient_covariance(differences(paired, variant, reference, effect.replicates))
+        if patients.conditional <= 0:  # a trend over patient counts may still have a variance
+            found[n] = Contrast(effect, patients, None, None, None, NO_VARIANCE)
+            continue
         conditional = _conditional(effect.difference, patients)
         if n not in pooled:
             found[n] = Contrast(effect, patients, conditional, None, None, ONE_REPLICATE)
             continue
         variance, training_df, model = pooled[n]
-        if variance + patients.between <= 0:
-            found[n] = Contrast(effect, patients, conditional, None, None, NO_VARIANCE)
-            continue
-        k = len(effect.replicates)
+        k, variance = len(effect.replicates), max(variance, patients.own)
         both = two_way(
             effect.difference, k, variance, training_df, patients.between, patients.between_df
         )

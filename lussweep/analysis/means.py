@@ -61,7 +61,8 @@ def mean_aurocs(paired_by_count: Mapping[int, PairedWins], variant: str) -> dict
         else:
             patients = patient_covariance(matrices[n])
             variance, df, _ = pooled[n]
-            if variance + patients.between > 0:
+            if patients.conditional > 0:
+                variance = max(variance, patients.own)
                 both = two_way(
                     mean, len(aurocs), variance, df, patients.between, patients.between_df
                 )

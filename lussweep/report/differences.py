@@ -46,7 +46,7 @@ def contrast_rows(
         if row["status"] == DONE:
             contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
-            reasons = (row["reason"], contrast.withheld, _shared_text(overlap))
+            reasons = (row["reason"], contrast.withheld, shared_text(overlap))
             row |= _contrast(contrast, study.analysis.margin, overlap)
             row["reason"] = "; ".join(filter(None, reasons)) or None
     tested = [row for row in rows if row.get("p_value") is not None]
@@ -156,10 +156,8 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
         row |= {
             "conditional_low": contrast.conditional.low,
             "conditional_high": contrast.conditional.high,
-            "patient_sd": patients.between**0.5,
-            "patient_df": _finite(patients.between_df),
         }
-    if both is None or contrast.interval is None:
+    if both is None or contrast.interval is None or patients is None:
         return row
     return row | {
         "low": contrast.interval.low,
@@ -171,11 +169,14 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
         "training_sd": both.training_variance**0.5,
         "training_df": both.training_df,
         "training_model": contrast.model,
+        "patient_sd": patients.between**0.5,
+        "patient_df": _finite(patients.between_df),
+        "own_sd": patients.own**0.5,
         "detectable": detectable_difference(both.standard_error, both.df),
     }
 
 
-def _shared_text(overlap: float | None) -> str | None:
+def shared_text(overlap: float | None) -> str | None:
     """Says that replicates share patients, which no statistic over replicates can see."""
     if overlap is None or overlap <= SHARED:
         return None

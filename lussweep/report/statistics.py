@@ -9,8 +9,9 @@ from lussweep.report.cells import gather_cells
 from lussweep.report.differences import cohort_overlap, contrast_rows, delong_rows
 from lussweep.report.means import mean_rows
 from lussweep.report.per_cell import auroc_rows, operating_rows
-from lussweep.report.per_variant import control_rows, usefulness_rows, worth_rows
+from lussweep.report.per_variant import control_rows, usefulness_rows
 from lussweep.report.quality import calibration_rows, net_benefit_rows, quality_rows
+from lussweep.report.worth import worth_rows
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import StudySpec
 
@@ -35,6 +36,7 @@ def collect_statistics(
     val = gather_cells(results, val_scores)
     seed = derive_seed(study.seed, "analysis")
     overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
+    worth = worth_rows(cells, study, overlap_of, seed)
     rows_and_schemas = {
         "means": (mean_rows(cells), schemas.MEANS),
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
@@ -45,7 +47,8 @@ def collect_statistics(
         "delong": (delong_rows(cells, study), schemas.DELONG),
         "contrasts": (contrast_rows(cells, study, overlap_of), schemas.CONTRASTS),
         "controls": (control_rows(cells, study), schemas.CONTROLS),
-        "worth": (worth_rows(cells, study, seed), schemas.WORTH),
+        "worth": (worth.worth, schemas.WORTH),
+        "multiplier": (worth.multiplier, schemas.MULTIPLIER),
         "usefulness": (
             usefulness_rows(results, cells, gan_scores, study, seed),
             schemas.USEFULNESS,

@@ -50,9 +50,10 @@ SCHEMAS = {
     "contrasts": schemas.CONTRASTS,
     "controls": schemas.CONTROLS,
     "worth": schemas.WORTH,
+    "multiplier": schemas.MULTIPLIER,
     "usefulness": schemas.USEFULNESS,
 }
-PRINTED = ("results", "means", "contrasts", "worth", "controls")
+PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
 """Tables that a command shows when the report is written."""
 REPORT_VERSION = 5
 STATE_FILE = "report.json"
@@ -193,7 +194,7 @@ def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "means.parquet", "contrasts.parquet", "controls.parquet",
-        "worth.parquet", "aurocs.parquet", "quality.parquet",
+        "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
         "calibration.parquet", "net_benefit.parquet", "operating.parquet",
         "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",

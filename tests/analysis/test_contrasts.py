@@ -77,11 +77,32 @@ def test_one_replicate_has_a_conditional_interval_alone():
     assert found.withheld.startswith("1 replicate")
 
 
-def test_the_primary_interval_holds_both_variances():
-    found = contrast(cells())
+@pytest.mark.parametrize("seed", range(4))
+def test_the_primary_interval_holds_both_variances(seed):
+    """S^2 is that of the replicates, or what patients do in one replicate alone if that is more."""
+    found = contrast(cells(seed=seed))
     both, d_K = found.over_both, np.array(found.effect.difference_by_replicate)
-    assert both.training_variance == pytest.approx(d_K.var(ddof=1))
-    assert both.standard_error**2 == pytest.approx(d_K.var(ddof=1) / 3 + found.patients.between)
+    least = max(d_K.var(ddof=1), found.patients.own)
+    assert both.training_variance == pytest.approx(least)
+    assert both.standard_error**2 == pytest.approx(
+        both.training_variance / 3 + found.patients.between
+    )
+    assert both.standard_error**2 >= found.patients.conditional * (1 - 1e-12)
+
+
+def test_variants_that_are_both_perfect_have_no_variance_and_no_verdict_beside_other_counts():
+    """The trend over patient counts has a variance for them, which none of their patients backs."""
+    by_count = {n: cells(seed=n) for n in (6, 15, 58)}
+    by_count[58] = {
+        cell: units._replace(score_U=units.label_U * 1.0) for cell, units in by_count[58].items()
+    }
+    found = contrasts({n: pair_up(given) for n, given in by_count.items()}, "e", "d")
+    assert found[6].interval is not None and found[6].model == "trend"
+    perfect = found[58]
+    assert (perfect.effect.auroc, perfect.effect.difference) == (1, 0)
+    assert (perfect.interval, perfect.conditional) == (None, None)
+    assert perfect.non_inferior(0.02) is None
+    assert "no variance" in perfect.withheld
 
 
 def test_training_variances_are_pooled_over_patient_counts():
@@ -158,6 +179,17 @@ def test_cells_that_are_not_aligned_are_refused(field):
     given["e", 2] = given["e", 2]._replace(**{field: wrong})
     with pytest.raises(ValueError, match=f"d, replicate 1 and e, replicate 2 differ in {field}"):
         pair_up(given)
+
+
+def test_patients_that_all_have_a_positive_frame_cannot_be_compared_by_patient():
+    label_U, patient_U = np.tile([0, 1], 6), np.repeat(np.arange(6), 2)
+    given = {
+        (variant, 1): Scored(label_U, np.linspace(0, 1, 12), patient_U, None, np.arange(12))
+        for variant in "de"
+    }
+    assert pair_up(given).n_scarcer == 6
+    with pytest.raises(ValueError, match="all patients have a positive frame"):
+        pair_up(given, "patient_mean")
 
 
 def test_other_faults_are_refused():

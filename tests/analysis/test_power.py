@@ -43,6 +43,15 @@ def test_the_replicates_that_are_needed_are_the_fewest():
     assert replicates_needed(MEASURED, 0.02, 4.0) <= n
 
 
+def test_what_patients_do_in_one_training_falls_with_the_holdout_as_well():
+    """Without any spread of trainings, a holdout 4 times as large halves the standard error."""
+    patients_alone = Components(1e-4, 1e6, 3, 1e-4, 1e6, 1e-4)
+    once, four_times = (detectable_with(patients_alone, 3, factor) for factor in (1.0, 4.0))
+    assert four_times == pytest.approx(once / 2)
+    trainings_alone = patients_alone._replace(own_variance=0.0, patient_covariance=0.0)
+    assert detectable_with(trainings_alone, 3, 4.0) == detectable_with(trainings_alone, 3)
+
+
 @pytest.mark.parametrize("bad", [-0.1, 0.0, float("nan")])
 def test_a_bad_standard_error_is_refused(bad):
     with pytest.raises(ValueError, match="standard_error"):

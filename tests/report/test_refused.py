@@ -32,7 +32,8 @@ ESTIMATES = {
     "operating": ("threshold", "sensitivity", "sensitivity_low", "specificity"),
     "delong": ("auroc", "difference", "low", "p_value"),
     "contrasts": ("auroc", "difference", "low", "p_value", "p_holm", "non_inferior", "margin"),
-    "worth": ("worth", "k_low", "interval_low"),
+    "worth": ("worth", "k_low", "interval_low", "power_law_k"),
+    "multiplier": ("m", "low", "a", "lack_of_fit_p"),
     "usefulness": ("spearman", "spearman_low", "kendall"),
 }
 
@@ -136,7 +137,8 @@ def test_a_contrast_of_refused_cells_alone_is_refused(given, study):
         assert_nothing_given(name, mine)
         assert "refused" not in {row["status"] for row in rows_of(found, name, n_patients=6)}
     assert {row["status"] for row in rows_of(found, "worth")} == {"refused"}, "one count is left"
-    assert_nothing_given("worth", rows_of(found, "worth"))
+    for name in ("worth", "multiplier"):
+        assert_nothing_given(name, rows_of(found, name))
 
 
 def test_results_keep_a_refused_cell_without_its_numbers(with_nan, study):
@@ -443,7 +445,7 @@ def test_a_grid_without_a_baseline_or_with_one_patient_count_asks_for_no_worth(
     make_tables, study_of
 ):
     one_count = collect_statistics(*make_tables(VARIANTS, counts=[6]), study_of(n_patients=[6]))
-    assert len(one_count["worth"]) == 0
+    assert len(one_count["worth"]) == len(one_count["multiplier"]) == 0
     lone = collect_statistics(
         *make_tables(("combined",), counts=COUNTS), study_of(("combined",), n_patients=COUNTS)
     )

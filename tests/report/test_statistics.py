@@ -258,6 +258,15 @@ def test_means_are_over_replicates_at_three_levels(inputs, found):
             ]
 
 
+def test_one_replicate_tells_neither_variance_apart(make_tables, study_of):
+    found = collect_statistics(*make_tables(VARIANTS, n_replicates=1), study_of(replicates=1))
+    rows = found["contrasts"].to_pylist()
+    assert {row["status"] for row in rows} == {"withheld"}
+    for row in rows:
+        assert row["patient_sd"] is row["own_sd"] is row["training_sd"] is row["low"] is None
+    assert any(row["conditional_low"] is not None for row in rows)
+
+
 def test_contrasts_are_judged_at_the_level_of_the_analysis(inputs, study):
     changed = study.model_copy(
         update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
@@ -284,7 +293,11 @@ def test_replicates_that_share_training_patients_are_marked(inputs, study):
         ],
         tables.COHORTS,
     )
-    rows = collect_statistics(*inputs, study, cohorts)["contrasts"].to_pylist()
+    found = collect_statistics(*inputs, study, cohorts)
+    for row in found["worth"].to_pylist():
+        shares = row["reason"] and "67 % of their training patients" in row["reason"]
+        assert bool(shares) == (row["n_patients"] == 6)
+    rows = found["contrasts"].to_pylist()
     overlap = {row["n_patients"]: (row["cohort_overlap"], row["reason"]) for row in rows}
     assert overlap[6][0] == pytest.approx((2 + 3 + 3) / 4 / 3)
     assert "replicates share 67 % of their training patients" in overlap[6][1]
@@ -309,6 +322,73 @@ def test_the_baseline_is_worth_its_own_patients_and_a_weak_variant_fewer(found):
     for n in COUNTS:
         assert rows["baseline", n]["k_low"] <= n <= rows["baseline", n]["k_high"]
         assert rows["pure_synthetic", n]["k_low"] < n
+
+
+def test_a_worth_has_an_interval_over_trainings_and_patients_and_a_second_reading(found):
+    rows = found["worth"].to_pylist()
+    assert {row["level"] for row in rows} == {"frame"}
+    for row in rows:
+        if row["auroc"] == 1:
+            assert (row["status"], row["interval"]) == ("withheld", None)
+            assert "AUC-ROC 1" in row["reason"]
+            continue
+        assert (row["status"], row["reason"]) == ("done", None)
+        assert row["interval_low"] <= row["k_low"] <= row["k_high"] <= row["interval_high"]
+        assert row["power_law_low"] <= row["power_law_k"] <= row["power_law_high"]
+        assert 0 <= row["share_below"] + row["share_above"] <= 1
+    for row in found["multiplier"].to_pylist():
+        assert (row["variant"] in VARIANTS[1:], row["status"], row["m"]) == (True, "withheld", None)
+        assert "a power law needs 4" in row["reason"]
+
+
+def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
+    counts = (2, 3, 4, 5, 6)
+    given = make_tables(VARIANTS[:2], counts=counts)
+    (row,) = collect_statistics(*given, study_of(VARIANTS[:2], n_patients=list(counts)))[
+        "multiplier"
+    ].to_pylist()
+    assert row["variant"] == "combined"
+    assert (row["status"], row["reason"]) == ("done", None)
+    assert row["low"] <= row["m"] <= row["high"]
+    assert row["n_counts"] == sum(2 <= row["m"] * n <= 6 for n in counts)
+    assert 0.05 < row["lack_of_fit_p"] < 1
+    assert row["b"] > 0
+
+
+def test_shuffled_labels_have_no_worth_and_change_none(make_tables, study_of):
+    variants = ("baseline", "combined", "shuffled")
+    given = make_tables(variants)
+    found = collect_statistics(*given, study_of(variants))["worth"].to_pylist()
+    assert {row["variant"] for row in found} == {"baseline", "combined"}
+    without = [
+        pa.Table.from_pylist([r for r in t.to_pylist() if r["variant"] != "shuffled"], t.schema)
+        if "variant" in t.column_names
+        else t
+        for t in given
+    ]
+    assert collect_statistics(*without, study_of(variants))["worth"].to_pylist() == found
+
+
+def test_one_replicate_has_a_worth_without_an_interval(make_tables, study_of):
+    found = collect_statistics(*make_tables(n_replicates=1), study_of(replicates=1))
+    for row in found["worth"].to_pylist():
+        assert (row["status"], row["interval"], row["interval_low"]) == ("withheld", None, None)
+        assert "one replicate at every patient count" in row["reason"]
+        assert row["worth"]
+
+
+def test_worth_is_read_at_the_level_of_the_analysis(inputs, study):
+    changed = study.model_copy(
+        update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
+    )
+    found = collect_statistics(*inputs, changed)
+    of_contrast = {
+        (r["variant"], r["n_patients"]): r["auroc"] for r in found["contrasts"].to_pylist()
+    }
+    for row in found["worth"].to_pylist():
+        assert row["level"] == "patient_mean"
+        expected = of_contrast.get((row["variant"], row["n_patients"]), row["auroc"])
+        assert row["auroc"] == pytest.approx(expected)
 
 
 def test_scores_are_correlated_with_the_gain_of_each_variant_apart(found):
