@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq  # type: ignore[import-untyped]
-from scipy.special import betainc, stdtrit  # type: ignore[import-untyped]
+from scipy.optimize import brentq
+from scipy.special import betainc, stdtrit
 
 from lussweep.analysis.bootstrap import Interval
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
+from scipy.special import expit, logit, stdtrit
 
 from lussweep.analysis.effective import too_few
 from lussweep.analysis.levels import Scored, patients_by_class

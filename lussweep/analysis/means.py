@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
+from scipy.special import expit, logit, stdtrit
 
 from lussweep.analysis.bootstrap import Interval, point_auroc
 from lussweep.analysis.contrasts import CONFIDENCE, MIN_PATIENTS, ONE_REPLICATE, few_patients
