@@ -59,7 +59,7 @@ MEANS = make_schema(
     ("sd", pa.float64(), "sample standard deviation over replicates"),
     ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
     ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
-    ("df", pa.float64(), "degrees of freedom of the t interval, on the logit scale"),
+    ("df", pa.float64(), "degrees of freedom of the two variances, by the jackknife"),
     ("training_sd", pa.float64(), "of one replicate, pooled over patient counts if they allow it"),
     ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
     *OUTCOME,

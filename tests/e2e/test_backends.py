@@ -123,15 +123,15 @@ def test_only_what_is_missing_is_done(finished: Path, tiny_yaml: Path, tmp_path:
 
 def test_other_statistics_train_nothing(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:
     before, table = snapshot_records(finished), read(finished, "contrasts")
-    assert set(table["n_resamples"].to_pylist()) == {100}
+    assert set(table["margin"].to_pylist()) == {0.02}
     done = lussweep(
         "grid", tiny_yaml, "--out", finished, "--backend", "inline",
-        "--set", "analysis.n_resamples=200", cwd=tmp_path,
+        "--set", "analysis.margin=0.03", cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert snapshot_records(finished) == before
     after = read(finished, "contrasts")
-    assert set(after["n_resamples"].to_pylist()) == {200}
+    assert set(after["margin"].to_pylist()) == {0.03}
     assert after["difference"] == table["difference"]
 
 
