@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.classifiers.network import Network
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import autocast, full_precision
 
@@ -19,7 +19,7 @@ class ClassifierStep:
     """A network and its optimiser. A call is one training step, and never waits for the device."""
 
     def __init__(
-        self, model: ReducedVGG, learning_rate: float, precision: str, device: torch.device
+        self, model: Network, learning_rate: float, precision: str, device: torch.device
     ) -> None:
         self.model = model.to(device, memory_format=torch.channels_last)
         self.precision, self.device = precision, device
@@ -49,7 +49,7 @@ class ClassifierStep:
 
 
 def predict(
-    model: ReducedVGG, pool: FramePool, batch_size: int, precision: str = "fp32"
+    model: Network, pool: FramePool, batch_size: int, precision: str = "fp32"
 ) -> np.ndarray:
     """Probability of consolidation of each image of the pool, float64 (N,)."""
     model.eval()

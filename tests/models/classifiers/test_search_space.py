@@ -15,8 +15,8 @@ from lussweep.study.spec import VggSearchSpec
 
 ALL = VggSearchSpec(n_trials=45)
 SPACE = {
-    TrialConfig(*values)
-    for values in itertools.product(ALL.learning_rates, ALL.channels, ALL.dropouts)
+    TrialConfig(rate, {"channels": channels, "dropout": dropout})
+    for rate, channels, dropout in itertools.product(ALL.learning_rates, ALL.channels, ALL.dropouts)
 }
 
 
@@ -56,7 +56,7 @@ def test_every_configuration_comes_first_about_equally_often():
 
 def test_a_space_of_one_configuration_is_a_list_of_it():
     search = VggSearchSpec(n_trials=1, learning_rates=(0.01,), channels=(2,), dropouts=(0.1,))
-    assert search_list(search, 0) == [TrialConfig(0.01, 2, 0.1)]
+    assert search_list(search, 0) == [TrialConfig(0.01, {"channels": 2, "dropout": 0.1})]
 
 
 def test_all_combinations_can_be_asked_for_by_word():
@@ -90,8 +90,8 @@ def merit_of(config):
     return (
         0.5
         + 0.3 * (config.learning_rate == 0.001)
-        + 0.1 * (config.channels == 5)
-        + 0.05 * (config.dropout == 0.25)
+        + 0.1 * (config.hyperparameters["channels"] == 5)
+        + 0.05 * (config.hyperparameters["dropout"] == 0.25)
     )
 
 
