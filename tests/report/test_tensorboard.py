@@ -199,3 +199,25 @@ def test_variant_names_become_one_folder_and_empty_tables_write_no_run(tmp_path)
     empty = [t.slice(0, 0) for t in (*rest, trials, results)]
     assert write_tensorboard(tmp_path / "empty", *empty)
     assert run_names(tmp_path / "empty") == []
+
+
+def test_hparams_of_any_classifier_are_shown(tmp_path):
+    """One name may have values of two types, where the detector is of another kind."""
+    losses, scores, trials, results = made_tables()
+    rows = trials.to_pylist()
+    for row in rows:
+        side = '{"side":2}' if row["variant"] == "baseline" else '{"side":"wide"}'
+        row |= {"channels": None, "dropout": None, "hyperparameters": side}
+    write_tensorboard(
+        tmp_path / "tb", losses, scores, pa.Table.from_pylist(rows, tables.TRIALS), results
+    )
+    content = read(tmp_path / "tb" / "trials" / "n006_r1_baseline_t01").PluginTagToContent(
+        metadata.PLUGIN_NAME
+    )
+    started = metadata.parse_session_start_info_plugin_data(
+        content[metadata.SESSION_START_INFO_TAG]
+    )
+    assert started.hparams["side"].number_value == 2
+    assert "channels" not in started.hparams
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    assert [info.name for info in experiment.hparam_infos][-2:] == ["learning_rate", "side"]
