@@ -13,8 +13,8 @@ from lussweep.study.spec.base import Fraction
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
 
 Build = Callable[[Mapping[str, Any], int], Any]
-"""(hyperparameters by name, image size in pixels) -> a `Network`, of models/classifiers/network.py.
-"""
+"""Makes a `Network` (models/classifiers/network.py) of hyperparameters by name and the side of an
+image in pixels."""
 
 
 @dataclass(frozen=True)
