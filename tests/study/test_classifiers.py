@@ -168,8 +168,9 @@ def test_a_detector_of_another_kind_takes_what_both_searches_have() -> None:
     )
     assert study.detector_search() == OtherSearch(n_trials=3, select_by="auroc", penalty=(0, 2))
     assert isinstance(study.search, VggSearchSpec)
-    alone = load_study("{name: a, search: {n_trials: 3}, detector: {classifier: {kind: other}}}")
-    assert alone.detector_search() == OtherSearch(n_trials=3)
+    for detector in ("{classifier: {kind: other}}", "{classifier: {kind: other}, search: null}"):
+        alone = load_study(f"{{name: a, search: {{n_trials: 3}}, detector: {detector}}}")
+        assert alone.detector_search() == OtherSearch(n_trials=3)
 
 
 def test_specs_made_in_python_must_be_of_the_kind() -> None:

@@ -281,7 +281,7 @@ def _detector(
         own_kind = kind_of(own["classifier"])
     if own_kind != kind:
         # The search of another kind has other hyperparameters: what both have is taken.
-        own.setdefault("search", {})
+        own["search"] = {} if own.get("search") is None else own["search"]
         if isinstance(search, dict):
             search = {name: v for name, v in search.items() if name in SearchSpec.model_fields}
     if own.get("search") is not None:
