@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,45 @@ def difference_text(row: Mapping[str, Any]) -> str:
         return str(row["status"])
     text = f"{row['difference']:+.3f}"
     return text if row["low"] is None else f"{text} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def worth_texts(worth: pa.Table) -> dict[tuple[str, int], str]:
+    """The worth with its interval, such as "9.1 (6.4 to 14)", by variant and patient count."""
+    texts = {}
+    for row in worth.to_pylist():
+        if row["worth"] is not None:
+            interval = "" if row["interval"] is None else f" ({row['interval']})"
+            texts[row["variant"], row["n_patients"]] = f"{row['worth']}{interval}"
+    return texts
+
+
+def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
+    """What as many real images are worth beside combined, and the multiplier of each variant."""
+    texts = worth_texts(worth)
+    lines = [
+        f"As many images without a GAN, n = {n}: oversample is worth {text}, "
+        f"combined {texts['combined', n]}."
+        for (variant, n), text in texts.items()
+        if variant == "oversample" and ("combined", n) in texts
+    ]
+    without: dict[str, list[str]] = {}
+    for row in multiplier.to_pylist():
+        if row["m"] is not None:
+            lines.append(
+                f"{row['variant']}: one patient counts as {row['m']:.2f} patients of the baseline "
+                "(95 %, over holdout patients and trainings: "
+                f"{_ends(row['low'], row['high'])})."
+            )
+        elif row["status"] == "withheld":
+            without.setdefault(row["reason"], []).append(row["variant"])
+    for reason, variants in without.items():
+        lines.append(f"No multiplier of patients for {', '.join(variants)}: {reason}.")
+    return lines
+
+
+def _ends(low: float, high: float) -> str:
+    start = "less than the grid can tell" if low == -math.inf else f"{low:.2f}"
+    return f"{start} to {'more than the grid can tell' if high == math.inf else f'{high:.2f}'}"
 
 
 def control_lines(controls: pa.Table) -> list[str]:

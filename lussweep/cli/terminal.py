@@ -20,7 +20,13 @@ from rich.text import Text
 from lussweep.backend.driver import Progress
 from lussweep.backend.kept import is_kept
 from lussweep.backend.progress import time_left
-from lussweep.cli.statistics import contrast_table, control_lines, interval_line
+from lussweep.cli.statistics import (
+    contrast_table,
+    control_lines,
+    interval_line,
+    worth_lines,
+    worth_texts,
+)
 from lussweep.cli.summary import summary_table
 from lussweep.report.differences import SHARED
 from lussweep.report.write import outputs
@@ -92,11 +98,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
     """
     contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
-        worth = {
-            (row["variant"], row["n_patients"]): row["worth"]
-            for row in written["worth"].to_pylist()
-        }
-        _console().print(contrast_table(contrasts, worth))
+        _console().print(contrast_table(contrasts, worth_texts(written["worth"])))
         _console().print(
             "Intervals and p-values are about other trainings and other patients. Intervals for "
             "these trained models: conditional_low and conditional_high in contrasts.parquet.",
@@ -111,7 +113,8 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
             )
         if any(row["status"] != "done" for row in contrasts):
             _console().print("Why some are not given: reason in contrasts.parquet.")
-    for line in control_lines(written["controls"]):
+    lines = worth_lines(written["worth"], written["multiplier"])
+    for line in lines + control_lines(written["controls"]):
         _console().print(Text(line), soft_wrap=True)
 
 

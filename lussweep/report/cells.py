@@ -16,6 +16,8 @@ from lussweep.study.coordinates import AXES, Coordinates
 
 Row = dict[str, Any]
 
+BASELINE = "baseline"
+"""The variant of real frames alone, which worth and gain are measured against."""
 DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
 """The values of `status` in a table of statistics; see `schemas.OUTCOME`."""
 

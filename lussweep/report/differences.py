@@ -46,7 +46,7 @@ def contrast_rows(
         if row["status"] == DONE:
             contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
-            reasons = (row["reason"], contrast.withheld, _shared_text(overlap))
+            reasons = (row["reason"], contrast.withheld, shared_text(overlap))
             row |= _contrast(contrast, study.analysis.margin, overlap)
             row["reason"] = "; ".join(filter(None, reasons)) or None
     tested = [row for row in rows if row.get("p_value") is not None]
@@ -175,7 +175,7 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
     }
 
 
-def _shared_text(overlap: float | None) -> str | None:
+def shared_text(overlap: float | None) -> str | None:
     """Says that replicates share patients, which no statistic over replicates can see."""
     if overlap is None or overlap <= SHARED:
         return None

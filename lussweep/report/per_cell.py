@@ -1,4 +1,4 @@
-"""Statistics of each cell: AUC-ROC by level, precision, calibration, operating points."""
+"""Statistics of each cell: AUC-ROC by level and operating points."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from lussweep.analysis.levels import (
     top_k_mean,
 )
 from lussweep.analysis.operating import (
-    calibration_line,
-    expected_calibration_error,
     operating_point,
     threshold_for_specificity,
 )
@@ -136,46 +134,7 @@ def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
     return f"{' and '.join(few)}: an interval over patients needs 2" if few else None
 
 
-# --- precision, calibration, operating points ----------------------------------------------
-
-
-def quality_rows(cells: ScoredCells) -> list[Row]:
-    """One row for each cell, in the QUALITY schema: average precision and calibration."""
-    return [
-        place.row()
-        | (
-            _quality(cells.scored[place])
-            if place in cells.scored
-            else {"status": REFUSED, "reason": cells.refused[place]}
-        )
-        for place in cells.done
-    ]
-
-
-def _quality(frames: Scored) -> Row:
-    from sklearn.metrics import (  # type: ignore[import-untyped]  # takes a second
-        average_precision_score,
-        brier_score_loss,
-    )
-
-    label, score = frames.label_U, frames.score_U
-    try:
-        line = calibration_line(label, score)
-    except ValueError as error:  # the scores are not probabilities
-        return {"status": REFUSED, "reason": str(error)}
-    lost = np.isnan(line.slope)
-    return {
-        "average_precision": float(average_precision_score(label, score)),
-        "prevalence": float(label.mean()),
-        "brier": float(brier_score_loss(label, score)),
-        "calibration_slope": None if lost else line.slope,
-        "calibration_intercept": None if lost else line.intercept,
-        "calibration_error": expected_calibration_error(label, score),
-        "status": WITHHELD if lost else DONE,
-        "reason": "no calibration line: the scores separate the classes, or nearly"
-        if lost
-        else None,
-    }
+# --- operating points -----------------------------------------------------------------------
 
 
 def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec, seed: int) -> list[Row]:

@@ -18,6 +18,7 @@ SHEET_COLUMNS = 10
 
 def write_pictures(reported: Reported, collected: Mapping[str, pa.Table]) -> None:
     """Writes the summary, the figures and the logs of dashboards from the tables by name."""
+    from lussweep.report.calibration_figure import calibration_figure
     from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure, sample_sheet
     from lussweep.report.summary import write_summary
 
@@ -26,6 +27,7 @@ def write_pictures(reported: Reported, collected: Mapping[str, pa.Table]) -> Non
     write_summary(results, reported.folder / "summary.csv", means)
     auroc_figure(results, figures / "auroc", means)
     epoch_figure(results, figures / "auroc_by_epoch")
+    calibration_figure(collected["calibration"], figures / "calibration")
     if len(collected["gan_scores"]):
         metric_figure(collected["gan_scores"], figures / "gan_metrics")
     groups = _samples(reported)

@@ -49,14 +49,73 @@ MEANS = make_schema(
     ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
     *OUTCOME,
 )
+_OVER_PATIENTS = "95 % over holdout patients, for these trained models"
+_JACKKNIFED = f"{_OVER_PATIENTS}: jackknife"
 QUALITY = make_schema(
     *WHO,
-    ("average_precision", pa.float64(), "area under precision and recall; chance: prevalence"),
+    ("average_precision", pa.float64(), "area under precision and recall of holdout frames"),
+    ("average_precision_low", pa.float64(), _JACKKNIFED),
+    ("average_precision_high", pa.float64(), _JACKKNIFED),
+    (
+        "prevalence",
+        pa.float64(),
+        "share of positive frames of the holdout, the average precision of chance",
+    ),
+    ("brier", pa.float64(), "mean squared distance of score and label over holdout frames"),
+    ("brier_low", pa.float64(), _JACKKNIFED),
+    ("brier_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_slope",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 1 is calibrated",
+    ),
+    ("calibration_slope_low", pa.float64(), _JACKKNIFED),
+    ("calibration_slope_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_intercept",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 0 is calibrated",
+    ),
+    ("calibration_intercept_low", pa.float64(), _JACKKNIFED),
+    ("calibration_intercept_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_error",
+        pa.float64(),
+        "expected, over 10 bins of equal mass of holdout frames; no interval",
+    ),
+    ("n_pos_patients", pa.int32(), "holdout patients with a positive frame"),
+    ("n_neg_patients", pa.int32(), "holdout patients with a negative frame"),
+    *OUTCOME,
+)
+CALIBRATION = make_schema(
+    *WHO,
+    ("bin", pa.int32(), "from 1, the tenth of holdout frames with the lowest scores"),
+    ("mean_score", pa.float64(), "of the bin's frames; the share that the model foretells"),
+    ("share", pa.float64(), "of the bin's frames that are positive"),
+    ("low", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("high", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("n_frames", pa.int32(), "holdout frames of the bin"),
+    ("n_patients_in_bin", pa.int32(), "holdout patients with a frame in the bin"),
+    *OUTCOME,
+)
+_AT_PREVALENCE = f"{_OVER_PATIENTS}, at the prevalence of these holdout frames"
+NET_BENEFIT = make_schema(
+    *WHO,
+    (
+        "recalibrated",
+        pa.bool_(),
+        "whether validation's calibration line has made probabilities of the scores",
+    ),
+    ("threshold", pa.float64(), "threshold probability; means what it says if calibrated"),
     ("prevalence", pa.float64(), "share of positive frames of the holdout"),
-    ("brier", pa.float64()),
-    ("calibration_slope", pa.float64(), "of the label on the score's logit; 1 is calibrated"),
-    ("calibration_intercept", pa.float64(), "of the label on the score's logit; 0 is calibrated"),
-    ("calibration_error", pa.float64(), "expected, over 10 bins of equal mass"),
+    ("net_benefit", pa.float64(), "of the model, in true positives a holdout frame"),
+    ("net_benefit_low", pa.float64(), _AT_PREVALENCE),
+    ("net_benefit_high", pa.float64(), _AT_PREVALENCE),
+    ("treat_all", pa.float64(), "net benefit of calling every holdout frame positive"),
+    ("treat_none", pa.float64(), "net benefit of calling no frame positive: 0"),
+    ("gain", pa.float64(), "of the model over the better of all and none"),
+    ("gain_low", pa.float64(), _AT_PREVALENCE),
+    ("gain_high", pa.float64(), _AT_PREVALENCE),
     *OUTCOME,
 )
 OPERATING = make_schema(
@@ -125,19 +184,37 @@ CONTROLS = make_schema(
     ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
     *OUTCOME,
 )
+_BOTH = "95 %, over holdout patients and trainings"
 WORTH = make_schema(
-    ("variant", pa.string()),
-    ("n_patients", pa.int32()),
-    ("n_replicates", pa.int32()),
-    ("auroc", pa.float64(), "mean over replicates"),
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
+    ("n_patients", pa.int32(), "of each class, that the variant was trained with"),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("n_replicates", pa.int32(), "that the mean is over"),
+    ("auroc", pa.float64(), "mean over replicates, for these patients and trainings"),
     ("worth", pa.string(), "patients per class of the baseline that are as good"),
-    ("interval", pa.string(), "95 %, over holdout patients"),
+    ("interval", pa.string(), f"{_BOTH}: patients per class of the baseline"),
     ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
     ("k_high", pa.float64(), "patients per class; inf above the largest count"),
-    ("interval_low", pa.float64(), "patients per class"),
-    ("interval_high", pa.float64(), "patients per class"),
-    ("share_below", pa.float64(), "of resamples, below the smallest count"),
-    ("share_above", pa.float64(), "of resamples, above the largest count"),
+    ("interval_low", pa.float64(), f"{_BOTH}: patients per class"),
+    ("interval_high", pa.float64(), f"{_BOTH}: patients per class"),
+    ("share_below", pa.float64(), "of resamples worse than the baseline at its smallest count"),
+    ("share_above", pa.float64(), "of resamples better than the baseline at its largest count"),
+    ("power_law_k", pa.float64(), "patients per class, read from a - b n^-c instead"),
+    ("power_law_low", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    ("power_law_high", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    *OUTCOME,
+)
+MULTIPLIER = make_schema(
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("m", pa.float64(), "patients of the baseline that one patient counts as with the variant"),
+    ("low", pa.float64(), f"{_BOTH}; -inf below what the counts can tell"),
+    ("high", pa.float64(), f"{_BOTH}; inf above what the counts can tell"),
+    ("n_counts", pa.int32(), "patient counts n with m n inside the grid"),
+    ("a", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c: its limit"),
+    ("b", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("c", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("lack_of_fit_p", pa.float64(), "p-value, over patients and trainings: small is no such curve"),
     *OUTCOME,
 )
 _CORRELATIONS = tuple(

@@ -43,14 +43,17 @@ SCHEMAS = {
     "means": schemas.MEANS,
     "aurocs": schemas.AUROCS,
     "quality": schemas.QUALITY,
+    "calibration": schemas.CALIBRATION,
+    "net_benefit": schemas.NET_BENEFIT,
     "operating": schemas.OPERATING,
     "delong": schemas.DELONG,
     "contrasts": schemas.CONTRASTS,
     "controls": schemas.CONTROLS,
     "worth": schemas.WORTH,
+    "multiplier": schemas.MULTIPLIER,
     "usefulness": schemas.USEFULNESS,
 }
-PRINTED = ("results", "means", "contrasts", "worth", "controls")
+PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
 """Tables that a command shows when the report is written."""
 REPORT_VERSION = 5
 STATE_FILE = "report.json"
@@ -191,9 +194,11 @@ def outputs(folder: Path) -> list[Path]:
     """The files and folders of a run folder that a user reads, in reading order."""
     patterns = (
         "summary.csv", "results.parquet", "means.parquet", "contrasts.parquet", "controls.parquet",
-        "worth.parquet", "aurocs.parquet", "quality.parquet", "operating.parquet",
+        "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
+        "calibration.parquet", "net_benefit.parquet", "operating.parquet",
         "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
         "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
+        "figures/calibration.png", "figures/calibration.svg",
         "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
         "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
         "closest_pairs.parquet", "events.log", "gan_events.parquet",

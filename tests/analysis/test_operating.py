@@ -2,26 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
 from lussweep.analysis.operating import (
-    CLIP,
-    calibration_line,
-    expected_calibration_error,
     operating_point,
     percentile_estimate,
     threshold_for_specificity,
 )
 from lussweep.metrics.auroc import patient_weights
 from lussweep.metrics.classification import at_threshold
-
-STATISTICS = [
-    calibration_line,
-    lambda *given: calibration_line(*given).intercept,
-    expected_calibration_error,
-]
 
 
 def cohort(n_patients=12, n_frames=240, seed=0, decimals=2):
@@ -135,138 +124,7 @@ def test_copies_within_a_patient_widen_the_clustered_interval_only():
         assert (a.high - a.low) / (b.high - b.low) == pytest.approx(5, rel=0.25)  # sqrt(25)
 
 
-# --- calibration: what every statistic keeps --------------------------------------------------
-
-
-@pytest.mark.parametrize("statistic", STATISTICS)
-def test_the_order_of_frames_does_not_matter(statistic):
-    label_N, score_N, _ = cohort()
-    order = np.random.default_rng(0).permutation(len(label_N))
-    found = statistic(label_N[order], score_N[order])
-    assert found == pytest.approx(statistic(label_N, score_N), abs=1e-9)
-
-
-@pytest.mark.parametrize("statistic", STATISTICS)
-@pytest.mark.parametrize(
-    ("label", "score", "message"),
-    [
-        ([1, 1], [0.1, 0.2], "both classes are needed"),
-        ([0, 2], [0.1, 0.2], "labels must be 0 or 1"),
-        ([0, 1, 1], [0.1, 0.2], "labels have shape"),
-        ([0, 1], [0.1, np.inf], "probabilities"),
-        ([0, 1], [0.1, np.nan], "probabilities"),
-    ],
-)
-def test_bad_input_is_refused(statistic, label, score, message):
-    with pytest.raises(ValueError, match=message):
-        statistic(np.array(label), np.array(score))
-
-
-@pytest.mark.parametrize("statistic", STATISTICS)
-def test_scores_that_are_no_probabilities_are_refused(statistic):
-    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
-        statistic(np.array([0, 1, 0]), np.array([0.1, 1.5, 0.2]))
-
-
-# --- calibration --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_line_equals_sklearns_without_penalty_and_a_general_minimiser(seed):
-    label_N, score_N, _ = cohort(seed=seed)
-    clipped_N = score_N.clip(CLIP, 1 - CLIP)
-    logit_N = np.log(clipped_N / (1 - clipped_N))
-    found = calibration_line(label_N, score_N)
-    model = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000, solver="newton-cholesky")
-    model.fit(logit_N[:, None], label_N)
-    assert found == pytest.approx((model.coef_[0, 0], model.intercept_[0]), abs=1e-5)
-
-    def loss(line):
-        margin_N = line[1] + line[0] * logit_N
-        return (np.logaddexp(0, margin_N) - label_N * margin_N).sum()
-
-    best = minimize(loss, [1.0, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12})
-    assert found == pytest.approx(best.x, abs=1e-5)
-    assert loss(found) <= best.fun + 1e-9
-
-
-def test_calibrated_scores_have_slope_1_and_intercept_0_and_sharpened_ones_half_the_slope():
-    rng = np.random.default_rng(0)
-    score_N = 1 / (1 + np.exp(-2 * rng.normal(size=200_000)))
-    label_N = (rng.random(200_000) < score_N).astype(np.int64)
-    assert calibration_line(label_N, score_N) == pytest.approx((1, 0), abs=0.02)
-    assert expected_calibration_error(label_N, score_N) < 0.005
-    sharpened_N = score_N**2 / (score_N**2 + (1 - score_N) ** 2)  # twice the logit
-    assert calibration_line(label_N, sharpened_N).slope == pytest.approx(0.5, abs=0.01)
-    assert expected_calibration_error(label_N, sharpened_N) > 0.05
-
-
-def test_the_line_undoes_a_known_change_of_the_logit():
-    """Halving the logit and adding 1 divides the slope and moves the intercept, exactly."""
-    label_N, score_N, _ = cohort(decimals=6)
-    score_N = score_N.clip(0.01, 0.99)
-    slope, intercept = calibration_line(label_N, score_N)
-    changed_N = 1 / (1 + np.exp(-(0.5 * np.log(score_N / (1 - score_N)) + 1)))
-    expected = (2 * slope, intercept - 2 * slope)
-    assert calibration_line(label_N, changed_N) == pytest.approx(expected, abs=1e-7)
-
-
-@pytest.mark.parametrize(
-    ("label", "score"),
-    [
-        ([0, 0, 1, 1], [0.1, 0.2, 0.3, 0.4]),
-        ([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4]),
-        ([0, 0, 1, 1], [0.1, 0.2, 0.2, 0.4]),  # separable but for a tie
-        ([0, 1, 0, 1], [0.5, 0.5, 0.5, 0.5]),
-    ],
-)
-def test_a_line_that_does_not_exist_is_not_a_number(label, score):
-    assert np.isnan(calibration_line(np.array(label), np.array(score))).all()
-
-
-def test_saturated_scores_give_a_finite_line_that_the_clip_decides():
-    label_N, score_N = np.array([0, 0, 0, 1, 1, 1]), np.array([0.0, 0.0, 1.0, 1.0, 1.0, 0.0])
-    # both groups fitted exactly: logit(1/3) at logit(CLIP), logit(2/3) at its mirror
-    slope, intercept = calibration_line(label_N, score_N)
-    assert (slope, intercept) == pytest.approx((np.log(2) / np.log((1 - CLIP) / CLIP), 0))
-
-
-@settled
-@given(labelled_scores, st.integers(1, 6))
-def test_the_calibration_error_equals_a_loop(pairs, n_bins):
-    label_N, score_N = arrays(pairs)
-    bins = {}
-    for score in set(score_N.tolist()):
-        middle = (score_N < score).sum() + (score_N == score).sum() / 2
-        bins.setdefault(int(n_bins * middle / len(score_N)), []).append(score)
-    error = 0.0
-    for scores in bins.values():
-        mine = np.isin(score_N, scores)
-        error += mine.mean() * abs(label_N[mine].mean() - score_N[mine].mean())
-    found = expected_calibration_error(label_N, score_N, n_bins=n_bins)
-    assert found == pytest.approx(error, abs=1e-12)
-
-
-def test_without_ties_bins_hold_equally_many_frames():
-    rng = np.random.default_rng(0)
-    score_N = rng.permutation(120) / 120
-    label_N = rng.integers(2, size=120)
-    parts = np.array_split(np.argsort(score_N), 8)
-    error = np.mean([abs(label_N[part].mean() - score_N[part].mean()) for part in parts])
-    found = expected_calibration_error(label_N, score_N, n_bins=8)
-    assert found == pytest.approx(error, abs=1e-12)
-    one_bin = expected_calibration_error(label_N, score_N, n_bins=1)
-    assert one_bin == pytest.approx(abs(label_N.mean() - score_N.mean()))
-    with pytest.raises(ValueError, match="n_bins is 0"):
-        expected_calibration_error(label_N, score_N, n_bins=0)
-
-
 # --- intervals ----------------------------------------------------------------------------
-
-
-def test_separated_classes_have_no_line():
-    label_N, score_N = np.array([0, 0, 1, 1] * 3), np.array([0.1, 0.2, 0.8, 0.9] * 3)
-    assert np.isnan(calibration_line(label_N, score_N)).all()
 
 
 def test_the_seed_decides_and_nothing_ambient_does():

@@ -1,7 +1,8 @@
 """Metrics against naive ones in the same process: `python tests/benchmarks/bench_metrics.py`.
 
 `python tests/benchmarks/bench_metrics.py memory` runs the whole family on 20,000 frames and prints
-the peak memory of its process; without an argument that is done in a process of its own.
+the peak memory of its process, and `quality` does so for the statistics of calibration; without an
+argument each is done in a process of its own.
 """
 
 import math
@@ -14,10 +15,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from lussweep.analysis.bootstrap import bootstrap_auroc
+from lussweep.analysis.calibration import brier, calibration_curve, line_estimate
 from lussweep.analysis.levels import Scored
+from lussweep.analysis.net_benefit import net_benefits
+from lussweep.analysis.precision import average_precision, weighted_average_precision
+from lussweep.metrics.auroc import patient_weights
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
@@ -67,6 +72,36 @@ def bench_auroc() -> None:
         f"{once:.3f} s x {N_RESAMPLES:,} = {once * N_RESAMPLES:.0f} s; "
         f"{once * N_RESAMPLES / ours:.0f} times faster"
     )
+
+
+def bench_quality() -> None:
+    """One core: set OMP_NUM_THREADS=1. The peak is that of a process of its own."""
+    rng = np.random.default_rng(0)
+    label_N = np.repeat([1, 0], [N_POS, N_NEG])
+    score_N = 1 / (1 + np.exp(-(2 * label_N - 1 + rng.normal(size=len(label_N)))))
+    patient_N = rng.integers(N_PATIENTS, size=len(label_N))
+    units = Scored(label_N, score_N, patient_N)
+    weight_RP = patient_weights(N_PATIENTS, N_RESAMPLES, seed=0)
+    average_precision_score(label_N[::99], score_N[::99])
+    before = peak_gib()
+    took = {
+        f"average precision of {N_RESAMPLES:,} resamples": seconds(
+            lambda: weighted_average_precision(label_N, score_N, patient_N, weight_RP)
+        ),
+        "average precision with interval": seconds(lambda: average_precision(units)),
+        "Brier score with interval": seconds(lambda: brier(units)),
+        "calibration line with intervals": seconds(lambda: line_estimate(units)),
+        "calibration curve": seconds(lambda: calibration_curve(units)),
+        "net benefit": seconds(lambda: net_benefits(units)),
+    }
+    peak = peak_gib() - before
+    once = seconds(lambda: average_precision_score(label_N, score_N), repeats=5)
+    print(
+        f"{len(label_N):,} frames, {N_PATIENTS} patients: {listing(took)}; {peak:.2f} GiB beyond "
+        f"the {before:.2f} of imports and frames; scikit-learn's average precision {once:.3f} s x "
+        f"{N_RESAMPLES:,} = {once * N_RESAMPLES:.0f} s"
+    )
+    assert peak < 0.2 * 1e9 / 2**30
 
 
 def naive_scores(real_ND: np.ndarray, fake_ND: np.ndarray) -> tuple[float, float]:
@@ -190,8 +225,11 @@ if __name__ == "__main__":
     torch.set_num_threads(2)
     if sys.argv[1:] == ["memory"]:
         bench_memory()
+    elif sys.argv[1:] == ["quality"]:
+        bench_quality()
     else:
         bench_auroc()
+        subprocess.run([sys.executable, __file__, "quality"], check=True)
         bench_distances()
         bench_family()
         subprocess.run([sys.executable, __file__, "memory"], check=True)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pyarrow as pa
 import pytest
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
-from lussweep.cli.statistics import control_lines, difference_text, interval_line
+from lussweep.cli.statistics import (
+    control_lines,
+    difference_text,
+    interval_line,
+    worth_lines,
+    worth_texts,
+)
 from lussweep.cli.terminal import print_statistics
-from lussweep.report.schemas import CONTRASTS, CONTROLS, WORTH
+from lussweep.report.schemas import CONTRASTS, CONTROLS, MULTIPLIER, WORTH
 from lussweep.store.tables import RESULTS
 from lussweep.study.plan import Plan, Step
 
@@ -109,6 +118,7 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     missing = pair | {"n_patients": 15, "status": "missing", "reason": "missing: all"}
     written = {
         "worth": WORTH.empty_table(),
+        "multiplier": MULTIPLIER.empty_table(),
         "controls": pa.Table.from_pylist([CONTROL], CONTROLS),
         "contrasts": pa.Table.from_pylist([pair | numbers, missing], CONTRASTS),
     }
@@ -122,3 +132,38 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     text = capsys.readouterr().out
     assert "combined" not in text, "nothing is computed: no table"
     assert "chance" in text
+
+
+def test_worth_is_said_with_its_interval_and_beside_that_of_as_many_real_images() -> None:
+    def row(variant: str, n: int, worth: str | None, interval: str | None) -> dict[str, Any]:
+        return {"variant": variant, "n_patients": n, "worth": worth, "interval": interval}
+
+    rows = [
+        row("combined", 6, "9.1", "6.2 to 14"),
+        row("combined", 15, "> 58", None),
+        row("oversample", 6, "6.4", "< 6 to 9"),
+        row("oversample", 15, None, None),
+        row("classic", 6, "7", "6 to 8"),
+    ]
+    worth = pa.Table.from_pylist(rows, WORTH)
+    assert worth_texts(worth) == {
+        ("combined", 6): "9.1 (6.2 to 14)",
+        ("combined", 15): "> 58",
+        ("oversample", 6): "6.4 (< 6 to 9)",
+        ("classic", 6): "7 (6 to 8)",
+    }
+    why = {"status": "withheld", "reason": "the baseline's curve may be flat"}
+    multipliers = [
+        {"variant": "combined", "m": 1.4, "low": 1.1, "high": math.inf, "status": "done"},
+        {"variant": "oversample"} | why,
+        {"variant": "classic"} | why,
+        {"variant": "other", "status": "missing", "reason": "missing: all"},
+    ]
+    assert worth_lines(worth, pa.Table.from_pylist(multipliers, MULTIPLIER)) == [
+        "As many images without a GAN, n = 6: oversample is worth 6.4 (< 6 to 9), "
+        "combined 9.1 (6.2 to 14).",
+        "combined: one patient counts as 1.40 patients of the baseline (95 %, over holdout "
+        "patients and trainings: 1.10 to more than the grid can tell).",
+        "No multiplier of patients for oversample, classic: the baseline's curve may be flat.",
+    ]
+    assert worth_lines(WORTH.empty_table(), MULTIPLIER.empty_table()) == []

@@ -18,11 +18,22 @@ PLACE = ("n_patients", "replicate", "variant")
 ESTIMATES = {
     "means": ("auroc", "sd", "low", "training_sd"),
     "aurocs": ("auroc", "low", "high", "percentile_low", "standard_error"),
-    "quality": ("average_precision", "brier", "calibration_slope", "calibration_error"),
+    "quality": (
+        "average_precision",
+        "average_precision_low",
+        "brier",
+        "brier_low",
+        "calibration_slope",
+        "calibration_slope_low",
+        "calibration_error",
+    ),
+    "calibration": ("bin", "mean_score", "share", "low"),
+    "net_benefit": ("threshold", "net_benefit", "net_benefit_low", "treat_all", "gain_low"),
     "operating": ("threshold", "sensitivity", "sensitivity_low", "specificity"),
     "delong": ("auroc", "difference", "low", "p_value"),
     "contrasts": ("auroc", "difference", "low", "p_value", "p_holm", "non_inferior", "margin"),
-    "worth": ("worth", "k_low", "interval_low"),
+    "worth": ("worth", "k_low", "interval_low", "power_law_k"),
+    "multiplier": ("m", "low", "a", "lack_of_fit_p"),
     "usefulness": ("spearman", "spearman_low", "kendall"),
 }
 
@@ -80,7 +91,7 @@ def test_every_row_of_a_cell_with_scores_that_are_not_finite_says_so(given, with
     whole, found = (collect_statistics(*one, study) for one in (given, with_nan))
     why = "3 of 80 scores are not finite"
     place = dict(zip(PLACE, BROKEN, strict=True))
-    for name, n_rows in (("aurocs", 7), ("quality", 1)):
+    for name, n_rows in (("aurocs", 7), ("quality", 1), ("calibration", 1), ("net_benefit", 1)):
         mine = rows_of(found, name, **place)
         assert len(mine) == n_rows
         assert outcomes(mine) == {("refused", why)}
@@ -91,7 +102,7 @@ def test_every_row_of_a_cell_with_scores_that_are_not_finite_says_so(given, with
     mine = rows_of(found, "delong", **place)
     assert outcomes(mine) == {("refused", f"refused: combined n=6 r=2 ({why})")}
     assert_nothing_given("delong", mine)
-    for name in ("aurocs", "quality", "operating", "delong"):
+    for name in ("aurocs", "quality", "calibration", "net_benefit", "operating", "delong"):
         others = [
             [row for row in each[name].to_pylist() if tuple(row[n] for n in PLACE) != BROKEN]
             for each in (found, whole)
@@ -126,7 +137,8 @@ def test_a_contrast_of_refused_cells_alone_is_refused(given, study):
         assert_nothing_given(name, mine)
         assert "refused" not in {row["status"] for row in rows_of(found, name, n_patients=6)}
     assert {row["status"] for row in rows_of(found, "worth")} == {"refused"}, "one count is left"
-    assert_nothing_given("worth", rows_of(found, "worth"))
+    for name in ("worth", "multiplier"):
+        assert_nothing_given(name, rows_of(found, name))
 
 
 def test_results_keep_a_refused_cell_without_its_numbers(with_nan, study):
@@ -160,6 +172,9 @@ def test_thresholds_say_what_is_wrong_with_validation(given, study):
     mine = rows_of(found, "operating", **dict(zip(PLACE, BROKEN, strict=True)))
     assert outcomes(mine) == {("refused", "validation: 80 of 80 scores are not finite")}
     assert_nothing_given("operating", mine)
+    mine = rows_of(found, "net_benefit", recalibrated=True, **dict(zip(PLACE, BROKEN, strict=True)))
+    assert outcomes(mine) == {("refused", "validation: 80 of 80 scores are not finite")}
+    assert_nothing_given("net_benefit", mine)
     inverted = [row | {"score": 1.0 - row["label"]} for row in val_scores.to_pylist()]
     inverted = pa.Table.from_pylist(inverted, tables.FRAME_SCORES)
     found = collect_statistics(results, scores, inverted, gan_scores, study)
@@ -172,9 +187,11 @@ def test_scores_that_are_no_probabilities_have_no_calibration(given, study):
     results, scores, *others = given
     logits = [row | {"score": 10 * row["score"]} for row in scores.to_pylist()]
     found = collect_statistics(results, pa.Table.from_pylist(logits, scores.schema), *others, study)
-    assert outcomes(rows_of(found, "quality")) == {
-        ("refused", "scores must be probabilities, in [0, 1]")
-    }
+    for name in ("quality", "calibration", "net_benefit"):
+        mine = rows_of(found, name)
+        assert len(mine) == len(results)
+        assert outcomes(mine) == {("refused", "scores must be probabilities, in [0, 1]")}
+        assert_nothing_given(name, mine)
     assert {row["status"] for row in rows_of(found, "aurocs")} == {"done"}
 
 
@@ -186,8 +203,18 @@ def test_scores_that_separate_the_classes_have_no_calibration_line(given, study)
     )
     for row in rows_of(found, "quality"):
         assert (row["status"], row["average_precision"]) == ("withheld", 1.0)
-        assert row["calibration_slope"] is None
-        assert "separate the classes" in row["reason"]
+        assert row["calibration_slope"] is row["calibration_intercept_low"] is None
+        assert row["average_precision_low"] is None, "no interval of width 0"
+        assert row["brier_low"] is None, "every frame is 0.25 away from its label"
+        for why in (
+            "average precision: the value is the same without any of the patients",
+            "Brier score: the value is the same without any of the patients",
+            "calibration line: the scores separate the classes, or nearly",
+        ):
+            assert why in row["reason"]
+    for row in rows_of(found, "net_benefit", recalibrated=False):
+        assert row["status"] == "done"
+        assert row["net_benefit_low"] < row["net_benefit_high"]
 
 
 # --- patients of one class, or too few of one ---------------------------------------------------
@@ -237,6 +264,20 @@ def test_a_class_in_one_patient_has_estimates_and_no_interval(make_tables, study
         assert (row["status"], row["reason"]) == ("withheld", why)
         assert 0 <= row["auroc"] <= 1
         assert_nothing_given("aurocs", [row | {"auroc": None}])
+    few = "1 patient with negative frames: an interval needs 5"
+    for name in ("quality", "calibration", "net_benefit"):
+        kept = {"recalibrated": False} if name == "net_benefit" else {}
+        assert outcomes(rows_of(found, name, **kept)) == {("withheld", few)}
+    for row in rows_of(found, "quality"):
+        assert 0 <= row["brier"] <= 1 and 0 <= row["average_precision"] <= 1
+        assert row["brier_low"] is row["average_precision_high"] is None
+        assert row["calibration_slope_low"] is row["calibration_intercept_high"] is None
+    for row in rows_of(found, "calibration"):
+        assert row["low"] is row["high"] is None
+        assert 0 <= row["share"] <= 1
+    for row in rows_of(found, "net_benefit", recalibrated=False):
+        assert row["gain_low"] is row["net_benefit_high"] is None
+        assert row["gain"] == pytest.approx(row["net_benefit"] - max(row["treat_all"], 0))
     for row in rows_of(found, "operating"):
         assert row["status"] == "withheld"
         assert why in row["reason"]
@@ -396,14 +437,15 @@ def test_nothing_done_gives_rows_that_say_so_and_no_number(given, study):
         if rows:
             assert_nothing_given(name, rows)
     assert len(found["contrasts"]) == 4
-    assert [len(found[n]) for n in ("aurocs", "quality", "operating", "controls")] == [0] * 4
+    of_done_cells = ("aurocs", "quality", "calibration", "net_benefit", "operating", "controls")
+    assert [len(found[name]) for name in of_done_cells] == [0] * 6
 
 
 def test_a_grid_without_a_baseline_or_with_one_patient_count_asks_for_no_worth(
     make_tables, study_of
 ):
     one_count = collect_statistics(*make_tables(VARIANTS, counts=[6]), study_of(n_patients=[6]))
-    assert len(one_count["worth"]) == 0
+    assert len(one_count["worth"]) == len(one_count["multiplier"]) == 0
     lone = collect_statistics(
         *make_tables(("combined",), counts=COUNTS), study_of(("combined",), n_patients=COUNTS)
     )
@@ -462,8 +504,11 @@ def test_permutations_that_are_missing_are_named(make_tables, study_of):
 def test_thresholds_of_shuffled_validation_labels_are_refused(make_tables, study_of):
     variants = ("baseline", "shuffled")
     found = collect_statistics(*make_tables(variants, counts=[6]), study_of(variants))
-    status = {row["variant"]: row["status"] for row in rows_of(found, "operating")}
-    assert status == {"baseline": "done", "shuffled": "refused"}
+    for rows in (rows_of(found, "operating"), rows_of(found, "net_benefit", recalibrated=True)):
+        status = {row["variant"]: row["status"] for row in rows}
+        assert status == {"baseline": "done", "shuffled": "refused"}
+    status = {row["status"] for row in rows_of(found, "net_benefit", recalibrated=False)}
+    assert status == {"done"}
 
 
 def test_models_that_rank_every_pair_alike_have_no_delong_test(make_tables, study_of):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
+from lussweep.analysis.net_benefit import THRESHOLDS
 from lussweep.report import schemas
 from lussweep.report.per_cell import with_intervals
 from lussweep.report.statistics import collect_statistics
@@ -91,6 +92,95 @@ def test_precision_and_calibration_are_those_of_scikit_learn(inputs, found):
         assert row["average_precision"] == pytest.approx(expected)
         assert row["brier"] == pytest.approx(brier_score_loss(mine.label, mine.score))
         assert row["prevalence"] == 0.5
+        assert (row["n_pos_patients"], row["n_neg_patients"]) == (10, 10)
+        assert row["brier_low"] < row["brier"] < row["brier_high"]
+        if row["status"] == "done":
+            for name in ("average_precision", "calibration_slope", "calibration_intercept"):
+                assert row[f"{name}_low"] < row[name] < row[f"{name}_high"]
+        else:
+            assert row["n_patients"] > 6, "more patients separate the classes, or nearly"
+            assert row["calibration_slope_low"] is None
+            assert row["reason"]
+    assert sum(row["status"] == "done" for row in rows) >= 20
+
+
+def test_the_calibration_curve_of_a_cell_holds_all_its_frames_by_score(inputs, found):
+    curves = found["calibration"].to_pandas()
+    frame_scores = inputs[1].to_pandas()
+    axes = ["n_patients", "replicate", "variant"]
+    assert curves.groupby(axes).size().eq(10).all()
+    for place, curve in curves.groupby(axes):
+        mine = frame_scores.set_index(axes).loc[place].sort_values("score")
+        assert curve.bin.tolist() == list(range(1, 11))
+        assert curve.n_frames.tolist() == [8] * 10
+        parts = np.array_split(np.arange(80), 10)
+        shares = [mine.label.iloc[part].mean() for part in parts]
+        assert curve.share.tolist() == pytest.approx(shares)
+        scores = [mine.score.iloc[part].mean() for part in parts]
+        assert curve.mean_score.tolist() == pytest.approx(scores)
+        assert (curve.low <= curve.share).all() and (curve.share <= curve.high).all()
+        assert (curve.low < curve.high).all()
+        assert curve.n_patients_in_bin.between(1, 8).all()
+    quality = found["quality"].to_pandas().set_index(axes).calibration_error
+    errors = (
+        curves.assign(error=(curves.share - curves.mean_score).abs()).groupby(axes).error.mean()
+    )
+    np.testing.assert_allclose(errors, quality.reindex(errors.index))
+
+
+def test_net_benefit_is_that_of_the_frames_that_are_called_positive(inputs, found):
+    frame_scores = inputs[1].to_pandas()
+    rows = [row for row in found["net_benefit"].to_pylist() if not row["recalibrated"]]
+    assert len(rows) == len(THRESHOLDS) * len(inputs[0])
+    for row in rows:
+        mine = frame_scores[
+            (frame_scores.n_patients == row["n_patients"])
+            & (frame_scores.replicate == row["replicate"])
+            & (frame_scores.variant == row["variant"])
+        ]
+        odds = row["threshold"] / (1 - row["threshold"])
+        called = mine[mine.score >= row["threshold"]]
+        value = ((called.label == 1).sum() - (called.label == 0).sum() * odds) / len(mine)
+        assert row["net_benefit"] == pytest.approx(value)
+        assert row["treat_all"] == pytest.approx(0.5 - 0.5 * odds)
+        assert row["treat_none"] == 0
+        assert row["gain"] == pytest.approx(value - max(row["treat_all"], 0))
+        assert row["net_benefit_low"] < value <= row["net_benefit_high"]
+        assert row["gain_low"] < row["gain"] <= row["gain_high"]
+        assert (row["status"], row["reason"]) == ("done", None)
+
+
+def test_recalibrated_net_benefit_takes_the_line_of_validation(inputs, found):
+    """Validation has the very same scores here: its line is that of the holdout."""
+    frame_scores, lines = inputs[1].to_pandas(), found["quality"].to_pandas()
+    axes = ["n_patients", "replicate", "variant"]
+    lines = lines.set_index(axes)
+    rows = [row for row in found["net_benefit"].to_pylist() if row["recalibrated"]]
+    done = [row for row in rows if row["status"] == "done"]
+    for row in done:
+        place = tuple(row[axis] for axis in axes)
+        mine, line = frame_scores.set_index(axes).loc[place], lines.loc[place]
+        odds = row["threshold"] / (1 - row["threshold"])
+        margin = line.calibration_slope * np.log(mine.score / (1 - mine.score))
+        called = mine[margin + line.calibration_intercept >= np.log(odds)]
+        value = ((called.label == 1).sum() - (called.label == 0).sum() * odds) / len(mine)
+        assert row["net_benefit"] == pytest.approx(value)
+    assert len(done) >= 20 * len(THRESHOLDS)
+    refused = [row for row in rows if row["status"] != "done"]
+    assert len(refused) == lines.calibration_slope.isna().sum()
+    assert {row["reason"] for row in refused} == {
+        "validation: the scores separate the classes, or nearly"
+    }
+
+
+@pytest.mark.parametrize("name", ["QUALITY", "CALIBRATION", "NET_BENEFIT"])
+def test_every_number_of_quality_says_what_it_is_about(name):
+    for field in getattr(schemas, name):
+        if field.name not in ("n_patients", "replicate", "variant", "gan_epoch"):
+            assert field.metadata, field.name
+        if field.name.endswith(("low", "high")):
+            unit = field.metadata[b"unit"].decode()
+            assert "95 % over holdout patients, for these trained models" in unit, field.name
 
 
 def test_thresholds_come_from_validation_and_are_judged_on_holdout(inputs, found):
@@ -194,7 +284,11 @@ def test_replicates_that_share_training_patients_are_marked(inputs, study):
         ],
         tables.COHORTS,
     )
-    rows = collect_statistics(*inputs, study, cohorts)["contrasts"].to_pylist()
+    found = collect_statistics(*inputs, study, cohorts)
+    for row in found["worth"].to_pylist():
+        shares = row["reason"] and "67 % of their training patients" in row["reason"]
+        assert bool(shares) == (row["n_patients"] == 6)
+    rows = found["contrasts"].to_pylist()
     overlap = {row["n_patients"]: (row["cohort_overlap"], row["reason"]) for row in rows}
     assert overlap[6][0] == pytest.approx((2 + 3 + 3) / 4 / 3)
     assert "replicates share 67 % of their training patients" in overlap[6][1]
@@ -219,6 +313,73 @@ def test_the_baseline_is_worth_its_own_patients_and_a_weak_variant_fewer(found):
     for n in COUNTS:
         assert rows["baseline", n]["k_low"] <= n <= rows["baseline", n]["k_high"]
         assert rows["pure_synthetic", n]["k_low"] < n
+
+
+def test_a_worth_has_an_interval_over_trainings_and_patients_and_a_second_reading(found):
+    rows = found["worth"].to_pylist()
+    assert {row["level"] for row in rows} == {"frame"}
+    for row in rows:
+        if row["auroc"] == 1:
+            assert (row["status"], row["interval"]) == ("withheld", None)
+            assert "AUC-ROC 1" in row["reason"]
+            continue
+        assert (row["status"], row["reason"]) == ("done", None)
+        assert row["interval_low"] <= row["k_low"] <= row["k_high"] <= row["interval_high"]
+        assert row["power_law_low"] <= row["power_law_k"] <= row["power_law_high"]
+        assert 0 <= row["share_below"] + row["share_above"] <= 1
+    for row in found["multiplier"].to_pylist():
+        assert (row["variant"] in VARIANTS[1:], row["status"], row["m"]) == (True, "withheld", None)
+        assert "a power law needs 4" in row["reason"]
+
+
+def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
+    counts = (2, 3, 4, 5, 6)
+    given = make_tables(VARIANTS[:2], counts=counts)
+    (row,) = collect_statistics(*given, study_of(VARIANTS[:2], n_patients=list(counts)))[
+        "multiplier"
+    ].to_pylist()
+    assert row["variant"] == "combined"
+    assert (row["status"], row["reason"]) == ("done", None)
+    assert row["low"] <= row["m"] <= row["high"]
+    assert row["n_counts"] == sum(2 <= row["m"] * n <= 6 for n in counts)
+    assert 0.05 < row["lack_of_fit_p"] < 1
+    assert row["b"] > 0
+
+
+def test_shuffled_labels_have_no_worth_and_change_none(make_tables, study_of):
+    variants = ("baseline", "combined", "shuffled")
+    given = make_tables(variants)
+    found = collect_statistics(*given, study_of(variants))["worth"].to_pylist()
+    assert {row["variant"] for row in found} == {"baseline", "combined"}
+    without = [
+        pa.Table.from_pylist([r for r in t.to_pylist() if r["variant"] != "shuffled"], t.schema)
+        if "variant" in t.column_names
+        else t
+        for t in given
+    ]
+    assert collect_statistics(*without, study_of(variants))["worth"].to_pylist() == found
+
+
+def test_one_replicate_has_a_worth_without_an_interval(make_tables, study_of):
+    found = collect_statistics(*make_tables(n_replicates=1), study_of(replicates=1))
+    for row in found["worth"].to_pylist():
+        assert (row["status"], row["interval"], row["interval_low"]) == ("withheld", None, None)
+        assert "one replicate at every patient count" in row["reason"]
+        assert row["worth"]
+
+
+def test_worth_is_read_at_the_level_of_the_analysis(inputs, study):
+    changed = study.model_copy(
+        update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
+    )
+    found = collect_statistics(*inputs, changed)
+    of_contrast = {
+        (r["variant"], r["n_patients"]): r["auroc"] for r in found["contrasts"].to_pylist()
+    }
+    for row in found["worth"].to_pylist():
+        assert row["level"] == "patient_mean"
+        expected = of_contrast.get((row["variant"], row["n_patients"]), row["auroc"])
+        assert row["auroc"] == pytest.approx(expected)
 
 
 def test_scores_are_correlated_with_the_gain_of_each_variant_apart(found):

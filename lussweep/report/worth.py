@@ -1,0 +1,174 @@
+"""Worth in patients and multipliers of whole variants, from the scores of all cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lussweep.analysis.multiplier import Multiplier, multiplier
+from lussweep.analysis.paired import pair_up
+from lussweep.analysis.power_law import PowerLaw, fit_power_law
+from lussweep.analysis.resampled_means import PairMeans, resampled_means
+from lussweep.analysis.worth import Worth, worths
+from lussweep.metrics.auroc import patient_weights, resampled_auroc
+from lussweep.report.cells import (
+    BASELINE,
+    DONE,
+    REFUSED,
+    WITHHELD,
+    Row,
+    ScoredCells,
+    in_order,
+)
+from lussweep.report.differences import shared_text
+from lussweep.study.coordinates import Coordinates
+from lussweep.study.spec import StudySpec
+
+
+class WorthRows(NamedTuple):
+    """Rows in the schemas WORTH and MULTIPLIER."""
+
+    worth: list[Row]
+    multiplier: list[Row]
+
+
+def worth_rows(
+    cells: ScoredCells, study: StudySpec, overlap_of: Mapping[int, float], seed: int
+) -> WorthRows:
+    """A worth for each variant and patient count, and a multiplier for each variant but baseline.
+
+    If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
+    no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
+    count. `overlap_of` is that of `cohort_overlap`: it is a remark on the reason.
+    """
+    places = [place for place in cells.planned if not _is_control(place, study)]
+    baseline = in_order(place for place in places if place.variant == BASELINE)
+    if len({place.n_patients for place in baseline}) < 2:
+        return WorthRows([], [])
+    lines: dict[tuple[str, int], list[Coordinates]] = {}
+    curves: dict[str, list[Coordinates]] = {}
+    for place in sorted(places, key=lambda p: (p.curve, p.n_patients, p.replicate)):
+        lines.setdefault((place.curve, place.n_patients), []).append(place)
+        if place.variant != BASELINE:
+            curves.setdefault(place.curve, []).append(place)
+
+    worth_of: dict[tuple[str, int], Row] = {}
+    multiplier_of: dict[str, Row] = {}
+    found = _pairs(baseline, cells, study, seed)
+    for pair in found if isinstance(found, list) else []:
+        law = _law(pair)
+        for worth in worths(pair, law):
+            line = (worth.variant, worth.n_patients)
+            lacking = cells.lacking([*lines[line], *baseline])
+            shared = shared_text(overlap_of.get(worth.n_patients))
+            worth_of[line] = _worth(worth) | _outcome(worth.withheld, lacking, shared)
+        if pair.variant in curves:
+            one = multiplier(pair, law)
+            lacking = cells.lacking([*curves[pair.variant], *baseline])
+            shared = shared_text(max(overlap_of.values(), default=None))
+            multiplier_of[pair.variant] = _multiplier(one) | _outcome(one.withheld, lacking, shared)
+
+    def absent(of: Sequence[Coordinates]) -> Row:
+        return cells.absence(of) if isinstance(found, list) else found
+
+    level = study.analysis.level
+    return WorthRows(
+        [
+            {"variant": curve, "n_patients": n, "level": level}
+            | (worth_of.get((curve, n)) or absent(of))
+            for (curve, n), of in lines.items()
+        ],
+        [
+            {"variant": curve, "level": level} | (multiplier_of.get(curve) or absent(of))
+            for curve, of in curves.items()
+        ],
+    )
+
+
+def _is_control(place: Coordinates, study: StudySpec) -> bool:
+    recipe = study.variants.get(place.variant)
+    return recipe is not None and recipe.labels == "shuffled"
+
+
+def _unit(place: Coordinates) -> tuple[str, int]:
+    return f"{place.curve} n={place.n_patients}", place.replicate
+
+
+def _pairs(
+    baseline: Sequence[Coordinates], cells: ScoredCells, study: StudySpec, seed: int
+) -> list[PairMeans] | Row:
+    """The means of the baseline and of each variant, from the same resamples of patients.
+
+    Or the status and the reason if there are none.
+    """
+    if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
+        return cells.absence(baseline)
+    places = [place for place in cells.scored if not _is_control(place, study)]
+    try:
+        paired = pair_up({_unit(p): cells.scored[p] for p in places}, study.analysis.level)
+    except ValueError as error:  # the frames differ; the message names the two cells
+        return {"status": REFUSED, "reason": str(error)}
+    n_all_patients = len(paired.n_pos_P)
+    ones = np.ones((1, n_all_patients), dtype=np.int64)
+    weights = patient_weights(n_all_patients, study.analysis.n_resamples, seed=seed)
+    matrices = [paired.matrix(paired.wins[_unit(place)]) for place in places]
+    # A class with a single patient has hardly any resample with both classes, and no interval.
+    drawn = ones if paired.n_scarcer < 2 else weights
+    return resampled_means(
+        [place.curve for place in places],
+        np.array([place.n_patients for place in places]),
+        np.array([place.replicate for place in places]),
+        np.array([resampled_auroc(m, ones)[0] for m in matrices]),
+        np.stack([resampled_auroc(m, drawn) for m in matrices], axis=1),
+        n_scarcer=paired.n_scarcer,
+        nested=study.cohort.sampling == "nested",
+        seed=seed,
+    )
+
+
+def _law(pair: PairMeans) -> PowerLaw | None:
+    """The inverse power law of the baseline in every resample, if there are counts enough."""
+    if len(pair.count_K) < 3:
+        return None
+    return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
+
+
+def _outcome(withheld: str | None, lacking: str | None, shared: str | None) -> Row:
+    reason = "; ".join(filter(None, [lacking, withheld, shared if not withheld else None])) or None
+    return {"status": WITHHELD if withheld else DONE, "reason": reason}
+
+
+def _worth(worth: Worth) -> Row:
+    row: Row = {
+        "n_replicates": worth.n_replicates,
+        "auroc": worth.auroc,
+        "worth": worth.text,
+        "interval": worth.interval_text,
+        "k_low": worth.k.low,
+        "k_high": worth.k.high,
+        "share_below": worth.share_below,
+        "share_above": worth.share_above,
+        "power_law_k": worth.power_law,
+    }
+    if worth.interval is not None:
+        row |= {"interval_low": worth.interval.low, "interval_high": worth.interval.high}
+    if worth.power_law_interval is not None:
+        low, high = worth.power_law_interval
+        row |= {"power_law_low": low, "power_law_high": high}
+    return row
+
+
+def _multiplier(found: Multiplier) -> Row:
+    low, high = found.interval or (None, None)
+    return {
+        "m": found.m,
+        "low": low,
+        "high": high,
+        "n_counts": found.n_counts,
+        "a": found.a,
+        "b": found.b,
+        "c": found.c,
+        "lack_of_fit_p": found.lack_of_fit_p,
+    }
