@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import ClassVar
@@ -26,7 +27,7 @@ from lussweep.study.spec import (
     dump_study,
     load_study,
 )
-from support.commands import TINY, environment
+from support.commands import ROOT, TINY, environment
 
 OTHER = "{name: a, classifier: {kind: other}, search: {n_trials: 2, penalty: [0, 1]}}"
 
@@ -199,3 +200,18 @@ def test_an_experiment_is_read_without_pytorch() -> None:
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_only_its_own_files_and_the_tables_name_the_hyperparameters_of_the_vgg() -> None:
+    named = re.compile(r"""\bdropouts\b|['"]channels['"]|\bchannels:|\.channels\b""")
+    package = ROOT / "lussweep"
+    files = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if named.search(path.read_text())
+    }
+    assert files == {
+        "models/classifiers/vgg.py",
+        "store/tables.py",
+        "study/spec/classifiers.py",
+    }
