@@ -34,7 +34,9 @@ class MeanAuroc(NamedTuple):
 PERFECT = "the AUC-ROC is 0 or 1: such a holdout cannot say how far from it others lie"
 
 
-def mean_aurocs(paired_by_count: Mapping[int, PairedWins], variant: str) -> dict[int, MeanAuroc]:
+def mean_aurocs(
+    paired_by_count: Mapping[int, PairedWins], variant: str, *, nested: bool = False
+) -> dict[int, MeanAuroc]:
     """The mean AUC-ROC at every patient count, with the training variance pooled over counts.
 
     Raises ValueError for a count at which the variant has no replicate.
@@ -47,7 +49,8 @@ def mean_aurocs(paired_by_count: Mapping[int, PairedWins], variant: str) -> dict
         raise ValueError(f"{variant} has no replicate at some patient count")
     auroc_of = {n: np.array([point_auroc(m) for m in found]) for n, found in matrices.items()}
     spread = {n: float(a.var(ddof=1)) for n, a in auroc_of.items() if len(a) > 1}
-    pooled = pool_variances(spread, {n: len(auroc_of[n]) - 1 for n in spread}) if spread else {}
+    df_of = {n: len(auroc_of[n]) - 1 for n in spread}
+    pooled = pool_variances(spread, df_of, nested=nested) if spread else {}
     found = {}
     for n, paired in paired_by_count.items():
         aurocs, mean = tuple(auroc_of[n].tolist()), float(auroc_of[n].mean())
@@ -61,7 +64,8 @@ def mean_aurocs(paired_by_count: Mapping[int, PairedWins], variant: str) -> dict
         else:
             patients = patient_covariance(matrices[n])
             variance, df, _ = pooled[n]
-            if variance + patients.between > 0:
+            if patients.conditional > 0:
+                variance = max(variance, patients.own)
                 both = two_way(
                     mean, len(aurocs), variance, df, patients.between, patients.between_df
                 )

@@ -62,6 +62,8 @@ def pair_up(cells: Mapping[CellKey, Scored], level: Level = "frame") -> PairedWi
 def matrix_at(level: Level, frames: Scored) -> WinMatrix:
     """The win matrix of frames at a level. Raises ValueError if a class has no unit there."""
     units = to_patients(frames) if level == "patient_mean" else frames
+    if units is not frames and units.label_U.all():
+        raise ValueError("all patients have a positive frame: none is negative")
     matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
     return patient_weighted(matrix) if level == "patient_weighted" else matrix
 

@@ -36,15 +36,17 @@ class Pooled(NamedTuple):
     """`trend`, or `own` where the test speaks against the trend."""
 
 
-def pool_variances(variance_of: Mapping[int, float], df_of: Mapping[int, int]) -> dict[int, Pooled]:
+def pool_variances(
+    variance_of: Mapping[int, float], df_of: Mapping[int, int], *, nested: bool = False
+) -> dict[int, Pooled]:
     """The pooled variance at every patient count.
 
     variance_of: sample variance over replicates by patient count, 0 or more. df_of: its degrees of
     freedom, the number of replicates less 1, 1 or more. Leave out counts with one replicate, they
-    have no variance. One or two counts keep their own variances, because a trend through them says
-    the same. So do counts of which a likelihood-ratio test says at `ALPHA` that their variances do
-    not follow a trend (with Bartlett's correction, 1937). Raises ValueError for keys that differ
-    or bad values.
+    have no variance. One or two counts keep their own variances, because they show no trend, and so
+    do counts with `nested` cohorts, because their variances are not independent. So do counts of
+    which a likelihood-ratio test says at `ALPHA` that their variances do not follow a trend (with
+    Bartlett's correction, 1937). Raises ValueError for keys that differ or bad values.
     """
     counts = sorted(variance_of)
     if counts != sorted(df_of) or not counts:
@@ -54,7 +56,7 @@ def pool_variances(variance_of: Mapping[int, float], df_of: Mapping[int, int]) -
     if not (np.isfinite(variance_K).all() and (variance_K >= 0).all() and (df_K >= 1).all()):
         raise ValueError("a variance is negative or not finite, or has no degree of freedom")
     model: Model = "own"
-    if len(counts) > 2 and variance_K.any():
+    if len(counts) > 2 and variance_K.any() and not nested:
         x_K = np.log(np.array(counts, dtype=np.float64))
         fit_K, fit_df_K, p_value = fit_trend(x_K, variance_K, df_K)
         if p_value > ALPHA:

@@ -25,6 +25,8 @@ class Components(NamedTuple):
     patient_covariance: float
     """c of the run's holdout. It falls as holdout patients grow, in proportion."""
     patient_df: float
+    own_variance: float = 0.0
+    """The part of S^2 that patients do in one training alone. It falls like c."""
 
 
 def detectable_difference(
@@ -50,10 +52,11 @@ def detectable_with(
     components: Components, n_replicates: int, holdout_factor: float = 1.0
 ) -> float:
     """What `n_replicates`, 2 or more, and that many times the run's holdout patients detect."""
+    own = min(components.own_variance, components.training_variance)
     found = two_way(
         0.0,
         n_replicates,
-        components.training_variance,
+        components.training_variance - own + own / holdout_factor,
         components.training_df * (n_replicates - 1) / (components.n_replicates - 1),
         components.patient_covariance / holdout_factor,
         max(1.0, (components.patient_df + 1) * holdout_factor - 1),

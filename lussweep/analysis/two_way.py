@@ -13,6 +13,13 @@ differences share because the patients are the same,
 For two modalities S^2 = 2 MS(TR) and c = 2 (Cov2 - Cov3) in their notation. S^2 holds the spread of
 trainings and what a patient happens to do in one training. c holds what a patient does in all of
 them; more replicates do not reduce it.
+
+Two or three replicates may lie closer together than their patients' own spread allows. So S^2 is
+taken to be at least what the jackknife says that patients do in one training alone. The interval
+is then never of less variance than that for these trained models. In 6,000 simulated studies with
+100 + 24 patients and 3 replicates, a variant exactly at the margin is called non-inferior in 2.0 %
+instead of 3.5 %, at intervals that are 5 to 8 % wider. With 5 replicates or more hardly anything
+changes.
 """
 
 from __future__ import annotations
@@ -22,9 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit  # type: ignore[import-untyped]
 
-from lussweep.analysis.bootstrap import Interval
 from lussweep.metrics.auroc import Float64s, WinMatrix
 
 
@@ -37,6 +42,8 @@ class PatientCovariance(NamedTuple):
     conditional: float
     """Variance of the mean difference, for these trained models."""
     conditional_df: float
+    own: float
+    """What patients do in one replicate alone: the least that a replicate's difference varies."""
 
 
 class TwoWay(NamedTuple):
@@ -46,21 +53,12 @@ class TwoWay(NamedTuple):
     standard_error: float
     df: float
     training_variance: float
-    """S^2: of one replicate's difference, pooled over patient counts where that was allowed."""
+    """S^2: of one replicate's difference, pooled over patient counts where that was allowed, and at
+    least what patients do in one training alone."""
     training_df: float
     patient_covariance: float
     """c: what more replicates do not reduce."""
     patient_df: float
-
-    def interval(self, confidence: float) -> Interval:
-        """Student's t interval."""
-        reach = self.standard_error * float(stdtrit(self.df, (1 + confidence) / 2))
-        return Interval(self.difference - reach, self.difference + reach)
-
-    @property
-    def p_value(self) -> float:
-        """Two-sided, of "no difference"."""
-        return 2 * float(stdtr(self.df, -abs(self.difference) / self.standard_error))
 
 
 def two_way(
@@ -75,9 +73,10 @@ def two_way(
 
     Hillis's degrees of freedom take the patients' covariance as known (`patient_df` infinite). With
     few patients it is not, so its own degrees of freedom enter Satterthwaite's rule as well. The
-    rule promises too much for two replicates: in simulated studies it rejected a true hypothesis
-    in up to 9 % instead of 5 %. There the degrees of freedom are those of the training variance
-    alone. Raises ValueError for one replicate, for a negative variance, or if both are 0.
+    rule promises too much for few replicates where trainings make most of the variance: simulated
+    studies rejected a true hypothesis in up to 8 % instead of 5 % with three, and 9 % with two. For
+    two, the degrees of freedom are those of the training variance alone. Raises ValueError for one
+    replicate, for a negative variance, or if both are 0.
     """
     from_trainings = training_variance / n_replicates
     variance = from_trainings + patient_covariance
@@ -116,11 +115,14 @@ def patient_covariance(difference_K: Sequence[WinMatrix]) -> PatientCovariance:
         squares = sum(part**2 / df for part, df in zip(part_C, df_C, strict=True))
         return sum(part_C), sum(part_C) ** 2 / squares if squares > 0 else np.inf
 
+    conditional, conditional_df = summed(mean_P)
     if n_replicates == 1:
-        return PatientCovariance(0.0, np.inf, *summed(mean_P))
+        return PatientCovariance(0.0, np.inf, conditional, conditional_df, conditional)
     within_P = (lead_KP**2).mean(axis=0) * factor_P
     between_P = (n_replicates * mean_P - within_P) / (n_replicates - 1)
-    return PatientCovariance(*summed(between_P), *summed(mean_P))
+    between, between_df = summed(between_P)
+    own = n_replicates * max(0.0, conditional - between)
+    return PatientCovariance(between, between_df, conditional, conditional_df, own)
 
 
 def leads(matrix: WinMatrix) -> Float64s:

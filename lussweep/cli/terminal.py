@@ -99,11 +99,13 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
     contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
         _console().print(contrast_table(contrasts, worth_texts(written["worth"])))
-        _console().print(
-            "Intervals and p-values are about other trainings and other patients. Intervals for "
-            "these trained models: conditional_low and conditional_high in contrasts.parquet.",
-            soft_wrap=True,
-        )
+        if any(row["low"] is not None for row in contrasts):
+            _console().print(
+                "Intervals and p-values are about other trainings and other patients. Intervals "
+                "for these trained models: conditional_low and conditional_high in "
+                "contrasts.parquet.",
+                soft_wrap=True,
+            )
         shared = [row["cohort_overlap"] for row in contrasts if row["cohort_overlap"]]
         if shared and max(shared) > SHARED:
             _console().print(

@@ -11,7 +11,7 @@ from statistics import fmean
 
 import pyarrow as pa
 
-from lussweep.analysis.contrasts import Contrast, contrasts, holm
+from lussweep.analysis.contrasts import HIGHEST, Contrast, contrasts, holm
 from lussweep.analysis.delong import check_same_patients, delong_test
 from lussweep.analysis.levels import Scored, patients_by_class, to_patients
 from lussweep.analysis.paired import PairedWins, pair_up
@@ -41,13 +41,21 @@ def contrast_rows(
         rows.append(row)
         if paired is not None:
             judged[_line(row)][row["n_patients"]] = paired
-    found = {line: contrasts(by_count, *line[:2]) for line, by_count in judged.items()}
+    nested, margin = study.cohort.sampling == "nested", study.analysis.margin
+    found = {
+        line: contrasts(by_count, *line[:2], nested=nested) for line, by_count in judged.items()
+    }
     for row in rows:
         if row["status"] == DONE:
             contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
-            reasons = (row["reason"], contrast.withheld, shared_text(overlap))
-            row |= _contrast(contrast, study.analysis.margin, overlap)
+            reasons = (
+                row["reason"],
+                contrast.withheld,
+                _not_judged(contrast, margin),
+                shared_text(overlap),
+            )
+            row |= _contrast(contrast, margin, overlap)
             row["reason"] = "; ".join(filter(None, reasons)) or None
     tested = [row for row in rows if row.get("p_value") is not None]
     adjusted = holm([row["p_value"] for row in tested], len(planned))
@@ -156,21 +164,22 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
         row |= {
             "conditional_low": contrast.conditional.low,
             "conditional_high": contrast.conditional.high,
-            "patient_sd": patients.between**0.5,
-            "patient_df": _finite(patients.between_df),
         }
-    if both is None or contrast.interval is None:
+    if both is None or contrast.interval is None or patients is None:
         return row
     return row | {
         "low": contrast.interval.low,
         "high": contrast.interval.high,
-        "p_value": both.p_value,
+        "p_value": contrast.p_value,
         "non_inferior": contrast.non_inferior(margin),
         "standard_error": both.standard_error,
         "df": both.df,
         "training_sd": both.training_variance**0.5,
         "training_df": both.training_df,
         "training_model": contrast.model,
+        "patient_sd": patients.between**0.5,
+        "patient_df": _finite(patients.between_df),
+        "own_sd": patients.own**0.5,
         "detectable": detectable_difference(both.standard_error, both.df),
     }
 
@@ -185,6 +194,13 @@ def shared_text(overlap: float | None) -> str | None:
         f"replicates share {100 * overlap:.0f} % of their training patients: the interval is for "
         "cohorts of this pool"
     )
+
+
+def _not_judged(contrast: Contrast, margin: float) -> str | None:
+    """Says why a contrast whose interval lies above -margin is not called non-inferior."""
+    if contrast.interval is None or contrast.non_inferior(margin) is not None:
+        return None
+    return f"non-inferiority is not judged above an AUC-ROC of {HIGHEST}"
 
 
 def _finite(df: float) -> float | None:

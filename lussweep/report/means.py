@@ -11,13 +11,15 @@ from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
 from lussweep.study.coordinates import Coordinates
+from lussweep.study.spec import StudySpec
 
 Line = tuple[str, int | None]
 """Variant, and the GAN epoch where it is an axis."""
 
 
-def mean_rows(cells: ScoredCells) -> list[Row]:
+def mean_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
     """One row for each patient count, variant, GAN epoch and level, in the MEANS schema."""
+    nested = study.cohort.sampling == "nested"
     planned: dict[Line, dict[int, list[Coordinates]]] = defaultdict(lambda: defaultdict(list))
     for place in sorted(cells.planned, key=Coordinates.order):
         planned[place.variant, place.gan_epoch][place.n_patients].append(place)
@@ -25,13 +27,13 @@ def mean_rows(cells: ScoredCells) -> list[Row]:
         row
         for (variant, epoch), by_count in planned.items()
         for level in LEVELS
-        for row in _rows(variant, epoch, level, by_count, cells)
+        for row in _rows(variant, epoch, level, by_count, cells, nested)
     ]
 
 
 def _rows(
     variant: str, epoch: int | None, level: Level, by_count: dict[int, list[Coordinates]],
-    cells: ScoredCells,
+    cells: ScoredCells, nested: bool,
 ) -> list[Row]:  # fmt: skip
     rows: dict[int, Row] = {}
     paired: dict[int, PairedWins] = {}
@@ -45,7 +47,7 @@ def _rows(
             paired[n] = pair_up(ready, level)
         except ValueError as error:  # frames differ, or a class has no patient at this level
             rows[n] |= {"status": REFUSED, "reason": str(error)}
-    for n, mean in mean_aurocs(paired, variant).items():
+    for n, mean in mean_aurocs(paired, variant, nested=nested).items():
         lacking = cells.lacking(by_count[n])
         rows[n] |= _mean(mean) | {
             "reason": "; ".join(filter(None, [lacking, mean.withheld])) or None,

@@ -32,6 +32,7 @@ def measured_components(run: Path) -> dict[str, Components]:
             row["n_replicates"],
             row["patient_sd"] ** 2,
             math.inf if row["patient_df"] is None else row["patient_df"],
+            row["own_sd"] ** 2,
         )
         for row in rows
         if row["standard_error"] is not None

@@ -169,6 +169,7 @@ CONTRASTS = make_schema(
     ("training_model", pa.string(), "trend: pooled over patient counts; own: of this count alone"),
     ("patient_sd", pa.float64(), "of the difference over holdout patients, however many trainings"),
     ("patient_df", pa.float64(), "degrees of freedom of patient_sd"),
+    ("own_sd", pa.float64(), "the part of training_sd that patients do in one training alone"),
     ("conditional_low", pa.float64(), "95 % over holdout patients, for these trained models"),
     ("conditional_high", pa.float64(), "95 % over holdout patients, for these trained models"),
     ("cohort_overlap", pa.float64(), "share of training patients common to two replicates, mean"),

@@ -38,7 +38,7 @@ def collect_statistics(
     overlap_of = {} if cohorts is None else cohort_overlap(cohorts)
     worth = worth_rows(cells, study, overlap_of, seed)
     rows_and_schemas = {
-        "means": (mean_rows(cells), schemas.MEANS),
+        "means": (mean_rows(cells, study), schemas.MEANS),
         "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "calibration": (calibration_rows(cells), schemas.CALIBRATION),

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from lussweep.analysis.contrasts import contrasts, holm, mean_effect
@@ -58,7 +59,7 @@ def test_the_effect_equals_scikit_learn_on_the_frames():
 def test_a_contrast_mirrors():
     there, back = contrast(cells()), contrast(cells(), "d", "e")
     assert back.effect.difference == -there.effect.difference
-    assert back.over_both.p_value == pytest.approx(there.over_both.p_value)
+    assert back.p_value == pytest.approx(there.p_value)
     assert back.interval == pytest.approx((-there.interval.high, -there.interval.low))
     assert back.conditional == pytest.approx((-there.conditional.high, -there.conditional.low))
 
@@ -77,11 +78,32 @@ def test_one_replicate_has_a_conditional_interval_alone():
     assert found.withheld.startswith("1 replicate")
 
 
-def test_the_primary_interval_holds_both_variances():
-    found = contrast(cells())
+@pytest.mark.parametrize("seed", range(4))
+def test_the_primary_interval_holds_both_variances(seed):
+    """S^2 is that of the replicates, or what patients do in one replicate alone if that is more."""
+    found = contrast(cells(seed=seed))
     both, d_K = found.over_both, np.array(found.effect.difference_by_replicate)
-    assert both.training_variance == pytest.approx(d_K.var(ddof=1))
-    assert both.standard_error**2 == pytest.approx(d_K.var(ddof=1) / 3 + found.patients.between)
+    least = max(d_K.var(ddof=1), found.patients.own)
+    assert both.training_variance == pytest.approx(least)
+    assert both.standard_error**2 == pytest.approx(
+        both.training_variance / 3 + found.patients.between
+    )
+    assert both.standard_error**2 >= found.patients.conditional * (1 - 1e-12)
+
+
+def test_variants_that_are_both_perfect_have_no_variance_and_no_verdict_beside_other_counts():
+    """The trend over patient counts has a variance for them, which none of their patients backs."""
+    by_count = {n: cells(seed=n) for n in (6, 15, 58)}
+    by_count[58] = {
+        cell: units._replace(score_U=units.label_U * 1.0) for cell, units in by_count[58].items()
+    }
+    found = contrasts({n: pair_up(given) for n, given in by_count.items()}, "e", "d")
+    assert found[6].interval is not None and found[6].model == "trend"
+    perfect = found[58]
+    assert (perfect.effect.auroc, perfect.effect.difference) == (1, 0)
+    assert (perfect.interval, perfect.conditional) == (None, None)
+    assert perfect.non_inferior(0.02) is None
+    assert "no variance" in perfect.withheld
 
 
 def test_training_variances_are_pooled_over_patient_counts():
@@ -120,9 +142,8 @@ def test_levels_are_frames_patients_and_weighted_frames():
     weighted = contrast(given, level="patient_weighted").effect
     assert weighted.difference_by_replicate == pytest.approx(expected)
     patients = {cell: to_patients(scored) for cell, scored in given.items()}
-    if len(set(patients["d", 1].label_U)) == 2:
-        by_patient = contrast(given, level="patient_mean").effect
-        assert by_patient == contrast(patients).effect
+    assert set(patients["d", 1].label_U) == {0, 1}
+    assert contrast(given, level="patient_mean").effect == contrast(patients).effect
 
 
 def test_the_effect_alone_needs_one_patient_of_each_class():
@@ -158,6 +179,17 @@ def test_cells_that_are_not_aligned_are_refused(field):
     given["e", 2] = given["e", 2]._replace(**{field: wrong})
     with pytest.raises(ValueError, match=f"d, replicate 1 and e, replicate 2 differ in {field}"):
         pair_up(given)
+
+
+def test_patients_that_all_have_a_positive_frame_cannot_be_compared_by_patient():
+    label_U, patient_U = np.tile([0, 1], 6), np.repeat(np.arange(6), 2)
+    given = {
+        (variant, 1): Scored(label_U, np.linspace(0, 1, 12), patient_U, None, np.arange(12))
+        for variant in "de"
+    }
+    assert pair_up(given).n_scarcer == 6
+    with pytest.raises(ValueError, match="all patients have a positive frame"):
+        pair_up(given, "patient_mean")
 
 
 def test_other_faults_are_refused():
@@ -207,6 +239,43 @@ def test_a_contrast_that_was_planned_counts_though_it_was_not_computed():
     assert holm([0.01, 0.02], 5) == pytest.approx((0.05, 0.08))
     with pytest.raises(ValueError, match="2 p-values of 1"):
         holm([0.5, 0.5], 1)
+
+
+def test_the_interval_and_the_p_value_agree_at_every_level(monkeypatch):
+    """The p-value is 1 less the confidence at which an end is 0."""
+    for gain in (-0.6, -0.3, 0.3, 0.6):
+        found = contrast(cells(gain=gain))
+        monkeypatch.setattr("lussweep.analysis.contrasts.CONFIDENCE", 1 - found.p_value)
+        low, high = found.interval
+        assert (low if found.effect.difference > 0 else high) == pytest.approx(0, abs=1e-9)
+
+
+def test_ends_have_the_variance_of_the_aurocs_implied_there():
+    found = contrast(cells())
+    both, a, b = found.over_both, found.effect.auroc, found.effect.reference_auroc
+    reach = both.standard_error * stats.t.ppf(0.975, both.df)
+
+    def h(p):
+        return p * (1 - p)
+
+    low, high = found.interval
+    grown = (h(b + low) + h(b)) / (h(a) + h(b))
+    assert low == pytest.approx(both.difference - reach * grown**0.5, abs=1e-9)
+    grown = (h(a) + h(a - high)) / (h(a) + h(b))
+    assert high == pytest.approx(both.difference + reach * grown**0.5, abs=1e-9)
+
+
+def test_nested_cohorts_are_not_pooled():
+    by_count = {n: pair_up(cells(seed=n)) for n in (6, 15, 29, 44, 58)}
+    assert {c.model for c in contrasts(by_count, "e", "d", nested=True).values()} == {"own"}
+
+
+def test_non_inferiority_near_1_is_not_judged():
+    found = contrast(cells(gain=6.0))
+    assert found.effect.auroc > 0.95 and found.interval.low > -0.02
+    assert found.non_inferior(0.02) is None
+    back = contrast(cells(gain=6.0), "d", "e")
+    assert back.interval.low < -0.02 and back.non_inferior(0.02) is False
 
 
 def test_non_inferiority_is_the_lower_end_against_the_margin():

@@ -40,7 +40,16 @@ def test_more_replicates_and_more_patients_detect_less_and_patients_set_a_floor(
 def test_the_replicates_that_are_needed_are_the_fewest():
     n = replicates_needed(MEASURED, 0.02)
     assert detectable_with(MEASURED, n) <= 0.02 < detectable_with(MEASURED, n - 1)
-    assert replicates_needed(MEASURED, 0.02, 4.0) <= n
+    assert replicates_needed(MEASURED, 0.014, 4.0) < replicates_needed(MEASURED, 0.014)
+
+
+def test_what_patients_do_in_one_training_falls_with_the_holdout_as_well():
+    """Without any spread of trainings, a holdout 4 times as large halves the standard error."""
+    patients_alone = Components(1e-4, 1e6, 3, 1e-4, 1e6, 1e-4)
+    once, four_times = (detectable_with(patients_alone, 3, factor) for factor in (1.0, 4.0))
+    assert four_times == pytest.approx(once / 2)
+    trainings_alone = patients_alone._replace(own_variance=0.0, patient_covariance=0.0)
+    assert detectable_with(trainings_alone, 3, 4.0) == detectable_with(trainings_alone, 3)
 
 
 @pytest.mark.parametrize("bad", [-0.1, 0.0, float("nan")])

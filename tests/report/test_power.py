@@ -16,7 +16,7 @@ from support.commands import refused, succeed
 ROW = {
     "n_patients": 6, "variant": "combined", "reference": "baseline", "n_replicates": 3,
     "standard_error": 0.01, "training_sd": 0.012, "training_df": 5.0, "patient_sd": 0.004,
-    "patient_df": 40.0,
+    "patient_df": 40.0, "own_sd": 0.008,
 }  # fmt: skip
 
 
@@ -30,7 +30,9 @@ def test_components_are_those_of_contrasts_with_an_interval(tmp_path):
     of_epoch = ROW | {"gan_epoch": 50, "patient_df": None}
     found = measured_components(run_with(tmp_path, ROW, withheld, of_epoch))
     assert list(found) == ["combined - baseline, n = 6", "combined epoch 50 - baseline, n = 6"]
-    assert found["combined - baseline, n = 6"] == pytest.approx((0.012**2, 5, 3, 0.004**2, 40))
+    assert found["combined - baseline, n = 6"] == pytest.approx(
+        (0.012**2, 5, 3, 0.004**2, 40, 0.008**2)
+    )
     assert found["combined epoch 50 - baseline, n = 6"].patient_df == float("inf")
 
 

@@ -9,6 +9,7 @@ over trainings and patients: Phi(shift / sqrt(2 + training variance)).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,24 @@ def generator(*names: Any) -> np.random.Generator:
     return np.random.default_rng([20231, zlib.crc32(repr(names).encode())])
 
 
-def study(rng, holdout, n_replicates, sds, n_variants=2, gain=0.0, most_frames=1, start=SEPARATION):
+def study(
+    rng: np.random.Generator,
+    holdout: tuple[int, int],
+    n_replicates: int,
+    sds: Sequence[float],
+    *,
+    n_variants: int = 2,
+    gain: float = 0.0,
+    most_frames: int = 1,
+    start: float = SEPARATION,
+    own: float = OWN,
+) -> Mapping[int, PairedWins]:
     """Win matrices by patient count 6, 7, ..., one count for each training SD.
 
     Variant 0 is the reference; the others have an AUC-ROC higher by `gain`. Patients have 1 to
     `most_frames` frames, and half of the variance lies between frames if there are several. `start`
-    is the separation of the reference's classes.
+    is the separation of the reference's classes, `own` the share of the variance that models do
+    not have in common.
     """
     n_pos, n_neg = holdout
     n_patients = n_pos + n_neg
@@ -67,13 +80,13 @@ def study(rng, holdout, n_replicates, sds, n_variants=2, gain=0.0, most_frames=1
         by_patient: np.ndarray = noise(variance / 2, *shape, n_patients)[..., patient_U]
         return by_patient + noise(variance / 2, *shape, len(patient_U))
 
-    common_U, of_variant_VU = drawn(1 - OWN), drawn(OWN / 2, n_variants)
+    common_U, of_variant_VU = drawn(1 - own), drawn(own / 2, n_variants)
     found = {}
     for count, sd in enumerate(sds, 6):
         shift_VK = start + noise(sd**2 / 2 / SLOPE**2, n_variants, n_replicates)
         if gain:
             shift_VK[1:] += separation_for(gain, sd, start)
-        score_VKU = common_U + of_variant_VU[:, None] + drawn(OWN / 2, n_variants, n_replicates)
+        score_VKU = common_U + of_variant_VU[:, None] + drawn(own / 2, n_variants, n_replicates)
         score_VKU += shift_VK[:, :, None] * label_U
         found[count] = paired(score_VKU, label_U, patient_U, most_frames == 1)
     return found
