@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit  # type: ignore[import-untyped]
+from scipy.special import expit
 
 from lussweep.analysis.jackknife import CHUNK, Estimate, jackknife_estimate, leave_one_out
 from lussweep.analysis.levels import Scored, check_units

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator, make_interp_spline  # type: ignore[import-untyped]
-from scipy.optimize import brentq  # type: ignore[import-untyped]
+from scipy.interpolate import PchipInterpolator, make_interp_spline
+from scipy.optimize import brentq
 
 from lussweep.metrics.auroc import Float64s
 

@@ -22,15 +22,14 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
+from scipy.special import expit, logit, stdtrit
 
+from lussweep.analysis.effective import too_few
 from lussweep.analysis.levels import Scored, patients_by_class
 from lussweep.metrics.auroc import Float64s, Int64s
 
 CHUNK = 2**18
 """Values of one array of (samples, frames). They fit a processor's cache and take a few MB."""
-MIN_PATIENTS = 5
-"""Patients that each class must have for an interval."""
 
 
 class Estimate(NamedTuple):
@@ -60,13 +59,7 @@ def leave_one_out(n_all_patients: int) -> Int64s:
 
 def too_few_patients(units: Scored) -> str | None:
     """Why the patients of `units` allow no interval, or None if they do."""
-    named = dict(zip(("positive", "negative"), patients_by_class(units), strict=True))
-    few = [
-        f"{n} patient{'s' * (n != 1)} with {word} frames"
-        for word, n in named.items()
-        if n < MIN_PATIENTS
-    ]
-    return f"{' and '.join(few)}: an interval needs {MIN_PATIENTS}" if few else None
+    return too_few(*patients_by_class(units))
 
 
 def jackknife_estimate(

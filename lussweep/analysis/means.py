@@ -1,22 +1,25 @@
 """The mean AUC-ROC of a variant over its replicates, for other trainings and other patients.
 
-The two variances are those of `two_way`, for the AUC-ROC itself in place of a difference of two.
-The interval is made on the logit scale, so that it stays within 0 and 1.
+Patients move the mean as they move the AUC-ROC of one cell (`auroc_interval`); trainings add what
+`two_way` says that they add. The interval is that of as many independent units as the sum of both
+variances is worth (`effective`), so that it holds near 1 and stays within 0 and 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, logit, stdtrit  # type: ignore[import-untyped]
 
+from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
 from lussweep.analysis.bootstrap import Interval, point_auroc
 from lussweep.analysis.contrasts import CONFIDENCE, MIN_PATIENTS, ONE_REPLICATE, few_patients
+from lussweep.analysis.effective import unit_interval
 from lussweep.analysis.paired import PairedWins
 from lussweep.analysis.pooling import pool_variances
-from lussweep.analysis.two_way import TwoWay, patient_covariance, two_way
+from lussweep.analysis.two_way import PatientCovariance, TwoWay, patient_covariance, two_way
+from lussweep.metrics.auroc import WinMatrix
 
 
 class MeanAuroc(NamedTuple):
@@ -54,7 +57,7 @@ def mean_aurocs(
     found = {}
     for n, paired in paired_by_count.items():
         aurocs, mean = tuple(auroc_of[n].tolist()), float(auroc_of[n].mean())
-        both, withheld = None, None
+        both, interval, withheld = None, None, None
         if paired.n_scarcer < MIN_PATIENTS:
             withheld = few_patients(paired.n_scarcer)
         elif n not in pooled:
@@ -63,21 +66,37 @@ def mean_aurocs(
             withheld = PERFECT
         else:
             patients = patient_covariance(matrices[n])
-            variance, df, _ = pooled[n]
+            variance, training_df, _ = pooled[n]
             if patients.conditional > 0:
-                variance = max(variance, patients.own)
                 both = two_way(
-                    mean, len(aurocs), variance, df, patients.between, patients.between_df
-                )
+                    mean, len(aurocs), max(variance, patients.own), training_df,
+                    patients.between, patients.between_df,
+                )  # fmt: skip
+                interval = _interval(both, patients, matrices[n])
             else:
                 withheld = "no variance: all replicates rank every pair of patients alike"
-        interval = None if both is None else _on_logit(both)
         found[n] = MeanAuroc(aurocs, mean, both, interval, withheld)
     return found
 
 
-def _on_logit(found: TwoWay) -> Interval:
-    mean = found.difference
-    reach = found.standard_error / (mean * (1 - mean))
-    reach *= float(stdtrit(found.df, (1 + CONFIDENCE) / 2))
-    return Interval(float(expit(logit(mean) - reach)), float(expit(logit(mean) + reach)))
+def _interval(both: TwoWay, patients: PatientCovariance, matrix_K: Sequence[WinMatrix]) -> Interval:
+    """The interval of the independent units that both variances are worth together.
+
+    The jackknife says what trainings add to the variance over patients. That variance itself is
+    the moderated one of `auroc_interval`, for the mean over replicates.
+    """
+    wins_PP = np.mean([matrix.wins_PP for matrix in matrix_K], axis=0)
+    over_patients = auroc_interval(won_by_patient(matrix_K[0]._replace(wins_PP=wins_PP)))
+    assert over_patients.standard_error is not None, "neither 0 nor 1, and patients enough"
+    of_patients = over_patients.standard_error**2
+    of_trainings = max(0.0, both.standard_error**2 - patients.conditional)
+    total, mean = of_patients + of_trainings, both.difference
+    squares = of_trainings**2 / both.training_df + of_patients**2 / patients.conditional_df
+    n_effective = min(over_patients.n_effective_pos, over_patients.n_effective_neg)
+    return unit_interval(
+        mean,
+        mean * (1 - mean) / total,
+        n_least=(n_effective - 1) * of_patients / total,
+        df=total**2 / squares,
+        confidence=CONFIDENCE,
+    )

@@ -1,8 +1,7 @@
 """Operating points at a threshold chosen beforehand.
 
-The threshold comes from validation patients. Everything else is computed on holdout patients.
-Intervals are percentiles of a bootstrap that draws whole patients, as for AUC-ROC. The threshold
-is the same in every resample.
+The threshold comes from validation patients. Everything else is computed on holdout patients, and
+its intervals say what other holdout patients would change, for this model and this threshold.
 """
 
 from typing import Any, NamedTuple
@@ -10,22 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.metrics.auroc import Labels, Scores, check_scored, patient_weights
+from lussweep.analysis.bootstrap import Interval
+from lussweep.analysis.effective import MIN_PATIENTS, effective_patients
+from lussweep.analysis.shares import share_interval
+from lussweep.metrics.auroc import Labels, Scores, check_scored
 from lussweep.metrics.classification import at_threshold
-
-Float64s = NDArray[np.float64]
-
-
-class IntervalEstimate(NamedTuple):
-    """A value with its interval; NaN where it does not exist.
-
-    n_undefined: resamples in which the value does not exist. The interval leaves them out.
-    """
-
-    value: float
-    low: float
-    high: float
-    n_undefined: int
 
 
 class Threshold(NamedTuple):
@@ -39,12 +27,23 @@ class Threshold(NamedTuple):
     specificity: float
 
 
+class Share(NamedTuple):
+    """A share of the frames of one class that are called right."""
+
+    value: float
+    interval: Interval | None
+    """Over patients; None under 5 patients."""
+    n_patients: int
+    n_effective: float
+    """As many patients with as many frames each would be worth as much, if frames were alike."""
+
+
 class OperatingPoint(NamedTuple):
     """Shares of holdout frames that are called right at one threshold."""
 
     threshold: float
-    sensitivity: IntervalEstimate
-    specificity: IntervalEstimate
+    sensitivity: Share
+    specificity: Share
 
 
 def threshold_for_specificity(label_N: Labels, score_N: Scores, wanted: float) -> Threshold:
@@ -72,61 +71,34 @@ def operating_point(
     patient_N: NDArray[Any],
     threshold: float,
     *,
-    n_resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int,
 ) -> OperatingPoint:
     """Sensitivity and specificity of N holdout frames, with intervals over patients.
 
-    The estimates are those of `at_threshold`. A resample without positive frames has no
-    sensitivity, and one without negative frames has no specificity. Raises ValueError for bad
-    input or a single class.
+    The estimates are those of `at_threshold`, the intervals those of `share_interval`. Raises
+    ValueError for bad input, a single class, or a confidence outside (0, 1).
     """
-    reached = at_threshold(label_N, score_N, threshold)
-    index_N, weight_RP = _resamples(patient_N, label_N.shape, n_resamples, confidence, seed)
+    check_scored(label_N, score_N)
+    if patient_N.shape != label_N.shape:
+        raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
+    index_N = np.unique(patient_N, return_inverse=True)[1]
     is_pos_N, called_N = label_N == 1, score_N >= threshold
-    kinds = (is_pos_N & called_N, ~is_pos_N & called_N, ~is_pos_N & ~called_N, is_pos_N & ~called_N)
-    n_PK = np.stack([np.bincount(index_N, kind, weight_RP.shape[1]) for kind in kinds], axis=1)
-    true_pos, false_pos, true_neg, false_neg = (weight_RP @ n_PK).T
-    sensitivity_R = _share(true_pos, true_pos + false_neg)
-    specificity_R = _share(true_neg, true_neg + false_pos)
-    return OperatingPoint(
-        threshold,
-        percentile_estimate(reached.sensitivity, sensitivity_R, confidence),
-        percentile_estimate(reached.specificity, specificity_R, confidence),
+    shares = [
+        _share(index_N[of_class_N], (called_N == is_pos_N)[of_class_N], confidence)
+        for of_class_N in (is_pos_N, ~is_pos_N)
+    ]
+    return OperatingPoint(threshold, *shares)
+
+
+def _share(index_M: NDArray[np.intp], right_M: NDArray[np.bool_], confidence: float) -> Share:
+    """Of the M frames of a class, by the index of their patient."""
+    n_frames_P = np.bincount(index_M)
+    n_right_P = np.bincount(index_M, right_M)
+    interval = share_interval(n_right_P, n_frames_P, confidence=confidence)
+    n_patients = int((n_frames_P > 0).sum())
+    return Share(
+        float(right_M.mean()),
+        interval if n_patients >= MIN_PATIENTS else None,
+        n_patients,
+        effective_patients(n_frames_P),
     )
-
-
-def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) -> IntervalEstimate:
-    """The value with a percentile interval of its R resamples; NaN resamples are left out."""
-    valid_R = resampled_R[~np.isnan(resampled_R)]
-    n_undefined = len(resampled_R) - len(valid_R)
-    if np.isnan(value) or not len(valid_R):
-        return IntervalEstimate(float(value), np.nan, np.nan, n_undefined)
-    low, high = np.quantile(valid_R, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return IntervalEstimate(float(value), float(low), float(high), n_undefined)
-
-
-def _resamples(
-    patient_N: NDArray[Any],
-    shape: tuple[int, ...],
-    n_resamples: int,
-    confidence: float,
-    seed: int,
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return each frame's patient as an index into the sorted ids, and the patients' weights.
-
-    Weights have shape (R, P): how often each resample draws each patient.
-    """
-    if patient_N.shape != shape:
-        raise ValueError(f"patient ids have shape {patient_N.shape}, labels {shape}")
-    if n_resamples < 1 or not 0 < confidence < 1:
-        raise ValueError(f"n_resamples is {n_resamples}, confidence {confidence}")
-    ids, index_N = np.unique(patient_N, return_inverse=True)
-    return index_N, patient_weights(len(ids), n_resamples, seed=seed)
-
-
-def _share(part: NDArray[Any], whole: NDArray[Any]) -> Float64s:
-    share = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share

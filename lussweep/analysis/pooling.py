@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
-from scipy.special import chdtrc  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar
+from scipy.special import chdtrc
 
 from lussweep.metrics.auroc import Float64s
 

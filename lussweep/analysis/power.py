@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scipy.special import nctdtrinc, ndtri, stdtrit  # type: ignore[import-untyped]
+from scipy.special import nctdtrinc, ndtri, stdtrit
 
 from lussweep.analysis.two_way import two_way
 

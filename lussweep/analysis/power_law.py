@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import fdtrc  # type: ignore[import-untyped]
+from scipy.special import fdtrc
 
 from lussweep.metrics.auroc import Float64s
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 from lussweep.analysis.bootstrap import Interval
 from lussweep.metrics.auroc import Float64s

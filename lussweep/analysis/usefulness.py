@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.bootstrap import expanded_confidence
-from lussweep.analysis.operating import IntervalEstimate, percentile_estimate
+from lussweep.analysis.bootstrap import (
+    IntervalEstimate,
+    expanded_confidence,
+    percentile_estimate,
+)
 from lussweep.metrics.auroc import patient_weights
 
 Float64s = NDArray[np.float64]

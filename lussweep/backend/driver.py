@@ -11,7 +11,6 @@ from typing import Protocol
 
 from lussweep.backend.order import step_costs
 from lussweep.backend.stop import Stop
-from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 
 LOST_AGAIN = 5
@@ -74,6 +73,14 @@ class Executor(Protocol):
         ...
 
 
+class DoneSteps(Protocol):
+    """What the loop asks of a store of artifacts."""
+
+    def has(self, ref: str) -> bool:
+        """Whether the step is done."""
+        ...
+
+
 @dataclass
 class Progress:
     """The state of a plan that runs: refs of steps by state."""
@@ -102,7 +109,7 @@ class Progress:
 
 def run_plan(
     plan: Plan,
-    store: ArtifactStore,
+    store: DoneSteps,
     executor: Executor,
     on_change: Callable[[Progress], None] = lambda progress: None,
     *,

@@ -72,6 +72,9 @@ class SimulatedExecutor:
         self.admission.begin(step)
         self.queue.append(step)
 
+    def progress_text(self, ref: str) -> str:
+        return ""
+
     def wait(self) -> list[Outcome]:
         self.queue = [step for step in self.queue if not self._start(step)]
         outcomes: list[Outcome] = []
@@ -150,7 +153,7 @@ def simulate(
         )
     store = SimulatedStore(done)
     executor = SimulatedExecutor(plan, tasks, total, shares, store)
-    progress = run_plan(plan, store, executor, costs=costs)  # type: ignore[arg-type]
+    progress = run_plan(plan, store, executor, costs=costs)
     assert len(progress.done) == len(plan.steps), "not all was done"
     return executor
 

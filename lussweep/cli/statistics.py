@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lussweep.analysis.chance import MIN_PERMUTATIONS
+from lussweep.report.cells import BASELINE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,20 +23,15 @@ LEVEL_NAMES = {
 }
 
 
-def contrast_table(
-    contrasts: Sequence[Mapping[str, Any]], worth: Mapping[tuple[str, int], str | None]
-) -> Table:
-    """A table of `contrasts`. `worth` holds the worth in words, by variant and patient count."""
-    from rich import box
-    from rich.table import Table
+def contrast_table(contrasts: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of `contrasts`: differences with their intervals and adjusted p-values."""
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
     by = next((LEVEL_NAMES[row["level"]] for row in contrasts if row["level"]), "")
-    table.title = f"Paired differences of AUC-ROC {by}, 95 %; worth in patients"
+    table = _table(f"Paired differences of AUC-ROC {by}, 95 %")
     table.add_column("patients", justify="right", no_wrap=True)
-    table.add_column("contrast")
-    for heading in ("difference", "p (Holm)", "worth"):
+    table.add_column("contrast", overflow="fold")
+    for heading in ("difference", "p (Holm)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in contrasts:
         epoch = "" if row["gan_epoch"] is None else f" epoch {row['gan_epoch']}"
@@ -44,8 +40,31 @@ def contrast_table(
             Text(f"{row['variant']}{epoch} - {row['reference']}"),
             Text(difference_text(row)),
             "" if row["p_holm"] is None else f"{row['p_holm']:.2g}",
-            worth.get((f"{row['variant']}{epoch}", row["n_patients"])) or "",
         )
+    return table
+
+
+def worth_table(worth: pa.Table) -> Table:
+    """A table of how many patients of the baseline each variant is worth."""
+    from rich.text import Text
+
+    table = _table("Worth in patients of the baseline, 95 %")
+    table.add_column("patients", justify="right", no_wrap=True)
+    table.add_column("variant", overflow="fold")
+    table.add_column("is worth", justify="right", no_wrap=True)
+    for (variant, n), text in sorted(worth_texts(worth).items(), key=lambda item: item[0][1]):
+        if variant != BASELINE:
+            table.add_row(str(n), Text(variant), Text(text))
+    return table
+
+
+def _table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title_justify="left")
+    table.title = Text(title)
     return table
 
 

@@ -25,7 +25,7 @@ from lussweep.cli.statistics import (
     control_lines,
     interval_line,
     worth_lines,
-    worth_texts,
+    worth_table,
 )
 from lussweep.cli.summary import summary_table
 from lussweep.report.differences import SHARED
@@ -98,7 +98,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
     """
     contrasts = written["contrasts"].to_pylist()
     if any(row["difference"] is not None for row in contrasts):
-        _console().print(contrast_table(contrasts, worth_texts(written["worth"])))
+        _console().print(contrast_table(contrasts))
         if any(row["low"] is not None for row in contrasts):
             _console().print(
                 "Intervals and p-values are about other trainings and other patients. Intervals "
@@ -115,6 +115,9 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
             )
         if any(row["status"] != "done" for row in contrasts):
             _console().print("Why some are not given: reason in contrasts.parquet.")
+    worth = worth_table(written["worth"])
+    if worth.row_count:
+        _console().print(worth)
     lines = worth_lines(written["worth"], written["multiplier"])
     for line in lines + control_lines(written["controls"]):
         _console().print(Text(line), soft_wrap=True)

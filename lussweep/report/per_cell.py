@@ -8,7 +8,8 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from lussweep.analysis.bootstrap import bootstrap_auroc
+from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
+from lussweep.analysis.effective import too_few
 from lussweep.analysis.levels import (
     MAX,
     MEAN,
@@ -18,11 +19,8 @@ from lussweep.analysis.levels import (
     to_videos,
     top_k_mean,
 )
-from lussweep.analysis.operating import (
-    operating_point,
-    threshold_for_specificity,
-)
-from lussweep.metrics.auroc import auroc
+from lussweep.analysis.operating import operating_point, threshold_for_specificity
+from lussweep.metrics.auroc import patient_weighted, win_matrix
 from lussweep.report.cells import (
     DONE,
     REFUSED,
@@ -35,6 +33,7 @@ from lussweep.store import tables
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
+PATIENT_WEIGHTED = "patient_weighted"
 WANTED_SPECIFICITIES = (0.9, 0.95)
 SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 """Columns of `results` that stay empty if the scores have no statistics."""
@@ -43,7 +42,7 @@ SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 # --- AUC-ROC ------------------------------------------------------------------------------
 
 
-def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
+def auroc_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
     """One row for each cell and level, in the AUROCS schema."""
     rows, top_k = [], study.analysis.top_k
     for place in cells.done:
@@ -52,8 +51,7 @@ def auroc_rows(cells: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
             if level.endswith("_top"):
                 row["top_k"] = top_k
             if place in cells.scored:
-                units = raise_to(cells.scored[place])
-                row |= _auroc(units, level, study.analysis.n_resamples, seed)
+                row |= _auroc(raise_to(cells.scored[place]), level)
             else:
                 row |= {"status": REFUSED, "reason": cells.refused[place]}
             rows.append(row)
@@ -81,82 +79,66 @@ def _of_results(frames: Row | None) -> Row:
     return {
         "auroc_low": frames["low"],
         "auroc_high": frames["high"],
-        "n_resamples": frames["n_resamples"],
         "reason": frames["reason"] and f"no interval: {frames['reason']}",
     }
 
 
 def _levels(top_k: int) -> Mapping[str, Callable[[Scored], Scored]]:
-    levels: dict[str, Callable[[Scored], Scored]] = {"frame": lambda frames: frames}
+    levels: dict[str, Callable[[Scored], Scored]] = dict.fromkeys(
+        ("frame", PATIENT_WEIGHTED), lambda frames: frames
+    )
     for name, aggregate in (("mean", MEAN), ("max", MAX), ("top", top_k_mean(top_k))):
         levels[f"video_{name}"] = partial(to_videos, aggregate=aggregate)
         levels[f"patient_{name}"] = partial(to_patients, aggregate=aggregate)
     return levels
 
 
-def _auroc(units: Scored, level: str, n_resamples: int, seed: int) -> Row:
-    n_pos_patients, n_neg_patients = patients_by_class(units)
-    row: Row = {
-        "n_units": len(units.label_U),
-        "n_pos_patients": n_pos_patients,
-        "n_neg_patients": n_neg_patients,
-    }
-    if not n_neg_patients:  # a video or a patient is positive if any of its frames is
+def _auroc(units: Scored, level: str) -> Row:
+    row: Row = {"n_units": len(units.label_U)}
+    if units.label_U.all():  # a video or a patient is positive if any of its frames is
+        row |= dict(
+            zip(("n_pos_patients", "n_neg_patients"), patients_by_class(units), strict=True)
+        )
         word = level.partition("_")[0]
         reason = f"all {len(units.label_U)} {word}s have a positive frame: none is negative"
         return row | {"status": REFUSED, "reason": reason}
-    if why := _too_few(n_pos_patients, n_neg_patients):
-        estimate = auroc(units.label_U, units.score_U)
-        return row | {"auroc": estimate, "status": WITHHELD, "reason": why}
-    bootstrap = bootstrap_auroc(units, n_resamples=n_resamples, seed=seed)
-    low, high = bootstrap.bca_expanded or (None, None)
+    matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
+    if level == PATIENT_WEIGHTED:
+        matrix = patient_weighted(matrix)
+    found = auroc_interval(won_by_patient(matrix))
+    low, high = found.interval or (None, None)
     return row | {
-        "auroc": bootstrap.estimate,
+        "auroc": found.estimate,
         "low": low,
         "high": high,
-        "percentile_low": bootstrap.percentile.low,
-        "percentile_high": bootstrap.percentile.high,
-        "standard_error": bootstrap.standard_error,
-        "n_resamples": bootstrap.n_resamples,
-        "n_one_class": bootstrap.n_one_class,
-        "status": WITHHELD if bootstrap.bca_withheld else DONE,
-        "reason": bootstrap.bca_withheld,
+        "standard_error": found.standard_error,
+        "n_pos_patients": found.n_pos_patients,
+        "n_neg_patients": found.n_neg_patients,
+        "n_effective_pos": found.n_effective_pos,
+        "n_effective_neg": found.n_effective_neg,
+        "status": WITHHELD if found.withheld else DONE,
+        "reason": found.withheld,
     }
-
-
-def _too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
-    """Why patients cannot be resampled, or None if they can.
-
-    A resample without the only patient of a class has lost that class.
-    """
-    named = {"positive": n_pos_patients, "negative": n_neg_patients}
-    few = [f"the {word} class lives in 1 patient" for word, n in named.items() if n < 2]
-    return f"{' and '.join(few)}: an interval over patients needs 2" if few else None
 
 
 # --- operating points -----------------------------------------------------------------------
 
 
-def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec, seed: int) -> list[Row]:
+def operating_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec) -> list[Row]:
     """One row for each cell and wanted specificity, in the OPERATING schema.
 
     Validation chooses the threshold. Sensitivity and specificity are those on holdout. `val`
     holds the same cells with their validation frames.
     """
     return [
-        place.row() | {"wanted": wanted} | _operating(place, cells, val, wanted, study, seed)
+        place.row() | {"wanted": wanted} | _operating(place, cells, val, wanted, study)
         for place in cells.done
         for wanted in WANTED_SPECIFICITIES
     ]
 
 
 def _operating(
-    place: Coordinates,
-    cells: ScoredCells,
-    val: ScoredCells,
-    wanted: float,
-    study: StudySpec,
-    seed: int,
+    place: Coordinates, cells: ScoredCells, val: ScoredCells, wanted: float, study: StudySpec
 ) -> Row:
     for name, given in (("holdout", cells), ("validation", val)):
         if place in given.refused:
@@ -166,22 +148,16 @@ def _operating(
         return {"status": REFUSED, "reason": "validation labels are shuffled"}
     frames, chosen_on = cells.scored[place], val.scored[place]
     chosen = threshold_for_specificity(chosen_on.label_U, chosen_on.score_U, wanted)
-    point = operating_point(
-        frames.label_U,
-        frames.score_U,
-        frames.patient_U,
-        chosen.threshold,
-        n_resamples=study.analysis.n_resamples,
-        seed=seed,
-    )
-    n_patients = patients_by_class(frames)
+    point = operating_point(frames.label_U, frames.score_U, frames.patient_U, chosen.threshold)
     row: Row = {"threshold": chosen.threshold, "val_sensitivity": chosen.sensitivity}
-    for name, n in zip(("sensitivity", "specificity"), n_patients, strict=True):
-        estimate = getattr(point, name)
-        row[name] = estimate.value
-        if n >= 2:
-            row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    why = _too_few(*n_patients)
+    for name, of, share in (
+        ("sensitivity", "pos", point.sensitivity),
+        ("specificity", "neg", point.specificity),
+    ):
+        low, high = share.interval or (None, None)
+        row |= {name: share.value, f"{name}_low": low, f"{name}_high": high}
+        row |= {f"n_{of}_patients": share.n_patients, f"n_effective_{of}": share.n_effective}
+    why = too_few(point.sensitivity.n_patients, point.specificity.n_patients)
     unreached = "no validation score reaches it: no frame is called positive"
     reasons = [why, unreached if np.isinf(chosen.threshold) else None]
     return row | {

@@ -16,21 +16,36 @@ OUTCOME = (
     ("reason", pa.string(), "why something is not given, and which cells are left out"),
 )
 WHO = cell_columns("where it is an axis")
+_COUNTS = (
+    ("n_pos_patients", pa.int32(), "patients with a positive unit"),
+    ("n_neg_patients", pa.int32(), "patients with a negative unit; some may have both"),
+    (
+        "n_effective_pos",
+        pa.float64(),
+        "(sum of m)^2 / sum of m^2 of patients with m positive units",
+    ),
+    (
+        "n_effective_neg",
+        pa.float64(),
+        "(sum of m)^2 / sum of m^2 of patients with m negative units",
+    ),
+)
+_OTHER_PATIENTS = "95 %: these trained models, other holdout patients"
 AUROCS = make_schema(
     *WHO,
-    ("level", pa.string(), "frame, or mean, maximum or highest scores of a video or a patient"),
+    (
+        "level",
+        pa.string(),
+        "frame; patient_weighted: frames, each patient weighing alike in its class; or mean, "
+        "maximum or highest scores of a video or a patient",
+    ),
     ("top_k", pa.int32(), "video_top and patient_top: the mean of the k highest frame scores"),
     ("n_units", pa.int32(), "frames, videos or patients"),
     ("auroc", pa.float64()),
-    ("low", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
-    ("high", pa.float64(), "95 % over patients: BCa, expanded for the scarcer class"),
-    ("percentile_low", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
-    ("percentile_high", pa.float64(), "95 % over patients, plain percentiles: somewhat narrow"),
-    ("standard_error", pa.float64(), "over patients"),
-    ("n_resamples", pa.int32()),
-    ("n_one_class", pa.int32(), "resamples with a single class, left out"),
-    ("n_pos_patients", pa.int32()),
-    ("n_neg_patients", pa.int32()),
+    ("low", pa.float64(), _OTHER_PATIENTS),
+    ("high", pa.float64(), _OTHER_PATIENTS),
+    ("standard_error", pa.float64(), "over patients; null where the AUC-ROC is 0 or 1"),
+    *_COUNTS,
     *OUTCOME,
 )
 MEANS = make_schema(
@@ -44,7 +59,7 @@ MEANS = make_schema(
     ("sd", pa.float64(), "sample standard deviation over replicates"),
     ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
     ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
-    ("df", pa.float64(), "degrees of freedom of the t interval, on the logit scale"),
+    ("df", pa.float64(), "degrees of freedom of the two variances, by the jackknife"),
     ("training_sd", pa.float64(), "of one replicate, pooled over patient counts if they allow it"),
     ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
     *OUTCOME,
@@ -124,11 +139,12 @@ OPERATING = make_schema(
     ("threshold", pa.float64(), "inf where no validation score reaches it"),
     ("val_sensitivity", pa.float64(), "on validation, which chose the threshold"),
     ("sensitivity", pa.float64(), "on holdout"),
-    ("sensitivity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
-    ("sensitivity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("sensitivity_low", pa.float64(), _OTHER_PATIENTS),
+    ("sensitivity_high", pa.float64(), _OTHER_PATIENTS),
     ("specificity", pa.float64(), "on holdout"),
-    ("specificity_low", pa.float64(), "95 % over holdout patients, for this threshold"),
-    ("specificity_high", pa.float64(), "95 % over holdout patients, for this threshold"),
+    ("specificity_low", pa.float64(), _OTHER_PATIENTS),
+    ("specificity_high", pa.float64(), _OTHER_PATIENTS),
+    *_COUNTS,
     *OUTCOME,
 )
 DELONG = make_schema(

@@ -39,11 +39,11 @@ def collect_statistics(
     worth = worth_rows(cells, study, overlap_of, seed)
     rows_and_schemas = {
         "means": (mean_rows(cells, study), schemas.MEANS),
-        "aurocs": (auroc_rows(cells, study, seed), schemas.AUROCS),
+        "aurocs": (auroc_rows(cells, study), schemas.AUROCS),
         "quality": (quality_rows(cells), schemas.QUALITY),
         "calibration": (calibration_rows(cells), schemas.CALIBRATION),
         "net_benefit": (net_benefit_rows(cells, val, study), schemas.NET_BENEFIT),
-        "operating": (operating_rows(cells, val, study, seed), schemas.OPERATING),
+        "operating": (operating_rows(cells, val, study), schemas.OPERATING),
         "delong": (delong_rows(cells, study), schemas.DELONG),
         "contrasts": (contrast_rows(cells, study, overlap_of), schemas.CONTRASTS),
         "controls": (control_rows(cells, study), schemas.CONTROLS),

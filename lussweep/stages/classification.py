@@ -118,7 +118,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
 def run_search(step: Step, context: Context, out: Path) -> Summary:
     """Chooses the best trial by validation. Ties go to the lower loss, then the earlier trial."""
     folders = [context.store.open(ref) for ref in _trials(step)]
-    summaries = [context.store.record(ref)["summary"] for ref in _trials(step)]
+    summaries: list[Summary] = [context.store.record(ref)["summary"] for ref in _trials(step)]
     select_by = step.spec["select_by"]
     best = 0
     for i, summary in enumerate(summaries):

@@ -17,6 +17,7 @@ from lussweep.data.frames import read_index
 from lussweep.errors import LeakageError
 from lussweep.models.classifiers.network import Network, build_network
 from lussweep.models.classifiers.search_space import TrialConfig
+from lussweep.models.training.layout import channels_last
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import tables
@@ -69,7 +70,7 @@ def load_classifier(ref: str, context: Context) -> Network:
         # Summaries of earlier versions name no kind: they are of the only one that there was.
         model = build_network(summary.get("kind", VGG), own, summary["image_size"])
     model.load_state_dict(read_weights(context.store.open(ref) / WEIGHTS))
-    return model.to(context.torch_device(), memory_format=torch.channels_last).eval()
+    return channels_last(model, context.torch_device()).eval()
 
 
 def refuse_overlap(where: str, first: Iterable[str], second: Iterable[str]) -> None:

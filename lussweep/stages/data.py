@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,9 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
         Video(patient_id=patient, split="train", **described)  # the split is the ingest step's
         for described in step.spec["videos"]
     ]
-    pixels, masks, rows = [], [], []
+    pixels: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    rows: list[dict[str, Any]] = []
     for mask_row, video in enumerate(videos):
         frames, mask = _video_frames(video, step, context)
         _check_annotations(video, len(frames), step)

@@ -25,6 +25,8 @@ from lussweep.study.plan import Step
 from lussweep.study.spec import ScoreSpec
 
 FEATURES = "features.safetensors"
+Place = tuple[str, str]
+"""Where features come from: the embedder, and the space of it."""
 NO_EMBEDDER = "none"
 WIDE_SPACES = ("conv",)
 """The spaces of FID, KID and the kernel test, as the literature computes them."""
@@ -53,7 +55,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         name: _embedder(name, step, context) for name in {*spec.embedders, "detector"}
     }  # the confidence comes from the detector, whichever embedders there are
     real = _real_frames(step, context, _n_scored(step, context, spec))
-    real_features = {(NO_EMBEDDER, "pixel"): pixels(real)}
+    real_features: dict[Place, np.ndarray] = {(NO_EMBEDDER, "pixel"): pixels(real)}
     for name in spec.embedders:
         real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
         real_features |= {(name, space): v.numpy()[: len(real)] for space, v in real_of.items()}
@@ -63,7 +65,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     }
     rows: list[dict[str, Any]] = []
     for epoch, fake in _fakes(step, context, spec, len(real), real.shape[1]):
-        fake_features = {(NO_EMBEDDER, "pixel"): pixels(fake)}
+        fake_features: dict[Place, np.ndarray] = {(NO_EMBEDDER, "pixel"): pixels(fake)}
         for name, network in embedders.items():
             features_of = embed(fake, network, batch_size=spec.batch_size, device=device)
             fake_features |= {(name, space): values for space, values in features_of.items()}
@@ -82,9 +84,9 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
 
 
 def _customary(
-    place: tuple[str, str],
-    real: dict[tuple[str, str], np.ndarray],
-    fake: dict[tuple[str, str], np.ndarray],
+    place: Place,
+    real: dict[Place, np.ndarray],
+    fake: dict[Place, np.ndarray],
     spec: ScoreSpec,
     seed: int,
     device: torch.device,
@@ -148,7 +150,7 @@ def _embedder(name: str, step: Step, context: Context) -> Any:
 
 
 def _score_row(
-    label: str, epoch: int | None, metric: str, place: tuple[str, str], value: float, n_images: int
+    label: str, epoch: int | None, metric: str, place: Place, value: float, n_images: int
 ) -> dict[str, Any]:
     embedder, space = place
     return {

@@ -6,10 +6,9 @@ from sklearn.metrics import roc_curve
 
 from lussweep.analysis.operating import (
     operating_point,
-    percentile_estimate,
     threshold_for_specificity,
 )
-from lussweep.metrics.auroc import patient_weights
+from lussweep.analysis.shares import share_interval
 from lussweep.metrics.classification import at_threshold
 
 
@@ -20,12 +19,6 @@ def cohort(n_patients=12, n_frames=240, seed=0, decimals=2):
     label_N = (rng.random(n_frames) < (patient_N % 3) / 2).astype(np.int64)
     margin_N = 3 * (label_N - 0.5) + 2 * rng.normal(size=n_frames)
     return label_N, np.round(1 / (1 + np.exp(-margin_N)), decimals), patient_N
-
-
-def repeated_frames(patient_N, weight_P):
-    return np.concatenate(
-        [np.tile(np.flatnonzero(patient_N == p), w) for p, w in enumerate(weight_P)]
-    )
 
 
 labelled_scores = st.lists(
@@ -78,7 +71,7 @@ def test_a_specificity_out_of_reach_calls_no_frame_positive():
     label_N, score_N = np.array([0, 0, 1, 1]), np.array([0.2, 1.0, 1.0, 0.9])
     assert threshold_for_specificity(label_N, score_N, 0.9) == (np.inf, 0.0, 1.0)
     assert threshold_for_specificity(label_N, score_N, 0.5) == (0.9, 1.0, 0.5)
-    point = operating_point(label_N, score_N, np.arange(4), np.inf, n_resamples=20, seed=0)
+    point = operating_point(label_N, score_N, np.arange(4), np.inf)
     assert (point.sensitivity.value, point.specificity.value) == (0, 1)
 
 
@@ -88,29 +81,36 @@ def test_a_share_that_is_none_is_refused(wanted):
         threshold_for_specificity(*cohort()[:2], wanted)
 
 
-def test_every_share_and_its_interval_equal_those_of_materialised_frames():
-    label_N, score_N, patient_N = cohort(8, 80, seed=2)
-    found = operating_point(label_N, score_N, patient_N, 0.4, n_resamples=80, seed=5)
+def test_every_share_is_that_of_its_frames_and_its_interval_that_of_its_patients():
+    label_N, score_N, patient_N = cohort(18, 200, seed=2)
+    found = operating_point(label_N, score_N, patient_N, 0.4, confidence=0.9)
     reached = at_threshold(label_N, score_N, 0.4)
-    brute = {"sensitivity": [], "specificity": []}
-    for weight_P in patient_weights(8, 80, seed=5):
-        rows = repeated_frames(patient_N, weight_P)
-        counted = at_threshold(label_N[rows], score_N[rows], 0.4)
-        for name, values in brute.items():
-            values.append(getattr(counted, name))
-    for name, values in brute.items():
-        estimate = getattr(found, name)
-        assert estimate.value == getattr(reached, name)
-        assert estimate[1:3] == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
-        assert estimate.n_undefined == 0
+    for name, label in (("sensitivity", 1), ("specificity", 0)):
+        share, of_class_N = getattr(found, name), label_N == label
+        assert share.value == getattr(reached, name)
+        right_N = of_class_N & ((score_N >= 0.4) == label)
+        n_frames_P, n_right_P = np.bincount(patient_N[of_class_N]), np.bincount(patient_N, right_N)
+        n_right_P = n_right_P[: len(n_frames_P)]
+        assert share.interval == share_interval(n_right_P, n_frames_P, confidence=0.9)
+        assert share.n_patients == (n_frames_P > 0).sum()
+        assert share.n_effective == pytest.approx(n_frames_P.sum() ** 2 / (n_frames_P**2).sum())
 
 
-def test_resamples_without_a_class_have_no_share_of_it():
-    label_N, score_N = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.5, 0.7])
-    found = operating_point(label_N, score_N, np.array([0, 0, 1, 1]), 0.55, n_resamples=400, seed=0)
-    assert 70 < found.sensitivity.n_undefined < 130  # a quarter in expectation
-    assert 70 < found.specificity.n_undefined < 130
-    assert found.sensitivity[:3] == found.specificity[:3] == (0.5, 0.5, 0.5)
+@pytest.mark.parametrize("threshold", [0.05, 0.95])
+def test_a_share_of_one_is_not_certain(threshold):
+    label_N, patient_N = np.repeat([0, 1], 24), np.repeat(np.arange(12), 4)
+    point = operating_point(label_N, label_N * 0.5 + 0.2, patient_N, threshold)
+    for share in point[1:]:
+        assert share.n_patients == 6
+        assert share.interval.high - share.interval.low > 0.3
+        assert share.interval[share.value == 1] == share.value
+
+
+def test_under_five_patients_of_a_class_its_share_has_no_interval():
+    label_N, score_N = np.array([1] * 6 + [0] * 4), np.linspace(1, 0, 10)
+    point = operating_point(label_N, score_N, np.arange(10), 0.5)
+    assert point.sensitivity.interval is not None
+    assert point.specificity[:3] == (1.0, None, 4)
 
 
 def test_copies_within_a_patient_widen_the_clustered_interval_only():
@@ -118,36 +118,18 @@ def test_copies_within_a_patient_widen_the_clustered_interval_only():
     label_P = np.arange(60) % 2
     score_P = label_P * 0.3 + rng.random(60) * 0.7
     label_N, score_N, patient_N = (np.repeat(x, 25) for x in (label_P, score_P, np.arange(60)))
-    by_patient = operating_point(label_N, score_N, patient_N, 0.5, seed=0)
-    by_frame = operating_point(label_N, score_N, np.arange(1500), 0.5, seed=0)
-    for a, b in zip(by_patient[1:5], by_frame[1:5], strict=True):
-        assert (a.high - a.low) / (b.high - b.low) == pytest.approx(5, rel=0.25)  # sqrt(25)
-
-
-# --- intervals ----------------------------------------------------------------------------
-
-
-def test_the_seed_decides_and_nothing_ambient_does():
-    frames = cohort(n_frames=60)
-    first = operating_point(*frames, 0.5, n_resamples=20, seed=1)
-    np.random.seed(0)
-    assert operating_point(*frames, 0.5, n_resamples=20, seed=1) == first
-    assert operating_point(*frames, 0.5, n_resamples=20, seed=2) != first
-
-
-def test_nan_resamples_are_left_out_of_an_interval():
-    found = percentile_estimate(0.5, np.array([0.0, np.nan, 1.0]), 0.5)
-    assert found == (0.5, 0.25, 0.75, 1)
-    assert np.isnan(percentile_estimate(0.5, np.array([np.nan]), 0.5)[1:3]).all()
+    by_patient = operating_point(label_N, score_N, patient_N, 0.5)
+    by_frame = operating_point(label_N, score_N, np.arange(1500), 0.5)
+    for a, b in zip(by_patient[1:], by_frame[1:], strict=True):
+        ratio = (a.interval.high - a.interval.low) / (b.interval.high - b.interval.low)
+        assert ratio == pytest.approx(5, rel=0.25)  # sqrt(25)
 
 
 def test_bad_settings_are_refused():
     label_N, score_N, patient_N = cohort()
     with pytest.raises(ValueError, match="patient ids have shape"):
-        operating_point(label_N, score_N, patient_N[:-1], 0.5, seed=0)
-    with pytest.raises(ValueError, match="n_resamples is 0"):
-        operating_point(label_N, score_N, patient_N, 0.5, n_resamples=0, seed=0)
-    with pytest.raises(ValueError, match=r"confidence 1\.0"):
-        operating_point(label_N, score_N, patient_N, 0.5, confidence=1.0, seed=0)
+        operating_point(label_N, score_N, patient_N[:-1], 0.5)
+    with pytest.raises(ValueError, match=r"confidence is 1\.0"):
+        operating_point(label_N, score_N, patient_N, 0.5, confidence=1.0)
     with pytest.raises(ValueError, match="both classes are needed"):
-        operating_point(label_N * 0, score_N, patient_N, 0.5, seed=0)
+        operating_point(label_N * 0, score_N, patient_N, 0.5)

@@ -17,12 +17,12 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from lussweep.analysis.bootstrap import bootstrap_auroc
+from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
 from lussweep.analysis.calibration import brier, calibration_curve, line_estimate
 from lussweep.analysis.levels import Scored
 from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.precision import average_precision, weighted_average_precision
-from lussweep.metrics.auroc import patient_weights
+from lussweep.metrics.auroc import patient_weights, win_matrix
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
@@ -58,19 +58,16 @@ def bench_auroc() -> None:
     label_N = np.repeat([1, 0], [N_POS, N_NEG])
     score_N = (label_N + rng.normal(size=len(label_N))).astype(np.float32)
     patient_N = rng.integers(N_PATIENTS, size=len(label_N))
-    units = Scored(label_N, score_N, patient_N)
     before, started = peak_gib(), time.process_time()
-    ours = seconds(lambda: bootstrap_auroc(units, n_resamples=N_RESAMPLES, seed=0))
+    ours = seconds(lambda: auroc_interval(won_by_patient(win_matrix(label_N, score_N, patient_N))))
     of_one_core, peak = time.process_time() - started, peak_gib()
     assert of_one_core < 10, f"{of_one_core:.1f} s of one core"
     assert peak < 1e9 / 2**30, f"{peak:.2f} GiB"
     once = np.median([seconds(lambda: roc_auc_score(label_N, score_N)) for _ in range(5)])
     print(
-        f"clustered AUROC with BCa, {len(label_N):,} frames, {N_PATIENTS} patients, "
-        f"{N_RESAMPLES:,} resamples: {ours:.2f} s ({of_one_core:.2f} s of one core), peak memory "
-        f"of the process {peak:.2f} GiB, {before:.2f} GiB of it imports and frames; sklearn "
-        f"{once:.3f} s x {N_RESAMPLES:,} = {once * N_RESAMPLES:.0f} s; "
-        f"{once * N_RESAMPLES / ours:.0f} times faster"
+        f"AUROC with its interval over patients, {len(label_N):,} frames, {N_PATIENTS} patients: "
+        f"{ours:.2f} s ({of_one_core:.2f} s of one core), peak memory of the process {peak:.2f} "
+        f"GiB, {before:.2f} GiB of it imports and frames; sklearn's AUROC alone {once:.3f} s"
     )
 
 

@@ -15,6 +15,7 @@ from lussweep.cli.statistics import (
     difference_text,
     interval_line,
     worth_lines,
+    worth_table,
     worth_texts,
 )
 from lussweep.cli.terminal import print_statistics
@@ -152,6 +153,10 @@ def test_worth_is_said_with_its_interval_and_beside_that_of_as_many_real_images(
         ("oversample", 6): "6.4 (< 6 to 9)",
         ("classic", 6): "7 (6 to 8)",
     }
+    table = worth_table(worth)
+    counts, _, texts = ([str(cell) for cell in column.cells] for column in table.columns)
+    assert counts == ["6", "6", "6", "15"]
+    assert texts[-1] == "> 58"
     why = {"status": "withheld", "reason": "the baseline's curve may be flat"}
     multipliers = [
         {"variant": "combined", "m": 1.4, "low": 1.1, "high": math.inf, "status": "done"},

@@ -15,7 +15,7 @@ import pytest
 import typer.main
 import yaml
 
-from lussweep.backend.cluster.session import ENVIRONMENT
+from lussweep.backend.cluster.environment import ENVIRONMENT
 from lussweep.backend.kept import KEPT
 from lussweep.cli.app import app
 from support.commands import ROOT, STANDING

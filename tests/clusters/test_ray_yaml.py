@@ -20,7 +20,7 @@ import yaml
 from packaging.requirements import Requirement
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from lussweep.backend.cluster.session import ENVIRONMENT
+from lussweep.backend.cluster.environment import ENVIRONMENT
 from support.commands import ROOT, STANDING
 
 SCHEMA = Path(ray.autoscaler.__file__).parent / "ray-schema.json"

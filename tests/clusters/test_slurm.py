@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from lussweep.backend.cluster.session import ENVIRONMENT
+from lussweep.backend.cluster.environment import ENVIRONMENT
 from lussweep.backend.stop import GRACE_S
 from support.commands import ROOT, STANDING
 

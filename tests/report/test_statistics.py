@@ -37,7 +37,7 @@ def test_every_cell_has_its_auroc_at_every_level(inputs, found):
     rows = found["aurocs"].to_pylist()
     assert {row["level"] for row in rows} == {
         "frame", "video_mean", "video_max", "video_top",
-        "patient_mean", "patient_max", "patient_top",
+        "patient_mean", "patient_max", "patient_top", "patient_weighted",
     }  # fmt: skip
     by_frame = [row for row in rows if row["level"] == "frame"]
     assert [row["auroc"] for row in by_frame] == pytest.approx(results["auroc"].to_pylist())
@@ -56,9 +56,14 @@ def test_every_cell_has_its_auroc_at_every_level(inputs, found):
         if row["level"] == "patient_top":
             top = grouped.score.apply(lambda s: s.nlargest(3).mean())
             assert row["auroc"] == pytest.approx(roc_auc_score(grouped.label.max(), top))
+        if row["level"] == "patient_weighted":
+            weight = 1 / mine.groupby(["patient_id", "label"]).score.transform("size")
+            expected = roc_auc_score(mine.label, mine.score, sample_weight=weight)
+            assert row["auroc"] == pytest.approx(expected)
+            assert (row["n_effective_pos"], row["n_effective_neg"]) == (10, 10)
         assert row["top_k"] == (3 if row["level"].endswith("_top") else None)
         assert (row["status"], row["reason"]) == ("done", None)
-        assert row["low"] <= row["auroc"] <= row["high"]
+        assert row["low"] <= row["auroc"] <= row["high"] > row["low"]
         assert (row["n_pos_patients"], row["n_neg_patients"]) == (10, 10)
 
 
@@ -425,9 +430,9 @@ def test_the_interval_of_a_result_is_that_of_its_frames(inputs, found):
     frames = [row for row in found["aurocs"].to_pylist() if row["level"] == "frame"]
     for row, frame in zip(results.to_pylist(), frames, strict=True):
         assert (row["auroc_low"], row["auroc_high"]) == (frame["low"], frame["high"])
-        assert (row["n_resamples"], row["status"], row["reason"]) == (300, "done", None)
-    assert results.drop_columns(["auroc_low", "auroc_high", "n_resamples"]).equals(
-        inputs[0].drop_columns(["auroc_low", "auroc_high", "n_resamples"])
+        assert (row["status"], row["reason"]) == ("done", None)
+    assert results.drop_columns(["auroc_low", "auroc_high"]).equals(
+        inputs[0].drop_columns(["auroc_low", "auroc_high"])
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 
 from lussweep.backend.admission import (
@@ -24,8 +25,7 @@ from lussweep.backend.admission import (
 from lussweep.backend.cluster.limit import TimeLimit
 from lussweep.backend.cluster.link import ClusterLink
 from lussweep.backend.cluster.loss import lost
-from lussweep.backend.cluster.nodes import leaving_nodes
-from lussweep.backend.cluster.session import ray
+from lussweep.backend.cluster.private import cause_of, leaving_nodes
 from lussweep.backend.cluster.training import train_on_workers
 from lussweep.backend.cluster.tuning import TuneService
 from lussweep.backend.driver import BackendError, Outcome
@@ -240,7 +240,7 @@ def _gang_task(
         with limit.watching(step.ref) if limit else nullcontext():
             train_on_workers(step, context, folder, use_gpu)
     except WorkerGroupError as error:
-        causes = [getattr(e, "health_check_failure", e) for e in error.worker_failures.values()]
+        causes = [cause_of(failure) for failure in error.worker_failures.values()]
         if any(isinstance(cause, ray.exceptions.RayActorError) for cause in causes):
             return lost(step.ref, str(error))
         return failed(step.ref, error)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import ray
+
 from lussweep.backend.cluster.nodes import alive_nodes, ask_all, names_of, on
+from lussweep.backend.cluster.private import HEAD_RESOURCE
 from lussweep.backend.cluster.reach import strangers_may_enter
-from lussweep.backend.cluster.session import ray
 from lussweep.backend.machine import Clock, Machine, answer_mark, look, now, probe_storage
 from lussweep.store.object_store import url_answer
 
@@ -58,7 +60,7 @@ def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = (
     names = names_of(alive)
     cpus = {names[n["NodeID"]]: n["Resources"].get("CPU", 0.0) for n in alive}
     gpus = {names[n["NodeID"]]: n["Resources"].get("GPU", 0.0) for n in alive}
-    head = next(n for n in alive if "node:__internal_head__" in n["Resources"])
+    head = next(n for n in alive if HEAD_RESOURCE in n["Resources"])
     address = ray.get_runtime_context().gcs_address
     ports = {"control service": int(address.rsplit(":", 1)[1]), "client server": CLIENT_PORT}
     status = None

@@ -10,18 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from ray.exceptions import AuthenticationError
+
+from lussweep.backend.cluster.private import CHATTY_LOGGERS, JOB_STOP_WAIT_S
 from lussweep.backend.cluster.session import show_token, token_file
 from lussweep.backend.kept import KEPT
 from lussweep.errors import InputError, one_line
-
-from ray.exceptions import AuthenticationError  # isort: skip
 
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Environment variables that override the address that Ray's client is given."""
 STOP_S = 60
 """Seconds that `ray job stop` waits between SIGTERM and SIGKILL. Ray's default of 3 s is too short
 for the checkpoints of GANs and for the report."""
-CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
 class JobClient(Protocol):
@@ -57,7 +57,7 @@ def submit_to(client: JobClient, command: Sequence[str], working_dir: Path) -> s
         entrypoint=shlex.join(command),
         runtime_env={
             "working_dir": str(working_dir),
-            "env_vars": {KEPT: "1", "RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S)},
+            "env_vars": {KEPT: "1", JOB_STOP_WAIT_S: str(STOP_S)},
         },
     )
 
@@ -70,7 +70,7 @@ def _connect(address: str) -> JobClient:
     show_token()
     from ray.job_submission import JobSubmissionClient
 
-    for name in CHATTY:  # each sets a level of its own when it is imported
+    for name in CHATTY_LOGGERS:  # each sets a level of its own when it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
     client: JobClient = JobSubmissionClient(address)
     return client

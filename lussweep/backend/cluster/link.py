@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from lussweep.backend.cluster.session import ray
+import ray
 
-from ray.experimental import internal_kv  # isort: skip
+from lussweep.backend.cluster.private import delete_from_head, get_from_head, put_in_head
 
 
 def own_mark() -> str:
@@ -45,15 +45,15 @@ class ClusterLink:
     def close(self) -> None:
         """Delete the keys, because the cluster may outlive the driver."""
         with suppress(ray.exceptions.RayError):
-            internal_kv._internal_kv_del(own_mark().encode(), del_by_prefix=True)
+            delete_from_head(own_mark(), is_prefix=True)
 
     # Errors are ignored: a head that does not answer for a moment must not end a training.
 
     def _put(self, name: str, text: str) -> None:
         with suppress(ray.exceptions.RayError):
-            internal_kv._internal_kv_put((self._mark + name).encode(), text.encode(), True)
+            put_in_head(self._mark + name, text.encode())
 
     def _get(self, name: str) -> str:
         with suppress(ray.exceptions.RayError):
-            return (internal_kv._internal_kv_get((self._mark + name).encode()) or b"").decode()
+            return get_from_head(self._mark + name).decode()
         return ""

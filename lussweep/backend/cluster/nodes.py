@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lussweep.backend.cluster.session import ray
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from lussweep.errors import one_line
 
 ANSWER_S = 60.0
@@ -15,11 +17,6 @@ ANSWER_S = 60.0
 def alive_nodes() -> list[dict[str, Any]]:
     """The live nodes, as Ray describes them."""
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def leaving_nodes() -> set[str]:
-    """Ids of nodes that will be taken away, as Ray was notified, such as spot instances."""
-    return set(ray._private.state.state.get_draining_nodes())
 
 
 def names_of(nodes: list[dict[str, Any]]) -> dict[str, str]:
@@ -33,10 +30,8 @@ def names_of(nodes: list[dict[str, Any]]) -> dict[str, str]:
 
 def on(node: dict[str, Any], function: Callable[..., Any]) -> Any:
     """`function` as a Ray task that runs on this node and takes no CPU."""
-    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-        node["NodeID"], soft=False
-    )
-    return ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=strategy)(function)
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    return ray.remote(num_cpus=0, max_retries=0)(function).options(scheduling_strategy=there)
 
 
 def ask_all(

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from lussweep.backend.cluster.nodes import alive_nodes
-from lussweep.backend.cluster.session import ray
 from lussweep.errors import InputError, one_line
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.folders import LocalFolder, marked
 from lussweep.store.object_store import ObjectStore
-
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # isort: skip
 
 PATIENCE_S = 120.0
 """Seconds to wait for a node, which may have to start a worker and import torch first."""
@@ -66,7 +66,7 @@ def problems_here(stores: Sequence[ArtifactStore], marks: Mapping[int, str]) -> 
     return problems
 
 
-def _answer_of(task: object, node: Mapping[str, Any]) -> list[str]:
+def _answer_of(task: ray.ObjectRef[list[str]], node: Mapping[str, Any]) -> list[str]:
     """The problems of a node, or the reason why it did not answer, one line each."""
     name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     ready, _ = ray.wait([task], timeout=0)

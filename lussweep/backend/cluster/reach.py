@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 from urllib.parse import urlsplit
 
+from lussweep.backend.cluster.private import control_service_answer
 from lussweep.errors import InputError
 
 REACH_S = 5.0
@@ -37,7 +37,7 @@ def check_reachable(address: str) -> None:
             f"nothing answers at {address} ({reason}): see that the cluster runs, that the port of "
             "its head (6379) is open from here, or leave out --address for a Ray of this machine"
         ) from None
-    answer = _answer(address, own_token=True)
+    answer = control_service_answer(address, own_token=True, timeout_s=REACH_S)
     if answer == "closed":
         raise InputError(
             f"the Ray at {address} does not take our token: copy ~/.ray/auth_token of its head, "
@@ -55,25 +55,5 @@ def strangers_may_enter(address: str) -> bool | None:
 
     None if it could not be asked, for instance because it speaks TLS.
     """
-    return {"open": True, "closed": False, "silent": None}[_answer(address, own_token=False)]
-
-
-def _answer(address: str, own_token: bool) -> str:
-    """Whether the control service is open, closed or silent to a caller.
-
-    The caller has our token and TLS if `own_token`, otherwise neither.
-    """
-    import grpc
-    from ray._private.grpc_utils import init_grpc_channel
-    from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
-
-    options = [("grpc.enable_http_proxy", 0)]
-    open_channel: Any = init_grpc_channel if own_token else grpc.insecure_channel
-    with open_channel(address, options=options) as channel:
-        service = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-        try:
-            service.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=REACH_S)
-        except grpc.RpcError as error:
-            refused = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-            return "closed" if error.code() in refused else "silent"
-    return "open"
+    answer = control_service_answer(address, own_token=False, timeout_s=REACH_S)
+    return {"open": True, "closed": False, "silent": None}[answer]

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Ray reads these when it is imported or started, so they are set before.
-ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # Tune's thread must not start a Ray of its own after ours
-    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
-    "RAY_preload_python_modules": "torch",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": "600",
-    "TUNE_MAX_PENDING_TRIALS_PG": "16",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
-ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**31),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
-"""Settings of glibc for worker processes. They make it keep the memory of large activations. By
-default it returns that memory to the kernel after each training step. The page faults then take up
-to half of a classifier's step on a virtual machine (tests/benchmarks/bench_allocator.py)."""
-for name, value in {**ENVIRONMENT, **ALLOCATOR}.items():
-    os.environ.setdefault(name, value)  # the workers of a local Ray inherit it
+import ray
 
-import ray  # noqa: E402  (after its environment)
-from ray.exceptions import RayError  # noqa: E402
-
-from lussweep.backend.cluster.reach import check_reachable  # noqa: E402
-from lussweep.errors import InputError, one_line  # noqa: E402
+from lussweep.backend.cluster.environment import ALLOCATOR
+from lussweep.backend.cluster.private import read_environment_again
+from lussweep.backend.cluster.reach import check_reachable
+from lussweep.errors import InputError, one_line
 
 
 def token_file() -> Path:
@@ -52,7 +29,7 @@ def show_token() -> None:
     """
     if token_file().exists() and "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
-        ray._raylet.Config.initialize("")
+        read_environment_again()
 
 
 @contextmanager
@@ -77,10 +54,10 @@ def ray_session(
             include_dashboard=dashboard if local else None,
             runtime_env=None if local else {"env_vars": ALLOCATOR},
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (RayError, ConnectionError, ValueError, RuntimeError) as error:
+    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"no Ray cluster answers at {address}, or not with this token ({token_file()}): "
             f"{one_line(error)}"

@@ -44,7 +44,7 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
     if use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
-        _train_worker,
+        _train_worker,  # type: ignore[arg-type]  # annotated for Train V1: a loop returns nothing
         train_loop_config={
             "step": step,
             "context": context,
@@ -63,7 +63,8 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
             failure_config=FailureConfig(max_failures=MAX_FAILURES),
         ),
     )
-    summary: Summary = trainer.fit().return_value
+    result = trainer.fit()
+    summary: Summary = result.return_value  # type: ignore[attr-defined]  # annotated for Train V1
     if "collapse" in summary:
         collapse: Collapse = summary["collapse"]
         raise collapse

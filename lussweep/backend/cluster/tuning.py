@@ -20,20 +20,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
 from lussweep.backend.admission import Resources
 from lussweep.backend.cluster.limit import TimeLimit
 from lussweep.backend.cluster.link import own_mark
 from lussweep.backend.cluster.loss import lost
-from lussweep.backend.cluster.session import ray
+from lussweep.backend.cluster.private import delete_from_head, get_from_head, put_in_head
 from lussweep.backend.driver import Outcome
 from lussweep.backend.inline import attempt, stopped
 from lussweep.stages import Context
 from lussweep.study.plan import Step
-
-from ray import tune  # isort: skip
-from ray.experimental import internal_kv  # isort: skip
-from ray.tune.search import Searcher  # isort: skip
-
 
 STEPS_PER_PIECE = 500
 
@@ -47,7 +46,9 @@ class StepSearcher(Searcher):
         self.ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.closed = threading.Event()
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(  # type: ignore[override]  # Ray's annotation leaves FINISHED out
+        self, trial_id: str
+    ) -> dict[str, Any] | str | None:
         try:
             return self.submitted.get_nowait()
         except queue.Empty:
@@ -178,7 +179,7 @@ def _run_step(
     failed = outcome.error is not None  # not `done`, a field that Tune sets itself
     if failed:
         message = json.dumps(asdict(outcome)).encode()
-        internal_kv._internal_kv_put(_address(ref), message, overwrite=True)
+        put_in_head(_address(ref), message)
     tune.report({"done": int(not failed), "ref": ref, "failed": failed})
 
 
@@ -186,13 +187,13 @@ def _take_outcome(ref: str, failed: bool) -> Outcome:
     """The outcome of a step. That of a failed one is taken out of the memory of Ray's head."""
     if not failed:
         return Outcome(ref)
-    message = internal_kv._internal_kv_get(_address(ref))
-    internal_kv._internal_kv_del(_address(ref))
+    message = get_from_head(_address(ref))
+    delete_from_head(_address(ref))
     if not message:
         return Outcome(ref, "WorkerLost: Ray has lost the error", is_lost=True)
     return Outcome(**json.loads(message))
 
 
-def _address(ref: str) -> bytes:
+def _address(ref: str) -> str:
     """The key of a failed outcome in the memory of Ray's head."""
-    return f"{own_mark()}outcome:{ref}".encode()
+    return f"{own_mark()}outcome:{ref}"

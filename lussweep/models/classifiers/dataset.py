@@ -78,7 +78,8 @@ def make_train_set(
 def noise_images(masks_NSS: np.ndarray, seed: int) -> np.ndarray:
     """Uniform noise in 1..255 inside each mask, 0 outside; uint8 (N, S, S)."""
     rng = np.random.default_rng(seed)
-    return rng.integers(1, 256, masks_NSS.shape, dtype=np.uint8) * masks_NSS
+    noise: np.ndarray = rng.integers(1, 256, masks_NSS.shape, dtype=np.uint8) * masks_NSS
+    return noise
 
 
 def epoch_indices(

@@ -113,7 +113,7 @@ def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[
 
     values = {name: list(options) for name, options in space}
     study = _study(sampler=optuna.samplers.GridSampler(values, seed=seed % GREATEST_SEED))
-    distributions = {
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
         name: optuna.distributions.CategoricalDistribution(options) for name, options in space
     }
     configs: list[TrialConfig] = []

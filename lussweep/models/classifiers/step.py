@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lussweep.models.classifiers.network import Network
+from lussweep.models.training.layout import channels_last
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import autocast, full_precision
 
@@ -21,7 +22,7 @@ class ClassifierStep:
     def __init__(
         self, model: Network, learning_rate: float, precision: str, device: torch.device
     ) -> None:
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = channels_last(model, device)
         self.precision, self.device = precision, device
         self.optimiser = torch.optim.RMSprop(
             model.parameters(),

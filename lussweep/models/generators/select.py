@@ -1,12 +1,15 @@
 """The choice of the snapshot that makes the synthetic frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lussweep.errors import InputError
 from lussweep.study.spec import SelectSpec
 
-DISTANCE_FROM_GOAL = {"kmmd": abs, "one_nn": lambda value: abs(value - 0.5)}
+DISTANCE_FROM_GOAL: dict[str, Callable[[float], float]] = {
+    "kmmd": abs,
+    "one_nn": lambda value: abs(value - 0.5),
+}
 
 
 def select_epoch(

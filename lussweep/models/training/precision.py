@@ -43,5 +43,5 @@ def check_precision(precision: str, device: torch.device, name: str) -> None:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device has bfloat16 in hardware, not emulated."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -78,7 +78,7 @@ class _PlainLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # not annotated
         if self.check_event(yaml.AliasEvent):
             raise yaml.MarkedYAMLError(None, None, "aliases (*) are not read: repeat it", mark)
         if self.depth == MAX_DEPTH:

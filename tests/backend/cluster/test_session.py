@@ -21,7 +21,9 @@ from ray.cluster_utils import Cluster
 cluster = Cluster(
     initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
 )  # before ours is imported: its processes have no such settings
-from lussweep.backend.cluster.session import ALLOCATOR, ray, ray_session
+import ray
+from lussweep.backend.cluster.environment import ALLOCATOR
+from lussweep.backend.cluster.session import ray_session
 with ray_session(cluster.address):
     found = ray.get(ray.remote(lambda: dict(os.environ)).remote())
     print(json.dumps([{name: found.get(name) for name in ALLOCATOR}, ALLOCATOR]))
@@ -43,7 +45,7 @@ def test_workers_of_a_local_ray_inherit_them(
 ) -> None:
     import ray
 
-    from lussweep.backend.cluster.session import ALLOCATOR
+    from lussweep.backend.cluster.environment import ALLOCATOR
 
     @ray.remote(num_cpus=0)
     def settings() -> dict[str, str | None]:
@@ -111,6 +113,6 @@ def test_a_ray_is_reached_with_its_token(local_ray: None, monkeypatch: pytest.Mo
     address = ray.get_runtime_context().gcs_address
     reach.check_reachable(address)
     assert reach.strangers_may_enter(address) is False
-    monkeypatch.setattr(reach, "_answer", lambda address, own_token: "closed")
+    monkeypatch.setattr(reach, "control_service_answer", lambda address, **_: "closed")
     with pytest.raises(InputError, match="does not take our token: copy"):
         reach.check_reachable(address)

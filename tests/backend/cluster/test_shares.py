@@ -16,7 +16,8 @@ def test_no_idle_worker_keeps_a_corner_that_the_next_step_needs(
     local_ray: None, tmp_path: Path
 ) -> None:
     """Workers are kept for later steps of their share; a step of another gets their place."""
-    from lussweep.backend.cluster.session import ray
+    import ray
+
     from lussweep.backend.cluster.tuning import TuneService
 
     plan, store = Plan(), ArtifactStore(tmp_path / "artifacts")

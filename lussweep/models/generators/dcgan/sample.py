@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from lussweep.errors import InputError
 from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.step import GREY_HALF
+from lussweep.models.training.layout import channels_last
 from lussweep.models.training.weights import first_mismatch, read_weights
 from lussweep.store.files import whole_file
 from lussweep.study.spec import CLASSES, GanSpec
@@ -84,4 +85,4 @@ def load_snapshot(
     if mismatch := first_mismatch(generator.state_dict(), state):
         raise InputError(f"{path} is not a snapshot of this GAN: {mismatch}: {_REMEDY}")
     generator.load_state_dict(state)
-    return generator.to(device, memory_format=torch.channels_last)
+    return channels_last(generator, device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
 from lussweep.models.generators.dcgan.augment import augment
 from lussweep.models.generators.dcgan.networks import Discriminator, Generator
+from lussweep.models.training.layout import channels_last
 from lussweep.models.training.precision import autocast
 from lussweep.study.spec import GanSpec
 
@@ -40,8 +42,8 @@ class GanStep:
         device: torch.device,
         world_size: int = 1,
     ) -> None:
-        self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
+        self.generator = channels_last(generator, device)
+        self.discriminator = channels_last(discriminator, device)
         self.average = copy.deepcopy(generator) if spec.ema_decay else None
         self.spec, self.device, self.world_size = spec, device, world_size
         self.dtype = next(generator.parameters()).dtype
@@ -105,11 +107,11 @@ class GanStep:
         """The generator that images are sampled from."""
         return self.generator if self.average is None else self.average
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, dict[str, Any]]:
         """Everything that the next step depends on, except random states."""
         return {name: part.state_dict() for name, part in self.parts().items()}
 
-    def load_state(self, state: dict[str, object]) -> None:
+    def load_state(self, state: dict[str, dict[str, Any]]) -> None:
         """Restore what `state` returned; tensors are copied."""
         for name, part in self.parts().items():
             part.load_state_dict(copy.deepcopy(state[name]))

@@ -214,8 +214,8 @@ class _Training:
             self.image_size, spec.ndf, spec.dropout, n_classes, spec.spectral_norm
         )
         if spec.sync_batchnorm and self.world_size > 1:
-            convert = nn.SyncBatchNorm.convert_sync_batchnorm
-            generator, discriminator = convert(generator), convert(discriminator)
+            generator = nn.SyncBatchNorm.convert_sync_batchnorm(generator)
+            discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
         return generator, discriminator
 
     def _draw_epoch(self) -> tuple[torch.Tensor, torch.Tensor]:
