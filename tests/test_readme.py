@@ -14,6 +14,7 @@ import typer.main
 from lussweep.cli.app import app
 from lussweep.study.spec import GanSpec, load_study
 from support.commands import ROOT, environment
+from support.pages import blocks
 
 README = (ROOT / "README.md").read_text()
 PAGES = {
@@ -21,11 +22,6 @@ PAGES = {
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
 }
 MAX_README_LINES = 150
-
-
-def blocks(text: str, language: str) -> list[str]:
-    """The fenced code blocks of a page in one language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def lines(text: str) -> list[str]:

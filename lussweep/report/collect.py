@@ -242,7 +242,7 @@ def _result(
         "best_trial": chosen["trial"],
         "best_epoch": chosen["best"]["epoch"],
         "val_accuracy": chosen["best"]["val_accuracy"],
-        **chosen["config"],
+        **tables.hyperparameter_columns(chosen["config"]),
         "seconds": sum(store.record(r)["circumstances"]["seconds"] for r in own if store.has(r)),
     }
 

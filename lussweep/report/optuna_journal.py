@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lussweep.report.summary import WITHOUT_EPOCH, epoch_is_axis
+from lussweep.store import tables
 from lussweep.store.files import whole_file
 from lussweep.study.coordinates import AXES
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 Row = dict[str, Any]
-HYPERPARAMETERS = ("learning_rate", "channels", "dropout")
 MERITS = {"accuracy": "val_accuracy", "auroc": "val_auroc"}
 START = datetime(1970, 1, 1)
 
@@ -56,16 +56,18 @@ def write_optuna(
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
     axes = AXES if epoch_is_axis(trials) else WITHOUT_EPOCH
-    distributions = {name: _distribution(trials, name) for name in (*axes, *HYPERPARAMETERS)}
+    by_trial = _by_trial(trials)
+    distributions = _distributions([_parameters(rows[0], axes) for rows in by_trial])
     aurocs = {
         tuple(row[axis] for axis in axes): row["auroc"]
         for row in results.select([*axes, "auroc"]).to_pylist()
     }
     clock = START
-    for number, rows in enumerate(_by_trial(trials)):
+    for number, rows in enumerate(by_trial):
         ends = clock + timedelta(seconds=sum(row["seconds"] or 0.0 for row in rows))
         place = tuple(rows[0][axis] for axis in axes)
-        yield _frozen(number, rows, merit, distributions, aurocs.get(place), clock, ends)
+        own = _parameters(rows[0], axes)
+        yield _frozen(number, rows, merit, own, distributions, aurocs.get(place), clock, ends)
         clock = ends
 
 
@@ -76,10 +78,20 @@ def _by_trial(trials: pa.Table) -> list[list[Row]]:
     return list(by_trial.values())
 
 
+def _parameters(row: Row, axes: Sequence[str]) -> Row:
+    """The place of a trial in the grid and its hyperparameters.
+
+    The detector belongs to no cell: it has no patient count and no replicate.
+    """
+    place = {axis: row[axis] for axis in axes if row[axis] is not None}
+    return {**place, **tables.hyperparameters_of(row)}
+
+
 def _frozen(
     number: int,
     rows: Sequence[Row],
     merit: str,
+    parameters: Row,
     distributions: dict[str, BaseDistribution],
     auroc: float | None,
     starts: datetime,
@@ -93,8 +105,6 @@ def _frozen(
     attributes = {"trial": first["trial"], "ended": last["ended"], "n_epochs": len(rows)}
     if any(row["selected"] for row in rows):
         attributes |= {"selected": True, "holdout_auroc": auroc}
-    # The detector belongs to no cell: it has no patient count and no replicate.
-    known = {name: d for name, d in distributions.items() if first[name] is not None}
     return FrozenTrial(
         number=number,
         trial_id=number,
@@ -102,25 +112,34 @@ def _frozen(
         value=max(merits.values(), default=None),
         datetime_start=starts,
         datetime_complete=ends,
-        params={name: first[name] for name in known},
-        distributions=known,
+        params=parameters,
+        distributions={name: distributions[name] for name in parameters},
         user_attrs=attributes,
         system_attrs={},
         intermediate_values=merits,
     )
 
 
-def _distribution(trials: pa.Table, name: str) -> BaseDistribution:
-    """The range of the values that occur."""
+def _distributions(parameters: Sequence[Row]) -> dict[str, BaseDistribution]:
+    """The range of the values of each parameter that occur."""
+    values_of: dict[str, set[Any]] = {}
+    for row in parameters:
+        for name, value in row.items():
+            values_of.setdefault(name, set()).add(value)
+    return {name: _distribution(name, values) for name, values in values_of.items()}
+
+
+def _distribution(name: str, found: set[Any]) -> BaseDistribution:
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
         IntDistribution,
     )
 
-    values = sorted(set(trials[name].to_pylist()) - {None}) or [0]
-    if isinstance(values[0], str):
-        return CategoricalDistribution(values)
-    if isinstance(values[0], int):
-        return IntDistribution(values[0], values[-1])
-    return FloatDistribution(values[0], values[-1], log=name == "learning_rate" and values[0] > 0)
+    kinds = {type(value) for value in found}
+    if kinds == {int}:
+        return IntDistribution(min(found), max(found))
+    if kinds == {float}:
+        log = name == "learning_rate" and min(found) > 0
+        return FloatDistribution(min(found), max(found), log=log)
+    return CategoricalDistribution(sorted(found, key=lambda value: (str(type(value)), value)))

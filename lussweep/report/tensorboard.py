@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from lussweep.errors import InputError
 from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.store import tables
 from lussweep.store.files import whole_folder
 from lussweep.study.coordinates import AXES
 
@@ -28,7 +29,6 @@ Row = dict[str, Any]
 
 COMPLETE = "complete"
 LAYOUT_VERSION = 1
-HPARAMS = (*AXES, "learning_rate", "channels", "dropout")
 BEST = "best/val_accuracy"
 HOLDOUT = "holdout/auroc"
 LOSS_TAGS = {
@@ -175,15 +175,26 @@ def _hparams_config(trials: pa.Table) -> Summary:
     """The columns of the HParams tab, each with every value that occurs, and its metrics."""
     from tensorboard.plugins.hparams.summary_v2 import Discrete, HParam, Metric, hparams_config_pb
 
-    columns = []
-    for name in HPARAMS:
-        values = sorted(set(trials[name].to_pylist()) - {None})
-        columns.append(HParam(name, Discrete(values) if values else None))
+    values_of: dict[str, set[Any]] = {axis: set() for axis in AXES}
+    for row in trials.select([*AXES, *tables.HYPERPARAMETER_COLUMNS]).to_pylist():
+        for name, value in _hparams(row).items():
+            values_of.setdefault(name, set()).add(value)
+    columns = [
+        # Two kinds of classifier may give one name to values of different types.
+        HParam(name, Discrete(sorted(found)) if len(set(map(type, found))) == 1 else None)
+        for name, found in values_of.items()
+    ]
     metrics = [
         Metric(BEST, display_name="val_accuracy (best epoch)"),
         Metric(HOLDOUT, display_name="holdout AUC-ROC (selected trial)"),
     ]
     return hparams_config_pb(columns, metrics)
+
+
+def _hparams(row: Row) -> Row:
+    """The place of a trial in the grid and its hyperparameters, without what is null."""
+    place = {axis: row[axis] for axis in AXES if row[axis] is not None}
+    return {**place, **tables.hyperparameters_of(row)}
 
 
 def _hparams_events(row: Row, name: str) -> Iterator[Event]:
@@ -194,8 +205,7 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    values = {key: row[key] for key in HPARAMS if row[key] is not None}
-    yield _event(hparams_pb(values, trial_id=name, start_time_secs=0.0))
+    yield _event(hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0))
     ended = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
     value = Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG,

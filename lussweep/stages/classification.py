@@ -40,6 +40,7 @@ from lussweep.study.keys import derive_seed
 from lussweep.study.plan import SYNTHETIC_ROLES, Step
 from lussweep.study.spec import (
     CLASSES,
+    CLASSIFIERS,
     ClassifierSpec,
     SearchSpec,
     ValSpec,
@@ -48,7 +49,8 @@ from lussweep.study.spec import (
 
 def run_trial(step: Step, context: Context, out: Path) -> Summary:
     """Trains one configuration of the search list on a recipe's frames."""
-    search = SearchSpec.model_validate(step.spec["search"])
+    classifier = ClassifierSpec.model_validate(step.spec["classifier"])
+    search = CLASSIFIERS[classifier.kind].search.model_validate(step.spec["search"])
     known = [_known_trial(ref, search, context) for ref in _trials(step)]
     config = propose(search, step.spec["search_seed"], known)
     is_hopeless = pruner(search, known)
@@ -87,7 +89,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         val_pool,
         val["label"].to_numpy(),
         config,
-        ClassifierSpec.model_validate(step.spec["classifier"]),
+        classifier,
         seed=step.spec["seed"],
         select_by=search.select_by,
         is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
@@ -95,12 +97,14 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
     save_file(dict(trained.weights), out / WEIGHTS)
     scored = val.append_column("score", pa.array(trained.val_score_N))
     tables.write(out / VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
-    rows = [{**asdict(row), **asdict(config), "trial": step.spec["trial"]} for row in trained.rows]
+    place = {**tables.hyperparameter_columns(config.values()), "trial": step.spec["trial"]}
+    rows = [{**asdict(row), **place} for row in trained.rows]
     rows[-1]["ended"] = trained.ended
     tables.write(out / TRIALS, rows, tables.TRIALS)
     return {
         "trial": step.spec["trial"],
-        "config": asdict(config),
+        "kind": classifier.kind,
+        "config": config.values(),
         "best": asdict(trained.best),
         "ended": trained.ended,
         "how": trained.how,
@@ -121,9 +125,7 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
         if better(TrialEpoch(**summary["best"]), TrialEpoch(**summaries[best]["best"]), select_by):
             best = i
     chosen = summaries[best]
-    rows = tables.concat(
-        [tables.read(folder / TRIALS, tables.TRIALS) for folder in folders], tables.TRIALS
-    )
+    rows = tables.concat([_trial_rows(ref, context) for ref in _trials(step)], tables.TRIALS)
     selected = pc.and_(
         pc.equal(rows["trial"], chosen["trial"]), pc.equal(rows["epoch"], chosen["best"]["epoch"])
     )
@@ -141,13 +143,18 @@ def _trials(step: Step) -> list[str]:
     return [step.inputs[role] for role in sorted(roles, key=lambda role: (len(role), role))]
 
 
+def _trial_rows(ref: str, context: Context) -> pa.Table:
+    """The rows of one trial. A column that came after the trial was trained is null."""
+    return tables.with_columns(tables.read_any(context.store.open(ref) / TRIALS), {}, tables.TRIALS)
+
+
 def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
     summary = context.store.record(ref)["summary"]
-    rows = tables.read(context.store.open(ref) / TRIALS, tables.TRIALS).to_pylist()
+    rows = _trial_rows(ref, context).to_pylist()
     names = [field.name for field in fields(TrialEpoch)]
     epochs = [TrialEpoch(**{name: row[name] for name in names}) for row in rows]
     merits = [_finite_merit(epoch, search) for epoch in epochs]
-    return KnownTrial(TrialConfig(**summary["config"]), merits, summary["ended"] == "pruned")
+    return KnownTrial(TrialConfig.of(summary["config"]), merits, summary["ended"] == "pruned")
 
 
 def _finite_merit(row: TrialEpoch, search: SearchSpec) -> float | None:

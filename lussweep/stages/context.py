@@ -15,14 +15,15 @@ from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.external import ExternalImages
 from lussweep.data.frames import read_index
 from lussweep.errors import LeakageError
+from lussweep.models.classifiers.network import Network, build_network
 from lussweep.models.classifiers.search_space import TrialConfig
-from lussweep.models.classifiers.vgg import ReducedVGG
 from lussweep.models.training.layout import channels_last
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.spec.classifiers import VGG
 
 COHORT = "cohort.parquet"
 LOSSES = "losses.parquet"
@@ -61,12 +62,13 @@ Summary = dict[str, Any]
 Stage = Callable[[Step, Context, Path], Summary]
 
 
-def load_classifier(ref: str, context: Context) -> ReducedVGG:
+def load_classifier(ref: str, context: Context) -> Network:
     """The best classifier of a search, on the context's device, in evaluation mode."""
     summary = context.store.record(ref)["summary"]
-    config = TrialConfig(**summary["config"])
+    own = TrialConfig.of(summary["config"]).hyperparameters
     with torch.random.fork_rng(devices=[]):
-        model = ReducedVGG(summary["image_size"], config.channels, config.dropout)
+        # Summaries of earlier versions name no kind: they are of the only one that there was.
+        model = build_network(summary.get("kind", VGG), own, summary["image_size"])
     model.load_state_dict(read_weights(context.store.open(ref) / WEIGHTS))
     return channels_last(model, context.torch_device()).eval()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lussweep.errors import InputError
 from lussweep.store import parquet
 from lussweep.store.files import whole_file
 from lussweep.study.coordinates import AXES, DRAW_AXES
+from lussweep.study.keys import canonical
 
 AXIS_TYPES = {
     "n_patients": pa.int32(),
@@ -46,6 +48,16 @@ def cell_columns(epoch: str) -> tuple[Column, ...]:
     )
 
 
+HYPERPARAMETERS: tuple[Column, ...] = (
+    ("learning_rate", pa.float64()),
+    ("channels", pa.int32(), "channel multiplier c"),
+    ("dropout", pa.float64()),
+    ("hyperparameters", pa.string(), "those without a column of their own, as canonical JSON"),
+)
+"""The columns of a classifier's hyperparameters. The reduced VGG has one for each."""
+HYPERPARAMETER_COLUMNS = tuple(name for name, *_ in HYPERPARAMETERS)
+OWN_COLUMN = {"learning_rate": float, "channels": int, "dropout": float}
+"""The type of the hyperparameters that have a column."""
 FRAMES = make_schema(
     ("patient_id", pa.string()),
     ("video_id", pa.string()),
@@ -141,9 +153,7 @@ TRIALS = make_schema(
     *CELL,
     ("trial", pa.int32()),
     ("epoch", pa.int32()),
-    ("learning_rate", pa.float64()),
-    ("channels", pa.int32(), "channel multiplier c"),
-    ("dropout", pa.float64()),
+    *HYPERPARAMETERS,
     ("n_images_seen", pa.int64(), "images"),
     ("train_loss", pa.float64(), "nats"),
     ("val_loss", pa.float64(), "nats"),
@@ -187,9 +197,7 @@ RESULTS = make_schema(
     ("images_per_epoch", pa.int32(), "images"),
     ("best_trial", pa.int32()),
     ("best_epoch", pa.int32()),
-    ("learning_rate", pa.float64()),
-    ("channels", pa.int32()),
-    ("dropout", pa.float64()),
+    *HYPERPARAMETERS,
     ("val_accuracy", pa.float64()),
     ("kmmd_pos", pa.float64(), "softmax space of the first embedder"),
     ("kmmd_neg", pa.float64(), "softmax space of the first embedder"),
@@ -218,6 +226,19 @@ FAILURES = make_schema(
 SKIPPED = make_schema(
     ("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string())
 )
+
+
+def hyperparameter_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of a classifier as columns of a row: HYPERPARAMETERS."""
+    own = {name: v for name, v in values.items() if type(v) is OWN_COLUMN.get(name)}
+    others = {name: value for name, value in values.items() if name not in own}
+    return {**own, "hyperparameters": canonical(others) if others else None}
+
+
+def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters by name of a row that has the columns HYPERPARAMETERS."""
+    own = {name: row[name] for name in OWN_COLUMN if row[name] is not None}
+    return {**own, **json.loads(row["hyperparameters"] or "{}")}
 
 
 def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

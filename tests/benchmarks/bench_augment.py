@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from lussweep.models.classifiers.augment import augment
-from lussweep.models.classifiers.vgg import standardise
+from lussweep.models.classifiers.network import standardise
 from lussweep.study.spec import AugmentSpec, ClassifierSpec
 
 SPECS = {

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.any_processor
 CPU = torch.device("cpu")
 SIZE = 64
 BUDGET = ClassifierSpec(n_epochs=3, images_per_epoch=512, batchnorm_momentum=0.1)
-CONFIG = TrialConfig(learning_rate=0.005, channels=2, dropout=0.0)
+CONFIG = TrialConfig(0.005, {"channels": 2, "dropout": 0.0})
 
 
 def phantom_frames(
@@ -65,7 +65,7 @@ def train_and_score(
     train_set = TrainSet(images[order], n_neg, {}, min(n_neg, len(images) - n_neg))
     val_pool = FramePool(val[0], None, CPU)
     trained = train_classifier(train_set, val_pool, val[1], CONFIG, BUDGET, seed=seed)
-    model = ReducedVGG(SIZE, CONFIG.channels, CONFIG.dropout)
+    model = ReducedVGG(SIZE, **CONFIG.hyperparameters)
     model.load_state_dict(trained.weights)
     return auroc(test[1], predict(model, FramePool(test[0], None, CPU), 64))
 

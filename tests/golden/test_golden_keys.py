@@ -26,9 +26,9 @@ from lussweep.study.spec import (
     PreprocessSpec,
     Recipe,
     ScoreSpec,
-    SearchSpec,
     SelectSpec,
     StudySpec,
+    VggSearchSpec,
     Video,
 )
 
@@ -59,7 +59,7 @@ STUDY = StudySpec(
     score=ScoreSpec(n_images=16, embedders=("imagenet", "detector")),
     select=SelectSpec(rule="best", metric="kmmd", embedder="imagenet", space="softmax"),
     classifier=ClassifierSpec(n_epochs=2),
-    search=SearchSpec(n_trials=2),
+    search=VggSearchSpec(n_trials=2),
     variants={
         **PAPER_VARIANTS,
         "made": Recipe(pos=("external",), neg=("real",), external=MADE),

@@ -103,3 +103,20 @@ def test_the_file_is_written_anew(tmp_path):
 @pytest.mark.parametrize("rows", [[], ROWS[:1]])
 def test_few_trials_are_enough(tmp_path, rows):
     assert len(written(tmp_path / "optuna.log", rows).trials) == len(rows)
+
+
+def test_hyperparameters_of_any_classifier_are_parameters(tmp_path):
+    """The detector's are of another kind, and one name has values of two types."""
+    none = {"learning_rate": 0.1, "channels": None, "dropout": None}
+    rows = [
+        *trial(BASELINE, 1, [0.5], **none, hyperparameters='{"side":2,"whiten":true}'),
+        *trial(BASELINE, 2, [0.5], **none, hyperparameters='{"side":4,"whiten":false}'),
+        *trial(DETECTOR, 1, [0.5], hyperparameters='{"whiten":"never"}'),
+    ]
+    trials = written(tmp_path / "optuna.log", rows).trials
+    assert [t.params.get("side") for t in trials] == [2, 4, None]
+    assert [t.params["whiten"] for t in trials] == [True, False, "never"]
+    assert [t.params["learning_rate"] for t in trials] == [0.1, 0.1, 0.001]
+    assert [t.params.get("channels") for t in trials] == [None, None, 3]
+    assert trials[0].distributions["side"] == optuna.distributions.IntDistribution(2, 4)
+    assert set(trials[0].distributions["whiten"].choices) == {True, False, "never"}

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from lussweep.errors import InputError
-from lussweep.report.tensorboard import HPARAMS, write_tensorboard
+from lussweep.report.tensorboard import write_tensorboard
 from lussweep.store import tables
 
 
@@ -144,12 +144,14 @@ def test_hparams_are_in_the_run_itself_with_every_coordinate(tmp_path):
         content[metadata.SESSION_START_INFO_TAG]
     )
     values = started.hparams
-    assert set(values) == set(HPARAMS)
+    names = ["n_patients", "replicate", "variant", "gan_epoch"]
+    names += ["learning_rate", "channels", "dropout"]
+    assert set(values) == set(names)
     assert values["variant"].string_value == "combined"
     assert [values[k].number_value for k in ("n_patients", "replicate", "gan_epoch")] == [6, 1, 10]
     assert values["learning_rate"].number_value == 0.002
     experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
-    assert [info.name for info in experiment.hparam_infos] == list(HPARAMS)
+    assert [info.name for info in experiment.hparam_infos] == names
     assert [m.name.tag for m in experiment.metric_infos] == ["best/val_accuracy", "holdout/auroc"]
     baseline = read(run.with_name("n006_r1_baseline_t01"))
     content = baseline.PluginTagToContent(metadata.PLUGIN_NAME)[metadata.SESSION_START_INFO_TAG]
@@ -197,3 +199,25 @@ def test_variant_names_become_one_folder_and_empty_tables_write_no_run(tmp_path)
     empty = [t.slice(0, 0) for t in (*rest, trials, results)]
     assert write_tensorboard(tmp_path / "empty", *empty)
     assert run_names(tmp_path / "empty") == []
+
+
+def test_hparams_of_any_classifier_are_shown(tmp_path):
+    """One name may have values of two types, where the detector is of another kind."""
+    losses, scores, trials, results = made_tables()
+    rows = trials.to_pylist()
+    for row in rows:
+        side = '{"side":2}' if row["variant"] == "baseline" else '{"side":"wide"}'
+        row |= {"channels": None, "dropout": None, "hyperparameters": side}
+    write_tensorboard(
+        tmp_path / "tb", losses, scores, pa.Table.from_pylist(rows, tables.TRIALS), results
+    )
+    content = read(tmp_path / "tb" / "trials" / "n006_r1_baseline_t01").PluginTagToContent(
+        metadata.PLUGIN_NAME
+    )
+    started = metadata.parse_session_start_info_plugin_data(
+        content[metadata.SESSION_START_INFO_TAG]
+    )
+    assert started.hparams["side"].number_value == 2
+    assert "channels" not in started.hparams
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    assert [info.name for info in experiment.hparam_infos][-2:] == ["learning_rate", "side"]

@@ -182,3 +182,29 @@ def test_an_index_of_a_large_study_is_no_hostile_file(tmp_path):
     assert table.num_rows > 500_000
     tables.write(tmp_path / "frames.parquet", table, tables.FRAMES)
     assert tables.read(tmp_path / "frames.parquet", tables.FRAMES).equals(table)
+
+
+# --- hyperparameters --------------------------------------------------------------------------
+
+VGG = {"learning_rate": 0.003, "channels": 3, "dropout": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        (VGG, None),
+        ({"learning_rate": 0.003}, None),
+        ({"learning_rate": 0.003, "side": 2, "name": "a"}, '{"name":"a","side":2}'),
+        (
+            {"learning_rate": 0.003, "channels": "many", "dropout": 1},
+            '{"channels":"many","dropout":1}',
+        ),
+    ],
+    ids=["the VGG's", "none of the network", "without a column", "of another type than the column"],
+)
+def test_hyperparameters_come_back_from_their_columns(tmp_path, values, text):
+    columns = tables.hyperparameter_columns(values)
+    assert columns["hyperparameters"] == text
+    for schema in (tables.TRIALS, tables.RESULTS):
+        (row,) = tables.write(tmp_path / "one.parquet", [columns], schema).to_pylist()
+        assert tables.hyperparameters_of(row) == values

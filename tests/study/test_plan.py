@@ -22,11 +22,11 @@ from lussweep.study.spec import (
     PreprocessSpec,
     Recipe,
     ScoreSpec,
-    SearchSpec,
     SelectSpec,
     StudySpec,
     SynthSpec,
     ValSpec,
+    VggSearchSpec,
     Video,
 )
 
@@ -57,7 +57,7 @@ def make_manifest(sizes=None, path=None) -> Manifest:
 MANIFEST = make_manifest()
 PAPER = StudySpec(name="paper", score=ScoreSpec(embedders=("imagenet", "detector")))
 SMALL = PAPER.model_copy(
-    update={"grid": GridSpec(n_patients=(2, 3), replicates=2), "search": SearchSpec(n_trials=2)}
+    update={"grid": GridSpec(n_patients=(2, 3), replicates=2), "search": VggSearchSpec(n_trials=2)}
 )
 
 
@@ -275,7 +275,7 @@ def test_every_cell_draws_the_same_validation_frames(paper):
 
 
 def test_trials_that_learn_take_the_earlier_ones_that_they_may_know():
-    search = SearchSpec(n_trials=6, sampler="tpe", n_concurrent=2)
+    search = VggSearchSpec(n_trials=6, sampler="tpe", n_concurrent=2)
     plan = plan_of(SMALL, search=search)
     trials = trials_of(plan, plan.cells[0])
     known = [
@@ -293,13 +293,13 @@ def test_trials_of_a_random_search_are_independent(paper):
 
 
 def test_every_combination_can_be_tried():
-    plan = plan_of(SMALL, search=SearchSpec(n_trials="all"))
+    plan = plan_of(SMALL, search=VggSearchSpec(n_trials="all"))
     assert len(trials_of(plan, plan.cells[0])) == 45
 
 
 def test_what_only_a_learning_search_uses_stays_out_of_the_key():
     idle = {"n_concurrent": 9, "min_epochs": 3, "reduction_factor": 2}
-    assert changed_stages(plan_of(), plan_of(search=SearchSpec(n_trials=2, **idle))) == set()
+    assert changed_stages(plan_of(), plan_of(search=VggSearchSpec(n_trials=2, **idle))) == set()
 
 
 def test_a_variant_may_have_augmentation_and_labels_of_its_own():
@@ -383,7 +383,7 @@ DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
         ({"keep_snapshots": "all"}, set()),
         ({"classifier": ClassifierSpec(n_epochs=3)}, DOWNSTREAM),
         ({"val": ValSpec(frames_per_video=1)}, DOWNSTREAM),
-        ({"search": SearchSpec(n_trials=2, dropouts=(0.1,))}, DOWNSTREAM),
+        ({"search": VggSearchSpec(n_trials=2, dropouts=(0.1,))}, DOWNSTREAM),
         (
             {"score": ScoreSpec(n_images=10, embedders=("imagenet", "detector"))},
             {"score", *FEATURES},
@@ -395,7 +395,7 @@ DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
         ({"memorisation": MemorisationSpec(copy_quantile=0.1)}, {"memorisation"}),
         ({"memorisation": MemorisationSpec(release_gate=None)}, set()),
         ({"gan": GanSpec(gpus=0.5, checkpoint_minutes=1, keep_checkpoints=1)}, set()),
-        ({"search": SearchSpec(n_trials=2, gpus_per_trial=0.125)}, set()),
+        ({"search": VggSearchSpec(n_trials=2, gpus_per_trial=0.125)}, set()),
         ({"cohort": CohortSpec(negatives_from="all")}, EVERY_STAGE - {"shard", "ingest"}),
         (
             {"compute": ComputeSpec(n_threads=2)},

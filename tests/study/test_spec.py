@@ -17,10 +17,10 @@ from lussweep.study.spec import (
     Recipe,
     ReleaseGateSpec,
     ScoreSpec,
-    SearchSpec,
     SelectSpec,
     StudySpec,
     SynthSpec,
+    VggSearchSpec,
     Video,
     dump_study,
     load_study,
@@ -71,7 +71,7 @@ UNUSUAL = StudySpec(
     select=SelectSpec(rule="best", embedder="detector", allow_detector=True),
     synth=SynthSpec(ratio=None, n_images=67950),
     classifier=ClassifierSpec(images_per_epoch=512, augment=AugmentSpec(probability=0)),
-    detector=DetectorSpec(classifier=ClassifierSpec(n_epochs=2), search=SearchSpec(n_trials=1)),
+    detector=DetectorSpec(classifier=ClassifierSpec(n_epochs=2), search=VggSearchSpec(n_trials=1)),
     variants={**PAPER_VARIANTS, "twice": Recipe(pos=("real", "real"), neg=("real", "noise"))},
     grid=GridSpec(n_patients=(3,), replicates=1, variants=("twice",), gan_epochs=(3, 7)),
 )
@@ -320,16 +320,16 @@ def test_choosing_by_the_detector_needs_an_opt_in():
 
 def test_a_search_is_no_longer_than_its_space():
     space = {"learning_rates": (0.1, 0.01), "channels": (3,), "dropouts": (0.1, 0.2, 0.3)}
-    assert SearchSpec(n_trials=6, **space).n_trials == 6
+    assert VggSearchSpec(n_trials=6, **space).n_trials == 6
     with pytest.raises(ValidationError, match="n_trials is 7, the space has 6 combinations"):
-        SearchSpec(n_trials=7, **space)
+        VggSearchSpec(n_trials=7, **space)
 
 
 def test_all_combinations_can_be_asked_for_of_a_random_search_alone():
-    assert SearchSpec(n_trials="all").n == 45
-    assert SearchSpec(n_trials=60, sampler="tpe").n == 60
+    assert VggSearchSpec(n_trials="all").n == 45
+    assert VggSearchSpec(n_trials=60, sampler="tpe").n == 60
     with pytest.raises(ValidationError, match="all tries every combination"):
-        SearchSpec(n_trials="all", sampler="tpe")
+        VggSearchSpec(n_trials="all", sampler="tpe")
 
 
 def test_the_published_augmentation_goes_by_its_name():
@@ -392,7 +392,7 @@ def test_shuffled_labels_are_for_real_frames():
 @pytest.mark.parametrize("values", [(), (3, 3)])
 def test_a_search_space_is_made_of_different_values(values):
     with pytest.raises(ValidationError, match="channels needs one or more different values"):
-        SearchSpec(n_trials=1, channels=values)
+        VggSearchSpec(n_trials=1, channels=values)
 
 
 def test_an_unknown_variant_of_the_grid_names_the_nearest():
@@ -477,7 +477,7 @@ def test_the_detector_has_the_budgets_of_the_cells_unless_it_has_its_own():
     study = StudySpec(name="a", classifier=ClassifierSpec(n_epochs=7))
     assert study.detector_classifier() == study.classifier
     assert study.detector_search() == study.search
-    own = study.model_copy(update={"detector": DetectorSpec(search=SearchSpec(n_trials=1))})
+    own = study.model_copy(update={"detector": DetectorSpec(search=VggSearchSpec(n_trials=1))})
     assert own.detector_search().n_trials == 1
     assert own.detector_classifier() == study.classifier
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import SearchSpec
+from lussweep.study.spec.search import LEARNING_RATE
 
 if TYPE_CHECKING:
     import optuna
@@ -19,11 +20,20 @@ GREATEST_SEED = 2**32
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """Hyperparameters of one trial (paper section 2.4)."""
+    """Hyperparameters of one trial: the learning rate, and those of the network by name."""
 
     learning_rate: float
-    channels: int
-    dropout: float
+    hyperparameters: Mapping[str, Any] = field(hash=False)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> TrialConfig:
+        """The configuration of values by name, the learning rate being one of them."""
+        own = {name: value for name, value in values.items() if name != LEARNING_RATE}
+        return cls(values[LEARNING_RATE], own)
+
+    def values(self) -> dict[str, Any]:
+        """The values by name, the learning rate first."""
+        return {LEARNING_RATE: self.learning_rate, **self.hyperparameters}
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
     list begins with the shorter one. Every backend runs this list in this order.
     """
     n = min(search.n, search.n_combinations)
-    return list(_visits(_space(search), seed)[:n])
+    return list(_visits(tuple(search.space().items()), seed)[:n])
 
 
 def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> TrialConfig:
@@ -63,7 +73,7 @@ def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> Trial
     study = _study(sampler=sampler)
     for trial in known:
         study.add_trial(_finished(trial, search))
-    return TrialConfig(**study.ask(_distributions(search)).params)
+    return TrialConfig.of(study.ask(_distributions(search)).params)
 
 
 def pruner(search: SearchSpec, known: Sequence[KnownTrial]) -> Callable[[int, float | None], bool]:
@@ -96,14 +106,6 @@ def pruner(search: SearchSpec, known: Sequence[KnownTrial]) -> Callable[[int, fl
     return functools.partial(is_hopeless, study.ask())
 
 
-def _space(search: SearchSpec) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    return (
-        ("learning_rate", search.learning_rates),
-        ("channels", search.channels),
-        ("dropout", search.dropouts),
-    )
-
-
 @functools.cache
 def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[TrialConfig, ...]:
     """Every combination once, in a seeded random order."""
@@ -118,7 +120,7 @@ def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[
     n = functools.reduce(lambda product, options: product * len(options), values.values(), 1)
     for _ in range(n):
         trial = study.ask(distributions)
-        configs.append(TrialConfig(**trial.params))
+        configs.append(TrialConfig.of(trial.params))
         if len(configs) < n:  # after the last one the sampler would stop the study
             study.tell(trial, 0.0)
     assert len(set(configs)) == n, "the sampler repeated a configuration"
@@ -137,7 +139,7 @@ def _distributions(search: SearchSpec) -> dict[str, Any]:
 
     return {
         name: optuna.distributions.CategoricalDistribution(values)
-        for name, values in _space(search)
+        for name, values in search.space().items()
     }
 
 
@@ -151,7 +153,7 @@ def _finished(trial: KnownTrial, search: SearchSpec) -> Any:
     return optuna.trial.create_trial(
         state=state if finite else states.FAIL,
         value=max(finite, default=None) if not trial.pruned else None,
-        params=asdict(trial.config),
+        params=trial.config.values(),
         distributions=_distributions(search),
         intermediate_values={
             epoch: merit for epoch, merit in enumerate(trial.merits, start=1) if merit is not None

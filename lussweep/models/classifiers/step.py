@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lussweep.models.classifiers.vgg import ReducedVGG
+from lussweep.models.classifiers.network import Network
 from lussweep.models.training.layout import channels_last
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import autocast, full_precision
@@ -20,7 +20,7 @@ class ClassifierStep:
     """A network and its optimiser. A call is one training step, and never waits for the device."""
 
     def __init__(
-        self, model: ReducedVGG, learning_rate: float, precision: str, device: torch.device
+        self, model: Network, learning_rate: float, precision: str, device: torch.device
     ) -> None:
         self.model = channels_last(model, device)
         self.precision, self.device = precision, device
@@ -50,7 +50,7 @@ class ClassifierStep:
 
 
 def predict(
-    model: ReducedVGG, pool: FramePool, batch_size: int, precision: str = "fp32"
+    model: Network, pool: FramePool, batch_size: int, precision: str = "fp32"
 ) -> np.ndarray:
     """Probability of consolidation of each image of the pool, float64 (N,)."""
     model.eval()

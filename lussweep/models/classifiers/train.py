@@ -14,9 +14,9 @@ import torch
 from lussweep.metrics.auroc import auroc
 from lussweep.models.classifiers.augment import augment
 from lussweep.models.classifiers.dataset import TrainSet, epoch_indices
+from lussweep.models.classifiers.network import build_network, set_batchnorm_momentum
 from lussweep.models.classifiers.search_space import TrialConfig
 from lussweep.models.classifiers.step import ClassifierStep, predict
-from lussweep.models.classifiers.vgg import ReducedVGG
 from lussweep.models.training.capture import captured
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.precision import full_precision
@@ -100,18 +100,18 @@ def train_classifier(
     select_by: str = "accuracy",
     is_hopeless: Callable[[TrialEpoch], bool] = lambda row: False,
 ) -> Trained:
-    """Train a reduced VGG and keep the weights that do best on validation (paper section 2.4).
+    """Train a network and keep the weights that do best on validation (paper section 2.4).
 
-    Training runs on the device of `val`. val_label_N: 0 or 1. `is_hopeless` is asked after every
-    epoch but the last. The trial ends if it returns True.
+    `spec.kind` and the hyperparameters of `config` say which network. Training runs on the device
+    of `val`. val_label_N: 0 or 1. `is_hopeless` is asked after every epoch but the last. The trial
+    ends if it returns True.
     """
     device = val.device
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), full_precision():
         torch.manual_seed(derive_seed(seed, "initialisation and dropout"))
-        model = ReducedVGG(
-            val.frames.shape[1], config.channels, config.dropout, spec.batchnorm_momentum
-        )
+        model = build_network(spec.kind, config.hyperparameters, val.frames.shape[1])
+        set_batchnorm_momentum(model, spec.batchnorm_momentum)
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
 

@@ -10,8 +10,8 @@ from lussweep.study.spec.classification import (
     AugmentSpec,
     ClassifierSpec,
     DetectorSpec,
-    SearchSpec,
 )
+from lussweep.study.spec.classifiers import CLASSIFIERS, ClassifierKind, VggSearchSpec
 from lussweep.study.spec.data import (
     CohortSpec,
     DataSpec,
@@ -33,16 +33,19 @@ from lussweep.study.spec.generation import (
 )
 from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
 from lussweep.study.spec.words import nearest
 
 __all__ = [
     "CLASSES",
+    "CLASSIFIERS",
     "GENERATED",
     "PAPER_VARIANTS",
     "SPLITS",
     "AnalysisSpec",
     "AugmentSpec",
+    "ClassifierKind",
     "ClassifierSpec",
     "CohortSpec",
     "ComputeSpec",
@@ -68,6 +71,7 @@ __all__ = [
     "StudySpec",
     "SynthSpec",
     "ValSpec",
+    "VggSearchSpec",
     "Video",
     "dump_study",
     "load_study",

@@ -24,18 +24,29 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     circumstance: ClassVar[frozenset[str]] = frozenset()
     """Fields that change no result. They enter no key."""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after the first release. They enter a key only where they differ from their
+    default, so that a new field changes no key of an earlier artifact."""
 
     def key_fields(self) -> dict[str, Any]:
         """All fields that results depend on, as plain values, with nested specs."""
-        names = [name for name in type(self).model_fields if name not in self.circumstance]
-        return {name: _key_value(getattr(self, name)) for name in names}
+        return {
+            name: key_value(getattr(self, name))
+            for name, field in type(self).model_fields.items()
+            if name not in self.circumstance
+            and not (
+                name in self.added
+                and getattr(self, name) == field.get_default(call_default_factory=True)
+            )
+        }
 
 
-def _key_value(value: Any) -> Any:
+def key_value(value: Any) -> Any:
+    """The value of a field as it enters a key."""
     if isinstance(value, Spec):
         return value.key_fields()
     if isinstance(value, dict):
-        return {name: _key_value(item) for name, item in value.items()}
+        return {name: key_value(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_key_value(item) for item in value]
+        return [key_value(item) for item in value]
     return value

@@ -1,12 +1,14 @@
-"""Specs of classifiers, their augmentation, their search and the detector."""
+"""Specs of the training of classifiers, their augmentation and the detector."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from lussweep.study.spec.base import Count, Fraction, Spec
+from lussweep.study.spec.base import Spec
+from lussweep.study.spec.classifiers import CLASSIFIERS, VGG, SearchOfKind
+from lussweep.study.spec.words import nearest
 
 BlurSize = Annotated[int, Field(ge=2, le=64)]
 
@@ -62,9 +64,12 @@ class AugmentSpec(Spec):
 
 
 class ClassifierSpec(Spec):
-    """Training of one reduced VGG. Defaults are the paper's, except early stopping."""
+    """Training of one classifier. Defaults are the paper's, except early stopping."""
 
     version: ClassVar[int] = 3
+    added: ClassVar[frozenset[str]] = frozenset({"kind"})
+    kind: str = VGG
+    """The network: a name in CLASSIFIERS."""
     n_epochs: PositiveInt = 100
     images_per_epoch: Literal["parity", "equal"] | PositiveInt = "parity"
     """parity: twice the larger class. equal: twice the cohort's F. Or a number of images."""
@@ -79,72 +84,16 @@ class ClassifierSpec(Spec):
     """bf16: convolutions in bfloat16, in training and validation. Weights stay in float32."""
     eval_batch_size: PositiveInt = 64
 
-
-class SearchSpec(Spec):
-    """Search over a finite space: the paper's random search, or one that learns from its trials."""
-
-    version: ClassVar[int] = 3
-    circumstance: ClassVar[frozenset[str]] = frozenset({"gpus_per_trial"})
-    n_trials: Count | Literal["all"] = 12
-    """all: every combination once."""
-    learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
-    channels: tuple[PositiveInt, ...] = (3, 5, 8)
-    dropouts: tuple[Fraction, ...] = (0.25, 0.35, 0.45)
-    select_by: Literal["accuracy", "auroc"] = "accuracy"
-    """The value on validation frames that decides the best epoch and the best trial."""
-    sampler: Literal["random", "tpe"] = "random"
-    """random: without replacement. tpe: Optuna's, which learns from earlier trials."""
-    pruner: Literal["none", "asha"] = "none"
-    """asha: a trial ends at a rung if it is not among the best of the trials known there."""
-    min_epochs: PositiveInt = 1
-    """The first rung of asha, in epochs."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 4
-    """The next rung of asha is this many times further, and one trial in this many reaches it."""
-    n_concurrent: PositiveInt = 4
-    """Trials of one cell that may run at once with tpe or asha. Trial k knows trials 1 to
-    k - n_concurrent only, whichever have ended, so the result does not depend on timing."""
-    gpus_per_trial: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of a GPU that one trial asks for. Changes no result."""
-
-    @property
-    def n_combinations(self) -> int:
-        """Number of configurations in the space."""
-        return len(self.learning_rates) * len(self.channels) * len(self.dropouts)
-
-    @property
-    def n(self) -> int:
-        """Number of trials of one search."""
-        return self.n_combinations if self.n_trials == "all" else self.n_trials
-
-    @property
-    def learns(self) -> bool:
-        """Whether a trial depends on earlier ones."""
-        return self.sampler != "random" or self.pruner != "none"
-
-    def key_fields(self) -> dict[str, Any]:
-        """The fields that enter a key, without those that this kind of search does not use."""
-        idle = set() if self.learns else {"n_concurrent"}
-        if self.pruner == "none":
-            idle |= {"min_epochs", "reduction_factor"}
-        return {name: value for name, value in super().key_fields().items() if name not in idle}
-
-    @model_validator(mode="after")
-    def _enough_combinations(self) -> SearchSpec:
-        for name in ("learning_rates", "channels", "dropouts"):
-            values = getattr(self, name)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"{name} needs one or more different values")
-        if self.n_trials == "all" and self.sampler != "random":
-            raise ValueError("n_trials: all tries every combination, so sampler must be random")
-        if self.sampler == "random" and self.n > self.n_combinations:
-            raise ValueError(
-                f"n_trials is {self.n_trials}, the space has {self.n_combinations} combinations"
-            )
-        return self
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in CLASSIFIERS:
+            raise ValueError(f"no classifier has this name{nearest(kind, CLASSIFIERS)}")
+        return kind
 
 
 class DetectorSpec(Spec):
     """Training and search of the detector. None: the same as for the cells."""
 
     classifier: ClassifierSpec | None = None
-    search: SearchSpec | None = None
+    search: SearchOfKind | None = None

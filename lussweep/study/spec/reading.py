@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,20 +149,20 @@ def _is_union_tag(part: str) -> bool:
 
 
 def _keys_beside(kind: type[Spec], path: list[str]) -> list[str]:
-    node: Any = kind
+    node: type[Spec] | None = kind
     for part in path[:-1]:
-        if not _is_spec(node):
+        if node is None:
             return []
         if part not in node.model_fields:
             continue  # a key or index into the dict or tuple of specs of the part before
-        annotation = node.model_fields[part].annotation
-        node = next((c for c in (annotation, *_args(annotation)) if _is_spec(c)), None)
-    return list(node.model_fields) if _is_spec(node) else []
+        node = next(_specs_in(node.model_fields[part].annotation), None)
+    # The section may be of a class that extends the declared one, such as a kind's search.
+    kinds = [node, *node.__subclasses__()] if node else []
+    return list(dict.fromkeys(name for each in kinds for name in each.model_fields))
 
 
-def _args(annotation: Any) -> tuple[Any, ...]:
-    return getattr(annotation, "__args__", ())
-
-
-def _is_spec(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Spec)
+def _specs_in(annotation: Any) -> Iterator[type[Spec]]:
+    if isinstance(annotation, type) and issubclass(annotation, Spec):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _specs_in(argument)

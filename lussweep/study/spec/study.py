@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Literal
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from lussweep.study.spec.analysis import AnalysisSpec
-from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
-from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec, SearchSpec
+from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec, key_value
+from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec
+from lussweep.study.spec.classifiers import OfKind, SearchOfKind, VggSearchSpec, kind_of
 from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
 from lussweep.study.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
+from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.words import nearest
 
 MAX_CELLS = 100_000
@@ -118,7 +120,7 @@ class StudySpec(Spec):
     synth: SynthSpec = SynthSpec()
     memorisation: MemorisationSpec = MemorisationSpec()
     classifier: ClassifierSpec = ClassifierSpec()
-    search: SearchSpec = SearchSpec()
+    search: SearchOfKind = VggSearchSpec()
     detector: DetectorSpec = DetectorSpec()
     analysis: AnalysisSpec = AnalysisSpec()
     variants: dict[str, Recipe] = PAPER_VARIANTS
@@ -143,13 +145,13 @@ class StudySpec(Spec):
             base = {"gan": value.get("gan"), "augment": _augment_of(value.get("classifier"))}
             own = {n: _over_base(r, base) for n, r in value["variants"].items()}
             value["variants"] = {**PAPER_VARIANTS, **own}
-        if isinstance(value.get("detector"), dict):
-            value["detector"] = {
-                name: {**value[name], **own}
-                if isinstance(own, dict) and isinstance(value.get(name), dict)
-                else own
-                for name, own in value["detector"].items()
-            }
+        kind, search = kind_of(value.get("classifier")), value.get("search", {})
+        value["search"] = OfKind(kind, search)
+        detector = value.get("detector")
+        if isinstance(detector, DetectorSpec):
+            detector = {name: getattr(detector, name) for name in detector.model_fields_set}
+        if isinstance(detector, dict):
+            value["detector"] = _detector(detector, value.get("classifier"), kind, search)
         return value
 
     @model_validator(mode="after")
@@ -229,8 +231,12 @@ class StudySpec(Spec):
         """The name in tables of the recipe's GAN: `base`, or its differences from the study's."""
         if recipe.gan is None:
             return "base"
-        base, own = self.gan.key_fields(), recipe.gan.key_fields()
-        differ = [f"{name}={_short(own[name])}" for name in own if own[name] != base[name]]
+        base, own = self.gan, recipe.gan
+        differ = [
+            f"{name}={_short(key_value(getattr(own, name)))}"
+            for name in GanSpec.model_fields
+            if name not in GanSpec.circumstance and getattr(own, name) != getattr(base, name)
+        ]
         return ", ".join(differ) or "base"
 
     def detector_classifier(self) -> ClassifierSpec:
@@ -263,6 +269,29 @@ def _over_base(recipe: Any, base: Mapping[str, Any]) -> Any:
         if isinstance(recipe.get(name), dict)
     }
     return {**recipe, **own}
+
+
+def _detector(
+    detector: Mapping[str, Any], classifier: Any, kind: Any, search: Any
+) -> dict[str, Any]:
+    """Complete the detector's own sections by those of the cells, whose kind is `kind`."""
+    own, own_kind = dict(detector), kind
+    if own.get("classifier") is not None:
+        own["classifier"] = _over(classifier, own["classifier"])
+        own_kind = kind_of(own["classifier"])
+    if own_kind != kind:
+        # The search of another kind has other hyperparameters: what both have is taken.
+        own["search"] = {} if own.get("search") is None else own["search"]
+        if isinstance(search, dict):
+            search = {name: v for name, v in search.items() if name in SearchSpec.model_fields}
+    if own.get("search") is not None:
+        own["search"] = OfKind(own_kind, _over(search, own["search"]))
+    return own
+
+
+def _over(base: Any, own: Any) -> Any:
+    """The values of `own` over those of `base`, if both are sections of a file."""
+    return {**base, **own} if isinstance(base, dict) and isinstance(own, dict) else own
 
 
 def _augment_of(classifier: Any) -> Any:

@@ -11,19 +11,19 @@ from lussweep.models.classifiers.search_space import (
     pruner,
     search_list,
 )
-from lussweep.study.spec import SearchSpec
+from lussweep.study.spec import VggSearchSpec
 
-ALL = SearchSpec(n_trials=45)
+ALL = VggSearchSpec(n_trials=45)
 SPACE = {
-    TrialConfig(*values)
-    for values in itertools.product(ALL.learning_rates, ALL.channels, ALL.dropouts)
+    TrialConfig(rate, {"channels": channels, "dropout": dropout})
+    for rate, channels, dropout in itertools.product(ALL.learning_rates, ALL.channels, ALL.dropouts)
 }
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(1, 45))
 def test_a_list_has_different_configurations_of_the_space(seed, n_trials):
-    configs = search_list(SearchSpec(n_trials=n_trials), seed)
+    configs = search_list(VggSearchSpec(n_trials=n_trials), seed)
     assert len(configs) == len(set(configs)) == n_trials
     assert set(configs) <= SPACE
 
@@ -37,17 +37,17 @@ def test_the_longest_list_is_the_whole_space():
 def test_a_longer_list_begins_with_the_shorter_one(seed):
     whole = search_list(ALL, seed)
     for n_trials in (1, 2, 12, 44):
-        assert search_list(SearchSpec(n_trials=n_trials), seed) == whole[:n_trials]
+        assert search_list(VggSearchSpec(n_trials=n_trials), seed) == whole[:n_trials]
 
 
 def test_one_seed_gives_one_list_and_another_seed_another():
-    search = SearchSpec()
+    search = VggSearchSpec()
     assert search_list(search, 5) == search_list(search, 5)
     assert len({tuple(search_list(search, seed)) for seed in range(10)}) == 10
 
 
 def test_every_configuration_comes_first_about_equally_often():
-    space = SearchSpec(n_trials=1, learning_rates=(0.1, 0.2), channels=(1, 2), dropouts=(0.0,))
+    space = VggSearchSpec(n_trials=1, learning_rates=(0.1, 0.2), channels=(1, 2), dropouts=(0.0,))
     first = [search_list(space, seed)[0] for seed in range(160)]
     counts = [first.count(config) for config in set(first)]
     assert len(counts) == 4
@@ -55,12 +55,12 @@ def test_every_configuration_comes_first_about_equally_often():
 
 
 def test_a_space_of_one_configuration_is_a_list_of_it():
-    search = SearchSpec(n_trials=1, learning_rates=(0.01,), channels=(2,), dropouts=(0.1,))
-    assert search_list(search, 0) == [TrialConfig(0.01, 2, 0.1)]
+    search = VggSearchSpec(n_trials=1, learning_rates=(0.01,), channels=(2,), dropouts=(0.1,))
+    assert search_list(search, 0) == [TrialConfig(0.01, {"channels": 2, "dropout": 0.1})]
 
 
 def test_all_combinations_can_be_asked_for_by_word():
-    assert set(search_list(SearchSpec(n_trials="all"), 1)) == SPACE
+    assert set(search_list(VggSearchSpec(n_trials="all"), 1)) == SPACE
 
 
 # --- learning from earlier trials -------------------------------------------------------------
@@ -71,18 +71,18 @@ def finished(config, *merits, pruned=False):
 
 
 def test_the_random_sampler_learns_nothing():
-    search = SearchSpec(n_trials=3)
+    search = VggSearchSpec(n_trials=3)
     known = [finished(config, 0.9) for config in search_list(search, 1)[:2]]
     assert propose(search, 1, known) == propose(search, 1, []) == search_list(search, 1)[2]
 
 
 def tpe(n_trials, **changes):
-    return SearchSpec(n_trials=n_trials, sampler="tpe", **changes)
+    return VggSearchSpec(n_trials=n_trials, sampler="tpe", **changes)
 
 
 def test_tpe_begins_with_the_random_list():
     first = [propose(tpe(n), 5, []) for n in (1, 2, 3, 4)]
-    assert first == search_list(SearchSpec(n_trials=4), 5)
+    assert first == search_list(VggSearchSpec(n_trials=4), 5)
 
 
 def merit_of(config):
@@ -90,8 +90,8 @@ def merit_of(config):
     return (
         0.5
         + 0.3 * (config.learning_rate == 0.001)
-        + 0.1 * (config.channels == 5)
-        + 0.05 * (config.dropout == 0.25)
+        + 0.1 * (config.hyperparameters["channels"] == 5)
+        + 0.05 * (config.hyperparameters["dropout"] == 0.25)
     )
 
 
@@ -109,7 +109,7 @@ def test_tpe_finds_more_good_configurations_than_chance_does():
         return sum(t.merits[0] for t in trials) / len(trials)
 
     by_chance = sum(map(merit_of, SPACE)) / len(SPACE)
-    assert mean_merit(lambda n: SearchSpec(n_trials=n)) == pytest.approx(by_chance, abs=0.05)
+    assert mean_merit(lambda n: VggSearchSpec(n_trials=n)) == pytest.approx(by_chance, abs=0.05)
     assert mean_merit(tpe) > by_chance + 0.15
 
 
@@ -121,7 +121,7 @@ def test_a_proposal_depends_on_seed_and_known_trials_alone():
 
 
 def test_trials_without_a_finite_merit_are_stood():
-    configs = search_list(SearchSpec(n_trials=3), 1)
+    configs = search_list(VggSearchSpec(n_trials=3), 1)
     known = [
         finished(configs[0], None, None),
         finished(configs[1], 0.4, None, pruned=True),
@@ -135,7 +135,7 @@ def test_trials_without_a_finite_merit_are_stood():
 
 
 def asha(**changes):
-    return SearchSpec(pruner="asha", reduction_factor=2, **changes)
+    return VggSearchSpec(pruner="asha", reduction_factor=2, **changes)
 
 
 def ends_at(search, known, merits):
@@ -156,7 +156,7 @@ KNOWN = [
 
 
 def test_without_a_pruner_no_trial_is_given_up():
-    assert ends_at(SearchSpec(), KNOWN, [0.0, 0.0, 0.0]) is None
+    assert ends_at(VggSearchSpec(), KNOWN, [0.0, 0.0, 0.0]) is None
 
 
 def test_the_first_trial_is_never_given_up():

@@ -4,6 +4,7 @@ import torch
 
 from lussweep.models.classifiers import train as module
 from lussweep.models.classifiers.dataset import TrainSet
+from lussweep.models.classifiers.network import set_batchnorm_momentum
 from lussweep.models.classifiers.search_space import TrialConfig
 from lussweep.models.classifiers.step import ClassifierStep, predict
 from lussweep.models.classifiers.train import train_classifier
@@ -21,7 +22,8 @@ SIZE, BATCH = 64, 4
 def step_of(precision="fp32", dropout=0.25):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = ReducedVGG(SIZE, 1, dropout, 0.1)
+        model = ReducedVGG(SIZE, 1, dropout)
+    set_batchnorm_momentum(model, 0.1)
     return ClassifierStep(model, 0.003, precision, CPU)
 
 
@@ -111,7 +113,7 @@ def train(spec, device=CPU, dropout=0.0):
     frames = np.concatenate([images["neg"], images["pos"]])
     val = FramePool(np.concatenate([images["neg"][:5], images["pos"][:5]]), None, device)
     labels = np.repeat([0, 1], 5)
-    config = TrialConfig(0.003, 1, dropout)
+    config = TrialConfig(0.003, {"channels": 1, "dropout": dropout})
     return train_classifier(TrainSet(frames, 10, {}, 10), val, labels, config, spec, seed=1)
 
 
@@ -160,7 +162,7 @@ def test_a_captured_training_has_the_losses_of_an_eager_one(
 def test_a_captured_step_draws_new_dropout_each_time(precision):
     """Were a graph's draws frozen, steps that change no weights would all have the same loss."""
     device = torch.device("cuda")
-    model = ReducedVGG(SIZE, 1, 0.5, 0.1)
+    model = ReducedVGG(SIZE, 1, 0.5)
     step = ClassifierStep(model, 1e-30, precision, device)
     images, label = (tensor.to(device) for tensor in batch(1))
     run, how = captured(step, (images, label))

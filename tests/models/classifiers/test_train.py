@@ -16,7 +16,7 @@ from lussweep.study.spec import AugmentSpec, ClassifierSpec
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.any_processor]
 CPU = torch.device("cpu")
 SIZE = 64
-CONFIG = TrialConfig(learning_rate=0.003, channels=1, dropout=0.05)
+CONFIG = TrialConfig(0.003, {"channels": 1, "dropout": 0.05})
 
 
 def stripes(n, label, seed=0):
@@ -70,7 +70,7 @@ def test_two_classes_that_are_plain_to_see_are_told_apart():
 
 
 def loaded(trained):
-    model = ReducedVGG(SIZE, CONFIG.channels, CONFIG.dropout)
+    model = ReducedVGG(SIZE, **CONFIG.hyperparameters)
     model.load_state_dict(trained.weights)
     return model
 

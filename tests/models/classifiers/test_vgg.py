@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lussweep.models.classifiers.vgg import ReducedVGG, standardise
+from lussweep.models.classifiers.network import standardise
+from lussweep.models.classifiers.vgg import ReducedVGG
 
 pytestmark = pytest.mark.any_processor
 
