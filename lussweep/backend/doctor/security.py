@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from lussweep.backend.doctor.findings import Finding, judge
 from lussweep.backend.machine import Listening, TokenFile
 
-OLDEST_RAY = (2, 52)
-"""The first version with token authentication."""
+OLDEST_RAY = (2, 59)
+"""The first version that asks for a token wherever it starts (`backend/cluster/private.py`)."""
 CLOSE_IT = "end it, and start every node with RAY_AUTH_MODE=token and one token (see cluster.yaml)"
 
 
@@ -25,8 +25,8 @@ def check_ray_version(by_node: Mapping[str, str]) -> Finding:
         "ray",
         ", ".join(sorted(set(by_node.values()))),
         [],
-        [f"{version} on {node} has no token authentication" for node, version in old.items()],
-        "install Ray 2.52 or newer, the same on all nodes",
+        [f"{version} on {node} does not always ask for a token" for node, version in old.items()],
+        "install Ray 2.59 or newer, the same on all nodes",
     )
 
 

@@ -22,17 +22,17 @@ def listening(**addresses: str) -> list[Listening]:
     return [Listening(address, ports[name]) for name, address in addresses.items()]
 
 
-@pytest.mark.parametrize("version", ["2.52.0", "2.60.0", "3.0.0.dev0"])
+@pytest.mark.parametrize("version", ["2.59.0", "2.60.0", "3.0.0.dev0"])
 def test_a_ray_with_authentication(version: str) -> None:
     assert check_ray_version({"a": version}).status == "ok"
 
 
-@pytest.mark.parametrize("version", ["2.51.9", "2.9.0", "1.13.0"])
+@pytest.mark.parametrize("version", ["2.58.9", "2.9.0", "1.13.0"])
 def test_a_ray_before_authentication_is_named_with_its_node(version: str) -> None:
     found = check_ray_version({"a": "2.60.0", "b": version})
     assert found.status == "problem"
     assert f"{version} on b" in found.found and " on a" not in found.found
-    assert "2.52" in found.remedy
+    assert "2.59" in found.remedy
 
 
 @pytest.mark.parametrize(
