@@ -3,9 +3,9 @@
 Two or three replicates tell little about a variance: the 97.5 % quantile of Student's t is 4.3 with
 3 replicates, and 2.0 where the variance is known. The spread at other patient counts tells more.
 It usually falls as cohorts grow, so the logarithm of the variance is taken as linear in the
-logarithm of the count. A variance common to all counts is not used: in simulated studies whose
-training SD fell from 0.028 at 6 patients to 0.007 at 58, it rejected a true hypothesis at 6
-patients in 17 % of studies, at intervals that were 6 % narrower (`tests/analysis/test_pooling.py`).
+logarithm of the count. A variance common to all counts is not used: where the training SD falls
+from 0.028 at 6 patients to 0.007 at 58, it rejects a true hypothesis at 6 patients far more often
+than it says (`tests/analysis/test_pooling.py`).
 """
 
 from __future__ import annotations

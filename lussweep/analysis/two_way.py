@@ -73,10 +73,11 @@ def two_way(
 
     Hillis's degrees of freedom take the patients' covariance as known (`patient_df` infinite). With
     few patients it is not, so its own degrees of freedom enter Satterthwaite's rule as well. The
-    rule promises too much for few replicates where trainings make most of the variance: simulated
-    studies rejected a true hypothesis in up to 8 % instead of 5 % with three, and 9 % with two. For
-    two, the degrees of freedom are those of the training variance alone. Raises ValueError for one
-    replicate, for a negative variance, or if both are 0.
+    rule promises too much for few replicates where trainings make most of the variance: with three,
+    simulated studies reject a true hypothesis in up to 8 % instead of 5 %
+    (`tests/analysis/test_contrast_simulation.py`). For two, the degrees of freedom are those of the
+    training variance alone. Raises ValueError for one replicate, for a negative variance, or if
+    both are 0.
     """
     from_trainings = training_variance / n_replicates
     variance = from_trainings + patient_covariance

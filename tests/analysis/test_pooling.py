@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from lussweep.analysis.pooling import ALPHA, fit_trend, pool_variances
+from support.simulation import keeps
 
 COUNTS = [6, 15, 29, 44, 58]
 
@@ -79,3 +80,23 @@ def test_the_test_rejects_a_true_trend_about_as_often_as_it_says():
 def test_bad_input_is_refused(variance_of, df_of):
     with pytest.raises(ValueError, match="variance"):
         pool_variances(variance_of, df_of)
+
+
+def test_a_common_variance_promises_too_much_where_the_spread_falls_and_the_trend_does_not():
+    """SDs from 0.028 at 6 patients to 0.007 at 58, 3 replicates, no true difference."""
+    rng, n_studies, sd_K = np.random.default_rng(5), 1000, np.geomspace(0.028, 0.007, 5)
+    rejected = {"common": 0, "trend": 0}
+    for _ in range(n_studies):
+        d_KR = sd_K[:, None] * rng.normal(size=(5, 3))
+        variance_K, size = d_KR.var(axis=1, ddof=1), abs(d_KR[0].mean())
+        pooled = pool_variances(
+            dict(zip(COUNTS, variance_K, strict=True)), dict.fromkeys(COUNTS, 2)
+        )[6]
+        for name, (variance, df) in {
+            "common": (variance_K.mean(), 10.0),
+            "trend": (pooled.variance, pooled.df),
+        }.items():
+            rejected[name] += size > stats.t.ppf(0.975, df) * (variance / 3) ** 0.5
+    print({name: n / n_studies for name, n in rejected.items()})
+    assert rejected["common"] > 0.12 * n_studies
+    assert keeps(rejected["trend"], n_studies, 0.09)
