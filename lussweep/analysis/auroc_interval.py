@@ -90,12 +90,12 @@ def auroc_interval(won: Won, *, confidence: float = 0.95) -> PatientAuroc:
 
 
 def _variance(won_P: Float64s, n_frames_P: Int64s, n_others: float) -> float:
-    """Of the AUC-ROC, over the patients of one class."""
+    """Variance of the AUC-ROC over the patients of one class."""
     return variance_of_mean(won_P / (n_frames_P * n_others), n_frames_P / n_frames_P.sum())
 
 
 def _covariance(won: Won, estimate: float) -> float:
-    """Of the two classes' means, over the patients who have frames of both."""
+    """Covariance of the two classes' means, over the patients who have frames of both."""
     both_P = (won.n_pos_P > 0) & (won.n_neg_P > 0)
     if not both_P.any():
         return 0.0
@@ -108,7 +108,10 @@ def _covariance(won: Won, estimate: float) -> float:
 
 
 def _degrees_of_freedom(variances: tuple[float, float], n_patients: tuple[int, int]) -> float:
-    """Of a sum of two variances (Satterthwaite 1946); the smaller one's if both are 0."""
+    """Degrees of freedom of a sum of two variances (Satterthwaite 1946).
+
+    If both are 0, they are those of the smaller class.
+    """
     own = [n - 1 for n in n_patients]
     if not sum(variances):
         return float(min(own))

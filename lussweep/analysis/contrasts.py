@@ -19,13 +19,12 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from lussweep.analysis.bootstrap import Interval, point_auroc
+from lussweep.analysis.effective import few_patients
 from lussweep.analysis.paired import PairedWins
 from lussweep.analysis.pooling import Model, pool_variances
 from lussweep.analysis.two_way import PatientCovariance, TwoWay, patient_covariance, two_way
 from lussweep.metrics.auroc import WinMatrix
 
-MIN_PATIENTS = 5
-"""Of each class. With fewer, the covariance over patients is not known well enough."""
 CONFIDENCE = 0.95
 HIGHEST = 0.95
 """AUC-ROC above which non-inferiority is not judged."""
@@ -98,7 +97,7 @@ class Contrast(NamedTuple):
 
 
 def _growth(implied: float, given: float, other: float) -> float:
-    """Of the variance, if the AUC-ROC `given` is `implied` and the other one stays."""
+    """How much the variance grows if the AUC-ROC `given` is `implied` and the other one stays."""
     now = given * (1 - given) + other * (1 - other)
     return (implied * (1 - implied) + other * (1 - other)) / now if now > 0 else 1.0
 
@@ -131,8 +130,8 @@ def contrasts(
     found = {}
     for n, paired in paired_by_count.items():
         effect = effects[n]
-        if paired.n_scarcer < MIN_PATIENTS:
-            found[n] = Contrast(effect, None, None, None, None, few_patients(paired.n_scarcer))
+        if few := few_patients(paired.n_scarcer):
+            found[n] = Contrast(effect, None, None, None, None, few)
             continue
         patients = patient_covariance(differences(paired, variant, reference, effect.replicates))
         if patients.conditional <= 0:  # a trend over patient counts may still have a variance
@@ -153,11 +152,6 @@ def contrasts(
 
 ONE_REPLICATE = "1 replicate: what other trainings would change is not known, 2 or more are needed"
 NO_VARIANCE = "no variance: both variants rank every pair of patients alike in every replicate"
-
-
-def few_patients(n: int) -> str:
-    counted = f"{n} patient{'s' if n > 1 else ''} of the scarcer class"
-    return f"{counted}: an interval over patients needs {MIN_PATIENTS}"
 
 
 def _conditional(difference: float, patients: PatientCovariance) -> Interval:

@@ -50,6 +50,17 @@ def too_few(n_pos_patients: int, n_neg_patients: int) -> str | None:
     return f"{' and '.join(few)}: an interval needs {MIN_PATIENTS}" if few else None
 
 
+def few_patients(n_scarcer: int) -> str | None:
+    """Why a statistic of several cells has no interval, or None if it has.
+
+    n_scarcer: patients of the scarcer class.
+    """
+    if n_scarcer >= MIN_PATIENTS:
+        return None
+    counted = f"{n_scarcer} patient{'s' * (n_scarcer != 1)} of the scarcer class"
+    return f"{counted}: an interval over patients needs {MIN_PATIENTS}"
+
+
 def effective_patients(n_frames_P: NDArray[Any]) -> float:
     """(sum of m)^2 / sum of m^2 of patients with m frames (Kish 1965); at least one has a frame.
 

@@ -15,7 +15,8 @@ No side becomes narrower by a correction, because few patients estimate it badly
 whatever their class, so the interval holds what another mix of classes would change.
 
 `tests/analysis/test_quality_simulation.py` checks by simulation how often the intervals cover the
-truth."""
+truth.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ class Estimate(NamedTuple):
     """Why there is no interval; None if there is one."""
 
 
-class Spread(NamedTuple):
+class PatientSpread(NamedTuple):
     """What P values, each without one patient, say about a statistic of all of them."""
 
     error: float
@@ -92,13 +93,13 @@ def jackknife_estimate(
     return Estimate(float(value), float(low), float(high), None)
 
 
-def spread_of(value: float, without_P: Float64s) -> Spread:
+def spread_of(value: float, without_P: Float64s) -> PatientSpread:
     """Error, bias and skewness of a value, from the values without each of P patients."""
     n = len(without_P)
     lead_P = without_P.mean() - without_P
     error = float(np.sqrt((n - 1) / n * (lead_P**2).sum()))
     skewness = float((lead_P**3).mean() / (lead_P**2).mean() ** 1.5)
-    return Spread(error, float((n - 1) * (without_P.mean() - value)), skewness)
+    return PatientSpread(error, float((n - 1) * (without_P.mean() - value)), skewness)
 
 
 def _withheld(value: float, without_P: Float64s) -> str | None:

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
+from lussweep.study.spec.analysis import Level
 
-Level = Literal["frame", "patient_mean", "patient_weighted"]
-"""What contrasts and worth are judged by: see `paired.pair_up`."""
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 

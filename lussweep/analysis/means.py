@@ -14,8 +14,8 @@ import numpy as np
 
 from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
 from lussweep.analysis.bootstrap import Interval, point_auroc
-from lussweep.analysis.contrasts import CONFIDENCE, MIN_PATIENTS, ONE_REPLICATE, few_patients
-from lussweep.analysis.effective import unit_interval
+from lussweep.analysis.contrasts import CONFIDENCE, ONE_REPLICATE
+from lussweep.analysis.effective import few_patients, unit_interval
 from lussweep.analysis.paired import PairedWins
 from lussweep.analysis.pooling import pool_variances
 from lussweep.analysis.two_way import PatientCovariance, TwoWay, patient_covariance, two_way
@@ -57,26 +57,29 @@ def mean_aurocs(
     found = {}
     for n, paired in paired_by_count.items():
         aurocs, mean = tuple(auroc_of[n].tolist()), float(auroc_of[n].mean())
-        both, interval, withheld = None, None, None
-        if paired.n_scarcer < MIN_PATIENTS:
-            withheld = few_patients(paired.n_scarcer)
-        elif n not in pooled:
-            withheld = ONE_REPLICATE
-        elif not 0 < mean < 1:
-            withheld = PERFECT
-        else:
-            patients = patient_covariance(matrices[n])
-            variance, training_df, _ = pooled[n]
-            if patients.conditional > 0:
-                both = two_way(
-                    mean, len(aurocs), max(variance, patients.own), training_df,
-                    patients.between, patients.between_df,
-                )  # fmt: skip
-                interval = _interval(both, patients, matrices[n])
-            else:
-                withheld = "no variance: all replicates rank every pair of patients alike"
-        found[n] = MeanAuroc(aurocs, mean, both, interval, withheld)
+        patients = None if paired.n_scarcer < 2 else patient_covariance(matrices[n])
+        withheld = few_patients(paired.n_scarcer) or _withheld(mean, n in pooled, patients)
+        if withheld or patients is None:
+            found[n] = MeanAuroc(aurocs, mean, None, None, withheld)
+            continue
+        variance, training_df, _ = pooled[n]
+        both = two_way(
+            mean, len(aurocs), max(variance, patients.own), training_df,
+            patients.between, patients.between_df,
+        )  # fmt: skip
+        found[n] = MeanAuroc(aurocs, mean, both, _interval(both, patients, matrices[n]), None)
     return found
+
+
+def _withheld(mean: float, has_spread: bool, patients: PatientCovariance | None) -> str | None:
+    """Why the mean of enough patients has no interval, or None if it has."""
+    if not has_spread:
+        return ONE_REPLICATE
+    if not 0 < mean < 1:
+        return PERFECT
+    if patients is not None and patients.conditional <= 0:
+        return "no variance: all replicates rank every pair of patients alike"
+    return None
 
 
 def _interval(both: TwoWay, patients: PatientCovariance, matrix_K: Sequence[WinMatrix]) -> Interval:

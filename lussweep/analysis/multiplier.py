@@ -131,7 +131,7 @@ def _scores(grid_G: Float64s, pair: PairMeans, law: PowerLaw) -> Float64s:
 
 
 def _root(grid_G: Float64s, score_G: Float64s) -> float:
-    """Where a falling score is 0: inf or -inf if it is so nowhere on the grid.
+    """The multiplier at which a falling score is 0; inf or -inf if there is none on the grid.
 
     The set of counts changes along the grid, so the score may jump over 0 more than once; the
     root nearest to 1 counts.

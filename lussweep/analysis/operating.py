@@ -91,7 +91,7 @@ def operating_point(
 
 
 def _share(index_M: NDArray[np.intp], right_M: NDArray[np.bool_], confidence: float) -> Share:
-    """Of the M frames of a class, by the index of their patient."""
+    """The share of a class's M frames that are called right. index_M: each frame's patient."""
     n_frames_P = np.bincount(index_M)
     n_right_P = np.bincount(index_M, right_M)
     interval = share_interval(n_right_P, n_frames_P, confidence=confidence)

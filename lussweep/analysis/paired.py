@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lussweep.analysis.levels import Level, Scored, check_units, to_patients
+from lussweep.analysis.levels import Scored, check_units, to_patients
 from lussweep.metrics.auroc import Float64s, Int64s, WinMatrix, patient_weighted, win_matrix
+from lussweep.study.spec.analysis import Level
 
 CellKey = tuple[str, int]
 """(variant, replicate)"""

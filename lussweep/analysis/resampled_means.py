@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lussweep.analysis.contrasts import MIN_PATIENTS
+from lussweep.analysis.effective import few_patients
 from lussweep.analysis.training_noise import (
     TREND_G,
     Replicates,
@@ -47,7 +47,7 @@ class PairMeans:
 
     @property
     def covariance_KK(self) -> Float64s:
-        """Of the baseline's means, over holdout patients and trainings; 0 if it is withheld."""
+        """Covariance of the baseline's means, over patients and trainings; 0 if withheld."""
         return np.asarray(self.patients_KK + np.diag(self.training_K))
 
     @property
@@ -267,9 +267,8 @@ class _Study:
         return nested_correlation([x for x in residuals if x])
 
     def _withheld(self, variant: str) -> str | None:
-        if self.n_scarcer < MIN_PATIENTS:
-            counted = f"{self.n_scarcer} patient{'s' if self.n_scarcer > 1 else ''}"
-            return f"{counted} of the scarcer class: an interval over patients needs {MIN_PATIENTS}"
+        if few := few_patients(self.n_scarcer):
+            return few
         for name in (self.baseline, variant):
             if self.spreads[name].free < 1:
                 return (

@@ -25,11 +25,11 @@ changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lussweep.analysis.effective import effective_patients
 from lussweep.metrics.auroc import Float64s, WinMatrix
 
 
@@ -133,9 +133,3 @@ def leads(matrix: WinMatrix) -> Float64s:
     without_P = total - wins_PP.sum(axis=0) - wins_PP.sum(axis=1) + np.diag(wins_PP)
     pairs_P = (n_pos_P.sum() - n_pos_P) * (n_neg_P.sum() - n_neg_P)
     return np.asarray(total / (n_pos_P.sum() * n_neg_P.sum()) - without_P / pairs_P)
-
-
-def effective_patients(n_frames_P: NDArray[np.integer[Any]]) -> float:
-    """Patients of equal size that weigh as much: (sum m)^2 / sum m^2 (Kish 1965)."""
-    m_P = np.asarray(n_frames_P, dtype=np.float64)
-    return float(m_P.sum() ** 2 / (m_P**2).sum())

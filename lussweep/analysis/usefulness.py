@@ -179,28 +179,20 @@ def usefulness(
         raise ValueError("a metric is infinite or a gain is not finite")
     if n_resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"n_resamples is {n_resamples}, confidence {confidence}")
-    better_C = oriented(metric, value_C)
     kept_C = ~np.isnan(value_C)
-    x_C, y_C, count_C = better_C[kept_C], gain_C[kept_C], n_patients_C[kept_C]
-    kept_replicate_C = replicate_C[kept_C]
+    x_C, y_C = oriented(metric, value_C)[kept_C], gain_C[kept_C]
+    count_C, kept_replicate_C = n_patients_C[kept_C], replicate_C[kept_C]
     apart_C = np.zeros_like(count_C) if nested else count_C
     units, unit_C = np.unique(
         np.stack([apart_C, kept_replicate_C], axis=1), axis=0, return_inverse=True
     )
-    reason = _why_none(x_C, y_C) or _why_no_interval(len(units), nested)
+    why_none, why_no_interval = _why_none(x_C, y_C), _why_no_interval(len(units), nested)
+    reason, p_value = why_none or why_no_interval, None
     estimates: list[IntervalEstimate | None] = [None] * 4
-    p_value = None
-    if not _why_none(x_C, y_C):
-        drawn = patient_weights(len(units), n_resamples, seed=seed)[:, unit_C.ravel()]
-        # Row 0 holds the estimate, the other rows the resamples.
-        weight_RC = np.concatenate([np.ones((1, len(x_C))), drawn])
-        same_CC = count_C[:, None] == count_C[None, :]
-        wider = None if reason else expanded_confidence(confidence, len(units))
-        estimates = [
-            _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), wider)
-            for pairs_CC in (np.ones_like(same_CC), same_CC)
-            for statistic in (spearman, kendall)
-        ]
+    if not why_none:
+        drawn_RU = patient_weights(len(units), n_resamples, seed=seed)
+        wider = None if why_no_interval else expanded_confidence(confidence, len(units))
+        estimates = _correlations(x_C, y_C, count_C, drawn_RU[:, unit_C.ravel()], wider)
         if estimates[2] is None:
             reason = "; ".join(filter(None, [reason, "within patient counts nothing differs"]))
         else:
@@ -219,6 +211,23 @@ def usefulness(
         p_value=p_value,
         reason=reason,
     )
+
+
+def _correlations(
+    x_C: Float64s, y_C: Float64s, count_C: Integers, drawn_RC: Weights, confidence: float | None
+) -> list[IntervalEstimate | None]:
+    """Spearman and Kendall over all cells, then within patient counts.
+
+    confidence: None for estimates without intervals.
+    """
+    # Row 0 holds the estimate, the other rows the resamples.
+    weight_RC = np.concatenate([np.ones((1, len(x_C))), drawn_RC])
+    same_CC = count_C[:, None] == count_C[None, :]
+    return [
+        _correlation(statistic(x_C, y_C, weight_RC, pairs_CC), confidence)
+        for pairs_CC in (np.ones_like(same_CC), same_CC)
+        for statistic in (spearman, kendall)
+    ]
 
 
 def permutation_p_value(

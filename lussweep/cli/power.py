@@ -29,10 +29,9 @@ def power_table(components: Mapping[str, Components], difference: float) -> Tabl
         f"(two-sided {100 * ALPHA:g} %, power {100 * POWER:g} %)"
     )
     table.caption = Text(
-        f"SD: of a difference, between trainings (with what patients do in one of them) and over "
-        f"holdout patients. Detectable: by as many "
-        f"replicates as were run. none: not even {MOST_REPLICATES} replicates. A bigger holdout is "
-        "one of the same mix of patients."
+        "SD: of a difference, between trainings (with what patients do in one of them) and over "
+        "holdout patients. Detectable: by as many replicates as were run. none: not even "
+        f"{MOST_REPLICATES} replicates. A bigger holdout is one of the same mix of patients."
     )
     table.caption_justify = "left"
     table.add_column("contrast")

@@ -6,12 +6,13 @@ from collections import defaultdict
 
 import numpy as np
 
-from lussweep.analysis.levels import LEVELS, Level
+from lussweep.analysis.levels import LEVELS
 from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
+from lussweep.study.spec.analysis import Level
 
 Line = tuple[str, int | None]
 """Variant, and the GAN epoch where it is an axis."""

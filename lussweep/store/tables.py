@@ -177,7 +177,7 @@ RESULTS = make_schema(
     ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
     ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
     ("reason", pa.string(), "why it is not done, or has no interval"),
-    ("auroc", pa.float64()),
+    ("auroc", pa.float64(), "on holdout, by frame"),
     ("auroc_low", pa.float64(), "95 %, this model and other patients; null while a run goes on"),
     ("auroc_high", pa.float64(), "95 %, this model and other patients; null while a run goes on"),
     ("accuracy", pa.float64(), "at threshold 0.5"),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
@@ -20,31 +20,13 @@ from lussweep.analysis.calibration import (
 from lussweep.analysis.levels import Scored
 from lussweep.analysis.shares import share_interval
 from lussweep.metrics.auroc import patient_weights
+from support.labelled import arrays, cohort, labelled_scores, settled
 
 STATISTICS = [
     calibration_line,
     lambda *given: calibration_line(*given).intercept,
     expected_calibration_error,
 ]
-
-
-def cohort(n_patients=12, n_frames=240, seed=0, decimals=2):
-    """Frames of patients, some of a single class, with tied scores, some of them 0 or 1."""
-    rng = np.random.default_rng(seed)
-    patient_N = rng.integers(n_patients, size=n_frames)
-    label_N = (rng.random(n_frames) < (patient_N % 3) / 2).astype(np.int64)
-    margin_N = 3 * (label_N - 0.5) + 2 * rng.normal(size=n_frames)
-    return label_N, np.round(1 / (1 + np.exp(-margin_N)), decimals), patient_N
-
-
-labelled_scores = st.lists(
-    st.tuples(st.booleans(), st.integers(0, 8)), min_size=2, max_size=40
-).filter(lambda pairs: len({label for label, _ in pairs}) == 2)
-settled = settings(max_examples=150, deadline=None, database=None, derandomize=True)
-
-
-def arrays(pairs):
-    return np.array([label for label, _ in pairs]), np.array([s / 8 for _, s in pairs])
 
 
 # --- calibration: what every statistic keeps --------------------------------------------------

@@ -5,7 +5,7 @@ from scipy import stats
 from lussweep.analysis.contrasts import contrasts, differences
 from lussweep.analysis.levels import Scored
 from lussweep.analysis.paired import pair_up
-from lussweep.analysis.two_way import effective_patients, leads, patient_covariance, two_way
+from lussweep.analysis.two_way import leads, patient_covariance, two_way
 from lussweep.metrics.auroc import WinMatrix, auroc
 
 
@@ -135,8 +135,3 @@ def test_bad_variances_are_refused(bad):
     n_replicates, training, patients = bad
     with pytest.raises(ValueError, match="replicates with variances"):
         two_way(0.0, n_replicates, training, 2, patients)
-
-
-def test_effective_patients_are_kish_s():
-    assert effective_patients(np.array([3, 3, 3, 0])) == 3
-    assert effective_patients(np.array([9, 1])) == pytest.approx(100 / 82)

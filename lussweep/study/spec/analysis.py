@@ -8,6 +8,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lussweep.study.spec.base import Spec
 
+Level = Literal["frame", "patient_mean", "patient_weighted"]
+"""What an AUC-ROC is over; see `AnalysisSpec.level`."""
+
 
 class AnalysisSpec(Spec):
     """Statistics over holdout patients. A change rewrites the report and runs no step."""
@@ -23,7 +26,7 @@ class AnalysisSpec(Spec):
     counts, computed or not. A pair with a variant that the grid lacks is not planned. `oversample`
     (as many images, all real) and `classic` (heavier augmentation, no GAN) are controls that an
     experiment may add."""
-    level: Literal["frame", "patient_mean", "patient_weighted"] = "frame"
+    level: Level = "frame"
     """What contrasts and worth are judged by: every frame alike, as in the paper; patients, by
     their mean frame score; or frames, each patient's together weighing as much as any other's."""
     margin: PositiveFloat = 0.02
