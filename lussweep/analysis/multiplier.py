@@ -54,7 +54,7 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
 
     It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
     resamples, if an AUC-ROC is 1, if the interval of b holds 0 (the curve may be flat: any m would
-    do), or if the law's lack of fit has p < `MAX_LACK_OF_FIT`.
+    do), if the law's lack of fit has p < `MAX_LACK_OF_FIT`, or if the law is a step.
     """
     nothing = Multiplier(pair.variant, None, None, None, None, None, None, None, None)
     if law is None or len(pair.count_K) <= N_PARAMETERS:
@@ -78,6 +78,9 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
     not_rising = float((law.b_R[1:] <= 0).mean())
     if law.b_R[0] <= 0 or not_rising > (1 - confidence) / 2:
         return fitted._replace(withheld="the baseline's curve may be flat: b's interval holds 0")
+    if law.is_step:
+        reason = "the baseline's curve rises once and stays level, its exponent is not known"
+        return fitted._replace(withheld=reason)
     return _solve(pair, law, fitted, confidence)
 
 

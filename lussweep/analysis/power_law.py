@@ -28,6 +28,14 @@ class PowerLaw(NamedTuple):
     b_R: Float64s
     c_R: Float64s
 
+    @property
+    def is_step(self) -> bool:
+        """Whether the exponent of row 0 runs to the end of those tried.
+
+        The curve then rises once and stays level: nothing tells the exponent from a larger one.
+        """
+        return bool(self.c_R[0] > 0.99 * EXPONENT_G[-1])
+
     def at(self, count_G: NDArray[Any]) -> Float64s:
         """The curves at G patient counts, shape (R, G)."""
         powers_RG = np.exp(-self.c_R[:, None] * np.log(count_G))

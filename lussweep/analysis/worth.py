@@ -46,7 +46,8 @@ class Worth:
     below `smallest`; k.high is inf if it is above `largest`. interval: the ends with the same
     meaning, None if withheld. share_below and share_above: shares of resamples whose variant is
     worse than the baseline at `smallest` or better than that at `largest`. power_law and
-    power_law_interval: the same, read from a - b n^-c; None with fewer than 3 patient counts.
+    power_law_interval: the same, read from a - b n^-c; None with fewer than 3 patient counts, or
+    where that law is a step.
     withheld: why there are no intervals.
     """
 
@@ -94,6 +95,7 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, not between 0 and 1")
     count_K, mean_K = pair.count_K, pair.baseline_RK[0]
+    law = None if law is None or law.is_step else law
     fit_K = isotonic(mean_K, pair.n_replicates_K)
     at_G = np.union1d(np.geomspace(count_K[0], count_K[-1], N_GRID)[1:-1], count_K)
     curve_GR = None if pair.withheld else _curves(count_K, pair.baseline_RK[1:], at_G)

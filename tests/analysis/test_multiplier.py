@@ -58,6 +58,10 @@ def test_with_noise_the_interval_holds_m_and_reaches_as_far_as_the_counts_can_te
         ({"n_replicates": 1}, "one replicate at every patient count"),
         ({"n_scarcer": 3}, "3 patients of the scarcer class"),
         (
+            {"baseline": lambda n: np.where(n < 10, 0.77, 0.92), "noise": 0.003},
+            "rises once and stays",
+        ),
+        (
             {"baseline": lambda n: 0.8 + 0.1 * (n > 20) + 0.05 * (n > 50), "noise": 0.003},
             "no power law: lack of fit p = ",
         ),
