@@ -21,7 +21,7 @@ from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import tables
-from lussweep.study.plan import Step
+from lussweep.study.plan import FeaturesStep, ScoreStep, Step
 from lussweep.study.spec import ScoreSpec
 
 FEATURES = "features.safetensors"
@@ -34,11 +34,12 @@ WIDE_SPACES = ("conv",)
 
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
-    real = _real_frames(step, context, step.spec["n_images"])
+    own = FeaturesStep.of(step)
+    real = _real_frames(step, context, own.n_images)
     features_of = embed(
         real,
-        _embedder(step.spec["embedder"], step, context),
-        batch_size=step.spec["batch_size"],
+        _embedder(own.embedder, step, context),
+        batch_size=own.batch_size,
         device=context.torch_device(),
     )
     save_file(
@@ -49,8 +50,8 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
 
 def run_score(step: Step, context: Context, out: Path) -> Summary:
     """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
-    spec = ScoreSpec.model_validate(step.spec["score"])
-    label, device = step.spec["class"], context.torch_device()
+    own = ScoreStep.of(step)
+    spec, label, device = own.score, own.label, context.torch_device()
     embedders = {
         name: _embedder(name, step, context) for name in {*spec.embedders, "detector"}
     }  # the confidence comes from the detector, whichever embedders there are
@@ -72,7 +73,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         for place, reference in references.items():
             values = {
                 **compare(reference, fake_features[place])._asdict(),
-                **_customary(place, real_features, fake_features, spec, step.spec["seed"], device),
+                **_customary(place, real_features, fake_features, spec, own.seed, device),
             }
             rows += [_score_row(label, epoch, m, place, v, len(real)) for m, v in values.items()]
         if label == "pos":

@@ -10,18 +10,24 @@ import pyarrow as pa
 from lussweep.data.cohort import CLASS_LABEL
 from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.sample import load_snapshot, sample
+from lussweep.models.generators.seam import kept_snapshot
 from lussweep.models.generators.select import select_epoch
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
-from lussweep.study.plan import BOTH_CLASSES, Step
-from lussweep.study.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.plan import BOTH_CLASSES, Step, SynthStep
+from lussweep.study.spec import (
+    GENERATORS,
+    GeneratorSpec,
+    ScoreSpec,
+    SynthSpec,
+    generator_spec,
+)
 
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
     """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
-    spec = SynthSpec.model_validate(step.spec["synth"])
+    spec = SynthStep.of(step).synth
     masks = load_masks(context.store, cohort_class(step, context))
     n_images = spec.n_frames(len(masks))
     if "external" in step.inputs:
@@ -45,7 +51,8 @@ def _selected_epoch(step: Step, context: Context) -> int:
         if "score" in step.inputs
         else tables.GAN_SCORES.empty_table()
     )
-    select = SelectSpec.model_validate(step.spec["select"])
+    select = SynthStep.of(step).select
+    assert select is not None, "a generator has snapshots to select from"
     return select_epoch(select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
 
 
@@ -59,22 +66,23 @@ def sampled(
 ) -> np.ndarray:
     """Samples images of the step's class from one snapshot of its GAN: uint8 (n_images, S, S)."""
     gan, folder = trained_gan(step, context)
-    device = context.torch_device()
-    return sample(
-        load_snapshot(folder, epoch, gan, image_size, device),
-        n_images,
-        batchnorm=how.batchnorm,
-        batch_size=how.batch_size,
-        seed=step.spec["seed"],
-        device=device,
-        class_label=CLASS_LABEL[step.spec["class"]],
-    )
+    kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
+    generator = kind.load(path, gan, image_size, context.torch_device())
+    label = CLASS_LABEL[step.spec["class"]]
+    images: np.ndarray = kind.sample(generator, n_images, label, step.spec["seed"], how)
+    wanted = (n_images, image_size, image_size)
+    if images.dtype != np.uint8 or images.shape != wanted:
+        raise RuntimeError(
+            f"the generator {gan.kind} made {images.dtype} images {images.shape}: its `sample` "
+            f"must make uint8 images {wanted}"
+        )
+    return images
 
 
-def trained_gan(step: Step, context: Context) -> tuple[GanSpec, Path]:
-    """The spec of the step's GAN, and the folder of its artifact."""
+def trained_gan(step: Step, context: Context) -> tuple[GeneratorSpec, Path]:
+    """The spec of the step's generator, and the folder of its artifact."""
     record = context.store.record(step.inputs["gan"])
-    return GanSpec.model_validate(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
+    return generator_spec(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
 
 
 def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:

@@ -10,10 +10,9 @@ from lussweep.study.costs.seconds import (
     step_seconds,
     unknown_gans,
 )
-from lussweep.study.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
+from lussweep.study.costs.work import VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
-    "GAN_BUDGETS",
     "GPU_STAGES",
     "HOUR_S",
     "VAL_SHARE",

@@ -6,6 +6,7 @@ inputs by role. Two cells that need the same result therefore share the step.
 
 from lussweep.study.plan.checks import grid_cells
 from lussweep.study.plan.planner import make_data_plan, make_plan
+from lussweep.study.plan.step_specs import FeaturesStep, GanStep, ScoreStep, SynthStep
 from lussweep.study.plan.steps import (
     BOTH_CLASSES,
     DATA_STAGES,
@@ -15,9 +16,11 @@ from lussweep.study.plan.steps import (
     ExternalKey,
     Plan,
     Step,
+    Workers,
 )
 
 __all__ = [
-    "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan",
-    "Step", "grid_cells", "make_data_plan", "make_plan",
+    "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey",
+    "FeaturesStep", "GanStep", "Plan", "ScoreStep", "Step", "SynthStep", "Workers", "grid_cells",
+    "make_data_plan", "make_plan",
 ]  # fmt: skip

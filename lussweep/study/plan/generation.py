@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
-from lussweep.study.plan.builder import CohortClass, PlanBuilder
+from lussweep.study.plan.builder import SHARES_A_GPU, CohortClass, PlanBuilder
 from lussweep.study.plan.classification import plan_detector
-from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
-from lussweep.study.spec import GanSpec, Recipe, SelectSpec
+from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages, Workers
+from lussweep.study.spec import GeneratorSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {
@@ -52,7 +52,7 @@ def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[st
     return {"external": _external(builder, images, at)}
 
 
-def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
+def _gan(builder: PlanBuilder, gan: GeneratorSpec, at: CohortClass) -> str:
     label = BOTH_CLASSES if gan.conditional else at.label
     spec = {
         "gan": builder.fields(gan),
@@ -63,7 +63,8 @@ def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
         ),
     }
     name = f"GAN {at._replace(label=label).name()}"
-    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name)
+    workers = Workers(gan.workers(), 1.0 if gan.gpus is None else gan.gpus)
+    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name, workers)
 
 
 def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
@@ -93,7 +94,7 @@ def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
     if embedder == "detector":
         inputs["detector"] = plan_detector(builder)
     name = f"features {at._replace(generator='').name()} {embedder}"
-    return builder.add("features", score.version, spec, inputs, name)
+    return builder.add("features", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) -> str:
@@ -106,7 +107,8 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:
         inputs[f"real_{embedder}"] = _features(builder, embedder, at)
-    return builder.add("score", score.version, spec, inputs, f"scores {at.name()}")
+    name = f"scores {at.name()}"
+    return builder.add("score", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _synth(
@@ -125,7 +127,8 @@ def _synth(
         spec["select"] = select
         if select["rule"] == "best":
             inputs["score"] = score
-    return builder.add("synth", synth.version, spec, inputs, f"synthetic {at.name()}")
+    name = f"synthetic {at.name()}"
+    return builder.add("synth", synth.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
@@ -134,4 +137,4 @@ def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
     spec = {"memorisation": builder.fields(memorisation), **builder.seeded("memorisation", at)}
     inputs = {**builder.drawn_from(at), "synth": synth, "holdout": builder.splits["holdout"]}
     name = f"memorisation {at.name()}"
-    return builder.add("memorisation", memorisation.version, spec, inputs, name)
+    return builder.add("memorisation", memorisation.version, spec, inputs, name, SHARES_A_GPU)

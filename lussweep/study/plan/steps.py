@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import Section, digest
@@ -25,15 +25,25 @@ BOTH_CLASSES = "both"
 SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
 
 
+class Workers(NamedTuple):
+    """The processes that run a step, on a cluster."""
+
+    n: int = 1
+    """More than one are a gang: they start together."""
+    gpus: float = 0.0
+    """The least share of a GPU for each, if there are GPUs. 0: the step uses CPUs alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One unit of work with one artifact. `name` is for people and enters no key."""
+    """One unit of work with one artifact. `name` and `workers` enter no key."""
 
     stage: str
     version: int
     spec: dict[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    workers: Workers = field(default=Workers(), compare=False)
     ref: str = field(init=False, compare=False)
     """The place of the artifact in a store: `stage/key`."""
 

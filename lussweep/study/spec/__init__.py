@@ -22,14 +22,13 @@ from lussweep.study.spec.data import (
     ValSpec,
     Video,
 )
-from lussweep.study.spec.generation import (
-    GanSpec,
-    HealthSpec,
-    RetryPolicy,
-    RetrySpec,
-    ScoreSpec,
-    SelectSpec,
-    SynthSpec,
+from lussweep.study.spec.dcgan import GanSpec, HealthSpec, RetryPolicy, RetrySpec
+from lussweep.study.spec.generation import ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.generators import (
+    GENERATORS,
+    GeneratorKind,
+    GeneratorSpec,
+    generator_spec,
 )
 from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
@@ -41,6 +40,7 @@ __all__ = [
     "CLASSES",
     "CLASSIFIERS",
     "GENERATED",
+    "GENERATORS",
     "PAPER_VARIANTS",
     "SPLITS",
     "AnalysisSpec",
@@ -53,6 +53,8 @@ __all__ = [
     "DetectorSpec",
     "ExternalSpec",
     "GanSpec",
+    "GeneratorKind",
+    "GeneratorSpec",
     "GridSpec",
     "HealthSpec",
     "Manifest",
@@ -74,6 +76,7 @@ __all__ = [
     "VggSearchSpec",
     "Video",
     "dump_study",
+    "generator_spec",
     "load_study",
     "nearest",
     "parse",

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import nn
 
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints, Stopped
+from lussweep.models.generators.checkpoint import Checkpoints, Stopped
 from lussweep.models.generators.dcgan.health import (
     N_COMPARED,
     Collapse,
