@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from lussweep.report.losses import in_long_form
 from lussweep.stages import (
     CARD,
     COHORT,
@@ -152,7 +153,10 @@ def _per_gan(
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                by_ref[ref] = tables.with_columns(tables.read_any(path), constants, schema)
+                table = tables.read_any(path)
+                if name == LOSSES:
+                    table = in_long_form(table)
+                by_ref[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(by_ref.values(), schema)
 
 

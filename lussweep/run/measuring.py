@@ -33,8 +33,8 @@ BUDGETS = {
     "memorisation": {"n_images", "release_gate"},
 }
 """Settings by section of the experiment whose change needs no note: the work of a step counts them,
-or they cost no time. Another value of any other setting may change the seconds for equal work. Those of the generator
-are the budgets of its kind."""
+or they cost no time. Another value of any other setting may change the seconds for equal work. The
+settings of the generator are the budgets of its kind."""
 ENOUGH_STEPS = 3
 """Least steps of a kind that must remain when its first step is left out."""
 

@@ -169,12 +169,12 @@ def idle_executor(store):  # type: ignore[no-untyped-def]
     """Ends the oldest step at once; its own time, which writes the artifacts, is left out."""
     from collections import deque
 
-    from lussweep.backend.admission import Admission, GpuShares, Resources
+    from lussweep.backend.admission import Admission, Resources
     from lussweep.backend.driver import Outcome
 
     class Idle:
         def __init__(self) -> None:
-            self.admission = Admission([], Resources(N_AT_ONCE), GpuShares())
+            self.admission = Admission([], Resources(N_AT_ONCE))
             self.kind, self.accepts = self.admission.kind, self.admission.accepts
             self.forget = self.admission.forget
             self.queue: deque[str] = deque()

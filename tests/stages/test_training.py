@@ -23,7 +23,7 @@ def test_too_little_gpu_memory_is_one_line_that_says_what_to_lower(
     def out_of_memory(*arguments: object, **options: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("lussweep.stages.training.train_gan", out_of_memory)
+    monkeypatch.setattr("lussweep.models.generators.dcgan.kind.train_gan", out_of_memory)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**8, 8 * 10**9))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 79 * 10**8)
     finished = ArtifactStore(uninterrupted / "artifacts")

@@ -12,7 +12,7 @@ from lussweep.store import tables
 
 KNOWN = {**vars(tables), **vars(schemas)}
 SCHEMAS = {name: value for name, value in KNOWN.items() if isinstance(value, pa.Schema)}
-LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}
+LOSS = {"class": "pos", "epoch": 1, "name": "loss_g", "value": 0.7}
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from lussweep.study.costs.bounds import Bounds, Task, bounds, chains
 from lussweep.study.costs.estimate import HOUR_S, CostEstimate, StageCost, estimate, plan_tasks
 from lussweep.study.costs.seconds import (
-    GPU_STAGES,
     CostLine,
     Measured,
     fit_line,
@@ -13,7 +12,6 @@ from lussweep.study.costs.seconds import (
 from lussweep.study.costs.work import VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
-    "GPU_STAGES",
     "HOUR_S",
     "VAL_SHARE",
     "Bounds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -139,6 +139,14 @@ class Plan:
     def counts(self) -> Counter[str]:
         """Number of steps of each stage."""
         return Counter(step.stage for step in self.steps.values())
+
+    def on_whole_gpus(self) -> Plan:
+        """The same plan, in which no two steps share a GPU."""
+        steps = {
+            ref: replace(step, workers=Workers(step.workers.n, 1.0)) if step.workers.gpus else step
+            for ref, step in self.steps.items()
+        }
+        return Plan(steps, self.cells)
 
     def only(self, stages: Iterable[str]) -> Plan:
         """A plan of the steps of some stages, without cells."""
