@@ -18,7 +18,7 @@ def in_long_form(losses: pa.Table) -> pa.Table:
     names = [name for name in losses.column_names if name not in PLACE]
     return pa.Table.from_pylist(
         [
-            {**{at: row[at] for at in PLACE}, "name": name, "value": float(row[name])}
+            {**{at: row[at] for at in PLACE}, "name": name, "value": row[name]}
             for row in losses.to_pylist()
             for name in names
         ]

@@ -17,7 +17,7 @@ from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.costs import Frames, Measured
-from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.plan import FeaturesStep, Plan, Step, make_plan
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
@@ -84,7 +84,8 @@ def _short_plan(
     study: StudySpec, requested: Plan, manifest: Manifest, n_epochs: int, seed: int
 ) -> Plan:
     """The plan of the smallest cells with few epochs, on the patients of `manifest`."""
-    digests = [s.spec.get("weights") for s in requested.steps.values() if s.stage == "features"]
+    features = (step for step in requested.steps.values() if step.stage == "features")
+    digests = [FeaturesStep.of(step).weights for step in features]
     return make_plan(
         _short_study(study, n_epochs, seed),
         manifest,

@@ -19,8 +19,7 @@ from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap,
 from lussweep.stages.synthesis import generator_frames
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
-from lussweep.study.plan import Step
-from lussweep.study.spec import MemorisationSpec
+from lussweep.study.plan import MemorisationStep, Step
 
 CARD = "card.parquet"
 COPIES = "copies.parquet"
@@ -31,8 +30,8 @@ N_PAIRS = 20
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
-    spec = MemorisationSpec.model_validate(step.spec["memorisation"])
-    label = step.spec["class"]
+    own = MemorisationStep.of(step)
+    spec, label = own.memorisation, own.label
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
@@ -47,7 +46,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
-        seed=step.spec["seed"],
+        seed=own.seed,
         device=context.torch_device(),
     )
     card = {

@@ -21,7 +21,7 @@ from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import tables
-from lussweep.study.plan import FeaturesStep, ScoreStep, Step
+from lussweep.study.plan import DrawnStep, FeaturesStep, ScoreStep, Step
 from lussweep.study.spec import ScoreSpec
 
 FEATURES = "features.safetensors"
@@ -115,7 +115,7 @@ def _real_frames(step: Step, context: Context, n_images: int) -> np.ndarray:
     A smaller number gives the first of the same frames.
     """
     cohort = cohort_class(step, context)
-    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(cohort))[:n_images]
+    chosen = np.random.default_rng(DrawnStep.of(step).seed).permutation(len(cohort))[:n_images]
     return load_pixels(context.store, cohort.take(chosen))
 
 

@@ -15,7 +15,7 @@ from lussweep.models.generators.select import select_epoch
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
-from lussweep.study.plan import BOTH_CLASSES, Step, SynthStep
+from lussweep.study.plan import BOTH_CLASSES, DrawnStep, Step, SynthStep
 from lussweep.study.spec import (
     GENERATORS,
     GeneratorSpec,
@@ -68,8 +68,8 @@ def sampled(
     gan, folder = trained_gan(step, context)
     kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
     generator = kind.load(path, gan, image_size, context.torch_device())
-    label = CLASS_LABEL[step.spec["class"]]
-    images: np.ndarray = kind.sample(generator, n_images, label, step.spec["seed"], how)
+    drawn = DrawnStep.of(step)
+    images: np.ndarray = kind.sample(generator, n_images, CLASS_LABEL[drawn.label], drawn.seed, how)
     wanted = (n_images, image_size, image_size)
     if images.dtype != np.uint8 or images.shape != wanted:
         raise RuntimeError(
@@ -91,17 +91,15 @@ def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
     uint8 (N, S, S).
     """
     images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
-    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(images))[:n_images]
+    chosen = np.random.default_rng(DrawnStep.of(step).seed).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 
 
 def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
     """The cohort's frames that the generator of a synthetic set saw, or may have seen."""
     inputs = context.store.record(synth_ref)["inputs"]
-    label = step.spec["class"]
-    if "external" in inputs:
-        label = BOTH_CLASSES
-    else:
+    label = BOTH_CLASSES
+    if "gan" in inputs:
         label = context.store.record(inputs["gan"])["spec"]["class"]
     seen = Step(step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name)
     return cohort_class(seen, context)

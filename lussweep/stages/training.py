@@ -53,6 +53,7 @@ def train_into(
         rank=rank,
         world_size=world_size,
     )
+    snapshot_path(work, 1).parent.mkdir(parents=True, exist_ok=True)
     train, device = GENERATORS[own.gan.kind].train, context.torch_device()
     try:
         train(frames, label, own.gan, own.seed, device, work, report)

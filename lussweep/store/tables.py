@@ -87,7 +87,7 @@ GAN_EVENTS = make_schema(
     *GAN,
     ("attempt", pa.int32()),
     ("epoch", pa.int32()),
-    ("kind", pa.string(), "not_finite, discriminator_won or low_diversity"),
+    ("kind", pa.string(), "what is wrong in a word, such as low_diversity"),
     ("message", pa.string()),
 )
 GAN_SCORES = make_schema(

@@ -9,7 +9,7 @@ from typing import Any
 from lussweep.models.generators.seam import TrainingEnded
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_into
-from lussweep.study.plan import Step
+from lussweep.study.plan import GanStep, Step
 
 MAX_FAILURES = 3
 """How often a gang is started again, from its latest checkpoint, before its step fails."""
@@ -40,7 +40,7 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    per_worker: dict[str, float] = {"CPU": step.spec["n_threads"]}
+    per_worker: dict[str, float] = {"CPU": GanStep.of(step).n_threads}
     if use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
@@ -76,8 +76,9 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     from ray import train
 
     step: Step = config["step"]
-    os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
-    torch.set_num_threads(step.spec["n_threads"])
+    n_threads = GanStep.of(step).n_threads
+    os.environ["OMP_NUM_THREADS"] = str(n_threads)
+    torch.set_num_threads(n_threads)
     world = train.get_context()
     context = config["context"]
     # The root of an object store is a folder of this node, so it may differ from the driver's.

@@ -20,11 +20,12 @@ from lussweep.study.plan import (
     SYNTHETIC_ROLES,
     FeaturesStep,
     GanStep,
+    MemorisationStep,
     ScoreStep,
     Step,
     SynthStep,
 )
-from lussweep.study.spec import CLASSES, MemorisationSpec
+from lussweep.study.spec import CLASSES
 
 VAL_SHARE = 1 / 3
 """Cost of judging a validation frame, divided by that of training on an image."""
@@ -119,7 +120,7 @@ def _synth_work(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _memorisation_work(step: Step, steps: Steps, frames: Frames) -> float:
-    limit = MemorisationSpec.model_validate(step.spec["memorisation"]).n_images
+    limit = MemorisationStep.of(step).memorisation.n_images
     made = _synth_work(steps[step.inputs["synth"]], steps, frames)
     return min(limit, made) + _cohort_frames(step, steps, frames) + frames.holdout
 

@@ -7,14 +7,14 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from lussweep.study.plan.steps import Step
-from lussweep.study.spec import ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec import MemorisationSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.study.spec.generators import GeneratorOfKind
 
 
 class StepSpec(BaseModel):
-    """Base of the specs of steps: immutable, no unknown keys."""
+    """Base of the specs of steps. What a class does not name stays in `Step.spec`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
     n_threads: int = 1
 
     @classmethod
@@ -23,21 +23,21 @@ class StepSpec(BaseModel):
         return cls.model_validate(step.spec)
 
 
-class DrawnSpec(StepSpec):
-    """A step that draws random numbers for one class of a cohort."""
+class DrawnStep(StepSpec):
+    """Any step that draws random numbers for one class of a cohort."""
 
     label: str = Field(alias="class")
     """pos, neg, or both for the frames of a conditional generator."""
     seed: int
 
 
-class GanStep(DrawnSpec):
+class GanStep(DrawnStep):
     """The training of a generator."""
 
     gan: GeneratorOfKind
 
 
-class FeaturesStep(DrawnSpec):
+class FeaturesStep(DrawnStep):
     """The features of real frames."""
 
     embedder: str
@@ -47,16 +47,22 @@ class FeaturesStep(DrawnSpec):
     """The digest of the embedder's weights, if they are a file."""
 
 
-class ScoreStep(DrawnSpec):
+class ScoreStep(DrawnStep):
     """The scores of the snapshots of a generator."""
 
     score: ScoreSpec
     weights: str | None = None
 
 
-class SynthStep(DrawnSpec):
+class SynthStep(DrawnStep):
     """The synthetic frames of a generator, or a choice of external images."""
 
     synth: SynthSpec
     select: SelectSpec | None = None
     """The choice of the snapshot. External images have none."""
+
+
+class MemorisationStep(DrawnStep):
+    """The memorisation card of a synthetic set."""
+
+    memorisation: MemorisationSpec

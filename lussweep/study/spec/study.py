@@ -238,13 +238,18 @@ class StudySpec(Spec):
         if recipe.gan is None:
             return "base"
         base, own = self.gan, recipe.gan
+        # A field of another kind is compared with its default, even if the base has its name.
+        shared = type(own).model_fields if own.kind == base.kind else GeneratorSpec.model_fields
         differ = [
             f"{name}={_short(key_value(getattr(own, name)))}"
             for name, field in type(own).model_fields.items()
             if name not in GeneratorSpec.circumstance
-            # A field that the study's kind does not have is compared with its own default.
             and getattr(own, name)
-            != getattr(base, name, field.get_default(call_default_factory=True))
+            != (
+                getattr(base, name)
+                if name in shared
+                else field.get_default(call_default_factory=True)
+            )
         ]
         return ", ".join(differ) or "base"
 
