@@ -55,7 +55,7 @@ SCHEMAS = {
 }
 PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
 """Tables that a command shows when the report is written."""
-REPORT_VERSION = 5
+REPORT_VERSION = 6
 STATE_FILE = "report.json"
 
 
