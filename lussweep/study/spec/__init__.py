@@ -31,7 +31,7 @@ from lussweep.study.spec.generation import (
     SelectSpec,
     SynthSpec,
 )
-from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
+from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
@@ -77,5 +77,6 @@ __all__ = [
     "load_study",
     "nearest",
     "parse",
+    "plain_values",
     "read_text",
 ]

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Fraction
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
 
@@ -56,9 +57,10 @@ def imported(place: str) -> Build:
 
 
 VGG = "vgg"
-CLASSIFIERS: dict[str, ClassifierKind] = {
-    VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build")),
-}
+CLASSIFIERS: Registry[ClassifierKind] = Registry(
+    "classifier",
+    {VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build"))},
+)
 """Every kind of classifier by the name that `classifier.kind` gives it."""
 
 
