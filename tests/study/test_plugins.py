@@ -18,7 +18,10 @@ from lussweep.study.spec import CLASSIFIERS, ClassifierKind, SearchSpec
 def register():
     CLASSIFIERS["{name}"] = ClassifierKind(SearchSpec, lambda given, size: None)
 """
-STUDY = "{{name: a, plugins: {plugins}, classifier: {{kind: {kind}}}, grid: {{n_patients: [2]}}}}"
+STUDY = (
+    "{{name: a, plugins: {plugins}, classifier: {{kind: {kind}}}, search: {{n_trials: 2}},"
+    " grid: {{n_patients: [2]}}}}"
+)
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_nothing_is_imported_that_the_experiment_does_not_name(site: Path) -> No
         (
             "[breaks]",
             "vgg",
-            "the plugin breaks of breaks 1.0 cannot be imported: ZeroDivisionError",
+            "plugin breaks of breaks 1.0 cannot be imported: ZeroDivisionError",
         ),
         ("[bare]", "vgg", "plugins names bare, which has no function register()"),
         ("[takes]", "vgg", "the plugin takes adds the classifier 'vgg', but lussweep has one"),

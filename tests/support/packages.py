@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def install_package(site: Path, name: str, code: str, *, version: str = "1.0") -> None:
-    """Put a package of one module, listed as a plugin of its own name, into a folder of sys.path."""
+    """Put a package into a folder of sys.path. It has one module, which its entry point names."""
     site.mkdir(parents=True, exist_ok=True)
     (site / f"{name}.py").write_text(code)
     described = site / f"{name}-{version}.dist-info"
