@@ -39,7 +39,7 @@ WEIGHTS = "best.safetensors"
 
 @dataclass(frozen=True)
 class Context:
-    """Where things lie and what to compute on. Nothing here enters a key."""
+    """The places of things, and the device to compute on. Nothing here enters a key."""
 
     store: ArtifactStore
     device: str = "auto"
