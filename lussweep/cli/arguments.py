@@ -65,7 +65,7 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
     study = study.with_embedders(request.weights is not None)
     weights_digest = None
     with _collected(problems):
-        if "imagenet" in study.score.embedders:
+        if study.score.needs_weights:
             from lussweep.models.resnet import weights_digest as digest_of
 
             weights_digest = digest_of(request.weights)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
 from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Fraction
+from lussweep.study.spec.imports import imported
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
 
 Build = Callable[[Mapping[str, Any], int], Any]
@@ -41,19 +41,6 @@ class VggSearchSpec(SearchSpec):
     def hyperparameters(self) -> dict[str, tuple[Any, ...]]:
         """The values of each hyperparameter of the network, by its name."""
         return {"channels": self.channels, "dropout": self.dropouts}
-
-
-def imported(place: str) -> Build:
-    """The function at `package.module:function`, imported when it is called.
-
-    Reading an experiment needs the search of a classifier, but not PyTorch.
-    """
-
-    def build(hyperparameters: Mapping[str, Any], image_size: int) -> Any:
-        module, _, name = place.partition(":")
-        return getattr(import_module(module), name)(hyperparameters, image_size)
-
-    return build
 
 
 VGG = "vgg"
