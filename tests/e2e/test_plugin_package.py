@@ -124,7 +124,8 @@ def test_the_version_stands_in_the_steps_that_use_the_package(
 
 def test_a_run_is_read_without_the_package(ran: Path) -> None:
     exported = ("export-synthetic", ran, "--out", ran.parent / "exported")
-    for arguments in (("status", ran), ("logs", ran), exported):
+    cell = "variant=combined,n_patients=3,replicate=1"
+    for arguments in (("status", ran), ("logs", ran, cell), exported):
         run(*arguments, cwd=ran.parent, site=None)
     assert list((ran.parent / "exported").rglob("*.png"))
 
