@@ -16,7 +16,8 @@ from lussweep.models.generators.seam import TrainingEnded
 from lussweep.models.training.precision import check_precision
 from lussweep.stages import Context, execute
 from lussweep.stages.link import OwnProcess
-from lussweep.study.plan import GanStep, Plan, Step
+from lussweep.study.plan import Plan, Step
+from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GENERATORS
 
 

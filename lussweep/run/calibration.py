@@ -17,7 +17,8 @@ from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.costs import Frames, Measured
-from lussweep.study.plan import FeaturesStep, Plan, Step, make_plan
+from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.plan.step_specs import FeaturesStep
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)

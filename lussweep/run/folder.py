@@ -26,7 +26,8 @@ from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import is_hashed_id
-from lussweep.study.plan import ExternalKey, GanStep, Plan, grid_cells, make_plan
+from lussweep.study.plan import ExternalKey, Plan, grid_cells, make_plan
+from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GridSpec, Manifest, Recipe, StudySpec, dump_study
 
 if TYPE_CHECKING:

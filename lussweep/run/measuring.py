@@ -21,7 +21,8 @@ from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url
 from lussweep.study.costs import Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
-from lussweep.study.spec import PhantomSpec, StudySpec
+from lussweep.study.spec import GENERATORS, PhantomSpec, StudySpec
+from lussweep.study.spec.generators import generator_kind
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
@@ -60,6 +61,12 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
             steps[ref], records[ref] = Step(*fields), record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
+    kinds = {generator_kind(step.spec["gan"]) for step in steps.values() if step.stage == "gan"}
+    if unknown := sorted(kinds - GENERATORS.keys()):
+        raise InputError(
+            f"--from {folder} has generators of the kind {', '.join(unknown)}: name their plugin "
+            "in `plugins` of this experiment, or use --calibrate"
+        )
     frames = seen_frames(steps, records, root.joinpath)
     if frames is None:
         raise InputError(

@@ -19,7 +19,8 @@ from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap,
 from lussweep.stages.synthesis import generator_frames
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
-from lussweep.study.plan import MemorisationStep, Step
+from lussweep.study.plan import Step
+from lussweep.study.plan.step_specs import MemorisationStep
 
 CARD = "card.parquet"
 COPIES = "copies.parquet"
@@ -30,8 +31,8 @@ N_PAIRS = 20
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
-    own = MemorisationStep.of(step)
-    spec, label = own.memorisation, own.label
+    given = MemorisationStep.of(step)
+    spec, label = given.memorisation, given.label
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
@@ -46,7 +47,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
-        seed=own.seed,
+        seed=given.seed,
         device=context.torch_device(),
     )
     card = {

@@ -15,7 +15,8 @@ from lussweep.models.generators.select import select_epoch
 from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
-from lussweep.study.plan import BOTH_CLASSES, DrawnStep, Step, SynthStep
+from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.plan.step_specs import DrawnStep, SynthStep
 from lussweep.study.spec import (
     GENERATORS,
     GeneratorSpec,
@@ -27,14 +28,14 @@ from lussweep.study.spec import (
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
     """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
-    spec = SynthStep.of(step).synth
+    given = SynthStep.of(step)
     masks = load_masks(context.store, cohort_class(step, context))
-    n_images = spec.n_frames(len(masks))
+    n_images = given.synth.n_frames(len(masks))
     if "external" in step.inputs:
-        epoch, frames = None, external_images(step, context, n_images)
+        epoch, frames = None, external_images(step, context, given.seed, n_images)
     else:
-        epoch = _selected_epoch(step, context)
-        frames = sampled(step, context, spec, epoch, n_images, masks.shape[1])
+        epoch = _selected_epoch(step, context, given)
+        frames = sampled(step, context, given, given.synth, epoch, n_images, masks.shape[1])
     if len(frames) < n_images:
         raise InputError(
             f"the external set has {len(frames)} images, the cell needs {n_images}: make more, or "
@@ -45,20 +46,20 @@ def run_synth(step: Step, context: Context, out: Path) -> Summary:
     return {"epoch": epoch, "n_frames": len(frames)}
 
 
-def _selected_epoch(step: Step, context: Context) -> int:
+def _selected_epoch(step: Step, context: Context, given: SynthStep) -> int:
     scores = (
         tables.read(context.store.open(step.inputs["score"]) / SCORES, tables.GAN_SCORES)
         if "score" in step.inputs
         else tables.GAN_SCORES.empty_table()
     )
-    select = SynthStep.of(step).select
-    assert select is not None, "a generator has snapshots to select from"
-    return select_epoch(select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
+    assert given.select is not None, "a generator has snapshots to select from"
+    return select_epoch(given.select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
 
 
 def sampled(
     step: Step,
     context: Context,
+    given: DrawnStep,
     how: ScoreSpec | SynthSpec,
     epoch: int,
     n_images: int,
@@ -68,8 +69,7 @@ def sampled(
     gan, folder = trained_gan(step, context)
     kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
     generator = kind.load(path, gan, image_size, context.torch_device())
-    drawn = DrawnStep.of(step)
-    images: np.ndarray = kind.sample(generator, n_images, CLASS_LABEL[drawn.label], drawn.seed, how)
+    images: np.ndarray = kind.sample(generator, n_images, CLASS_LABEL[given.label], given.seed, how)
     wanted = (n_images, image_size, image_size)
     if images.dtype != np.uint8 or images.shape != wanted:
         raise RuntimeError(
@@ -85,13 +85,13 @@ def trained_gan(step: Step, context: Context) -> tuple[GeneratorSpec, Path]:
     return generator_spec(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
 
 
-def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
+def external_images(step: Step, context: Context, seed: int, n_images: int) -> np.ndarray:
     """The first `n_images` images of a seeded permutation, or all if there are fewer.
 
     uint8 (N, S, S).
     """
     images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
-    chosen = np.random.default_rng(DrawnStep.of(step).seed).permutation(len(images))[:n_images]
+    chosen = np.random.default_rng(seed).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 
 

@@ -11,7 +11,8 @@ from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.seam import TrainingEnded, TrainingReport, snapshot_path
 from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
 from lussweep.store import tables
-from lussweep.study.plan import BOTH_CLASSES, GanStep, Step
+from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GENERATORS
 
 TRAINED = ("snapshots", LOSSES, EVENTS)

@@ -12,7 +12,9 @@ from pydantic import PositiveFloat, PositiveInt, ValidationError
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.study.costs import Frames, kind, work
-from lussweep.study.plan import GanStep, Plan, Step, Workers, make_plan
+from lussweep.study.plan import Plan, Step, Workers, make_plan
+from lussweep.study.plan.step_specs import GanStep
+from lussweep.study.plugins import Plugin
 from lussweep.study.spec import (
     GENERATORS,
     GanSpec,
@@ -81,6 +83,20 @@ def test_a_step_has_the_version_of_its_kind() -> None:
     assert {step.version for step in gans(plan_of())} == {GanSpec.version}
     of_other = "gan={kind: other, n_epochs: 2, snapshot_every: 1}"
     assert {step.version for step in gans(plan_of(of_other))} == {4}
+
+
+def test_the_version_of_a_plugin_enters_the_key_of_its_training_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of_other = "gan={kind: other, n_epochs: 2, snapshot_every: 1}"
+    before = plan_of(of_other)
+    monkeypatch.setitem(GENERATORS._plugin_of, "other", Plugin("made", "made-images", "1.2"))
+    after = plan_of(of_other)
+    assert {str(step.spec.get("plugins")) for step in gans(after)} == {"{'made-images': '1.2'}"}
+    assert {step.stage for step in after.steps.values() if "plugins" in step.spec} == {"gan"}
+    anew = {ref.partition("/")[0] for ref in after.steps.keys() - before.steps.keys()}
+    assert anew == {"gan", "score", "synth", "memorisation", "trial", "search", "evaluate"}
+    assert all(GanStep.of(step).gan.kind == "other" for step in gans(after))
 
 
 def test_the_fields_of_a_step_give_the_spec_again() -> None:

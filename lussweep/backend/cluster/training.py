@@ -9,7 +9,9 @@ from typing import Any
 from lussweep.models.generators.seam import TrainingEnded
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_into
-from lussweep.study.plan import GanStep, Step
+from lussweep.study.plan import Step
+from lussweep.study.plan.step_specs import GanStep
+from lussweep.study.plugins import require_plugins
 
 MAX_FAILURES = 3
 """How often a gang is started again, from its latest checkpoint, before its step fails."""
@@ -76,11 +78,12 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     from ray import train
 
     step: Step = config["step"]
+    context: Context = config["context"]
+    require_plugins(context.plugins)
     n_threads = GanStep.of(step).n_threads
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     torch.set_num_threads(n_threads)
     world = train.get_context()
-    context = config["context"]
     # The root of an object store is a folder of this node, so it may differ from the driver's.
     work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)

@@ -15,14 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lussweep.study.keys import canonical
-from lussweep.study.plan import (
-    BOTH_CLASSES,
-    SYNTHETIC_ROLES,
+from lussweep.study.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
+from lussweep.study.plan.step_specs import (
     FeaturesStep,
     GanStep,
     MemorisationStep,
     ScoreStep,
-    Step,
     SynthStep,
 )
 from lussweep.study.spec import CLASSES

@@ -6,14 +6,6 @@ inputs by role. Two cells that need the same result therefore share the step.
 
 from lussweep.study.plan.checks import grid_cells
 from lussweep.study.plan.planner import make_data_plan, make_plan
-from lussweep.study.plan.step_specs import (
-    DrawnStep,
-    FeaturesStep,
-    GanStep,
-    MemorisationStep,
-    ScoreStep,
-    SynthStep,
-)
 from lussweep.study.plan.steps import (
     BOTH_CLASSES,
     DATA_STAGES,
@@ -27,7 +19,6 @@ from lussweep.study.plan.steps import (
 )
 
 __all__ = [
-    "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "DrawnStep", "ExternalKey",
-    "FeaturesStep", "GanStep", "MemorisationStep", "Plan", "ScoreStep", "Step", "SynthStep",
-    "Workers", "grid_cells", "make_data_plan", "make_plan",
+    "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan",
+    "Step", "Workers", "grid_cells", "make_data_plan", "make_plan",
 ]  # fmt: skip

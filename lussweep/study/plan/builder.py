@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
 from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step, Workers
+from lussweep.study.plugins import Plugin
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
@@ -15,6 +16,15 @@ INGEST_VERSION = 1
 CPU_ONLY = Workers()
 SHARES_A_GPU = Workers(gpus=0.25)
 """The workers of a step that is short, and neither the training of a generator nor a trial."""
+
+
+def plugin_fields(*used: Plugin | None) -> dict[str, Any]:
+    """The field of a step's spec that names the plugins that compute it; none for lussweep's own.
+
+    A step whose code comes from a plugin has another key for another version of it.
+    """
+    versions = {plugin.package: plugin.version for plugin in used if plugin is not None}
+    return {"plugins": versions} if versions else {}
 
 
 class CohortClass(NamedTuple):

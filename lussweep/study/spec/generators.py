@@ -15,8 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Count, Spec
-from lussweep.study.spec.words import nearest
 
 DCGAN = "dcgan"
 
@@ -51,7 +51,7 @@ class GeneratorSpec(Spec):
     @classmethod
     def _known_kind(cls, kind: str) -> str:
         if kind not in GENERATORS:
-            raise ValueError(f"no generator has this name{nearest(kind, GENERATORS)}")
+            raise ValueError(GENERATORS.unknown(kind))
         return kind
 
     @model_validator(mode="after")
@@ -111,7 +111,7 @@ class GeneratorKind:
     and begin anew when the run goes on."""
 
 
-GENERATORS: dict[str, GeneratorKind] = {}
+GENERATORS: Registry[GeneratorKind] = Registry("generator", {})
 """Every kind of generator by the name that `gan.kind` gives it."""
 
 
