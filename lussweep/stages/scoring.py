@@ -52,7 +52,8 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     real_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
     for name in scored_in:
         real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
-        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in real_of.items()}
+        for space in EMBEDDERS[name].spaces:  # rows follow this order
+            real_features[name, space] = real_of[space].numpy()[: len(real)]
     others = {name: embedder for name, embedder in embedders.items() if name not in scored_in}
     real_features |= _features(others, real, spec.batch_size)
     real_sets = {

@@ -217,7 +217,7 @@ def test_one_class_alone_and_an_unknown_space():
     assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
     with pytest.raises(ValueError, match="conv space of imagenet"):
         build_metric_figure(scores(), space="conv")
-    with pytest.raises(ValueError, match="no softmax space"):
+    with pytest.raises(ValueError, match="no kMMD in the last space"):
         build_metric_figure(tables.GAN_SCORES.empty_table())
 
 
