@@ -104,9 +104,10 @@ def test_usefulness_takes_the_distance_to_the_goal(
         gains.append(cell["auroc"] - results["baseline", n, replicate]["auroc"])
     assert row["n_cells"] == len(DRAWS)
     assert row["spearman"] == pytest.approx(spearmanr(goodness, gains).statistic)
-    assert {r["embedder"] for r in rows if r["metric"] == "kmmd"} == {
-        "thumbnails", "detector", "none",
-    }  # fmt: skip
+    kmmd_in = {row["embedder"] for row in rows if row["metric"] == "kmmd"}
+    assert kmmd_in == {"thumbnails", "detector", "none"}
+    assert "kid_low" in {row["metric"] for row in scores}
+    assert "kid_low" not in {row["metric"] for row in rows}  # it has no goal
 
 
 def test_the_figure_has_a_column_for_the_score_and_shows_the_embedder(ran: Path) -> None:
