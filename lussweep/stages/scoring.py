@@ -25,7 +25,7 @@ from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
 
 FEATURES = "features.safetensors"
 Place = tuple[str, str]
-"""Where features come from: the embedder, and the space of it."""
+"""The source of features: an embedder, and one of its spaces."""
 FeaturesAt = dict[Place, NDArray[Any]]
 
 

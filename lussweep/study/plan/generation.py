@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
-from lussweep.study.plan.builder import CohortClass, PlanBuilder
+from lussweep.study.plan.builder import CohortClass, PlanBuilder, plugin_fields
 from lussweep.study.plan.classification import plan_detector
 from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
-from lussweep.study.spec import EMBEDDERS, GanSpec, Recipe, SelectSpec
+from lussweep.study.spec import EMBEDDERS, SCORES, GanSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {
@@ -88,6 +88,7 @@ def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
         "batch_size": score.batch_size,
         **builder.seeded("score", at),
         "weights": builder.weights_digest if entry.needs == "weights" else entry.digest,
+        **plugin_fields(EMBEDDERS.plugin_of(embedder)),
     }
     inputs = builder.drawn_from(at)
     if entry.needs == "detector":
@@ -102,6 +103,7 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
         "score": builder.fields(score),
         **builder.seeded("score", at),
         "weights": builder.weights_digest if score.needs_weights else None,
+        **plugin_fields(*map(SCORES.plugin_of, score.extra_metrics)),
     }
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:

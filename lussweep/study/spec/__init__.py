@@ -32,7 +32,7 @@ from lussweep.study.spec.generation import (
     SelectSpec,
     SynthSpec,
 )
-from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
+from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
 from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
@@ -87,5 +87,6 @@ __all__ = [
     "load_study",
     "nearest",
     "parse",
+    "plain_values",
     "read_text",
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Fraction
 from lussweep.study.spec.imports import imported
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
@@ -43,9 +44,10 @@ class VggSearchSpec(SearchSpec):
 
 
 VGG = "vgg"
-CLASSIFIERS: dict[str, ClassifierKind] = {
-    VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build")),
-}
+CLASSIFIERS: Registry[ClassifierKind] = Registry(
+    "classifier",
+    {VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build"))},
+)
 """Every kind of classifier by the name that `classifier.kind` gives it."""
 
 

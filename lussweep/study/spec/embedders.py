@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.imports import imported
 
 PIXEL = "pixel"
@@ -45,17 +46,20 @@ class Embedder:
 
 
 IMAGENET, DETECTOR = "imagenet", "detector"
-EMBEDDERS: dict[str, Embedder] = {
-    IMAGENET: Embedder(
-        function=imported("lussweep.models.resnet:embedder"),
-        spaces=NETWORK_SPACES,
-        needs="weights",
-    ),
-    DETECTOR: Embedder(
-        function=imported("lussweep.metrics.features:embedder"),
-        spaces=NETWORK_SPACES,
-        needs="detector",
-        has_seen=True,
-    ),
-}
+EMBEDDERS: Registry[Embedder] = Registry(
+    "embedder",
+    {
+        IMAGENET: Embedder(
+            function=imported("lussweep.models.resnet:embedder"),
+            spaces=NETWORK_SPACES,
+            needs="weights",
+        ),
+        DETECTOR: Embedder(
+            function=imported("lussweep.metrics.features:embedder"),
+            spaces=NETWORK_SPACES,
+            needs="detector",
+            has_seen=True,
+        ),
+    },
+)
 """Every embedder by the name that `score.embedders` gives it."""

@@ -160,7 +160,7 @@ class ScoreSpec(Spec):
             raise ValueError("name at least one embedder, or auto")
         for name in embedders if isinstance(embedders, tuple) else ():
             if name not in EMBEDDERS:
-                raise ValueError(f"no embedder is called {name!r}{nearest(name, EMBEDDERS)}")
+                raise ValueError(f"{name!r}: {EMBEDDERS.unknown(name)}")
         return embedders
 
     @field_validator("extra_metrics")
@@ -168,7 +168,7 @@ class ScoreSpec(Spec):
     def _known_scores(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         for name in metrics:
             if name not in SCORES:
-                raise ValueError(f"no score is called {name!r}{nearest(name, SCORES)}")
+                raise ValueError(f"{name!r}: {SCORES.unknown(name)}")
             if name in BUILT_IN_SCORES:
                 raise ValueError(f"{name} is always computed: leave it out")
         if len(set(metrics)) != len(metrics):
@@ -217,7 +217,7 @@ class SelectSpec(Spec):
     @classmethod
     def _can_be_best(cls, metric: str) -> str:
         if metric not in SCORES:
-            raise ValueError(f"no score has this name{nearest(metric, SCORES)}")
+            raise ValueError(SCORES.unknown(metric))
         if SCORES[metric].goal is None:
             raise ValueError("this score has no goal, so no snapshot is the best by it")
         if set(SCORES[metric].classes) != set(CLASSES):
@@ -231,7 +231,7 @@ class SelectSpec(Spec):
     @classmethod
     def _known_embedder(cls, embedder: str) -> str:
         if embedder not in EMBEDDERS:
-            raise ValueError(f"no embedder has this name{nearest(embedder, EMBEDDERS)}")
+            raise ValueError(EMBEDDERS.unknown(embedder))
         return embedder
 
     @model_validator(mode="after")

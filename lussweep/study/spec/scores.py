@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import CLASSES
 from lussweep.study.spec.embedders import DETECTOR, NO_EMBEDDER, WIDE_SPACES
 from lussweep.study.spec.imports import imported
@@ -69,7 +70,7 @@ class Score:
 _NEIGHBOUR = Goal("reach", 0.5)
 """Chance, for sets that cannot be told apart: 1 is separable and 0 is memorised."""
 
-SCORES: dict[str, Score] = {
+_BUILT_IN: dict[str, Score] = {
     "kmmd": Score(goal=Goal("minimise", 0.0), function=attrgetter("comparison.kmmd"), title="kMMD"),
     "one_nn": Score(
         goal=_NEIGHBOUR, function=attrgetter("comparison.one_nn"), title="1-NN accuracy"
@@ -102,6 +103,7 @@ SCORES: dict[str, Score] = {
         title="detector confidence",
     ),
 }
+SCORES: Registry[Score] = Registry("score", _BUILT_IN)
 """Every score by the name that `select.best` and `score.extra_metrics` give it."""
-BUILT_IN_SCORES = tuple(SCORES)
+BUILT_IN_SCORES = tuple(_BUILT_IN)
 """The scores that are always computed, in the order of their rows."""

@@ -107,10 +107,13 @@ class StudySpec(Spec):
     """A whole experiment file."""
 
     circumstance: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "grid", "variants", "keep_snapshots", "analysis"}
+        {"name", "description", "plugins", "grid", "variants", "keep_snapshots", "analysis"}
     )
     name: str
     description: str = ""
+    plugins: tuple[str, ...] = ()
+    """Installed plugins that this experiment uses: names of entry points in `lussweep.plugins`, or
+    of modules. The version of a plugin enters the keys of the steps that use it."""
     seed: NonNegativeInt = 2023
     data: DataSpec = DataSpec()
     cohort: CohortSpec = CohortSpec()
