@@ -102,10 +102,13 @@ def test_every_result_of_a_comparison_is_a_score() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("score.extra_metrics=[sharpnes]", "no score is called 'sharpnes': did you mean sharpn"),
+        (
+            "score.extra_metrics=[sharpnes]",
+            "'sharpnes': no score has this name: did you mean sharpn",
+        ),
         ("score.extra_metrics=[kmmd]", "kmmd is always computed: leave it out"),
         ("score.extra_metrics=[spread, spread]", "a score is named twice"),
-        ("score.embedders=[thumb]", "no embedder is called 'thumb': did you mean thumbs?"),
+        ("score.embedders=[thumb]", "'thumb': no embedder has this name: did you mean thumbs?"),
         ("score.embedders=[]", "name at least one embedder"),
         ("select={best: sharpnes}", "metric: no score has this name: did you mean sharpness?"),
         ("select={best: kid_low}", "this score has no goal"),
