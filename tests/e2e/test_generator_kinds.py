@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lussweep.store import tables
-from support.commands import ROOT, environment
-from support.pages import blocks
+from support.pages import run_command, section, write_block
 
-SECTION = (ROOT / "docs" / "extending.md").read_text().split("## A generator")[1].split("\n## ")[0]
 DCGAN = "kind=dcgan, n_epochs=2, ngf=2, ndf=2"
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the page's command."""
-    folder = tmp_path_factory.mktemp("generators")
-    for name, language in (("blurred.py", "py"), ("blurred.yaml", "yaml")):
-        (text,) = blocks(SECTION, language)
-        (folder / name).write_text(text)
-    (command,) = blocks(SECTION, "bash")
-    python, *arguments = shlex.split(command)
-    assert python == "python"
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    folder, shown = tmp_path_factory.mktemp("generators"), section("extending.md", "A generator")
+    write_block(shown, "py", folder / "blurred.py")
+    write_block(shown, "yaml", folder / "blurred.yaml")
+    run_command(shown, folder)
     return folder / "blurred-run"
 
 
@@ -81,8 +65,6 @@ def test_synthetic_frames_are_blurred_frames_of_the_cohort(ran: Path) -> None:
         folder for folder, record in records(ran, "synth").items()
         if record["inputs"]["gan"] == f"gan/{trained.name}"
     )  # fmt: skip
-    from safetensors.numpy import load_file
-
     blurred = load_file(trained / "snapshots" / "epoch_0003.safetensors")["frames"]
     frames = np.load(made / "synthetic.npy")
     assert len(frames) == len(blurred)
