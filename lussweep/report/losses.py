@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from lussweep.store import tables
+
 PLACE = ("attempt", "epoch", "seconds")
 
 
@@ -15,7 +17,7 @@ def in_long_form(losses: pa.Table) -> pa.Table:
     """
     if "value" in losses.column_names:
         return losses
-    names = [name for name in losses.column_names if name not in PLACE]
+    names = [name for name in losses.column_names if name not in tables.GAN_LOSSES.names]
     return pa.Table.from_pylist(
         [
             {**{at: row[at] for at in PLACE}, "name": name, "value": row[name]}

@@ -143,13 +143,12 @@ def run_idle(n_done: int) -> Result:
 
     plan = Plan()
     stages = ("gan", "score", "synth", "trial", "evaluate")
-    gan_spec = {"gan": {"n_workers": 1}}
     with tempfile.TemporaryDirectory() as folder:
         store = ArtifactStore(Path(folder))
         for chain in range((N_STEPS + n_done) // len(stages)):
             before: dict[str, str] = {}
             for stage in stages:
-                ref = plan.add(Step(stage, 1, {"chain": chain, **gan_spec}, before))
+                ref = plan.add(Step(stage, 1, {"chain": chain}, before))
                 before = {"before": ref}
                 if chain * len(stages) < n_done:
                     with store.commit(ref, {}):
