@@ -166,8 +166,10 @@ def test_what_a_device_cannot_do_is_refused_before_any_training(
 
 
 def test_losses_with_a_column_each_are_read_as_rows() -> None:
-    wide = pa.table({"gan": pa.nulls(2, pa.string()), "attempt": [1, 1], "epoch": [1, 2], "n_images_seen": [40, 80],
-                     "loss_g": [0.5, None], "seconds": [1.5, 2.5]})  # fmt: skip
+    wide = pa.table({
+        "gan": pa.nulls(2, pa.string()), "attempt": [1, 1], "epoch": [1, 2],
+        "n_images_seen": [40, 80], "loss_g": [0.5, None], "seconds": [1.5, 2.5],
+    })  # fmt: skip
     long = in_long_form(wide)
     assert in_long_form(long) is long
     found = [tuple(row[n] for n in ("attempt", "epoch", "name", "value", "seconds"))
