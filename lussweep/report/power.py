@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lussweep.analysis.power import Components
 from lussweep.errors import InputError
-from lussweep.report.schemas import CONTRASTS
+from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.store import tables
 
 ASSUMED_PATIENT_SD, ASSUMED_TRAINING_SDS = 0.01, (0.007, 0.014, 0.021)

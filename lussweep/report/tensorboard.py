@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from lussweep.errors import InputError
-from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.report.cells import Row, coordinates_of, epoch_is_axis
 from lussweep.store import tables
 from lussweep.store.files import whole_folder
 from lussweep.study.coordinates import AXES
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-Row = dict[str, Any]
 
 COMPLETE = "complete"
 LAYOUT_VERSION = 1

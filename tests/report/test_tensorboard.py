@@ -6,6 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from lussweep.errors import InputError
+from lussweep.report.sections.results import RESULTS
 from lussweep.report.tensorboard import write_tensorboard
 from lussweep.store import tables
 
@@ -57,7 +58,7 @@ def made_tables(epochs=(10,)):
          "auroc": 0.875 + (e or 0) / 1024}
         for v, e in cells
     ]  # fmt: skip
-    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, tables.RESULTS)
+    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, RESULTS)
     return [
         pa.Table.from_pylist(rows, schema=schema)
         for rows, schema in zip((losses, scores, trials, results), schemas, strict=True)
