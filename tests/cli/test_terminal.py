@@ -21,8 +21,8 @@ from lussweep.cli.statistics import (
 from lussweep.cli.terminal import print_statistics
 from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.report.sections.controls import CONTROLS
+from lussweep.report.sections.results import RESULTS
 from lussweep.report.sections.worth import MULTIPLIER, WORTH
-from lussweep.store.tables import RESULTS
 from lussweep.study.plan import Plan, Step
 
 
