@@ -16,6 +16,7 @@ VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = [6, 15]
 PLACE = ("n_patients", "replicate", "variant")
 ESTIMATES = {
+    "results": ("auroc", "auroc_low", "auroc_high"),
     "means": ("auroc", "sd", "low", "training_sd"),
     "aurocs": ("auroc", "low", "high", "standard_error"),
     "quality": (

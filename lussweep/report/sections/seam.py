@@ -59,16 +59,22 @@ class Collected:
     """The failed step that each blocked step waits for, both by their refs."""
     made: dict[str, pa.Table] = field(default_factory=dict)
     """The tables that are made already, by section."""
+    _unfinished: list[str] = field(default_factory=list)
     _shared: dict[Hashable, Any] = field(default_factory=dict)
 
     def table(self, name: str) -> pa.Table:
         """The table of a section, which is made at the first call.
 
-        So a section may ask for any other that does not depend on it.
+        So a section may ask for any other that does not depend on it. Raises ValueError if it does.
         """
         if name not in self.made:
+            if name in self._unfinished:
+                circle = ", ".join([*self._unfinished, name])
+                raise ValueError(f"sections need each other: {circle}")
+            self._unfinished.append(name)
             section = SECTIONS[name]
             self.made[name] = tables.in_schema(section.rows(self), section.schema)
+            self._unfinished.remove(name)
         return self.made[name]
 
     def once(self, make: Callable[[Collected], T]) -> T:
