@@ -102,7 +102,7 @@ def gather_cells(results: pa.Table, scores: pa.Table) -> ScoredCells:
     """Builds ScoredCells from the tables `results` (RESULTS) and `scores` (FRAME_SCORES)."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
-    done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
+    done = [coordinates_of(row, axis) for row in rows if row["status"] == DONE]
     frames_of = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(frames_of[place]))}
     return ScoredCells(

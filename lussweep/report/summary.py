@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from lussweep.report.cells import Row, epoch_is_axis
+from lussweep.report.cells import DONE, Row, epoch_is_axis
 from lussweep.store.files import whole_file
 
 SUMMARY_FIELDS = (
@@ -35,7 +35,7 @@ class Group:
 
     @property
     def done(self) -> tuple[Row, ...]:
-        return tuple(cell for cell in self.cells if cell["status"] == "done")
+        return tuple(cell for cell in self.cells if cell["status"] == DONE)
 
     @property
     def aurocs(self) -> list[float]:

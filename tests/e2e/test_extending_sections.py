@@ -98,7 +98,7 @@ def test_a_section_may_use_another_and_a_new_schema_needs_no_new_version(page: P
             "        if collected.table(\"means\").num_rows\n")  # fmt: skip
     changed(page, "mean over negative holdout frames", "0 to 1")
     run_command(page)
-    assert pq.read_schema(run / TABLE).field("negative").metadata[b"unit"] == b"0 to 1"
+    assert pq.read_schema(run / TABLE).field("negative").metadata[b"unit"] == b"probability, 0 to 1"
     assert len(pq.read_table(run / TABLE))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lussweep.store.tables import cell_columns
+from lussweep.store.tables import Column, cell_columns
 
 OUTCOME = (
     (
@@ -31,3 +31,9 @@ COUNTS = (
     ),
 )
 OTHER_PATIENTS = "95 %: these trained models, other holdout patients"
+
+
+def axes(*names: str) -> tuple[Column, ...]:
+    """The columns of these axes, in this order."""
+    column_of = {column[0]: column for column in WHO}
+    return tuple(column_of[name] for name in names)

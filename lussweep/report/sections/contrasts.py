@@ -13,7 +13,7 @@ from lussweep.analysis.contrasts import HIGHEST, Contrast, contrasts, holm
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.analysis.power import detectable_difference
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order, joined
-from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.overlap import cohort_overlap, shared_text
 from lussweep.report.sections.seam import SECTIONS, Collected, Section
 from lussweep.store.tables import make_schema
@@ -21,9 +21,7 @@ from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
 CONTRASTS = make_schema(
-    ("n_patients", pa.int32()),
-    ("gan_epoch", pa.int32(), "where it is an axis"),
-    ("variant", pa.string()),
+    *axes("n_patients", "gan_epoch", "variant"),
     ("reference", pa.string()),
     ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
     ("n_replicates", pa.int32(), "that both have"),

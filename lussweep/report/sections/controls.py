@@ -10,13 +10,13 @@ import pyarrow as pa
 from lussweep.analysis.chance import judge_chance
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, WITHHELD, Row, ScoredCells, in_order, is_shuffled, joined
-from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.seam import SECTIONS, Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 
 CONTROLS = make_schema(
-    ("n_patients", pa.int32()),
+    *axes("n_patients"),
     ("variant", pa.string(), "trained with shuffled labels"),
     ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
     ("auroc", pa.float64(), "mean over permutations"),

@@ -8,15 +8,13 @@ from lussweep.analysis.delong import check_same_patients, delong_test
 from lussweep.analysis.levels import Scored, patients_by_class, to_patients
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
-from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.contrasts import Pair, pair_columns, planned_pairs
 from lussweep.report.sections.seam import SECTIONS, Collected, Section
-from lussweep.store.tables import DRAW, make_schema
+from lussweep.store.tables import make_schema
 
 DELONG = make_schema(
-    *DRAW,
-    ("gan_epoch", pa.int32(), "where it is an axis"),
-    ("variant", pa.string()),
+    *axes("n_patients", "replicate", "gan_epoch", "variant"),
     ("reference", pa.string()),
     ("auroc", pa.float64(), "one score a patient, the mean over frames"),
     ("reference_auroc", pa.float64(), "one score a patient, the mean over frames"),

@@ -11,16 +11,14 @@ from lussweep.analysis.levels import LEVELS
 from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, joined
-from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.seam import SECTIONS, Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec.analysis import Level
 
 MEANS = make_schema(
-    ("n_patients", pa.int32()),
-    ("gan_epoch", pa.int32(), "where it is an axis"),
-    ("variant", pa.string()),
+    *axes("n_patients", "gan_epoch", "variant"),
     ("level", pa.string(), "what an AUC-ROC is over: frame, patient_mean or patient_weighted"),
     ("n_replicates", pa.int32()),
     ("aurocs", pa.list_(pa.float64()), "of the replicates"),

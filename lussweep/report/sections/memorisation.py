@@ -46,21 +46,11 @@ def _cards(collected: Collected, name: str, schema: pa.Schema) -> pa.Table:
     return tables.concat(by_ref.values(), schema)
 
 
-SECTIONS["memorisation"] = Section(
-    version=1,
-    schema=tables.MEMORISATION,
-    rows=partial(_cards, name=CARD, schema=tables.MEMORISATION),
-    order=300,
-)
-SECTIONS["copies"] = Section(
-    version=1,
-    schema=tables.COPIES,
-    rows=partial(_cards, name=COPIES, schema=tables.COPIES),
-    order=310,
-)
-SECTIONS["closest_pairs"] = Section(
-    version=1,
-    schema=tables.PAIRS,
-    rows=partial(_cards, name=PAIRS, schema=tables.PAIRS),
-    order=320,
-)
+def _of_sets(name: str, schema: pa.Schema, order: int) -> Section:
+    rows = partial(_cards, name=name, schema=schema)
+    return Section(version=1, schema=schema, rows=rows, order=order)
+
+
+SECTIONS["memorisation"] = _of_sets(CARD, tables.MEMORISATION, 300)
+SECTIONS["copies"] = _of_sets(COPIES, tables.COPIES, 310)
+SECTIONS["closest_pairs"] = _of_sets(PAIRS, tables.PAIRS, 320)

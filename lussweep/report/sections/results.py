@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lussweep.report.artifacts import sampled_place, written_table
-from lussweep.report.cells import REFUSED, Row, coordinates_of, epoch_is_axis
+from lussweep.report.cells import DONE, REFUSED, Row, coordinates_of, epoch_is_axis
 from lussweep.report.reported import Reported
 from lussweep.report.sections.seam import SECTIONS, Collected, Section
 from lussweep.stages import EVENTS, SCORES
@@ -140,7 +140,7 @@ def _outcome(
     chosen = search["summary"]
     own = [ref, cell.refs["search"], *search["inputs"].values()]
     return row | {
-        "status": "done",
+        "status": DONE,
         **store.record(ref)["summary"],
         **{
             f"n_{label}_{source}": n

@@ -78,41 +78,21 @@ def _per_gan(collected: Collected, role: str, name: str, schema: pa.Schema) -> p
     return tables.concat(by_ref.values(), schema)
 
 
-SECTIONS["gan_events"] = Section(
-    version=1,
-    schema=tables.GAN_EVENTS,
-    rows=partial(_per_gan, role="gan", name=EVENTS, schema=tables.GAN_EVENTS),
-    order=410,
-)
-SECTIONS["frame_scores"] = Section(
-    version=1,
-    schema=tables.FRAME_SCORES,
-    rows=partial(_per_cell, role="evaluate", name=FRAME_SCORES, schema=tables.FRAME_SCORES),
-    order=420,
-)
-SECTIONS["val_scores"] = Section(
-    version=1,
-    schema=tables.FRAME_SCORES,
-    rows=partial(_per_cell, role="search", name=VAL_SCORES, schema=tables.FRAME_SCORES),
-    order=430,
-)
+def _of_cells(role: str, name: str, schema: pa.Schema, order: int) -> Section:
+    rows = partial(_per_cell, role=role, name=name, schema=schema)
+    return Section(version=1, schema=schema, rows=rows, order=order)
+
+
+def _of_gans(role: str, name: str, schema: pa.Schema, order: int) -> Section:
+    rows = partial(_per_gan, role=role, name=name, schema=schema)
+    return Section(version=1, schema=schema, rows=rows, order=order)
+
+
+SECTIONS["gan_events"] = _of_gans("gan", EVENTS, tables.GAN_EVENTS, 410)
+SECTIONS["frame_scores"] = _of_cells("evaluate", FRAME_SCORES, tables.FRAME_SCORES, 420)
+SECTIONS["val_scores"] = _of_cells("search", VAL_SCORES, tables.FRAME_SCORES, 430)
 SECTIONS["trials"] = Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440)
-SECTIONS["gan_scores"] = Section(
-    version=1,
-    schema=tables.GAN_SCORES,
-    rows=partial(_per_gan, role="score", name=SCORES, schema=tables.GAN_SCORES),
-    order=450,
-)
-SECTIONS["gan_losses"] = Section(
-    version=1,
-    schema=tables.GAN_LOSSES,
-    rows=partial(_per_gan, role="gan", name=LOSSES, schema=tables.GAN_LOSSES),
-    order=460,
-)
-SECTIONS["cohorts"] = Section(
-    version=1,
-    schema=COHORTS,
-    rows=partial(_per_cell, role="cohort", name=COHORT, schema=COHORTS),
-    order=470,
-)
+SECTIONS["gan_scores"] = _of_gans("score", SCORES, tables.GAN_SCORES, 450)
+SECTIONS["gan_losses"] = _of_gans("gan", LOSSES, tables.GAN_LOSSES, 460)
+SECTIONS["cohorts"] = _of_cells("cohort", COHORT, COHORTS, 470)
 SECTIONS["frames"] = Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480)
