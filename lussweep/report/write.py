@@ -146,7 +146,7 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
     """Everything that the files of a report depend on."""
     return {
         "sections": {
-            name: [section.version, section.schema.to_string(truncate_metadata=False)]
+            name: [section.version, section.schema.to_string(truncate_metadata=False), *_from(name)]
             for name, section in SECTIONS.items()
         },
         "views": {name: view.version for name, view in VIEWS.items()},
@@ -162,3 +162,9 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
         "grid": reported.study.grid.model_dump(mode="json"),
         "analysis": reported.study.analysis.model_dump(mode="json"),
     }
+
+
+def _from(name: str) -> list[str]:
+    """The package of a section that a plugin has added, and its version."""
+    plugin = SECTIONS.plugin_of(name)
+    return [plugin.package, plugin.version] if plugin else []

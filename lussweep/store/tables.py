@@ -100,11 +100,11 @@ GAN_SCORES = make_schema(
     *GAN,
     ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
-    ("embedder", pa.string(), "imagenet, detector, or none for pixels"),
+    ("embedder", pa.string(), "such as imagenet or detector; none for pixels"),
     ("space", pa.string()),
     ("value", pa.float64()),
     ("n_images", pa.int32(), "real frames, and as many synthetic ones"),
-    ("saw_all_train_patients", pa.bool_(), "true where the detector stands behind the value"),
+    ("saw_all_train_patients", pa.bool_(), "true where the embedder has, as the detector has"),
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")

@@ -17,6 +17,7 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import HYPERPARAMETERS, cell_columns, make_schema
 from lussweep.study.plan import Cell, Plan
 from lussweep.study.spec import CLASSES, StudySpec
+from lussweep.study.spec.embedders import headline_space
 
 RESULTS = make_schema(
     *cell_columns("epoch of the snapshot that made the synthetic frames"),
@@ -45,10 +46,10 @@ RESULTS = make_schema(
     ("best_epoch", pa.int32()),
     *HYPERPARAMETERS,
     ("val_accuracy", pa.float64()),
-    ("kmmd_pos", pa.float64(), "softmax space of the first embedder"),
-    ("kmmd_neg", pa.float64(), "softmax space of the first embedder"),
-    ("one_nn_pos", pa.float64(), "softmax space of the first embedder"),
-    ("one_nn_neg", pa.float64(), "softmax space of the first embedder"),
+    ("kmmd_pos", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("kmmd_neg", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("one_nn_pos", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("one_nn_neg", pa.float64(), "last space of the first embedder, such as softmax"),
     ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
     ("events_pos", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
     ("events_neg", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
@@ -62,8 +63,7 @@ RESULTS = make_schema(
     ("evaluate_key", pa.string()),
     ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
 )
-HEADLINE_SPACE = "softmax"
-"""The feature space of the paper's plots, and of the GAN scores in `results`."""
+HEADLINE_SCORES = ("kmmd", "one_nn")
 KEY_ROLES = ("cohort", "search", "evaluate")
 SCALARS = ("auroc", "accuracy", "sensitivity", "specificity", "f1")
 """Columns that stay empty if the scores have no statistics."""
@@ -170,6 +170,7 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
     """The scores of the snapshots that were sampled."""
     columns: dict[str, Any] = {}
     embedder = study.score.embedders[0]
+    headline = (embedder, headline_space(embedder))
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
@@ -181,11 +182,11 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         epoch = store.record(synth)["summary"]["epoch"]
         columns |= {"score_embedder": embedder, "n_score_images": rows[0]["n_images"]}
         for row in rows:
-            if row["epoch"] != epoch or row["space"] != HEADLINE_SPACE:
+            if row["epoch"] != epoch:
                 continue
             if row["metric"] == "confidence":
                 columns["confidence_pos"] = row["value"]
-            elif row["embedder"] == embedder and row["metric"] in ("kmmd", "one_nn"):
+            elif (row["embedder"], row["space"]) == headline and row["metric"] in HEADLINE_SCORES:
                 columns[f"{row['metric']}_{label}"] = row["value"]
     return columns
 

@@ -17,6 +17,7 @@ from lussweep.report.cells import ScoredCells, gather_cells
 from lussweep.report.reported import Reported
 from lussweep.store import tables
 from lussweep.study.keys import derive_seed
+from lussweep.study.plugins import Registry
 from lussweep.study.spec import StudySpec
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Section:
     """Whether there is no file where there are no rows."""
 
 
-SECTIONS: dict[str, Section] = {}
+SECTIONS: Registry[Section] = Registry("report section", {})
 """Every section by name. Each file of this package adds its own."""
 
 
