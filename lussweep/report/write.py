@@ -58,6 +58,7 @@ def _write_report(
     reported.store.read_records(_read_refs(reported))
     collected = Collected(
         reported=reported,
+        sections=SECTIONS,
         outcomes=collect_outcomes(reported, failures),
         failures=failures,
         blocked=blocked,
@@ -80,6 +81,7 @@ def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
         outcomes = collect_outcomes(now, failures)
         collected = Collected(
             reported=now,
+            sections=SECTIONS,
             outcomes=outcomes,
             failures=failures,
             made={"results": outcomes, "means": MEANS.empty_table()},

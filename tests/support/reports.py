@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lussweep.report.reported import Reported
-from lussweep.report.sections import Collected
+from lussweep.report.sections import SECTIONS, Collected
 from lussweep.report.sections.steps import COHORTS
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan
@@ -31,6 +31,7 @@ def statistics_of(
     nowhere = Path("nowhere")
     collected = Collected(
         reported=Reported(nowhere, study, Plan(), ArtifactStore(nowhere), str),
+        sections=SECTIONS,
         outcomes=outcomes,
         made={
             "frame_scores": frame_scores,

@@ -20,7 +20,7 @@ from lussweep.analysis.levels import (
 from lussweep.metrics.auroc import patient_weighted, win_matrix
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row
 from lussweep.report.sections.columns import COUNTS, OTHER_PATIENTS, OUTCOME, WHO
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 
 AUROCS = make_schema(
@@ -97,4 +97,6 @@ def _auroc(units: Scored, level: str) -> Row:
     }
 
 
-SECTIONS["aurocs"] = Section(version=1, schema=AUROCS, rows=auroc_rows, order=70)
+SECTIONS = {
+    "aurocs": Section(version=1, schema=AUROCS, rows=auroc_rows, order=70),
+}

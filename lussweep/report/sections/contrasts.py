@@ -15,7 +15,7 @@ from lussweep.analysis.power import detectable_difference
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order, joined
 from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.overlap import cohort_overlap, shared_text
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
@@ -193,4 +193,6 @@ def _finite(df: float) -> float | None:
     return df if math.isfinite(df) else None
 
 
-SECTIONS["contrasts"] = Section(version=1, schema=CONTRASTS, rows=contrast_rows, order=30)
+SECTIONS = {
+    "contrasts": Section(version=1, schema=CONTRASTS, rows=contrast_rows, order=30),
+}

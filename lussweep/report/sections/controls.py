@@ -11,7 +11,7 @@ from lussweep.analysis.chance import judge_chance
 from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, WITHHELD, Row, ScoredCells, in_order, is_shuffled, joined
 from lussweep.report.sections.columns import OUTCOME, axes
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 
@@ -57,4 +57,6 @@ def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
     }
 
 
-SECTIONS["controls"] = Section(version=1, schema=CONTROLS, rows=control_rows, order=40)
+SECTIONS = {
+    "controls": Section(version=1, schema=CONTROLS, rows=control_rows, order=40),
+}

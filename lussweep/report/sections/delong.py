@@ -10,7 +10,7 @@ from lussweep.metrics.auroc import auroc
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
 from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.contrasts import Pair, pair_columns, planned_pairs
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 
 DELONG = make_schema(
@@ -79,4 +79,6 @@ def _patient_aurocs(variant: Scored, reference: Scored) -> Row:
     }
 
 
-SECTIONS["delong"] = Section(version=1, schema=DELONG, rows=delong_rows, order=120)
+SECTIONS = {
+    "delong": Section(version=1, schema=DELONG, rows=delong_rows, order=120),
+}

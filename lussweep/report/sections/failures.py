@@ -7,7 +7,7 @@ from collections import Counter
 import pyarrow as pa
 
 from lussweep.report.cells import Row
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import SKIPPED, make_schema
 from lussweep.study.keys import hashed_id
 
@@ -50,7 +50,7 @@ def skipped_rows(collected: Collected) -> list[Row]:
     ]
 
 
-SECTIONS["skipped"] = Section(
-    version=1, schema=SKIPPED, rows=skipped_rows, order=490, is_optional=True
-)
-SECTIONS["failures"] = Section(version=1, schema=FAILURES, rows=failure_rows, order=500)
+SECTIONS = {
+    "skipped": Section(version=1, schema=SKIPPED, rows=skipped_rows, order=490, is_optional=True),
+    "failures": Section(version=1, schema=FAILURES, rows=failure_rows, order=500),
+}

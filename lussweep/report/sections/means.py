@@ -12,7 +12,7 @@ from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, joined
 from lussweep.report.sections.columns import OUTCOME, axes
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec.analysis import Level
@@ -92,4 +92,6 @@ def _mean(mean: MeanAuroc) -> Row:
     }
 
 
-SECTIONS["means"] = Section(version=1, schema=MEANS, rows=mean_rows, order=20)
+SECTIONS = {
+    "means": Section(version=1, schema=MEANS, rows=mean_rows, order=20),
+}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.stages import CARD, COPIES, PAIRS
 from lussweep.store import tables
 from lussweep.study.spec import CLASSES
@@ -51,6 +51,8 @@ def _of_sets(name: str, schema: pa.Schema, order: int) -> Section:
     return Section(version=1, schema=schema, rows=rows, order=order)
 
 
-SECTIONS["memorisation"] = _of_sets(CARD, tables.MEMORISATION, 300)
-SECTIONS["copies"] = _of_sets(COPIES, tables.COPIES, 310)
-SECTIONS["closest_pairs"] = _of_sets(PAIRS, tables.PAIRS, 320)
+SECTIONS = {
+    "memorisation": _of_sets(CARD, tables.MEMORISATION, 300),
+    "copies": _of_sets(COPIES, tables.COPIES, 310),
+    "closest_pairs": _of_sets(PAIRS, tables.PAIRS, 320),
+}

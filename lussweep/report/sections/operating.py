@@ -9,7 +9,7 @@ from lussweep.analysis.effective import too_few
 from lussweep.analysis.operating import operating_point, threshold_for_specificity
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, is_shuffled, joined
 from lussweep.report.sections.columns import COUNTS, OTHER_PATIENTS, OUTCOME, WHO
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 
@@ -69,4 +69,6 @@ def _operating(place: Coordinates, collected: Collected, wanted: float) -> Row:
     }
 
 
-SECTIONS["operating"] = Section(version=1, schema=OPERATING, rows=operating_rows, order=110)
+SECTIONS = {
+    "operating": Section(version=1, schema=OPERATING, rows=operating_rows, order=110),
+}

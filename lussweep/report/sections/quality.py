@@ -22,7 +22,7 @@ from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.precision import average_precision
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, is_shuffled
 from lussweep.report.sections.columns import OUTCOME, WHO
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 
@@ -227,6 +227,8 @@ def _outcome(why: str | None) -> Row:
     return {"status": WITHHELD if why else DONE, "reason": why or None}
 
 
-SECTIONS["quality"] = Section(version=1, schema=QUALITY, rows=quality_rows, order=80)
-SECTIONS["calibration"] = Section(version=1, schema=CALIBRATION, rows=calibration_rows, order=90)
-SECTIONS["net_benefit"] = Section(version=1, schema=NET_BENEFIT, rows=net_benefit_rows, order=100)
+SECTIONS = {
+    "quality": Section(version=1, schema=QUALITY, rows=quality_rows, order=80),
+    "calibration": Section(version=1, schema=CALIBRATION, rows=calibration_rows, order=90),
+    "net_benefit": Section(version=1, schema=NET_BENEFIT, rows=net_benefit_rows, order=100),
+}

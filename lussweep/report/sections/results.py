@@ -10,7 +10,7 @@ import pyarrow as pa
 from lussweep.report.artifacts import sampled_place, written_table
 from lussweep.report.cells import DONE, REFUSED, Row, coordinates_of, epoch_is_axis
 from lussweep.report.reported import Reported
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.stages import EVENTS, SCORES
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
@@ -101,7 +101,9 @@ def _of_scores(frames: Row | None) -> Row:
     }
 
 
-SECTIONS["results"] = Section(version=1, schema=RESULTS, rows=result_rows, order=10)
+SECTIONS = {
+    "results": Section(version=1, schema=RESULTS, rows=result_rows, order=10),
+}
 
 
 # --- outcomes, from records -----------------------------------------------------------------

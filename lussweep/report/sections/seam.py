@@ -17,7 +17,6 @@ from lussweep.report.cells import ScoredCells, gather_cells
 from lussweep.report.reported import Reported
 from lussweep.store import tables
 from lussweep.study.keys import derive_seed
-from lussweep.study.plugins import Registry
 from lussweep.study.spec import StudySpec
 
 T = TypeVar("T")
@@ -42,16 +41,14 @@ class Section:
     """Whether there is no file where there are no rows."""
 
 
-SECTIONS: Registry[Section] = Registry("report section", {})
-"""Every section by name. Each file of this package adds its own."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Collected:
     """What the sections of one report are made from: a run, and the tables of other sections."""
 
     reported: Reported
     """The study, its plan and its artifacts."""
+    sections: Mapping[str, Section]
+    """Every section of the report by name."""
     outcomes: pa.Table
     """One row for each cell, done or not, in the schema RESULTS. It holds no intervals."""
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -73,7 +70,7 @@ class Collected:
                 circle = ", ".join([*self._unfinished, name])
                 raise ValueError(f"sections need each other: {circle}")
             self._unfinished.append(name)
-            section = SECTIONS[name]
+            section = self.sections[name]
             self.made[name] = tables.in_schema(section.rows(self), section.schema)
             self._unfinished.remove(name)
         return self.made[name]

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lussweep.data.frames import INDEX
 from lussweep.report.artifacts import sampled_place, written_table
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.stages import COHORT, EVENTS, FRAME_SCORES, LOSSES, SCORES, TRIALS, VAL_SCORES
 from lussweep.store import tables
 from lussweep.study.spec import CLASSES
@@ -88,11 +88,13 @@ def _of_gans(role: str, name: str, schema: pa.Schema, order: int) -> Section:
     return Section(version=1, schema=schema, rows=rows, order=order)
 
 
-SECTIONS["gan_events"] = _of_gans("gan", EVENTS, tables.GAN_EVENTS, 410)
-SECTIONS["frame_scores"] = _of_cells("evaluate", FRAME_SCORES, tables.FRAME_SCORES, 420)
-SECTIONS["val_scores"] = _of_cells("search", VAL_SCORES, tables.FRAME_SCORES, 430)
-SECTIONS["trials"] = Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440)
-SECTIONS["gan_scores"] = _of_gans("score", SCORES, tables.GAN_SCORES, 450)
-SECTIONS["gan_losses"] = _of_gans("gan", LOSSES, tables.GAN_LOSSES, 460)
-SECTIONS["cohorts"] = _of_cells("cohort", COHORT, COHORTS, 470)
-SECTIONS["frames"] = Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480)
+SECTIONS = {
+    "gan_events": _of_gans("gan", EVENTS, tables.GAN_EVENTS, 410),
+    "frame_scores": _of_cells("evaluate", FRAME_SCORES, tables.FRAME_SCORES, 420),
+    "val_scores": _of_cells("search", VAL_SCORES, tables.FRAME_SCORES, 430),
+    "trials": Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440),
+    "gan_scores": _of_gans("score", SCORES, tables.GAN_SCORES, 450),
+    "gan_losses": _of_gans("gan", LOSSES, tables.GAN_LOSSES, 460),
+    "cohorts": _of_cells("cohort", COHORT, COHORTS, 470),
+    "frames": Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480),
+}

@@ -28,7 +28,7 @@ from lussweep.report.cells import (
     joined,
 )
 from lussweep.report.sections.columns import OUTCOME
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Draw
 from lussweep.study.spec import SCORES, StudySpec
@@ -164,4 +164,6 @@ def _correlations(one: Usefulness) -> Row:
     return row | {"status": REFUSED if one.spearman is None else given}
 
 
-SECTIONS["usefulness"] = Section(version=1, schema=USEFULNESS, rows=usefulness_rows, order=130)
+SECTIONS = {
+    "usefulness": Section(version=1, schema=USEFULNESS, rows=usefulness_rows, order=130),
+}

@@ -27,7 +27,7 @@ from lussweep.report.cells import (
 )
 from lussweep.report.sections.columns import OUTCOME
 from lussweep.report.sections.overlap import cohort_overlap, shared_text
-from lussweep.report.sections.seam import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
@@ -213,12 +213,14 @@ def _multiplier(found: Multiplier) -> Row:
     }
 
 
-SECTIONS["worth"] = Section(
-    version=1, schema=WORTH, rows=lambda collected: collected.once(worth_rows).worth, order=50
-)
-SECTIONS["multiplier"] = Section(
-    version=1,
-    schema=MULTIPLIER,
-    rows=lambda collected: collected.once(worth_rows).multiplier,
-    order=60,
-)
+SECTIONS = {
+    "worth": Section(
+        version=1, schema=WORTH, rows=lambda collected: collected.once(worth_rows).worth, order=50
+    ),
+    "multiplier": Section(
+        version=1,
+        schema=MULTIPLIER,
+        rows=lambda collected: collected.once(worth_rows).multiplier,
+        order=60,
+    ),
+}
