@@ -64,6 +64,8 @@ def _write_report(
         blocked=blocked,
     )
     for name in SECTIONS:
+        collected.table(name)  # a section that fails does so before any table is written
+    for name in SECTIONS:
         _write_section(name, collected, folder)
     for name in VIEWS:
         _write_view(name, collected, folder)
