@@ -116,10 +116,12 @@ def test_a_report_without_the_section_removes_its_table(page: Path) -> None:
 
 def test_a_section_that_fails_leaves_no_report_that_counts_as_whole(page: Path) -> None:
     run = page / "mean-scores-run"
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*.parquet")}
     changed(page, "    return [\n", '    raise ValueError("no mean")\n    return [\n')
     with pytest.raises(AssertionError, match="no mean"):
         run_command(page)
     assert not (run / "report.json").exists()
+    assert {path: path.stat().st_mtime_ns for path in run.glob("*.parquet")} == before
     changed(page, '    raise ValueError("no mean")\n', "")
     run_command(page)
     assert (run / TABLE).exists()
