@@ -204,7 +204,11 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    yield _event(hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0))
+    started = hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0)
+    for value in started.value:  # a protobuf map has another order of bytes in each process
+        data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        value.metadata.plugin_data.content = data.SerializeToString(deterministic=True)
+    yield _event(started)
     ended = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
     value = Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG,
