@@ -18,7 +18,7 @@ from lussweep.analysis.bootstrap import (
     percentile_estimate,
 )
 from lussweep.metrics.auroc import patient_weights
-from lussweep.study.spec import SCORES, nearest
+from lussweep.study.spec import SCORES
 
 Float64s = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
@@ -74,7 +74,7 @@ def oriented(metric: str, value_C: Float64s) -> Float64s:
     Raises ValueError for a metric that is not there, or has no goal.
     """
     if metric not in SCORES:
-        raise ValueError(f"no score is called {metric!r}{nearest(metric, SCORES)}")
+        raise ValueError(f"{metric!r}: {SCORES.unknown(metric)}")
     goal = SCORES[metric].goal
     if goal is None:
         raise ValueError(

@@ -20,7 +20,6 @@ from lussweep.report.cells import Row, epoch_is_axis
 from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
 from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
-from lussweep.study.spec.embedders import headline_space
 from lussweep.study.spec.scores import BUILT_IN_SCORES
 
 if TYPE_CHECKING:
@@ -260,9 +259,10 @@ def build_metric_figure(
     """
     rows = gan_scores.to_pylist()
     name = NO_EMBEDDER if space == PIXEL else embedder or _first_embedder(rows)
-    place = (name, space or headline_space(name))
-    if not any(row["metric"] == "kmmd" and _place(row) == place for row in rows):
-        raise ValueError(f"the GAN scores have no {place[1]} space of {name}")
+    spaces = [r["space"] for r in rows if r["metric"] == "kmmd" and r["embedder"] == name]
+    if not spaces or space not in (None, *spaces):
+        raise ValueError(f"the GAN scores have no kMMD in the {space or 'last'} space of {name}")
+    place = (name, space or spaces[-1])
     extra = dict.fromkeys(r["metric"] for r in rows if r["metric"] not in BUILT_IN_SCORES)
     metrics = (*METRICS, *extra)
     shown = [row for metric in (*metrics, *HALVES) for row in _in_one_place(rows, metric, place)]

@@ -43,27 +43,21 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
 def run_score(step: Step, context: Context, out: Path) -> Summary:
     """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
     spec = ScoreSpec.model_validate(step.spec["score"])
-    label, scored_in = step.spec["class"], tuple(spec.embedders)
+    label = step.spec["class"]
     scores = {name: SCORES[name] for name in spec.metrics if label in SCORES[name].classes}
     # A score of the detector takes it, whichever embedders the experiment scores in.
-    needed = [*scored_in, *(name for score in scores.values() for name in score.embedders)]
+    needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
     real = _real_frames(step, context, _n_scored(step, context, spec))
-    real_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
-    for name in scored_in:
-        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
-        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in real_of.items()}
-    others = {name: embedder for name, embedder in embedders.items() if name not in scored_in}
-    real_features |= _features(others, real, spec.batch_size)
     real_sets = {
         place: RealSet(x_ND, spec, step.spec["seed"], context.torch_device())
-        for place, x_ND in real_features.items()
+        for place, x_ND in _real_features(step, context, spec, embedders, real).items()
     }
     computed = [
         (name, place)
         for place in real_sets
         for name, score in scores.items()
-        if score.is_in(*place, scored_in)
+        if score.is_in(*place, tuple(spec.embedders))
     ]
     computed.sort(key=lambda one: bool(scores[one[0]].embedders))  # those of one embedder are last
     rows: list[dict[str, Any]] = []
@@ -76,6 +70,23 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
             rows.append(_score_row(label, epoch, name, place, value, len(real)))
     tables.write(out / SCORES_FILE, rows, tables.GAN_SCORES)
     return {"n_images": len(real), "embedders": list(spec.embedders)}
+
+
+def _real_features(
+    step: Step,
+    context: Context,
+    spec: ScoreSpec,
+    embedders: dict[str, Embed],
+    real: NDArray[np.uint8],
+) -> FeaturesAt:
+    """The features of the real frames: those of earlier steps, and those of other embedders."""
+    features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
+    for name in spec.embedders:
+        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        for space in EMBEDDERS[name].spaces:  # rows follow this order
+            features[name, space] = real_of[space].numpy()[: len(real)]
+    others = {name: embedder for name, embedder in embedders.items() if name not in spec.embedders}
+    return features | _features(others, real, spec.batch_size)
 
 
 def _features(

@@ -330,7 +330,7 @@ def test_bad_input_is_refused():
     value_C, gain_C, n_C, replicate_C = study()
     with pytest.raises(ValueError, match="have shapes"):
         usefulness("kmmd", value_C[:-1], gain_C, n_C, replicate_C, seed=0)
-    with pytest.raises(ValueError, match="no orientation"):
+    with pytest.raises(ValueError, match="'beauty': no score has this name"):
         usefulness("beauty", value_C, gain_C, n_C, replicate_C, seed=0)
     with pytest.raises(ValueError, match="gain is not finite"):
         usefulness("kmmd", value_C, gain_C * np.nan, n_C, replicate_C, seed=0)

@@ -16,8 +16,7 @@ from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import HYPERPARAMETERS, cell_columns, make_schema
 from lussweep.study.plan import Cell, Plan
-from lussweep.study.spec import CLASSES, StudySpec
-from lussweep.study.spec.embedders import headline_space
+from lussweep.study.spec import CLASSES, EMBEDDERS, StudySpec
 
 RESULTS = make_schema(
     *cell_columns("epoch of the snapshot that made the synthetic frames"),
@@ -172,7 +171,7 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
     """The scores of the snapshots that were sampled."""
     columns: dict[str, Any] = {}
     embedder = study.score.embedders[0]
-    headline = (embedder, headline_space(embedder))
+    headline = (embedder, EMBEDDERS[embedder].spaces[-1])
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):

@@ -63,9 +63,3 @@ EMBEDDERS: Registry[Embedder] = Registry(
     },
 )
 """Every embedder by the name that `score.embedders` gives it."""
-
-
-def headline_space(embedder: str) -> str:
-    """The space of an embedder that results and figures show: its last one."""
-    spaces = EMBEDDERS[embedder].spaces if embedder in EMBEDDERS else NETWORK_SPACES
-    return spaces[-1]
