@@ -21,15 +21,10 @@ from lussweep.store.files import write_whole
 from lussweep.study.keys import digest
 
 PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
-<<<<<<< HEAD
-"""Tables that a command shows when the report is written."""
-REPORT_VERSION = 6
-=======
 """Sections that a command shows when the report is written."""
 INTERIM_VIEWS = ("summary", "tensorboard", "optuna")
 OTHER_FILES = {"logs": 510, "experiment.yaml": 520}
 """What a user reads beside the report, with its place in the list of files."""
->>>>>>> mend
 STATE_FILE = "report.json"
 
 

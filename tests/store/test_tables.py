@@ -11,17 +11,11 @@ from lussweep.report.sections import SECTIONS
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 
-<<<<<<< HEAD
-KNOWN = {**vars(tables), **vars(schemas)}
-SCHEMAS = {name: value for name, value in KNOWN.items() if isinstance(value, pa.Schema)}
-LOSS = {"class": "pos", "epoch": 1, "name": "loss_g", "value": 0.7}
-=======
 SCHEMAS = {
     **{name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)},
     **{name: section.schema for name, section in SECTIONS.items()},
 }
-LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}
->>>>>>> mend
+LOSS = {"class": "pos", "epoch": 1, "name": "loss_g", "value": 0.7}
 
 
 @pytest.fixture
