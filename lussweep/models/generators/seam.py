@@ -61,7 +61,7 @@ class TrainingReport:
     show: Callable[[str], None] = lambda text: None
     """Shows a text as the progress of the step."""
     checkpoints: Checkpoints | None = None
-    """Where a training can save its state, and learns that it must stop."""
+    """The files in which a training can save its state. They also say when it must stop."""
     rank: int = 0
     """The number of this worker among `world_size`. Only the worker 0 writes files."""
     world_size: int = 1
