@@ -15,8 +15,7 @@ import yaml
 from lussweep.errors import InputError
 from lussweep.run.folder import EXPERIMENT_FILE
 from lussweep.run.state import RUN_FILE, STATE_FILE
-from lussweep.stages import VAL_SCORES
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url
 from lussweep.study.costs import Frames, Measured, kind
@@ -201,7 +200,7 @@ def seen_frames(
     trials = [ref for ref, step in steps.items() if step.stage == "trial"]
     if not (sizes and judged and trials):
         return None
-    n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
+    n_val = tables.read(folder_of(trials[0]) / names.VAL_SCORES, tables.FRAME_SCORES).num_rows
     by_cohort = {n: sum(counts) / len(counts) for n, counts in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
