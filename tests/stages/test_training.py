@@ -86,8 +86,8 @@ def test_a_small_generator_is_trained_and_reported(
     own = ArtifactStore(tmp_path / "own", also_read=(finished,))
     context = Context(own, "cpu")
     execute(step, context)
-    names = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
-    assert names == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+    kept = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
+    assert kept == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
     losses = tables.read(own.open(step.ref) / names.LOSSES, tables.GAN_LOSSES).to_pylist()
     found = [[row[name] for name in ("attempt", "epoch", "name", "value", "seconds")]
              for row in losses]  # fmt: skip
