@@ -17,7 +17,7 @@ from lussweep.errors import InputError
 from lussweep.models.generators.seam import snapshot_path
 from lussweep.report.losses import in_long_form
 from lussweep.stages import Context, execute, run_gan
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 from lussweep.study.spec import GENERATORS, GeneratorKind, GeneratorSpec
