@@ -1,0 +1,166 @@
+"""Finds the sector of an ultrasound video: the part of the screen that shows tissue.
+
+Tissue is dense and moves. Text, rulers and traces are thin or still. The sector is the convex hull
+of the components that are bright or change in time, are dense in single frames, and move. Its
+outline tells the probe: the sides of a linear probe's sector are parallel, those of a phased
+probe's meet in a point at the top, those of a convex probe's would meet above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+Shape = Literal["convex", "linear", "phased", "unknown"]
+
+LOW_CONFIDENCE = 0.5
+"""A person should look at a sector with a lower confidence first."""
+
+BLACK_LEVEL = 8
+"""Grey levels that compression noise reaches on a black ground."""
+MOTION_LEVELS = 12
+"""A pixel moves if its grey level changes by more than this over the video."""
+MIN_MOVING_SHARE = 0.02
+"""A video counts as still if a smaller share of its image moves."""
+MIN_COMPONENT_SHARE = 0.1
+"""A component is large if its area is at least this share of the largest component's area. A dark
+shadow can cut a sector into several large parts."""
+MIN_MOTION_OF_COMPONENT = 0.1
+"""A component counts as still text if a smaller share of its area moves."""
+N_DENSITY_FRAMES = 24
+"""Frames, evenly spaced, that density is measured in. A trace is thin in each of them, though the
+brightest image of the whole video shows a band."""
+MIN_DENSITY = 0.5
+"""A pixel is dense if this share of its surroundings, a 25th of the image wide, is bright in one
+frame. Lines and letters stay below it."""
+MIN_DENSE_SHARE = 0.2
+"""A component is a trace or text if a smaller share of its area is dense."""
+
+
+@dataclass(frozen=True)
+class Sector:
+    """A sector, in pixels of the video."""
+
+    box: Box
+    """(x0, y0, x1, y1) around the mask."""
+    mask: Mask
+    """(H, W), filled and convex."""
+    shape: Shape
+    """unknown: the image cuts the sides off, or they were not found."""
+    confidence: float
+    """0 (nothing was found: the mask is the whole image) to 1."""
+
+
+def detect_sector(frames: Frames) -> Sector:
+    """Find the sector of a video of grey levels (T, H, W).
+
+    If nothing is found, as in a black video, the sector is the whole image with confidence 0.
+    """
+    parts = _tissue(frames)
+    if not parts.any():
+        height, width = frames.shape[1:]
+        return Sector((0, 0, width, height), np.ones((height, width), bool), "unknown", 0.0)
+    mask = _filled_hull(parts)
+    return Sector(box_of(mask), mask, _shape(mask), 1.0)
+
+
+def box_of(mask: Mask) -> Box:
+    """The smallest box (x0, y0, x1, y1) around a mask (H, W) that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+# --- tissue -------------------------------------------------------------------------------
+
+
+def _tissue(frames: Frames) -> Mask:
+    """The components (H, W) that make up the sector, without what a shadow hides."""
+    brightest, darkest = frames.max(axis=0), frames.min(axis=0)
+    ground = _ground_level(brightest)
+    bright = brightest > ground + BLACK_LEVEL
+    moving = brightest.astype(np.int16) - darkest > MOTION_LEVELS
+    is_still = moving.mean() < MIN_MOVING_SHARE
+    dense = _dense(frames, ground + BLACK_LEVEL)
+    parts = [
+        part
+        for part in _components(_close(_open(bright | moving)))
+        if dense[part].mean() >= MIN_DENSE_SHARE
+        and (is_still or moving[part].mean() >= MIN_MOTION_OF_COMPONENT)
+    ]
+    if not parts:
+        return np.zeros(brightest.shape, bool)
+    largest = max(part.sum() for part in parts)
+    sector = np.logical_or.reduce(
+        [part for part in parts if part.sum() >= MIN_COMPONENT_SHARE * largest]
+    )
+    if is_still:
+        return sector
+    surroundings = _grow(_filled_hull(sector))
+    close_by = [part for part in parts if (part & surroundings).any()]
+    return np.logical_or.reduce([sector, *close_by])
+
+
+def _dense(frames: Frames, level: int) -> Mask:
+    """Pixels (H, W) whose surroundings are mostly brighter than `level` in one frame at least."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, N_DENSITY_FRAMES).astype(int))
+    size = 2 * (min(frames.shape[1:]) // 50) + 1
+    densest = np.zeros(frames.shape[1:], np.float32)
+    for frame in frames[chosen]:
+        density = cv2.blur((frame > level).astype(np.float32), (size, size))
+        np.maximum(densest, density, out=densest)
+    return densest >= MIN_DENSITY
+
+
+def _ground_level(brightest: Frames) -> int:
+    """The grey level of the empty ground: that of the darkest corner, or 0 if none is dark."""
+    n = max(2, min(brightest.shape) // 20)
+    tops, bottoms = brightest[:n], brightest[-n:]
+    corners = (tops[:, :n], tops[:, -n:], bottoms[:, :n], bottoms[:, -n:])
+    level = min(int(np.percentile(corner, 95)) for corner in corners)
+    return level if level < 64 else 0
+
+
+def _components(foreground: Mask) -> list[Mask]:
+    """Connected components (H, W) of at least a thousandth of the image."""
+    n, labels = cv2.connectedComponents(foreground.astype(np.uint8))
+    areas = np.bincount(labels.ravel(), minlength=n)
+    return [labels == i for i in range(1, n) if areas[i] >= foreground.size / 1000]
+
+
+def _filled_hull(parts: Mask) -> Mask:
+    points = cv2.findNonZero(parts.astype(np.uint8))
+    hull = cv2.convexHull(points)
+    return cv2.fillConvexPoly(np.zeros(parts.shape, np.uint8), hull, 1).astype(bool)
+
+
+def _open(mask: Mask) -> Mask:
+    """Drop single noisy pixels."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
+
+
+def _close(mask: Mask) -> Mask:
+    """Join speckle over gaps of a fiftieth of the image."""
+    size = 2 * max(1, min(mask.shape) // 100) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
+
+
+def _grow(mask: Mask) -> Mask:
+    """Grow the mask on all sides, by about a twelfth of the image."""
+    size = 2 * (min(mask.shape) // 12) + 1
+    return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+
+
+# --- shape --------------------------------------------------------------------------------
+
+
+def _shape(mask: Mask) -> Shape:
+    return "unknown"
