@@ -42,6 +42,12 @@ MIN_DENSITY = 0.5
 frame. Lines and letters stay below it."""
 MIN_DENSE_SHARE = 0.2
 """A component is a trace or text if a smaller share of its area is dense."""
+MAX_LINEAR_OPENING = 12.0
+"""Degrees between the sides of a linear probe's sector."""
+MAX_APEX_SHARE = 0.12
+"""The sides of a phased probe's sector meet above its top by at most this share of its height."""
+MIN_SIDE_SHARE = 0.15
+"""A side shorter than this share of the sector's height tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -163,4 +169,46 @@ def _grow(mask: Mask) -> Mask:
 
 
 def _shape(mask: Mask) -> Shape:
-    return "unknown"
+    """The kind of probe, from the straight sides of a convex mask (H, W)."""
+    left, right = _side(mask), _side(mask[:, ::-1])
+    if left is None or right is None:
+        return "unknown"
+    opening = np.degrees(np.arctan(left.slope) + np.arctan(right.slope))
+    if abs(opening) < MAX_LINEAR_OPENING:
+        return "linear"
+    if opening < 0:
+        return "unknown"
+    x0, y0, x1, y1 = box_of(mask)
+    width_at_top = mask.shape[1] - left.at(y0) - right.at(y0)
+    rows_above = width_at_top / (left.slope + right.slope)
+    return "phased" if rows_above < MAX_APEX_SHARE * (y1 - y0) else "convex"
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A straight side: its distance to the image's border is at(row), in pixels."""
+
+    slope: float
+    """Pixels towards the border per row downwards."""
+    intercept: float
+
+    def at(self, row: float) -> float:
+        return self.intercept - self.slope * row
+
+
+def _side(mask: Mask) -> _Side | None:
+    """The left side of a convex mask, or None if the image cuts it off.
+
+    A slanted side runs from the top of the mask to the first of its widest rows, an upright side
+    to the last of them. Its ends are left out: the corners there are round.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    distances = mask[rows].argmax(axis=1)
+    widest = np.flatnonzero(distances <= distances.min() + mask.shape[1] / 100)
+    is_upright = widest[0] < MIN_SIDE_SHARE * len(rows)
+    n_side = int(widest[-1 if is_upright else 0]) + 1
+    if n_side < MIN_SIDE_SHARE * len(rows) or distances[n_side // 2] == 0:
+        return None
+    kept = slice(n_side // 5, n_side - n_side // 5)
+    slope, intercept = np.polyfit(rows[kept], distances[kept], 1)
+    return _Side(-float(slope), float(intercept))
