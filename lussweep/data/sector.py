@@ -42,6 +42,18 @@ MIN_DENSITY = 0.5
 frame. Lines and letters stay below it."""
 MIN_DENSE_SHARE = 0.2
 """A component is a trace or text if a smaller share of its area is dense."""
+MAX_FRINGE = 0.08
+"""What dense tissue does not reach is not sector if it makes up more than this share of the hull: a
+trace or text touches the tissue."""
+
+FRINGE_OF_NO_CONFIDENCE = 0.2
+"""The share of such a fringe that takes all confidence."""
+SKEW_OF_NO_CONFIDENCE = 30.0
+"""The difference in degrees between the two sides that takes all confidence: a shadow has hidden a
+side."""
+STILL_CONFIDENCE = 0.6
+"""Confidence in a video in which nothing moves."""
+
 MAX_LINEAR_OPENING = 12.0
 """Degrees between the sides of a linear probe's sector."""
 MAX_APEX_SHARE = 0.12
@@ -69,12 +81,20 @@ def detect_sector(frames: Frames) -> Sector:
 
     If nothing is found, as in a black video, the sector is the whole image with confidence 0.
     """
-    parts = _tissue(frames)
-    if not parts.any():
+    tissue = _tissue(frames)
+    if not tissue.parts.any():
         height, width = frames.shape[1:]
         return Sector((0, 0, width, height), np.ones((height, width), bool), "unknown", 0.0)
-    mask = _filled_hull(parts)
-    return Sector(box_of(mask), mask, _shape(mask), 1.0)
+    hull, core = _filled_hull(tissue.parts), _filled_hull(tissue.core)
+    fringe = 1 - core.sum() / hull.sum()
+    mask = core if fringe > MAX_FRINGE else hull
+    left, right = _side(mask), _side(mask[:, ::-1])
+    confidence = max(0.0, 1 - fringe / FRINGE_OF_NO_CONFIDENCE)
+    if left and right:
+        confidence *= max(0.0, 1 - abs(left.degrees - right.degrees) / SKEW_OF_NO_CONFIDENCE)
+    if tissue.is_still:
+        confidence *= STILL_CONFIDENCE
+    return Sector(box_of(mask), mask, _shape(mask, left, right), float(confidence))
 
 
 def box_of(mask: Mask) -> Box:
@@ -86,31 +106,38 @@ def box_of(mask: Mask) -> Box:
 # --- tissue -------------------------------------------------------------------------------
 
 
-def _tissue(frames: Frames) -> Mask:
-    """The components (H, W) that make up the sector, without what a shadow hides."""
+@dataclass(frozen=True)
+class _Tissue:
+    """What makes up the sector, as masks (H, W), without what a shadow hides."""
+
+    parts: Mask
+    core: Mask
+    """The parts that are dense, with a rim. Traces that touch the tissue are not in it."""
+    is_still: bool
+
+
+def _tissue(frames: Frames) -> _Tissue:
     brightest, darkest = frames.max(axis=0), frames.min(axis=0)
-    ground = _ground_level(brightest)
-    bright = brightest > ground + BLACK_LEVEL
+    level = _ground_level(brightest) + BLACK_LEVEL
     moving = brightest.astype(np.int16) - darkest > MOTION_LEVELS
-    is_still = moving.mean() < MIN_MOVING_SHARE
-    dense = _dense(frames, ground + BLACK_LEVEL)
+    is_still = bool(moving.mean() < MIN_MOVING_SHARE)
+    dense = _dense(frames, level)
     parts = [
         part
-        for part in _components(_close(_open(bright | moving)))
+        for part in _components(_close(_open((brightest > level) | moving)))
         if dense[part].mean() >= MIN_DENSE_SHARE
         and (is_still or moving[part].mean() >= MIN_MOTION_OF_COMPONENT)
     ]
     if not parts:
-        return np.zeros(brightest.shape, bool)
+        nothing = np.zeros(brightest.shape, bool)
+        return _Tissue(nothing, nothing, is_still)
     largest = max(part.sum() for part in parts)
-    sector = np.logical_or.reduce(
-        [part for part in parts if part.sum() >= MIN_COMPONENT_SHARE * largest]
-    )
-    if is_still:
-        return sector
-    surroundings = _grow(_filled_hull(sector))
-    close_by = [part for part in parts if (part & surroundings).any()]
-    return np.logical_or.reduce([sector, *close_by])
+    large = [part for part in parts if part.sum() >= MIN_COMPONENT_SHARE * largest]
+    sector = np.logical_or.reduce(large)
+    if not is_still:
+        surroundings = _grow(_filled_hull(sector), 24)
+        sector |= np.logical_or.reduce([part & (part & surroundings).any() for part in parts])
+    return _Tissue(sector, sector & _grow(dense, 50), is_still)
 
 
 def _dense(frames: Frames, level: int) -> Mask:
@@ -159,21 +186,20 @@ def _close(mask: Mask) -> Mask:
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel).astype(bool)
 
 
-def _grow(mask: Mask) -> Mask:
-    """Grow the mask on all sides, by about a twelfth of the image."""
-    size = 2 * (min(mask.shape) // 12) + 1
+def _grow(mask: Mask, share: int) -> Mask:
+    """Grow the mask on all sides by 1 / `share` of the image."""
+    size = 2 * (min(mask.shape) // share) + 1
     return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
 
 
 # --- shape --------------------------------------------------------------------------------
 
 
-def _shape(mask: Mask) -> Shape:
+def _shape(mask: Mask, left: _Side | None, right: _Side | None) -> Shape:
     """The kind of probe, from the straight sides of a convex mask (H, W)."""
-    left, right = _side(mask), _side(mask[:, ::-1])
     if left is None or right is None:
         return "unknown"
-    opening = np.degrees(np.arctan(left.slope) + np.arctan(right.slope))
+    opening = left.degrees + right.degrees
     if abs(opening) < MAX_LINEAR_OPENING:
         return "linear"
     if opening < 0:
@@ -191,6 +217,11 @@ class _Side:
     slope: float
     """Pixels towards the border per row downwards."""
     intercept: float
+
+    @property
+    def degrees(self) -> float:
+        """The angle to the vertical."""
+        return float(np.degrees(np.arctan(self.slope)))
 
     def at(self, row: float) -> float:
         return self.intercept - self.slope * row
