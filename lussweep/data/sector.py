@@ -1,9 +1,10 @@
 """Finds the sector of an ultrasound video: the part of the screen that shows tissue.
 
-Tissue is dense and moves. Text, rulers and traces are thin or still. The sector is the convex hull
-of the components that are bright or change in time, are dense in single frames, and move. Its
-outline tells the probe: the sides of a linear probe's sector are parallel, those of a phased
-probe's meet in a point at the top, those of a convex probe's would meet above it.
+The sector is the convex hull of the components that are bright or change in time, and move. How
+sure that is follows from two other signs. Tissue is dense in single frames, while traces, clocks
+and letters are thin. The two sides of a sector are alike, unless a shadow hides one. The sides tell
+the probe too: those of a linear probe's sector are parallel, those of a phased probe's meet in a
+point at its top, those of a convex probe's would meet above it.
 """
 
 from __future__ import annotations
@@ -40,14 +41,9 @@ brightest image of the whole video shows a band."""
 MIN_DENSITY = 0.5
 """A pixel is dense if this share of its surroundings, a 25th of the image wide, is bright in one
 frame. Lines and letters stay below it."""
-MIN_DENSE_SHARE = 0.2
-"""A component is a trace or text if a smaller share of its area is dense."""
-MAX_FRINGE = 0.08
-"""What dense tissue does not reach is not sector if it makes up more than this share of the hull: a
-trace or text touches the tissue."""
-
 FRINGE_OF_NO_CONFIDENCE = 0.2
-"""The share of such a fringe that takes all confidence."""
+"""The share of the hull beyond dense tissue that takes all confidence: a trace or a clock pulls the
+sector wide."""
 SKEW_OF_NO_CONFIDENCE = 30.0
 """The difference in degrees between the two sides that takes all confidence: a shadow has hidden a
 side."""
@@ -81,20 +77,19 @@ def detect_sector(frames: Frames) -> Sector:
 
     If nothing is found, as in a black video, the sector is the whole image with confidence 0.
     """
-    tissue = _tissue(frames)
-    if not tissue.parts.any():
-        height, width = frames.shape[1:]
+    brightest, darkest = frames.max(axis=0), frames.min(axis=0)
+    level = _ground_level(brightest) + BLACK_LEVEL
+    moving = brightest.astype(np.int16) - darkest > MOTION_LEVELS
+    foreground = (brightest > level) | moving
+    if not foreground.any():
+        height, width = brightest.shape
         return Sector((0, 0, width, height), np.ones((height, width), bool), "unknown", 0.0)
-    hull, core = _filled_hull(tissue.parts), _filled_hull(tissue.core)
-    fringe = 1 - core.sum() / hull.sum()
-    mask = core if fringe > MAX_FRINGE else hull
+    mask = _outline(foreground, moving)
     left, right = _side(mask), _side(mask[:, ::-1])
-    confidence = max(0.0, 1 - fringe / FRINGE_OF_NO_CONFIDENCE)
-    if left and right:
-        confidence *= max(0.0, 1 - abs(left.degrees - right.degrees) / SKEW_OF_NO_CONFIDENCE)
-    if tissue.is_still:
+    confidence = _confidence(mask, _dense(frames, level), left, right)
+    if _is_still(moving):
         confidence *= STILL_CONFIDENCE
-    return Sector(box_of(mask), mask, _shape(mask, left, right), float(confidence))
+    return Sector(box_of(mask), mask, _shape(mask, left, right), confidence)
 
 
 def box_of(mask: Mask) -> Box:
@@ -103,52 +98,33 @@ def box_of(mask: Mask) -> Box:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-# --- tissue -------------------------------------------------------------------------------
+# --- outline ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Tissue:
-    """What makes up the sector, as masks (H, W), without what a shadow hides."""
+def _outline(foreground: Mask, moving: Mask) -> Mask:
+    """The hull (H, W) of the components that make up the sector. It spans the shadows.
 
-    parts: Mask
-    core: Mask
-    """The parts that are dense, with a rim. Traces that touch the tissue are not in it."""
-    is_still: bool
-
-
-def _tissue(frames: Frames) -> _Tissue:
-    brightest, darkest = frames.max(axis=0), frames.min(axis=0)
-    level = _ground_level(brightest) + BLACK_LEVEL
-    moving = brightest.astype(np.int16) - darkest > MOTION_LEVELS
-    is_still = bool(moving.mean() < MIN_MOVING_SHARE)
-    dense = _dense(frames, level)
-    parts = [
-        part
-        for part in _components(_close(_open((brightest > level) | moving)))
-        if dense[part].mean() >= MIN_DENSE_SHARE
-        and (is_still or moving[part].mean() >= MIN_MOTION_OF_COMPONENT)
-    ]
+    Large components that move belong to it. Small ones that move close to it belong to it too:
+    they are echoes beyond a shadow. Still text and rulers do not, unless they touch it. In a still
+    video every large component counts. If no component is left, the whole foreground counts.
+    """
+    parts = _components(_close(_open(foreground)))
+    if not _is_still(moving):
+        parts = [part for part in parts if moving[part].mean() >= MIN_MOTION_OF_COMPONENT]
     if not parts:
-        nothing = np.zeros(brightest.shape, bool)
-        return _Tissue(nothing, nothing, is_still)
+        return _filled_hull(foreground)
     largest = max(part.sum() for part in parts)
     large = [part for part in parts if part.sum() >= MIN_COMPONENT_SHARE * largest]
-    sector = np.logical_or.reduce(large)
-    if not is_still:
-        surroundings = _grow(_filled_hull(sector), 24)
-        sector |= np.logical_or.reduce([part & (part & surroundings).any() for part in parts])
-    return _Tissue(sector, sector & _grow(dense, 50), is_still)
+    sector = _filled_hull(np.logical_or.reduce(large))
+    if _is_still(moving):
+        return sector
+    surroundings = _grow(sector, 12)
+    close_by = [part for part in parts if (part & surroundings).any()]
+    return _filled_hull(np.logical_or.reduce([sector, *close_by]))
 
 
-def _dense(frames: Frames, level: int) -> Mask:
-    """Pixels (H, W) whose surroundings are mostly brighter than `level` in one frame at least."""
-    chosen = np.unique(np.linspace(0, len(frames) - 1, N_DENSITY_FRAMES).astype(int))
-    size = 2 * (min(frames.shape[1:]) // 50) + 1
-    densest = np.zeros(frames.shape[1:], np.float32)
-    for frame in frames[chosen]:
-        density = cv2.blur((frame > level).astype(np.float32), (size, size))
-        np.maximum(densest, density, out=densest)
-    return densest >= MIN_DENSITY
+def _is_still(moving: Mask) -> bool:
+    return bool(moving.mean() < MIN_MOVING_SHARE)
 
 
 def _ground_level(brightest: Frames) -> int:
@@ -190,6 +166,32 @@ def _grow(mask: Mask, share: int) -> Mask:
     """Grow the mask on all sides by 1 / `share` of the image."""
     size = 2 * (min(mask.shape) // share) + 1
     return cv2.dilate(mask.astype(np.uint8), np.ones((size, size), np.uint8)).astype(bool)
+
+
+# --- confidence ---------------------------------------------------------------------------
+
+
+def _confidence(mask: Mask, dense: Mask, left: _Side | None, right: _Side | None) -> float:
+    """0 to 1: the share of the sector that dense tissue reaches, and the likeness of its sides."""
+    core = mask & _grow(dense, 50)
+    if not core.any():
+        return 0.0
+    fringe = 1 - _filled_hull(core).sum() / mask.sum()
+    confidence = max(0.0, 1 - fringe / FRINGE_OF_NO_CONFIDENCE)
+    if left and right:
+        confidence *= max(0.0, 1 - abs(left.degrees - right.degrees) / SKEW_OF_NO_CONFIDENCE)
+    return float(confidence)
+
+
+def _dense(frames: Frames, level: int) -> Mask:
+    """Pixels (H, W) whose surroundings are mostly brighter than `level` in one frame at least."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, N_DENSITY_FRAMES).astype(int))
+    size = 2 * (min(frames.shape[1:]) // 50) + 1
+    densest = np.zeros(frames.shape[1:], np.float32)
+    for frame in frames[chosen]:
+        density = cv2.blur((frame > level).astype(np.float32), (size, size))
+        np.maximum(densest, density, out=densest)
+    return densest >= MIN_DENSITY
 
 
 # --- shape --------------------------------------------------------------------------------

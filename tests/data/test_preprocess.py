@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lussweep.data.preprocess import find_sector, preprocess
+from lussweep.data.preprocess import preprocess
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
 
