@@ -206,10 +206,10 @@ def _shape(mask: Mask, left: _Side | None, right: _Side | None) -> Shape:
         return "linear"
     if opening < 0:
         return "unknown"
-    x0, y0, x1, y1 = box_of(mask)
-    width_at_top = mask.shape[1] - left.at(y0) - right.at(y0)
+    _, top, _, bottom = box_of(mask)
+    width_at_top = mask.shape[1] - left.at(top) - right.at(top)
     rows_above = width_at_top / (left.slope + right.slope)
-    return "phased" if rows_above < MAX_APEX_SHARE * (y1 - y0) else "convex"
+    return "phased" if rows_above < MAX_APEX_SHARE * (bottom - top) else "convex"
 
 
 @dataclass(frozen=True)
