@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from lussweep.data.sector import BLACK_LEVEL, Box, Frames, Mask, box_of, detect_sector
+from lussweep.data.sector import BLACK_LEVEL, Box, Frames, Mask, Sector, detect_sector
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
 
@@ -20,28 +20,37 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     ratio is kept. Raises InputError for no frames, a bad mask box, a crop outside the image or
     the sector, and a black video.
     """
-    if frames.ndim != 3 or 0 in frames.shape:
-        raise InputError(f"a video needs frames of shape (T, H, W), got {frames.shape}")
     frames = blank_boxes(frames, spec.mask_boxes)
-    if frames.max() <= BLACK_LEVEL:
-        raise InputError("the video is black: take it out of the manifest or export it again")
-    sector = detect_sector(frames).mask
-    x0, y0, x1, y1 = _crop_box(spec, sector)
-    frames, sector = frames[:, y0:y1, x0:x1], sector[y0:y1, x0:x1]
-    if not sector.any():
-        raise InputError(f"the crop {[x0, y0, x1, y1]} holds no part of the sector")
-    visible = sector if spec.mask_outside_sector else np.ones_like(sector)
+    (x0, y0, x1, y1), sector = find_window(frames, spec)
+    frames, shown = frames[:, y0:y1, x0:x1], sector.mask[y0:y1, x0:x1]
+    visible = shown if spec.mask_outside_sector else np.ones_like(shown)
     mask = to_square(visible.astype(np.uint8) * 255, spec.image_size) >= 128
     resized = np.stack([to_square(frame * visible, spec.image_size) for frame in frames])
     return resized * mask, mask
+
+
+def find_window(blanked: Frames, spec: PreprocessSpec) -> tuple[Box, Sector]:
+    """The crop and the sector of frames (T, H, W) whose mask boxes are blanked.
+
+    Raises InputError for a black video, and for a crop outside the image or the sector.
+    """
+    if blanked.max() <= BLACK_LEVEL:
+        raise InputError("the video is black: take it out of the manifest or export it again")
+    sector = detect_sector(blanked)
+    x0, y0, x1, y1 = box = _crop_box(spec, sector)
+    if not sector.mask[y0:y1, x0:x1].any():
+        raise InputError(f"the crop {list(box)} holds no part of the sector")
+    return box, sector
 
 
 def blank_boxes(frames: Frames, boxes: Sequence[Box]) -> Frames:
     """Copy frames (T, H, W) and set each box (x0, y0, x1, y1), cut to the image, to 0.
 
     Without boxes the frames are returned as they are. Raises InputError for a box that is empty
-    or has a negative corner.
+    or has a negative corner, and for no frames.
     """
+    if frames.ndim != 3 or 0 in frames.shape:
+        raise InputError(f"a video needs frames of shape (T, H, W), got {frames.shape}")
     blanked = frames.copy() if boxes else frames
     for x0, y0, x1, y1 in boxes:
         if not (0 <= x0 < x1 and 0 <= y0 < y1):
@@ -60,12 +69,12 @@ def to_square(image: Frames, size: int) -> Frames:
     return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _crop_box(spec: PreprocessSpec, sector: Mask) -> Box:
-    height, width = sector.shape
+def _crop_box(spec: PreprocessSpec, sector: Sector) -> Box:
+    height, width = sector.mask.shape
     if spec.crop == "none":
         return (0, 0, width, height)
     if spec.crop == "auto":
-        return box_of(sector)
+        return sector.box
     x0, y0, x1, y1 = spec.crop
     if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
         raise InputError(
