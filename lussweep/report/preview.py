@@ -90,7 +90,8 @@ def _head(n_videos: int, page: int, paths: Sequence[Path]) -> str:
         f"<p>{n_videos} videos: first, middle and last frame of each. "
         '<span class="key">Blue</span>: the crop. <span class="key">Yellow</span>: the sector. '
         '<span class="key">Red shade</span>: what is blanked or cut off. '
-        "Look for names and dates without shade, and for tissue under it.</p>"
+        "Look for names and dates without shade, and for tissue under it. Confidence is low where "
+        "a trace, a clock or text may pull the sector wide, or a shadow may hide a part of it.</p>"
         + (f"<p>Page {links}</p>" if len(paths) > 1 else "")
     )
 
