@@ -7,17 +7,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.report.export import Kind, write_images
-from lussweep.stages import COHORT, SYNTHETIC
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Draw
 from lussweep.study.plan import BOTH_CLASSES
-from lussweep.study.spec import ReleaseGateSpec, StudySpec
+from lussweep.study.spec import (
+    MemorisationSpec,
+    ReleaseGateSpec,
+    Spec,
+    parse,
+    plain_values,
+    read_text,
+)
+
+
+class Origin(Spec):
+    """What a release needs of the experiment that a run has written."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    seed: int
+    memorisation: MemorisationSpec
+
+    @classmethod
+    def read(cls, path: Path) -> Origin:
+        """Read the run's experiment. Plugins that it names are not loaded."""
+        return parse(cls, plain_values(read_text(path), path.name), path.name)
 
 
 def matching_sets(
@@ -54,15 +75,15 @@ def matching_sets(
 
 
 def release(
-    sets: Sequence[Mapping[str, Any]], study: StudySpec, store: ArtifactStore, out: Path, kind: Kind
+    sets: Sequence[Mapping[str, Any]], origin: Origin, store: ArtifactStore, out: Path, kind: Kind
 ) -> list[Path]:
     """Writes every set to `out`/n_patients/replicate/class, and returns these folders.
 
     Each folder holds images (or one Parquet file), a card and a declaration of patients. The
-    source `external` can read it. Raises InputError if the study's release gate refuses any set;
+    source `external` can read it. Raises InputError if the release gate refuses any set;
     then nothing is written.
     """
-    gate = study.memorisation.release_gate
+    gate = origin.memorisation.release_gate
     refused = [line for row in sets for line in _refusals(row, gate, store)]
     if refused:
         raise InputError(refused)
@@ -71,8 +92,8 @@ def release(
         folder = out / str(row["n_patients"]) / str(row["replicate"]) / row["class"]
         frames, patients, card = _open_set(row, store)
         card |= {
-            "study": study.name,
-            "study_seed": study.seed,
+            "study": origin.name,
+            "study_seed": origin.seed,
             "release_gate": gate.model_dump(mode="json") if gate else {},
             "passed": True,
         }
@@ -94,7 +115,7 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
     if any(one[name] != other[name] for name in tables.SYNTH_SET):
         return False
     first, second = (
-        read_array(store.open(_refs(row)[0]) / SYNTHETIC, np.uint8) for row in (one, other)
+        read_array(store.open(_refs(row)[0]) / names.SYNTHETIC, np.uint8) for row in (one, other)
     )
     return np.array_equal(first, second)
 
@@ -121,9 +142,9 @@ def _open_set(
     made_by = store.record(record["inputs"][role])
     # The generator of an external set may have seen both classes, whichever the set shows.
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
-    cohort = tables.read(store.open(record["inputs"]["cohort"]) / COHORT, tables.FRAMES)
+    cohort = tables.read(store.open(record["inputs"]["cohort"]) / names.COHORT, tables.FRAMES)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))
-    frames = read_array(store.open(synth) / SYNTHETIC, np.uint8)
+    frames = read_array(store.open(synth) / names.SYNTHETIC, np.uint8)
     measured = store.record(memorisation)["summary"]
     card = {
         **{name: row[name] for name in tables.SYNTH_SET},
