@@ -1,0 +1,169 @@
+"""The rows of a manifest: one video each, with every cell read and judged."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lussweep.data.columns import SPLIT, TextRow, split_in_disguise
+from lussweep.data.labels import parse_label, told_labels
+from lussweep.data.paths import within
+from lussweep.data.tables import read_cells
+from lussweep.errors import InputError
+from lussweep.study.spec import SPLITS
+
+OTHER_SPLITS = {
+    "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
+    "valid": "val", "dev": "val",
+}  # fmt: skip
+"""What other data sets call the splits. They are named in the refusal, not read: `test` is the
+validation split of some."""
+EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
+"""Texts, in lower case, that stand for an empty cell where an id belongs."""
+
+_FLOAT = re.compile(r"(\d+)\.0")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video as its row gives it. A cell that is missing or wrong is None and was reported."""
+
+    number: int
+    name: str
+    patient_id: str | None
+    video_id: str | None
+    path: Path | None
+    label: int | None
+    split: str | None
+    is_unlabelled: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a manifest."""
+
+    rows: list[Row]
+    notes: tuple[str, ...]
+    """What was recognised in the table, for the user to check."""
+
+
+class _Findings:
+    """Problems of cells. The same finding in many rows is one line."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, list[Any]] = {}
+
+    def add(self, row: str, finding: str) -> None:
+        self.counts.setdefault(finding, [row, 0])[1] += 1
+
+    def lines(self) -> list[str]:
+        return [
+            f"{row}{f' and {n - 1} more' if n > 1 else ''}: {finding}"
+            for finding, (row, n) in self.counts.items()
+        ]
+
+
+def read_rows(
+    path: Path, label: str, positive: Collection[str], allow_absolute: bool, problems: list[str]
+) -> Rows:
+    """Reads the videos of a manifest. Adds one line to `problems` for each thing that is wrong."""
+    table = read_cells(path, ("patient_id", "video_id", "path", label), problems, (SPLIT,))
+    if disguised := split_in_disguise(table.header):
+        problems.append(
+            f"{path}: no column split, but {disguised!r}: rename it split if it says which "
+            "patients "
+            "are train, val and holdout, or rename it otherwise to have the splits drawn"
+        )
+    cells = [row for _, row in table.rows]
+    notes = [f"{path.name}: {note}" for note in table.notes]
+    if positive and cells and label in cells[0]:
+        told, wrong = told_labels([row[label] for row in cells], positive)
+        notes += told
+        problems += wrong
+    whole_ids = {
+        column: all(_FLOAT.fullmatch(row.get(column, "")) for row in cells)
+        for column in ("patient_id", "video_id")
+    }
+    findings = _Findings()
+    rows = []
+    for number, row in table.rows:
+        name = f"row {number} (video {row.get('video_id') or 'without id'})"
+
+        def cell(
+            column: str, judge: Callable[[str], Any], row: TextRow = row, name: str = name
+        ) -> Any:
+            try:
+                return judge(row[column]) if column in row else None
+            except InputError as error:
+                findings.add(name, f"{column} {error}")
+                return None
+
+        def identify(column: str, cell: Any = cell) -> str | None:
+            found: str | None = cell(column, _filled)
+            return found[:-2] if found and whole_ids[column] else found
+
+        value = cell(label, lambda text: (parse_label(text, positive),))
+        rows.append(
+            Row(
+                number,
+                name,
+                identify("patient_id"),
+                identify("video_id"),
+                cell("path", lambda text: _place(text, path.parent, allow_absolute)),
+                value[0] if value else None,
+                cell(SPLIT, _split_name),
+                value == (None,),
+            )
+        )
+    problems += findings.lines()
+    return Rows(rows, tuple(notes))
+
+
+def _filled(text: str) -> str:
+    if not text or text.casefold() in EMPTY_IDS:
+        raise InputError("is empty")
+    return text
+
+
+def _split_name(text: str) -> str:
+    name = text.casefold()
+    if name not in ("", *SPLITS):
+        meant = OTHER_SPLITS.get(name)
+        hint = f" ({meant} is the nearest)" if meant else ""
+        raise InputError(f"is {text!r}: use {', '.join(SPLITS)}{hint}")
+    return name
+
+
+def _place(text: str, folder: Path, allow_absolute: bool) -> Path:
+    """The path of a cell. Windows' separators and the other Unicode form are tried as well."""
+    place = within(text, folder, allow_absolute=allow_absolute)
+    if _exists(place):
+        return place
+    slashes = text.replace("\\", "/")
+    forms = (slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")))
+    others = [
+        within(other, folder, allow_absolute=allow_absolute)
+        for other in dict.fromkeys(forms)
+        if other != text
+    ]
+    return next((other for other in others if _exists(other)), place)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # its reader reports that
+        return False
+
+
+def unlabelled(rows: Sequence[Row], label: str) -> list[str]:
+    """One line for the rows without a label. Empty if there are none."""
+    names = [row.name for row in rows if row.is_unlabelled]
+    if not names:
+        return []
+    where = names[0] if len(names) == 1 else f"{len(names)} rows, the first {names[0]}"
+    return [f"{label} is empty in {where}: fill it, or leave them out with --skip-unlabelled"]
