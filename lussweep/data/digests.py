@@ -23,8 +23,8 @@ class Content:
 
     sha256: str
     """Of a file's bytes, or over the names and digests of a folder's images."""
-    files: dict[str, str]
-    """The name of each file by the digest of its bytes. Equal images of a folder count once."""
+    files: dict[str, list[str]]
+    """The names of the files by the digest of their bytes. A folder may hold an image twice."""
 
 
 def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Content]:
@@ -42,10 +42,13 @@ def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Conten
 def _content(path: Path, cache: dict[str, Any]) -> Content:
     if not path.is_dir():
         sha256 = _file_digest(path, cache)
-        return Content(sha256, {sha256: path.name})
+        return Content(sha256, {sha256: [path.name]})
     parts = sorted((file.name, _file_digest(file, cache)) for file in image_files(path))
     sha256 = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-    return Content(sha256, {digest: name for name, digest in reversed(parts)})
+    files: dict[str, list[str]] = {}
+    for name, digest in parts:
+        files.setdefault(digest, []).append(name)
+    return Content(sha256, files)
 
 
 def _file_digest(path: Path, cache: dict[str, Any]) -> str:

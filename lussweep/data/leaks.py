@@ -54,8 +54,8 @@ def same_patients(places: Mapping[str, str]) -> list[str]:
             more = len(spellings) - MAX_SHOWN
             problems.append(
                 f"the patient ids {shown}{f' (+{more} more)' if more > 0 else ''} may be one "
-                "patient: write them alike, or, if they are two, make them differ by more than case, "
-                "spaces, zeros and Unicode form"
+                "patient: write them alike, or make them differ by more than case, spaces, zeros "
+                "and Unicode form"
             )
     return problems
 
@@ -71,7 +71,7 @@ def shared_content(videos: Sequence[Video], content: Mapping[str, Content]) -> l
     `content` gives the content of each video by its video_id.
     """
     problems = []
-    for twins in _groups((video.sha256, video) for video in videos):
+    for twins in _groups((video.sha256, video) for video in videos).values():
         first = twins[0]
         for video in twins[1:]:
             of = f"of the patient {first.patient_id}"
@@ -84,35 +84,51 @@ def shared_content(videos: Sequence[Video], content: Mapping[str, Content]) -> l
     if problems:
         return problems
     by_file = _groups((d, video) for video in videos for d in content[video.video_id].files)
-    shared = [group for group in by_file if len({video.patient_id for video in group}) > 1]
+    shared = {
+        digest: group
+        for digest, group in by_file.items()
+        if len({video.patient_id for video in group}) > 1
+    }
     return [_shared_images(shared, content)] if shared else []
 
 
-def _groups(pairs: Iterable[tuple[str, Video]]) -> list[list[Video]]:
+def _groups(pairs: Iterable[tuple[str, Video]]) -> dict[str, list[Video]]:
     """The videos of each digest that occurs more than once."""
     groups: dict[str, list[Video]] = {}
     for digest, video in pairs:
         groups.setdefault(digest, []).append(video)
-    return [group for group in groups.values() if len(group) > 1]
+    return {digest: group for digest, group in groups.items() if len(group) > 1}
 
 
-def _shared_images(shared: Sequence[Sequence[Video]], content: Mapping[str, Content]) -> str:
-    """One line with some pairs of videos of two patients, and how many images and patients."""
+def _shared_images(shared: Mapping[str, Sequence[Video]], content: Mapping[str, Content]) -> str:
+    """One line with some pairs of videos of two patients, and how many images and patients.
+
+    A pair in two splits is named before one in the same split.
+    """
     pairs: dict[tuple[str, str], str] = {}
-    for group in shared:
+    for group in shared.values():
+        if len(pairs) >= MAX_SHOWN:
+            break
         first = group[0]
-        other = next(video for video in group if video.patient_id != first.patient_id)
-        if (first.video_id, other.video_id) not in pairs and len(pairs) < MAX_SHOWN:
+        others = [video for video in group if video.patient_id != first.patient_id]
+        for other in sorted(others, key=lambda video: video.split == first.split)[:MAX_SHOWN]:
             a, b = content[first.video_id].files, content[other.video_id].files
-            digest = next(d for d in a if d in b)
+            both = [digest for digest in a if digest in b]
+            n_images = sum(len(a[digest]) for digest in both)
             pairs[first.video_id, other.video_id] = (
-                f"{first.video_id}/{a[digest]} of {_who(first)} is {other.video_id}/{b[digest]} of "
-                f"{_who(other)}"
+                f"{first.video_id} of {_who(first)} shares {n_images} with {other.video_id} of "
+                f"{_who(other)}, such as {a[both[0]][0]} = {b[both[0]][0]}"
             )
-    n_patients = len({video.patient_id for group in shared for video in group})
+    n_files = sum(
+        len(names)
+        for video_id in {video.video_id for group in shared.values() for video in group}
+        for digest, names in content[video_id].files.items()
+        if digest in shared
+    )
+    n_patients = len({video.patient_id for group in shared.values() for video in group})
     return (
-        f"{len(shared)} image files lie in folders of several patients, {n_patients} patients in "
-        f"all: {'; '.join(pairs.values())}: leave each image with the patient whose it is"
+        f"{n_files} image files of {n_patients} patients are another patient's as well: "
+        f"{'; '.join([*pairs.values()][:MAX_SHOWN])}: leave each image with the patient whose it is"
     )
 
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep.data import manifest as module
-from lussweep.data.manifest import assign_splits, read_manifest
+from lussweep.data import digests
+from lussweep.data.manifest import read_manifest
+from lussweep.data.splits import assign_splits
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec
 
@@ -51,13 +52,13 @@ def rows(tmp_path: Path) -> Rows:
 
 def read(rows: Rows, folder: Path, annotations: Rows | None = None, **options: Any) -> Manifest:
     table = None if annotations is None else write_csv(folder / "frames.csv", annotations)
-    found, skipped = read_manifest(
+    reading = read_manifest(
         write_csv(folder / "manifest.csv", rows),
         annotations=table,
         **{"split": SplitSpec(), "seed": 1, "cache_dir": folder / "cache", **options},
     )
-    assert skipped == []
-    return found
+    assert reading.skipped == []
+    return reading.manifest
 
 
 def problems_of(rows: Rows, folder: Path, annotations: Rows | None = None, **options: Any) -> list:
@@ -97,12 +98,12 @@ def test_parquet_gives_the_same_as_csv(tmp_path: Path, rows: Rows) -> None:
     marks = pa.table({"video_id": ["v7", "v7"], "frame": [2.0, 0.0], "label": [1, 0]})
     pq.write_table(marks, tmp_path / "frames.parquet")
     options: dict[str, Any] = {"split": SplitSpec(), "seed": 1, "cache_dir": tmp_path}
-    from_parquet, _ = read_manifest(tmp_path / "manifest.parquet", **options)
-    assert from_parquet == from_csv
-    annotated, _ = read_manifest(
+    from_parquet = read_manifest(tmp_path / "manifest.parquet", **options)
+    assert from_parquet.manifest == from_csv
+    annotated = read_manifest(
         tmp_path / "manifest.parquet", annotations=tmp_path / "frames.parquet", **options
     )
-    assert annotated.videos[7].annotated_frames == (2,)
+    assert annotated.manifest.videos[7].annotated_frames == (2,)
 
 
 def test_the_manifests_own_splits_win(tmp_path: Path, rows: Rows) -> None:
@@ -161,10 +162,16 @@ def test_missing_columns_name_the_nearest(tmp_path: Path, rows: Rows) -> None:
     assert any("video_id v is in 8 rows" in line for line in lines)
 
 
-@pytest.mark.parametrize("label", ["2", "", "yes", "-1", "0.5", "nan"])
+@pytest.mark.parametrize("label", ["2", "-1", "0.5", "consolidation"])
 def test_labels_that_are_not_0_or_1(tmp_path: Path, rows: Rows, label: str) -> None:
     rows[3]["label"] = label
-    assert only_problem(rows, tmp_path) == f"row 4 (video v3): label is '{label}', not 0 or 1"
+    line = only_problem(rows, tmp_path)
+    assert line.startswith(f"row 4 (video v3): label is '{label}', not 0 or 1")
+    assert "with --positive" in line
+    for row in rows:
+        row["label"] = label
+    line = only_problem(rows, tmp_path)
+    assert line.startswith(f"row 1 (video v0) and 7 more: label is '{label}', not 0 or 1")
 
 
 def test_empty_ids(tmp_path: Path, rows: Rows) -> None:
@@ -192,15 +199,15 @@ def test_videos_that_cannot_be_read(
 
 def test_unreadable_videos_are_skipped_on_request(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / rows[5]["path"]).write_bytes(b"")
-    found, skipped = read_manifest(
+    reading = read_manifest(
         write_csv(tmp_path / "manifest.csv", rows),
         split=SplitSpec(),
         seed=1,
         skip_unreadable=True,
         cache_dir=tmp_path,
     )
-    assert [v.video_id for v in found.videos] == [f"v{i}" for i in range(8) if i != 5]
-    ((patient, video, reason),) = skipped
+    assert [v.video_id for v in reading.manifest.videos] == [f"v{i}" for i in range(8) if i != 5]
+    ((patient, video, reason),) = reading.skipped
     assert (patient, video) == ("P5", "v5") and "the file is empty" in reason
 
 
@@ -248,8 +255,7 @@ def test_every_row_that_leaves_the_folder_is_named_at_once(tmp_path: Path, rows:
     rows[3]["path"] = "videos/v3.avi"
     for row in rows[:2]:
         row["path"] = row["path"].replace("a.avi", f"{row['video_id']}.avi")
-        write_video(elsewhere / f"{row['video_id']}.avi", seed=60)
-    rows[1]["patient_id"] = rows[0]["patient_id"]  # they are one file
+        write_video(elsewhere / f"{row['video_id']}.avi", seed=60 + int(row["video_id"][1:]))
     videos = {v.video_id: v for v in read(rows, inside, allow_absolute=True).videos}
     assert videos["v1"].path == str(elsewhere / "v1.avi")
     assert videos["v0"].path == str(elsewhere / "v0.avi")
@@ -268,12 +274,13 @@ def test_strange_paths(tmp_path: Path, rows: Rows) -> None:
     assert first == "row 1 (video v0): path is empty" and "cannot be read" in second
 
 
-@pytest.mark.parametrize("split", ["test", "Train", "dev"])
+@pytest.mark.parametrize("split", ["test", "fold 1", "dev"])
 def test_unknown_splits_name_the_three(tmp_path: Path, rows: Rows, split: str) -> None:
     named = with_splits(rows)
     named[0]["split"] = split
     line = only_problem(named, tmp_path)
-    assert line == f"row 1 (video v0): split is '{split}': use train, val, holdout"
+    assert line.startswith(f"row 1 (video v0): split is '{split}': use train, val, holdout")
+    assert ("(holdout is the nearest)" in line) == (split == "test")
 
 
 def test_a_patient_in_two_splits_is_named(tmp_path: Path, rows: Rows) -> None:
@@ -357,14 +364,18 @@ def test_tables_that_cannot_be_read(
 def test_one_file_under_two_patients_is_refused(tmp_path: Path, rows: Rows) -> None:
     content = (tmp_path / rows[0]["path"]).read_bytes()
     (tmp_path / rows[1]["path"]).write_bytes(content)
-    line = only_problem(rows, tmp_path)
-    assert line == "videos v0 and v1 are the same file, but of patients P0 and P1: remove one"
+    line = only_problem(with_splits(rows), tmp_path)
+    assert line == (
+        "the videos v0 and v1 are the same file, but of the patients P0 (train) and P1 (train): "
+        "remove one"
+    )
     rows[1]["patient_id"] = "P0"
-    assert len(read(rows, tmp_path).videos) == 8
+    line = only_problem(with_splits(rows), tmp_path)
+    assert line == "the videos v0 and v1 are the same file, of the patient P0: remove one"
 
 
 def test_long_lists_of_problems_are_cut(tmp_path: Path, rows: Rows) -> None:
-    many = [{**rows[0], "video_id": f"v{i}", "label": 7} for i in range(50)]
+    many = [{**rows[0], "video_id": f"v{i}", "label": 7 + i} for i in range(50)]
     lines = problems_of(many, tmp_path)
     assert len(lines) == 21 and lines[-1] == "(+30 more)"
 
@@ -420,7 +431,7 @@ def test_digests_are_cached_by_size_and_time(
 ) -> None:
     first = read(rows, tmp_path)
     assert not list((tmp_path / "cache").glob("*.tmp"))
-    monkeypatch.setattr(module.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(digests.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
     assert read(rows, tmp_path) == first
     monkeypatch.undo()
     write_video(tmp_path / rows[0]["path"], seed=77)
