@@ -36,7 +36,7 @@ RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
 """Runs a plan. The path is a folder for the backend's files; the stop ends the run early."""
 
 
-STORE_REMEDY = "make another store with `lussweep ingest`"
+STORE_REMEDY = "ingest with that value into another store"
 
 
 @dataclass(frozen=True)

@@ -415,9 +415,44 @@ def test_a_store_of_another_size_is_refused(tmp_path: Path, tiny_yaml: Path) -> 
     invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "128",
            "--backend", "inline")  # fmt: skip
     text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--out", tmp_path / "run")
-    assert "holds frames of 128 pixels, the experiment asks for 64" in text
-    text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--label", "x")
-    assert "belong to `lussweep ingest`" in text
+    assert "holds frames of image_size 128, and 64 is asked" in text
+    assert "--set data.preprocess.image_size=128" in text
+    size = ("--set", "data.preprocess.image_size=128")
+    text = refusal("plan", tiny_yaml, "--data", tmp_path / "s", "--label", "x", *size)
+    assert "--label belongs to `lussweep ingest`" in text
+    share = ("--set", "data.split.val=0.1")
+    text = refusal("plan", tiny_yaml, "--data", tmp_path / "s", *share, *size)
+    assert "--set data.split.val=0.1 belongs to `lussweep ingest`" in text
+
+
+def test_frames_of_another_stride_are_refused_in_a_grid_and_by_ingest(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    manifest, store = write_videos(tmp_path), tmp_path / "s"
+    options = ("--out", store, "--image-size", "64", "--backend", "inline")
+    output = succeed("ingest", manifest, *options, "--frame-stride", "2")
+    assert "splits: read from the manifest" in output
+    frames = (store / "frames.parquet").read_bytes()
+    stride = ("--set", "data.preprocess.frame_stride=3")
+    text = refusal("grid", tiny_yaml, "--data", store, "--out", tmp_path / "run", *stride)
+    assert f"{store} holds frames of frame_stride 2, and 3 is asked: " in text
+    assert "or --set data.preprocess.frame_stride=2" in text
+    text = refusal("ingest", manifest, *options, "--frame-stride", "3")
+    assert f"{store} holds frames of frame_stride 2, and 3 is asked: give another --out" in text
+    assert (store / "frames.parquet").read_bytes() == frames
+    output = succeed("plan", tiny_yaml, "--data", store, "--set", "data.preprocess.frame_stride=2")
+    assert "splits: read from the manifest" in output
+    row = next(line for line in output.splitlines() if "frames" in line and "│" in line)
+    assert [cell.strip() for cell in row.split("│")[2:8]] == ["12"] * 6
+
+
+def test_ingest_says_what_a_store_no_longer_lists(tmp_path: Path) -> None:
+    manifest, store = write_videos(tmp_path), tmp_path / "s"
+    options = ("--out", store, "--image-size", "64", "--backend", "inline")
+    succeed("ingest", manifest, *options)
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(lines[:-1]))
+    assert "1 videos of the store are not in this manifest" in succeed("ingest", manifest, *options)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -447,7 +482,7 @@ def write_videos(folder: Path, n_patients: int = 4) -> Path:
                 writer.write((frame * sector).astype(np.uint8))
             writer.release()
             split = ("train", "val", "holdout")[patient % 3]
-            rows.append([f"P{label}{patient}", name, f"{name}.avi", label, split])
+            rows.append([f"P{label}{patient:02}", name, f"{name}.avi", label, split])
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["patient_id", "video_id", "path", "label", "split"])
@@ -503,14 +538,14 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
     path.write_bytes(bytes(data))
     run = tmp_path / "run"
     lines = refused("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
-    assert "video v11 of patient P11: " in lines[0]
+    assert "video v11 of patient P101: " in lines[0]
     assert not (run / "artifacts" / "trial").exists()
     store = tmp_path / "store"
     output = succeed(
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--skip-unreadable",
     )  # fmt: skip
-    assert "skipped v11 of P11" in output
+    assert "skipped v11 of P101" in output
     skipped = pq.read_table(store / "skipped.parquet").to_pylist()
     assert [row["video_id"] for row in skipped] == ["v11"]
 
@@ -539,7 +574,10 @@ def test_only_annotated_frames_of_a_positive_video_are_positive(tmp_path: Path) 
     rows = pq.read_table(tmp_path / "s" / "frames.parquet").to_pylist()
     labels = {r["frame"]: r["label"] for r in rows if r["video_id"] == "v10"}
     assert labels == {0: None, 1: None, 2: 1, 3: 1, 4: None, 5: None}
-    assert "4 frames of annotated positive videos are not annotated" in output
+    assert (
+        "1 annotated positive videos: 2 frames annotated 1 are used, 1 annotated 0 are not, "
+        "3 that are not annotated are not"
+    ) in output
 
 
 def test_real_videos_go_through_ingest_and_one_cell(
