@@ -41,31 +41,27 @@ class _RefusedError(Exception):
 def _read(path: Path, wanted: Collection[str]) -> TextTable:
     import openpyxl
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True, keep_links=False)
-    try:
+    with path.open("rb") as file:  # by a path, openpyxl refuses suffixes that it does not know
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         sheets = [sheet for sheet in book.worksheets if _header(sheet)]
         if len(sheets) > 1:
             names = ", ".join(sheet.title for sheet in sheets)
             raise _RefusedError(f"several of its sheets have cells ({names}): keep one")
-        if not sheets:
-            return TextTable((), [])
-        (sheet,) = sheets
-        at, cells = _header(sheet) or (0, ())
-        header = tuple("" if cell is None else str(cell) for cell in cells)
-        try:
-            places = find_columns(header, wanted)
-        except ValueError as error:
-            raise _RefusedError(str(error)) from None
-        rows = []
-        for number, row in enumerate(_rows(sheet, at + 1, len(header)), 1):
-            texts = {
-                name: _text(row[i], name, number) for name, i in places.items() if i < len(row)
-            }
-            if any(cell not in (None, "") for cell in row):
-                rows.append((number, {name: texts.get(name, "") for name in places}))
-        return TextTable(header, rows, notes=tuple(renamed(header, places)))
-    finally:
-        book.close()
+        return _read_sheet(sheets[0], wanted) if sheets else TextTable((), [])
+
+
+def _read_sheet(sheet: Any, wanted: Collection[str]) -> TextTable:
+    at, cells = _header(sheet) or (0, ())
+    header = tuple(map(cell_text, cells))
+    try:
+        places = find_columns(header, wanted)
+    except ValueError as error:
+        raise _RefusedError(str(error)) from None
+    rows = []
+    for number, row in enumerate(_rows(sheet, at + 1, len(header)), 1):
+        if any(cell not in (None, "") for cell in row):
+            rows.append((number, {name: _text(row[i], name, number) for name, i in places.items()}))
+    return TextTable(header, rows, notes=tuple(renamed(header, places)))
 
 
 def _header(sheet: Any) -> tuple[int, Sequence[Any]] | None:
