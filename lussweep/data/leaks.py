@@ -27,7 +27,7 @@ def normal_id(text: str) -> str:
     text = re.sub(r"(?<![0-9])\s+|\s+(?![0-9])", "", text)
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"(?<![0-9])0+(?=[0-9])", "", text)
-    return re.sub(r"^([0-9]+)\.0$", r"\1", text)
+    return unicodedata.normalize("NFKC", re.sub(r"^([0-9]+)\.0$", r"\1", text))
 
 
 def _plain(character: str) -> str:

@@ -133,7 +133,130 @@ def test_a_patient_is_positive_if_one_video_is(tmp_path: Path, rows: Rows) -> No
                       "extra": splits["v7"]}  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [("no", "YES"), ("False", "true"), ("0.0", "1.0"), (0, 1)])
+def test_labels_of_every_kind(tmp_path: Path, rows: Rows, words: tuple[Any, Any]) -> None:
+    worded = [{**row, "label": words[row["label"]]} for row in rows]
+    assert read(worded, tmp_path) == read(rows, tmp_path)
+
+
+def test_labels_as_texts(tmp_path: Path, rows: Rows) -> None:
+    texts = [
+        "normal",
+        "b-lines",
+        "Normal",
+        "normal",
+        "Consolidation",
+        "ards",
+        "consolidation",
+        "ARDS",
+    ]
+    for row, text in zip(rows, texts, strict=True):
+        row["label"] = text
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", rows),
+        positive=["consolidation", "ards"],
+        split=SplitSpec(),
+        seed=1,
+        cache_dir=tmp_path,
+    )
+    assert [v.label for v in reading.manifest.videos] == [0] * 4 + [1] * 4
+    assert reading.notes == (
+        "labels: 'ARDS' (1), 'Consolidation' (1), 'ards' (1), 'consolidation' (1) positive; "
+        "'Normal' (1), 'b-lines' (1), 'normal' (2) negative",
+    )
+    line = only_problem(rows, tmp_path, positive=["consolidation", "ards", "effusion"])
+    assert line.startswith("--positive effusion: no row has this label; the labels are 'ARDS' (1)")
+    grades = [{**row, "label": [0, 3, "1.0", "2.0"][i // 2]} for i, row in enumerate(rows)]
+    found = read(grades, tmp_path, positive=["1", "2"])
+    assert [v.label for v in found.videos] == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("text", ["", "NA", "nan", "None", "#N/A"])
+def test_rows_without_a_label_are_refused_or_left_out(
+    tmp_path: Path, rows: Rows, text: str
+) -> None:
+    write_video(tmp_path / "videos" / "extra.avi", seed=99)
+    extra = [
+        {"patient_id": f"X{i}", "video_id": f"x{i}", "path": "videos/extra.avi", "label": text}
+        for i in range(2)
+    ]
+    assert only_problem([*rows, *extra], tmp_path) == (
+        "label is empty in 2 rows, the first row 9 (video x0): fill it, "
+        "or leave them out with --skip-unlabelled"
+    )
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", [*rows, *extra]),
+        split=SplitSpec(),
+        seed=1,
+        skip_unlabelled=True,
+        cache_dir=tmp_path,
+    )
+    assert reading.manifest == read(rows, tmp_path)
+    assert reading.skipped == [(f"X{i}", f"x{i}", "it has no label") for i in range(2)]
+
+
+def test_splits_are_said_to_be_read_or_drawn(tmp_path: Path, rows: Rows) -> None:
+    options: dict[str, Any] = {"split": SplitSpec(), "seed": 5, "cache_dir": tmp_path}
+    path = write_csv(tmp_path / "manifest.csv", rows)
+    assert read_manifest(path, **options).splits == (
+        "drawn at random by patient, stratified by class (val 0.2, holdout 0.3, seed 5), "
+        "because the manifest gives none"
+    )
+    path = write_csv(tmp_path / "manifest.csv", with_splits(rows))
+    assert read_manifest(path, **options).splits == "read from the manifest"
+
+
+def test_splits_in_capitals(tmp_path: Path, rows: Rows) -> None:
+    named = with_splits(rows)
+    assert read([{**row, "split": row["split"].upper()} for row in named], tmp_path) == read(
+        named, tmp_path
+    )
+
+
+def test_ids_that_a_program_made_numbers_of(tmp_path: Path, rows: Rows) -> None:
+    numbered = [{**row, "patient_id": f"{i}.0"} for i, row in enumerate(rows)]
+    assert [v.patient_id for v in read(numbered, tmp_path).videos] == list("01234567")
+    numbered[0]["patient_id"] = "A"
+    assert [v.patient_id for v in read(numbered, tmp_path).videos][:2] == ["A", "1.0"]
+    zeros = [{**row, "patient_id": f"00{i}"} for i, row in enumerate(rows)]
+    assert [v.patient_id for v in read(zeros, tmp_path).videos][:2] == ["000", "001"]
+
+
+def test_paths_with_backslashes_and_in_another_unicode_form(tmp_path: Path, rows: Rows) -> None:
+    (tmp_path / "videos").rename(tmp_path / "Mu\N{COMBINING DIAERESIS}nchen")
+    for row in rows:
+        row["path"] = row["path"].replace("videos/", "München\\")
+    found = read(rows, tmp_path)
+    assert {Path(v.path or "").exists() for v in found.videos} == {True}
+    rows[0]["path"] = "..\\a.avi"
+    assert "leaves its folder" in only_problem(rows, tmp_path)
+
+
 # --- bad input ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set", "Fold", "partition", "subset"])
+def test_a_split_under_another_name_is_not_ignored(tmp_path: Path, rows: Rows, name: str) -> None:
+    named = [
+        {name if key == "split" else key: row[key] for key in row} for row in with_splits(rows)
+    ]
+    line = only_problem(named, tmp_path)
+    assert f"no column split, but '{name}': rename it split if it says which patients" in line
+
+
+@pytest.mark.parametrize("with_split", [True, False])
+def test_one_patient_under_two_spellings(tmp_path: Path, rows: Rows, with_split: bool) -> None:
+    """Within one split too, and where the splits would be drawn."""
+    rows[0]["patient_id"], rows[1]["patient_id"] = "A 1", "a01"
+    line = only_problem(with_splits(rows) if with_split else rows, tmp_path)
+    where = ", train" if with_split else ""
+    assert f"the patient ids 'A 1' (row 1{where}) and 'a01' (row 2{where}) may be one" in line
+
+
+@pytest.mark.parametrize("text", ["nan", "#N/A", "None"])
+def test_what_programs_write_for_a_missing_id(tmp_path: Path, rows: Rows, text: str) -> None:
+    rows[0]["patient_id"] = text
+    assert only_problem(rows, tmp_path) == "row 1 (video v0): patient_id is empty"
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path, rows: Rows) -> None:
