@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from lussweep.data.counts import PLACES, count, unused
 from lussweep.data.frames import read_index
+from lussweep.data.rows import NO_LABEL, Skipped
 from lussweep.store import tables
 from lussweep.study.spec import CLASSES, Manifest
 
@@ -25,16 +27,16 @@ def print_data(
     *,
     notes: Iterable[str] = (),
     frames: pa.Table | None = None,
-    skipped: Sequence[tuple[str, str, str]] = (),
+    skipped: Sequence[Skipped] = (),
     stride: int = 1,
     negatives_from: str = "negative_patients",
-    conceal: Callable[[str], str] = str,
+    reveal_ids: bool = True,
 ) -> None:
     """Print the notes of the reader, patients, videos and frames by split and class, and the rest.
 
     `splits` says where the splits come from. `frames` is the index of frames, None before the
     videos are decoded. `skipped` are the videos that were left out: patient, video, reason.
-    `conceal` hides the ids in a line.
+    Without `reveal_ids` they are counted, not named.
     """
     console = Console(highlight=False)
     for note in notes:
@@ -52,9 +54,17 @@ def print_data(
     console.print(table)
     for line in unused(manifest, frames, stride=stride, negatives_from=negatives_from):
         console.print(line, soft_wrap=True, markup=False)
-    for patient, video, reason in skipped:
-        line = conceal(f"skipped {video} of {patient}: {reason}")
+    for line in _skipped_lines(skipped, reveal_ids):
         console.print(line, soft_wrap=True, markup=False)
+
+
+def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
+    if reveal_ids:
+        return [f"skipped {video} of {patient}: {reason}" for patient, video, reason in skipped]
+    counts = Counter(
+        reason if reason == NO_LABEL else "it cannot be read" for _, _, reason in skipped
+    )
+    return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
 def print_given(run: Run, given: Data) -> bool:
@@ -73,7 +83,7 @@ def print_given(run: Run, given: Data) -> bool:
         skipped=given.skipped,
         stride=run.study.data.preprocess.frame_stride,
         negatives_from=run.study.cohort.negatives_from,
-        conceal=run.conceal,
+        reveal_ids=run.reveal_ids,
     )
     return frames is not None
 

@@ -11,16 +11,12 @@ from lussweep.data import leaks
 from lussweep.data.annotations import FrameLabels, TimesOf, at, label_frames, read_annotations
 from lussweep.data.digests import contents
 from lussweep.data.readers.decode import probe
-from lussweep.data.rows import Row, read_rows, unlabelled
+from lussweep.data.rows import NO_LABEL, Row, Skipped, read_rows, unlabelled
 from lussweep.data.splits import patient_splits, splits_source
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec, Video
 
 MAX_LINES = 20
-NO_LABEL = "it has no label"
-
-Skipped = tuple[str, str, str]
-"""Patient, video and the reason why the video was left out."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ validation split of some."""
 EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
 """Texts, in lower case, that stand for an empty cell where an id belongs."""
 
+NO_LABEL = "it has no label"
+
+Skipped = tuple[str, str, str]
+"""Patient, video and the reason why the video was left out."""
+
 _FLOAT = re.compile(r"(\d+)\.0")
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lussweep.data.frames import INDEX, read_index
-from lussweep.data.manifest import Skipped, read_manifest
+from lussweep.data.manifest import read_manifest
+from lussweep.data.rows import Skipped
 from lussweep.errors import InputError
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver

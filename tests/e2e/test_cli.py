@@ -446,6 +446,35 @@ def test_frames_of_another_stride_are_refused_in_a_grid_and_by_ingest(
     assert [cell.strip() for cell in row.split("│")[2:8]] == ["12"] * 6
 
 
+def test_a_plan_says_what_was_read_and_what_is_left_out(tmp_path: Path, tiny_yaml: Path) -> None:
+    manifest = write_videos(tmp_path)
+    words = {"0": "normal", "1": "pneumonia", "label": "Label"}
+    with manifest.open(newline="") as file:
+        rows = [[*row[:3], words[row[3]], row[4]] for row in csv.reader(file)]
+    rows[1][3] = ""
+    with manifest.open("w", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    grid = ("plan", tiny_yaml, "--data", manifest, "--out", tmp_path / "run")
+    assert "is 'normal', not 0 or 1" in refused(*grid)[0]
+    positive = ("--positive", "pneumonia")
+    assert "label is empty in row 1 (video v00)" in refusal(*grid, *positive)
+    output = succeed(*grid, *positive, "--skip-unlabelled")
+    lines = output.splitlines()
+    for line in (
+        "manifest.csv: its columns are separated by semicolons",
+        "manifest.csv: column 'Label' is read as label",
+        "labels: 'pneumonia' (12) positive; 'normal' (11) negative",
+        "splits: read from the manifest",
+    ):
+        assert line in lines
+    counts = next(line for line in lines if "patients" in line and "│" in line)
+    assert [cell.strip() for cell in counts.split("│")[2:8]] == ["3", "4", "4", "4", "4", "4"]
+    assert "1 videos are left out, each because it has no label" in lines
+    assert "v00" not in output and "P000" not in output, "ids are hidden"
+    plain = succeed(*grid, *positive, "--skip-unlabelled", "--reveal-ids")
+    assert "skipped v00 of P000: it has no label" in plain
+
+
 def test_ingest_says_what_a_store_no_longer_lists(tmp_path: Path) -> None:
     manifest, store = write_videos(tmp_path), tmp_path / "s"
     options = ("--out", store, "--image-size", "64", "--backend", "inline")
