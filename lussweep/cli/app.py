@@ -11,6 +11,7 @@ from lussweep.cli.doctor import doctor
 from lussweep.cli.export_synthetic import export_synthetic
 from lussweep.cli.grid import grid
 from lussweep.cli.ingest import ingest
+from lussweep.cli.init import init
 from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
 from lussweep.cli.status import status
@@ -45,7 +46,9 @@ def every_command(
     """Handle the options that stand before a command."""
 
 
-for command in (grid, plan, ingest, export_synthetic, doctor, status, logs, cancel, submit):
+for command in (
+    grid, plan, init, ingest, export_synthetic, doctor, status, logs, cancel, submit,
+):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import typer.main
+import yaml
 
 from lussweep.cli.app import app
 from support.commands import ROOT, environment, invoke, lussweep, refusal, refused, succeed
@@ -473,6 +474,34 @@ def test_a_plan_says_what_was_read_and_what_is_left_out(tmp_path: Path, tiny_yam
     assert "v00" not in output and "P000" not in output, "ids are hidden"
     plain = succeed(*grid, *positive, "--skip-unlabelled", "--reveal-ids")
     assert "skipped v00 of P000: it has no label" in plain
+
+
+def test_init_writes_what_plan_accepts(tmp_path: Path) -> None:
+    flat, tree = tmp_path / "flat", tmp_path / "study"
+    flat.mkdir()
+    write_videos(flat)
+    for video in flat.glob("*.avi"):
+        place = (
+            tree
+            / ("normal", "ards")[int(video.stem[1])]
+            / f"{video.stem[1]}-{video.stem[2:]}"
+            / video.name
+        )
+        place.parent.mkdir(parents=True)
+        video.rename(place)
+    text = refusal("init", tree)
+    assert "the labels are ards (12), normal (12): say which are positive with --positive" in text
+    assert not (tree / "manifest.csv").exists()
+    output = succeed("init", tree, "--positive", "ards")
+    lines = output.splitlines()
+    assert "pattern: {label}/{patient}/* (--pattern gives another)" in lines
+    assert "24 videos of 24 patients" in lines
+    assert "for example ards/1-0/v10.avi: patient 1-0, label ards" in lines
+    assert lines[-1] == f"lussweep plan {tree / 'experiment.yaml'} --data {tree / 'manifest.csv'}"
+    output = succeed(*lines[-1].split()[1:], "--out", tmp_path / "run")
+    assert "study: 36 cells" in output
+    assert yaml.safe_load((tree / "experiment.yaml").read_text())["grid"]["n_patients"] == [1, 3, 6]
+    assert f"{tree / 'manifest.csv'} exists" in refusal("init", tree, "--positive", "ards")
 
 
 def test_ingest_says_what_a_store_no_longer_lists(tmp_path: Path) -> None:
