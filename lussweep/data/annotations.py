@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lussweep.data.columns import drop_fractions
 from lussweep.data.labels import parse_label, whole_number
 from lussweep.data.tables import read_cells
 from lussweep.errors import InputError
@@ -66,7 +67,9 @@ def read_annotations(
 ) -> list[Annotation]:
     """Reads the rows of a table of annotations. Adds one line to `problems` for each wrong cell."""
     annotations = []
-    for row, cells in read_cells(path, ("video_id", "frame", "label"), problems).rows:
+    rows = read_cells(path, ("video_id", "frame", "label"), problems).rows
+    drop_fractions(rows, ("video_id",))
+    for row, cells in rows:
         if not {"video_id", "frame", "label"} <= cells.keys():
             continue
         name = f"annotations row {row} (video {cells['video_id']})"

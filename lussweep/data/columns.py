@@ -29,6 +29,8 @@ OTHER_NAMES = {
 """Names that may stand for a column of ours. They are named in the refusal, not read: an id may be
 a video's or a patient's."""
 
+_FLOAT = re.compile(r"\d+\.0")
+
 TextRow = dict[str, str]
 """Stripped texts by the name of their column."""
 
@@ -66,6 +68,14 @@ def name_key(name: str) -> str:
     text = unicodedata.normalize("NFKC", name)
     text = "".join(c for c in text if unicodedata.category(c) != "Cf")
     return re.sub(r"[\s-]+", "_", text.strip()).casefold()
+
+
+def drop_fractions(rows: Collection[tuple[int, TextRow]], columns: Collection[str]) -> None:
+    """Makes `1` of `1.0` in columns of ids where every text is so, as programs write numbers."""
+    for column in columns:
+        if all(_FLOAT.fullmatch(texts.get(column, "")) for _, texts in rows):
+            for _, texts in rows:
+                texts[column] = texts[column].removesuffix(".0")
 
 
 def find_columns(header: Sequence[str], wanted: Collection[str]) -> dict[str, int]:

@@ -41,8 +41,8 @@ def parse_label(text: str, positive: Collection[str] = ()) -> int | None:
     return int(key in YES)
 
 
-def told_labels(texts: Collection[str], positive: Collection[str]) -> tuple[list[str], list[str]]:
-    """What `positive` makes of the labels of all rows: notes and problems.
+def describe_labels(texts: Collection[str], positive: Collection[str]) -> tuple[str, list[str]]:
+    """What `positive` makes of the labels of all rows: a note, and the problems.
 
     A text of `positive` that no row has is a problem, because a typing error would make every
     video negative.
@@ -60,7 +60,7 @@ def told_labels(texts: Collection[str], positive: Collection[str]) -> tuple[list
         )
         for side in (1, 0)
     }
-    return [f"labels: {sides[1] or 'none'} positive; {sides[0] or 'none'} negative"], problems
+    return f"labels: {sides[1] or 'none'} positive; {sides[0] or 'none'} negative", problems
 
 
 def _key(text: str) -> str:

@@ -138,10 +138,15 @@ def _check_annotations(
     rows: list[Row], frame_labels: dict[str, FrameLabels], problems: list[str]
 ) -> None:
     by_id = {row.video_id: row for row in rows}
+    similar = {leaks.normal_id(row.video_id): row.video_id for row in rows if row.video_id}
     for video_id, labels in frame_labels.items():
         positive = at(labels, 1)
         if video_id not in by_id:
-            problems.append(f"annotations name the video {video_id}, which the manifest does not")
+            meant = similar.get(leaks.normal_id(video_id))
+            problems.append(
+                f"annotations name the video {video_id}, which the manifest does not"
+                + (f": did you mean {meant}?" if meant else "")
+            )
         elif by_id[video_id].label == 0 and positive:
             problems.append(
                 f"frame {positive[0]} of the video {video_id} is annotated 1, its video label is 0"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lussweep.data.columns import SPLIT, TextRow, split_in_disguise
-from lussweep.data.labels import parse_label, told_labels
+from lussweep.data.columns import SPLIT, TextRow, drop_fractions, split_in_disguise
+from lussweep.data.labels import describe_labels, parse_label
 from lussweep.data.paths import within
 from lussweep.data.tables import read_cells
 from lussweep.errors import InputError
@@ -29,8 +28,6 @@ NO_LABEL = "it has no label"
 
 Skipped = tuple[str, str, str]
 """Patient, video and the reason why the video was left out."""
-
-_FLOAT = re.compile(r"(\d+)\.0")
 
 
 @dataclass(frozen=True)
@@ -56,20 +53,22 @@ class Rows:
     """What was recognised in the table, for the user to check."""
 
 
-class _Findings:
-    """Problems of cells. The same finding in many rows is one line."""
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of one row. What is wrong with one goes to `findings`."""
 
-    def __init__(self) -> None:
-        self.counts: dict[str, list[Any]] = {}
+    name: str
+    texts: TextRow
+    findings: dict[str, list[str]]
+    """The names of the rows by what is wrong with them."""
 
-    def add(self, row: str, finding: str) -> None:
-        self.counts.setdefault(finding, [row, 0])[1] += 1
-
-    def lines(self) -> list[str]:
-        return [
-            f"{row}{f' and {n - 1} more' if n > 1 else ''}: {finding}"
-            for finding, (row, n) in self.counts.items()
-        ]
+    def read(self, column: str, judge: Callable[[str], Any]) -> Any:
+        """What `judge` makes of a cell. None if the column is missing or the cell is wrong."""
+        try:
+            return judge(self.texts[column]) if column in self.texts else None
+        except InputError as error:
+            self.findings.setdefault(f"{column} {error}", []).append(self.name)
+            return None
 
 
 def read_rows(
@@ -80,51 +79,36 @@ def read_rows(
     if disguised := split_in_disguise(table.header):
         problems.append(
             f"{path}: no column split, but {disguised!r}: rename it split if it says which "
-            "patients "
-            "are train, val and holdout, or rename it otherwise to have the splits drawn"
+            "patients are train, val and holdout, or rename it otherwise to have the splits drawn"
         )
-    cells = [row for _, row in table.rows]
     notes = [f"{path.name}: {note}" for note in table.notes]
-    if positive and cells and label in cells[0]:
-        told, wrong = told_labels([row[label] for row in cells], positive)
-        notes += told
+    if positive and table.rows and label in table.rows[0][1]:
+        note, wrong = describe_labels([texts[label] for _, texts in table.rows], positive)
+        notes.append(note)
         problems += wrong
-    whole_ids = {
-        column: all(_FLOAT.fullmatch(row.get(column, "")) for row in cells)
-        for column in ("patient_id", "video_id")
-    }
-    findings = _Findings()
+    drop_fractions(table.rows, ("patient_id", "video_id"))
+    findings: dict[str, list[str]] = {}
     rows = []
-    for number, row in table.rows:
-        name = f"row {number} (video {row.get('video_id') or 'without id'})"
-
-        def cell(
-            column: str, judge: Callable[[str], Any], row: TextRow = row, name: str = name
-        ) -> Any:
-            try:
-                return judge(row[column]) if column in row else None
-            except InputError as error:
-                findings.add(name, f"{column} {error}")
-                return None
-
-        def identify(column: str, cell: Any = cell) -> str | None:
-            found: str | None = cell(column, _filled)
-            return found[:-2] if found and whole_ids[column] else found
-
-        value = cell(label, lambda text: (parse_label(text, positive),))
+    for number, texts in table.rows:
+        name = f"row {number} (video {texts.get('video_id') or 'without id'})"
+        cells = _Cells(name, texts, findings)
+        value = cells.read(label, lambda text: (parse_label(text, positive),))
         rows.append(
             Row(
                 number,
                 name,
-                identify("patient_id"),
-                identify("video_id"),
-                cell("path", lambda text: _place(text, path.parent, allow_absolute)),
+                cells.read("patient_id", _filled),
+                cells.read("video_id", _filled),
+                cells.read("path", lambda text: _place(text, path.parent, allow_absolute)),
                 value[0] if value else None,
-                cell(SPLIT, _split_name),
+                cells.read(SPLIT, _split_name),
                 value == (None,),
             )
         )
-    problems += findings.lines()
+    problems += [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {finding}"
+        for finding, names in findings.items()
+    ]
     return Rows(rows, tuple(notes))
 
 

@@ -222,6 +222,20 @@ def test_ids_that_a_program_made_numbers_of(tmp_path: Path, rows: Rows) -> None:
     assert [v.patient_id for v in read(zeros, tmp_path).videos][:2] == ["000", "001"]
 
 
+def test_annotations_of_ids_that_a_program_made_numbers_of(tmp_path: Path, rows: Rows) -> None:
+    numbered = [{**row, "video_id": i} for i, row in enumerate(rows)]
+    marks = [
+        {"video_id": "7.0", "frame": 0, "label": 1},
+        {"video_id": "6.0", "frame": 0, "label": 1},
+    ]
+    videos = {v.video_id: v.annotated_frames for v in read(numbered, tmp_path, marks).videos}
+    assert videos == {**dict.fromkeys("012345"), "6": (0,), "7": (0,)}
+    marks[0]["video_id"] = "V7"
+    assert only_problem(rows, tmp_path, marks[:1]) == (
+        "annotations name the video V7, which the manifest does not: did you mean v7?"
+    )
+
+
 def test_paths_with_backslashes_and_in_another_unicode_form(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / "videos").rename(tmp_path / "Mu\N{COMBINING DIAERESIS}nchen")
     for row in rows:
