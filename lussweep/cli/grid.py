@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -85,7 +86,7 @@ def grid(
         is_counted = print_given(run, given)
         outcome = drive(run, run.reported(given.skipped), context, options, live_progress, notify)
         if not is_counted and outcome.tables is not None:
-            print_given(run, given)
+            print_given(run, replace(given, notes=()))
         _print_outcome(run, outcome, given.source)
         raise typer.Exit(_exit_code(outcome))
 
