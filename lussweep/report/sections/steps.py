@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from lussweep.data.frames import INDEX
 from lussweep.report.artifacts import sampled_place, written_table
+from lussweep.report.losses import in_long_form
 from lussweep.report.sections.seam import Collected, Section
 from lussweep.stages import COHORT, EVENTS, FRAME_SCORES, LOSSES, SCORES, TRIALS, VAL_SCORES
 from lussweep.store import tables
@@ -74,7 +75,10 @@ def _per_gan(collected: Collected, role: str, name: str, schema: pa.Schema) -> p
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                by_ref[ref] = tables.with_columns(tables.read_any(path), constants, schema)
+                table = tables.read_any(path)
+                if name == LOSSES:
+                    table = in_long_form(table)
+                by_ref[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(by_ref.values(), schema)
 
 
