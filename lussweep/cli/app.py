@@ -11,6 +11,7 @@ from lussweep.cli.doctor import doctor
 from lussweep.cli.export_synthetic import export_synthetic
 from lussweep.cli.grid import grid
 from lussweep.cli.ingest import ingest
+from lussweep.cli.init import init
 from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
 from lussweep.cli.preview import preview
@@ -47,17 +48,8 @@ def every_command(
 
 
 for command in (
-    grid,
-    plan,
-    preview,
-    ingest,
-    export_synthetic,
-    doctor,
-    status,
-    logs,
-    cancel,
-    submit,
-):
+    grid, plan, init, preview, ingest, export_synthetic, doctor, status, logs, cancel, submit,
+):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from lussweep.study.plan import ExternalKey
 
 
+SET_FOR_INGEST = ("data.split", "data.label", "data.positive")
+"""Values of an experiment that say how a manifest is read."""
+
+
 @dataclass(frozen=True)
 class Data:
     """The data of a run: the manifest, where it comes from, and the videos that were left out."""
@@ -30,6 +35,10 @@ class Data:
     manifest: Manifest
     source: str
     """The place of the data, in words for the report."""
+    splits: str = ""
+    """Where the splits come from, in words."""
+    notes: Sequence[str] = ()
+    """What was recognised in the manifest, one line each."""
     is_phantom: bool = False
     preprocess: PreprocessSpec | None = None
     """The preprocessing of a frame store; None leaves the experiment's."""
@@ -54,6 +63,8 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
         changes.append(f"grid.replicates={request.replicates}")
     if request.label is not None:
         changes.append(f"data.label={request.label}")
+    if request.positive:
+        changes.append(f"data.positive={json.dumps(list(request.positive))}")
     text = experiment_text(request.experiment)
     study = load_study(text, overrides=changes, where=request.experiment)
     problems: list[str] = []
@@ -197,37 +208,58 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
         return _from_store(study, data, request)
     from lussweep.data.manifest import read_manifest
 
-    manifest, skipped = read_manifest(
+    read = read_manifest(
         Path(data),
         label=study.data.label,
+        positive=study.data.positive,
         annotations=request.annotations,
         split=study.data.split,
         seed=study.seed,
         skip_unreadable=request.skip_unreadable,
+        skip_unlabelled=request.skip_unlabelled,
         allow_absolute=request.trust.allow_absolute,
     )
-    return Data(manifest, data, skipped=skipped)
+    return Data(read.manifest, data, read.splits, read.notes, skipped=read.skipped)
 
 
 def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
-    """Read a frame store. Raises InputError for options that change labels or image size.
+    """Read a frame store. Raises InputError for options that its frames do not have.
 
     Labels, splits and preprocessing were fixed when the store was made.
     """
-    from lussweep.run.ingest import open_store
+    from lussweep.run.ingest import STORE_REMEDY, differences, open_store
 
-    if request.label is not None or request.annotations is not None:
-        raise InputError("--label and --annotations belong to `lussweep ingest`, not to a store")
-    manifest, preprocess, artifacts = open_store(place)
-    if preprocess.image_size != study.data.preprocess.image_size:
-        size = study.data.preprocess.image_size
-        raise InputError(
-            f"{place} holds frames of {preprocess.image_size} pixels, the experiment asks for "
-            f"{size}: ingest with --image-size {size}, or "
-            f"--set data.preprocess.image_size={preprocess.image_size}"
-        )
+    given = {
+        "--label": request.label is not None,
+        "--positive": bool(request.positive),
+        "--annotations": request.annotations is not None,
+        "--skip-unlabelled": request.skip_unlabelled,
+        **{f"--set {text}": text.startswith(SET_FOR_INGEST) for text in request.overrides},
+    }
+    problems = [
+        f"{option} belongs to `lussweep ingest`, not to a store: leave it out, or ingest again"
+        for option, is_given in given.items()
+        if is_given
+    ]
+    store = open_store(place)
+    asked = study.data.preprocess
+    problems += [
+        f"{place} holds frames of {difference}: {STORE_REMEDY}, or --set "
+        f"data.preprocess.{name}={json.dumps(getattr(store.preprocess, name))}"
+        for name, difference in differences(
+            store.preprocess, asked, {"image_size", *asked.model_fields_set}
+        ).items()
+    ]
+    if problems:
+        raise InputError(problems)
     source = f"{place} (a store: its preprocessing and splits hold)"
-    return Data(manifest, source, preprocess=preprocess, also_read=(artifacts,))
+    return Data(
+        store.manifest,
+        source,
+        store.splits,
+        preprocess=store.preprocess,
+        also_read=(store.artifacts,),
+    )
 
 
 def parse_coordinates(texts: Sequence[str], source: str = "--only ") -> dict[str, list[str]]:

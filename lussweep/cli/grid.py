@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,6 +25,7 @@ from lussweep.cli.options import (
     LabelOption,
     OnlyOption,
     OutOption,
+    PositiveOption,
     ReplicatesOption,
     RetriesOption,
     RevealOption,
@@ -31,6 +33,7 @@ from lussweep.cli.options import (
     SkipOption,
     StoreOption,
     TimeoutOption,
+    UnlabelledOption,
     WeightsOption,
 )
 from lussweep.run.request import RunRequest, Trust
@@ -44,6 +47,7 @@ def grid(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     data: DataOption = None,
     label: LabelOption = None,
+    positive: PositiveOption = None,
     annotations: AnnotationsOption = None,
     out: OutOption = None,
     store: StoreOption = None,
@@ -57,6 +61,7 @@ def grid(
     weights: WeightsOption = None,
     dashboard: DashboardOption = True,
     skip_unreadable: SkipOption = False,
+    skip_unlabelled: UnlabelledOption = False,
     retries: RetriesOption = 1,
     step_timeout: TimeoutOption = None,
     allow_absolute: AbsoluteOption = False,
@@ -66,17 +71,22 @@ def grid(
     """Run patient counts x replicates x variants; the same command again does what is missing."""
     with clear_errors(debug):
         from lussweep.backend.choose import ExecutionOptions
+        from lussweep.cli.data_table import print_given
         from lussweep.cli.terminal import live_progress, notify
         from lussweep.run.drive import drive
 
         options = ExecutionOptions(address, backend, cpus, dashboard, retries, step_timeout, device)
         request = RunRequest(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
-            weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
+            weights, skip_unreadable, Trust(allow_absolute, reveal_ids), positive or (),
+            skip_unlabelled,
         )  # fmt: skip
         run, given = open_arguments(request)
         context = make_context(run, given, options.device, request.weights)
+        is_counted = print_given(run, given)
         outcome = drive(run, run.reported(given.skipped), context, options, live_progress, notify)
+        if not is_counted and outcome.tables is not None:
+            print_given(run, replace(given, notes=()))
         _print_outcome(run, outcome, given.source)
         raise typer.Exit(_exit_code(outcome))
 

@@ -20,10 +20,12 @@ from lussweep.cli.options import (
     DebugOption,
     MaskBoxOption,
     MaskOutsideOption,
+    PositiveOption,
     RetriesOption,
     SkipOption,
     StrideOption,
     TimeoutOption,
+    UnlabelledOption,
 )
 from lussweep.run.request import IngestRequest, Trust
 from lussweep.study.spec import SplitSpec, parse
@@ -36,11 +38,12 @@ if TYPE_CHECKING:
 
 
 def ingest(
-    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see docs/data.md.")],
+    manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or XLSX; see docs/data.md.")],
     out: Annotated[
         str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
     ],
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
+    positive: PositiveOption = None,
     annotations: AnnotationsOption = None,
     image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
     crop: CropOption = "auto",
@@ -53,6 +56,7 @@ def ingest(
     ] = 0.3,
     seed: Annotated[int, typer.Option(help="For the split.")] = 2023,
     skip_unreadable: SkipOption = False,
+    skip_unlabelled: UnlabelledOption = False,
     allow_absolute: AbsoluteOption = False,
     address: AddressOption = None,
     backend: BackendOption = "ray",
@@ -65,7 +69,8 @@ def ingest(
     with clear_errors(debug):
         from lussweep.backend.choose import ExecutionOptions, executor_of
         from lussweep.backend.driver import run_plan
-        from lussweep.cli.terminal import live_progress, notify, print_table1, say_again
+        from lussweep.cli.data_table import print_data
+        from lussweep.cli.terminal import live_progress, notify, say_again
         from lussweep.run.ingest import ingest_manifest
 
         options = ExecutionOptions(address, backend, cpus, False, retries, step_timeout)
@@ -75,7 +80,7 @@ def ingest(
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
         request = IngestRequest(
             manifest, out, label, preprocess, split, seed, annotations, skip_unreadable,
-            Trust(allow_absolute),
+            Trust(allow_absolute), positive or (), skip_unlabelled,
         )  # fmt: skip
 
         def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:
@@ -90,9 +95,12 @@ def ingest(
                 )
 
         try:
-            index, skipped = ingest_manifest(request, run_steps)
+            made = ingest_manifest(request, run_steps)
         except KeyboardInterrupt:  # the frames of finished patients stay
             say_again("interrupted: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
-        print_table1(index, skipped)
+        print_data(
+            made.manifest, made.splits, notes=made.notes, frames=made.index, skipped=made.skipped,
+            stride=frame_stride,
+        )  # fmt: skip
         typer.echo(f"store: {out}")

@@ -31,7 +31,7 @@ Experiment = Annotated[
 DataOption = Annotated[
     str | None,
     typer.Option(
-        help="A manifest (CSV, Parquet) or a store made by `ingest`.",
+        help="A manifest (CSV, Parquet, XLSX) or a store made by `ingest`.",
         metavar="PATH",
         show_default="the phantom",
         rich_help_panel=DATA,
@@ -41,10 +41,18 @@ LabelOption = Annotated[
     str | None,
     typer.Option(help="The manifest's label column.", metavar="COLUMN", rich_help_panel=DATA),
 ]
+PositiveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A label that counts as positive, if labels are texts; all others are negative.",
+        metavar="LABEL",
+        rich_help_panel=DATA,
+    ),
+]
 AnnotationsOption = Annotated[
     Path | None,
     typer.Option(
-        help="Frame annotations: a table of video_id, frame, label.",
+        help="Frame annotations: a table of video_id, frame (7, 10-24), label.",
         metavar="FILE",
         rich_help_panel=DATA,
     ),
@@ -139,6 +147,14 @@ SkipOption = Annotated[
     typer.Option(
         "--skip-unreadable",
         help="Leave out videos that cannot be opened (ingest: or decoded).",
+        rich_help_panel=DATA,
+    ),
+]
+UnlabelledOption = Annotated[
+    bool,
+    typer.Option(
+        "--skip-unlabelled",
+        help="Leave out rows of the manifest without a label.",
         rich_help_panel=DATA,
     ),
 ]

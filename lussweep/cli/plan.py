@@ -24,10 +24,12 @@ from lussweep.cli.options import (
     LabelOption,
     OnlyOption,
     OutOption,
+    PositiveOption,
     ReplicatesOption,
     SetOption,
     SkipOption,
     StoreOption,
+    UnlabelledOption,
     UnusedAddress,
     UnusedBackend,
     UnusedCpus,
@@ -67,6 +69,7 @@ def plan(
     experiment: Experiment = DEFAULT_EXPERIMENT,
     data: DataOption = None,
     label: LabelOption = None,
+    positive: PositiveOption = None,
     annotations: AnnotationsOption = None,
     out: OutOption = None,
     store: StoreOption = None,
@@ -80,6 +83,7 @@ def plan(
     weights: WeightsOption = None,
     dashboard: UnusedDashboard = True,
     skip_unreadable: SkipOption = False,
+    skip_unlabelled: UnlabelledOption = False,
     gpus: Annotated[
         int | None,
         typer.Option(
@@ -132,6 +136,8 @@ def plan(
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
     with clear_errors(debug):
+        from lussweep.cli.data_table import print_given
+
         wanted = calibrate or any(option is not None for option in (gpus, price, from_))
         if wanted and calibrate == (from_ is not None):
             raise InputError(
@@ -140,9 +146,11 @@ def plan(
             )
         request = RunRequest(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
-            weights, skip_unreadable, Trust(allow_absolute, reveal_ids),
+            weights, skip_unreadable, Trust(allow_absolute, reveal_ids), positive or (),
+            skip_unlabelled,
         )  # fmt: skip
         run, given = open_arguments(request)
+        print_given(run, given)
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if power:
             print_power(power, from_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
 from lussweep.study.plan import STAGES
-from lussweep.study.spec import EMBEDDERS, SPLITS, StudySpec
+from lussweep.study.spec import EMBEDDERS, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run.mirror import WorkFolder
@@ -44,37 +44,6 @@ PLAIN_INTERVAL_S = 15.0
 """Least seconds between two progress lines, if the output is not a terminal."""
 QUIET_S = 60.0
 """Seconds without a line, after which one is printed although no step has ended."""
-
-
-def print_table1(frames: pa.Table, skipped: Sequence[tuple[str, str, str]]) -> None:
-    """Print patients, videos and frames by split and class, as in the paper's Table 1."""
-    rows = frames.to_pylist()
-    table = Table(title="Frames in the store", title_justify="left")
-    table.add_column("")
-    classes = ((0, "neg"), (1, "pos"))
-    for split in SPLITS:
-        for _, word in classes:
-            table.add_column(f"{split} {word}", justify="right")
-
-    def count(name: str, field: str, *, unit: str | None) -> None:
-        cells = []
-        for split in SPLITS:
-            for label, _ in classes:
-                frames_there = [r for r in rows if r["split"] == split and r[field] == label]
-                cells.append(str(len({r[unit] for r in frames_there} if unit else frames_there)))
-        table.add_row(name, *cells)
-
-    count("patients", "patient_class", unit="patient_id")
-    count("videos", "label", unit="video_id")
-    count("frames", "label", unit=None)
-    _console().print(table)
-    unusable = sum(r["label"] is None for r in rows)
-    if unusable:
-        _console().print(
-            f"{unusable} frames of annotated positive videos are not annotated: unused"
-        )
-    for patient, video, reason in skipped:
-        _console().print(f"skipped {video} of {patient}: {reason}", soft_wrap=True)
 
 
 def print_summary(written: Mapping[str, pa.Table], study: StudySpec, source: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lussweep.data.frames import INDEX, read_index
-from lussweep.data.manifest import Skipped, read_manifest
+from lussweep.data.manifest import read_manifest
+from lussweep.data.rows import Skipped
 from lussweep.errors import InputError
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
@@ -35,25 +37,61 @@ RunSteps = Callable[[Plan, "Context", Path, "Stop"], "Progress"]
 """Runs a plan. The path is a folder for the backend's files; the stop ends the run early."""
 
 
-def ingest_manifest(
-    request: IngestRequest, run_steps: RunSteps
-) -> tuple[pa.Table, Sequence[Skipped]]:
-    """Decode a manifest's videos into a frame store.
+STORE_REMEDY = "ingest with that value into another store"
 
-    Returns the index of frames (schema FRAMES) and the videos that were left out. Raises InputError
-    that lists every unreadable video, unless they may be skipped.
+
+@dataclass(frozen=True)
+class FrameStore:
+    """A store of frames that was opened."""
+
+    manifest: Manifest
+    preprocess: PreprocessSpec
+    artifacts: ArtifactStore
+    splits: str
+    """Where its splits come from, in words."""
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """A store of frames that was made."""
+
+    manifest: Manifest
+    index: pa.Table
+    """The index of frames (schema FRAMES)."""
+    skipped: Sequence[Skipped]
+    splits: str
+    """Where its splits come from, in words."""
+    notes: Sequence[str]
+    """What was recognised in the manifest, and what the store no longer lists."""
+
+
+def ingest_manifest(request: IngestRequest, run_steps: RunSteps) -> Ingested:
+    """Decode a manifest's videos into a frame store, new or existing.
+
+    Raises InputError that lists every unreadable video, unless they may be skipped, and for a store
+    whose frames are of another preprocessing.
     """
-    manifest, skipped = read_manifest(
+    preprocess = request.preprocess
+    folder = work_folder(request.out)
+    earlier = _earlier(folder.path)
+    if earlier is not None:
+        problems = [
+            f"{request.out} holds frames of {difference}: give another --out, or the value it has"
+            for difference in differences(earlier.preprocess, preprocess).values()
+        ]
+        if problems:
+            raise InputError(problems)
+    read = read_manifest(
         request.manifest,
         label=request.label,
+        positive=request.positive,
         annotations=request.annotations,
         split=request.split,
         seed=request.seed,
         skip_unreadable=request.skip_unreadable,
+        skip_unlabelled=request.skip_unlabelled,
         allow_absolute=request.trust.allow_absolute,
     )
-    preprocess = request.preprocess
-    folder = work_folder(request.out)
     store = artifact_store(folder.artifacts_place)
     store.check_writable()
     with room_named(folder.path), hold_folder(folder) as hold:
@@ -61,13 +99,46 @@ def ingest_manifest(
         def run(plan: Plan, context: Context) -> Progress:
             return run_steps(plan, context, folder.path / "ray", hold.stop)
 
-        manifest, undecodable = bring_in(manifest, preprocess, store, request.skip_unreadable, run)
+        manifest, undecodable = bring_in(
+            read.manifest, preprocess, store, request.skip_unreadable, run
+        )
         if hold.lost:  # the command that took the folder writes the index
             raise TakenOver(hold.lost)
-        skipped = [*skipped, *undecodable]
-        index = _describe(folder.path, manifest, preprocess, skipped, store)
+        skipped = [*read.skipped, *undecodable]
+        index = _describe(folder.path, manifest, preprocess, skipped, store, read.splits)
         folder.publish()
-    return index, skipped
+    notes = [*read.notes, *_gone(earlier, manifest)]
+    return Ingested(manifest, index, skipped, read.splits, notes)
+
+
+def differences(
+    has: PreprocessSpec, asked: PreprocessSpec, names: Collection[str] | None = None
+) -> dict[str, str]:
+    """The fields of `names`, or all, that differ, with both values in words."""
+    return {
+        name: f"{name} {getattr(has, name)}, and {getattr(asked, name)} is asked"
+        for name in PreprocessSpec.model_fields
+        if (names is None or name in names) and getattr(has, name) != getattr(asked, name)
+    }
+
+
+def _earlier(folder: Path) -> FrameStore | None:
+    """The store that is there already. None if there is none, or if its description is damaged."""
+    try:
+        return open_store(str(folder))
+    except InputError:
+        return None
+
+
+def _gone(earlier: FrameStore | None, manifest: Manifest) -> list[str]:
+    """One line if the store had videos that the new manifest does not name."""
+    if earlier is None:
+        return []
+    now = {video.video_id for video in manifest.videos}
+    n_gone = sum(video.video_id not in now for video in earlier.manifest.videos)
+    if not n_gone:
+        return []
+    return [f"{n_gone} videos of the store are not in this manifest: the store lists them no more"]
 
 
 def _describe(
@@ -76,6 +147,7 @@ def _describe(
     preprocess: PreprocessSpec,
     skipped: Sequence[Skipped],
     store: ArtifactStore,
+    splits: str,
 ) -> pa.Table:
     """Write the files that make a folder of artifacts a frame store. Returns its index."""
     plan = _plan(manifest, preprocess)
@@ -87,16 +159,16 @@ def _describe(
     described = {
         "preprocess": preprocess.model_dump(mode="json"),
         "manifest": manifest.model_dump(mode="json", exclude={"videos": {"__all__": {"path"}}}),
+        "splits": splits,
     }
     LocalFolder(folder).write(STORE_FILE, json.dumps(described, indent=1).encode())
     return index
 
 
-def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
+def open_store(place: str) -> FrameStore:
     """Open a frame store at a folder or URL.
 
-    Returns its manifest, its preprocessing and its artifacts. Raises InputError if there is
-    none, or if its description is damaged.
+    Raises InputError if there is none, or if its description is damaged.
     """
     folder = work_folder(place)
     path = folder.path / STORE_FILE
@@ -105,13 +177,14 @@ def open_store(place: str) -> tuple[Manifest, PreprocessSpec, ArtifactStore]:
     try:
         described = read_json(path)
         preprocess, manifest = described["preprocess"], described["manifest"]
-    except (OSError, ValueError, KeyError, TypeError):
+        splits = str(described.get("splits", "those of the store"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: run `lussweep ingest` again") from None
     videos = parse(Manifest, manifest, str(path))
     if any(video.path for video in videos.videos):  # `_describe` writes no paths
         raise InputError(f"{path} names video files: run `lussweep ingest` again")
     artifacts = artifact_store(folder.artifacts_place)
-    return videos, parse(PreprocessSpec, preprocess, str(path)), artifacts
+    return FrameStore(videos, parse(PreprocessSpec, preprocess, str(path)), artifacts, splits)
 
 
 def bring_in(

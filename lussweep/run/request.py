@@ -46,6 +46,10 @@ class RunRequest:
     skip_unreadable: bool = False
     """Leave out videos that cannot be opened, instead of refusing the data."""
     trust: Trust = Trust()
+    positive: Sequence[str] = ()
+    """Labels that count as positive; empty leaves the experiment's."""
+    skip_unlabelled: bool = False
+    """Leave out rows of the manifest without a label, instead of refusing the data."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,7 @@ class IngestRequest:
     skip_unreadable: bool = False
     """Leave out videos that cannot be opened or decoded, instead of refusing the data."""
     trust: Trust = Trust()
+    positive: Sequence[str] = ()
+    """Labels that count as positive, where labels are texts."""
+    skip_unlabelled: bool = False
+    """Leave out rows of the manifest without a label, instead of refusing the data."""

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lussweep.data import manifest as module
-from lussweep.data.manifest import assign_splits, read_manifest
+from lussweep.data import digests
+from lussweep.data.manifest import read_manifest
+from lussweep.data.splits import assign_splits
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec
 
@@ -51,13 +52,13 @@ def rows(tmp_path: Path) -> Rows:
 
 def read(rows: Rows, folder: Path, annotations: Rows | None = None, **options: Any) -> Manifest:
     table = None if annotations is None else write_csv(folder / "frames.csv", annotations)
-    found, skipped = read_manifest(
+    reading = read_manifest(
         write_csv(folder / "manifest.csv", rows),
         annotations=table,
         **{"split": SplitSpec(), "seed": 1, "cache_dir": folder / "cache", **options},
     )
-    assert skipped == []
-    return found
+    assert reading.skipped == []
+    return reading.manifest
 
 
 def problems_of(rows: Rows, folder: Path, annotations: Rows | None = None, **options: Any) -> list:
@@ -97,12 +98,12 @@ def test_parquet_gives_the_same_as_csv(tmp_path: Path, rows: Rows) -> None:
     marks = pa.table({"video_id": ["v7", "v7"], "frame": [2.0, 0.0], "label": [1, 0]})
     pq.write_table(marks, tmp_path / "frames.parquet")
     options: dict[str, Any] = {"split": SplitSpec(), "seed": 1, "cache_dir": tmp_path}
-    from_parquet, _ = read_manifest(tmp_path / "manifest.parquet", **options)
-    assert from_parquet == from_csv
-    annotated, _ = read_manifest(
+    from_parquet = read_manifest(tmp_path / "manifest.parquet", **options)
+    assert from_parquet.manifest == from_csv
+    annotated = read_manifest(
         tmp_path / "manifest.parquet", annotations=tmp_path / "frames.parquet", **options
     )
-    assert annotated.videos[7].annotated_frames == (2,)
+    assert annotated.manifest.videos[7].annotated_frames == (2,)
 
 
 def test_the_manifests_own_splits_win(tmp_path: Path, rows: Rows) -> None:
@@ -132,7 +133,144 @@ def test_a_patient_is_positive_if_one_video_is(tmp_path: Path, rows: Rows) -> No
                       "extra": splits["v7"]}  # fmt: skip
 
 
+@pytest.mark.parametrize("words", [("no", "YES"), ("False", "true"), ("0.0", "1.0"), (0, 1)])
+def test_labels_of_every_kind(tmp_path: Path, rows: Rows, words: tuple[Any, Any]) -> None:
+    worded = [{**row, "label": words[row["label"]]} for row in rows]
+    assert read(worded, tmp_path) == read(rows, tmp_path)
+
+
+def test_labels_as_texts(tmp_path: Path, rows: Rows) -> None:
+    texts = [
+        "normal",
+        "b-lines",
+        "Normal",
+        "normal",
+        "Consolidation",
+        "ards",
+        "consolidation",
+        "ARDS",
+    ]
+    for row, text in zip(rows, texts, strict=True):
+        row["label"] = text
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", rows),
+        positive=["consolidation", "ards"],
+        split=SplitSpec(),
+        seed=1,
+        cache_dir=tmp_path,
+    )
+    assert [v.label for v in reading.manifest.videos] == [0] * 4 + [1] * 4
+    assert reading.notes == (
+        "labels: 'ARDS' (1), 'Consolidation' (1), 'ards' (1), 'consolidation' (1) positive; "
+        "'Normal' (1), 'b-lines' (1), 'normal' (2) negative",
+    )
+    line = only_problem(rows, tmp_path, positive=["consolidation", "ards", "effusion"])
+    assert line.startswith("--positive effusion: no row has this label; the labels are 'ARDS' (1)")
+    grades = [{**row, "label": [0, 3, "1.0", "2.0"][i // 2]} for i, row in enumerate(rows)]
+    found = read(grades, tmp_path, positive=["1", "2"])
+    assert [v.label for v in found.videos] == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("text", ["", "NA", "nan", "None", "#N/A"])
+def test_rows_without_a_label_are_refused_or_left_out(
+    tmp_path: Path, rows: Rows, text: str
+) -> None:
+    write_video(tmp_path / "videos" / "extra.avi", seed=99)
+    extra = [
+        {"patient_id": f"X{i}", "video_id": f"x{i}", "path": "videos/extra.avi", "label": text}
+        for i in range(2)
+    ]
+    assert only_problem([*rows, *extra], tmp_path) == (
+        "label is empty in 2 rows, the first row 9 (video x0): fill it, "
+        "or leave them out with --skip-unlabelled"
+    )
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", [*rows, *extra]),
+        split=SplitSpec(),
+        seed=1,
+        skip_unlabelled=True,
+        cache_dir=tmp_path,
+    )
+    assert reading.manifest == read(rows, tmp_path)
+    assert reading.skipped == [(f"X{i}", f"x{i}", "it has no label") for i in range(2)]
+
+
+def test_splits_are_said_to_be_read_or_drawn(tmp_path: Path, rows: Rows) -> None:
+    options: dict[str, Any] = {"split": SplitSpec(), "seed": 5, "cache_dir": tmp_path}
+    path = write_csv(tmp_path / "manifest.csv", rows)
+    assert read_manifest(path, **options).splits == (
+        "drawn at random by patient, stratified by class (val 0.2, holdout 0.3, seed 5), "
+        "because the manifest gives none"
+    )
+    path = write_csv(tmp_path / "manifest.csv", with_splits(rows))
+    assert read_manifest(path, **options).splits == "read from the manifest"
+
+
+def test_splits_in_capitals(tmp_path: Path, rows: Rows) -> None:
+    named = with_splits(rows)
+    assert read([{**row, "split": row["split"].upper()} for row in named], tmp_path) == read(
+        named, tmp_path
+    )
+
+
+def test_ids_that_a_program_made_numbers_of(tmp_path: Path, rows: Rows) -> None:
+    numbered = [{**row, "patient_id": f"{i}.0"} for i, row in enumerate(rows)]
+    assert [v.patient_id for v in read(numbered, tmp_path).videos] == list("01234567")
+    numbered[0]["patient_id"] = "A"
+    assert [v.patient_id for v in read(numbered, tmp_path).videos][:2] == ["A", "1.0"]
+    zeros = [{**row, "patient_id": f"00{i}"} for i, row in enumerate(rows)]
+    assert [v.patient_id for v in read(zeros, tmp_path).videos][:2] == ["000", "001"]
+
+
+def test_annotations_of_ids_that_a_program_made_numbers_of(tmp_path: Path, rows: Rows) -> None:
+    numbered = [{**row, "video_id": i} for i, row in enumerate(rows)]
+    marks = [
+        {"video_id": "7.0", "frame": 0, "label": 1},
+        {"video_id": "6.0", "frame": 0, "label": 1},
+    ]
+    videos = {v.video_id: v.annotated_frames for v in read(numbered, tmp_path, marks).videos}
+    assert videos == {**dict.fromkeys("012345"), "6": (0,), "7": (0,)}
+    marks[0]["video_id"] = "V7"
+    assert only_problem(rows, tmp_path, marks[:1]) == (
+        "annotations name the video V7, which the manifest does not: did you mean v7?"
+    )
+
+
+def test_paths_with_backslashes_and_in_another_unicode_form(tmp_path: Path, rows: Rows) -> None:
+    (tmp_path / "videos").rename(tmp_path / "Mu\N{COMBINING DIAERESIS}nchen")
+    for row in rows:
+        row["path"] = row["path"].replace("videos/", "München\\")
+    found = read(rows, tmp_path)
+    assert {Path(v.path or "").exists() for v in found.videos} == {True}
+    rows[0]["path"] = "..\\a.avi"
+    assert "leaves its folder" in only_problem(rows, tmp_path)
+
+
 # --- bad input ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["set", "Fold", "partition", "subset"])
+def test_a_split_under_another_name_is_not_ignored(tmp_path: Path, rows: Rows, name: str) -> None:
+    named = [
+        {name if key == "split" else key: row[key] for key in row} for row in with_splits(rows)
+    ]
+    line = only_problem(named, tmp_path)
+    assert f"no column split, but '{name}': rename it split if it says which patients" in line
+
+
+@pytest.mark.parametrize("with_split", [True, False])
+def test_one_patient_under_two_spellings(tmp_path: Path, rows: Rows, with_split: bool) -> None:
+    """Within one split too, and where the splits would be drawn."""
+    rows[0]["patient_id"], rows[1]["patient_id"] = "A 1", "a01"
+    line = only_problem(with_splits(rows) if with_split else rows, tmp_path)
+    where = ", train" if with_split else ""
+    assert f"the patient ids 'A 1' (row 1{where}) and 'a01' (row 2{where}) may be one" in line
+
+
+@pytest.mark.parametrize("text", ["nan", "#N/A", "None"])
+def test_what_programs_write_for_a_missing_id(tmp_path: Path, rows: Rows, text: str) -> None:
+    rows[0]["patient_id"] = text
+    assert only_problem(rows, tmp_path) == "row 1 (video v0): patient_id is empty"
 
 
 def test_all_problems_are_reported_at_once(tmp_path: Path, rows: Rows) -> None:
@@ -161,10 +299,16 @@ def test_missing_columns_name_the_nearest(tmp_path: Path, rows: Rows) -> None:
     assert any("video_id v is in 8 rows" in line for line in lines)
 
 
-@pytest.mark.parametrize("label", ["2", "", "yes", "-1", "0.5", "nan"])
+@pytest.mark.parametrize("label", ["2", "-1", "0.5", "consolidation"])
 def test_labels_that_are_not_0_or_1(tmp_path: Path, rows: Rows, label: str) -> None:
     rows[3]["label"] = label
-    assert only_problem(rows, tmp_path) == f"row 4 (video v3): label is '{label}', not 0 or 1"
+    line = only_problem(rows, tmp_path)
+    assert line.startswith(f"row 4 (video v3): label is '{label}', not 0 or 1")
+    assert "with --positive" in line
+    for row in rows:
+        row["label"] = label
+    line = only_problem(rows, tmp_path)
+    assert line.startswith(f"row 1 (video v0) and 7 more: label is '{label}', not 0 or 1")
 
 
 def test_empty_ids(tmp_path: Path, rows: Rows) -> None:
@@ -192,15 +336,15 @@ def test_videos_that_cannot_be_read(
 
 def test_unreadable_videos_are_skipped_on_request(tmp_path: Path, rows: Rows) -> None:
     (tmp_path / rows[5]["path"]).write_bytes(b"")
-    found, skipped = read_manifest(
+    reading = read_manifest(
         write_csv(tmp_path / "manifest.csv", rows),
         split=SplitSpec(),
         seed=1,
         skip_unreadable=True,
         cache_dir=tmp_path,
     )
-    assert [v.video_id for v in found.videos] == [f"v{i}" for i in range(8) if i != 5]
-    ((patient, video, reason),) = skipped
+    assert [v.video_id for v in reading.manifest.videos] == [f"v{i}" for i in range(8) if i != 5]
+    ((patient, video, reason),) = reading.skipped
     assert (patient, video) == ("P5", "v5") and "the file is empty" in reason
 
 
@@ -248,8 +392,7 @@ def test_every_row_that_leaves_the_folder_is_named_at_once(tmp_path: Path, rows:
     rows[3]["path"] = "videos/v3.avi"
     for row in rows[:2]:
         row["path"] = row["path"].replace("a.avi", f"{row['video_id']}.avi")
-        write_video(elsewhere / f"{row['video_id']}.avi", seed=60)
-    rows[1]["patient_id"] = rows[0]["patient_id"]  # they are one file
+        write_video(elsewhere / f"{row['video_id']}.avi", seed=60 + int(row["video_id"][1:]))
     videos = {v.video_id: v for v in read(rows, inside, allow_absolute=True).videos}
     assert videos["v1"].path == str(elsewhere / "v1.avi")
     assert videos["v0"].path == str(elsewhere / "v0.avi")
@@ -268,12 +411,13 @@ def test_strange_paths(tmp_path: Path, rows: Rows) -> None:
     assert first == "row 1 (video v0): path is empty" and "cannot be read" in second
 
 
-@pytest.mark.parametrize("split", ["test", "Train", "dev"])
+@pytest.mark.parametrize("split", ["test", "fold 1", "dev"])
 def test_unknown_splits_name_the_three(tmp_path: Path, rows: Rows, split: str) -> None:
     named = with_splits(rows)
     named[0]["split"] = split
     line = only_problem(named, tmp_path)
-    assert line == f"row 1 (video v0): split is '{split}': use train, val, holdout"
+    assert line.startswith(f"row 1 (video v0): split is '{split}': use train, val, holdout")
+    assert ("(holdout is the nearest)" in line) == (split == "test")
 
 
 def test_a_patient_in_two_splits_is_named(tmp_path: Path, rows: Rows) -> None:
@@ -357,14 +501,18 @@ def test_tables_that_cannot_be_read(
 def test_one_file_under_two_patients_is_refused(tmp_path: Path, rows: Rows) -> None:
     content = (tmp_path / rows[0]["path"]).read_bytes()
     (tmp_path / rows[1]["path"]).write_bytes(content)
-    line = only_problem(rows, tmp_path)
-    assert line == "videos v0 and v1 are the same file, but of patients P0 and P1: remove one"
+    line = only_problem(with_splits(rows), tmp_path)
+    assert line == (
+        "the videos v0 and v1 are the same file, but of the patients P0 (train) and P1 (train): "
+        "remove one"
+    )
     rows[1]["patient_id"] = "P0"
-    assert len(read(rows, tmp_path).videos) == 8
+    line = only_problem(with_splits(rows), tmp_path)
+    assert line == "the videos v0 and v1 are the same file, of the patient P0: remove one"
 
 
 def test_long_lists_of_problems_are_cut(tmp_path: Path, rows: Rows) -> None:
-    many = [{**rows[0], "video_id": f"v{i}", "label": 7} for i in range(50)]
+    many = [{**rows[0], "video_id": f"v{i}", "label": 7 + i} for i in range(50)]
     lines = problems_of(many, tmp_path)
     assert len(lines) == 21 and lines[-1] == "(+30 more)"
 
@@ -420,7 +568,7 @@ def test_digests_are_cached_by_size_and_time(
 ) -> None:
     first = read(rows, tmp_path)
     assert not list((tmp_path / "cache").glob("*.tmp"))
-    monkeypatch.setattr(module.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(digests.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
     assert read(rows, tmp_path) == first
     monkeypatch.undo()
     write_video(tmp_path / rows[0]["path"], seed=77)

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import typer.main
+import yaml
 
 from lussweep.cli.app import app
 from support.commands import ROOT, environment, invoke, lussweep, refusal, refused, succeed
@@ -415,9 +416,101 @@ def test_a_store_of_another_size_is_refused(tmp_path: Path, tiny_yaml: Path) -> 
     invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "128",
            "--backend", "inline")  # fmt: skip
     text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--out", tmp_path / "run")
-    assert "holds frames of 128 pixels, the experiment asks for 64" in text
-    text = refusal("grid", tiny_yaml, "--data", tmp_path / "s", "--label", "x")
-    assert "belong to `lussweep ingest`" in text
+    assert "holds frames of image_size 128, and 64 is asked" in text
+    assert "--set data.preprocess.image_size=128" in text
+    size = ("--set", "data.preprocess.image_size=128")
+    text = refusal("plan", tiny_yaml, "--data", tmp_path / "s", "--label", "x", *size)
+    assert "--label belongs to `lussweep ingest`" in text
+    share = ("--set", "data.split.val=0.1")
+    text = refusal("plan", tiny_yaml, "--data", tmp_path / "s", *share, *size)
+    assert "--set data.split.val=0.1 belongs to `lussweep ingest`" in text
+
+
+def test_frames_of_another_stride_are_refused_in_a_grid_and_by_ingest(
+    tmp_path: Path, tiny_yaml: Path
+) -> None:
+    manifest, store = write_videos(tmp_path), tmp_path / "s"
+    options = ("--out", store, "--image-size", "64", "--backend", "inline")
+    output = succeed("ingest", manifest, *options, "--frame-stride", "2")
+    assert "splits: read from the manifest" in output
+    frames = (store / "frames.parquet").read_bytes()
+    stride = ("--set", "data.preprocess.frame_stride=3")
+    text = refusal("grid", tiny_yaml, "--data", store, "--out", tmp_path / "run", *stride)
+    assert f"{store} holds frames of frame_stride 2, and 3 is asked: " in text
+    assert "or --set data.preprocess.frame_stride=2" in text
+    text = refusal("ingest", manifest, *options, "--frame-stride", "3")
+    assert f"{store} holds frames of frame_stride 2, and 3 is asked: give another --out" in text
+    assert (store / "frames.parquet").read_bytes() == frames
+    output = succeed("plan", tiny_yaml, "--data", store, "--set", "data.preprocess.frame_stride=2")
+    assert "splits: read from the manifest" in output
+    row = next(line for line in output.splitlines() if "frames" in line and "│" in line)
+    assert [cell.strip() for cell in row.split("│")[2:8]] == ["12"] * 6
+
+
+def test_a_plan_says_what_was_read_and_what_is_left_out(tmp_path: Path, tiny_yaml: Path) -> None:
+    manifest = write_videos(tmp_path)
+    words = {"0": "normal", "1": "pneumonia", "label": "Label"}
+    with manifest.open(newline="") as file:
+        rows = [[*row[:3], words[row[3]], row[4]] for row in csv.reader(file)]
+    rows[1][3] = ""
+    with manifest.open("w", newline="") as file:
+        csv.writer(file, delimiter=";").writerows(rows)
+    grid = ("plan", tiny_yaml, "--data", manifest, "--out", tmp_path / "run")
+    assert "is 'normal', not 0 or 1" in refused(*grid)[0]
+    positive = ("--positive", "pneumonia")
+    assert "label is empty in row 1 (video v00)" in refusal(*grid, *positive)
+    output = succeed(*grid, *positive, "--skip-unlabelled")
+    lines = output.splitlines()
+    for line in (
+        "manifest.csv: its columns are separated by semicolons",
+        "manifest.csv: column 'Label' is read as label",
+        "labels: 'pneumonia' (12) positive; 'normal' (11) negative",
+        "splits: read from the manifest",
+    ):
+        assert line in lines
+    counts = next(line for line in lines if "patients" in line and "│" in line)
+    assert [cell.strip() for cell in counts.split("│")[2:8]] == ["3", "4", "4", "4", "4", "4"]
+    assert "1 videos are left out, each because it has no label" in lines
+    assert "v00" not in output and "P000" not in output, "ids are hidden"
+    plain = succeed(*grid, *positive, "--skip-unlabelled", "--reveal-ids")
+    assert "skipped v00 of P000: it has no label" in plain
+
+
+def test_init_writes_what_plan_accepts(tmp_path: Path) -> None:
+    flat, tree = tmp_path / "flat", tmp_path / "study"
+    flat.mkdir()
+    write_videos(flat)
+    for video in flat.glob("*.avi"):
+        place = (
+            tree
+            / ("normal", "ards")[int(video.stem[1])]
+            / f"{video.stem[1]}-{video.stem[2:]}"
+            / video.name
+        )
+        place.parent.mkdir(parents=True)
+        video.rename(place)
+    text = refusal("init", tree)
+    assert "the labels are ards (12), normal (12): say which are positive with --positive" in text
+    assert not (tree / "manifest.csv").exists()
+    output = succeed("init", tree, "--positive", "ards")
+    lines = output.splitlines()
+    assert "pattern: {label}/{patient}/* (--pattern gives another)" in lines
+    assert "24 videos of 24 patients" in lines
+    assert "for example ards/1-0/v10.avi: patient 1-0, label ards" in lines
+    assert lines[-1] == f"lussweep plan {tree / 'experiment.yaml'} --data {tree / 'manifest.csv'}"
+    output = succeed(*lines[-1].split()[1:], "--out", tmp_path / "run")
+    assert "study: 36 cells" in output
+    assert yaml.safe_load((tree / "experiment.yaml").read_text())["grid"]["n_patients"] == [1, 3, 6]
+    assert f"{tree / 'manifest.csv'} exists" in refusal("init", tree, "--positive", "ards")
+
+
+def test_ingest_says_what_a_store_no_longer_lists(tmp_path: Path) -> None:
+    manifest, store = write_videos(tmp_path), tmp_path / "s"
+    options = ("--out", store, "--image-size", "64", "--backend", "inline")
+    succeed("ingest", manifest, *options)
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(lines[:-1]))
+    assert "1 videos of the store are not in this manifest" in succeed("ingest", manifest, *options)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -447,7 +540,7 @@ def write_videos(folder: Path, n_patients: int = 4) -> Path:
                 writer.write((frame * sector).astype(np.uint8))
             writer.release()
             split = ("train", "val", "holdout")[patient % 3]
-            rows.append([f"P{label}{patient}", name, f"{name}.avi", label, split])
+            rows.append([f"P{label}{patient:02}", name, f"{name}.avi", label, split])
     with (folder / "manifest.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["patient_id", "video_id", "path", "label", "split"])
@@ -503,14 +596,14 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
     path.write_bytes(bytes(data))
     run = tmp_path / "run"
     lines = refused("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
-    assert "video v11 of patient P11: " in lines[0]
+    assert "video v11 of patient P101: " in lines[0]
     assert not (run / "artifacts" / "trial").exists()
     store = tmp_path / "store"
     output = succeed(
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--skip-unreadable",
     )  # fmt: skip
-    assert "skipped v11 of P11" in output
+    assert "skipped v11 of P101" in output
     skipped = pq.read_table(store / "skipped.parquet").to_pylist()
     assert [row["video_id"] for row in skipped] == ["v11"]
 
@@ -539,7 +632,10 @@ def test_only_annotated_frames_of_a_positive_video_are_positive(tmp_path: Path) 
     rows = pq.read_table(tmp_path / "s" / "frames.parquet").to_pylist()
     labels = {r["frame"]: r["label"] for r in rows if r["video_id"] == "v10"}
     assert labels == {0: None, 1: None, 2: 1, 3: 1, 4: None, 5: None}
-    assert "4 frames of annotated positive videos are not annotated" in output
+    assert (
+        "1 annotated positive videos: 2 frames annotated 1 are used, 1 annotated 0 are not, "
+        "3 that are not annotated are not"
+    ) in output
 
 
 def test_real_videos_go_through_ingest_and_one_cell(

@@ -121,7 +121,7 @@ class PlanBuilder:
 
     def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data
-        excluded = {"path", "patient_id", "split"}
+        excluded = {"path", "patient_id", "split", "negative_frames"}
         video_fields = [video.model_dump(mode="json", exclude=excluded) for video in videos]
         spec: dict[str, Any] = {"patient_id": patient, "videos": video_fields}
         if self.phantom:

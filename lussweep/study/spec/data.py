@@ -20,6 +20,8 @@ class Video(Spec):
     path: str | None = None
     annotated_frames: tuple[NonNegativeInt, ...] | None = None
     """Frames (from 0) that an annotator marked as positive. None: the video is not annotated."""
+    negative_frames: tuple[NonNegativeInt, ...] = ()
+    """Frames that an annotator marked as negative. They are counted, and change no result."""
 
 
 class Manifest(Spec):
@@ -73,12 +75,15 @@ class PreprocessSpec(Spec):
 class DataSpec(Spec):
     """The source of frames: the phantom, unless `--data` names a manifest or a store."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"positive"})
     phantom: PhantomSpec | None = PhantomSpec()
     """null: the experiment needs `--data`."""
     preprocess: PreprocessSpec = PreprocessSpec()
     split: SplitSpec = SplitSpec()
     label: str = "label"
     """The manifest's label column."""
+    positive: tuple[str, ...] = ()
+    """Labels that count as positive, where labels are texts. All others are negative."""
 
 
 class CohortSpec(Spec):

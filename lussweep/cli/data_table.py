@@ -1,0 +1,96 @@
+"""Prints where the splits come from, what each split holds, and what is not used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+from lussweep.data.counts import PLACES, count, unused
+from lussweep.data.frames import read_index
+from lussweep.data.rows import NO_LABEL, Skipped
+from lussweep.store import tables
+from lussweep.study.spec import CLASSES, Manifest
+
+if TYPE_CHECKING:
+    from lussweep.cli.arguments import Data
+    from lussweep.run.folder import Run
+
+
+def print_data(
+    manifest: Manifest,
+    splits: str,
+    *,
+    notes: Iterable[str] = (),
+    frames: pa.Table | None = None,
+    skipped: Sequence[Skipped] = (),
+    stride: int = 1,
+    negatives_from: str = "negative_patients",
+    reveal_ids: bool = True,
+) -> None:
+    """Print the notes of the reader, patients, videos and frames by split and class, and the rest.
+
+    `splits` says where the splits come from. `frames` is the index of frames, None before the
+    videos are decoded. `skipped` are the videos that were left out: patient, video, reason.
+    Without `reveal_ids` they are counted, not named.
+    """
+    console = Console(highlight=False)
+    for note in notes:
+        console.print(note, soft_wrap=True, markup=False)
+    console.print(f"splits: {splits}", soft_wrap=True, markup=False)
+    table = Table(title="Data by split and class", title_justify="left")
+    table.add_column("")
+    for split, label in PLACES:
+        table.add_column(f"{split} {CLASSES[label]}", justify="right")
+    counts = count(manifest, frames)
+    rows = {"patients": counts.patients, "videos": counts.videos, "frames": counts.frames}
+    for name, numbers in rows.items():
+        if numbers is not None:
+            table.add_row(name, *(str(numbers[place]) for place in PLACES))
+    console.print(table)
+    for line in unused(manifest, frames, stride=stride, negatives_from=negatives_from):
+        console.print(line, soft_wrap=True, markup=False)
+    for line in _skipped_lines(skipped, reveal_ids):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
+    if reveal_ids:
+        return [f"skipped {video} of {patient}: {reason}" for patient, video, reason in skipped]
+    counts = Counter(
+        reason if reason == NO_LABEL else "it cannot be read" for _, _, reason in skipped
+    )
+    return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
+
+
+def print_given(run: Run, given: Data) -> bool:
+    """Print the data of a run. Returns whether its frames were counted.
+
+    Prints nothing for the phantom: the experiment says what it simulates.
+    """
+    if given.is_phantom:
+        return True
+    frames = _index(run)
+    print_data(
+        run.manifest,
+        given.splits,
+        notes=given.notes,
+        frames=frames,
+        skipped=given.skipped,
+        stride=run.study.data.preprocess.frame_stride,
+        negatives_from=run.study.cohort.negatives_from,
+        reveal_ids=run.reveal_ids,
+    )
+    return frames is not None
+
+
+def _index(run: Run) -> pa.Table | None:
+    """The index of a run's frames. None before its videos are decoded."""
+    refs = [ref for ref in run.requested.steps if ref.startswith("ingest/")]
+    if not all(map(run.store.has, refs)):
+        return None
+    return tables.concat([read_index(run.store.open(ref)) for ref in refs], tables.FRAMES)

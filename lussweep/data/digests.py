@@ -1,0 +1,83 @@
+"""SHA-256 of videos and images. A private cache serves files of unchanged size and time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lussweep.data.readers.decode import image_files
+from lussweep.store.files import write_whole
+
+CACHE_DIR = "~/.cache/lussweep"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a video's path holds."""
+
+    sha256: str
+    """Of a file's bytes, or over the names and digests of a folder's images."""
+    files: dict[str, list[str]]
+    """The names of the files by the digest of their bytes. A folder may hold an image twice."""
+
+
+def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Content]:
+    """The content of each video."""
+    # `Path.expanduser` raises where the user has no home.
+    cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
+    cache = _load_cache(cache_file)
+    known = dict(cache)
+    found = {path: _content(path, cache) for path in paths}
+    if cache != known:
+        _save_cache(cache_file, cache)
+    return found
+
+
+def _content(path: Path, cache: dict[str, Any]) -> Content:
+    if not path.is_dir():
+        sha256 = _file_digest(path, cache)
+        return Content(sha256, {sha256: [path.name]})
+    parts = sorted((file.name, _file_digest(file, cache)) for file in image_files(path))
+    sha256 = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    files: dict[str, list[str]] = {}
+    for name, digest in parts:
+        files.setdefault(digest, []).append(name)
+    return Content(sha256, files)
+
+
+def _file_digest(path: Path, cache: dict[str, Any]) -> str:
+    info = path.stat()
+    entry = cache.get(str(path))
+    if (
+        isinstance(entry, list)
+        and len(entry) == 3
+        and entry[:2] == [info.st_size, info.st_mtime_ns]
+    ):
+        return str(entry[2])
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    cache[str(path)] = [info.st_size, info.st_mtime_ns, sha256]
+    return sha256
+
+
+def _load_cache(file: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _save_cache(store: Path, cache: dict[str, Any]) -> None:
+    """Write the digests. A cache that cannot be written costs time, not results.
+
+    Paths of videos may name patients, so that only the user may read it.
+    """
+    with suppress(OSError):
+        write_whole(store, json.dumps(cache), shared=True, private=True)

@@ -1,0 +1,158 @@
+"""The rows of a manifest: one video each, with every cell read and judged."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lussweep.data.columns import SPLIT, TextRow, drop_fractions, split_in_disguise
+from lussweep.data.labels import describe_labels, parse_label
+from lussweep.data.paths import within
+from lussweep.data.tables import read_cells
+from lussweep.errors import InputError
+from lussweep.study.spec import SPLITS
+
+OTHER_SPLITS = {
+    "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
+    "valid": "val", "dev": "val",
+}  # fmt: skip
+"""What other data sets call the splits. They are named in the refusal, not read: `test` is the
+validation split of some."""
+EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
+"""Texts, in lower case, that stand for an empty cell where an id belongs."""
+
+NO_LABEL = "it has no label"
+
+Skipped = tuple[str, str, str]
+"""Patient, video and the reason why the video was left out."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video as its row gives it. A cell that is missing or wrong is None and was reported."""
+
+    number: int
+    name: str
+    patient_id: str | None
+    video_id: str | None
+    path: Path | None
+    label: int | None
+    split: str | None
+    is_unlabelled: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a manifest."""
+
+    rows: list[Row]
+    notes: tuple[str, ...]
+    """What was recognised in the table, for the user to check."""
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of one row. What is wrong with one goes to `findings`."""
+
+    name: str
+    texts: TextRow
+    findings: dict[str, list[str]]
+    """The names of the rows by what is wrong with them."""
+
+    def read(self, column: str, judge: Callable[[str], Any]) -> Any:
+        """What `judge` makes of a cell. None if the column is missing or the cell is wrong."""
+        try:
+            return judge(self.texts[column]) if column in self.texts else None
+        except InputError as error:
+            self.findings.setdefault(f"{column} {error}", []).append(self.name)
+            return None
+
+
+def read_rows(
+    path: Path, label: str, positive: Collection[str], allow_absolute: bool, problems: list[str]
+) -> Rows:
+    """Reads the videos of a manifest. Adds one line to `problems` for each thing that is wrong."""
+    table = read_cells(path, ("patient_id", "video_id", "path", label), problems, (SPLIT,))
+    if disguised := split_in_disguise(table.header):
+        problems.append(
+            f"{path}: no column split, but {disguised!r}: rename it split if it says which "
+            "patients are train, val and holdout, or rename it otherwise to have the splits drawn"
+        )
+    notes = [f"{path.name}: {note}" for note in table.notes]
+    if positive and table.rows and label in table.rows[0][1]:
+        note, wrong = describe_labels([texts[label] for _, texts in table.rows], positive)
+        notes.append(note)
+        problems += wrong
+    drop_fractions(table.rows, ("patient_id", "video_id"))
+    findings: dict[str, list[str]] = {}
+    rows = []
+    for number, texts in table.rows:
+        name = f"row {number} (video {texts.get('video_id') or 'without id'})"
+        cells = _Cells(name, texts, findings)
+        value = cells.read(label, lambda text: (parse_label(text, positive),))
+        rows.append(
+            Row(
+                number,
+                name,
+                cells.read("patient_id", _filled),
+                cells.read("video_id", _filled),
+                cells.read("path", lambda text: _place(text, path.parent, allow_absolute)),
+                value[0] if value else None,
+                cells.read(SPLIT, _split_name),
+                value == (None,),
+            )
+        )
+    problems += [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {finding}"
+        for finding, names in findings.items()
+    ]
+    return Rows(rows, tuple(notes))
+
+
+def _filled(text: str) -> str:
+    if not text or text.casefold() in EMPTY_IDS:
+        raise InputError("is empty")
+    return text
+
+
+def _split_name(text: str) -> str:
+    name = text.casefold()
+    if name not in ("", *SPLITS):
+        meant = OTHER_SPLITS.get(name)
+        hint = f" ({meant} is the nearest)" if meant else ""
+        raise InputError(f"is {text!r}: use {', '.join(SPLITS)}{hint}")
+    return name
+
+
+def _place(text: str, folder: Path, allow_absolute: bool) -> Path:
+    """The path of a cell. Windows' separators and the other Unicode form are tried as well."""
+    place = within(text, folder, allow_absolute=allow_absolute)
+    if _exists(place):
+        return place
+    slashes = text.replace("\\", "/")
+    forms = (slashes, *(unicodedata.normalize(form, slashes) for form in ("NFC", "NFD")))
+    others = [
+        within(other, folder, allow_absolute=allow_absolute)
+        for other in dict.fromkeys(forms)
+        if other != text
+    ]
+    return next((other for other in others if _exists(other)), place)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # its reader reports that
+        return False
+
+
+def unlabelled(rows: Sequence[Row], label: str) -> list[str]:
+    """One line for the rows without a label. Empty if there are none."""
+    names = [row.name for row in rows if row.is_unlabelled]
+    if not names:
+        return []
+    where = names[0] if len(names) == 1 else f"{len(names)} rows, the first {names[0]}"
+    return [f"{label} is empty in {where}: fill it, or leave them out with --skip-unlabelled"]

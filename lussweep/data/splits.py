@@ -1,0 +1,86 @@
+"""Assigns patients to the splits, and takes over the splits that a manifest gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from lussweep.data.cohort import largest_remainder
+from lussweep.data.rows import Row
+from lussweep.errors import InputError
+from lussweep.study.keys import derive_seed
+from lussweep.study.spec import CLASSES, SPLITS, SplitSpec
+
+
+def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> dict[str, str]:
+    """Assign a split to each patient id, stratified by patient class (0 or 1).
+
+    Counts follow the largest remainder, with at least one patient of each class in each split.
+    The order of patients depends only on the seed and their ids. Raises InputError if the shares
+    leave no training patients, or if a class has fewer patients than there are splits.
+    """
+    shares = (1 - split.val - split.holdout, split.val, split.holdout)
+    if shares[0] <= 1e-9:
+        raise InputError(
+            f"split.val {split.val} and split.holdout {split.holdout} leave no training patients"
+        )
+    splits: dict[str, str] = {}
+    problems = []
+    for value, name in enumerate(CLASSES):
+        ids = sorted(p for p, patient_class in patients.items() if patient_class == value)
+        if len(ids) < len(SPLITS):
+            problems.append(
+                f"{len(ids)} {name} patients cannot fill {', '.join(SPLITS)}: "
+                f"give at least {len(SPLITS)}"
+            )
+            continue
+        ids.sort(key=lambda patient: derive_seed(seed, "split", patient))
+        counts = _counts(len(ids), shares)
+        names = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
+        splits |= zip(ids, names, strict=True)
+    if problems:
+        raise InputError(problems)
+    return splits
+
+
+def _counts(n: int, shares: Iterable[float]) -> list[int]:
+    """Whole counts that sum to n, each at least 1 and nearest to n * share."""
+    counts = largest_remainder([round(n * share, 9) for share in shares], n)
+    while 0 in counts:
+        counts[counts.index(max(counts))] -= 1
+        counts[counts.index(0)] += 1
+    return counts
+
+
+def patient_splits(
+    rows: Sequence[Row], split: SplitSpec, seed: int, problems: list[str]
+) -> dict[str, str]:
+    """The split of each patient id, from the manifest or drawn."""
+    patients: dict[str, int] = {}
+    for row in rows:
+        patient = row.patient_id or ""
+        patients[patient] = max(patients.get(patient, 0), row.label or 0)
+    if not any(row.split for row in rows):
+        try:
+            return assign_splits(patients, split, seed)
+        except InputError as error:
+            problems += error.problems
+            return {}
+    given = {row.patient_id or "": row.split or "" for row in rows}
+    present = {(given[patient], value) for patient, value in patients.items()}
+    problems += [
+        f"the split {s} has no {name} patient: give at least one"
+        for s in SPLITS
+        for value, name in enumerate(CLASSES)
+        if (s, value) not in present
+    ]
+    return given
+
+
+def splits_source(rows: Sequence[Row], split: SplitSpec, seed: int) -> str:
+    """Where the splits come from, in words for the user."""
+    if any(row.split for row in rows):
+        return "read from the manifest"
+    return (
+        f"drawn at random by patient, stratified by class (val {split.val:g}, holdout "
+        f"{split.holdout:g}, seed {seed}), because the manifest gives none"
+    )
