@@ -12,7 +12,7 @@ import pytest
 
 from lussweep.store import tables
 from support.commands import command, environment
-from support.packages import GRID, PLUGIN, run
+from support.packages import GRID, PLUGIN, run, run_python
 
 VARIANTS = ("baseline", "combined")
 
@@ -134,6 +134,17 @@ def test_a_finished_grid_is_not_computed_again(ran: Path, site: Path) -> None:
     run("grid", PLUGIN / "blurred.yaml", *given, cwd=ran.parent, site=site)
     after = {path: path.stat().st_mtime_ns for path in ran.glob("artifacts/*/*/record.json")}
     assert before == after and before
+
+
+def test_reading_the_experiment_imports_neither_pytorch_nor_ray(site: Path, tmp_path: Path) -> None:
+    printed = run_python(
+        "import sys; from lussweep.study.spec import load_study\n"
+        f"print(load_study({(PLUGIN / 'blurred.yaml').read_text()!r}).gan.kind)\n"
+        "print({'blurred', 'ray', 'torch'} & sys.modules.keys())",
+        cwd=tmp_path,
+        site=site,
+    )
+    assert printed.split() == ["blurred", "{'blurred'}"]
 
 
 def test_without_the_package_the_experiment_is_refused(tmp_path: Path) -> None:

@@ -32,13 +32,20 @@ def install_plugin(folder: Path, site: Path) -> None:
 
 def run(*arguments: str | Path, cwd: Path, site: Path | None) -> str:
     """The output of a `lussweep` command, with the packages of a folder on the path or without."""
+    return _output_of(command(*arguments), cwd, site)
+
+
+def run_python(code: str, *, cwd: Path, site: Path) -> str:
+    """What the code prints in a fresh process, with the packages of a folder on the path."""
+    return _output_of([sys.executable, "-c", code], cwd, site)
+
+
+def _output_of(line: list[str], cwd: Path, site: Path | None) -> str:
     # A test may rewrite a module within the second in which it was compiled.
     env = {**environment(), "PYTHONDONTWRITEBYTECODE": "1"}
     if site is not None:
         env["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [env.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command(*arguments), cwd=cwd, env=env, capture_output=True, text=True, timeout=500
-    )
+    done = subprocess.run(line, cwd=cwd, env=env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
