@@ -17,7 +17,7 @@ from lussweep.errors import InputError
 from lussweep.models.generators.seam import snapshot_path
 from lussweep.report.losses import in_long_form
 from lussweep.stages import Context, execute, run_gan
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 from lussweep.study.spec import GENERATORS, GeneratorKind, GeneratorSpec
@@ -86,8 +86,8 @@ def test_a_small_generator_is_trained_and_reported(
     own = ArtifactStore(tmp_path / "own", also_read=(finished,))
     context = Context(own, "cpu")
     execute(step, context)
-    names = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
-    assert names == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+    kept = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
+    assert kept == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
     losses = tables.read(own.open(step.ref) / names.LOSSES, tables.GAN_LOSSES).to_pylist()
     found = [[row[name] for name in ("attempt", "epoch", "name", "value", "seconds")]
              for row in losses]  # fmt: skip
