@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 from support.commands import command, environment
 from support.packages import GRID, PLUGIN, run, run_python
@@ -34,7 +35,7 @@ def specs(run_folder: Path, stage: str) -> list[dict[str, object]]:
 
 
 def test_every_cell_has_an_auc(ran: Path) -> None:
-    rows = tables.read_any(ran / "results.parquet").to_pylist()
+    rows = tables.read(ran / "results.parquet", RESULTS).to_pylist()
     assert [row["variant"] for row in rows] == list(VARIANTS)
     for row in rows:
         assert row["status"] == "done"
@@ -44,7 +45,7 @@ def test_every_cell_has_an_auc(ran: Path) -> None:
 
 
 def test_trials_cover_the_space_of_the_classifier(ran: Path) -> None:
-    rows = tables.read_any(ran / "trials.parquet").to_pylist()
+    rows = tables.read(ran / "trials.parquet", tables.TRIALS).to_pylist()
     for variant in (*VARIANTS, "detector"):
         own = {row["hyperparameters"] for row in rows if row["variant"] == variant}
         assert own == {'{"side":2}', '{"side":8}'}
@@ -90,7 +91,7 @@ def test_the_snapshot_is_chosen_by_the_score(ran: Path) -> None:
     best = min(sharpness, key=lambda epoch: abs(sharpness[epoch] - 1))
     (result,) = [
         row
-        for row in tables.read_any(ran / "results.parquet").to_pylist()
+        for row in tables.read(ran / "results.parquet", RESULTS).to_pylist()
         if row["variant"] == "combined"
     ]
     (summary,) = [
