@@ -15,22 +15,26 @@ from lussweep.cli.options import (
     DebugOption,
     MaskBoxOption,
     MaskOutsideOption,
+    PositiveOption,
     SkipOption,
     StrideOption,
+    UnlabelledOption,
 )
 from lussweep.errors import InputError
 from lussweep.study.spec import SplitSpec
 
 
 def preview(
-    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet; see docs/data.md.")],
+    manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or XLSX; see docs/data.md.")],
     out: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("preview.html"),
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
+    positive: PositiveOption = None,
     crop: CropOption = "auto",
     mask_box: MaskBoxOption = None,
     mask_outside_sector: MaskOutsideOption = True,
     frame_stride: StrideOption = 1,
     skip_unreadable: SkipOption = False,
+    skip_unlabelled: UnlabelledOption = False,
     allow_absolute: AbsoluteOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -44,21 +48,25 @@ def preview(
         if out.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--out {out} is no HTML page: give a name that ends in .html")
         spec = preprocess_spec("preview", crop, mask_box, mask_outside_sector, frame_stride)
-        videos, refused = read_manifest(
+        reading = read_manifest(
             manifest,
             label=label,
+            positive=positive or (),
             split=SplitSpec(),
             seed=0,
             skip_unreadable=skip_unreadable,
+            skip_unlabelled=skip_unlabelled,
             allow_absolute=allow_absolute,
         )
-        looked_at = []
-        for video in videos.videos:
+        looked_at, refused = [], list(reading.skipped)
+        for video in reading.manifest.videos:
             try:
                 frames = read_frames(Path(video.path or ""), spec.frame_stride)
                 looked_at.append((video, look_at(frames, spec)))
             except InputError as error:
                 refused.append((video.patient_id, video.video_id, str(error)))
+        for note in reading.notes:
+            typer.echo(note)
         for page in write_preview(looked_at, refused, out):
             typer.echo(f"preview: {page}")
         typer.echo("It shows pixels of patients: look at it, and do not share it.")
