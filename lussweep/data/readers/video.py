@@ -1,0 +1,356 @@
+"""Videos, read by FFmpeg through PyAV: every frame as a player shows it, or a refusal.
+
+The decoder raises an error where it would else conceal damage (`err_detect=explode`). Frames
+marked as interlaced are deinterlaced by FFmpeg's bwdif, one frame each. Display matrix (turned or
+mirrored), pixels that are not square, colour range and edit lists are honoured; transparent parts
+are black. Grey is the luma of a video, or the BT.601 luma of RGB.
+
+A truncated file shows in a packet that is cut, in an index that points beyond the file, in fewer
+frames than an AVI announces, in less time than a Matroska file announces, and in GIF blocks
+without a trailer. Three cuts go unseen, because nothing in the file tells: between two fragments
+of an mp4; between two pictures of a program, transport or elementary stream; and in a Matroska
+file that was written live, without a duration. Missing bytes that hold no frame pass, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from lussweep.data.readers.containers import check_container, truncated
+from lussweep.data.readers.seam import (
+    COPY_AGAIN,
+    HEAD_BYTES,
+    MAX_PIXELS,
+    MAX_SIDE,
+    Frame,
+    Reader,
+    UnreadableError,
+    check_size,
+)
+
+DEMUXERS = (
+    "mov,mp4,avi,mpeg,mpegts,matroska,webm,gif,mpegvideo,m4v,h264,hevc,ivf,obu,asf,flv,dv,mxf,mjpeg"
+)
+"""The containers that are read. FFmpeg also knows playlists, which name other files."""
+CONVERT = "convert it to mp4 (H.264)"
+MAX_ANNOUNCED = 2**30
+"""An AVI that was written to a pipe announces so many frames. It did not know how many follow."""
+LOOK_AHEAD = 3
+"""A picture that cannot be decoded, with fewer packets after it, was cut by the file's end."""
+
+Pixels = NDArray[np.uint8]
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """FFmpeg finds out what a file is, so every file is a video to begin with."""
+    return path.is_file()
+
+
+def check(path: Path) -> None:
+    """Raises UnreadableError if the file is no video, is truncated, or has no first frame."""
+    with _opened(path) as source:
+        for _ in source.packets():
+            pass
+    with _opened(path) as source:
+        next(source.frames(1))
+
+
+def frames(path: Path, stride: int) -> Iterator[Frame]:
+    """Yields every stride-th frame, in the order in which they are shown."""
+    with _opened(path) as source:
+        yield from source.frames(stride)
+
+
+VIDEO = Reader("video", matches, check, frames)
+
+
+# --- opening ------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Source]:
+    n_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    _check_head(head)
+    check_container(path, head)
+    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)
+    with av.logging.Capture(local=False) as logs:
+        try:
+            container = av.open(
+                f"file:{path}",
+                options={
+                    "format_whitelist": DEMUXERS,
+                    "protocol_whitelist": "file",
+                    "max_pixels": str(MAX_PIXELS),
+                },
+            )
+        except av.FFmpegError as error:
+            _check_logged_sizes(logs)
+            if any("moov atom" in text for _, _, text in logs):
+                raise truncated("mp4", n_bytes) from None
+            raise _not_a_video(error) from None
+        with container:
+            stream = _video_stream(container)
+            source = _Source(container, stream, n_bytes, logs)
+            source.check_header()
+            yield source
+
+
+def _check_head(head: bytes) -> None:
+    """Raises UnreadableError that says what a file is, for what often lies in a video's place."""
+    if not head:
+        raise UnreadableError(f"the file is empty: {COPY_AGAIN}")
+    if head.startswith(b"version https://git-lfs"):
+        raise UnreadableError(
+            "is a Git LFS pointer, which stands for the video: fetch the video with `git lfs pull`"
+        )
+    if re.match(rb"\s*<(!doctype html|html|\?xml|head|body)", head, re.IGNORECASE):
+        raise UnreadableError(
+            "is a web page that was saved in place of the video: download the video again"
+        )
+
+
+def _not_a_video(error: av.FFmpegError) -> UnreadableError:
+    return UnreadableError(
+        f"is not an mp4, mov, avi, mpeg, mkv, webm or gif video that FFmpeg can open "
+        f"({error.strerror}): {COPY_AGAIN}, or {CONVERT}"
+    )
+
+
+def _video_stream(container: InputContainer) -> VideoStream:
+    """The first stream of pictures that is not a cover. Opens its decoder, with one thread."""
+    for stream in container.streams:
+        if stream.type != "video" or stream.disposition & stream.disposition.attached_pic:
+            continue
+        if stream.codec_context is None:
+            raise UnreadableError(
+                f"FFmpeg has no decoder for its codec ({_tag(stream)}): {CONVERT} "
+                "with the program that wrote it"
+            )
+        assert isinstance(stream, VideoStream)
+        stream.codec_context.thread_count = 1  # several patients are read at once
+        stream.codec_context.options = {
+            "err_detect": "explode",
+            "threads": "1",
+            "max_pixels": str(MAX_PIXELS),
+        }
+        return stream
+    raise UnreadableError(f"holds no video stream: {COPY_AGAIN}")
+
+
+def _tag(stream: Any) -> str:
+    return str(getattr(stream, "codec_tag", "")).strip("\0 ") or "unknown"
+
+
+def _check_logged_sizes(logs: list[tuple[int, str, str]]) -> None:
+    """Raises UnreadableError for a size that FFmpeg has refused. It says the size in its log only."""
+    for _, _, text in logs:
+        if found := re.search(r"Picture size (\d+)x(\d+)", text):
+            check_size(int(found[1]), int(found[2]))
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+@dataclass
+class _Source:
+    """An open video."""
+
+    container: InputContainer
+    stream: VideoStream
+    n_bytes: int
+    logs: list[tuple[int, str, str]]
+    n_indexed: int = field(init=False)
+    """Packets in the index when the file was opened."""
+
+    def __post_init__(self) -> None:
+        self.n_indexed = len(self.stream.index_entries)
+
+    @property
+    def kind(self) -> str:
+        name = self.container.format.name
+        return {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "Matroska"}.get(name, name)
+
+    def check_header(self) -> None:
+        """Raises UnreadableError for a size beyond the limits, or an index beyond the file."""
+        _check_logged_sizes(self.logs)
+        context = self.stream.codec_context
+        if context.width or context.height:
+            check_size(context.width, context.height)
+        if self.kind == "mp4" and any(
+            entry.pos + entry.size > self.n_bytes for entry in self.stream.index_entries
+        ):
+            raise truncated(self.kind, self.n_bytes)
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """Yields all packets, the empty last one that empties the decoder among them."""
+        ends: list[Fraction] = []
+        n_announced = self.stream.frames
+        last = 0
+        try:
+            for packet in self.container.demux(self.stream):
+                # In a transport stream a gap in the numbering counts as corrupt as well.
+                if packet.is_corrupt and self.kind != "mpegts":
+                    raise truncated(self.kind, self.n_bytes)
+                if packet.size and packet.dts is not None:
+                    last = packet.dts
+                if packet.size and packet.pts is not None and packet.time_base:
+                    ends.append((packet.pts + (packet.duration or 0)) * packet.time_base)
+                yield packet
+        except av.FFmpegError as error:
+            raise UnreadableError(f"cannot be read ({error.strerror}): {COPY_AGAIN}") from None
+        if self.kind == "avi" and self.n_indexed <= 1 and last + 1 < n_announced < MAX_ANNOUNCED:
+            raise truncated(self.kind, self.n_bytes)
+        if self.kind == "Matroska" and self._ends_early(max(ends, default=Fraction(0))):
+            raise truncated(self.kind, self.n_bytes)
+
+    def _ends_early(self, end: Fraction) -> bool:
+        """Whether a Matroska file ends in the middle of a block, or before its time."""
+        if any("File ended prematurely" in text for _, _, text in self.logs):
+            return True
+        others = len(self.container.streams) > 1  # sound may be longer
+        if others or not self.container.duration or not self.stream.average_rate:
+            return False
+        announced = Fraction(self.container.duration, av.time_base)
+        return end + Fraction(3, 2) / self.stream.average_rate < announced
+
+    def frames(self, stride: int) -> Iterator[Frame]:
+        """Yields every stride-th frame. Raises UnreadableError for damage, and for no frame."""
+        index, first_time, size = -1, None, None
+        for index, shown in enumerate(_deinterlaced(self._decoded())):
+            size = size or (shown.width, shown.height)
+            if (shown.width, shown.height) != size:
+                raise UnreadableError(
+                    f"its size changes from {size[0]} x {size[1]} to "
+                    f"{shown.width} x {shown.height} at frame {index}: cut it there"
+                )
+            if index == 0:
+                first_time = shown.time
+            if index % stride == 0:
+                time = None if None in (shown.time, first_time) else shown.time - first_time
+                yield Frame(index, time, _oriented(self._grey(shown), shown))
+        if index < 0:
+            raise UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        packets = self.packets()
+        n_frames = 0
+        for packet in packets:
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError as error:
+                _check_logged_sizes(self.logs)
+                raise self._undecodable(n_frames, packets, error) from None
+            for frame in decoded:
+                check_size(frame.width, frame.height)
+                if frame.is_corrupt:
+                    raise self._undecodable(n_frames, packets, None)
+                n_frames += 1
+                yield frame
+        if self.kind == "gif" and any(name == "gif" for _, name, _ in self.logs):
+            raise self._undecodable(n_frames, packets, None)
+
+    def _undecodable(
+        self, n_frames: int, packets: Iterator[Packet[VideoStream]], error: Exception | None
+    ) -> UnreadableError:
+        """Tells a cut from other damage by what follows."""
+        n_after = sum(1 for packet in islice(packets, LOOK_AHEAD + 1) if packet.size)
+        if n_frames and n_after <= LOOK_AHEAD:
+            return truncated(self.kind, self.n_bytes)
+        if n_frames == 0:
+            return UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
+        return UnreadableError(f"frame {n_frames} cannot be decoded: {COPY_AGAIN}")
+
+    def _grey(self, frame: VideoFrame) -> Pixels:
+        """Grey levels (H, W) of full range, with square pixels, transparent parts black."""
+        width, height = _square(frame.width, frame.height, self.stream.sample_aspect_ratio)
+        grey = frame.reformat(width, height, "gray", dst_color_range="JPEG").to_ndarray()
+        if not any(component.is_alpha for component in frame.format.components):
+            return grey
+        opacity = frame.reformat(width, height, "rgba").to_ndarray()[..., 3]
+        return ((grey * opacity.astype(np.uint16) + 127) // 255).astype(np.uint8)
+
+
+def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
+    """The size with square pixels, for pixels that are `ratio` times as wide as high."""
+    if ratio and ratio > 0:
+        width, height = (
+            (round(width * ratio), height) if ratio > 1 else (width, round(height / ratio))
+        )
+        check_size(width, height)
+    return width, height
+
+
+def _deinterlaced(decoded: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    """Yields one frame for each: as it is, or through bwdif from the first interlaced one on."""
+    graph = None
+    for frame in decoded:
+        if graph is None and frame.interlaced_frame:
+            graph = _bwdif(frame)
+        if graph is None:
+            yield frame
+            continue
+        graph.push(frame)
+        yield from _pulled(graph)
+    if graph is not None:
+        graph.push(None)
+        yield from _pulled(graph)
+
+
+def _bwdif(frame: VideoFrame) -> av.filter.Graph:
+    """Deinterlaces the frames that are marked (https://ffmpeg.org/ffmpeg-filters.html#bwdif)."""
+    graph = av.filter.Graph()
+    graph.threads = 1
+    nodes = [
+        graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base or Fraction(1, 25),
+        ),
+        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ]
+    graph.link_nodes(*nodes).configure()
+    return graph
+
+
+def _pulled(graph: av.filter.Graph) -> Iterator[VideoFrame]:
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.BlockingIOError, av.EOFError):
+            return
+
+
+def _oriented(pixels: Pixels, frame: VideoFrame) -> Pixels:
+    """Turns and mirrors pixels (H, W) as the frame's display matrix says.
+
+    The matrix (ISO/IEC 14496-12, 8.3.2.3) maps x to a x + c y and y to b x + d y.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return pixels
+    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
+    if (a or d) and (b or c):
+        raise UnreadableError(f"is turned by an angle between right ones: {CONVERT}")
+    if b or c:
+        pixels, a, d = pixels.T, c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
