@@ -51,6 +51,9 @@ class Limits:
     """Most bytes that a file may have to which the child writes."""
 
 
+LIMITS = Limits()
+
+
 class _BrokenError(Exception):
     """A finding: how the child died, or which limit it broke."""
 
@@ -60,7 +63,7 @@ def call(
     function: Callable[..., Any],
     *args: Any,
     out: IO[bytes] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = LIMITS,
     remedy: str = COPY_AGAIN,
 ) -> Any:
     """Returns `function(*args)`, or `function(*args, out)` with `out`, computed in a child process.
@@ -238,7 +241,7 @@ def _watch(parent: int) -> None:
 
 
 def _answer(connection: Connection, task: bytes) -> tuple[str, Any]:
-    limits = Limits()
+    limits = LIMITS
     try:
         function, args, has_out, limits = pickle.loads(task)
         _set_limits(limits)

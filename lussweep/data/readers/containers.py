@@ -20,11 +20,18 @@ MAX_PARTS = 10**6
 """Most parts of a container. A file with more was made to keep its reader busy."""
 
 
+UNKNOWN_BYTES = 2**32 - 1
+"""The size in an AVI that was written to a pipe."""
+
+
 def check_container(path: Path, head: bytes) -> None:
     """Raises UnreadableError for an mp4, mov, avi or gif with impossible claims, or a cut one."""
     n_bytes = path.stat().st_size
     if head[:4] == b"RIFF" and head[24:28] == b"avih" and len(head) >= 72:
         check_size(*struct.unpack_from("<II", head, 64))
+        riff_bytes = int.from_bytes(head[4:8], "little")
+        if riff_bytes != UNKNOWN_BYTES and 8 + riff_bytes > n_bytes + 1:  # a byte of padding
+            raise truncated("avi", n_bytes)
     with path.open("rb") as file:
         if head[:4] == b"GIF8" and not _gif_is_whole(file):
             raise truncated("gif", n_bytes)

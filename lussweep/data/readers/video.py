@@ -28,6 +28,7 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -36,7 +37,6 @@ from lussweep.data.readers.seam import (
     COPY_AGAIN,
     HEAD_BYTES,
     MAX_PIXELS,
-    MAX_SIDE,
     Frame,
     Reader,
     UnreadableError,
@@ -103,8 +103,6 @@ def _opened(path: Path) -> Iterator[_Source]:
             )
         except av.FFmpegError as error:
             _check_logged_sizes(logs)
-            if any("moov atom" in text for _, _, text in logs):
-                raise truncated("mp4", n_bytes) from None
             raise _not_a_video(error) from None
         with container:
             stream = _video_stream(container)
@@ -146,11 +144,10 @@ def _video_stream(container: InputContainer) -> VideoStream:
             )
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = 1  # several patients are read at once
-        stream.codec_context.options = {
-            "err_detect": "explode",
-            "threads": "1",
-            "max_pixels": str(MAX_PIXELS),
-        }
+        options = {"threads": "1", "max_pixels": str(MAX_PIXELS)}
+        if stream.codec_context.name != "mjpeg":  # see `_is_damaged_jpeg`
+            options["err_detect"] = "explode"
+        stream.codec_context.options = options
         return stream
     raise UnreadableError(f"holds no video stream: {COPY_AGAIN}")
 
@@ -160,7 +157,7 @@ def _tag(stream: Any) -> str:
 
 
 def _check_logged_sizes(logs: list[tuple[int, str, str]]) -> None:
-    """Raises UnreadableError for a size that FFmpeg has refused. It says the size in its log only."""
+    """Raises UnreadableError for a size that FFmpeg has refused. Only its log says the size."""
     for _, _, text in logs:
         if found := re.search(r"Picture size (\d+)x(\d+)", text):
             check_size(int(found[1]), int(found[2]))
@@ -177,11 +174,16 @@ class _Source:
     stream: VideoStream
     n_bytes: int
     logs: list[tuple[int, str, str]]
-    n_indexed: int = field(init=False)
-    """Packets in the index when the file was opened."""
+    scalers: dict[str, VideoReformatter] = field(default_factory=dict)
+    """By pixel format. A frame's own one would start threads of its own."""
+    last_announced: int = field(init=False)
+    """Time stamp of the last packet of an AVI, by its index or, without one, by its header."""
 
     def __post_init__(self) -> None:
-        self.n_indexed = len(self.stream.index_entries)
+        indexed = [entry.timestamp for entry in self.stream.index_entries if entry.size]
+        n_announced = self.stream.frames if self.stream.frames < MAX_ANNOUNCED else 0
+        # Without an index FFmpeg has made an entry for the first packet.
+        self.last_announced = max(indexed) if len(indexed) > 1 else n_announced - 1
 
     @property
     def kind(self) -> str:
@@ -201,9 +203,7 @@ class _Source:
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """Yields all packets, the empty last one that empties the decoder among them."""
-        ends: list[Fraction] = []
-        n_announced = self.stream.frames
-        last = 0
+        end, last = Fraction(0), 0
         try:
             for packet in self.container.demux(self.stream):
                 # In a transport stream a gap in the numbering counts as corrupt as well.
@@ -212,13 +212,13 @@ class _Source:
                 if packet.size and packet.dts is not None:
                     last = packet.dts
                 if packet.size and packet.pts is not None and packet.time_base:
-                    ends.append((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
                 yield packet
         except av.FFmpegError as error:
             raise UnreadableError(f"cannot be read ({error.strerror}): {COPY_AGAIN}") from None
-        if self.kind == "avi" and self.n_indexed <= 1 and last + 1 < n_announced < MAX_ANNOUNCED:
+        if self.kind == "avi" and last < self.last_announced:
             raise truncated(self.kind, self.n_bytes)
-        if self.kind == "Matroska" and self._ends_early(max(ends, default=Fraction(0))):
+        if self.kind == "Matroska" and self._ends_early(end):
             raise truncated(self.kind, self.n_bytes)
 
     def _ends_early(self, end: Fraction) -> bool:
@@ -233,7 +233,8 @@ class _Source:
 
     def frames(self, stride: int) -> Iterator[Frame]:
         """Yields every stride-th frame. Raises UnreadableError for damage, and for no frame."""
-        index, first_time, size = -1, None, None
+        index, size = -1, None
+        first_time: Any = None
         for index, shown in enumerate(_deinterlaced(self._decoded())):
             size = size or (shown.width, shown.height)
             if (shown.width, shown.height) != size:
@@ -244,8 +245,9 @@ class _Source:
             if index == 0:
                 first_time = shown.time
             if index % stride == 0:
-                time = None if None in (shown.time, first_time) else shown.time - first_time
-                yield Frame(index, time, _oriented(self._grey(shown), shown))
+                is_timed = shown.time is not None and first_time is not None
+                seconds = shown.time - first_time if is_timed else None
+                yield Frame(index, seconds, _oriented(self._grey(shown), shown))
         if index < 0:
             raise UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
 
@@ -253,22 +255,40 @@ class _Source:
         packets = self.packets()
         n_frames = 0
         for packet in packets:
+            n_logged = len(self.logs)
             try:
                 decoded = packet.decode()
-            except av.FFmpegError as error:
+            except av.FFmpegError:
                 _check_logged_sizes(self.logs)
-                raise self._undecodable(n_frames, packets, error) from None
+                raise self._undecodable(n_frames, packets) from None
+            if self._is_damaged_jpeg(packet, self.logs[n_logged:]):
+                raise self._undecodable(n_frames, packets)
             for frame in decoded:
                 check_size(frame.width, frame.height)
                 if frame.is_corrupt:
-                    raise self._undecodable(n_frames, packets, None)
+                    raise self._undecodable(n_frames, packets)
                 n_frames += 1
                 yield frame
         if self.kind == "gif" and any(name == "gif" for _, name, _ in self.logs):
-            raise self._undecodable(n_frames, packets, None)
+            raise self._undecodable(n_frames, packets)
+
+    def _is_damaged_jpeg(
+        self, packet: Packet[VideoStream], logs: list[tuple[int, str, str]]
+    ) -> bool:
+        """Whether the decoder of motion JPEG found damage in a packet.
+
+        It is not told to raise an error, because there are films whose index points some bytes
+        before each JPEG: another program put a box in front. A player shows them, with the last
+        blocks of each picture missing, and the decoder notes an "overread" for each.
+        """
+        errors = [text for _, name, text in logs if name == "mjpeg"]
+        if not errors:
+            return False
+        is_shifted = not bytes(packet).startswith(b"\xff\xd8")
+        return any(not (is_shifted and "overread" in text) for text in errors)
 
     def _undecodable(
-        self, n_frames: int, packets: Iterator[Packet[VideoStream]], error: Exception | None
+        self, n_frames: int, packets: Iterator[Packet[VideoStream]]
     ) -> UnreadableError:
         """Tells a cut from other damage by what follows."""
         n_after = sum(1 for packet in islice(packets, LOOK_AHEAD + 1) if packet.size)
@@ -281,11 +301,16 @@ class _Source:
     def _grey(self, frame: VideoFrame) -> Pixels:
         """Grey levels (H, W) of full range, with square pixels, transparent parts black."""
         width, height = _square(frame.width, frame.height, self.stream.sample_aspect_ratio)
-        grey = frame.reformat(width, height, "gray", dst_color_range="JPEG").to_ndarray()
+        grey = self._levels(frame, width, height, "gray")
         if not any(component.is_alpha for component in frame.format.components):
             return grey
-        opacity = frame.reformat(width, height, "rgba").to_ndarray()[..., 3]
+        opacity = self._levels(frame, width, height, "rgba")[..., 3]
         return ((grey * opacity.astype(np.uint16) + 127) // 255).astype(np.uint8)
+
+    def _levels(self, frame: VideoFrame, width: int, height: int, kind: str) -> Pixels:
+        scaler = self.scalers.setdefault(kind, VideoReformatter())
+        scaled = scaler.reformat(frame, width, height, kind, dst_color_range="JPEG", threads=1)
+        return np.asarray(scaled.to_ndarray(), np.uint8)
 
 
 def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
@@ -345,10 +370,10 @@ def _oriented(pixels: Pixels, frame: VideoFrame) -> Pixels:
 
     The matrix (ISO/IEC 14496-12, 8.3.2.3) maps x to a x + c y and y to b x + d y.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return pixels
-    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), np.int32).tolist()
     if (a or d) and (b or c):
         raise UnreadableError(f"is turned by an angle between right ones: {CONVERT}")
     if b or c:

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lussweep.data.readers import decode, h264
+from lussweep.data.readers import decode
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
 from support import hostile_video
