@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import gc
 import math
 import os
 import pickle
@@ -229,6 +230,7 @@ def _serve(fd: int, parent: int, idle_seconds: float) -> None:
         except EOFError:
             return
         kind, value = _answer(connection, task)
+        gc.collect()  # decoders lie in cycles of references, with their frames
         keep = kind != "broken" and not _is_swollen()
         connection.send_bytes(_pickled(kind, value, keep))
 

@@ -1,7 +1,8 @@
 """What FFmpeg does not say about a container: sizes that it ignores, and an end that is missing.
 
 FFmpeg believes the size in an mp4's track header, ignores the one in an AVI's main header, and
-reads what is left of a GIF without an error. All other checks are FFmpeg's own (`video.py`).
+reads what is left of a GIF, or of an MPEG program stream that is cut between two pictures, without
+an error. All other checks are FFmpeg's own (`video.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ UNKNOWN_BYTES = 2**32 - 1
 
 
 def check_container(path: Path, head: bytes) -> None:
-    """Raises UnreadableError for an mp4, mov, avi or gif with impossible claims, or a cut one."""
+    """Raises UnreadableError for an mp4, mov, avi, mpeg or gif that is cut, or claims too much."""
     n_bytes = path.stat().st_size
     if head[:4] == b"RIFF" and head[24:28] == b"avih" and len(head) >= 72:
         check_size(*struct.unpack_from("<II", head, 64))
@@ -35,6 +36,8 @@ def check_container(path: Path, head: bytes) -> None:
     with path.open("rb") as file:
         if head[:4] == b"GIF8" and not _gif_is_whole(file):
             raise truncated("gif", n_bytes)
+        if head[:4] == b"\0\0\1\xba" and not _mpeg_is_whole(file, n_bytes):
+            raise truncated("mpeg", n_bytes)
         if head[4:8] in _FIRST_BOXES:
             _check_mp4(file, n_bytes)
 
@@ -122,3 +125,25 @@ def _gif_is_whole(file: BinaryIO) -> bool:
             return False
         skip_sub_blocks()
     return False
+
+
+def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:
+    """Whether the packets of the program stream end within the file.
+
+    The check ends at a damaged packet.
+    """
+    at = 0
+    for _ in range(MAX_PARTS):
+        if at + 6 > n_bytes:
+            break
+        file.seek(at)
+        head = file.read(14)
+        if head[:3] != b"\0\0\1" or head[3] == 0xB9:
+            return True
+        if head[3] != 0xBA:
+            at += 6 + int.from_bytes(head[4:6], "big")
+        elif len(head) > 4 and head[4] >> 6 == 1:  # MPEG-2 pack header, with stuffing
+            at += 14 + (head[13] & 7 if len(head) == 14 else 0)
+        else:
+            at += 12
+    return at <= n_bytes

@@ -5,11 +5,12 @@ marked as interlaced are deinterlaced by FFmpeg's bwdif, one frame each. Display
 mirrored), pixels that are not square, colour range and edit lists are honoured; transparent parts
 are black. Grey is the luma of a video, or the BT.601 luma of RGB.
 
-A truncated file shows in a packet that is cut, in an index that points beyond the file, in fewer
-frames than an AVI announces, in less time than a Matroska file announces, and in GIF blocks
-without a trailer. Three cuts go unseen, because nothing in the file tells: between two fragments
-of an mp4; between two pictures of a program, transport or elementary stream; and in a Matroska
-file that was written live, without a duration. Missing bytes that hold no frame pass, too.
+A truncated file shows in parts that end beyond it (`containers.py`), in a packet that is cut, in an
+index that points beyond the file, in fewer frames than an AVI announces, and in less time than a
+Matroska file announces. Some cuts go unseen, because nothing in the file tells: between two
+fragments of an mp4 or packs of a program stream, between two pictures of a transport or elementary
+stream, and in a Matroska file that was written live, without a duration. Where only the decoder can
+tell, `check` does not see the cut and `frames` does.
 """
 
 from __future__ import annotations
