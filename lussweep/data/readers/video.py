@@ -1,6 +1,6 @@
 """Videos, read by FFmpeg through PyAV: every frame as a player shows it, or a refusal.
 
-The decoder raises an error where it would else conceal damage (`err_detect=explode`). Frames
+The decoder raises an error where it would else conceal damage (`err_detect`). Frames
 marked as interlaced are deinterlaced by FFmpeg's bwdif, one frame each. Display matrix (turned or
 mirrored), pixels that are not square, colour range and edit lists are honoured; transparent parts
 are black. Grey is the luma of a video, or the BT.601 luma of RGB.
@@ -55,6 +55,8 @@ LOOK_AHEAD = 3
 """A picture that cannot be decoded, with fewer packets after it, was cut by the file's end."""
 
 Pixels = NDArray[np.uint8]
+Log = tuple[int, str, str]
+"""Level, part of FFmpeg, and text of a line of its log."""
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -90,7 +92,7 @@ def _opened(path: Path) -> Iterator[_Source]:
         head = file.read(HEAD_BYTES)
     _check_head(head)
     check_container(path, head)
-    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_level(av.logging.WARNING)
     av.logging.set_skip_repeated(False)
     with av.logging.Capture(local=False) as logs:
         try:
@@ -106,7 +108,7 @@ def _opened(path: Path) -> Iterator[_Source]:
             _check_logged_sizes(logs)
             raise _not_a_video(error) from None
         with container:
-            stream = _video_stream(container)
+            stream = _video_stream(container, logs)
             source = _Source(container, stream, n_bytes, logs)
             source.check_header()
             yield source
@@ -133,31 +135,33 @@ def _not_a_video(error: av.FFmpegError) -> UnreadableError:
     )
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
+def _video_stream(container: InputContainer, logs: list[Log]) -> VideoStream:
     """The first stream of pictures that is not a cover. Opens its decoder, with one thread."""
     for stream in container.streams:
         if stream.type != "video" or stream.disposition & stream.disposition.attached_pic:
             continue
         if stream.codec_context is None:
             raise UnreadableError(
-                f"FFmpeg has no decoder for its codec ({_tag(stream)}): {CONVERT} "
-                "with the program that wrote it"
+                f"FFmpeg has no decoder for its codec ({_codec_tag(logs)}): {CONVERT} with the "
+                "program that wrote it"
             )
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = 1  # several patients are read at once
         options = {"threads": "1", "max_pixels": str(MAX_PIXELS)}
         if stream.codec_context.name != "mjpeg":  # see `_is_damaged_jpeg`
-            options["err_detect"] = "explode"
+            options["err_detect"] = "crccheck+bitstream+buffer+explode"
         stream.codec_context.options = options
         return stream
     raise UnreadableError(f"holds no video stream: {COPY_AGAIN}")
 
 
-def _tag(stream: Any) -> str:
-    return str(getattr(stream, "codec_tag", "")).strip("\0 ") or "unknown"
+def _codec_tag(logs: list[Log]) -> str:
+    """The four letters of a codec without a decoder, which only FFmpeg's log says."""
+    tags = [found[1] for _, _, text in logs if (found := re.search(r"\((\S+) / 0x", text))]
+    return tags[0] if tags else "unknown"
 
 
-def _check_logged_sizes(logs: list[tuple[int, str, str]]) -> None:
+def _check_logged_sizes(logs: list[Log]) -> None:
     """Raises UnreadableError for a size that FFmpeg has refused. Only its log says the size."""
     for _, _, text in logs:
         if found := re.search(r"Picture size (\d+)x(\d+)", text):
@@ -174,7 +178,7 @@ class _Source:
     container: InputContainer
     stream: VideoStream
     n_bytes: int
-    logs: list[tuple[int, str, str]]
+    logs: list[Log]
     scalers: dict[str, VideoReformatter] = field(default_factory=dict)
     """By pixel format. A frame's own one would start threads of its own."""
     last_announced: int = field(init=False)
@@ -270,19 +274,17 @@ class _Source:
                     raise self._undecodable(n_frames, packets)
                 n_frames += 1
                 yield frame
-        if self.kind == "gif" and any(name == "gif" for _, name, _ in self.logs):
+        if self.kind == "gif" and _errors_of("gif", self.logs):
             raise self._undecodable(n_frames, packets)
 
-    def _is_damaged_jpeg(
-        self, packet: Packet[VideoStream], logs: list[tuple[int, str, str]]
-    ) -> bool:
+    def _is_damaged_jpeg(self, packet: Packet[VideoStream], logs: list[Log]) -> bool:
         """Whether the decoder of motion JPEG found damage in a packet.
 
         It is not told to raise an error, because there are films whose index points some bytes
         before each JPEG: another program put a box in front. A player shows them, with the last
         blocks of each picture missing, and the decoder notes an "overread" for each.
         """
-        errors = [text for _, name, text in logs if name == "mjpeg"]
+        errors = [text for _, _, text in _errors_of("mjpeg", logs)]
         if not errors:
             return False
         is_shifted = not bytes(packet).startswith(b"\xff\xd8")
@@ -312,6 +314,10 @@ class _Source:
         scaler = self.scalers.setdefault(kind, VideoReformatter())
         scaled = scaler.reformat(frame, width, height, kind, dst_color_range="JPEG", threads=1)
         return np.asarray(scaled.to_ndarray(), np.uint8)
+
+
+def _errors_of(name: str, logs: list[Log]) -> list[Log]:
+    return [log for log in logs if log[1] == name and log[0] <= av.logging.ERROR]
 
 
 def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:

@@ -91,7 +91,8 @@ def write(
         )
         stream.height, stream.width = frames.shape[1:]
         stream.pix_fmt = pixels
-        stream.bit_rate = 4_000_000
+        if codec not in QUALITY:
+            stream.bit_rate = 4_000_000
         change(stream)
         for i, frame in enumerate(frames):
             grey = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="gray")
@@ -179,20 +180,20 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path, name: str) -> None:
     assert "copy it again" in problem_of(path)
 
 
-def woven(n: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Interlaced frames of a bar that moves by 4 pixels a field, and the frames of the top fields."""
+def woven(n: int = 12) -> np.ndarray:
+    """Interlaced frames of a bar that moves by 3 pixels a field."""
     fields = np.full((2 * n, HEIGHT, WIDTH), 40, np.uint8)
     for i, field in enumerate(fields):
         field[:, 4 + 3 * i : 12 + 3 * i] = 200
     frames = fields[::2].copy()
     frames[:, 1::2] = fields[1::2, 1::2]
-    return frames, fields[::2]
+    return frames
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "mpeg2.mpeg", "mpeg4.avi"])
 def test_interlaced_frames_are_deinterlaced_one_for_each(tmp_path: Path, name: str) -> None:
     codec, pixels, _ = FORMATS[name]
-    frames, top_fields = woven()
+    frames = woven()
     options = {"x264-params": "tff=1"} if codec == "libx264" else {"flags": "+ildct+ilme"}
 
     path = tmp_path / name
