@@ -10,7 +10,8 @@ index that points beyond the file, in fewer frames than an AVI announces, and in
 Matroska file announces. Some cuts go unseen, because nothing in the file tells: between two
 fragments of an mp4 or packs of a program stream, between two pictures of a transport or elementary
 stream, and in a Matroska file that was written live, without a duration. Where only the decoder can
-tell, `check` does not see the cut and `frames` does.
+tell, `check` does not see the cut and `frames` does. Changed bytes that decode as another picture
+cannot be told either: most codecs have no checksum.
 """
 
 from __future__ import annotations
