@@ -59,7 +59,8 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
         raise ValueError(f"stride must be at least 1, got {stride}")
     with child.scratch() as out:
         shape, indices, seconds = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
-        pixels = np.frombuffer(mmap.mmap(out.fileno(), 0), np.uint8).reshape(shape)
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
+        pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
     return Loop(pixels, indices, seconds)
 
 

@@ -314,7 +314,9 @@ class _Source:
     def _levels(self, frame: VideoFrame, width: int, height: int, kind: str) -> Pixels:
         scaler = self.scalers.setdefault(kind, VideoReformatter())
         scaled = scaler.reformat(frame, width, height, kind, dst_color_range="JPEG", threads=1)
-        return np.asarray(scaled.to_ndarray(), np.uint8)
+        plane = scaled.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)  # no copy
+        return rows[:, :width] if kind == "gray" else rows[:, : 4 * width].reshape(height, width, 4)
 
 
 def _errors_of(name: str, logs: list[Log]) -> list[Log]:
