@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from lussweep.errors import InputError
-from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.report.cells import Row, coordinates_of, epoch_is_axis
 from lussweep.store import tables
 from lussweep.store.files import whole_folder
 from lussweep.study.coordinates import AXES
@@ -25,21 +26,11 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-Row = dict[str, Any]
 
 COMPLETE = "complete"
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 BEST = "best/val_accuracy"
 HOLDOUT = "holdout/auroc"
-LOSS_TAGS = {
-    "loss_d_real": "loss/d_real",
-    "loss_d_fake": "loss/d_fake",
-    "loss_g": "loss/g",
-    "d_accuracy_real": "health/d_accuracy_real",
-    "d_accuracy_fake": "health/d_accuracy_fake",
-    "g_gradient_norm": "health/g_gradient_norm",
-    "diversity": "health/diversity",
-}
 TRIAL_TAGS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
@@ -106,9 +97,18 @@ def _gan_name(row: Row) -> str:
 
 
 def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
-    for row, seconds in _with_clock(rows):
-        values = {tag: row[name] for name, tag in LOSS_TAGS.items()}
-        yield _scalars(values, row["epoch"], seconds)
+    elapsed = 0.0
+    for epoch, of_epoch in groupby(rows, key=lambda row: row["epoch"]):
+        values = {}
+        for row in of_epoch:
+            values[_loss_tag(row["name"])] = row["value"]
+        elapsed += row["seconds"] or 0.0  # every row of an epoch has the seconds of the epoch
+        yield _scalars(values, epoch, elapsed)
+
+
+def _loss_tag(name: str) -> str:
+    """`loss/g` for `loss_g`, and `health/diversity` for a value that is not a loss."""
+    return f"loss/{name.removeprefix('loss_')}" if name.startswith("loss") else f"health/{name}"
 
 
 def _score_events(rows: Sequence[Row]) -> Iterator[Event]:
@@ -205,7 +205,11 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    yield _event(hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0))
+    started = hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0)
+    for value in started.value:  # a protobuf map has another order of bytes in each process
+        data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        value.metadata.plugin_data.content = data.SerializeToString(deterministic=True)
+    yield _event(started)
     ended = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
     value = Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG,

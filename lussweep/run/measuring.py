@@ -19,13 +19,13 @@ from lussweep.stages import VAL_SCORES
 from lussweep.store import tables
 from lussweep.store.artifacts import RECORD
 from lussweep.store.remote import is_url
-from lussweep.study.costs import GAN_BUDGETS, Frames, Measured, kind
+from lussweep.study.costs import Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
-from lussweep.study.spec import GanSpec, PhantomSpec, StudySpec
+from lussweep.study.spec import GENERATORS, PhantomSpec, StudySpec
+from lussweep.study.spec.generators import generator_kind
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
-    "gan": {*GAN_BUDGETS, *GanSpec.circumstance},
     "classifier": {"n_epochs", "images_per_epoch", "early_stopping"},
     "score": {"n_images"},
     "synth": {"ratio", "n_images"},
@@ -34,7 +34,8 @@ BUDGETS = {
     "memorisation": {"n_images", "release_gate"},
 }
 """Settings by section of the experiment whose change needs no note: the work of a step counts them,
-or they cost no time. Another value of any other setting may change the seconds for equal work."""
+or they cost no time. Another value of any other setting may change the seconds for equal work. The
+settings of the generator are the budgets of its kind."""
 ENOUGH_STEPS = 3
 """Least steps of a kind that must remain when its first step is left out."""
 
@@ -60,6 +61,12 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
             steps[ref], records[ref] = Step(*fields), record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
+    kinds = {generator_kind(step.spec["gan"]) for step in steps.values() if step.stage == "gan"}
+    if unknown := sorted(kinds - GENERATORS.keys()):
+        raise InputError(
+            f"--from {folder} has generators of the kind {', '.join(unknown)}: name their plugin "
+            "in `plugins` of this experiment, or use --calibrate"
+        )
     frames = seen_frames(steps, records, root.joinpath)
     if frames is None:
         raise InputError(
@@ -153,13 +160,14 @@ def differences(folder: Path, study: StudySpec) -> list[str]:
     measured = _experiment_of(folder)
     if not measured:
         return []
+    budgets = {**BUDGETS, "gan": study.gan.budgets | study.gan.circumstance}
     differ = []
     for name, section in study.model_dump(mode="json").items():
         if name in BUDGETS[""]:
             continue
         theirs = measured.get(name)
         if isinstance(section, dict) and isinstance(theirs, dict):
-            keys = sorted(section.keys() - BUDGETS.get(name, set()))
+            keys = sorted(section.keys() - budgets.get(name, set()))
             differ += [f"{name}.{key}" for key in keys if section[key] != theirs.get(key)]
         elif section != theirs:
             differ.append(name)

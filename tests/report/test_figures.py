@@ -14,10 +14,12 @@ from lussweep.report.figures import (
     build_metric_figure,
     epoch_figure,
     metric_figure,
-    sample_sheet,
 )
-from lussweep.report.schemas import MEANS
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sheet import sample_sheet
 from lussweep.store import tables
+from lussweep.study.spec import SCORES, Goal, Score
 
 VARIANTS = ("baseline", "combined")
 COUNTS = (6, 15, 29)
@@ -46,7 +48,7 @@ def results(epochs=(None,), missing=()):
         for variant in VARIANTS
         for epoch in (epochs if variant != "baseline" else (None,))
     ]
-    return pa.Table.from_pylist(rows, schema=tables.RESULTS)
+    return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def score_value(n_patients, replicate, label, epoch, metric):
@@ -119,10 +121,10 @@ def test_missing_cells_break_the_line_and_an_incomplete_mean_is_hollow():
 
 def test_the_interval_of_a_lone_replicate_is_a_bar_where_there_is_one():
     rows = [row for row in results().to_pylist() if row["replicate"] == 1]
-    without = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    without = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS))
     assert "lone replicate" not in caption(without)
     rows[0] |= {"auroc_low": 0.85, "auroc_high": 0.95}
-    one = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    one = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS))
     assert "Bars of a lone replicate: 95 % for other holdout patients alone" in caption(one)
     bars = [d.get_ydata() for d in one.axes[0].lines if list(d.get_ydata()) == [0.85, 0.95]]
     assert len(bars) == 1
@@ -157,7 +159,7 @@ def test_bars_are_the_intervals_and_a_second_panel_is_by_patient():
 
 def test_bars_of_a_standard_deviation_end_at_1():
     rows = [row | {"auroc": 1.0 if row["replicate"] < 3 else 0.9} for row in results().to_pylist()]
-    (ax,) = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS)).axes
+    (ax,) = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS)).axes
     assert max(max(drawn.get_ydata()) for drawn in ax.lines) == 1
 
 
@@ -217,7 +219,7 @@ def test_one_class_alone_and_an_unknown_space():
     assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
     with pytest.raises(ValueError, match="conv space of imagenet"):
         build_metric_figure(scores(), space="conv")
-    with pytest.raises(ValueError, match="no softmax space"):
+    with pytest.raises(ValueError, match="no kMMD in the last space"):
         build_metric_figure(tables.GAN_SCORES.empty_table())
 
 
@@ -269,3 +271,25 @@ def test_sample_sheet_refuses_what_it_cannot_show(tmp_path):
     for bad in (good[:0], good.astype(np.float32), good[..., None], good[:, :4]):
         with pytest.raises(ValueError, match="bad"):
             sample_sheet([("good", good), ("bad", bad)], tmp_path / "s.png")
+
+
+def test_a_score_of_ones_own_has_a_column_with_its_title_and_goal(monkeypatch):
+    goal = Goal("reach", 0.7)
+    own = Score(goal=goal, function=lambda pair: 0.0, spaces=("pixel",), title="sharpness")
+    rows = scores().to_pylist()
+    rows += [
+        {**row, "metric": "edges"}
+        for row in rows
+        if (row["metric"], row["embedder"]) == ("kmmd", "none")
+    ]
+    table = pa.Table.from_pylist(rows, schema=tables.GAN_SCORES)
+    unknown = build_metric_figure(table).axes[3]
+    assert unknown.get_title() == "edges\npixel space"
+    monkeypatch.setitem(SCORES, "edges", own)
+    panels = np.array(build_metric_figure(table).axes).reshape(2, 4)
+    assert panels[0, 3].get_title() == "sharpness (goal 0.7)\npixel space"
+    for panel, label in zip(panels[:, 3], ("pos", "neg"), strict=True):
+        means = [score_value(6, 1.5, label, epoch, "kmmd") for epoch in (5, 10)]
+        assert line(panel, "6").get_ydata() == pytest.approx(means)
+        assert len([drawn for drawn in panel.lines if set(drawn.get_ydata()) == {0.7}]) == 1
+        assert len([drawn for drawn in unknown.lines if set(drawn.get_ydata()) == {0.7}]) == 0

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -6,8 +8,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from lussweep.errors import InputError
+from lussweep.report.sections.results import RESULTS
 from lussweep.report.tensorboard import write_tensorboard
 from lussweep.store import tables
+from support.commands import with_helpers
 
 
 def trial_rows(variant, epoch, n_trials=2, replicate=1):
@@ -38,11 +42,10 @@ def trial_rows(variant, epoch, n_trials=2, replicate=1):
 def made_tables(epochs=(10,)):
     draw = {"n_patients": 6, "replicate": 1, "class": "pos", "gan": "base"}
     losses = [
-        {**draw, "attempt": 1, "epoch": e, "n_images_seen": 60 * e, "loss_d_real": 0.5,
-         "loss_d_fake": 0.25,
-         "loss_g": math.nan if e == 3 else 2.0 / e, "d_accuracy_real": 0.75,
-         "d_accuracy_fake": 0.5, "g_gradient_norm": 3.0, "diversity": 1.25, "seconds": 1.5}
+        {**draw, "attempt": 1, "epoch": e, "name": name, "value": value, "seconds": 1.5}
         for e in (1, 2, 3)
+        for name, value in (("loss_d_fake", 0.25), ("loss_g", math.nan if e == 3 else 2.0 / e),
+                            ("diversity", 1.25), ("loss", 4.0 * e))
     ]  # fmt: skip
     scores = [
         {**draw, "epoch": e, "metric": "kmmd", "embedder": embedder, "space": space,
@@ -57,7 +60,7 @@ def made_tables(epochs=(10,)):
          "auroc": 0.875 + (e or 0) / 1024}
         for v, e in cells
     ]  # fmt: skip
-    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, tables.RESULTS)
+    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, RESULTS)
     return [
         pa.Table.from_pylist(rows, schema=schema)
         for rows, schema in zip((losses, scores, trials, results), schemas, strict=True)
@@ -97,6 +100,7 @@ def test_gan_losses_and_scores_by_epoch(tmp_path):
     write_tensorboard(tmp_path / "tb", *made_tables())
     run = tmp_path / "tb" / "gan" / "n006_r1_pos"
     assert scalars(run, "loss/d_fake") == [(1, 0.25), (2, 0.25), (3, 0.25)]
+    assert scalars(run, "loss/loss") == [(1, 4.0), (2, 8.0), (3, 12.0)]
     assert scalars(run, "loss/g")[:2] == [(1, 2.0), (2, 1.0)]
     assert math.isnan(scalars(run, "loss/g")[2][1])
     assert scalars(run, "kmmd/imagenet_conv") == [(5, pytest.approx(0.2)), (10, pytest.approx(0.1))]
@@ -182,6 +186,22 @@ def test_a_rerun_changes_nothing_and_new_tables_rewrite_the_same_bytes(tmp_path)
         p: b for p, (b, _) in before.items()
     }
     assert [p.name for p in tmp_path.iterdir()] == ["tb"]
+
+
+def test_other_processes_write_the_same_bytes(tmp_path):
+    write_tensorboard(tmp_path / "tb", *made_tables())
+    code = (
+        "import sys; from pathlib import Path; from report.test_tensorboard import made_tables;"
+        "from lussweep.report.tensorboard import write_tensorboard;"
+        "write_tensorboard(Path(sys.argv[1]), *made_tables())"
+    )
+    for name in ("one", "two", "three"):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        done = subprocess.run(command, env=with_helpers(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        for path in (tmp_path / "tb").rglob("events.*"):
+            other = tmp_path / name / path.relative_to(tmp_path / "tb")
+            assert other.read_bytes() == path.read_bytes()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
-from lussweep.study.plan.builder import CohortClass, PlanBuilder
+from lussweep.study.plan.builder import SHARES_A_GPU, CohortClass, PlanBuilder, plugin_fields
 from lussweep.study.plan.classification import plan_detector
-from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
-from lussweep.study.spec import GanSpec, Recipe, SelectSpec
+from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages, Workers
+from lussweep.study.spec import (
+    EMBEDDERS,
+    GENERATORS,
+    SCORES,
+    GeneratorSpec,
+    Recipe,
+    SelectSpec,
+)
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {
@@ -52,7 +59,7 @@ def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[st
     return {"external": _external(builder, images, at)}
 
 
-def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
+def _gan(builder: PlanBuilder, gan: GeneratorSpec, at: CohortClass) -> str:
     label = BOTH_CLASSES if gan.conditional else at.label
     spec = {
         "gan": builder.fields(gan),
@@ -61,9 +68,11 @@ def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
         "seed": derive_seed(
             builder.study.seed, "gan", label, at.draw.n_patients, at.draw.replicate
         ),
+        **plugin_fields(GENERATORS.plugin_of(gan.kind)),
     }
     name = f"GAN {at._replace(label=label).name()}"
-    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name)
+    workers = Workers(gan.workers(), 1.0 if gan.gpus is None else gan.gpus)
+    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name, workers)
 
 
 def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
@@ -81,19 +90,20 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
 
 def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
     """Plan the features of a class's real frames, which all generators share."""
-    score = builder.study.score
+    score, entry = builder.study.score, EMBEDDERS[embedder]
     spec = {
         "embedder": embedder,
         "n_images": score.n_images,
         "batch_size": score.batch_size,
         **builder.seeded("score", at),
-        "weights": builder.weights_digest if embedder == "imagenet" else None,
+        "weights": builder.weights_digest if entry.needs == "weights" else entry.digest,
+        **plugin_fields(EMBEDDERS.plugin_of(embedder)),
     }
     inputs = builder.drawn_from(at)
-    if embedder == "detector":
+    if entry.needs == "detector":
         inputs["detector"] = plan_detector(builder)
     name = f"features {at._replace(generator='').name()} {embedder}"
-    return builder.add("features", score.version, spec, inputs, name)
+    return builder.add("features", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) -> str:
@@ -101,12 +111,14 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
     spec = {
         "score": builder.fields(score),
         **builder.seeded("score", at),
-        "weights": builder.weights_digest if "imagenet" in score.embedders else None,
+        "weights": builder.weights_digest if score.needs_weights else None,
+        **plugin_fields(*map(SCORES.plugin_of, score.extra_metrics)),
     }
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:
         inputs[f"real_{embedder}"] = _features(builder, embedder, at)
-    return builder.add("score", score.version, spec, inputs, f"scores {at.name()}")
+    name = f"scores {at.name()}"
+    return builder.add("score", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _synth(
@@ -125,7 +137,8 @@ def _synth(
         spec["select"] = select
         if select["rule"] == "best":
             inputs["score"] = score
-    return builder.add("synth", synth.version, spec, inputs, f"synthetic {at.name()}")
+    name = f"synthetic {at.name()}"
+    return builder.add("synth", synth.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
@@ -134,4 +147,4 @@ def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
     spec = {"memorisation": builder.fields(memorisation), **builder.seeded("memorisation", at)}
     inputs = {**builder.drawn_from(at), "synth": synth, "holdout": builder.splits["holdout"]}
     name = f"memorisation {at.name()}"
-    return builder.add("memorisation", memorisation.version, spec, inputs, name)
+    return builder.add("memorisation", memorisation.version, spec, inputs, name, SHARES_A_GPU)

@@ -22,17 +22,18 @@ from lussweep.study.spec.data import (
     ValSpec,
     Video,
 )
-from lussweep.study.spec.generation import (
-    GanSpec,
-    HealthSpec,
-    RetryPolicy,
-    RetrySpec,
-    ScoreSpec,
-    SelectSpec,
-    SynthSpec,
+from lussweep.study.spec.dcgan import GanSpec, HealthSpec, RetryPolicy, RetrySpec
+from lussweep.study.spec.embedders import DETECTOR, EMBEDDERS, NO_EMBEDDER, PIXEL, Embedder
+from lussweep.study.spec.generation import ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.generators import (
+    GENERATORS,
+    GeneratorKind,
+    GeneratorSpec,
+    generator_spec,
 )
-from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
+from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
 from lussweep.study.spec.words import nearest
@@ -40,8 +41,14 @@ from lussweep.study.spec.words import nearest
 __all__ = [
     "CLASSES",
     "CLASSIFIERS",
+    "DETECTOR",
+    "EMBEDDERS",
     "GENERATED",
+    "GENERATORS",
+    "NO_EMBEDDER",
     "PAPER_VARIANTS",
+    "PIXEL",
+    "SCORES",
     "SPLITS",
     "AnalysisSpec",
     "AugmentSpec",
@@ -51,8 +58,12 @@ __all__ = [
     "ComputeSpec",
     "DataSpec",
     "DetectorSpec",
+    "Embedder",
     "ExternalSpec",
     "GanSpec",
+    "GeneratorKind",
+    "GeneratorSpec",
+    "Goal",
     "GridSpec",
     "HealthSpec",
     "Manifest",
@@ -63,6 +74,7 @@ __all__ = [
     "ReleaseGateSpec",
     "RetryPolicy",
     "RetrySpec",
+    "Score",
     "ScoreSpec",
     "SearchSpec",
     "SelectSpec",
@@ -74,8 +86,10 @@ __all__ = [
     "VggSearchSpec",
     "Video",
     "dump_study",
+    "generator_spec",
     "load_study",
     "nearest",
     "parse",
+    "plain_values",
     "read_text",
 ]
