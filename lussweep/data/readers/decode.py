@@ -29,6 +29,7 @@ from lussweep.data.readers.seam import (
 from lussweep.data.readers.video import VIDEO
 from lussweep.errors import InputError, one_line
 from lussweep.store import child
+from lussweep.study.plugins import Registry
 
 MAX_BYTES = 2**32
 """Most bytes of grey levels that one video may decode to."""
@@ -206,5 +207,5 @@ def _read_image(file: Path) -> Frames | None:
 
 FOLDER = Reader("folder of images", _is_folder, _check_folder, _folder_frames)
 
-READERS: dict[str, Reader] = {reader.name: reader for reader in (VIDEO, FOLDER)}
+READERS = Registry("reader", {reader.name: reader for reader in (VIDEO, FOLDER)})
 """The readers by name. If several match an input, the last of them reads it."""
