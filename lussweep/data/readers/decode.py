@@ -10,9 +10,7 @@ elementary or transport stream, because neither carries its length.
 
 from __future__ import annotations
 
-import math
 import os
-import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,20 +25,21 @@ MAX_BYTES = 2**32
 
 # OpenCV reads these when it loads or opens its first video. They keep it from writing to stderr.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-from lussweep.data.readers.headers import boxes, image_size, video_sizes  # noqa: E402
+from lussweep.data.readers.arrays import ARRAY  # noqa: E402
+from lussweep.data.readers.headers import boxes, video_sizes  # noqa: E402
+from lussweep.data.readers.seam import HEAD_BYTES, Reader, UnreadableError  # noqa: E402
+from lussweep.data.readers.series import FOLDER, IMAGE  # noqa: E402
 from lussweep.errors import InputError  # noqa: E402
 
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+READERS = (FOLDER, IMAGE, ARRAY)
 MAX_PARTS = 10**6
 """Most parts of a container. A file with more was made to keep its reader busy."""
 COPY_AGAIN = "copy it again from its source or take it out of the manifest"
@@ -58,16 +57,19 @@ class _UnreadableError(Exception):
 def read_frames(path: Path, stride: int = 1) -> Frames:
     """Read frames 0, stride, 2 * stride, ... as uint8 grey levels (T, H, W).
 
-    `path` is a video (mp4, mov, avi, mpeg, gif) or a folder of images of one size, taken in
-    natural order. Raises InputError, one line with the path and the remedy, if it is missing,
-    unreadable, empty, truncated, or beyond MAX_SIDE, MAX_PIXELS or MAX_BYTES.
+    `path` is a video (mp4, mov, avi, mpeg), a folder of images of one size in natural order, one
+    image file (GIF, TIFF of several pages, ...), or a stack of numpy. Raises InputError, one line
+    with the path and the remedy, if it is missing, unreadable, empty, truncated, or beyond
+    MAX_SIDE, MAX_PIXELS or MAX_BYTES.
     """
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
     try:
-        frames = _read_folder(path, stride) if path.is_dir() else _read_video(path, stride)
-        return np.stack(frames)
-    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
+        reader = _reader(path)
+        if reader is None:
+            return np.stack(_read_video(path, stride))
+        return np.stack(_collect(frame.pixels for frame in reader.frames(path, stride)))
+    except (_UnreadableError, UnreadableError, OSError, ValueError, cv2.error) as error:
         raise InputError(f"{path}: {_line(error)}") from None
 
 
@@ -77,26 +79,29 @@ def probe(path: Path) -> str | None:
     At most one frame is decoded.
     """
     try:
-        if path.is_dir():
-            next(_folder_frames(path, 1))
+        if reader := _reader(path):
+            reader.check(path)
         else:
             _check_container(path)
             capture = _open(path)
             if not capture.read()[0]:
                 raise _UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
-    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
+    except (_UnreadableError, UnreadableError, OSError, ValueError, cv2.error) as error:
         return f"{path}: {_line(error)}"
     return None
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder in natural order: frame2 comes before frame10."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return sorted(files, key=lambda p: ([int(n) for n in re.findall(r"\d+", p.name)], p.name))
+def _reader(path: Path) -> Reader | None:
+    """What reads a folder, an image or an array; None for a video."""
+    head = b""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    return next((reader for reader in READERS if reader.matches(path, head)), None)
 
 
 def _line(error: Exception) -> str:
-    if isinstance(error, _UnreadableError):
+    if isinstance(error, _UnreadableError | UnreadableError):
         return str(error)
     if isinstance(error, FileNotFoundError):
         return "does not exist: correct the path or take it out of the manifest"
@@ -105,41 +110,6 @@ def _line(error: Exception) -> str:
 
 
 # --- decoding -----------------------------------------------------------------------------
-
-
-def _read_folder(folder: Path, stride: int) -> list[Frames]:
-    return _collect(_folder_frames(folder, stride))
-
-
-def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
-    files = image_files(folder)
-    if not files:
-        raise _UnreadableError(
-            f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it"
-        )
-    for file in files[::stride]:
-        image = _read_image(file)
-        if image is None:
-            raise _UnreadableError(
-                f"{file.name} cannot be read as an image of at most {MAX_SIDE} pixels a side: "
-                "replace it"
-            )
-        yield image
-
-
-def _read_image(file: Path) -> Frames | None:
-    size = image_size(file)
-    if size is None:
-        return None
-    if max(size) > MAX_SIDE:
-        raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
-    if math.prod(size) > MAX_PIXELS:
-        raise _UnreadableError(f"{file.name} has over {MAX_PIXELS >> 20} Mi pixels: scale it")
-    try:
-        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
-        image = None
-    return None if image is None else np.asarray(image, np.uint8)
 
 
 def _read_video(path: Path, stride: int) -> list[Frames]:

@@ -9,12 +9,8 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
-
-from PIL import Image, UnidentifiedImageError
 
 from lussweep.data.readers import h264
 
@@ -25,24 +21,6 @@ MAX_INDEX_BYTES = 2**26
 MAX_BOXES = 10**5
 
 Size = tuple[int, int]
-
-
-def image_size(path: Path) -> Size | None:
-    """Width and height from an image's header, or None if it is not a PNG, JPEG, TIFF or BMP."""
-    try:
-        with warnings.catch_warnings():  # the caller judges images that are too large
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=("PNG", "JPEG", "TIFF", "BMP")) as image:
-                return image.size
-    except Image.DecompressionBombError as error:
-        # Pillow refuses images over twice its limit, and says only how many pixels they have.
-        n_pixels = re.search(r"\d+", str(error))
-        return (int(n_pixels[0]) if n_pixels else 2**31, 1)
-    except UnidentifiedImageError:
-        return None
-    except Exception:
-        # A broken header can make Pillow's parsers raise any exception.
-        return None
 
 
 def video_sizes(file: BinaryIO, kind: str) -> list[Size]:
