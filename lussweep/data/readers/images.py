@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from lussweep.data.readers import gif
-from lussweep.data.readers.intact import check_jpeg, image_source, png_chunks
+from lussweep.data.readers.intact import check_jpeg, png_chunks, read_content
 from lussweep.data.readers.seam import MAX_PIXELS, MAX_SIDE, UnreadableError
 from lussweep.errors import one_line
 
@@ -63,34 +63,45 @@ def pages(path: Path) -> Iterator[Page]:
     Raises UnreadableError for a file that is no image, damaged or truncated, too large, or of a
     kind whose levels have no stated range.
     """
-    source = image_source(path)
-    if isinstance(source, bytes) and source.startswith(b"GIF8"):
-        frames = gif.frames(source)
-        while True:
-            with strictly():
-                if (frame := next(frames, None)) is None:
-                    return
-            yield Page(frame[0], seconds=frame[1])
-    with strictly():
-        image = open_image(source)
-    with image:
-        n_pages = 0
-        for number in itertools.count(int(getattr(image, "default_image", False))):
-            with strictly():
-                try:
-                    image.seek(number)
-                except EOFError:
-                    break
-                page = _page(image, source)
-            n_pages = number + 1
-            yield page
+    with path.open("rb") as file:
+        content = read_content(file)
+        if content is not None and content.startswith(b"GIF8"):
+            yield from _gif_pages(content)
+            return
+        # Pillow maps a file that it opens by its path, and some turned TIFFs come out scrambled.
         with strictly():
-            if n_pages != (announced := _announced(image)):
-                raise UnreadableError(f"{n_pages} of its {announced} pages can be read: replace it")
+            image = open_image(file if content is None else content)
+        with image:
+            yield from _pages(image, content)
 
 
-def open_image(source: Path | bytes, formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
-    """Opens an image file, or its bytes, decodes no pixel, and checks what its header claims.
+def _gif_pages(content: bytes) -> Iterator[Page]:
+    frames = gif.frames(content)
+    while True:
+        with strictly():
+            if (frame := next(frames, None)) is None:
+                return
+        yield Page(frame[0], seconds=frame[1])
+
+
+def _pages(image: ImageFile.ImageFile, content: bytes | None) -> Iterator[Page]:
+    n_pages = 0
+    for number in itertools.count(int(getattr(image, "default_image", False))):
+        with strictly():
+            try:
+                image.seek(number)
+            except EOFError:
+                break
+            page = _page(image, content)
+        n_pages = number + 1
+        yield page
+    with strictly():
+        if n_pages != (announced := _announced(image)):
+            raise UnreadableError(f"{n_pages} of its {announced} pages can be read: replace it")
+
+
+def open_image(source: BinaryIO | bytes, formats: Sequence[str] = FORMATS) -> ImageFile.ImageFile:
+    """Opens an image from a file or its bytes, decodes no pixel, and checks what its header claims.
 
     To be called in `strictly`, with the same `formats`. The bytes of a PNG or JPEG are verified as
     a whole. Raises UnreadableError if the image is too large or damaged.
@@ -166,7 +177,7 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
 # --- one page -----------------------------------------------------------------------------
 
 
-def _page(image: ImageFile.ImageFile, source: Path | bytes) -> Page:
+def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
     _check_size(image)
     if (
         isinstance(image, TiffImagePlugin.TiffImageFile)
@@ -185,7 +196,7 @@ def _page(image: ImageFile.ImageFile, source: Path | bytes) -> Page:
         )
     if n_bits == 8:
         return Page(grey_levels(image), seconds=seconds)
-    n_bits, is_significant = _stated_bits(image, source)
+    n_bits, is_significant = _stated_bits(image, content)
     return Page(grey_levels(image), n_bits, is_significant, seconds)
 
 
@@ -204,10 +215,10 @@ def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _stated_bits(image: ImageFile.ImageFile, source: Path | bytes) -> tuple[int | None, bool]:
+def _stated_bits(image: ImageFile.ImageFile, content: bytes | None) -> tuple[int | None, bool]:
     """The depth that a file of 16-bit levels states, and whether sBIT states it."""
-    if isinstance(source, bytes) and image.format == "PNG":
-        chunks = png_chunks(source)
+    if content is not None and image.format == "PNG":
+        chunks = png_chunks(content)
         return next((data[0] for name, data in chunks if name == b"sBIT" and data), None), True
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return None, False

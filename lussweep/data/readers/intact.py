@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import av
 
@@ -26,24 +27,23 @@ def is_image(head: bytes) -> bool:
     return head.startswith(_HEADS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def image_source(path: Path) -> Path | bytes:
-    """The content of a file, or the path of a TIFF, which is read page by page.
+def read_content(file: BinaryIO) -> bytes | None:
+    """The content of an image file, or None for a TIFF, which is read page by page.
 
     Raises UnreadableError for an empty file, one over MAX_FILE_BYTES, and one that `name_impostor`
     knows.
     """
-    if (n_bytes := path.stat().st_size) == 0:
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if head.startswith(_TIFF):
+        return None
+    if not head:
         raise UnreadableError(f"the file is empty: {COPY_AGAIN}")
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        if head.startswith(_TIFF):
-            return path
-        if not is_image(head) and (impostor := name_impostor(head)):
-            raise UnreadableError(impostor)
-        if n_bytes > MAX_FILE_BYTES:
-            raise UnreadableError(f"has over {MAX_FILE_BYTES >> 20} MiB: cut it into parts")
-        file.seek(0)
-        return file.read()
+    if not is_image(head) and (impostor := name_impostor(head)):
+        raise UnreadableError(impostor)
+    if os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
+        raise UnreadableError(f"has over {MAX_FILE_BYTES >> 20} MiB: cut it into parts")
+    return file.read()
 
 
 def name_impostor(head: bytes) -> str | None:
