@@ -4,7 +4,6 @@ written."""
 import itertools
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -187,7 +186,7 @@ def test_a_tiff_in_which_0_is_white(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_bytes(tmp_path, content, "a.tif"), 255 - ramps(1))
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "raw.tif", "lzw.tiff"])
 def test_the_exif_orientation_is_honoured(tmp_path: Path, name: str) -> None:
     """The standard says which sides the first row and the first column are of."""
     upright = np.kron([[10, 60, 110], [160, 200, 250]], np.ones((16, 16))).astype(np.uint8)
@@ -198,9 +197,7 @@ def test_the_exif_orientation_is_honoured(tmp_path: Path, name: str) -> None:
     for orientation, pixels in stored.items():
         exif = Image.Exif()
         exif[274] = orientation
-        options: dict[str, Any] = {"quality": 95}
-        if name != "a.jpg":
-            options = {"lossless": True} if name == "a.webp" else {}
+        options = LOSSLESS.get(name, {"quality": 95})
         Image.fromarray(np.ascontiguousarray(pixels)).save(tmp_path / name, exif=exif, **options)
         found = read_frames(tmp_path / name)[0]
         assert found.shape == upright.shape, orientation
