@@ -35,6 +35,8 @@ MAX_CHUNKS = 10**6
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _MODES_8 = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
+_STEPS = {"1": 255, "L;2": 85, "L;4": 17}
+"""What one level of few bits counts as in 8, by Pillow's raw mode."""
 _RAW_MODES_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I;12")
 _TIFF_PHOTOMETRIC, _TIFF_SUBFILE, _TIFF_DESCRIPTION = 262, 254, 270
 _TIFF_MAXIMA = (341, 281)
@@ -201,11 +203,16 @@ def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
 
 
 def _grey_8_bit(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
-    if "transparency" not in image.info:
-        if image.mode in ("1", "L"):
-            return np.array(image.convert("L"), np.uint8)
-        if image.mode == "RGB":
-            return _luma(np.asarray(image, np.uint8))
+    hidden = image.info.get("transparency")
+    if image.mode in ("1", "L"):
+        # The level that is transparent is stated as stored, in 1, 2, 4 or 8 bits.
+        step = _STEPS.get(_raw_mode(image.tile[0].args) if image.tile else "", 1)
+        levels = np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
+        if hidden is not None:
+            levels[levels == min(int(hidden) * step, 255)] = 0  # newer Pillows say 255 of 1 bit
+        return levels
+    if image.mode == "RGB" and hidden is None:
+        return _luma(np.asarray(image, np.uint8))
     rgba = np.asarray(image.convert("RGBA"), np.uint8)
     grey, opacity = _luma(np.ascontiguousarray(rgba[..., :3])), rgba[..., 3].astype(np.uint16)
     return ((grey * opacity + 127) // 255).astype(np.uint8)

@@ -147,8 +147,18 @@ def test_a_transparent_level_or_colour_is_black(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_frames(tmp_path / "a.png")[0], grey * (grey != 200))
     wide = png_16(grey.astype(np.uint16) * 257, chunk(b"tRNS", struct.pack(">H", 200 * 257)))
     np.testing.assert_array_equal(read_bytes(tmp_path, wide)[0], grey * (grey != 200))
-    ones = png(8, 1, [b"\xf0"], 1, 0, chunk(b"tRNS", b"\0\1"))
-    np.testing.assert_array_equal(read_bytes(tmp_path, ones)[0, 0], np.zeros(8))
+
+
+def test_a_transparent_level_of_few_bits_is_black(tmp_path: Path) -> None:
+    """The file states it in those bits, and Pillow looks for it among levels of 8."""
+    for depth, row, shown in (
+        (1, b"\xf0", [0] * 8),
+        (2, b"\x1b", [0, 85, 170, 0]),
+        (4, b"\x0f\x5a", [0, 0, 85, 170]),
+    ):
+        hidden = chunk(b"tRNS", struct.pack(">H", 2**depth - 1))
+        found = read_bytes(tmp_path, png(len(shown), 1, [row], depth, 0, hidden))
+        assert found[0, 0].tolist() == shown
 
 
 def refused_modes() -> dict[str, tuple[bytes, str]]:
