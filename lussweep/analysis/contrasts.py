@@ -51,7 +51,7 @@ class Contrast(NamedTuple):
     over_both: TwoWay | None
     """Over trainings and holdout patients: the primary analysis."""
     model: Model | None
-    """Where the training variance is from: the trend over patient counts, or this count alone."""
+    """The source of the training variance: the trend over patient counts, or this count alone."""
     withheld: str | None
 
     @property

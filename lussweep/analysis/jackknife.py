@@ -50,7 +50,7 @@ class PatientSpread(NamedTuple):
     """Standard error over patients."""
     bias: float
     skewness: float
-    """Of the patients' influence on the statistic."""
+    """Skewness of the patients' influence on the statistic."""
 
 
 def leave_one_out(n_all_patients: int) -> Int64s:

@@ -26,7 +26,7 @@ class MeanAuroc(NamedTuple):
     """A mean over replicates; `withheld` says why there is no interval."""
 
     aurocs: tuple[float, ...]
-    """Of the replicates, in their order."""
+    """One value for each replicate, in their order."""
     auroc: float
     over_both: TwoWay | None
     interval: Interval | None

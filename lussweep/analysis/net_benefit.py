@@ -38,7 +38,7 @@ class NetBenefit(NamedTuple):
     treat_all: float
     """Of calling every unit positive. Calling none positive has net benefit 0."""
     gain: Estimate
-    """Of the model over the better of all and none, with its interval over patients."""
+    """The model's net benefit over the better of all and none, with its interval over patients."""
 
 
 def net_benefits(

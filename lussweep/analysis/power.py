@@ -21,7 +21,7 @@ class Components(NamedTuple):
     """S^2 of one replicate's difference."""
     training_df: float
     n_replicates: int
-    """Of the run. A planned run with more has degrees of freedom in proportion."""
+    """Those of the run. A planned run with more has degrees of freedom in proportion."""
     patient_covariance: float
     """c of the run's holdout. It falls as holdout patients grow, in proportion."""
     patient_df: float

@@ -5,9 +5,8 @@ was trained with the generator's frames. It is an association over few cells, no
 of one cohort share patients, so cohorts are resampled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from lussweep.analysis.bootstrap import (
     percentile_estimate,
 )
 from lussweep.metrics.auroc import patient_weights
+from lussweep.study.spec import SCORES
 
 Float64s = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
@@ -29,38 +29,6 @@ MIN_CELLS = 6
 MIN_UNITS = 6
 """Fewer cohorts (or replicates, where cohorts are nested) get no interval."""
 N_PERMUTATIONS = 1999
-
-
-class Orientation(NamedTuple):
-    """The value at which a metric is best; inf means larger is better, -inf smaller is better."""
-
-    goal: float
-    reason: str
-
-
-_SET_DISTANCE = "a distance between the two sets, 0 for one distribution"
-_UNBIASED = "an unbiased squared distance: below 0 is noise about 0, so it is not folded there"
-_NEIGHBOUR = "chance for sets that cannot be told apart; 1 is separable and 0 memorised"
-
-ORIENTATIONS: Mapping[str, Orientation] = MappingProxyType(
-    {
-        "kmmd": Orientation(-np.inf, _SET_DISTANCE),
-        "fid": Orientation(-np.inf, _SET_DISTANCE),
-        "kid": Orientation(-np.inf, _UNBIASED),
-        "mmd2_unbiased": Orientation(-np.inf, _UNBIASED),
-        "mmd2_p_value": Orientation(np.inf, "small where a test tells the sets apart"),
-        "one_nn": Orientation(0.5, _NEIGHBOUR),
-        "one_nn_real": Orientation(0.5, _NEIGHBOUR),
-        "one_nn_fake": Orientation(0.5, _NEIGHBOUR),
-        "density": Orientation(1.0, "1 for one distribution; above it frames crowd where real do"),
-        "coverage": Orientation(np.inf, "share of real neighbourhoods that are reached"),
-        "confidence": Orientation(np.inf, "synthetic positives should look consolidated"),
-        "diversity": Orientation(1.0, "pixel distance between frames, that of real ones being 1"),
-        "copy_share": Orientation(-np.inf, "copies of training frames add nothing new"),
-        "authenticity": Orientation(np.inf, "share of frames that are no copies"),
-    }
-)
-"""Orientation by metric. Names are those of the GAN scores and of the memorisation card."""
 
 
 class PairedGains(NamedTuple):
@@ -102,15 +70,17 @@ class Usefulness:
 def oriented(metric: str, value_C: Float64s) -> Float64s:
     """Turn a metric's C values so that larger is better.
 
-    The result is the value, its negative, or minus its distance to the goal. Raises ValueError
-    for a metric that `ORIENTATIONS` does not name.
+    The result is the value, its negative, or minus its distance to the metric's goal in SCORES.
+    Raises ValueError for a metric that is not there, or has no goal.
     """
-    if metric not in ORIENTATIONS:
-        raise ValueError(f"no orientation for {metric!r}: known are {', '.join(ORIENTATIONS)}")
-    goal = ORIENTATIONS[metric].goal
-    if np.isinf(goal):
-        return np.asarray(np.sign(goal) * value_C, dtype=np.float64)
-    return np.asarray(-np.abs(value_C - goal), dtype=np.float64)
+    if metric not in SCORES:
+        raise ValueError(f"{metric!r}: {SCORES.unknown(metric)}")
+    goal = SCORES[metric].goal
+    if goal is None:
+        raise ValueError(
+            f"the score {metric} has no goal, so no value of it is better than another"
+        )
+    return np.array([-goal.shortfall(value) for value in value_C], dtype=np.float64)
 
 
 def paired_gains(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import lussweep
 from lussweep.errors import InputError
 from lussweep.store.remote import is_url
+from lussweep.study.plugins import load_plugins
 from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
     study = study.with_embedders(request.weights is not None)
     weights_digest = None
     with _collected(problems):
-        if "imagenet" in study.score.embedders:
+        if study.score.needs_weights:
             from lussweep.models.resnet import weights_digest as digest_of
 
             weights_digest = digest_of(request.weights)
@@ -154,6 +155,7 @@ def make_context(run: Run, data: Data, device: str, weights: Path | None) -> Con
         external=data.external,
         checkpoint_minutes=run.study.gan.checkpoint_minutes,
         keep_checkpoints=run.study.gan.keep_checkpoints,
+        plugins=load_plugins(run.study.plugins),
     )
 
 

@@ -58,17 +58,15 @@ def export_sets(
     the artifacts if the run folder does not. Raises InputError if there is no run, if no set is
     selected, or if the release gate refuses.
     """
-    from lussweep.report.release import matching_sets, release
+    from lussweep.report.release import Origin, matching_sets, release
     from lussweep.run.folder import EXPERIMENT_FILE
     from lussweep.run.mirror import work_folder
     from lussweep.store.object_store import artifact_store
-    from lussweep.study.spec import load_study, read_text
 
     artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
     folder = work_folder(str(run)).path
     sets = matching_sets(folder, chosen, artifacts)
-    study = load_study(read_text(folder / EXPERIMENT_FILE), where=EXPERIMENT_FILE)
-    return release(sets, study, artifacts, out, kind)
+    return release(sets, Origin.read(folder / EXPERIMENT_FILE), artifacts, out, kind)
 
 
 def _kind(text: str) -> Kind:

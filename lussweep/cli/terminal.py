@@ -32,7 +32,7 @@ from lussweep.report.differences import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
 from lussweep.study.plan import STAGES
-from lussweep.study.spec import SPLITS, StudySpec
+from lussweep.study.spec import EMBEDDERS, SPLITS, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run.mirror import WorkFolder
@@ -87,7 +87,8 @@ def print_summary(written: Mapping[str, pa.Table], study: StudySpec, source: str
     console.print(interval_line(results), soft_wrap=True)
     used = [name for name in results["score_embedder"].unique().to_pylist() if name]
     for name in used:
-        marked = " (it has seen all training patients)" if name == "detector" else ""
+        has_seen = name in EMBEDDERS and EMBEDDERS[name].has_seen
+        marked = " (it has seen all training patients)" if has_seen else ""
         console.print(f"GANs scored in {name} features{marked}.", soft_wrap=True)
 
 

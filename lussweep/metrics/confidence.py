@@ -5,6 +5,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.metrics.pair import Pair
+
+
+def confidence(pair: Pair) -> float:
+    """Mean confidence, from the probabilities (M, 2) that the detector gives the synthetic frames.
+
+    Class 1 is consolidation.
+    """
+    return mean_confidence(pair.fake_ND[:, 1])
+
 
 def mean_confidence(probability_N: NDArray[np.floating[Any]]) -> float:
     """Mean probability of consolidation that the detector gives N frames; near 1 is good.

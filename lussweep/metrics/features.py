@@ -1,13 +1,18 @@
-"""The four feature spaces in which synthetic frames are compared with real ones."""
+"""The feature spaces in which synthetic frames are compared with real ones."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+Embed = Callable[..., Any]
+"""`function(frames_NSS, device=..., batch_size=...)` of an `Embedder` (study/spec/embedders.py)."""
 
-class Embedder(Protocol):
+
+class EmbeddingNetwork(Protocol):
     """A network whose features are compared: ImageNet's ResNet-34 or the detector.
 
     It scales its input itself.
@@ -24,7 +29,7 @@ class Embedder(Protocol):
 
 def embed(
     image_NHW: NDArray[np.uint8],
-    embedder: Embedder,
+    embedder: EmbeddingNetwork,
     *,
     batch_size: int,
     device: torch.device | str,
@@ -59,6 +64,41 @@ def embed(
         "logit": logit_NK.numpy(),
         "softmax": logit_NK.softmax(dim=1).numpy(),
     }
+
+
+def embedder(network: EmbeddingNetwork) -> Embed:
+    """The embedder whose features are those of a network."""
+    return partial(embed, embedder=network)
+
+
+def features_by_space(
+    name: str,
+    spaces: Sequence[str],
+    embed_frames: Embed,
+    image_NHW: NDArray[np.uint8],
+    *,
+    batch_size: int,
+) -> dict[str, NDArray[np.floating[Any]]]:
+    """The features (N, D) of N frames by space, from the embedder `name` on its device.
+
+    Raises ValueError if it does not return floats (N, D) for each of its `spaces` and no other.
+    """
+    _check_frames(image_NHW)
+    returned = embed_frames(image_NHW, batch_size=batch_size)
+    by_space = returned if isinstance(returned, dict) else dict.fromkeys(spaces[:1], returned)
+    if set(by_space) != set(spaces):
+        raise ValueError(
+            f"the embedder {name} returned the spaces {', '.join(by_space)}, but declares "
+            f"{', '.join(spaces)}: let it return those"
+        )
+    features = {space: np.ascontiguousarray(values) for space, values in by_space.items()}
+    for space, x_ND in features.items():
+        if x_ND.ndim != 2 or len(x_ND) != len(image_NHW) or x_ND.dtype.kind != "f":
+            raise ValueError(
+                f"the embedder {name} returned {x_ND.dtype} {x_ND.shape} in the space {space}: "
+                f"let it return floats ({len(image_NHW)}, D), a row for each frame"
+            )
+    return features
 
 
 def pixels(image_NHW: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from lussweep.errors import InputError
+from lussweep.metrics import features
 from lussweep.models.training.weights import (
     first_mismatch,
     is_counter,
@@ -94,6 +95,11 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     counters = {name: value for name, value in expected.items() if is_counter(name)}
     model.net.load_state_dict({**counters, **state})
     return model.eval().requires_grad_(False)
+
+
+def embedder(weights: Path | None) -> features.Embed:
+    """The embedder whose features are those of the network with these weights."""
+    return features.embedder(load_resnet34(weights))
 
 
 def _layout() -> dict[str, torch.Tensor]:

@@ -29,10 +29,7 @@ from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.plan import Cell, Plan
-from lussweep.study.spec import CLASSES, StudySpec
-
-HEADLINE_SPACE = "softmax"
-"""The feature space of the paper's plots, and of the GAN scores in `results`."""
+from lussweep.study.spec import CLASSES, EMBEDDERS, StudySpec
 
 
 def collect(
@@ -260,10 +257,14 @@ def _why_missing(cell: Cell, plan: Plan, failures: Mapping[str, str]) -> dict[st
     return {"status": "missing", "reason": "the run ended before it"}
 
 
+HEADLINE_SCORES = ("kmmd", "one_nn")
+
+
 def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict[str, Any]:
     """The scores of the snapshots that were sampled."""
     columns: dict[str, Any] = {}
     embedder = study.score.embedders[0]
+    headline = (embedder, EMBEDDERS[embedder].spaces[-1])
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
@@ -275,11 +276,11 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         epoch = store.record(synth)["summary"]["epoch"]
         columns |= {"score_embedder": embedder, "n_score_images": rows[0]["n_images"]}
         for row in rows:
-            if row["epoch"] != epoch or row["space"] != HEADLINE_SPACE:
+            if row["epoch"] != epoch:
                 continue
             if row["metric"] == "confidence":
                 columns["confidence_pos"] = row["value"]
-            elif row["embedder"] == embedder and row["metric"] in ("kmmd", "one_nn"):
+            elif (row["embedder"], row["space"]) == headline and row["metric"] in HEADLINE_SCORES:
                 columns[f"{row['metric']}_{label}"] = row["value"]
     return columns
 

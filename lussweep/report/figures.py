@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
 from lussweep.report.sheet import sample_sheet
 from lussweep.report.summary import Group, epoch_is_axis, group_cells, holdout_text, variants_of
+from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
+from lussweep.study.spec.scores import BUILT_IN_SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,13 +33,11 @@ Row = dict[str, Any]
 DODGE = 0.012
 """Sideways step between variants, as a share of the range of patient counts."""
 TITLES = ("by frame", "by patient (mean frame score)")
-METRICS = {
-    "kmmd": ("kMMD", 0.0),
-    "one_nn": ("1-NN accuracy", 0.5),
-    "confidence": ("detector confidence", 1.0),
-}
-"""Title and goal of each metric."""
+METRICS = {"kmmd": None, "one_nn": 1.0, "confidence": 1.0}
+"""The built-in scores that the figure shows, with the top of their axis; None: the largest value.
+The figure also shows every score that is not built in."""
 HALVES = {"one_nn_real": ":", "one_nn_fake": "--"}
+CLASS_WORDS = {"pos": "positives", "neg": "negatives"}
 CLASS_TITLES = {"pos": "positive GANs", "neg": "negative GANs"}
 SEEN_ALL = "(detector features: seen all training patients)"
 
@@ -237,7 +237,7 @@ def build_epoch_figure(results: pa.Table) -> Figure:
 
 
 def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
-    """Writes kMMD, 1-NN accuracy and detector confidence against epoch as PNG and SVG.
+    """Writes kMMD, 1-NN accuracy, confidence and extra scores against epoch as PNG and SVG.
 
     Each GAN with snapshots gets a pair of files: `stem` for the study's own GAN, `stem`_NAME for
     one that differs from it. An external set has no epochs and no figure. Returns the paths.
@@ -253,34 +253,36 @@ def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
 
 
 def build_metric_figure(
-    gan_scores: pa.Table, *, space: str = "softmax", embedder: str | None = None
+    gan_scores: pa.Table, *, space: str | None = None, embedder: str | None = None
 ) -> Figure:
     """Draws a column for each metric, a row for each class, a colour for each patient count.
 
-    Lines are means over replicates. If `embedder` is None, the first in the table is taken.
-    Raises ValueError if the table has no kMMD in that space of that embedder.
+    Lines are means over replicates. If `embedder` is None, the first in the table is taken; if
+    `space` is None, the embedder's last one. A score that is not computed there is shown where it
+    is. Raises ValueError if the table has no kMMD in that space of that embedder.
     """
     rows = gan_scores.to_pylist()
-    name = "none" if space == "pixel" else embedder or _first_embedder(rows)
-    shown = [
-        row
-        for row in rows
-        if row["metric"] == "confidence" or (row["embedder"], row["space"]) == (name, space)
-    ]
-    if not any(row["metric"] == "kmmd" for row in shown):
-        raise ValueError(f"the GAN scores have no {space} space of {name}")
+    name = NO_EMBEDDER if space == PIXEL else embedder or _first_embedder(rows)
+    spaces = [r["space"] for r in rows if r["metric"] == "kmmd" and r["embedder"] == name]
+    if not spaces or space not in (None, *spaces):
+        raise ValueError(f"the GAN scores have no kMMD in the {space or 'last'} space of {name}")
+    place = (name, space or spaces[-1])
+    extra = dict.fromkeys(r["metric"] for r in rows if r["metric"] not in BUILT_IN_SCORES)
+    metrics = (*METRICS, *extra)
+    shown = [row for metric in (*metrics, *HALVES) for row in _in_one_place(rows, metric, place)]
     classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in shown)]
-    figure, axes = new_figure(9.6, 1.3 + 2.5 * len(classes), len(classes), len(METRICS))
-    where = "pixel space" if space == "pixel" else f"{space} space of {name}"
-    for column, metric in enumerate(METRICS):
+    width, height = 9.6 + 3.2 * len(extra), 1.3 + 2.5 * len(classes)
+    figure, axes = new_figure(width, height, len(classes), len(metrics))
+    for column, metric in enumerate(metrics):
         for line, label in zip(axes, classes, strict=True):
-            _draw_metric(line[column], [r for r in shown if r["class"] == label], metric)
+            _draw_metric(line[column], [r for r in shown if r["class"] == label], metric, label)
         of_metric = [row for row in shown if row["metric"] == metric]
-        axes[0][column].set_title(_metric_title(of_metric, metric, where), fontsize=8.5)
-        values = [row["value"] for row in of_metric if math.isfinite(row["value"])]
-        top = max(values, default=1.0) if metric == "kmmd" else 1.0
-        for line in axes:
-            line[column].set_ylim(-0.03 * (top or 1), 1.05 * (top or 1))
+        axes[0][column].set_title(_metric_title(of_metric, metric), fontsize=8.5)
+        if metric in METRICS:
+            values = [row["value"] for row in of_metric if math.isfinite(row["value"])]
+            top = METRICS[metric] or max(values, default=1.0) or 1
+            for line in axes:
+                line[column].set_ylim(-0.03 * top, 1.05 * top)
         axes[-1][column].set_xlabel("epoch")
     for line, label in zip(axes, classes, strict=True):
         line[0].set_ylabel(CLASS_TITLES[label])
@@ -288,27 +290,44 @@ def build_metric_figure(
     return figure
 
 
-def _metric_title(rows: Sequence[Row], metric: str, where: str) -> str:
-    title, goal = METRICS[metric]
-    lines = [f"{title} (goal {goal:g})"]
-    if metric != "confidence":
-        lines.append(where)
+def _place(row: Row) -> tuple[str, str]:
+    return row["embedder"], row["space"]
+
+
+def _in_one_place(rows: Sequence[Row], metric: str, place: tuple[str, str]) -> list[Row]:
+    """The rows of a metric in a space of an embedder, or else in the first one that it has."""
+    of_metric = [row for row in rows if row["metric"] == metric]
+    places = [_place(row) for row in of_metric]
+    chosen = place if place in places else next(iter(places), None)
+    return [row for row in of_metric if _place(row) == chosen]
+
+
+def _metric_title(rows: Sequence[Row], metric: str) -> str:
+    score = SCORES.get(metric)
+    goal = f" ({score.goal})" if score and score.goal else ""
+    lines = [((score and score.title) or metric) + goal]
+    if rows and not (score and score.embedders):  # the title of an embedder's own score names it
+        embedder, space = _place(rows[0])
+        lines.append("pixel space" if space == PIXEL else f"{space} space of {embedder}")
     if any(row["saw_all_train_patients"] for row in rows):
         lines.append(SEEN_ALL)
     return "\n".join(lines)
 
 
 def _first_embedder(rows: Sequence[Row]) -> str:
-    named = (r["embedder"] for r in rows if r["metric"] == "kmmd" and r["embedder"] != "none")
-    return next(named, "none")
+    named = (r["embedder"] for r in rows if r["metric"] == "kmmd")
+    return next((name for name in named if name != NO_EMBEDDER), NO_EMBEDDER)
 
 
-def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
+def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str, label: str) -> None:
     """Draws one metric of one class against epoch, with its goal as a grey line."""
+    score = SCORES.get(metric)
     of_metric = [row for row in rows if row["metric"] == metric]
     if not of_metric:
         ax.set_axis_off()
-        text = "defined for positives only" if metric == "confidence" else "not scored"
+        text = "not scored"
+        if score and label not in score.classes:
+            text = f"defined for {' and '.join(CLASS_WORDS[own] for own in score.classes)} only"
         place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
         ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
         return
@@ -321,7 +340,8 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str) -> None:
         for half, style in HALVES.items() if metric == "one_nn" else ():
             halves = [row for row in rows if row["metric"] == half]
             ax.plot(*_epoch_means(halves, n_patients), color=color, alpha=0.4, linestyle=style)
-    ax.axhline(METRICS[metric][1], color=GREY, linewidth=1, zorder=1)
+    if score and score.goal and score.goal.value is not None:
+        ax.axhline(score.goal.value, color=GREY, linewidth=1, zorder=1)
 
 
 def _epoch_means(rows: Sequence[Row], n_patients: int) -> tuple[list[int], list[float]]:

@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from lussweep.analysis.chance import judge_chance
 from lussweep.analysis.usefulness import (
-    ORIENTATIONS,
     Usefulness,
     benjamini_hochberg,
     paired_gains,
@@ -29,7 +28,7 @@ from lussweep.report.cells import (
 )
 from lussweep.report.summary import coordinates_of, epoch_is_axis
 from lussweep.study.coordinates import Coordinates, Draw
-from lussweep.study.spec import StudySpec
+from lussweep.study.spec import SCORES, StudySpec
 
 # --- usefulness of GAN scores ---------------------------------------------------------------
 
@@ -86,10 +85,14 @@ def _gan_of(variant: str, study: StudySpec) -> str | None:
 
 
 def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[Any, ...], float]]:
-    """The value of each snapshot of a positives' generator, by metric, embedder and space."""
+    """The value of each snapshot of a positives' generator, by metric, embedder and space.
+
+    A score without a goal is left out.
+    """
     values: dict[tuple[str, ...], dict[tuple[Any, ...], float]] = {}
     for row in gan_scores.to_pylist():
-        if row["class"] == "pos" and row["metric"] in ORIENTATIONS:
+        score = SCORES.get(row["metric"])
+        if row["class"] == "pos" and (score is None or score.goal is not None):
             at = (Draw.of_row(row), row["gan"], row["epoch"])
             values.setdefault(tuple(row[name] for name in SCORE), {})[at] = row["value"]
     return values

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
@@ -17,7 +18,28 @@ from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Draw
 from lussweep.study.plan import BOTH_CLASSES
-from lussweep.study.spec import ReleaseGateSpec, StudySpec
+from lussweep.study.spec import (
+    MemorisationSpec,
+    ReleaseGateSpec,
+    Spec,
+    parse,
+    plain_values,
+    read_text,
+)
+
+
+class Origin(Spec):
+    """What a release needs of the experiment that a run has written."""
+
+    model_config = ConfigDict(extra="ignore")
+    name: str
+    seed: int
+    memorisation: MemorisationSpec
+
+    @classmethod
+    def read(cls, path: Path) -> Origin:
+        """Read the run's experiment. Plugins that it names are not loaded."""
+        return parse(cls, plain_values(read_text(path), path.name), path.name)
 
 
 def matching_sets(
@@ -54,15 +76,15 @@ def matching_sets(
 
 
 def release(
-    sets: Sequence[Mapping[str, Any]], study: StudySpec, store: ArtifactStore, out: Path, kind: Kind
+    sets: Sequence[Mapping[str, Any]], origin: Origin, store: ArtifactStore, out: Path, kind: Kind
 ) -> list[Path]:
     """Writes every set to `out`/n_patients/replicate/class, and returns these folders.
 
     Each folder holds images (or one Parquet file), a card and a declaration of patients. The
-    source `external` can read it. Raises InputError if the study's release gate refuses any set;
+    source `external` can read it. Raises InputError if the release gate refuses any set;
     then nothing is written.
     """
-    gate = study.memorisation.release_gate
+    gate = origin.memorisation.release_gate
     refused = [line for row in sets for line in _refusals(row, gate, store)]
     if refused:
         raise InputError(refused)
@@ -71,8 +93,8 @@ def release(
         folder = out / str(row["n_patients"]) / str(row["replicate"]) / row["class"]
         frames, patients, card = _open_set(row, store)
         card |= {
-            "study": study.name,
-            "study_seed": study.seed,
+            "study": origin.name,
+            "study_seed": origin.seed,
             "release_gate": gate.model_dump(mode="json") if gate else {},
             "passed": True,
         }

@@ -216,7 +216,11 @@ WORTH = make_schema(
     ("interval_high", pa.float64(), f"{_BOTH}: patients per class"),
     ("share_below", pa.float64(), "of resamples worse than the baseline at its smallest count"),
     ("share_above", pa.float64(), "of resamples better than the baseline at its largest count"),
-    ("power_law_k", pa.float64(), "patients per class, read from a - b n^-c instead; null if that is a step"),
+    (
+        "power_law_k",
+        pa.float64(),
+        "patients per class, read from a - b n^-c instead; null if that is a step",
+    ),
     ("power_law_low", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
     ("power_law_high", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
     *OUTCOME,

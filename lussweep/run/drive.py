@@ -209,7 +209,7 @@ class RunMonitor:
 
 def _check_weights(study: StudySpec, context: Context) -> None:
     """Raises InputError for a wrong or missing weights file, before anything is trained."""
-    if "imagenet" in study.score.embedders:
+    if study.score.needs_weights:
         from lussweep.models.resnet import load_resnet34
 
         load_resnet34(context.weights)

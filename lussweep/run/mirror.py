@@ -110,7 +110,7 @@ class WorkFolder:
 
     @property
     def seen_by_others(self) -> Folder:
-        """Where other processes read and write small files: the folder itself, or its URL."""
+        """The place of small files that other processes read or write: the folder, or its URL."""
         return self.mirror.remote if self.mirror else LocalFolder(self.path)
 
     def publish(self) -> None:

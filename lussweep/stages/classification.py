@@ -38,49 +38,38 @@ from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.study.keys import derive_seed
 from lussweep.study.plan import SYNTHETIC_ROLES, Step
-from lussweep.study.spec import (
-    CLASSES,
-    CLASSIFIERS,
-    ClassifierSpec,
-    SearchSpec,
-    ValSpec,
-)
+from lussweep.study.plan.step_specs import EvaluateStep, SearchStep, TrialStep
+from lussweep.study.spec import CLASSES, SearchSpec
 
 
 def run_trial(step: Step, context: Context, out: Path) -> Summary:
     """Trains one configuration of the search list on a recipe's frames."""
-    classifier = ClassifierSpec.model_validate(step.spec["classifier"])
-    search = CLASSIFIERS[classifier.kind].search.model_validate(step.spec["search"])
+    spec = TrialStep.of(step)
+    classifier, search = spec.classifier, spec.search_spec()
     known = [_known_trial(ref, search, context) for ref in _trials(step)]
-    config = propose(search, step.spec["search_seed"], known)
+    config = propose(search, spec.search_seed, known)
     is_hopeless = pruner(search, known)
-    sources = step.spec["recipe"]
     cohort = cohort_frames(step, context)
-    val = limit_val(
-        split_index(step, context, "val"),
-        ValSpec.model_validate(step.spec["val"]),
-        step.spec["val_seed"],
-    )
+    val = limit_val(split_index(step, context, "val"), spec.val, spec.val_seed)
     refuse_overlap("training and validation", patient_ids(cohort), patient_ids(val))
-    if "labels_seed" in step.spec:
-        seed = step.spec["labels_seed"]
-        cohort = shuffle_labels(cohort, derive_seed(seed, "train"))
-        val = shuffle_labels(val, derive_seed(seed, "val"))
+    if spec.labels_seed is not None:
+        cohort = shuffle_labels(cohort, derive_seed(spec.labels_seed, "train"))
+        val = shuffle_labels(val, derive_seed(spec.labels_seed, "val"))
     by_class = {label: of_class(cohort, label) for label in CLASSES}
     train_set = make_train_set(
-        sources,
+        spec.recipe,
         real={label: load_pixels(context.store, rows) for label, rows in by_class.items()},
         masks={
             label: load_masks(context.store, rows)
             for label, rows in by_class.items()
-            if "noise" in sources[label]
+            if "noise" in spec.recipe[label]
         },
         synthetic={
             label: read_array(context.store.open(step.inputs[role]) / SYNTHETIC, np.uint8)
             for label, role in SYNTHETIC_ROLES.items()
             if role in step.inputs
         },
-        seed=step.spec["search_seed"],
+        seed=spec.search_seed,
     )
     # If a GPU holds the validation frames, the host does not keep them.
     val_pool = FramePool(load_pixels(context.store, val), None, context.torch_device())
@@ -90,19 +79,19 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         val["label"].to_numpy(),
         config,
         classifier,
-        seed=step.spec["seed"],
+        seed=spec.seed,
         select_by=search.select_by,
         is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
     )
     save_file(dict(trained.weights), out / WEIGHTS)
     scored = val.append_column("score", pa.array(trained.val_score_N))
     tables.write(out / VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
-    place = {**tables.hyperparameter_columns(config.values()), "trial": step.spec["trial"]}
+    place = {**tables.hyperparameter_columns(config.values()), "trial": spec.trial}
     rows = [{**asdict(row), **place} for row in trained.rows]
     rows[-1]["ended"] = trained.ended
     tables.write(out / TRIALS, rows, tables.TRIALS)
     return {
-        "trial": step.spec["trial"],
+        "trial": spec.trial,
         "kind": classifier.kind,
         "config": config.values(),
         "best": asdict(trained.best),
@@ -119,7 +108,7 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     """Chooses the best trial by validation. Ties go to the lower loss, then the earlier trial."""
     folders = [context.store.open(ref) for ref in _trials(step)]
     summaries: list[Summary] = [context.store.record(ref)["summary"] for ref in _trials(step)]
-    select_by = step.spec["select_by"]
+    select_by = SearchStep.of(step).select_by
     best = 0
     for i, summary in enumerate(summaries):
         if better(TrialEpoch(**summary["best"]), TrialEpoch(**summaries[best]["best"]), select_by):
@@ -178,7 +167,8 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
         refuse_overlap(f"{role} and holdout", patients, patient_ids(holdout))
     model = load_classifier(step.inputs["search"], context)
     pool = FramePool(load_pixels(context.store, holdout), None, context.torch_device())
-    score = predict(model, pool, step.spec["batch_size"], step.spec["precision"])
+    spec = EvaluateStep.of(step)
+    score = predict(model, pool, spec.batch_size, spec.precision)
     scored = holdout.append_column("score", pa.array(score))
     tables.write(out / FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
     return {

@@ -23,6 +23,7 @@ from lussweep.stages.link import Link, OwnProcess
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import BOTH_CLASSES, Step
+from lussweep.study.plugins import Plugin
 from lussweep.study.spec.classifiers import VGG
 
 COHORT = "cohort.parquet"
@@ -38,7 +39,7 @@ WEIGHTS = "best.safetensors"
 
 @dataclass(frozen=True)
 class Context:
-    """Where things lie and what to compute on. Nothing here enters a key."""
+    """The places of things, and the device to compute on. Nothing here enters a key."""
 
     store: ArtifactStore
     device: str = "auto"
@@ -50,6 +51,8 @@ class Context:
     """External images, by their sha256."""
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
+    plugins: tuple[Plugin, ...] = ()
+    """Plugins whose entries the steps may use. Every process that runs a step loads them."""
     link: Link = field(default_factory=OwnProcess)
 
     def torch_device(self) -> torch.device:

@@ -16,29 +16,27 @@ from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_
 from lussweep.store import tables
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Step
-from lussweep.study.spec import CohortSpec, PreprocessSpec, Video
+from lussweep.study.plan.step_specs import CohortStep, ExternalStep, IngestStep, ShardStep
+from lussweep.study.spec import Video
 
 
 def run_shard(step: Step, context: Context, out: Path) -> Summary:
     """Turns one patient's videos into pixels, sector masks and index rows."""
-    patient = step.spec["patient_id"]
-    videos = [
-        Video(patient_id=patient, split="train", **described)  # the split is the ingest step's
-        for described in step.spec["videos"]
-    ]
+    spec = ShardStep.of(step)
+    videos = spec.of_patient()
     pixels: list[np.ndarray] = []
     masks: list[np.ndarray] = []
     rows: list[dict[str, Any]] = []
     for mask_row, video in enumerate(videos):
-        frames, mask = _video_frames(video, step, context)
-        _check_annotations(video, len(frames), step)
+        frames, mask = _video_frames(video, spec, context)
+        _check_annotations(video, len(frames), spec.frame_stride)
         first = sum(len(p) for p in pixels)
         rows += [
             {
-                "patient_id": patient,
+                "patient_id": spec.patient_id,
                 "video_id": video.video_id,
                 "frame": i,
-                "label": _frame_label(video, i, step),
+                "label": _frame_label(video, i * spec.frame_stride),
                 "patient_class": max(v.label for v in videos),
                 "shard": step.ref,
                 "row": first + i,
@@ -53,17 +51,17 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
     return {"n_frames": len(rows), "n_videos": len(videos)}
 
 
-def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarray, np.ndarray]:
-    if "phantom" in step.spec:
+def _video_frames(video: Video, spec: ShardStep, context: Context) -> tuple[np.ndarray, np.ndarray]:
+    if spec.phantom is not None:
         from lussweep.data.phantom import render_video, sector_mask
 
-        phantom = step.spec["phantom"]
-        mask = sector_mask(video.patient_id, phantom["image_size"], phantom["seed"])
-        return render_video(video, **phantom), mask
+        phantom = spec.phantom
+        mask = sector_mask(video.patient_id, phantom.image_size, phantom.seed)
+        return render_video(video, phantom.n_frames, phantom.image_size, phantom.seed), mask
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_frames
 
-    spec = PreprocessSpec.model_validate(step.spec["preprocess"])
+    assert spec.preprocess is not None, "a shard has a phantom or preprocessing"
     path = context.video_paths.get(video.sha256)
     if path is None:
         raise InputError(
@@ -71,41 +69,36 @@ def _video_frames(video: Video, step: Step, context: Context) -> tuple[np.ndarra
             "manifest that lists it"
         )
     try:
-        return preprocess(read_frames(Path(path), spec.frame_stride), spec)
+        return preprocess(read_frames(Path(path), spec.frame_stride), spec.preprocess)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 
 
-def _frame_label(video: Video, frame: int, step: Step) -> int | None:
-    """1 positive, 0 negative, None unusable.
+def _frame_label(video: Video, frame: int) -> int | None:
+    """1 positive, 0 negative, None unusable. `frame` counts the frames of the source.
 
     All frames of a negative video are negative. If frames of a positive video are annotated, only
     those are positive and the others are unusable.
     """
     if video.label == 0 or video.annotated_frames is None:
         return video.label
-    return 1 if frame * _stride(step) in video.annotated_frames else None
+    return 1 if frame in video.annotated_frames else None
 
 
-def _check_annotations(video: Video, n_frames: int, step: Step) -> None:
+def _check_annotations(video: Video, n_frames: int, stride: int) -> None:
     last = max(video.annotated_frames or (0,))
-    if last >= n_frames * _stride(step):
+    if last >= n_frames * stride:
         raise InputError(
             f"video {video.video_id} of patient {video.patient_id}: frame {last} is annotated, "
             f"the video ends before it: count frames from 0"
         )
 
 
-def _stride(step: Step) -> int:
-    stride: int = step.spec.get("preprocess", {}).get("frame_stride", 1)
-    return stride
-
-
 def run_ingest(step: Step, context: Context, out: Path) -> Summary:
     """Writes the frame index of one split."""
     indices = [read_index(context.store.open(ref)) for _, ref in sorted(step.inputs.items())]
     index = tables.with_columns(
-        tables.concat(indices, tables.FRAMES), {"split": step.spec["split"]}, tables.FRAMES
+        tables.concat(indices, tables.FRAMES), {"split": IngestStep.of(step).split}, tables.FRAMES
     )
     tables.write(out / INDEX, index, tables.FRAMES)
     return {"n_all_patients": len(indices), "n_frames": len(index)}
@@ -114,9 +107,8 @@ def run_ingest(step: Step, context: Context, out: Path) -> Summary:
 def run_cohort(step: Step, context: Context, out: Path) -> Summary:
     """Draws the patients and the frames of one cohort from the train split."""
     train = split_index(step, context, "train")
-    n_patients = step.spec["n_patients"]
-    spec = CohortSpec.model_validate(step.spec["cohort"])
-    drawn = draw_cohort(train, n_patients, spec, step.spec["seed"])
+    spec = CohortStep.of(step)
+    drawn = draw_cohort(train, spec.n_patients, spec.cohort, spec.seed)
     tables.write(out / COHORT, drawn, tables.FRAMES)
     return {
         "n_all_patients": len(patient_ids(drawn)),
@@ -129,12 +121,12 @@ def run_external(step: Step, context: Context, out: Path) -> Summary:
     """Reads the images of another generator. Raises LeakageError if it saw patients outside the
     cohort, and InputError for images that cannot be used.
     """
-    spec = step.spec
+    spec = ExternalStep.of(step)
     by_hash = {hashed_id(p): p for p in patient_ids(split_index(step, context, "train"))}
-    declared = [by_hash.get(patient, patient) for patient in spec["patients"]]
+    declared = [by_hash.get(patient, patient) for patient in spec.patients]
     cohort = patient_ids(cohort_frames(step, context))
     check_declaration(declared, cohort, (), "external images")
-    images = load_images(context.external[spec["sha256"]], spec["image_size"])
+    images = load_images(context.external[spec.sha256], spec.image_size)
     if len(images) < 2:
         raise InputError("one image is not a set: give at least 2")
     np.save(out / SYNTHETIC, images)

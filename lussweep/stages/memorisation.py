@@ -20,7 +20,7 @@ from lussweep.stages.synthesis import generator_frames
 from lussweep.store import tables
 from lussweep.store.arrays import read_array
 from lussweep.study.plan import Step
-from lussweep.study.spec import MemorisationSpec
+from lussweep.study.plan.step_specs import MemorisationStep
 
 CARD = "card.parquet"
 COPIES = "copies.parquet"
@@ -31,8 +31,8 @@ N_PAIRS = 20
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
-    spec = MemorisationSpec.model_validate(step.spec["memorisation"])
-    label = step.spec["class"]
+    given = MemorisationStep.of(step)
+    spec, label = given.memorisation, given.label
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
@@ -47,7 +47,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
-        seed=step.spec["seed"],
+        seed=given.seed,
         device=context.torch_device(),
     )
     card = {

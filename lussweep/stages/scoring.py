@@ -3,46 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from lussweep.data.frames import load_pixels
-from lussweep.metrics.comparison import Reference, compare
-from lussweep.metrics.confidence import mean_confidence
-from lussweep.metrics.features import embed, pixels
-from lussweep.metrics.frechet import fid
-from lussweep.metrics.kid import kid
-from lussweep.metrics.permutation import kmmd_test
+from lussweep.metrics.features import Embed, features_by_space, pixels
+from lussweep.metrics.pair import Pair, RealSet
 from lussweep.models.training.weights import read_weights
-from lussweep.stages.context import SCORES, Context, Summary, cohort_class, load_classifier
+from lussweep.stages.context import SCORES as SCORES_FILE
+from lussweep.stages.context import Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import tables
 from lussweep.study.plan import Step
-from lussweep.study.spec import ScoreSpec
+from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
 
 FEATURES = "features.safetensors"
 Place = tuple[str, str]
-"""Where features come from: the embedder, and the space of it."""
-NO_EMBEDDER = "none"
-WIDE_SPACES = ("conv",)
-"""The spaces of FID, KID and the kernel test, as the literature computes them."""
+"""The source of features: an embedder, and one of its spaces."""
+FeaturesAt = dict[Place, NDArray[Any]]
 
 
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     real = _real_frames(step, context, step.spec["n_images"])
-    features_of = embed(
-        real,
-        _embedder(step.spec["embedder"], step, context),
-        batch_size=step.spec["batch_size"],
-        device=context.torch_device(),
-    )
+    name = step.spec["embedder"]
+    features = _features({name: _embedder(name, step, context)}, real, step.spec["batch_size"])
     save_file(
-        {space: torch.from_numpy(values) for space, values in features_of.items()}, out / FEATURES
+        {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()}, out / FEATURES
     )
     return {"n_images": len(real)}
 
@@ -50,61 +43,62 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
 def run_score(step: Step, context: Context, out: Path) -> Summary:
     """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
     spec = ScoreSpec.model_validate(step.spec["score"])
-    label, device = step.spec["class"], context.torch_device()
-    embedders = {
-        name: _embedder(name, step, context) for name in {*spec.embedders, "detector"}
-    }  # the confidence comes from the detector, whichever embedders there are
+    label = step.spec["class"]
+    scores = {name: SCORES[name] for name in spec.metrics if label in SCORES[name].classes}
+    # A score of the detector takes it, whichever embedders the experiment scores in.
+    needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
+    embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
     real = _real_frames(step, context, _n_scored(step, context, spec))
-    real_features: dict[Place, np.ndarray] = {(NO_EMBEDDER, "pixel"): pixels(real)}
-    for name in spec.embedders:
-        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
-        real_features |= {(name, space): v.numpy()[: len(real)] for space, v in real_of.items()}
-    references = {
-        place: Reference.of(values, k=spec.n_neighbours, device=device)
-        for place, values in real_features.items()
+    real_sets = {
+        place: RealSet(x_ND, spec, step.spec["seed"], context.torch_device())
+        for place, x_ND in _real_features(step, context, spec, embedders, real).items()
     }
+    computed = [
+        (name, place)
+        for place in real_sets
+        for name, score in scores.items()
+        if score.is_in(*place, tuple(spec.embedders))
+    ]
+    computed.sort(key=lambda one: bool(scores[one[0]].embedders))  # those of one embedder are last
     rows: list[dict[str, Any]] = []
     for epoch, fake in _fakes(step, context, spec, len(real), real.shape[1]):
-        fake_features: dict[Place, np.ndarray] = {(NO_EMBEDDER, "pixel"): pixels(fake)}
-        for name, network in embedders.items():
-            features_of = embed(fake, network, batch_size=spec.batch_size, device=device)
-            fake_features |= {(name, space): values for space, values in features_of.items()}
-        for place, reference in references.items():
-            values = {
-                **compare(reference, fake_features[place])._asdict(),
-                **_customary(place, real_features, fake_features, spec, step.spec["seed"], device),
-            }
-            rows += [_score_row(label, epoch, m, place, v, len(real)) for m, v in values.items()]
-        if label == "pos":
-            place = ("detector", "softmax")
-            confidence = mean_confidence(fake_features[place][:, 1])
-            rows.append(_score_row(label, epoch, "confidence", place, confidence, len(real)))
-    tables.write(out / SCORES, rows, tables.GAN_SCORES)
+        fake_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(fake)}
+        fake_features |= _features(embedders, fake, spec.batch_size)
+        pairs = {place: Pair(real_sets[place], x_ND) for place, x_ND in fake_features.items()}
+        for name, place in computed:
+            value = scores[name].function(pairs[place])
+            rows.append(_score_row(label, epoch, name, place, value, len(real)))
+    tables.write(out / SCORES_FILE, rows, tables.GAN_SCORES)
     return {"n_images": len(real), "embedders": list(spec.embedders)}
 
 
-def _customary(
-    place: Place,
-    real: dict[Place, np.ndarray],
-    fake: dict[Place, np.ndarray],
+def _real_features(
+    step: Step,
+    context: Context,
     spec: ScoreSpec,
-    seed: int,
-    device: torch.device,
-) -> dict[str, float]:
-    """FID, KID and the kernel test in the wide spaces. Other spaces have none."""
-    if place[1] not in WIDE_SPACES:
-        return {}
-    test = kmmd_test(
-        real[place], fake[place], n_permutations=spec.n_permutations, seed=seed, device=device
-    )
-    spread = kid(real[place], fake[place], seed=seed, n_subsets=spec.n_kid_subsets, device=device)
+    embedders: dict[str, Embed],
+    real: NDArray[np.uint8],
+) -> FeaturesAt:
+    """The features of the real frames: those of earlier steps, and those of other embedders."""
+    features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
+    for name in spec.embedders:
+        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        for space in EMBEDDERS[name].spaces:  # rows follow this order
+            features[name, space] = real_of[space].numpy()[: len(real)]
+    others = {name: embedder for name, embedder in embedders.items() if name not in spec.embedders}
+    return features | _features(others, real, spec.batch_size)
+
+
+def _features(
+    embedders: dict[str, Embed], frames_NSS: NDArray[np.uint8], batch_size: int
+) -> FeaturesAt:
+    """The features (N, D) of frames in every space of some embedders."""
     return {
-        "fid": fid(real[place], fake[place]),
-        "kid": spread.mean,
-        "kid_low": spread.low,
-        "kid_high": spread.high,
-        "mmd2_unbiased": test.mmd2_unbiased,
-        "mmd2_p_value": test.p_value,
+        (name, space): x_ND
+        for name, embedder in embedders.items()
+        for space, x_ND in features_by_space(
+            name, EMBEDDERS[name].spaces, embedder, frames_NSS, batch_size=batch_size
+        ).items()
     }
 
 
@@ -140,13 +134,14 @@ def _fakes(
         yield epoch, sampled(step, context, spec, epoch, n_images, image_size)
 
 
-def _embedder(name: str, step: Step, context: Context) -> Any:
-    """The detector or ImageNet's ResNet-34, on the context's device, in evaluation mode."""
-    if name == "detector":
-        return load_classifier(step.inputs["detector"], context)
-    from lussweep.models.resnet import load_resnet34
-
-    return load_resnet34(context.weights).to(context.torch_device())
+def _embedder(name: str, step: Step, context: Context) -> Embed:
+    """The function of an embedder, with what it needs, on the context's device."""
+    entry, function = EMBEDDERS[name], EMBEDDERS[name].function
+    if entry.needs == "detector":
+        function = function(load_classifier(step.inputs["detector"], context))
+    elif entry.needs == "weights":
+        function = function(context.weights)
+    return partial(function, device=context.torch_device())
 
 
 def _score_row(
@@ -161,5 +156,5 @@ def _score_row(
         "space": space,
         "value": float(value),
         "n_images": n_images,
-        "saw_all_train_patients": embedder == "detector",
+        "saw_all_train_patients": embedder != NO_EMBEDDER and EMBEDDERS[embedder].has_seen,
     }

@@ -20,6 +20,7 @@ from lussweep.stages.synthesis import run_synth
 from lussweep.stages.training import run_gan
 from lussweep.store.disk import room_named
 from lussweep.study.plan import Step
+from lussweep.study.plugins import require_plugins
 
 STAGES: dict[str, Stage] = {
     "shard": run_shard,
@@ -41,6 +42,7 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
     """Runs one step and commits its artifact. Does nothing if the artifact exists."""
     if context.store.has(step.ref):
         return
+    require_plugins(context.plugins)
     n_threads = step.spec.get("n_threads", 1)
     torch.set_num_threads(n_threads)
     cv2.setNumThreads(n_threads)

@@ -34,7 +34,7 @@ class ArtifactStore:
 
     @property
     def root(self) -> Path:
-        """Where artifacts and workplaces lie on this node."""
+        """The folder of artifacts and workplaces on this node."""
         return self._root
 
     @property

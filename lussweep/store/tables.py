@@ -101,11 +101,11 @@ GAN_SCORES = make_schema(
     *GAN,
     ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
-    ("embedder", pa.string(), "imagenet, detector, or none for pixels"),
+    ("embedder", pa.string(), "such as imagenet or detector; none for pixels"),
     ("space", pa.string()),
     ("value", pa.float64()),
     ("n_images", pa.int32(), "real frames, and as many synthetic ones"),
-    ("saw_all_train_patients", pa.bool_(), "true where the detector stands behind the value"),
+    ("saw_all_train_patients", pa.bool_(), "true where the embedder has, as the detector has"),
 )
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
@@ -199,10 +199,10 @@ RESULTS = make_schema(
     ("best_epoch", pa.int32()),
     *HYPERPARAMETERS,
     ("val_accuracy", pa.float64()),
-    ("kmmd_pos", pa.float64(), "softmax space of the first embedder"),
-    ("kmmd_neg", pa.float64(), "softmax space of the first embedder"),
-    ("one_nn_pos", pa.float64(), "softmax space of the first embedder"),
-    ("one_nn_neg", pa.float64(), "softmax space of the first embedder"),
+    ("kmmd_pos", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("kmmd_neg", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("one_nn_pos", pa.float64(), "last space of the first embedder, such as softmax"),
+    ("one_nn_neg", pa.float64(), "last space of the first embedder, such as softmax"),
     ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
     ("events_pos", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
     ("events_neg", pa.string(), "what went wrong in the GAN's training, and at which epoch"),

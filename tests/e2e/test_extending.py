@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lussweep.store import tables
-from support.commands import ROOT, environment
-from support.pages import blocks
+from support.pages import run_command, section, write_block
 
-SECTION = (ROOT / "docs" / "extending.md").read_text().split("## A classifier")[1].split("\n## ")[0]
 VARIANTS = ("baseline", "combined")
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the page's command."""
     folder = tmp_path_factory.mktemp("extending")
-    for name, language in (("pixels.py", "py"), ("pixels.yaml", "yaml")):
-        (text,) = blocks(SECTION, language)
-        (folder / name).write_text(text)
-    (command,) = blocks(SECTION, "bash")
-    python, *arguments = shlex.split(command)
-    assert python == "python"
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    text = section("extending.md", "A classifier")
+    write_block(text, "py", folder / "pixels.py")
+    write_block(text, "yaml", folder / "pixels.yaml")
+    run_command(text, folder)
     return folder / "pixels-run"
 
 

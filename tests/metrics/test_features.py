@@ -1,9 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from lussweep.metrics.features import embed, pixels
+from lussweep.metrics.features import embed, features_by_space, pixels
+from lussweep.metrics.features import embedder as embedder_of
 
 pytestmark = pytest.mark.any_processor
 
@@ -89,3 +92,37 @@ def test_a_network_in_training_mode_is_refused(embedder, image_NHW):
 def test_what_is_no_stack_of_frames_is_refused(embedder, bad):
     with pytest.raises(ValueError, match="not uint8"):
         features(bad, embedder, batch_size=4, device="cpu")
+
+
+def test_the_embedder_of_a_network_gives_its_features_by_space(embedder, image_NHW):
+    function = partial(embedder_of(embedder), device=torch.device("cpu"))
+    spaces = ("conv", "logit", "softmax")
+    found = features_by_space("tiny", spaces, function, image_NHW, batch_size=4)
+    expected = embed(image_NHW, embedder, batch_size=4, device="cpu")
+    assert set(found) == set(expected)
+    assert all((found[space] == expected[space]).all() for space in spaces)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        (np.zeros((11, 3), np.uint8), r"embedder mine returned uint8 \(11, 3\) in the space wide"),
+        (np.zeros((10, 3)), r"returned float64 \(10, 3\).*let it return floats \(11, D\)"),
+        (np.zeros(11), r"returned float64 \(11,\)"),
+        ({"narrow": np.zeros((11, 3))}, "returned the spaces narrow, but declares wide"),
+    ],
+)
+def test_what_an_embedder_returns_is_checked(image_NHW, returned, message):
+    with pytest.raises(ValueError, match=message):
+        features_by_space("mine", ("wide",), lambda *_, **__: returned, image_NHW, batch_size=4)
+
+
+def test_one_array_is_enough_for_one_space_alone(image_NHW):
+    x_ND = np.ones((11, 3))
+    found = features_by_space("mine", ("wide",), lambda *_, **__: x_ND, image_NHW, batch_size=4)
+    assert list(found) == ["wide"]
+    assert (found["wide"] == x_ND).all()
+    with pytest.raises(ValueError, match="declares wide, narrow"):
+        features_by_space(
+            "mine", ("wide", "narrow"), lambda *_, **__: x_ND, image_NHW, batch_size=4
+        )

@@ -18,6 +18,7 @@ from lussweep.report.figures import (
 )
 from lussweep.report.schemas import MEANS
 from lussweep.store import tables
+from lussweep.study.spec import SCORES, Goal, Score
 
 VARIANTS = ("baseline", "combined")
 COUNTS = (6, 15, 29)
@@ -217,7 +218,7 @@ def test_one_class_alone_and_an_unknown_space():
     assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
     with pytest.raises(ValueError, match="conv space of imagenet"):
         build_metric_figure(scores(), space="conv")
-    with pytest.raises(ValueError, match="no softmax space"):
+    with pytest.raises(ValueError, match="no kMMD in the last space"):
         build_metric_figure(tables.GAN_SCORES.empty_table())
 
 
@@ -269,3 +270,25 @@ def test_sample_sheet_refuses_what_it_cannot_show(tmp_path):
     for bad in (good[:0], good.astype(np.float32), good[..., None], good[:, :4]):
         with pytest.raises(ValueError, match="bad"):
             sample_sheet([("good", good), ("bad", bad)], tmp_path / "s.png")
+
+
+def test_a_score_of_ones_own_has_a_column_with_its_title_and_goal(monkeypatch):
+    goal = Goal("reach", 0.7)
+    own = Score(goal=goal, function=lambda pair: 0.0, spaces=("pixel",), title="sharpness")
+    rows = scores().to_pylist()
+    rows += [
+        {**row, "metric": "edges"}
+        for row in rows
+        if (row["metric"], row["embedder"]) == ("kmmd", "none")
+    ]
+    table = pa.Table.from_pylist(rows, schema=tables.GAN_SCORES)
+    unknown = build_metric_figure(table).axes[3]
+    assert unknown.get_title() == "edges\npixel space"
+    monkeypatch.setitem(SCORES, "edges", own)
+    panels = np.array(build_metric_figure(table).axes).reshape(2, 4)
+    assert panels[0, 3].get_title() == "sharpness (goal 0.7)\npixel space"
+    for panel, label in zip(panels[:, 3], ("pos", "neg"), strict=True):
+        means = [score_value(6, 1.5, label, epoch, "kmmd") for epoch in (5, 10)]
+        assert line(panel, "6").get_ydata() == pytest.approx(means)
+        assert len([drawn for drawn in panel.lines if set(drawn.get_ydata()) == {0.7}]) == 1
+        assert len([drawn for drawn in unknown.lines if set(drawn.get_ydata()) == {0.7}]) == 0

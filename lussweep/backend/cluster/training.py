@@ -10,6 +10,7 @@ from lussweep.models.generators.dcgan.health import Collapse
 from lussweep.stages import Context, Summary, execute
 from lussweep.stages.training import hand_over, train_gan_into
 from lussweep.study.plan import Step
+from lussweep.study.plugins import require_plugins
 
 MAX_FAILURES = 3
 """How often a gang is started again, from its latest checkpoint, before its step fails."""
@@ -79,7 +80,8 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
     torch.set_num_threads(step.spec["n_threads"])
     world = train.get_context()
-    context = config["context"]
+    context: Context = config["context"]
+    require_plugins(context.plugins)
     # The root of an object store is a folder of this node, so it may differ from the driver's.
     work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)

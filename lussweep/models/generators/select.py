@@ -1,15 +1,11 @@
 """The choice of the snapshot that makes the synthetic frames."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.study.spec import SelectSpec
-
-DISTANCE_FROM_GOAL: dict[str, Callable[[float], float]] = {
-    "kmmd": abs,
-    "one_nn": lambda value: abs(value - 0.5),
-}
+from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES, SelectSpec
 
 
 def select_epoch(
@@ -17,16 +13,16 @@ def select_epoch(
 ) -> int:
     """Select an epoch by the rule `last`, `epoch` or `best`.
 
-    `best` takes the epoch whose metric is nearest its goal, and the earliest among ties. The goal
-    of kMMD is 0, that of 1-NN accuracy 0.5. Raises InputError if the scores lack the metric that
-    the rule names.
+    `best` takes the epoch whose score is best by its goal, and the earliest among ties. Scores
+    that are not finite are left out. Raises InputError if the rows lack the score that the rule
+    names, or no snapshot has a finite one.
     """
     if select.rule == "last":
         return last_epoch
     if select.rule == "epoch":
         assert select.epoch is not None
         return select.epoch
-    embedder = "none" if select.space == "pixel" else select.embedder
+    embedder = NO_EMBEDDER if select.space == PIXEL else select.embedder
     wanted = {"metric": select.metric, "space": select.space, "embedder": embedder}
     rows = [row for row in score_rows if all(row[k] == v for k, v in wanted.items())]
     if not rows:
@@ -34,5 +30,12 @@ def select_epoch(
             f"selection by {select.metric} in {embedder} {select.space} features, which "
             "score.embedders does not ask for: add it there"
         )
-    distance = DISTANCE_FROM_GOAL[select.metric]
-    return int(min(rows, key=lambda row: (distance(row["value"]), row["epoch"]))["epoch"])
+    rows = [row for row in rows if math.isfinite(row["value"])]
+    if not rows:
+        raise InputError(
+            f"selection by {select.metric}, which no snapshot has as a finite number: "
+            "select by another score"
+        )
+    goal = SCORES[select.metric].goal
+    assert goal is not None, "SelectSpec refuses a score without a goal"
+    return int(min(rows, key=lambda row: (goal.shortfall(row["value"]), row["epoch"]))["epoch"])

@@ -25,7 +25,7 @@ class Measured:
     target: Frames
     """Frames of the study that is estimated."""
     source: str
-    """Where the measurements come from, in words."""
+    """The source of the measurements, in words."""
     on_gpu: bool = True
     alone: bool = False
     """Whether each step had its device to itself."""

@@ -8,10 +8,20 @@ from typing import Any, NamedTuple
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
 from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step
+from lussweep.study.plugins import Plugin
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
+
+
+def plugin_fields(*used: Plugin | None) -> dict[str, Any]:
+    """The field of a step's spec that names the plugins that compute it; none for lussweep's own.
+
+    A step whose code comes from a plugin has another key for another version of it.
+    """
+    versions = {plugin.package: plugin.version for plugin in used if plugin is not None}
+    return {"plugins": versions} if versions else {}
 
 
 class CohortClass(NamedTuple):

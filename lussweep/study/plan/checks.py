@@ -9,7 +9,18 @@ from lussweep.errors import LeakageError
 from lussweep.study.coordinates import AXES, Coordinates
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan.steps import ExternalKey, PlannedImages
-from lussweep.study.spec import CLASSES, SPLITS, GridSpec, Manifest, StudySpec, nearest
+from lussweep.study.spec import (
+    CLASSES,
+    DETECTOR,
+    EMBEDDERS,
+    PIXEL,
+    SCORES,
+    SPLITS,
+    GridSpec,
+    Manifest,
+    StudySpec,
+    nearest,
+)
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
@@ -55,16 +66,36 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
     return problems
 
 
-def selection_problems(study: StudySpec) -> list[str]:
-    """One line if the selection needs a score that is not computed."""
-    select, embedders = study.select, study.score.embedders
-    if select.rule != "best" or select.space == "pixel" or select.embedder in embedders:
-        return []
-    return [
-        f"select takes {select.metric} in {select.embedder} features, score.embedders has "
-        f"{', '.join(embedders)}: add {select.embedder} there"
-        + (" and give --weights FILE" if select.embedder == "imagenet" else "")
-    ]
+def score_problems(study: StudySpec) -> list[str]:
+    """One line for each score that the selection needs and that is not computed, and for each
+    score whose embedder is not used."""
+    select, score = study.select, study.score
+    problems = []
+    if select.rule == "best" and select.metric not in score.metrics:
+        problems.append(
+            f"select takes {select.metric}, which is not computed: add {select.metric} to "
+            "score.extra_metrics"
+        )
+    if select.rule == "best" and select.space != PIXEL and select.embedder not in score.embedders:
+        problems.append(
+            f"select takes {select.metric} in {select.embedder} features, score.embedders has "
+            f"{', '.join(score.embedders)}: add {_with_weights(select.embedder)}"
+        )
+    for metric in score.extra_metrics:
+        # The detector is an input of every score.
+        absent = {*SCORES[metric].embedders} - {*score.embedders, DETECTOR}
+        problems += [
+            f"{metric} is a score of the embedder {name}, score.embedders has "
+            f"{', '.join(score.embedders)}: add {_with_weights(name)}"
+            for name in sorted(absent)
+        ]
+    return problems
+
+
+def _with_weights(embedder: str) -> str:
+    """What to add to `score.embedders`, and how its weights are given."""
+    needs_weights = EMBEDDERS[embedder].needs == "weights"
+    return f"{embedder} there" + (" and give --weights FILE" if needs_weights else "")
 
 
 def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str]:

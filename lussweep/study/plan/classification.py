@@ -7,8 +7,8 @@ from typing import Any
 
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.builder import PlanBuilder
-from lussweep.study.spec import ClassifierSpec, Recipe, SearchSpec
+from lussweep.study.plan.builder import PlanBuilder, plugin_fields
+from lussweep.study.spec import CLASSIFIERS, ClassifierSpec, Recipe, SearchSpec
 
 EVALUATE_VERSION = 2
 
@@ -37,6 +37,7 @@ def plan_search(
         "val": builder.fields(builder.study.val),
         "val_seed": derive_seed(seed, "val"),
         **builder.threads,
+        **plugin_fields(CLASSIFIERS.plugin_of(classifier.kind)),
     }
     if recipe.labels == "shuffled":
         shared["labels_seed"] = derive_seed(seed, "labels", *coordinates)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
-from lussweep.study.plan.builder import CohortClass, PlanBuilder
+from lussweep.study.plan.builder import CohortClass, PlanBuilder, plugin_fields
 from lussweep.study.plan.classification import plan_detector
 from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
-from lussweep.study.spec import GanSpec, Recipe, SelectSpec
+from lussweep.study.spec import EMBEDDERS, SCORES, GanSpec, Recipe, SelectSpec
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {
@@ -81,16 +81,17 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
 
 def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
     """Plan the features of a class's real frames, which all generators share."""
-    score = builder.study.score
+    score, entry = builder.study.score, EMBEDDERS[embedder]
     spec = {
         "embedder": embedder,
         "n_images": score.n_images,
         "batch_size": score.batch_size,
         **builder.seeded("score", at),
-        "weights": builder.weights_digest if embedder == "imagenet" else None,
+        "weights": builder.weights_digest if entry.needs == "weights" else entry.digest,
+        **plugin_fields(EMBEDDERS.plugin_of(embedder)),
     }
     inputs = builder.drawn_from(at)
-    if embedder == "detector":
+    if entry.needs == "detector":
         inputs["detector"] = plan_detector(builder)
     name = f"features {at._replace(generator='').name()} {embedder}"
     return builder.add("features", score.version, spec, inputs, name)
@@ -101,7 +102,8 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
     spec = {
         "score": builder.fields(score),
         **builder.seeded("score", at),
-        "weights": builder.weights_digest if "imagenet" in score.embedders else None,
+        "weights": builder.weights_digest if score.needs_weights else None,
+        **plugin_fields(*map(SCORES.plugin_of, score.extra_metrics)),
     }
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:

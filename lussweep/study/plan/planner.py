@@ -13,7 +13,7 @@ from lussweep.study.plan.checks import (
     grid_cells,
     only_problems,
     pool_problems,
-    selection_problems,
+    score_problems,
 )
 from lussweep.study.plan.classification import plan_evaluate, plan_search
 from lussweep.study.plan.generation import plan_synthetic_set
@@ -43,7 +43,7 @@ def make_plan(
     study = study.with_embedders(weights_digest is not None)
     problems = [
         *pool_problems(study, manifest),
-        *selection_problems(study),
+        *score_problems(study),
         *only_problems(study.grid, only or {}),
     ]
     if problems:

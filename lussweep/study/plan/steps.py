@@ -71,7 +71,7 @@ class PlannedImages(Protocol):
 
 
 ExternalKey = tuple[ExternalSpec, Draw, str]
-"""Where external images stand in a grid: their section, draw of patients and class."""
+"""The place of external images in a grid: their section, draw of patients and class."""
 
 
 @dataclass(frozen=True)

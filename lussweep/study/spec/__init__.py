@@ -22,6 +22,7 @@ from lussweep.study.spec.data import (
     ValSpec,
     Video,
 )
+from lussweep.study.spec.embedders import DETECTOR, EMBEDDERS, NO_EMBEDDER, PIXEL, Embedder
 from lussweep.study.spec.generation import (
     GanSpec,
     HealthSpec,
@@ -31,8 +32,9 @@ from lussweep.study.spec.generation import (
     SelectSpec,
     SynthSpec,
 )
-from lussweep.study.spec.reading import dump_study, load_study, parse, read_text
+from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
 from lussweep.study.spec.words import nearest
@@ -40,8 +42,13 @@ from lussweep.study.spec.words import nearest
 __all__ = [
     "CLASSES",
     "CLASSIFIERS",
+    "DETECTOR",
+    "EMBEDDERS",
     "GENERATED",
+    "NO_EMBEDDER",
     "PAPER_VARIANTS",
+    "PIXEL",
+    "SCORES",
     "SPLITS",
     "AnalysisSpec",
     "AugmentSpec",
@@ -51,8 +58,10 @@ __all__ = [
     "ComputeSpec",
     "DataSpec",
     "DetectorSpec",
+    "Embedder",
     "ExternalSpec",
     "GanSpec",
+    "Goal",
     "GridSpec",
     "HealthSpec",
     "Manifest",
@@ -63,6 +72,7 @@ __all__ = [
     "ReleaseGateSpec",
     "RetryPolicy",
     "RetrySpec",
+    "Score",
     "ScoreSpec",
     "SearchSpec",
     "SelectSpec",
@@ -77,5 +87,6 @@ __all__ = [
     "load_study",
     "nearest",
     "parse",
+    "plain_values",
     "read_text",
 ]

@@ -8,7 +8,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 
 from lussweep.study.spec.base import Spec
 from lussweep.study.spec.classifiers import CLASSIFIERS, VGG, SearchOfKind
-from lussweep.study.spec.words import nearest
 
 BlurSize = Annotated[int, Field(ge=2, le=64)]
 
@@ -88,7 +87,7 @@ class ClassifierSpec(Spec):
     @classmethod
     def _known_kind(cls, kind: str) -> str:
         if kind not in CLASSIFIERS:
-            raise ValueError(f"no classifier has this name{nearest(kind, CLASSIFIERS)}")
+            raise ValueError(CLASSIFIERS.unknown(kind))
         return kind
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
+from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Fraction
+from lussweep.study.spec.imports import imported
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
 
 Build = Callable[[Mapping[str, Any], int], Any]
@@ -42,23 +43,11 @@ class VggSearchSpec(SearchSpec):
         return {"channels": self.channels, "dropout": self.dropouts}
 
 
-def imported(place: str) -> Build:
-    """The function at `package.module:function`, imported when it is called.
-
-    Reading an experiment needs the search of a classifier, but not PyTorch.
-    """
-
-    def build(hyperparameters: Mapping[str, Any], image_size: int) -> Any:
-        module, _, name = place.partition(":")
-        return getattr(import_module(module), name)(hyperparameters, image_size)
-
-    return build
-
-
 VGG = "vgg"
-CLASSIFIERS: dict[str, ClassifierKind] = {
-    VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build")),
-}
+CLASSIFIERS: Registry[ClassifierKind] = Registry(
+    "classifier",
+    {VGG: ClassifierKind(VggSearchSpec, imported("lussweep.models.classifiers.vgg:build"))},
+)
 """Every kind of classifier by the name that `classifier.kind` gives it."""
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from lussweep.study.spec.base import CLASSES, Count, Fraction, Spec
+from lussweep.study.spec.embedders import EMBEDDERS, IMAGENET, NO_EMBEDDER, PIXEL
+from lussweep.study.spec.scores import BUILT_IN_SCORES, SCORES
+from lussweep.study.spec.words import nearest
 
 
 class RetrySpec(Spec):
@@ -128,10 +138,13 @@ class ScoreSpec(Spec):
     """Scoring of snapshots: N synthetic frames against N real frames of the GAN's own cohort."""
 
     version: ClassVar[int] = 2
+    added: ClassVar[frozenset[str]] = frozenset({"extra_metrics"})
     n_images: Annotated[int, Field(ge=2)] = 2000
     """N, at most the cohort's frames. Keep it within the smallest cohort: kMMD depends on N."""
-    embedders: Literal["auto"] | tuple[Literal["imagenet", "detector"], ...] = "auto"
-    """auto: the detector, and ImageNet's ResNet-34 if `--weights` gives it."""
+    embedders: Literal["auto"] | tuple[str, ...] = "auto"
+    """Names in EMBEDDERS. auto: the detector, and ImageNet's ResNet-34 if `--weights` gives it."""
+    extra_metrics: tuple[str, ...] = ()
+    """Names in SCORES: scores beside the built-in ones, which are always computed."""
     batchnorm: Literal["batch", "running"] = "batch"
     batch_size: Annotated[int, Field(ge=2)] = 16
     n_neighbours: PositiveInt = 5
@@ -140,11 +153,37 @@ class ScoreSpec(Spec):
     """Permutations of the kernel two-sample test."""
     n_kid_subsets: Annotated[int, Field(ge=2)] = 100
 
-    @model_validator(mode="after")
-    def _some_embedder(self) -> ScoreSpec:
-        if not self.embedders:
+    @field_validator("embedders")
+    @classmethod
+    def _known_embedders(cls, embedders: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not embedders:
             raise ValueError("name at least one embedder, or auto")
-        return self
+        for name in embedders if isinstance(embedders, tuple) else ():
+            if name not in EMBEDDERS:
+                raise ValueError(f"{name!r}: {EMBEDDERS.unknown(name)}")
+        return embedders
+
+    @field_validator("extra_metrics")
+    @classmethod
+    def _known_scores(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            if name not in SCORES:
+                raise ValueError(f"{name!r}: {SCORES.unknown(name)}")
+            if name in BUILT_IN_SCORES:
+                raise ValueError(f"{name} is always computed: leave it out")
+        if len(set(metrics)) != len(metrics):
+            raise ValueError("a score is named twice")
+        return metrics
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all scores to compute, in the order of their rows."""
+        return (*BUILT_IN_SCORES, *self.extra_metrics)
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether an embedder needs the file of `--weights`."""
+        return any(EMBEDDERS[name].needs == "weights" for name in self.embedders)
 
 
 class SelectSpec(Spec):
@@ -152,11 +191,13 @@ class SelectSpec(Spec):
 
     rule: Literal["last", "epoch", "best"] = "last"
     epoch: PositiveInt | None = None
-    metric: Literal["kmmd", "one_nn"] = "kmmd"
-    embedder: Literal["imagenet", "detector"] = "imagenet"
-    space: Literal["pixel", "conv", "logit", "softmax"] = "softmax"
+    metric: str = "kmmd"
+    """A name in SCORES. `best` takes the snapshot whose score is best by its goal."""
+    embedder: str = IMAGENET
+    """A name in EMBEDDERS. The space `pixel` needs none."""
+    space: str = "softmax"
     allow_detector: bool = False
-    """Allow selection by the detector, although it has seen every training patient."""
+    """Allow selection by an embedder that has seen every training patient, as the detector has."""
 
     @model_validator(mode="before")
     @classmethod
@@ -172,14 +213,52 @@ class SelectSpec(Spec):
                 return {"rule": "epoch", **value}
         return value
 
+    @field_validator("metric")
+    @classmethod
+    def _can_be_best(cls, metric: str) -> str:
+        if metric not in SCORES:
+            raise ValueError(SCORES.unknown(metric))
+        if SCORES[metric].goal is None:
+            raise ValueError("this score has no goal, so no snapshot is the best by it")
+        if set(SCORES[metric].classes) != set(CLASSES):
+            raise ValueError(
+                f"this score is defined for {', '.join(SCORES[metric].classes)} alone, but a "
+                "snapshot of each class is selected: take another score"
+            )
+        return metric
+
+    @field_validator("embedder")
+    @classmethod
+    def _known_embedder(cls, embedder: str) -> str:
+        if embedder not in EMBEDDERS:
+            raise ValueError(EMBEDDERS.unknown(embedder))
+        return embedder
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SelectSpec:
+        score, own = SCORES[self.metric], EMBEDDERS[self.embedder].spaces
+        if self.space not in (PIXEL, *own):
+            raise ValueError(
+                f"the embedder {self.embedder} has no space {self.space}{nearest(self.space, own)}"
+            )
+        embedder = NO_EMBEDDER if self.space == PIXEL else self.embedder
+        if not score.is_in(embedder, self.space, (self.embedder,)):
+            raise ValueError(
+                f"{self.metric} is not computed in the space {self.space} of {embedder}: "
+                f"it is computed in {score.places()}"
+            )
+        return self
+
     @model_validator(mode="after")
     def _one_rule(self) -> SelectSpec:
         if (self.rule == "epoch") != (self.epoch is not None):
             raise ValueError("give an epoch with the rule `epoch: N`, and only there")
-        if self.rule == "best" and self.embedder == "detector" and not self.allow_detector:
+        has_seen = EMBEDDERS[self.embedder].has_seen
+        if self.rule == "best" and has_seen and not self.allow_detector:
             raise ValueError(
-                "the detector has seen all training patients, so a snapshot chosen by it profits "
-                "from patients outside its cell: set allow_detector: true to do it all the same"
+                f"the embedder {self.embedder} has seen all training patients, so a snapshot "
+                "chosen by it profits from patients outside its cell: set allow_detector: true "
+                "to do it all the same"
             )
         return self
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from lussweep.errors import InputError, one_line
+from lussweep.study.plugins import load_plugins
 from lussweep.study.spec.base import Spec
 from lussweep.study.spec.generation import GanSpec
 from lussweep.study.spec.study import StudySpec
@@ -26,8 +27,20 @@ MAX_SHOWN = 200
 def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
     """Parse a StudySpec from YAML text, with `section.key=value` overrides on top.
 
-    Raises InputError, which names every unknown key, with the closest valid one, and every bad
-    value.
+    The plugins that it names are loaded first, because they add valid names. Raises InputError,
+    which names every unknown key, with the closest valid one, and every bad value.
+    """
+    raw = plain_values(text, where)
+    for override in overrides:
+        _apply_override(raw, override)
+    _load_plugins(raw.get("plugins"), where)
+    return parse(StudySpec, raw, where)
+
+
+def plain_values(text: str, where: str) -> dict[str, Any]:
+    """The values of an experiment as its YAML text gives them, not validated.
+
+    Raises InputError if the text is not YAML, or not a mapping.
     """
     try:
         raw = _load(text) or {}
@@ -35,9 +48,7 @@ def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experi
         raise InputError(f"{where} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise InputError(f"{where} must be a mapping of keys to values")
-    for override in overrides:
-        _apply_override(raw, override)
-    return parse(StudySpec, raw, where)
+    return raw
 
 
 def parse(kind: type[S], raw: Any, where: str) -> S:
@@ -104,6 +115,14 @@ def _load(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _load_plugins(names: Any, where: str) -> None:
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        try:
+            load_plugins(names)
+        except InputError as error:
+            raise InputError(f"{where}: {problem}" for problem in error.problems) from None
 
 
 def _apply_override(raw: dict[str, Any], override: str) -> None:

@@ -13,6 +13,7 @@ from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
 from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec
 from lussweep.study.spec.classifiers import OfKind, SearchOfKind, VggSearchSpec, kind_of
 from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
+from lussweep.study.spec.embedders import DETECTOR, IMAGENET
 from lussweep.study.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
 from lussweep.study.spec.search import SearchSpec
@@ -106,10 +107,13 @@ class StudySpec(Spec):
     """A whole experiment file."""
 
     circumstance: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "grid", "variants", "keep_snapshots", "analysis"}
+        {"name", "description", "plugins", "grid", "variants", "keep_snapshots", "analysis"}
     )
     name: str
     description: str = ""
+    plugins: tuple[str, ...] = ()
+    """Installed plugins that this experiment uses: names of entry points in `lussweep.plugins`, or
+    of modules. The version of a plugin enters the keys of the steps that use it."""
     seed: NonNegativeInt = 2023
     data: DataSpec = DataSpec()
     cohort: CohortSpec = CohortSpec()
@@ -251,7 +255,7 @@ class StudySpec(Spec):
         """The study with `embedders: auto` replaced by the names of embedders."""
         if self.score.embedders != "auto":
             return self
-        named = ("imagenet", "detector") if weights_at_hand else ("detector",)
+        named = (IMAGENET, DETECTOR) if weights_at_hand else (DETECTOR,)
         return self.model_copy(update={"score": self.score.model_copy(update={"embedders": named})})
 
     def identity(self) -> dict[str, Any]:

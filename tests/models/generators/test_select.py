@@ -1,10 +1,11 @@
+import math
 import random
 
 import pytest
 
 from lussweep.errors import InputError
 from lussweep.models.generators.select import select_epoch
-from lussweep.study.spec import SelectSpec
+from lussweep.study.spec import SCORES, Goal, Score, SelectSpec
 
 
 def row(epoch, value, metric="kmmd", embedder="imagenet", space="softmax"):
@@ -65,3 +66,19 @@ def test_scores_that_were_not_made_are_an_input_error_that_names_them():
     rows = [r for r in ROWS if r["embedder"] == "detector"]
     with pytest.raises(InputError, match=r"kmmd in imagenet softmax features.*score\.embedders"):
         select_epoch(best(), 100, rows)
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"), [(Goal("minimise"), 5), (Goal("maximise"), 15), (Goal("reach", 0.6), 10)]
+)
+def test_a_score_of_ones_own_selects_by_its_goal(monkeypatch, goal, expected):
+    monkeypatch.setitem(SCORES, "mine", Score(goal=goal, function=lambda pair: 0.0))
+    rows = [row(epoch, v, "mine") for epoch, v in zip((5, 10, 15), (0.1, 0.5, 0.9), strict=True)]
+    assert select_epoch(best("mine"), 100, rows) == expected
+
+
+def test_scores_that_are_not_finite_select_nothing():
+    rows = [row(5, math.nan), row(10, 0.3), row(15, math.inf)]
+    assert select_epoch(best(), 100, rows) == 10
+    with pytest.raises(InputError, match="kmmd, which no snapshot has as a finite number"):
+        select_epoch(best(), 100, [rows[0], rows[2]])

@@ -31,7 +31,7 @@ class Stopped(Exception):
 
 @dataclass
 class Checkpoints:
-    """Where and how often a training saves its state.
+    """The place and the times at which a training saves its state.
 
     `key` stands for everything that the training depends on. A checkpoint with another key is
     refused.

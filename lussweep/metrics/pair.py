@@ -1,0 +1,85 @@
+"""Real and synthetic features in one space, and what the scores of generators read from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from lussweep.metrics.comparison import Comparison, Reference, compare
+from lussweep.metrics.frechet import fid
+from lussweep.metrics.kid import Kid, kid
+from lussweep.metrics.permutation import KernelTest, kmmd_test
+from lussweep.study.spec import ScoreSpec
+
+
+@dataclass(frozen=True, eq=False)
+class RealSet:
+    """The real features of one space, which many synthetic sets are compared with."""
+
+    x_ND: NDArray[Any]
+    settings: ScoreSpec
+    seed: int
+    device: torch.device
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the comparison computes before any synthetic set is known."""
+        return Reference.of(self.x_ND, k=self.settings.n_neighbours, device=self.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Real features (N, D) and synthetic features (M, D) in one space.
+
+    The space `pixel` has uint8 grey levels, the other spaces have floats. What several scores need
+    is computed once, when the first one asks for it.
+    """
+
+    real: RealSet
+    fake_ND: NDArray[Any]
+
+    @property
+    def real_ND(self) -> NDArray[Any]:
+        return self.real.x_ND
+
+    @property
+    def settings(self) -> ScoreSpec:
+        """The experiment's section `score`."""
+        return self.real.settings
+
+    @property
+    def seed(self) -> int:
+        """Seeds what a score draws. All snapshots of a generator have the same."""
+        return self.real.seed
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        return compare(self.real.reference, self.fake_ND)
+
+    @cached_property
+    def fid(self) -> float:
+        return fid(self.real_ND, self.fake_ND)
+
+    @cached_property
+    def kid(self) -> Kid:
+        return kid(
+            self.real_ND,
+            self.fake_ND,
+            seed=self.seed,
+            n_subsets=self.settings.n_kid_subsets,
+            device=self.real.device,
+        )
+
+    @cached_property
+    def kernel_test(self) -> KernelTest:
+        return kmmd_test(
+            self.real_ND,
+            self.fake_ND,
+            n_permutations=self.settings.n_permutations,
+            seed=self.seed,
+            device=self.real.device,
+        )
