@@ -57,10 +57,12 @@ ARRAY = Reader("array", _matches, check, frames)
 
 
 def _mapped(path: Path, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    with path.open("rb") as file:
+        shape, _, dtype = _read_header(file)
+    _check_stack(dtype, shape)
     # Mapping compares the size that the header claims with that of the file, and reads no more
     # than is asked for.
     stack = np.load(path, mmap_mode="r", allow_pickle=False)
-    _check_stack(stack.dtype, stack.shape)
     for index in range(0, len(stack), stride):
         yield index, np.array(stack[index])
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from lussweep.data.readers import gif
-from lussweep.data.readers.intact import check_jpeg, png_chunks, read_content
+from lussweep.data.readers.intact import PNG, check_jpeg, png_chunks, read_content
 from lussweep.data.readers.seam import MAX_PIXELS, MAX_SIDE, UnreadableError
 from lussweep.errors import one_line
 
@@ -108,15 +108,15 @@ def open_image(source: BinaryIO | bytes, formats: Sequence[str] = FORMATS) -> Im
     To be called in `strictly`, with the same `formats`. The bytes of a PNG or JPEG are verified as
     a whole. Raises UnreadableError if the image is too large or damaged.
     """
+    if isinstance(source, bytes) and source.startswith(PNG):
+        for _ in png_chunks(source):
+            pass
     opened = io.BytesIO(source) if isinstance(source, bytes) else source
     image = Image.open(opened, formats=list(formats))
     _check_size(image)
-    if isinstance(source, bytes):
-        if image.format == "PNG":
-            for _ in png_chunks(source):
-                pass
-        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
-            check_jpeg(source)
+    is_jpeg = image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB")
+    if isinstance(source, bytes) and is_jpeg:
+        check_jpeg(source)
     return image
 
 
@@ -181,11 +181,8 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
 
 def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
     _check_size(image)
-    if (
-        isinstance(image, TiffImagePlugin.TiffImageFile)
-        and image.tag_v2.get(_TIFF_SUBFILE, 0) & _THUMBNAIL_OR_MASK
-    ):
-        raise UnreadableError("holds a thumbnail or mask beside its pages: save its frames alone")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _check_tiff_page(image)
     if image.format in ("JPEG", "MPO"):
         image.draft("L", image.size)  # the luma as it is stored
     seconds = image.info.get("duration")
@@ -276,6 +273,15 @@ def _check_size(image: ImageFile.ImageFile) -> None:
         raise _too_wide()
     if image.width * image.height > MAX_PIXELS:
         raise UnreadableError(f"has over {MAX_PIXELS >> 20} Mi pixels: scale it")
+
+
+def _check_tiff_page(image: TiffImagePlugin.TiffImageFile) -> None:
+    if image.tag_v2.get(_TIFF_SUBFILE, 0) & _THUMBNAIL_OR_MASK:
+        raise UnreadableError("holds a thumbnail or mask beside its pages: save its frames alone")
+    # Pillow leaves the rows of missing strips black.
+    parts = np.array([tile.extents for tile in image.tile if tile.extents])
+    if not parts.size or sorted(parts[:, 2:].max(axis=0)) != sorted(image.size):
+        raise UnreadableError("lacks a part of a page: replace it")
 
 
 def _too_wide() -> UnreadableError:

@@ -15,11 +15,12 @@ from lussweep.errors import one_line
 
 MAX_FILE_BYTES = 2**29
 """Limit of a file that is held in memory. A TIFF is not: it may be a stack of gigabytes."""
-MAX_CHUNKS = 10**6
+PNG = b"\x89PNG"
+MAX_CHUNKS = 10**5
 """Most chunks of a PNG. A file with more was made to keep its reader busy."""
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", *_TIFF)
+_HEADS = (PNG, b"\xff\xd8\xff", b"BM", b"GIF8", *_TIFF)
 
 
 def is_image(head: bytes) -> bool:

@@ -3,7 +3,9 @@ written."""
 
 import itertools
 import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,6 +262,25 @@ def test_pages_that_are_announced_and_missing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_frames(path), ramps(3))
 
 
+def test_a_tiff_that_lacks_strips_is_refused(tmp_path: Path) -> None:
+    """Pillow leaves the rows of missing strips black."""
+    content = tiff([(ramps(1).tobytes(), {278: 6})], WIDTH, HEIGHT)  # four strips, one place
+    assert refusal(tmp_path, content, "a.tif") == "lacks a part of a page: replace it"
+    packed = zlib.compress(ramps(1)[0, :6].tobytes())
+    content = tiff([(packed, {259: 8, 278: 6})], WIDTH, HEIGHT)
+    assert "replace it" in refusal(tmp_path, content, "a.tif")
+    np.testing.assert_array_equal(
+        read_bytes(tmp_path, tiff([(packed, {259: 8, 278: 6})], WIDTH, 6), "a.tif")[0],
+        ramps(1)[0, :6],
+    )
+
+
+def test_a_png_of_too_many_chunks_is_refused_at_once(tmp_path: Path) -> None:
+    content = save(tmp_path / "a.png", ramps(1)).read_bytes()
+    content = content[:33] + chunk(b"tEXt", b"") * 200_000 + content[33:]
+    assert refusal(tmp_path, content) == "the PNG has over 100000 chunks: save it again"
+
+
 def test_other_things_under_the_name_of_an_image(tmp_path: Path) -> None:
     folder = tmp_path / "loop"
     folder.mkdir()
@@ -284,3 +305,24 @@ def test_a_file_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> 
         file.write(b"\x89PNG\r\n\x1a\n")
         file.truncate(2**40)
     assert problem_of(tmp_path / "a.png") == "has over 512 MiB: cut it into parts"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.gif"])
+@pytest.mark.parametrize("disposal", [0, 1, 2])
+def test_what_an_animation_clears_or_keeps(tmp_path: Path, name: str, disposal: int) -> None:
+    """A square wanders over a transparent ground. Cleared, it leaves no trace."""
+    squares = np.zeros((5, 40, 60), np.uint8)
+    for i, frame in enumerate(squares):
+        frame[10:20, 10 * i : 10 * i + 10] = 100 + 20 * i
+    images = [Image.fromarray(frame).convert("RGBA") for frame in squares]
+    for image, frame in zip(images, squares, strict=True):
+        image.putalpha(Image.fromarray(((frame > 0) * 255).astype(np.uint8)))
+    options: dict[str, Any] = {"lossless": True} if name == "a.webp" else {}
+    if name == "a.png":
+        options = {"disposal": disposal, "blend": 0}
+    if name == "a.gif":
+        options = {"disposal": disposal, "optimize": False}
+    images[0].save(tmp_path / name, save_all=True, append_images=images[1:], **options)
+    found = read_frames(tmp_path / name)
+    expected = np.maximum.accumulate(squares) if name == "a.gif" and disposal < 2 else squares
+    np.testing.assert_array_equal(found, expected)
