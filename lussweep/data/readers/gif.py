@@ -18,6 +18,7 @@ from PIL import Image
 
 from lussweep.data.readers.seam import COPY_AGAIN, UnreadableError, check_size
 
+HEADER_BYTES = 13
 MAX_PARTS = 10**6
 """Most parts of a file. A file with more was made to keep its reader busy."""
 
@@ -47,7 +48,9 @@ def frames(content: bytes) -> Iterator[tuple[Levels, float]]:
 
     Raises UnreadableError for a file that is truncated, damaged, empty or too large.
     """
-    width, height = struct.unpack("<HH", content[6:10].ljust(4, b"\0"))
+    if len(content) < HEADER_BYTES:
+        raise _truncated(content)
+    width, height = struct.unpack("<HH", content[6:10])
     check_size(width, height)
     screen = np.zeros((height, width), np.uint8)
     # All images are found before the first is decoded, so that a cut file gives no frame.
@@ -92,17 +95,13 @@ def _indices(image: _Image) -> Levels:
 
 def _images(content: bytes) -> Iterator[_Image]:
     """Yields the images of the file. Raises UnreadableError unless its blocks lead to its end."""
-    truncated = UnreadableError(
-        f"the gif file is truncated at {len(content)} bytes, or has over {MAX_PARTS} parts: "
-        f"{COPY_AGAIN}"
-    )
     at = 0
     n_parts = 0
 
     def take(n_bytes: int) -> bytes:
         nonlocal at
         if at + n_bytes > len(content):
-            raise truncated
+            raise _truncated(content)
         at += n_bytes
         return content[at - n_bytes : at]
 
@@ -115,11 +114,11 @@ def _images(content: bytes) -> Iterator[_Image]:
         while size := take(1)[0]:
             n_parts += 1
             if n_parts > MAX_PARTS:
-                raise truncated
+                raise _truncated(content)
             take(size)
         return content[begin:at]
 
-    global_colours = colours(take(13)[10])
+    global_colours = colours(take(HEADER_BYTES)[10])
     transparent, disposal, seconds = None, 0, 0.0
     n_images = 0
     while (block := take(1)) != b";":
@@ -145,3 +144,10 @@ def _images(content: bytes) -> Iterator[_Image]:
             raise UnreadableError(f"the gif file is damaged at byte {at - 1}: {COPY_AGAIN}")
     if not n_images:
         raise UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
+
+
+def _truncated(content: bytes) -> UnreadableError:
+    return UnreadableError(
+        f"the gif file is truncated at {len(content)} bytes, or has over {MAX_PARTS} parts: "
+        f"{COPY_AGAIN}"
+    )
