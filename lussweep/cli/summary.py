@@ -9,14 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.report.summary import (
-    Group,
-    Row,
-    epoch_is_axis,
-    group_cells,
-    holdout_text,
-    variants_of,
-)
+from lussweep.report.cells import Row, epoch_is_axis
+from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
 
 
 def summary_table(

@@ -28,7 +28,7 @@ from lussweep.cli.statistics import (
     worth_table,
 )
 from lussweep.cli.summary import summary_table
-from lussweep.report.differences import SHARED
+from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
 from lussweep.study.plan import STAGES

@@ -1,5 +1,6 @@
 """Turns artifacts into the tables, figures and logs of a run folder.
 
-Receives a `Reported`: plan, study, store and folder. `collect.py` reads artifacts, `statistics.py`
-computes tables from them, `write.py` writes all files.
+`reported.py` names the run that is reported. `sections/` has one file for each family of tables,
+`views.py` an entry for each figure, summary and log. `write.py` writes and lists what these two
+hold.
 """

@@ -10,26 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lussweep.report.cells import Row
 from lussweep.report.panels import GREY, finish, new_figure, save, sequential
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = dict[str, Any]
 MOST_COLUMNS = 4
 
 
 def calibration_figure(calibration: pa.Table, stem: Path) -> list[Path]:
     """Writes the share of positive frames against the score as PNG and SVG.
 
-    If no cell has a curve, files of an earlier report are removed. Returns the paths.
+    Returns the paths, none if no cell has a curve.
     """
-    if figure := build_calibration_figure(calibration):
-        return save(figure, stem)
-    for kind in ("png", "svg"):
-        stem.with_name(f"{stem.name}.{kind}").unlink(missing_ok=True)
-    return []
+    figure = build_calibration_figure(calibration)
+    return save(figure, stem) if figure else []
 
 
 def build_calibration_figure(calibration: pa.Table) -> Figure | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
-from lussweep.report.summary import WITHOUT_EPOCH, coordinates_of, epoch_is_axis
 from lussweep.study.coordinates import AXES, Coordinates
+from lussweep.study.spec import StudySpec
 
 Row = dict[str, Any]
 
 BASELINE = "baseline"
 """The variant of real frames alone, which worth and gain are measured against."""
 DONE, WITHHELD, MISSING, REFUSED = "done", "withheld", "missing", "refused"
-"""The values of `status` in a table of statistics; see `schemas.OUTCOME`."""
+"""The values of `status` in a table of statistics; see OUTCOME in `sections/columns.py`."""
+WITHOUT_EPOCH = tuple(axis for axis in AXES if axis != "gan_epoch")
+"""The axes that tell cells apart if the GAN epoch is not an axis."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class ScoredCells:
             f"{place} ({self.refused[place]})" for place in unscored if place in self.refused
         ]
         named = {"missing": missing, "refused": refused}
-        return "; ".join(f"{k}: {', '.join(v)}" for k, v in named.items() if v) or None
+        return joined(*(f"{k}: {', '.join(v)}" for k, v in named.items() if v))
 
     def absence(self, places: Iterable[Coordinates]) -> Row:
         """Status and reason for a statistic that lacks the scores of some of these places."""
@@ -60,11 +62,47 @@ def in_order(places: Iterable[Coordinates]) -> list[Coordinates]:
     return sorted(places, key=Coordinates.order)
 
 
+def epoch_is_axis(cells: pa.Table) -> bool:
+    """Whether cells that agree in all other axes have more than one GAN epoch.
+
+    A selection by score can choose a different epoch for each replicate. The epoch is not an axis
+    then: those cells are replicates of one another.
+    """
+    columns = (cells[name].to_pylist() for name in WITHOUT_EPOCH)
+    epochs: dict[tuple[Any, ...], set[int | None]] = {}
+    for coordinates, epoch in zip(
+        zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
+    ):
+        epochs.setdefault(coordinates, set()).add(epoch)
+    return any(len(own_epochs) > 1 for own_epochs in epochs.values())
+
+
+def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
+    """The coordinates of a row of `results` or `trials`.
+
+    `epoch_tells` says whether the GAN epoch tells cells of the table apart. If not, the
+    coordinates have no epoch.
+    """
+    coordinates = Coordinates.of_row(row)
+    return coordinates if epoch_tells else replace(coordinates, gan_epoch=None)
+
+
+def is_shuffled(place: Coordinates, study: StudySpec) -> bool:
+    """Whether a cell is a control with shuffled labels."""
+    recipe = study.variants.get(place.variant)
+    return recipe is not None and recipe.labels == "shuffled"
+
+
+def joined(*reasons: str | None) -> str | None:
+    """The reasons that there are, in one text. None without any."""
+    return "; ".join(filter(None, reasons)) or None
+
+
 def gather_cells(results: pa.Table, scores: pa.Table) -> ScoredCells:
     """Builds ScoredCells from the tables `results` (RESULTS) and `scores` (FRAME_SCORES)."""
     axis = epoch_is_axis(results)
     rows = results.to_pylist()
-    done = [coordinates_of(row, axis) for row in rows if row["status"] == "done"]
+    done = [coordinates_of(row, axis) for row in rows if row["status"] == DONE]
     frames_of = _frames_by_place(done, scores, axis)
     refused = {place: why for place in done if (why := why_refused(frames_of[place]))}
     return ScoredCells(

@@ -16,19 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lussweep.report.cells import Row, epoch_is_axis
 from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
-from lussweep.report.sheet import sample_sheet
-from lussweep.report.summary import Group, epoch_is_axis, group_cells, holdout_text, variants_of
+from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
 from lussweep.study.spec.scores import BUILT_IN_SCORES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = ["auroc_figure", "epoch_figure", "metric_figure", "sample_sheet"]
-
-Row = dict[str, Any]
 
 DODGE = 0.012
 """Sideways step between variants, as a share of the range of patient counts."""

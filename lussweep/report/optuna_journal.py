@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lussweep.report.summary import WITHOUT_EPOCH, epoch_is_axis
+from lussweep.report.cells import WITHOUT_EPOCH, Row, epoch_is_axis
 from lussweep.store import tables
 from lussweep.store.files import whole_file
 from lussweep.study.coordinates import AXES
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-Row = dict[str, Any]
 MERITS = {"accuracy": "val_accuracy", "auroc": "val_auroc"}
 START = datetime(1970, 1, 1)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from lussweep.analysis.power import Components
 from lussweep.errors import InputError
-from lussweep.report.schemas import CONTRASTS
+from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.store import tables
+from lussweep.study.coordinates import curve_name
 
 ASSUMED_PATIENT_SD, ASSUMED_TRAINING_SDS = 0.01, (0.007, 0.014, 0.021)
 """For a plan without a run: of a difference of AUC-ROC. A user's own run says better."""
@@ -25,7 +26,8 @@ def measured_components(run: Path) -> dict[str, Components]:
         raise InputError(f"--from {run} holds no contrasts.parquet: let `lussweep grid` end first")
     rows = tables.read(path, CONTRASTS).to_pylist()
     found = {
-        f"{row['variant']}{_epoch(row['gan_epoch'])} - {row['reference']}, n = {row['n_patients']}":
+        f"{curve_name(row['variant'], row['gan_epoch'])} - {row['reference']}, "
+        f"n = {row['n_patients']}":
         Components(
             row["training_sd"] ** 2,
             row["training_df"],
@@ -51,7 +53,3 @@ def assumed_components() -> dict[str, Components]:
         f"assumed {i}": Components(sd**2, 10.0, 3, ASSUMED_PATIENT_SD**2, 60.0)
         for i, sd in enumerate(ASSUMED_TRAINING_SDS, 1)
     }
-
-
-def _epoch(gan_epoch: int | None) -> str:
-    return "" if gan_epoch is None else f" epoch {gan_epoch}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan
-from lussweep.study.spec import Recipe, StudySpec
+from lussweep.study.spec import StudySpec
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,9 @@ class Reported:
 
     folder: Path
     study: StudySpec
+    """It has the variants of every grid that was run in the folder."""
     plan: Plan
     store: ArtifactStore
-    variants: Mapping[str, Recipe]
-    """The variants of every grid that was run in the folder."""
     redact: Callable[[str], str]
     """Hashes patients and files in a text, so that it may be written down."""
     reveal_ids: bool = False

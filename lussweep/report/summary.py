@@ -5,18 +5,13 @@ from __future__ import annotations
 import csv
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
+from lussweep.report.cells import DONE, Row, epoch_is_axis
 from lussweep.store.files import whole_file
-from lussweep.study.coordinates import AXES, Coordinates
-
-Row = dict[str, Any]
-WITHOUT_EPOCH = tuple(axis for axis in AXES if axis != "gan_epoch")
-"""The axes that tell cells apart if the GAN epoch is not an axis."""
 
 SUMMARY_FIELDS = (
     "n_patients", "variant", "gan_epoch", "n_done", "n_cells",
@@ -40,7 +35,7 @@ class Group:
 
     @property
     def done(self) -> tuple[Row, ...]:
-        return tuple(cell for cell in self.cells if cell["status"] == "done")
+        return tuple(cell for cell in self.cells if cell["status"] == DONE)
 
     @property
     def aurocs(self) -> list[float]:
@@ -78,31 +73,6 @@ class Group:
 def _ends(row: Row) -> tuple[float, float] | None:
     low, high = row.get("low"), row.get("high")
     return None if low is None or high is None else (low, high)
-
-
-def epoch_is_axis(cells: pa.Table) -> bool:
-    """Whether cells that agree in all other axes have more than one GAN epoch.
-
-    A selection by score can choose a different epoch for each replicate. The epoch is not an axis
-    then: those cells are replicates of one another.
-    """
-    columns = (cells[name].to_pylist() for name in WITHOUT_EPOCH)
-    epochs: dict[tuple[Any, ...], set[int | None]] = {}
-    for coordinates, epoch in zip(
-        zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
-    ):
-        epochs.setdefault(coordinates, set()).add(epoch)
-    return any(len(own_epochs) > 1 for own_epochs in epochs.values())
-
-
-def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
-    """The coordinates of a row of `results` or `trials`.
-
-    `epoch_tells` says whether the GAN epoch tells cells of the table apart. If not, the
-    coordinates have no epoch.
-    """
-    coordinates = Coordinates.of_row(row)
-    return coordinates if epoch_tells else replace(coordinates, gan_epoch=None)
 
 
 def variants_of(results: pa.Table) -> list[str]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from lussweep.errors import InputError
-from lussweep.report.summary import coordinates_of, epoch_is_axis
+from lussweep.report.cells import Row, coordinates_of, epoch_is_axis
 from lussweep.store import tables
 from lussweep.store.files import whole_folder
 from lussweep.study.coordinates import AXES
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-Row = dict[str, Any]
 
 COMPLETE = "complete"
 LAYOUT_VERSION = 1
@@ -205,7 +204,11 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    yield _event(hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0))
+    started = hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0)
+    for value in started.value:  # a protobuf map has another order of bytes in each process
+        data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        value.metadata.plugin_data.content = data.SerializeToString(deterministic=True)
+    yield _event(started)
     ended = HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
     value = Summary.Value(
         tag=metadata.SESSION_END_INFO_TAG,

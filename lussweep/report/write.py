@@ -1,4 +1,4 @@
-"""Writes a report: the tables of a run folder, then its pictures and logs."""
+"""Writes a report: the tables of a run folder, then the views that are made from them."""
 
 from __future__ import annotations
 
@@ -10,52 +10,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from lussweep.report import schemas
-from lussweep.report.collect import (
-    collect,
-    collect_curves,
-    collect_results,
-    failure_rows,
-)
-from lussweep.report.per_cell import with_intervals
-from lussweep.report.pictures import OPTUNA_FILE, write_dashboards, write_pictures
 from lussweep.report.reported import Reported
-from lussweep.report.statistics import collect_statistics
+from lussweep.report.sections import SECTIONS, Collected
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.results import collect_outcomes
+from lussweep.report.views import VIEWS
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
 from lussweep.store.files import write_whole
-from lussweep.study.coordinates import Draw
-from lussweep.study.keys import digest, hashed_id
+from lussweep.study.keys import digest
 
-SCHEMAS = {
-    "frames": tables.FRAMES,
-    "cohorts": tables.COHORTS,
-    "gan_losses": tables.GAN_LOSSES,
-    "gan_events": tables.GAN_EVENTS,
-    "gan_scores": tables.GAN_SCORES,
-    "memorisation": tables.MEMORISATION,
-    "copies": tables.COPIES,
-    "closest_pairs": tables.PAIRS,
-    "trials": tables.TRIALS,
-    "frame_scores": tables.FRAME_SCORES,
-    "val_scores": tables.FRAME_SCORES,
-    "results": tables.RESULTS,
-    "means": schemas.MEANS,
-    "aurocs": schemas.AUROCS,
-    "quality": schemas.QUALITY,
-    "calibration": schemas.CALIBRATION,
-    "net_benefit": schemas.NET_BENEFIT,
-    "operating": schemas.OPERATING,
-    "delong": schemas.DELONG,
-    "contrasts": schemas.CONTRASTS,
-    "controls": schemas.CONTROLS,
-    "worth": schemas.WORTH,
-    "multiplier": schemas.MULTIPLIER,
-    "usefulness": schemas.USEFULNESS,
-}
 PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
-"""Tables that a command shows when the report is written."""
-REPORT_VERSION = 5
+"""Sections that a command shows when the report is written."""
+INTERIM_VIEWS = ("summary", "tensorboard", "optuna")
+OTHER_FILES = {"logs": 510, "experiment.yaml": 520}
+"""What a user reads beside the report, with its place in the list of files."""
 STATE_FILE = "report.json"
 
 
@@ -64,7 +33,7 @@ def write_report(
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
 ) -> dict[str, pa.Table]:
-    """Writes the tables and figures of a run, and returns the tables PRINTED by name.
+    """Writes the tables and views of a run, and returns the tables PRINTED by name.
 
     Leaves every file as it is if nothing has changed since the last report.
     """
@@ -79,51 +48,88 @@ def _write_report(
     blocked: Mapping[str, str],
 ) -> dict[str, pa.Table]:
     """Writes every file, and at the end the state that the files were made from."""
-    paths = {name: reported.folder / f"{name}.parquet" for name in SCHEMAS}
+    folder, earlier = reported.folder, _earlier_state(reported.folder)
     state = digest(_state(reported, failures))
-    state_path = reported.folder / STATE_FILE
-    if _is_current(reported.folder, state_path, state):
-        return {name: tables.read(paths[name], SCHEMAS[name]) for name in PRINTED}
-    state_path.unlink(missing_ok=True)  # from here on some files are old and some are new
+    if earlier.get("state") == state and all((folder / name).exists() for name in earlier["files"]):
+        return {name: tables.read(_table_path(folder, name), SECTIONS[name].schema)
+                for name in PRINTED}  # fmt: skip
+    _remove_tables_without_section(folder, earlier.get("files", []))
+    (folder / STATE_FILE).unlink(missing_ok=True)  # from here on some files are old, some new
     reported.store.read_records(_read_refs(reported))
-    collected = collect(reported.plan, reported.study, reported.store, failures)
-    collected["results"] = _concealed(collected["results"], reported)
-    collected |= collect_statistics(
-        collected["results"],
-        collected["frame_scores"],
-        collected["val_scores"],
-        collected["gan_scores"],
-        reported.study.model_copy(update={"variants": reported.variants}),
-        collected["cohorts"],
+    collected = Collected(
+        reported=reported,
+        sections=SECTIONS,
+        outcomes=collect_outcomes(reported, failures),
+        failures=failures,
+        blocked=blocked,
     )
-    collected["results"] = with_intervals(collected["results"], collected["aurocs"])
-    written = {name: tables.write(paths[name], collected[name], SCHEMAS[name]) for name in SCHEMAS}
-    rows = failure_rows(reported.plan, failures, blocked, reported.redact)
-    tables.write(reported.folder / "failures.parquet", rows, tables.FAILURES)
-    (reported.folder / "skipped.parquet").unlink(missing_ok=True)
-    if reported.skipped:
-        rows = [_skipped_row(reported, *row) for row in reported.skipped]
-        tables.write(reported.folder / "skipped.parquet", rows, tables.SKIPPED)
-    _write_events(reported.folder / "events.log", collected["gan_events"])
-    write_pictures(reported, collected)
-    files = [str(path.relative_to(reported.folder)) for path in outputs(reported.folder)]
-    write_whole(state_path, json.dumps({"state": state, "files": files}, indent=1))
-    return {name: written[name] for name in PRINTED}
+    for name in SECTIONS:
+        collected.table(name)  # a section that fails does so before any table is written
+    for name in SECTIONS:
+        _write_section(name, collected, folder)
+    for name in VIEWS:
+        _write_view(name, collected, folder)
+    files = [str(path.relative_to(folder)) for path in outputs(folder)]
+    write_whole(folder / STATE_FILE, json.dumps({"state": state, "files": files}, indent=1))
+    return {name: collected.table(name) for name in PRINTED}
 
 
 def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
     """Writes the results and dashboards of a run that goes on. They hold no intervals yet."""
-    from lussweep.report.summary import write_summary
-
+    folder = reported.folder
     with reported.store.in_use():
-        store = reported.store.surveyed(0)
-        store.read_records(_read_refs(reported))
-        collected = collect_curves(reported.plan, reported.study, store)
-        results = collect_results(reported.plan, reported.study, store, failures)
-    collected["results"] = _concealed(results, reported)
-    tables.write(reported.folder / "results.parquet", collected["results"], tables.RESULTS)
-    write_summary(collected["results"], reported.folder / "summary.csv")
-    write_dashboards(reported, collected)
+        now = replace(reported, store=reported.store.surveyed(0))
+        now.store.read_records(_read_refs(now))
+        outcomes = collect_outcomes(now, failures)
+        collected = Collected(
+            reported=now,
+            sections=SECTIONS,
+            outcomes=outcomes,
+            failures=failures,
+            made={"results": outcomes, "means": MEANS.empty_table()},
+        )
+        _write_section("results", collected, folder)
+        for name in INTERIM_VIEWS:
+            _write_view(name, collected, folder)
+
+
+def outputs(folder: Path) -> list[Path]:
+    """The files and folders of a run folder that a user reads, in reading order."""
+    order_of = {
+        **{f"{name}.parquet": section.order for name, section in SECTIONS.items()},
+        **{pattern: view.order for view in VIEWS.values() for pattern in view.files},
+        **OTHER_FILES,
+    }
+    patterns = sorted(order_of, key=lambda pattern: order_of[pattern])
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+
+
+def _table_path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.parquet"
+
+
+def _write_section(name: str, collected: Collected, folder: Path) -> None:
+    section, table, path = SECTIONS[name], collected.table(name), _table_path(folder, name)
+    if section.is_optional and not len(table):
+        path.unlink(missing_ok=True)
+    else:
+        tables.write(path, table, section.schema)
+
+
+def _write_view(name: str, collected: Collected, folder: Path) -> None:
+    """Writes the files of a view and removes those that it no longer has."""
+    view = VIEWS[name]
+    written = view.write(collected, folder)
+    for pattern in view.files:
+        for path in set(folder.glob(pattern)) - set(written):
+            path.unlink()
+
+
+def _remove_tables_without_section(folder: Path, earlier_files: list[str]) -> None:
+    """Removes the tables of an earlier report that have no section any more."""
+    for path in folder.glob("*.parquet"):
+        if path.name in earlier_files and path.stem not in SECTIONS:
+            path.unlink()
 
 
 def _read_refs(reported: Reported) -> list[str]:
@@ -131,39 +137,23 @@ def _read_refs(reported: Reported) -> list[str]:
     return list(dict.fromkeys(ref for cell in reported.plan.cells for ref in cell.refs.values()))
 
 
-def _concealed(results: pa.Table, reported: Reported) -> pa.Table:
-    """The results, with patients and files hashed in the reasons."""
-    at = results.column_names.index("reason")
-    reasons = results["reason"].to_pylist()
-    redacted_of = {reason: reason and reported.redact(reason) for reason in set(reasons)}
-    redacted = [redacted_of[reason] for reason in reasons]
-    return results.set_column(at, results.field(at), pa.array(redacted, pa.string()))
-
-
-def _skipped_row(reported: Reported, patient_id: str, video_id: str, reason: str) -> dict[str, str]:
-    hashed = str if reported.reveal_ids else hashed_id
-    return {
-        "patient_id": hashed(patient_id),
-        "video_id": hashed(video_id),
-        "reason": reported.redact(reason),
-    }
-
-
-def _is_current(folder: Path, state_path: Path, state: str) -> bool:
-    if not state_path.exists():
-        return False
+def _earlier_state(folder: Path) -> dict[str, Any]:
+    """The state and the files of the last report; empty without one, or if it is damaged."""
     try:
-        before = read_json(state_path)
-        files = [folder / name for name in before["files"]]
-        return bool(before["state"] == state) and all(path.exists() for path in files)
-    except (OSError, ValueError, KeyError, TypeError):  # a damaged state counts as none
-        return False
+        earlier = read_json(folder / STATE_FILE)
+        return {"state": str(earlier["state"]), "files": [str(name) for name in earlier["files"]]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
     """Everything that the files of a report depend on."""
     return {
-        "version": REPORT_VERSION,
+        "sections": {
+            name: [section.version, section.schema.to_string(truncate_metadata=False), *_from(name)]
+            for name, section in SECTIONS.items()
+        },
+        "views": {name: view.version for name, view in VIEWS.items()},
         "cells": [
             [*cell.coordinates.row().values(), cell.refs["evaluate"]]
             for cell in reported.plan.cells
@@ -178,32 +168,7 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _write_events(path: Path, events: pa.Table) -> None:
-    """Writes one line for each event of a GAN's training. Without events there is no file."""
-    path.unlink(missing_ok=True)
-    lines = [
-        f"{Draw.of_row(e)} {e['class']} {e['gan']} attempt {e['attempt']} "
-        f"epoch {e['epoch']} {e['kind']}: {e['message']}\n"
-        for e in events.to_pylist()
-    ]
-    if lines:
-        path.write_text("".join(lines))
-
-
-def outputs(folder: Path) -> list[Path]:
-    """The files and folders of a run folder that a user reads, in reading order."""
-    patterns = (
-        "summary.csv", "results.parquet", "means.parquet", "contrasts.parquet", "controls.parquet",
-        "worth.parquet", "multiplier.parquet", "aurocs.parquet", "quality.parquet",
-        "calibration.parquet", "net_benefit.parquet", "operating.parquet",
-        "delong.parquet", "usefulness.parquet", "figures/auroc.png", "figures/auroc.svg",
-        "figures/auroc_by_epoch.png", "figures/auroc_by_epoch.svg",
-        "figures/calibration.png", "figures/calibration.svg",
-        "figures/gan_metrics*.png", "figures/gan_metrics*.svg", "figures/samples.png",
-        "figures/closest_pairs.png", "memorisation.parquet", "copies.parquet",
-        "closest_pairs.parquet", "events.log", "gan_events.parquet",
-        "frame_scores.parquet", "val_scores.parquet", "trials.parquet", "gan_scores.parquet",
-        "gan_losses.parquet", "cohorts.parquet", "frames.parquet", "skipped.parquet",
-        "failures.parquet", "logs", "experiment.yaml", "tensorboard", OPTUNA_FILE,
-    )  # fmt: skip
-    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+def _from(name: str) -> list[str]:
+    """The package of a section that a plugin has added, and its version."""
+    plugin = SECTIONS.plugin_of(name)
+    return [plugin.package, plugin.version] if plugin else []

@@ -92,10 +92,9 @@ class Run:
         described = {n: Recipe.model_validate(r) for n, r in self.described["variants"].items()}
         return Reported(
             self.folder.path,
-            self.study,
+            self.study.model_copy(update={"variants": {**described, **self.study.variants}}),
             self.plan,
             self.store,
-            {**described, **self.study.variants},
             self.conceal,
             self.reveal_ids,
             skipped,

@@ -69,7 +69,6 @@ FRAMES = make_schema(
     ("row", pa.int32(), "row in the shard's frames.npy"),
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
 )
-COHORTS = pa.schema([*make_schema(*DRAW), *FRAMES])
 GAN = (
     *DRAW,
     ("class", pa.string(), "pos, neg, or both for a conditional GAN"),
@@ -172,57 +171,6 @@ FRAME_SCORES = make_schema(
     ("label", pa.int8(), "shuffled on validation, where the variant's labels are"),
     ("score", pa.float64(), "probability of consolidation"),
 )
-RESULTS = make_schema(
-    *cell_columns("epoch of the snapshot that made the synthetic frames"),
-    ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
-    ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
-    ("reason", pa.string(), "why it is not done, or has no interval"),
-    ("auroc", pa.float64(), "on holdout, by frame"),
-    ("auroc_low", pa.float64(), "95 %, this model and other patients; null while a run goes on"),
-    ("auroc_high", pa.float64(), "95 %, this model and other patients; null while a run goes on"),
-    ("accuracy", pa.float64(), "at threshold 0.5"),
-    ("sensitivity", pa.float64(), "at threshold 0.5"),
-    ("specificity", pa.float64(), "at threshold 0.5"),
-    ("f1", pa.float64(), "at threshold 0.5"),
-    ("n_holdout_patients", pa.int32()),
-    ("n_holdout_frames", pa.int32()),
-    ("n_pos_real", pa.int32(), "training frames"),
-    ("n_pos_synthetic", pa.int32(), "training frames"),
-    ("n_pos_external", pa.int32(), "training frames"),
-    ("n_pos_noise", pa.int32(), "training frames"),
-    ("n_neg_real", pa.int32(), "training frames"),
-    ("n_neg_synthetic", pa.int32(), "training frames"),
-    ("n_neg_external", pa.int32(), "training frames"),
-    ("n_neg_noise", pa.int32(), "training frames"),
-    ("images_per_epoch", pa.int32(), "images"),
-    ("best_trial", pa.int32()),
-    ("best_epoch", pa.int32()),
-    *HYPERPARAMETERS,
-    ("val_accuracy", pa.float64()),
-    ("kmmd_pos", pa.float64(), "last space of the first embedder, such as softmax"),
-    ("kmmd_neg", pa.float64(), "last space of the first embedder, such as softmax"),
-    ("one_nn_pos", pa.float64(), "last space of the first embedder, such as softmax"),
-    ("one_nn_neg", pa.float64(), "last space of the first embedder, such as softmax"),
-    ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
-    ("events_pos", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
-    ("events_neg", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
-    ("copy_share_pos", pa.float64(), "of the memorisation card"),
-    ("copy_share_neg", pa.float64(), "of the memorisation card"),
-    ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
-    ("n_score_images", pa.int32(), "real frames, and as many synthetic ones"),
-    ("seed", pa.int64(), "study seed"),
-    ("cohort_key", pa.string()),
-    ("search_key", pa.string()),
-    ("evaluate_key", pa.string()),
-    ("seconds", pa.float64(), "s, of the cell's own trials and evaluation"),
-)
-FAILURES = make_schema(
-    ("stage", pa.string()),
-    ("key", pa.string()),
-    ("step", pa.string(), "with hashed patient ids"),
-    ("error", pa.string()),
-    ("n_blocked", pa.int32(), "steps that wait for this one"),
-)
 SKIPPED = make_schema(
     ("patient_id", pa.string()), ("video_id", pa.string()), ("reason", pa.string())
 )
@@ -241,8 +189,8 @@ def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**own, **json.loads(row["hyperparameters"] or "{}")}
 
 
-def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Writes rows in exactly this schema, and returns the table that `read` would give.
+def in_schema(rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The rows as a table of exactly this schema.
 
     A missing field becomes null. An unknown field fails an assertion.
     """
@@ -250,9 +198,13 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
     unknown = set(names) - set(schema.names)
     assert not unknown, f"unknown fields {sorted(unknown)}"
     if isinstance(rows, pa.Table):
-        table = with_columns(rows, {}, schema)
-    else:
-        table = pa.Table.from_pylist(list(rows), schema=schema)
+        return with_columns(rows, {}, schema)
+    return pa.Table.from_pylist(list(rows), schema)
+
+
+def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Writes rows in exactly this schema, and returns the table that `read` would give."""
+    table = in_schema(rows, schema)
     with whole_file(path) as scratch:
         pq.write_table(table, scratch)
     return table

@@ -62,8 +62,7 @@ class Coordinates:
     @property
     def curve(self) -> str:
         """The label of a curve over patient counts: the variant and its GAN epoch."""
-        epoch = "" if self.gan_epoch is None else f" epoch {self.gan_epoch}"
-        return f"{self.variant}{epoch}"
+        return curve_name(self.variant, self.gan_epoch)
 
     def order(self) -> tuple[Any, ...]:
         """A key that sorts cells by their axes; a cell without a GAN epoch comes first."""
@@ -77,6 +76,11 @@ class Coordinates:
     def __str__(self) -> str:
         """The cell in reports: `combined epoch 5 n=6 r=1`."""
         return f"{self.curve} {self.draw}"
+
+
+def curve_name(variant: str, gan_epoch: int | None) -> str:
+    """The label of a variant with its GAN epoch, where it has one: `combined epoch 5`."""
+    return variant if gan_epoch is None else f"{variant} epoch {gan_epoch}"
 
 
 AXES: tuple[str, ...] = tuple(field.name for field in fields(Coordinates))

@@ -19,8 +19,10 @@ from lussweep.cli.statistics import (
     worth_texts,
 )
 from lussweep.cli.terminal import print_statistics
-from lussweep.report.schemas import CONTRASTS, CONTROLS, MULTIPLIER, WORTH
-from lussweep.store.tables import RESULTS
+from lussweep.report.sections.contrasts import CONTRASTS
+from lussweep.report.sections.controls import CONTROLS
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.worth import MULTIPLIER, WORTH
 from lussweep.study.plan import Plan, Step
 
 

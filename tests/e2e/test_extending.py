@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 from support.pages import run_command, section, write_block
 
@@ -25,7 +26,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_cell_has_an_auc(ran: Path) -> None:
-    rows = tables.read(ran / "results.parquet", tables.RESULTS).to_pylist()
+    rows = tables.read(ran / "results.parquet", RESULTS).to_pylist()
     assert [row["variant"] for row in rows] == list(VARIANTS)
     for row in rows:
         assert row["status"] == "done"

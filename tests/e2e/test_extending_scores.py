@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lussweep.report.schemas import USEFULNESS
 from scipy.stats import spearmanr
 
 from lussweep.report.figures import build_metric_figure
-from lussweep.report.schemas import USEFULNESS
 from lussweep.store import tables
 from support.pages import run_command, section, write_block
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 from lussweep.study.spec import StudySpec, load_study
 
@@ -81,7 +82,7 @@ def made(
                  "value": float(rng.random())}
             )  # fmt: skip
     return (
-        pa.Table.from_pylist(results, tables.RESULTS),
+        pa.Table.from_pylist(results, RESULTS),
         pa.Table.from_pylist(scores, tables.FRAME_SCORES),
         # As many frames of other patients, with the same scores: thresholds carry over exactly.
         pa.Table.from_pylist(

@@ -3,8 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from lussweep.report import schemas
 from lussweep.report.calibration_figure import build_calibration_figure, calibration_figure
+from lussweep.report.sections.quality import CALIBRATION
 
 
 def curves(variants=("baseline", "combined"), counts=(6, 15), epochs=(None,), **change):
@@ -23,7 +23,7 @@ def curves(variants=("baseline", "combined"), counts=(6, 15), epochs=(None,), **
             for epoch in epochs
             for number in range(1, 11)
         ],
-        schemas.CALIBRATION,
+        CALIBRATION,
     )  # fmt: skip
 
 
@@ -80,5 +80,6 @@ def test_files_are_written_where_there_is_a_curve_and_are_the_same_each_time(tmp
         assert a.read_bytes() == b.read_bytes()
     refused = curves(bin=None, mean_score=None, share=None, low=None, high=None, status="refused")
     assert calibration_figure(refused, tmp_path / "none") == []
-    assert calibration_figure(schemas.CALIBRATION.empty_table(), tmp_path / "two") == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "one.svg"]
+    assert calibration_figure(CALIBRATION.empty_table(), tmp_path / "empty") == []
+    names = ["one.png", "one.svg", "two.png", "two.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -14,9 +14,10 @@ from lussweep.report.figures import (
     build_metric_figure,
     epoch_figure,
     metric_figure,
-    sample_sheet,
 )
-from lussweep.report.schemas import MEANS
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sheet import sample_sheet
 from lussweep.store import tables
 from lussweep.study.spec import SCORES, Goal, Score
 
@@ -47,7 +48,7 @@ def results(epochs=(None,), missing=()):
         for variant in VARIANTS
         for epoch in (epochs if variant != "baseline" else (None,))
     ]
-    return pa.Table.from_pylist(rows, schema=tables.RESULTS)
+    return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def score_value(n_patients, replicate, label, epoch, metric):
@@ -120,10 +121,10 @@ def test_missing_cells_break_the_line_and_an_incomplete_mean_is_hollow():
 
 def test_the_interval_of_a_lone_replicate_is_a_bar_where_there_is_one():
     rows = [row for row in results().to_pylist() if row["replicate"] == 1]
-    without = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    without = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS))
     assert "lone replicate" not in caption(without)
     rows[0] |= {"auroc_low": 0.85, "auroc_high": 0.95}
-    one = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS))
+    one = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS))
     assert "Bars of a lone replicate: 95 % for other holdout patients alone" in caption(one)
     bars = [d.get_ydata() for d in one.axes[0].lines if list(d.get_ydata()) == [0.85, 0.95]]
     assert len(bars) == 1
@@ -158,7 +159,7 @@ def test_bars_are_the_intervals_and_a_second_panel_is_by_patient():
 
 def test_bars_of_a_standard_deviation_end_at_1():
     rows = [row | {"auroc": 1.0 if row["replicate"] < 3 else 0.9} for row in results().to_pylist()]
-    (ax,) = build_auroc_figure(pa.Table.from_pylist(rows, schema=tables.RESULTS)).axes
+    (ax,) = build_auroc_figure(pa.Table.from_pylist(rows, schema=RESULTS)).axes
     assert max(max(drawn.get_ydata()) for drawn in ax.lines) == 1
 
 

@@ -6,6 +6,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from lussweep.report.optuna_journal import write_optuna
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 
 
@@ -39,7 +40,7 @@ ROWS = [
     *trial(DETECTOR, 1, [0.9], selected=1),
     *trial(DETECTOR, 2, [None], ended="patience"),
 ]
-RESULTS = [
+RESULT_ROWS = [
     {"n_patients": 6, "replicate": 1, "variant": "baseline", "auroc": 0.75},
     {"n_patients": 15, "replicate": 2, "variant": "combined", "gan_epoch": 10, "auroc": 0.5},
 ]
@@ -47,7 +48,7 @@ RESULTS = [
 
 def written(path, rows=ROWS, select_by="accuracy"):
     trials = pa.Table.from_pylist(rows, tables.TRIALS)
-    results = pa.Table.from_pylist(RESULTS, tables.RESULTS)
+    results = pa.Table.from_pylist(RESULT_ROWS, RESULTS)
     write_optuna(path, trials, results, "mine", select_by)
     storage = JournalStorage(JournalFileBackend(str(path)))
     return optuna.load_study(study_name="mine", storage=storage)

@@ -9,7 +9,7 @@ from lussweep.analysis.power import replicates_needed
 from lussweep.cli.power import power_table
 from lussweep.errors import InputError
 from lussweep.report.power import assumed_components, measured_components
-from lussweep.report.schemas import CONTRASTS
+from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.store import tables
 from support.commands import refused, succeed
 

@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lussweep.report.per_cell import with_intervals
-from lussweep.report.statistics import collect_statistics
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
+from support.reports import statistics_of
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = [6, 15]
 PLACE = ("n_patients", "replicate", "variant")
 ESTIMATES = {
+    "results": ("auroc", "auroc_low", "auroc_high"),
     "means": ("auroc", "sd", "low", "training_sd"),
     "aurocs": ("auroc", "low", "high", "standard_error"),
     "quality": (
@@ -88,7 +89,7 @@ def with_nan(given):
 
 
 def test_every_row_of_a_cell_with_scores_that_are_not_finite_says_so(given, with_nan, study):
-    whole, found = (collect_statistics(*one, study) for one in (given, with_nan))
+    whole, found = (statistics_of(*one, study) for one in (given, with_nan))
     why = "3 of 80 scores are not finite"
     place = dict(zip(PLACE, BROKEN, strict=True))
     for name, n_rows in (("aurocs", 8), ("quality", 1), ("calibration", 1), ("net_benefit", 1)):
@@ -111,7 +112,7 @@ def test_every_row_of_a_cell_with_scores_that_are_not_finite_says_so(given, with
 
 
 def test_a_contrast_goes_without_the_refused_replicate_and_names_it(given, with_nan, study):
-    found = collect_statistics(*with_nan, study)
+    found = statistics_of(*with_nan, study)
     (row,) = rows_of(found, "contrasts", n_patients=6, variant="combined")
     assert (row["status"], row["n_replicates"]) == ("done", 2)
     why = "refused: combined n=6 r=2 (3 of 80 scores are not finite)"
@@ -129,7 +130,7 @@ def test_a_contrast_goes_without_the_refused_replicate_and_names_it(given, with_
 def test_a_contrast_of_refused_cells_alone_is_refused(given, study):
     results, scores, *others = given
     where = {(15, replicate, "baseline") for replicate in (1, 2, 3)}
-    found = collect_statistics(results, changed(scores, {"score": math.nan}, where), *others, study)
+    found = statistics_of(results, changed(scores, {"score": math.nan}, where), *others, study)
     for name in ("contrasts", "delong"):
         mine = rows_of(found, name, n_patients=15)
         assert {row["status"] for row in mine} == {"refused"}
@@ -145,8 +146,8 @@ def test_results_keep_a_refused_cell_without_its_numbers(with_nan, study):
     results, *others = with_nan
     looks_real = {"auroc": math.nan, "accuracy": 0.5, "sensitivity": 0.4, "n_holdout_frames": 80}
     results = changed(results, looks_real, {BROKEN})
-    found = collect_statistics(results, *others, study)
-    rows = with_intervals(results, found["aurocs"]).to_pylist()
+    found = statistics_of(results, *others, study)
+    rows = found["results"].to_pylist()
     (row,) = [row for row in rows if tuple(row[name] for name in PLACE) == BROKEN]
     assert (row["status"], row["reason"]) == ("refused", "3 of 80 scores are not finite")
     assert [row[name] for name in ("auroc", "auroc_low", "accuracy", "sensitivity")] == [None] * 4
@@ -158,7 +159,7 @@ def test_frames_of_one_class_and_cells_without_frames_are_refused(given, study):
     results, scores, *others = given
     scores = changed(scores, {"label": 1}, {BROKEN})
     kept = [row for row in scores.to_pylist() if row["n_patients"] != 15 or row["replicate"] != 1]
-    found = collect_statistics(results, pa.Table.from_pylist(kept, scores.schema), *others, study)
+    found = statistics_of(results, pa.Table.from_pylist(kept, scores.schema), *others, study)
     mine = rows_of(found, "aurocs", **dict(zip(PLACE, BROKEN, strict=True)))
     assert outcomes(mine) == {("refused", "both classes are needed, found [1]")}
     mine = rows_of(found, "aurocs", n_patients=15, replicate=1)
@@ -168,7 +169,7 @@ def test_frames_of_one_class_and_cells_without_frames_are_refused(given, study):
 def test_thresholds_say_what_is_wrong_with_validation(given, study):
     results, scores, val_scores, gan_scores = given
     broken = changed(val_scores, {"score": math.nan}, {BROKEN})
-    found = collect_statistics(results, scores, broken, gan_scores, study)
+    found = statistics_of(results, scores, broken, gan_scores, study)
     mine = rows_of(found, "operating", **dict(zip(PLACE, BROKEN, strict=True)))
     assert outcomes(mine) == {("refused", "validation: 80 of 80 scores are not finite")}
     assert_nothing_given("operating", mine)
@@ -177,7 +178,7 @@ def test_thresholds_say_what_is_wrong_with_validation(given, study):
     assert_nothing_given("net_benefit", mine)
     inverted = [row | {"score": 1.0 - row["label"]} for row in val_scores.to_pylist()]
     inverted = pa.Table.from_pylist(inverted, tables.FRAME_SCORES)
-    found = collect_statistics(results, scores, inverted, gan_scores, study)
+    found = statistics_of(results, scores, inverted, gan_scores, study)
     for row in rows_of(found, "operating"):
         assert row["threshold"] == math.inf
         assert row["reason"] == "no validation score reaches it: no frame is called positive"
@@ -186,7 +187,7 @@ def test_thresholds_say_what_is_wrong_with_validation(given, study):
 def test_scores_that_are_no_probabilities_have_no_calibration(given, study):
     results, scores, *others = given
     logits = [row | {"score": 10 * row["score"]} for row in scores.to_pylist()]
-    found = collect_statistics(results, pa.Table.from_pylist(logits, scores.schema), *others, study)
+    found = statistics_of(results, pa.Table.from_pylist(logits, scores.schema), *others, study)
     for name in ("quality", "calibration", "net_benefit"):
         mine = rows_of(found, name)
         assert len(mine) == len(results)
@@ -198,9 +199,7 @@ def test_scores_that_are_no_probabilities_have_no_calibration(given, study):
 def test_scores_that_separate_the_classes_have_no_calibration_line(given, study):
     results, scores, *others = given
     perfect = [row | {"score": 0.25 + 0.5 * row["label"]} for row in scores.to_pylist()]
-    found = collect_statistics(
-        results, pa.Table.from_pylist(perfect, scores.schema), *others, study
-    )
+    found = statistics_of(results, pa.Table.from_pylist(perfect, scores.schema), *others, study)
     for row in rows_of(found, "quality"):
         assert (row["status"], row["average_precision"]) == ("withheld", 1.0)
         assert row["calibration_slope"] is row["calibration_intercept_low"] is None
@@ -235,7 +234,7 @@ def mixed(n_negative_patients):
 def test_patients_with_frames_of_both_classes_are_positive_and_may_leave_no_negative_one(
     make_tables, study
 ):
-    found = collect_statistics(*make_tables(VARIANTS, counts=COUNTS, frames=mixed(0)), study)
+    found = statistics_of(*make_tables(VARIANTS, counts=COUNTS, frames=mixed(0)), study)
     for row in rows_of(found, "aurocs"):
         if row["level"] in ("patient_mean", "patient_max", "patient_top"):
             assert row["status"] == "refused"
@@ -258,7 +257,7 @@ def test_a_class_in_one_patient_has_estimates_and_no_interval(make_tables, study
         for v in range(3)
     ]
     given = make_tables(VARIANTS, counts=COUNTS, frames=frames)
-    found = collect_statistics(*given, study)
+    found = statistics_of(*given, study)
     why = "1 patient with negative frames: an interval needs 5"
     for row in rows_of(found, "aurocs"):
         assert (row["status"], row["reason"]) == ("withheld", why)
@@ -296,7 +295,7 @@ def test_a_class_in_one_patient_has_estimates_and_no_interval(make_tables, study
     for row in rows_of(found, "worth"):
         assert (row["status"], row["interval"], row["interval_low"]) == ("withheld", None, None)
         assert row["worth"]
-    for row in with_intervals(given[0], found["aurocs"]).to_pylist():
+    for row in found["results"].to_pylist():
         assert (row["status"], row["reason"]) == ("done", f"no interval: {why}")
         assert row["auroc"] is not None
         assert row["auroc_low"] is row["auroc_high"] is None
@@ -306,7 +305,7 @@ def test_cells_judged_on_other_frames_are_not_compared(given, study):
     results, scores, *others = given
     first = scores.to_pylist()[0]
     fewer = [row for row in scores.to_pylist() if row is not first][1:]
-    found = collect_statistics(results, pa.Table.from_pylist(fewer, scores.schema), *others, study)
+    found = statistics_of(results, pa.Table.from_pylist(fewer, scores.schema), *others, study)
     mine = rows_of(found, "contrasts", n_patients=6)
     assert {row["status"] for row in mine} == {"refused"}
     assert all("differ in" in row["reason"] for row in mine)
@@ -330,7 +329,7 @@ def failed(given, where):
 
 def test_a_planned_contrast_without_its_reference_names_the_missing_cells(given, study):
     where = {(6, replicate, "baseline") for replicate in (1, 2, 3)}
-    found = collect_statistics(*failed(given, where), study)
+    found = statistics_of(*failed(given, where), study)
     (row,) = rows_of(found, "contrasts", n_patients=6, variant="combined")
     named = "missing: baseline n=6 r=1, baseline n=6 r=2, baseline n=6 r=3"
     assert (row["status"], row["reason"]) == ("missing", named)
@@ -348,7 +347,7 @@ def test_a_planned_contrast_without_its_reference_names_the_missing_cells(given,
 
 def test_a_contrast_of_fewer_replicates_is_done_and_names_what_it_lacks(given, study):
     where = {(6, 1, "baseline"), (6, 3, "combined")}
-    found = collect_statistics(*failed(given, where), study)
+    found = statistics_of(*failed(given, where), study)
     (row,) = rows_of(found, "contrasts", n_patients=6, variant="combined")
     assert (row["status"], row["n_replicates"]) == ("withheld", 1)
     named = "missing: baseline n=6 r=1, combined n=6 r=3"
@@ -362,14 +361,14 @@ def test_a_contrast_of_fewer_replicates_is_done_and_names_what_it_lacks(given, s
 
 def test_variants_that_no_replicate_joins_make_no_contrast_but_a_row(given, study):
     where = {(6, 1, "baseline"), (6, 2, "baseline"), (6, 3, "combined")}
-    found = collect_statistics(*failed(given, where), study)
+    found = statistics_of(*failed(given, where), study)
     (row,) = rows_of(found, "contrasts", n_patients=6, variant="combined")
     assert row["status"] == "missing"
 
 
 def test_holm_counts_what_was_planned(given, study):
     where = {(n, r, "pure_synthetic") for n in COUNTS for r in (1, 2, 3)}
-    found = collect_statistics(*failed(given, where), study)
+    found = statistics_of(*failed(given, where), study)
     tested = rows_of(found, "contrasts", status="done")
     assert len(tested) == 2 < len(found["contrasts"]) == 4
     smallest = min(row["p_value"] for row in tested)
@@ -382,7 +381,7 @@ def test_cells_that_are_not_done_are_missing(given, study):
     lost = {(n, 3, variant) for n in COUNTS for variant in VARIANTS}
     lost |= {(15, replicate, "pure_synthetic") for replicate in (1, 2)}
     results = changed(results, {"status": "failed", "auroc": None}, lost)
-    found = collect_statistics(results, *others, study)
+    found = statistics_of(results, *others, study)
     status = {
         (row["n_patients"], row["variant"]): (row["status"], row["n_replicates"])
         for row in rows_of(found, "contrasts")
@@ -400,12 +399,12 @@ def test_cells_that_are_not_done_are_missing(given, study):
 def test_cells_that_nobody_asked_for_make_no_row(make_tables, study_of):
     """`--only` leaves them out of the results."""
     given = make_tables(("baseline", "combined"), counts=[6], n_replicates=2)
-    found = collect_statistics(*given, study_of(VARIANTS, n_patients=COUNTS))
+    found = statistics_of(*given, study_of(VARIANTS, n_patients=COUNTS))
     (row,) = rows_of(found, "contrasts")
     assert (row["n_patients"], row["variant"], row["status"]) == (6, "combined", "done")
     assert not str(row["reason"]).startswith("missing")
     alone = make_tables(("shuffled",), counts=[6], n_replicates=2)
-    found = collect_statistics(*alone, study_of(("baseline", "shuffled"), n_patients=COUNTS))
+    found = statistics_of(*alone, study_of(("baseline", "shuffled"), n_patients=COUNTS))
     assert len(found["contrasts"]) == len(found["worth"]) == 0
     assert len(found["controls"]) == 1
 
@@ -416,9 +415,9 @@ def test_missing_epochs_of_an_axis_are_named(make_tables, study_of):
     for row in rows:
         if (row["replicate"], row["gan_epoch"]) == (2, 100):
             row |= {"status": "failed", "auroc": None}
-    results = pa.Table.from_pylist(rows, tables.RESULTS)
+    results = pa.Table.from_pylist(rows, RESULTS)
     study = study_of(("baseline", "combined"), n_patients=[6], gan_epochs=[25, 100])
-    found = collect_statistics(results, *given[1:], study)
+    found = statistics_of(results, *given[1:], study)
     whole, part = rows_of(found, "contrasts")
     assert (whole["gan_epoch"], whole["n_replicates"]) == (25, 3)
     assert (part["gan_epoch"], part["n_replicates"]) == (100, 2)
@@ -430,7 +429,7 @@ def test_nothing_done_gives_rows_that_say_so_and_no_number(given, study):
     everywhere = {(n, r, v) for n in COUNTS for r in (1, 2, 3) for v in VARIANTS}
     results = changed(results, {"status": "missing", "auroc": None}, everywhere)
     empty = (tables.FRAME_SCORES, tables.FRAME_SCORES, tables.GAN_SCORES)
-    found = collect_statistics(results, *(schema.empty_table() for schema in empty), study)
+    found = statistics_of(results, *(schema.empty_table() for schema in empty), study)
     for name, table in found.items():
         rows = table.to_pylist()
         assert {row["status"] for row in rows} <= {"missing"}
@@ -444,9 +443,9 @@ def test_nothing_done_gives_rows_that_say_so_and_no_number(given, study):
 def test_a_grid_without_a_baseline_or_with_one_patient_count_asks_for_no_worth(
     make_tables, study_of
 ):
-    one_count = collect_statistics(*make_tables(VARIANTS, counts=[6]), study_of(n_patients=[6]))
+    one_count = statistics_of(*make_tables(VARIANTS, counts=[6]), study_of(n_patients=[6]))
     assert len(one_count["worth"]) == len(one_count["multiplier"]) == 0
-    lone = collect_statistics(
+    lone = statistics_of(
         *make_tables(("combined",), counts=COUNTS), study_of(("combined",), n_patients=COUNTS)
     )
     assert len(lone["worth"]) == len(lone["contrasts"]) == len(lone["usefulness"]) == 0
@@ -456,12 +455,12 @@ def test_an_infinite_gan_score_is_refused_and_too_few_cohorts_have_no_interval(g
     *others, gan_scores = given
     column = gan_scores.column_names.index("value")
     infinite = gan_scores.set_column(column, "value", pa.array([np.inf] * len(gan_scores)))
-    found = collect_statistics(*others, infinite, study)
+    found = statistics_of(*others, infinite, study)
     assert outcomes(rows_of(found, "usefulness")) == {
         ("refused", "a metric is infinite or a gain is not finite")
     }
     failed_one = {(6, 1, "pure_synthetic")}
-    found = collect_statistics(*failed(given, failed_one), study)
+    found = statistics_of(*failed(given, failed_one), study)
     (row,) = rows_of(found, "usefulness", variant="pure_synthetic")
     assert row["status"] == "refused"
     assert_nothing_given("usefulness", [row])
@@ -475,7 +474,7 @@ def test_shuffled_labels_are_judged_over_replicates(make_tables, study_of, n_rep
     variants = ("baseline", "shuffled")
     given = make_tables(variants, counts=[15], n_replicates=n_replicates)
     study = study_of(variants, n_patients=[15], replicates=n_replicates)
-    (row,) = collect_statistics(*given, study)["controls"].to_pylist()
+    (row,) = statistics_of(*given, study)["controls"].to_pylist()
     aurocs = given[0].to_pandas().query("variant == 'shuffled'").auroc
     assert row["auroc"] == pytest.approx(aurocs.mean())
     assert row["low"] < row["auroc"] < row["high"]
@@ -494,7 +493,7 @@ def test_permutations_that_are_missing_are_named(make_tables, study_of):
     lost = {(15, 3, "shuffled")} | {(6, replicate, "shuffled") for replicate in (1, 2, 3)}
     results = changed(results, {"status": "failed", "auroc": None}, lost)
     study = study_of(variants, n_patients=COUNTS, replicates=3)
-    none, part = collect_statistics(results, *others, study)["controls"].to_pylist()
+    none, part = statistics_of(results, *others, study)["controls"].to_pylist()
     assert (none["n_patients"], none["status"], none["n_permutations"]) == (6, "missing", 0)
     assert none["auroc"] is none["verdict"] is None
     assert (part["status"], part["n_permutations"]) == ("withheld", 2)
@@ -503,7 +502,7 @@ def test_permutations_that_are_missing_are_named(make_tables, study_of):
 
 def test_thresholds_of_shuffled_validation_labels_are_refused(make_tables, study_of):
     variants = ("baseline", "shuffled")
-    found = collect_statistics(*make_tables(variants, counts=[6]), study_of(variants))
+    found = statistics_of(*make_tables(variants, counts=[6]), study_of(variants))
     for rows in (rows_of(found, "operating"), rows_of(found, "net_benefit", recalibrated=True)):
         status = {row["variant"]: row["status"] for row in rows}
         assert status == {"baseline": "done", "shuffled": "refused"}
@@ -520,6 +519,6 @@ def test_models_that_rank_every_pair_alike_have_no_delong_test(make_tables, stud
     place = scores.column_names.index("score")
     scores = scores.set_column(place, scores.schema.field(place), pa.array(made))
     study = study_of(("baseline", "combined"), n_patients=[6])
-    (row,) = rows_of(collect_statistics(results, scores, *others, study), "delong")
+    (row,) = rows_of(statistics_of(results, scores, *others, study), "delong")
     assert (row["status"], row["difference"]) == ("withheld", 0.5)
     assert row["p_value"] is row["low"] is row["standard_error"] is None

@@ -8,10 +8,9 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from lussweep.analysis.net_benefit import THRESHOLDS
-from lussweep.report import schemas
-from lussweep.report.per_cell import with_intervals
-from lussweep.report.statistics import collect_statistics
-from lussweep.store import tables
+from lussweep.report.sections import SECTIONS
+from lussweep.report.sections.steps import COHORTS
+from support.reports import statistics_of
 
 VARIANTS = ("baseline", "combined", "pure_synthetic")
 COUNTS = (6, 15, 58)
@@ -29,7 +28,7 @@ def study(study_of):
 
 @pytest.fixture(scope="module")
 def found(inputs, study):
-    return collect_statistics(*inputs, study)
+    return statistics_of(*inputs, study)
 
 
 def test_every_cell_has_its_auroc_at_every_level(inputs, found):
@@ -69,7 +68,7 @@ def test_every_cell_has_its_auroc_at_every_level(inputs, found):
 
 def test_the_highest_score_alone_is_the_maximum(inputs, study):
     analysis = study.analysis.model_copy(update={"top_k": 1})
-    found = collect_statistics(*inputs, study.model_copy(update={"analysis": analysis}))
+    found = statistics_of(*inputs, study.model_copy(update={"analysis": analysis}))
     by_level = {
         level: [
             (row["auroc"], row["low"], row["high"])
@@ -178,9 +177,9 @@ def test_recalibrated_net_benefit_takes_the_line_of_validation(inputs, found):
     }
 
 
-@pytest.mark.parametrize("name", ["QUALITY", "CALIBRATION", "NET_BENEFIT"])
+@pytest.mark.parametrize("name", ["quality", "calibration", "net_benefit"])
 def test_every_number_of_quality_says_what_it_is_about(name):
-    for field in getattr(schemas, name):
+    for field in SECTIONS[name].schema:
         if field.name not in ("n_patients", "replicate", "variant", "gan_epoch"):
             assert field.metadata, field.name
         if field.name.endswith(("low", "high")):
@@ -271,7 +270,7 @@ def test_means_are_over_replicates_at_three_levels(inputs, found):
 
 
 def test_one_replicate_tells_neither_variance_apart(make_tables, study_of):
-    found = collect_statistics(*make_tables(VARIANTS, n_replicates=1), study_of(replicates=1))
+    found = statistics_of(*make_tables(VARIANTS, n_replicates=1), study_of(replicates=1))
     rows = found["contrasts"].to_pylist()
     assert {row["status"] for row in rows} == {"withheld"}
     for row in rows:
@@ -283,7 +282,7 @@ def test_contrasts_are_judged_at_the_level_of_the_analysis(inputs, study):
     changed = study.model_copy(
         update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
     )
-    found = collect_statistics(*inputs, changed)
+    found = statistics_of(*inputs, changed)
     by_patient = {
         (r["n_patients"], r["replicate"], r["variant"]): r["auroc"]
         for r in found["aurocs"].to_pylist()
@@ -303,9 +302,9 @@ def test_replicates_that_share_training_patients_are_marked(inputs, study):
             for n, own in ((6, ids), (15, f"{k}"), (58, "z"))
             for p in own
         ],
-        tables.COHORTS,
+        COHORTS,
     )
-    found = collect_statistics(*inputs, study, cohorts)
+    found = statistics_of(*inputs, study, cohorts)
     for row in found["worth"].to_pylist():
         shares = row["reason"] and "67 % of their training patients" in row["reason"]
         assert bool(shares) == (row["n_patients"] == 6)
@@ -320,7 +319,7 @@ def test_replicates_that_share_training_patients_are_marked(inputs, study):
 def test_a_gain_is_judged_against_other_controls_where_the_grid_has_them(make_tables, study_of):
     variants = ("baseline", "combined", "oversample", "classic")
     given = make_tables(variants, counts=(6,))
-    found = collect_statistics(*given, study_of(variants, n_patients=[6]))
+    found = statistics_of(*given, study_of(variants, n_patients=[6]))
     rows = found["contrasts"].to_pylist()
     assert [(row["variant"], row["reference"]) for row in rows] == [
         ("combined", "baseline"), ("combined", "oversample"), ("combined", "classic"),
@@ -356,7 +355,7 @@ def test_a_worth_has_an_interval_over_trainings_and_patients_and_a_second_readin
 def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
     counts = (2, 3, 4, 5, 6)
     given = make_tables(VARIANTS[:2], counts=counts)
-    (row,) = collect_statistics(*given, study_of(VARIANTS[:2], n_patients=list(counts)))[
+    (row,) = statistics_of(*given, study_of(VARIANTS[:2], n_patients=list(counts)))[
         "multiplier"
     ].to_pylist()
     assert row["variant"] == "combined"
@@ -370,7 +369,7 @@ def test_a_grid_of_five_counts_has_a_multiplier(make_tables, study_of):
 def test_shuffled_labels_have_no_worth_and_change_none(make_tables, study_of):
     variants = ("baseline", "combined", "shuffled")
     given = make_tables(variants)
-    found = collect_statistics(*given, study_of(variants))["worth"].to_pylist()
+    found = statistics_of(*given, study_of(variants))["worth"].to_pylist()
     assert {row["variant"] for row in found} == {"baseline", "combined"}
     without = [
         pa.Table.from_pylist([r for r in t.to_pylist() if r["variant"] != "shuffled"], t.schema)
@@ -378,11 +377,11 @@ def test_shuffled_labels_have_no_worth_and_change_none(make_tables, study_of):
         else t
         for t in given
     ]
-    assert collect_statistics(*without, study_of(variants))["worth"].to_pylist() == found
+    assert statistics_of(*without, study_of(variants))["worth"].to_pylist() == found
 
 
 def test_one_replicate_has_a_worth_without_an_interval(make_tables, study_of):
-    found = collect_statistics(*make_tables(n_replicates=1), study_of(replicates=1))
+    found = statistics_of(*make_tables(n_replicates=1), study_of(replicates=1))
     for row in found["worth"].to_pylist():
         assert (row["status"], row["interval"], row["interval_low"]) == ("withheld", None, None)
         assert "one replicate at every patient count" in row["reason"]
@@ -393,7 +392,7 @@ def test_worth_is_read_at_the_level_of_the_analysis(inputs, study):
     changed = study.model_copy(
         update={"analysis": study.analysis.model_copy(update={"level": "patient_mean"})}
     )
-    found = collect_statistics(*inputs, changed)
+    found = statistics_of(*inputs, changed)
     of_contrast = {
         (r["variant"], r["n_patients"]): r["auroc"] for r in found["contrasts"].to_pylist()
     }
@@ -416,7 +415,7 @@ def test_scores_are_correlated_with_the_gain_of_each_variant_apart(found):
 def test_epochs_that_are_an_axis_are_contrasted_one_by_one(make_tables, study_of):
     variants = ("baseline", "combined")
     given = make_tables(variants, epochs=(25, 100))
-    found = collect_statistics(*given, study_of(variants, gan_epochs=[25, 100]))
+    found = statistics_of(*given, study_of(variants, gan_epochs=[25, 100]))
     places = [(r["n_patients"], r["gan_epoch"]) for r in found["contrasts"].to_pylist()]
     assert places == [(n, epoch) for n in COUNTS for epoch in (25, 100)]
     assert {r["variant"] for r in found["worth"].to_pylist()} == {
@@ -426,7 +425,7 @@ def test_epochs_that_are_an_axis_are_contrasted_one_by_one(make_tables, study_of
 
 
 def test_the_interval_of_a_result_is_that_of_its_frames(inputs, found):
-    results = with_intervals(inputs[0], found["aurocs"])
+    results = found["results"]
     frames = [row for row in found["aurocs"].to_pylist() if row["level"] == "frame"]
     for row, frame in zip(results.to_pylist(), frames, strict=True):
         assert (row["auroc_low"], row["auroc_high"]) == (frame["low"], frame["high"])
@@ -439,14 +438,14 @@ def test_the_interval_of_a_result_is_that_of_its_frames(inputs, found):
 def test_intervals_of_an_epoch_axis_go_to_their_epoch(make_tables, study_of):
     variants = ("baseline", "combined")
     given = make_tables(variants, counts=(6,), epochs=(25, 100))
-    found = collect_statistics(*given, study_of(variants, n_patients=[6], gan_epochs=[25, 100]))
-    for row in with_intervals(given[0], found["aurocs"]).to_pylist():
+    found = statistics_of(*given, study_of(variants, n_patients=[6], gan_epochs=[25, 100]))
+    for row in found["results"].to_pylist():
         assert row["auroc_low"] < row["auroc"] < row["auroc_high"]
 
 
 def test_the_tables_have_their_schemas(found):
     for name, table in found.items():
-        assert table.schema.equals(getattr(schemas, name.upper())), name
+        assert table.schema.equals(SECTIONS[name].schema), name
         assert set(table["status"].to_pylist()) <= {"done", "withheld", "missing", "refused"}
         for row in table.to_pylist():
             assert row["status"] == "done" or row["reason"], (name, row)

@@ -7,14 +7,14 @@ import pytest
 from rich.console import Console
 
 from lussweep.cli.summary import summary_table
-from lussweep.report.schemas import MEANS
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.results import RESULTS
 from lussweep.report.summary import (
     SUMMARY_FIELDS,
     epoch_is_axis,
     summary_rows,
     write_summary,
 )
-from lussweep.store import tables
 
 
 def cell(n_patients, replicate, variant, auroc=None, status="done", gan_epoch=None):
@@ -37,7 +37,7 @@ def cell(n_patients, replicate, variant, auroc=None, status="done", gan_epoch=No
 
 
 def results(*cells):
-    return pa.Table.from_pylist(list(cells), schema=tables.RESULTS)
+    return pa.Table.from_pylist(list(cells), schema=RESULTS)
 
 
 def three_replicates():

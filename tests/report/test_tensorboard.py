@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
@@ -6,8 +8,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from lussweep.errors import InputError
+from lussweep.report.sections.results import RESULTS
 from lussweep.report.tensorboard import write_tensorboard
 from lussweep.store import tables
+from support.commands import with_helpers
 
 
 def trial_rows(variant, epoch, n_trials=2, replicate=1):
@@ -57,7 +61,7 @@ def made_tables(epochs=(10,)):
          "auroc": 0.875 + (e or 0) / 1024}
         for v, e in cells
     ]  # fmt: skip
-    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, tables.RESULTS)
+    schemas = (tables.GAN_LOSSES, tables.GAN_SCORES, tables.TRIALS, RESULTS)
     return [
         pa.Table.from_pylist(rows, schema=schema)
         for rows, schema in zip((losses, scores, trials, results), schemas, strict=True)
@@ -182,6 +186,22 @@ def test_a_rerun_changes_nothing_and_new_tables_rewrite_the_same_bytes(tmp_path)
         p: b for p, (b, _) in before.items()
     }
     assert [p.name for p in tmp_path.iterdir()] == ["tb"]
+
+
+def test_other_processes_write_the_same_bytes(tmp_path):
+    write_tensorboard(tmp_path / "tb", *made_tables())
+    code = (
+        "import sys; from pathlib import Path; from report.test_tensorboard import made_tables;"
+        "from lussweep.report.tensorboard import write_tensorboard;"
+        "write_tensorboard(Path(sys.argv[1]), *made_tables())"
+    )
+    for name in ("one", "two", "three"):
+        command = [sys.executable, "-c", code, str(tmp_path / name)]
+        done = subprocess.run(command, env=with_helpers(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        for path in (tmp_path / "tb").rglob("events.*"):
+            other = tmp_path / name / path.relative_to(tmp_path / "tb")
+            assert other.read_bytes() == path.read_bytes()
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

@@ -7,11 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from lussweep.errors import InputError
-from lussweep.report import schemas
+from lussweep.report.sections import SECTIONS
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 
-KNOWN = {**vars(tables), **vars(schemas)}
-SCHEMAS = {name: value for name, value in KNOWN.items() if isinstance(value, pa.Schema)}
+SCHEMAS = {
+    **{name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)},
+    **{name: section.schema for name, section in SECTIONS.items()},
+}
 LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}
 
 
@@ -205,6 +208,6 @@ VGG = {"learning_rate": 0.003, "channels": 3, "dropout": 0.25}
 def test_hyperparameters_come_back_from_their_columns(tmp_path, values, text):
     columns = tables.hyperparameter_columns(values)
     assert columns["hyperparameters"] == text
-    for schema in (tables.TRIALS, tables.RESULTS):
+    for schema in (tables.TRIALS, RESULTS):
         (row,) = tables.write(tmp_path / "one.parquet", [columns], schema).to_pylist()
         assert tables.hyperparameters_of(row) == values

@@ -6,7 +6,9 @@ import dataclasses
 
 import pytest
 
-from lussweep.report import schemas
+from lussweep.report.sections.aurocs import AUROCS
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.steps import COHORTS
 from lussweep.store import tables
 from lussweep.study.coordinates import AXES, DRAW_AXES, Coordinates, Draw
 
@@ -19,11 +21,11 @@ def test_a_row_of_a_table_gives_coordinates_back():
 
 
 def test_every_axis_is_a_column_of_each_table_of_cells():
-    for schema in (tables.TRIALS, tables.FRAME_SCORES, tables.RESULTS, schemas.AUROCS):
+    for schema in (tables.TRIALS, tables.FRAME_SCORES, RESULTS, AUROCS):
         assert tuple(schema.names[: len(AXES)]) == AXES
-    for schema in (tables.COHORTS, tables.GAN_LOSSES, tables.MEMORISATION):
+    for schema in (COHORTS, tables.GAN_LOSSES, tables.MEMORISATION):
         assert tuple(schema.names[: len(DRAW_AXES)]) == DRAW_AXES
-    assert tables.RESULTS.field("gan_epoch").metadata and not tables.TRIALS.field(3).metadata
+    assert RESULTS.field("gan_epoch").metadata and not tables.TRIALS.field(3).metadata
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from lussweep.analysis.multiplier import Multiplier, multiplier
 from lussweep.analysis.paired import pair_up
@@ -21,10 +22,53 @@ from lussweep.report.cells import (
     Row,
     ScoredCells,
     in_order,
+    is_shuffled,
+    joined,
 )
-from lussweep.report.differences import shared_text
+from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.overlap import cohort_overlap, shared_text
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
+
+_BOTH = "95 %, over holdout patients and trainings"
+WORTH = make_schema(
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
+    ("n_patients", pa.int32(), "of each class, that the variant was trained with"),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("n_replicates", pa.int32(), "that the mean is over"),
+    ("auroc", pa.float64(), "mean over replicates, for these patients and trainings"),
+    ("worth", pa.string(), "patients per class of the baseline that are as good"),
+    ("interval", pa.string(), f"{_BOTH}: patients per class of the baseline"),
+    ("k_low", pa.float64(), "patients per class; -inf below the smallest count"),
+    ("k_high", pa.float64(), "patients per class; inf above the largest count"),
+    ("interval_low", pa.float64(), f"{_BOTH}: patients per class"),
+    ("interval_high", pa.float64(), f"{_BOTH}: patients per class"),
+    ("share_below", pa.float64(), "of resamples worse than the baseline at its smallest count"),
+    ("share_above", pa.float64(), "of resamples better than the baseline at its largest count"),
+    (
+        "power_law_k",
+        pa.float64(),
+        "patients per class, read from a - b n^-c instead; null if that is a step",
+    ),
+    ("power_law_low", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    ("power_law_high", pa.float64(), f"{_BOTH}, if the curve is a - b n^-c"),
+    *OUTCOME,
+)
+MULTIPLIER = make_schema(
+    ("variant", pa.string(), "with its GAN epoch where that is an axis"),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("m", pa.float64(), "patients of the baseline that one patient counts as with the variant"),
+    ("low", pa.float64(), f"{_BOTH}; -inf below what the counts can tell"),
+    ("high", pa.float64(), f"{_BOTH}; inf above what the counts can tell"),
+    ("n_counts", pa.int32(), "patient counts n with m n inside the grid"),
+    ("a", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c: its limit"),
+    ("b", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("c", pa.float64(), "of the baseline's AUC-ROC, a - b n^-c"),
+    ("lack_of_fit_p", pa.float64(), "p-value, over patients and trainings: small is no such curve"),
+    *OUTCOME,
+)
 
 
 class WorthRows(NamedTuple):
@@ -34,16 +78,16 @@ class WorthRows(NamedTuple):
     multiplier: list[Row]
 
 
-def worth_rows(
-    cells: ScoredCells, study: StudySpec, overlap_of: Mapping[int, float], seed: int
-) -> WorthRows:
+def worth_rows(collected: Collected) -> WorthRows:
     """A worth for each variant and patient count, and a multiplier for each variant but baseline.
 
     If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
     no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
-    count. `overlap_of` is that of `cohort_overlap`: it is a remark on the reason.
+    count. Training patients that replicates share are a remark on the reason.
     """
-    places = [place for place in cells.planned if not _is_control(place, study)]
+    cells, study = collected.cells, collected.study
+    overlap_of = collected.once(cohort_overlap)
+    places = [place for place in cells.planned if not is_shuffled(place, study)]
     baseline = in_order(place for place in places if place.variant == BASELINE)
     if len({place.n_patients for place in baseline}) < 2:
         return WorthRows([], [])
@@ -56,7 +100,7 @@ def worth_rows(
 
     worth_of: dict[tuple[str, int], Row] = {}
     multiplier_of: dict[str, Row] = {}
-    found = _pairs(baseline, cells, study, seed)
+    found = _pairs(baseline, cells, study, collected.seed)
     for pair in found if isinstance(found, list) else []:
         law = _law(pair)
         for worth in worths(pair, law):
@@ -87,11 +131,6 @@ def worth_rows(
     )
 
 
-def _is_control(place: Coordinates, study: StudySpec) -> bool:
-    recipe = study.variants.get(place.variant)
-    return recipe is not None and recipe.labels == "shuffled"
-
-
 def _unit(place: Coordinates) -> tuple[str, int]:
     return f"{place.curve} n={place.n_patients}", place.replicate
 
@@ -105,7 +144,7 @@ def _pairs(
     """
     if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
         return cells.absence(baseline)
-    places = [place for place in cells.scored if not _is_control(place, study)]
+    places = [place for place in cells.scored if not is_shuffled(place, study)]
     try:
         paired = pair_up({_unit(p): cells.scored[p] for p in places}, study.analysis.level)
     except ValueError as error:  # the frames differ; the message names the two cells
@@ -136,7 +175,7 @@ def _law(pair: PairMeans) -> PowerLaw | None:
 
 
 def _outcome(withheld: str | None, lacking: str | None, shared: str | None) -> Row:
-    reason = "; ".join(filter(None, [lacking, withheld, shared if not withheld else None])) or None
+    reason = joined(lacking, withheld, shared if not withheld else None)
     return {"status": WITHHELD if withheld else DONE, "reason": reason}
 
 
@@ -172,3 +211,16 @@ def _multiplier(found: Multiplier) -> Row:
         "c": found.c,
         "lack_of_fit_p": found.lack_of_fit_p,
     }
+
+
+SECTIONS = {
+    "worth": Section(
+        version=1, schema=WORTH, rows=lambda collected: collected.once(worth_rows).worth, order=50
+    ),
+    "multiplier": Section(
+        version=1,
+        schema=MULTIPLIER,
+        rows=lambda collected: collected.once(worth_rows).multiplier,
+        order=60,
+    ),
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 
 from lussweep.analysis.calibration import (
     CalibrationLine,
@@ -19,35 +20,107 @@ from lussweep.analysis.jackknife import Estimate, too_few_patients
 from lussweep.analysis.levels import Scored, patients_by_class
 from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.precision import average_precision
-from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, is_shuffled
+from lussweep.report.sections.columns import OUTCOME, WHO
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
-from lussweep.study.spec import StudySpec
 
+_OVER_PATIENTS = "95 % over holdout patients, for these trained models"
+_JACKKNIFED = f"{_OVER_PATIENTS}: jackknife"
+QUALITY = make_schema(
+    *WHO,
+    ("average_precision", pa.float64(), "area under precision and recall of holdout frames"),
+    ("average_precision_low", pa.float64(), _JACKKNIFED),
+    ("average_precision_high", pa.float64(), _JACKKNIFED),
+    (
+        "prevalence",
+        pa.float64(),
+        "share of positive frames of the holdout, the average precision of chance",
+    ),
+    ("brier", pa.float64(), "mean squared distance of score and label over holdout frames"),
+    ("brier_low", pa.float64(), _JACKKNIFED),
+    ("brier_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_slope",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 1 is calibrated",
+    ),
+    ("calibration_slope_low", pa.float64(), _JACKKNIFED),
+    ("calibration_slope_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_intercept",
+        pa.float64(),
+        "of the label on the score's logit, over holdout frames; 0 is calibrated",
+    ),
+    ("calibration_intercept_low", pa.float64(), _JACKKNIFED),
+    ("calibration_intercept_high", pa.float64(), _JACKKNIFED),
+    (
+        "calibration_error",
+        pa.float64(),
+        "expected, over 10 bins of equal mass of holdout frames; no interval",
+    ),
+    ("n_pos_patients", pa.int32(), "holdout patients with a positive frame"),
+    ("n_neg_patients", pa.int32(), "holdout patients with a negative frame"),
+    *OUTCOME,
+)
+CALIBRATION = make_schema(
+    *WHO,
+    ("bin", pa.int32(), "from 1, the tenth of holdout frames with the lowest scores"),
+    ("mean_score", pa.float64(), "of the bin's frames; the share that the model foretells"),
+    ("share", pa.float64(), "of the bin's frames that are positive"),
+    ("low", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("high", pa.float64(), f"of the share: {_OVER_PATIENTS}, and for these bins"),
+    ("n_frames", pa.int32(), "holdout frames of the bin"),
+    ("n_patients_in_bin", pa.int32(), "holdout patients with a frame in the bin"),
+    *OUTCOME,
+)
+_AT_PREVALENCE = f"{_OVER_PATIENTS}, at the prevalence of these holdout frames"
+NET_BENEFIT = make_schema(
+    *WHO,
+    (
+        "recalibrated",
+        pa.bool_(),
+        "whether validation's calibration line has made probabilities of the scores",
+    ),
+    ("threshold", pa.float64(), "threshold probability; means what it says if calibrated"),
+    ("prevalence", pa.float64(), "share of positive frames of the holdout"),
+    ("net_benefit", pa.float64(), "of the model, in true positives a holdout frame"),
+    ("net_benefit_low", pa.float64(), _AT_PREVALENCE),
+    ("net_benefit_high", pa.float64(), _AT_PREVALENCE),
+    ("treat_all", pa.float64(), "net benefit of calling every holdout frame positive"),
+    ("treat_none", pa.float64(), "net benefit of calling no frame positive: 0"),
+    ("gain", pa.float64(), "of the model over the better of all and none"),
+    ("gain_low", pa.float64(), _AT_PREVALENCE),
+    ("gain_high", pa.float64(), _AT_PREVALENCE),
+    *OUTCOME,
+)
 SEPARATED = "the scores separate the classes, or nearly"
 
 
-def quality_rows(cells: ScoredCells) -> list[Row]:
-    """One row for each cell, in the QUALITY schema."""
-    return _rows(cells, _quality)
+def quality_rows(collected: Collected) -> list[Row]:
+    """One row for each cell."""
+    return _rows(collected.cells, _quality)
 
 
-def calibration_rows(cells: ScoredCells) -> list[Row]:
-    """One row for each cell and bin of its scores, in the CALIBRATION schema."""
-    return _rows(cells, _curve)
+def calibration_rows(collected: Collected) -> list[Row]:
+    """One row for each cell and bin of its scores."""
+    return _rows(collected.cells, _curve)
 
 
-def net_benefit_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec) -> list[Row]:
-    """The rows of each cell and threshold probability, in the NET_BENEFIT schema.
+def net_benefit_rows(collected: Collected) -> list[Row]:
+    """The rows of each cell and threshold probability.
 
     Each is given for the scores as they are, and for the scores that validation's calibration line
-    makes of them. `val` holds the same cells with their validation frames.
+    makes of them.
     """
+    cells = collected.cells
     rows = _rows(cells, lambda frames: _net_benefits(frames, False))
     for place in cells.done:
         why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
         if why:  # there is a row that says so
             continue
-        line = _line_of_validation(place, val, study)
+        line = _line_of_validation(place, collected)
         if isinstance(line, str):
             found: list[Row] = [{"recalibrated": True, "status": REFUSED, "reason": line}]
         else:
@@ -58,13 +131,11 @@ def net_benefit_rows(cells: ScoredCells, val: ScoredCells, study: StudySpec) -> 
     return rows
 
 
-def _line_of_validation(
-    place: Coordinates, val: ScoredCells, study: StudySpec
-) -> CalibrationLine | str:
+def _line_of_validation(place: Coordinates, collected: Collected) -> CalibrationLine | str:
     """The calibration line of a cell's validation frames, or the reason why there is none."""
-    recipe = study.variants.get(place.variant)
-    if recipe and recipe.labels == "shuffled":
+    if is_shuffled(place, collected.study):
         return "validation labels are shuffled"
+    val = collected.val_cells
     if why := val.refused.get(place) or _no_probabilities(val.scored[place]):
         return f"validation: {why}"
     frames = val.scored[place]
@@ -154,3 +225,10 @@ def _columns(name: str, estimate: Estimate) -> Row:
 
 def _outcome(why: str | None) -> Row:
     return {"status": WITHHELD if why else DONE, "reason": why or None}
+
+
+SECTIONS = {
+    "quality": Section(version=1, schema=QUALITY, rows=quality_rows, order=80),
+    "calibration": Section(version=1, schema=CALIBRATION, rows=calibration_rows, order=90),
+    "net_benefit": Section(version=1, schema=NET_BENEFIT, rows=net_benefit_rows, order=100),
+}

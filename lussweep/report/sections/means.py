@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import pyarrow as pa
 
 from lussweep.analysis.levels import LEVELS
 from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
-from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, joined
+from lussweep.report.sections.columns import OUTCOME, axes
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
-from lussweep.study.spec import StudySpec
 from lussweep.study.spec.analysis import Level
 
+MEANS = make_schema(
+    *axes("n_patients", "gan_epoch", "variant"),
+    ("level", pa.string(), "what an AUC-ROC is over: frame, patient_mean or patient_weighted"),
+    ("n_replicates", pa.int32()),
+    ("aurocs", pa.list_(pa.float64()), "of the replicates"),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("sd", pa.float64(), "sample standard deviation over replicates"),
+    ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("df", pa.float64(), "degrees of freedom of the two variances, by the jackknife"),
+    ("training_sd", pa.float64(), "of one replicate, pooled over patient counts if they allow it"),
+    ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
+    *OUTCOME,
+)
 Line = tuple[str, int | None]
 """Variant, and the GAN epoch where it is an axis."""
 
 
-def mean_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
-    """One row for each patient count, variant, GAN epoch and level, in the MEANS schema."""
-    nested = study.cohort.sampling == "nested"
+def mean_rows(collected: Collected) -> list[Row]:
+    """One row for each patient count, variant, GAN epoch and level."""
+    cells, nested = collected.cells, collected.study.cohort.sampling == "nested"
     planned: dict[Line, dict[int, list[Coordinates]]] = defaultdict(lambda: defaultdict(list))
     for place in sorted(cells.planned, key=Coordinates.order):
         planned[place.variant, place.gan_epoch][place.n_patients].append(place)
@@ -51,7 +68,7 @@ def _rows(
     for n, mean in mean_aurocs(paired, variant, nested=nested).items():
         lacking = cells.lacking(by_count[n])
         rows[n] |= _mean(mean) | {
-            "reason": "; ".join(filter(None, [lacking, mean.withheld])) or None,
+            "reason": joined(lacking, mean.withheld),
         }
     return list(rows.values())
 
@@ -73,3 +90,8 @@ def _mean(mean: MeanAuroc) -> Row:
         "training_sd": mean.over_both.training_variance**0.5,
         "patient_sd": mean.over_both.patient_covariance**0.5,
     }
+
+
+SECTIONS = {
+    "means": Section(version=1, schema=MEANS, rows=mean_rows, order=20),
+}

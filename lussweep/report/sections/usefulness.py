@@ -1,4 +1,4 @@
-"""Statistics of whole variants: usefulness of GAN scores, shuffled labels."""
+"""Which score of GANs foretells the gain of a variant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lussweep.analysis.chance import judge_chance
 from lussweep.analysis.usefulness import (
     Usefulness,
     benjamini_hochberg,
@@ -23,24 +22,49 @@ from lussweep.report.cells import (
     REFUSED,
     WITHHELD,
     Row,
-    ScoredCells,
+    coordinates_of,
+    epoch_is_axis,
     in_order,
+    joined,
 )
-from lussweep.report.summary import coordinates_of, epoch_is_axis
-from lussweep.study.coordinates import Coordinates, Draw
+from lussweep.report.sections.columns import OUTCOME
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.store.tables import make_schema
+from lussweep.study.coordinates import Draw
 from lussweep.study.spec import SCORES, StudySpec
 
-# --- usefulness of GAN scores ---------------------------------------------------------------
+_CORRELATIONS = tuple(
+    (f"{name}{end}", pa.float64(), unit)
+    for name, unit in (
+        ("spearman", "over cells; positive: the better metric, the larger gain"),
+        ("kendall", "over cells; positive: the better metric, the larger gain"),
+        ("spearman_within", "between cells of one patient count"),
+        ("kendall_within", "between cells of one patient count"),
+    )
+    for end in ("", "_low", "_high")
+)
+USEFULNESS = make_schema(
+    ("variant", pa.string()),
+    ("metric", pa.string(), "of the positives' generator"),
+    ("embedder", pa.string()),
+    ("space", pa.string()),
+    ("n_cells", pa.int32()),
+    ("n_units", pa.int32(), "cohorts, or replicates where cohorts are nested: what is resampled"),
+    *_CORRELATIONS,
+    ("p_value", pa.float64(), "of no relation within patient counts, by permutation"),
+    ("q_value", pa.float64(), "p_value adjusted over this table: false discovery rate"),
+    *OUTCOME,
+)
+SCORE = ("metric", "embedder", "space")
 
 
-def usefulness_rows(
-    results: pa.Table, cells: ScoredCells, gan_scores: pa.Table, study: StudySpec, seed: int
-) -> list[Row]:
-    """One row for each variant and score of its positives' generator, in the USEFULNESS schema.
+def usefulness_rows(collected: Collected) -> list[Row]:
+    """One row for each variant and score of its positives' generator.
 
     A row correlates the score with the gain of the cells that used the generator. There are no
     rows if the GAN epoch is an axis, because a cohort would count once for every epoch.
     """
+    cells, study, results = collected.cells, collected.study, collected.outcomes
     variants = {place.variant for place in cells.planned}
     if epoch_is_axis(results) or BASELINE not in variants:
         return []
@@ -54,7 +78,7 @@ def usefulness_rows(
     )
     gained = [(rows[i], gain) for i, gain in zip(gains.cell_G, gains.gain_G, strict=True)]
     correlations: list[Row] = []
-    scores = sorted(_positive_scores(gan_scores).items())
+    scores = sorted(_positive_scores(collected.table("gan_scores")).items())
     for variant in sorted(variants):
         gan = _gan_of(variant, study)
         if gan is None:
@@ -63,16 +87,13 @@ def usefulness_rows(
         for what, known in scores:
             head = {"variant": variant, **dict(zip(SCORE, what, strict=True))}
             correlations.append(
-                head | _usefulness_row(variant, gan, of_variant, what[0], known, cells, study, seed)
+                head | _usefulness_row(variant, gan, of_variant, what[0], known, collected)
             )
     tested = [row for row in correlations if row.get("p_value") is not None]
     adjusted = benjamini_hochberg([row["p_value"] for row in tested])
     for row, q_value in zip(tested, adjusted, strict=True):
         row["q_value"] = q_value
     return correlations
-
-
-SCORE = ("metric", "embedder", "space")
 
 
 def _gan_of(variant: str, study: StudySpec) -> str | None:
@@ -104,10 +125,9 @@ def _usefulness_row(
     gained: Sequence[tuple[Row, float]],
     metric: str,
     known: Mapping[tuple[Any, ...], float],
-    cells: ScoredCells,
-    study: StudySpec,
-    seed: int,
+    collected: Collected,
 ) -> Row:
+    cells, study = collected.cells, collected.study
     planned = in_order(place for place in cells.planned if place.variant == variant)
     if not gained:
         baselines = [replace(place, variant=BASELINE) for place in planned]
@@ -123,14 +143,13 @@ def _usefulness_row(
             np.array([row["replicate"] for row in rows]),
             nested=study.cohort.sampling == "nested",
             n_resamples=study.analysis.n_resamples,
-            seed=seed,
+            seed=collected.seed,
         )
     except ValueError as error:  # an infinite score
         return {"status": REFUSED, "reason": str(error)}
     n = one.n_cells
     part = f"{n} of {len(planned)} cells have this metric and a gain" if n < len(planned) else None
-    reason = "; ".join(filter(None, [one.reason, part])) or None
-    return _correlations(one) | {"reason": reason}
+    return _correlations(one) | {"reason": joined(one.reason, part)}
 
 
 def _correlations(one: Usefulness) -> Row:
@@ -145,34 +164,6 @@ def _correlations(one: Usefulness) -> Row:
     return row | {"status": REFUSED if one.spearman is None else given}
 
 
-# --- shuffled labels ------------------------------------------------------------------------
-
-
-def control_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
-    """One row for each patient count and variant with shuffled labels, in the CONTROLS schema.
-
-    Each replicate is one permutation of the patients' labels.
-    """
-    shuffled = {name for name, recipe in study.variants.items() if recipe.labels == "shuffled"}
-    lines: dict[tuple[int, str], list[Coordinates]] = {}
-    for place in in_order(place for place in cells.planned if place.variant in shuffled):
-        lines.setdefault((place.n_patients, place.variant), []).append(place)
-    return [_control(places, cells) for _, places in sorted(lines.items())]
-
-
-def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
-    row: Row = {"n_patients": places[0].n_patients, "variant": places[0].variant}
-    frames = [cells.scored[place] for place in places if place in cells.scored]
-    row["n_permutations"] = len(frames)
-    if not frames:
-        return row | cells.absence(places)
-    judged = judge_chance(np.array([auroc(f.label_U, f.score_U) for f in frames]))
-    low, high = judged.interval or (None, None)
-    return row | {
-        "auroc": judged.mean,
-        "low": low,
-        "high": high,
-        "verdict": judged.verdict,
-        "status": WITHHELD if judged.withheld else DONE,
-        "reason": "; ".join(filter(None, [judged.withheld, cells.lacking(places)])) or None,
-    }
+SECTIONS = {
+    "usefulness": Section(version=1, schema=USEFULNESS, rows=usefulness_rows, order=130),
+}

@@ -1,39 +1,66 @@
-"""Planned contrasts and DeLong tests of two variants on the same holdout frames."""
+"""Planned contrasts: the difference of two variants over trainings and patients."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
-from statistics import fmean
 
 import pyarrow as pa
 
 from lussweep.analysis.contrasts import HIGHEST, Contrast, contrasts, holm
-from lussweep.analysis.delong import check_same_patients, delong_test
-from lussweep.analysis.levels import Scored, patients_by_class, to_patients
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.analysis.power import detectable_difference
-from lussweep.metrics.auroc import auroc
-from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order
+from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, in_order, joined
+from lussweep.report.sections.columns import OUTCOME, axes
+from lussweep.report.sections.overlap import cohort_overlap, shared_text
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.spec import StudySpec
 
+CONTRASTS = make_schema(
+    *axes("n_patients", "gan_epoch", "variant"),
+    ("reference", pa.string()),
+    ("level", pa.string(), "what an AUC-ROC is over: analysis.level"),
+    ("n_replicates", pa.int32(), "that both have"),
+    ("auroc", pa.float64(), "mean over replicates"),
+    ("reference_auroc", pa.float64(), "mean over replicates"),
+    ("difference", pa.float64(), "mean over replicates"),
+    ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("p_value", pa.float64(), "two-sided, for other trainings and other holdout patients"),
+    ("p_holm", pa.float64(), "adjusted for every planned contrast, computed or not"),
+    ("margin", pa.float64()),
+    ("non_inferior", pa.bool_(), "whether low lies above -margin: one-sided, 0.025"),
+    ("standard_error", pa.float64(), "for other trainings and other holdout patients"),
+    ("df", pa.float64(), "degrees of freedom of the t interval"),
+    ("detectable", pa.float64(), "smallest true difference found with power 0.8 at 0.05"),
+    ("training_sd", pa.float64(), "of one replicate's difference, for these holdout patients"),
+    ("training_df", pa.float64(), "degrees of freedom of training_sd"),
+    ("training_model", pa.string(), "trend: pooled over patient counts; own: of this count alone"),
+    ("patient_sd", pa.float64(), "of the difference over holdout patients, however many trainings"),
+    ("patient_df", pa.float64(), "degrees of freedom of patient_sd"),
+    ("own_sd", pa.float64(), "the part of training_sd that patients do in one training alone"),
+    ("conditional_low", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("conditional_high", pa.float64(), "95 % over holdout patients, for these trained models"),
+    ("cohort_overlap", pa.float64(), "share of training patients common to two replicates, mean"),
+    *OUTCOME,
+)
 Pair = tuple[Coordinates, Coordinates]
 """A cell of the variant, and the matching cell of its reference."""
 
 
-def contrast_rows(
-    cells: ScoredCells, study: StudySpec, overlap_of: Mapping[int, float]
-) -> list[Row]:
-    """One row for each planned contrast at each patient count, in the CONTRASTS schema.
+def contrast_rows(collected: Collected) -> list[Row]:
+    """One row for each planned contrast at each patient count.
 
     If the GAN epoch is an axis, each epoch has rows of its own. Holm's adjustment is over all
-    rows, computed or not. `overlap_of` is that of `cohort_overlap`.
+    rows, computed or not.
     """
-    planned = list(_planned(cells, study))
+    cells, study = collected.cells, collected.study
+    overlap_of = collected.once(cohort_overlap)
+    planned = list(planned_pairs(cells, study))
     judged: dict[tuple[str, str, int], dict[int, PairedWins]] = defaultdict(dict)
     rows = []
     for pairs in planned:
@@ -49,14 +76,13 @@ def contrast_rows(
         if row["status"] == DONE:
             contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
-            reasons = (
+            reason = joined(
                 row["reason"],
                 contrast.withheld,
                 _not_judged(contrast, margin),
                 shared_text(overlap),
             )
-            row |= _contrast(contrast, margin, overlap)
-            row["reason"] = "; ".join(filter(None, reasons)) or None
+            row |= _contrast(contrast, margin, overlap) | {"reason": reason}
     tested = [row for row in rows if row.get("p_value") is not None]
     adjusted = holm([row["p_value"] for row in tested], len(planned))
     for row, p_holm in zip(tested, adjusted, strict=True):
@@ -64,32 +90,7 @@ def contrast_rows(
     return rows
 
 
-def cohort_overlap(cohorts: pa.Table) -> dict[int, float]:
-    """The share of training patients that two replicates have in common, by patient count.
-
-    `cohorts` is in the COHORTS schema. The share is a mean over pairs of replicates. A count with
-    one replicate has none.
-    """
-    patients: dict[int, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
-    columns = (cohorts[name].to_pylist() for name in ("n_patients", "replicate", "patient_id"))
-    for n_patients, replicate, patient in zip(*columns, strict=True):
-        patients[n_patients][replicate].add(patient)
-    return {
-        n: fmean(len(a & b) / min(len(a), len(b)) for a, b in combinations(sets.values(), 2))
-        for n, sets in patients.items()
-        if len(sets) > 1
-    }
-
-
-def delong_rows(cells: ScoredCells, study: StudySpec) -> list[Row]:
-    """One row for each planned contrast and replicate, in the DELONG schema.
-
-    DeLong's test compares two models by one score a patient, the mean over the patient's frames.
-    """
-    return [_delong(pair, cells) for pairs in _planned(cells, study) for pair in pairs]
-
-
-def _planned(cells: ScoredCells, study: StudySpec) -> Iterator[list[Pair]]:
+def planned_pairs(cells: ScoredCells, study: StudySpec) -> Iterator[list[Pair]]:
     """Yields the pairs of each planned contrast that the grid has: one a replicate, done or not."""
     for n_patients in sorted({place.n_patients for place in cells.planned}):
         for variant, reference in study.analysis.contrasts:
@@ -110,7 +111,8 @@ def _partner(place: Coordinates, reference: str, cells: ScoredCells) -> Coordina
     return same if same in cells.planned else replace(same, gan_epoch=None)
 
 
-def _names(pair: Pair) -> Row:
+def pair_columns(pair: Pair) -> Row:
+    """The columns that name a contrast."""
     place, other = pair
     return {
         "n_patients": place.n_patients,
@@ -127,7 +129,7 @@ def _paired(
     pairs: Sequence[Pair], cells: ScoredCells, study: StudySpec
 ) -> tuple[Row, PairedWins | None]:
     """The head of a row with its status, and the win matrices if there are any."""
-    row, places = _names(pairs[0]), [place for pair in pairs for place in pair]
+    row, places = pair_columns(pairs[0]), [place for pair in pairs for place in pair]
     row["level"] = study.analysis.level
     ready = [p for pair in pairs if set(pair) <= cells.scored.keys() for p in pair]
     if not ready:
@@ -143,10 +145,6 @@ def _paired(
 def _line(row: Row) -> tuple[str, str, int]:
     """Rows of one line differ in their patient counts alone."""
     return row["variant"], row["reference"], row["gan_epoch"] or 0
-
-
-SHARED = 0.1
-"""Replicates that share more than this part of their training patients are marked."""
 
 
 def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
@@ -184,18 +182,6 @@ def _contrast(contrast: Contrast, margin: float, overlap: float | None) -> Row:
     }
 
 
-def shared_text(overlap: float | None) -> str | None:
-    """Says that replicates share patients, which no statistic over replicates can see."""
-    if overlap is None or overlap <= SHARED:
-        return None
-    if overlap == 1:
-        return "all replicates have the same training patients: they differ in seeds alone"
-    return (
-        f"replicates share {100 * overlap:.0f} % of their training patients: the interval is for "
-        "cohorts of this pool"
-    )
-
-
 def _not_judged(contrast: Contrast, margin: float) -> str | None:
     """Says why a contrast whose interval lies above -margin is not called non-inferior."""
     if contrast.interval is None or contrast.non_inferior(margin) is not None:
@@ -207,46 +193,6 @@ def _finite(df: float) -> float | None:
     return df if math.isfinite(df) else None
 
 
-# --- one replicate, patients as units ---------------------------------------------------------
-
-
-def _delong(pair: Pair, cells: ScoredCells) -> Row:
-    row = _names(pair) | {"replicate": pair[0].replicate}
-    if not set(pair) <= cells.scored.keys():
-        return row | cells.absence(pair)
-    variant, reference = (to_patients(cells.scored[place]) for place in pair)
-    try:
-        check_same_patients(variant, reference)
-    except ValueError as error:
-        return row | {"status": REFUSED, "reason": str(error)}
-    n_pos, n_neg = patients_by_class(variant)
-    if not n_neg:
-        reason = "all patients have a positive frame: none is negative"
-        return row | {"status": REFUSED, "reason": reason}
-    if min(n_pos, n_neg) < 2:
-        return row | _patient_aurocs(variant, reference)
-    test = delong_test(variant, reference)
-    if not test.standard_error:
-        reason = "no variance: each model ranks every pair of patients alike"
-        return row | _patient_aurocs(variant, reference) | {"reason": reason}
-    return row | {
-        "auroc": test.auroc,
-        "reference_auroc": test.reference_auroc,
-        "difference": test.difference,
-        "low": test.interval.low,
-        "high": test.interval.high,
-        "standard_error": test.standard_error,
-        "p_value": test.p_value,
-        "status": DONE,
-    }
-
-
-def _patient_aurocs(variant: Scored, reference: Scored) -> Row:
-    one, two = (auroc(units.label_U, units.score_U) for units in (variant, reference))
-    return {
-        "auroc": one,
-        "reference_auroc": two,
-        "difference": one - two,
-        "status": WITHHELD,
-        "reason": "DeLong's test needs two patients of each class",
-    }
+SECTIONS = {
+    "contrasts": Section(version=1, schema=CONTRASTS, rows=contrast_rows, order=30),
+}

@@ -1,0 +1,95 @@
+"""Chooses the real and synthetic frames that a report shows side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lussweep.data.cohort import of_class
+from lussweep.data.frames import load_pixels
+from lussweep.report.sections import Collected
+from lussweep.stages import COHORT, SYNTHETIC
+from lussweep.store import tables
+from lussweep.store.arrays import read_array
+
+SHEET_COLUMNS = 10
+WORDS = {"pos": "positive", "neg": "negative"}
+Labelled = tuple[str, np.ndarray]
+"""A title, and frames (N, S, S) uint8."""
+
+
+def sampled_frames(collected: Collected) -> list[Labelled]:
+    """Real and synthetic frames of both classes at the smallest and the largest patient count."""
+    reported = collected.reported
+    groups = []
+    made: dict[tuple[int, str], str] = {}
+    cohorts: dict[int, str] = {}
+    for cell in reported.plan.cells:
+        for label in ("pos", "neg"):
+            ref = cell.refs.get(f"synth_{label}")
+            if ref and reported.store.has(ref):
+                n = cell.coordinates.n_patients
+                made.setdefault((n, label), ref)
+                cohorts.setdefault(n, cell.refs["cohort"])
+    for n in dict.fromkeys((min(cohorts, default=0), max(cohorts, default=0))):
+        for label in ("pos", "neg"):
+            if (n, label) not in made:
+                continue
+            table = tables.read(reported.store.open(cohorts[n]) / COHORT, tables.FRAMES)
+            frames = of_class(table, label)
+            spread = np.linspace(0, len(frames) - 1, min(SHEET_COLUMNS, len(frames))).astype(int)
+            groups.append(
+                (f"real {WORDS[label]}, n = {n}", load_pixels(reported.store, frames.take(spread)))
+            )
+            synthetic = read_array(
+                reported.store.open(made[n, label]) / SYNTHETIC, np.uint8, mapped=True
+            )
+            groups.append(
+                (f"synthetic {WORDS[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
+            )
+    return groups
+
+
+def nearest_frames(collected: Collected) -> list[Labelled]:
+    """The synthetic frames nearest to a training frame, and those training frames.
+
+    Both classes are shown at the smallest and the largest patient count.
+    """
+    reported, index = collected.reported, collected.table("frames")
+    pairs, cards = collected.table("closest_pairs"), collected.table("memorisation")
+    names = ("patient_id", "video_id", "frame")
+    where = {place: i for i, place in enumerate(_places(index, names))}
+    groups = []
+    counts = pairs["n_patients"].to_pylist()
+    for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
+        for label, word in WORDS.items():
+            candidates = [
+                row for row in pairs.to_pylist() if (row["n_patients"], row["class"]) == (n, label)
+            ]
+            if not candidates:
+                continue
+            first_set = [candidates[0][name] for name in tables.SYNTH_SET]
+            shown = [r for r in candidates if [r[name] for name in tables.SYNTH_SET] == first_set][
+                :SHEET_COLUMNS
+            ]
+            card = next(
+                c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == first_set
+            )
+            path = reported.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
+            synthetic = read_array(path, np.uint8, mapped=True)[
+                [row["synthetic_row"] for row in shown]
+            ]
+            near = index.take([where[tuple(row[name] for name in names)] for row in shown])
+            title = f"synthetic {word}, n = {n}: the nearest to training frames"
+            groups += [
+                (title, synthetic),
+                ("these training frames", load_pixels(reported.store, near)),
+            ]
+    return groups
+
+
+def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))

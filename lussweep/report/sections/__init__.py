@@ -1,0 +1,34 @@
+"""The tables of a report: one file a family, with schemas beside rows.
+
+`seam.py` says what a section is. Each other file lists its own sections.
+"""
+
+from lussweep.report.sections import (
+    aurocs,
+    contrasts,
+    controls,
+    delong,
+    failures,
+    means,
+    memorisation,
+    operating,
+    quality,
+    results,
+    steps,
+    usefulness,
+    worth,
+)
+from lussweep.report.sections.seam import Collected, Rows, Section
+from lussweep.study.plugins import Registry
+
+__all__ = ["SECTIONS", "Collected", "Rows", "Section"]
+
+_FAMILIES = (
+    results, means, contrasts, controls, worth, aurocs, quality, operating, delong, usefulness,
+    memorisation, steps, failures,
+)  # fmt: skip
+SECTIONS: Registry[Section] = Registry(
+    "report section",
+    {name: section for family in _FAMILIES for name, section in family.SECTIONS.items()},
+)
+"""Every section by name. A plugin adds its own."""

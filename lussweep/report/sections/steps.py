@@ -1,0 +1,100 @@
+"""What steps have written, joined over a grid: frames, cohorts, GANs, trials and frame scores."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pyarrow as pa
+
+from lussweep.data.frames import INDEX
+from lussweep.report.artifacts import sampled_place, written_table
+from lussweep.report.sections.seam import Collected, Section
+from lussweep.stages import COHORT, EVENTS, FRAME_SCORES, LOSSES, SCORES, TRIALS, VAL_SCORES
+from lussweep.store import tables
+from lussweep.study.spec import CLASSES
+
+COHORTS = pa.schema([*tables.make_schema(*tables.DRAW), *tables.FRAMES])
+
+
+def frame_rows(collected: Collected) -> pa.Table:
+    """One row for each frame of the study."""
+    plan, store = collected.reported.plan, collected.reported.store
+    refs = [r for r, step in plan.steps.items() if step.stage == "ingest" and store.has(r)]
+    indices = [tables.read(store.open(ref) / INDEX, tables.FRAMES) for ref in refs]
+    return tables.concat(indices, tables.FRAMES)
+
+
+def trial_rows(collected: Collected) -> pa.Table:
+    """The epochs of every trial of finished searches, then those of the detector."""
+    of_cells = _per_cell(collected, "search", TRIALS, tables.TRIALS)
+    return tables.concat([of_cells, _detector_trials(collected)], tables.TRIALS)
+
+
+def _per_cell(collected: Collected, role: str, name: str, schema: pa.Schema) -> pa.Table:
+    """The table `name` of the step in this role of every cell; one that cells share comes once."""
+    plan, store = collected.reported.plan, collected.reported.store
+    by_ref = {}
+    for cell in plan.cells:
+        ref = cell.refs[role]
+        of_cell = "variant" in schema.names
+        constants = sampled_place(cell, store).row() if of_cell else cell.coordinates.draw.row()
+        if store.has(ref) and (ref, *constants.values()) not in by_ref:
+            table = tables.read_any(store.open(ref, name) / name)
+            by_ref[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
+    return tables.concat(by_ref.values(), schema)
+
+
+def _detector_trials(collected: Collected) -> pa.Table:
+    """The trials of the detector, which have no patient count and no replicate."""
+    store, steps = collected.reported.store, collected.reported.plan.steps.values()
+    refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
+    trials = [
+        tables.with_columns(
+            tables.read_any(store.open(ref, TRIALS) / TRIALS),
+            {"variant": "detector"},
+            tables.TRIALS,
+        )
+        for ref in refs
+        if store.has(ref)
+    ]
+    return tables.concat(trials, tables.TRIALS)
+
+
+def _per_gan(collected: Collected, role: str, name: str, schema: pa.Schema) -> pa.Table:
+    """The table `name` of the step in this role of every generator."""
+    plan, study, store = collected.reported.plan, collected.study, collected.reported.store
+    by_ref = {}
+    for cell in plan.cells:
+        for label in CLASSES:
+            ref = cell.refs.get(f"{role}_{label}")
+            path = written_table(store, ref, name) if ref and ref not in by_ref else None
+            if ref and path:
+                constants = {
+                    **cell.coordinates.draw.row(),
+                    "class": plan.steps[ref].spec["class"],
+                    "gan": study.generator_name(cell.recipe, label),
+                }
+                by_ref[ref] = tables.with_columns(tables.read_any(path), constants, schema)
+    return tables.concat(by_ref.values(), schema)
+
+
+def _of_cells(role: str, name: str, schema: pa.Schema, order: int) -> Section:
+    rows = partial(_per_cell, role=role, name=name, schema=schema)
+    return Section(version=1, schema=schema, rows=rows, order=order)
+
+
+def _of_gans(role: str, name: str, schema: pa.Schema, order: int) -> Section:
+    rows = partial(_per_gan, role=role, name=name, schema=schema)
+    return Section(version=1, schema=schema, rows=rows, order=order)
+
+
+SECTIONS = {
+    "gan_events": _of_gans("gan", EVENTS, tables.GAN_EVENTS, 410),
+    "frame_scores": _of_cells("evaluate", FRAME_SCORES, tables.FRAME_SCORES, 420),
+    "val_scores": _of_cells("search", VAL_SCORES, tables.FRAME_SCORES, 430),
+    "trials": Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440),
+    "gan_scores": _of_gans("score", SCORES, tables.GAN_SCORES, 450),
+    "gan_losses": _of_gans("gan", LOSSES, tables.GAN_LOSSES, 460),
+    "cohorts": _of_cells("cohort", COHORT, COHORTS, 470),
+    "frames": Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480),
+}

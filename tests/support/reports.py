@@ -1,0 +1,43 @@
+"""Makes the statistics of a report from the tables that they need, without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from lussweep.report.reported import Reported
+from lussweep.report.sections import SECTIONS, Collected
+from lussweep.report.sections.steps import COHORTS
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.plan import Plan
+from lussweep.study.spec import StudySpec
+
+STATISTICS = (
+    "results", "means", "contrasts", "controls", "worth", "multiplier", "aurocs", "quality",
+    "calibration", "net_benefit", "operating", "delong", "usefulness",
+)  # fmt: skip
+
+
+def statistics_of(
+    outcomes: pa.Table,
+    frame_scores: pa.Table,
+    val_scores: pa.Table,
+    gan_scores: pa.Table,
+    study: StudySpec,
+    cohorts: pa.Table | None = None,
+) -> dict[str, pa.Table]:
+    """Every table that is computed from scores, by name. Without `cohorts` no patient is shared."""
+    nowhere = Path("nowhere")
+    collected = Collected(
+        reported=Reported(nowhere, study, Plan(), ArtifactStore(nowhere), str),
+        sections=SECTIONS,
+        outcomes=outcomes,
+        made={
+            "frame_scores": frame_scores,
+            "val_scores": val_scores,
+            "gan_scores": gan_scores,
+            "cohorts": COHORTS.empty_table() if cohorts is None else cohorts,
+        },
+    )
+    return {name: collected.table(name) for name in STATISTICS}
