@@ -29,7 +29,8 @@ from lussweep.data.readers.seam import MAX_PIXELS, MAX_SIDE, UnreadableError
 from lussweep.errors import one_line
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
-SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Images in a folder. A GIF is a video."""
 MAX_CHUNKS = 10**6
 """Most chunks of a PNG. A file with more was made to keep its reader busy."""
 Levels = NDArray[np.uint8] | NDArray[np.uint16]

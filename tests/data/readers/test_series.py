@@ -49,7 +49,9 @@ def test_hidden_files_and_notes_are_no_frames(tmp_path: Path) -> None:
     assert [file.name for file in image_files(tmp_path)] == [f"frame{i}.png" for i in range(3)]
 
 
-@pytest.mark.parametrize("name", ["f1.heic", "f1.jp2", "f1.dcm", "f1", "f1.mp4", "f1.npy", "more/"])
+@pytest.mark.parametrize(
+    "name", ["f1.heic", "f1.jp2", "f1.dcm", "f1.gif", "f1", "f1.mp4", "f1.npy", "more/"]
+)
 def test_a_file_that_is_not_read_is_named(tmp_path: Path, name: str) -> None:
     save_all(tmp_path, ramps(3))
     path = tmp_path / name
