@@ -24,7 +24,7 @@ from PIL import ImageFile
 
 from lussweep.data.declaration import PARQUET, read_patients, reason_of
 from lussweep.data.paths import within
-from lussweep.data.readers.images import depth, open_image, strictly
+from lussweep.data.readers.images import depth, grey_and_opacity, open_image, strictly, upright
 from lussweep.data.readers.seam import UnreadableError
 from lussweep.errors import InputError
 from lussweep.store.parquet_pages import check_sizes, read_footer
@@ -306,11 +306,10 @@ def _check_header(image: ImageFile.ImageFile, image_size: int) -> None:
 
 
 def _grey(image: ImageFile.ImageFile) -> Frame:
-    if image.mode == "L" and "transparency" not in image.info:
-        return np.asarray(image, np.uint8)
-    red, green, blue, opacity = np.moveaxis(np.asarray(image.convert("RGBA"), np.uint8), -1, 0)
-    if (opacity != 255).any():
+    grey, opacity = grey_and_opacity(image)
+    if opacity is not None and (opacity != 255).any():
         raise UnreadableError("is transparent in places: save it without transparency")
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.uint8), -1, 0)
     if (red != green).any() or (red != blue).any():
         raise UnreadableError("is in colour: save it as 8-bit grey levels")
-    return np.ascontiguousarray(red)
+    return np.asarray(upright(image, grey), np.uint8)

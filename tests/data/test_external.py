@@ -175,6 +175,14 @@ def test_transparency_is_refused(declaration: Path) -> None:
     assert problem_of_image(marked, declaration) == said
 
 
+def test_a_turned_image_is_turned_upright(tmp_path: Path, declaration: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    stored = encode(np.ascontiguousarray(np.rot90(FRAMES[0])), exif=exif)
+    found = describe(write_parquet(tmp_path / "t.parquet", [stored]), declaration, SIZE)
+    assert found.sha256 == pixel_digest(FRAMES[:1])
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_refused(declaration: Path, kind: str) -> None:
     content = encode(FRAMES[0].astype(np.uint16) << 8, kind)

@@ -33,7 +33,8 @@ SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Images in a folder. A GIF is a video."""
 MAX_CHUNKS = 10**6
 """Most chunks of a PNG. A file with more was made to keep its reader busy."""
-Levels = NDArray[np.uint8] | NDArray[np.uint16]
+Grey = NDArray[np.uint8]
+Levels = Grey | NDArray[np.uint16]
 
 _MODES_8 = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
@@ -121,15 +122,37 @@ def open_image(source: BinaryIO | bytes, formats: Sequence[str] = FORMATS) -> Im
     return image
 
 
-def grey_levels(image: ImageFile.ImageFile) -> Levels:
-    """The grey levels (H, W) of a page of known `depth`, composited on black, turned upright."""
-    if depth(image) == 16:
-        levels: Levels = np.array(image).astype(np.uint16)
-        if (hidden := image.info.get("transparency")) is not None:
-            levels[levels == hidden] = 0
-    else:
-        levels = _grey_8_bit(image)
-    return _upright(levels, _orientation(image))
+def grey_and_opacity(image: ImageFile.ImageFile) -> tuple[Grey, Grey | None]:
+    """The levels (H, W) of a page of 8 bits, and how opaque each is; None if all of them are.
+
+    To be called once a page: Pillow forgets how levels were stored when it has decoded them.
+    """
+    hidden = image.info.get("transparency")
+    if image.mode in ("1", "L"):
+        # The level that is transparent is stated as stored, in 1, 2, 4 or 8 bits.
+        step = _STEPS.get(_raw_mode(image.tile[0].args) if image.tile else "", 1)
+        levels = np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
+        if hidden is None:
+            return levels, None
+        level = min(int(hidden) * step, 255)  # newer Pillows say 255 of 1 bit
+        return levels, np.where(levels == level, 0, 255).astype(np.uint8)
+    if image.mode == "RGB" and hidden is None:
+        return _luma(np.asarray(image, np.uint8)), None
+    rgba = np.asarray(image.convert("RGBA"), np.uint8)
+    return _luma(np.ascontiguousarray(rgba[..., :3])), rgba[..., 3]
+
+
+def upright(image: ImageFile.ImageFile, stored: Levels) -> Levels:
+    """Levels (H, W) turned as the image's EXIF says. Pillow itself turns a TIFF."""
+    orientation = 1
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other entries of EXIF do not matter
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    turned: NDArray[Any] = stored.T if orientation in (5, 6, 7, 8) else stored
+    turned = turned[:, ::-1] if orientation in (2, 3, 6, 7) else turned
+    turned = turned[::-1] if orientation in (3, 4, 7, 8) else turned
+    return np.ascontiguousarray(turned)
 
 
 def depth(image: ImageFile.ImageFile) -> int | None:
@@ -195,28 +218,26 @@ def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
             "of 8 bits, or of 16 bits without sign"
         )
     if n_bits == 8:
-        return Page(grey_levels(image), seconds=seconds)
+        levels = _on_black(*grey_and_opacity(image))
+        return Page(upright(image, levels), seconds=seconds)
     n_bits, is_significant = _stated_bits(image, content)
-    return Page(grey_levels(image), n_bits, is_significant, seconds)
+    return Page(upright(image, _levels_16(image)), n_bits, is_significant, seconds)
 
 
-def _grey_8_bit(image: ImageFile.ImageFile) -> NDArray[np.uint8]:
-    hidden = image.info.get("transparency")
-    if image.mode in ("1", "L"):
-        # The level that is transparent is stated as stored, in 1, 2, 4 or 8 bits.
-        step = _STEPS.get(_raw_mode(image.tile[0].args) if image.tile else "", 1)
-        levels = np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
-        if hidden is not None:
-            levels[levels == min(int(hidden) * step, 255)] = 0  # newer Pillows say 255 of 1 bit
-        return levels
-    if image.mode == "RGB" and hidden is None:
-        return _luma(np.asarray(image, np.uint8))
-    rgba = np.asarray(image.convert("RGBA"), np.uint8)
-    grey, opacity = _luma(np.ascontiguousarray(rgba[..., :3])), rgba[..., 3].astype(np.uint16)
-    return ((grey * opacity + 127) // 255).astype(np.uint8)
+def _on_black(grey: Grey, opacity: Grey | None) -> Grey:
+    if opacity is None:
+        return grey
+    return ((grey * opacity.astype(np.uint16) + 127) // 255).astype(np.uint8)
 
 
-def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _levels_16(image: ImageFile.ImageFile) -> NDArray[np.uint16]:
+    levels = np.array(image).astype(np.uint16)
+    if (hidden := image.info.get("transparency")) is not None:
+        levels[levels == hidden] = 0
+    return levels
+
+
+def _luma(rgb: Grey) -> Grey:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
@@ -238,24 +259,6 @@ def _stated_bits(image: ImageFile.ImageFile, content: bytes | None) -> tuple[int
             if maximum > 0 and int(maximum) & (int(maximum) + 1) == 0:
                 return int(maximum).bit_length(), False
     return None, False
-
-
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """The EXIF orientation, 1 (upright) to 8. Pillow itself turns a TIFF when it decodes it."""
-    if image.format == "TIFF":
-        return 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other entries of EXIF do not matter
-        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-    return orientation if orientation in range(1, 9) else 1
-
-
-def _upright(stored: Levels, orientation: int) -> Levels:
-    """Turns levels (H, W) by an EXIF orientation: where their first row and column belong."""
-    upright: NDArray[Any] = stored.T if orientation > 4 else stored
-    upright = upright[:, ::-1] if orientation in (2, 3, 6, 7) else upright
-    upright = upright[::-1] if orientation in (3, 4, 7, 8) else upright
-    return np.ascontiguousarray(upright)
 
 
 def _announced(image: ImageFile.ImageFile) -> int:
