@@ -16,7 +16,8 @@ from typing import Any
 from lussweep.data.cells import read_cells
 from lussweep.data.cohort import largest_remainder
 from lussweep.data.paths import within
-from lussweep.data.readers.decode import image_files, probe
+from lussweep.data.readers.decode import probe
+from lussweep.data.readers.series import image_files
 from lussweep.errors import InputError
 from lussweep.store.files import write_whole
 from lussweep.study.keys import derive_seed

@@ -1,8 +1,8 @@
 """What FFmpeg does not say about a container: sizes that it ignores, and an end that is missing.
 
 FFmpeg believes the size in an mp4's track header, ignores the one in an AVI's main header, and
-reads what is left of a GIF, or of an MPEG program stream that is cut between two pictures, without
-an error. All other checks are FFmpeg's own (`video.py`).
+reads an MPEG program stream that is cut between two pictures without an error. All other checks are
+FFmpeg's own (`ffmpeg.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UNKNOWN_BYTES = 2**32 - 1
 
 
 def check_container(path: Path, head: bytes) -> None:
-    """Raises UnreadableError for an mp4, mov, avi, mpeg or gif that is cut, or claims too much."""
+    """Raises UnreadableError for an mp4, mov, avi or mpeg that is cut, or claims too much."""
     n_bytes = path.stat().st_size
     if head[:4] == b"RIFF" and head[24:28] == b"avih" and len(head) >= 72:
         check_size(*struct.unpack_from("<II", head, 64))
@@ -34,8 +34,6 @@ def check_container(path: Path, head: bytes) -> None:
         if riff_bytes != UNKNOWN_BYTES and 8 + riff_bytes > n_bytes + 1:  # a byte of padding
             raise truncated("avi", n_bytes)
     with path.open("rb") as file:
-        if head[:4] == b"GIF8" and not _gif_is_whole(file):
-            raise truncated("gif", n_bytes)
         if head[:4] == b"\0\0\1\xba" and not _mpeg_is_whole(file, n_bytes):
             raise truncated("mpeg", n_bytes)
         if head[4:8] in _FIRST_BOXES:
@@ -93,38 +91,6 @@ def _mp4_sizes(index: bytes) -> Iterator[tuple[int, int]]:
     for match in re.finditer(b"vmhd.*?stsd.{16}", index, re.DOTALL):
         if len(index) >= match.end() + 28:
             yield struct.unpack_from(">HH", index, match.end() + 24)
-
-
-def _gif_is_whole(file: BinaryIO) -> bool:
-    """Whether the blocks lead to the trailer."""
-
-    def skip_colours(flags: int) -> None:
-        if flags & 0x80:
-            file.seek(3 << (flags & 7) + 1, 1)
-
-    n_parts = 0
-
-    def skip_sub_blocks() -> None:
-        nonlocal n_parts
-        while (size := file.read(1)) and n_parts < MAX_PARTS:
-            n_parts += 1
-            if size == b"\0":
-                return
-            file.seek(size[0], 1)
-
-    skip_colours(file.read(13)[10:11].ljust(1, b"\0")[0])
-    while block := file.read(1):
-        if block == b";":
-            return True
-        if block == b"!":
-            file.seek(1, 1)
-        elif block == b",":
-            skip_colours(file.read(9).ljust(9, b"\0")[8])
-            file.seek(1, 1)
-        else:
-            return False
-        skip_sub_blocks()
-    return False
 
 
 def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:

@@ -1,4 +1,4 @@
-"""Grey-level frames of any input: a video, or a folder of images.
+"""Grey-level frames of any input: a video, images, or an array.
 
 A reader of `READERS` does the work, in a child process with limits. So a file that crashes its
 decoder, fills the memory or never ends is refused like any other that is damaged.
@@ -6,10 +6,8 @@ decoder, fills the memory or never ends is refused like any other that is damage
 
 from __future__ import annotations
 
-import math
 import mmap
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,15 +15,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.data.readers.arrays import ARRAY
 from lussweep.data.readers.seam import (
     COPY_AGAIN,
     HEAD_BYTES,
-    MAX_PIXELS,
-    MAX_SIDE,
-    Frame,
     Reader,
     UnreadableError,
 )
+from lussweep.data.readers.series import FOLDER, IMAGE
 from lussweep.data.readers.video import VIDEO
 from lussweep.errors import InputError, one_line
 from lussweep.store import child
@@ -33,7 +30,9 @@ from lussweep.study.plugins import Registry
 
 MAX_BYTES = 2**32
 """Most bytes of grey levels that one video may decode to."""
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+
+READERS = Registry("reader", {reader.name: reader for reader in (VIDEO, FOLDER, IMAGE, ARRAY)})
+"""The readers by name. If several match an input, the last of them reads it."""
 
 Frames = NDArray[np.uint8]
 
@@ -51,7 +50,7 @@ class Loop:
 
 
 def read_loop(path: Path, stride: int = 1) -> Loop:
-    """Reads frames 0, stride, 2 * stride, ... of a video or of a folder of images of one size.
+    """Reads frames 0, stride, 2 * stride, ... of a video, of images of one size, or of an array.
 
     Raises InputError, one line with the path and the remedy, if it is missing, unreadable, empty,
     damaged, truncated, or beyond MAX_SIDE, MAX_PIXELS or MAX_BYTES.
@@ -151,61 +150,3 @@ def _reader_of(readers: Sequence[Reader], path: Path) -> Reader:
             return reader
     kinds = ", ".join(reader.name for reader in readers)
     raise UnreadableError(f"is of no kind that is read ({kinds}): take it out of the manifest")
-
-
-# --- folders of images --------------------------------------------------------------------
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder in natural order: frame2 comes before frame10."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return sorted(files, key=lambda p: ([int(n) for n in re.findall(r"\d+", p.name)], p.name))
-
-
-def _is_folder(path: Path, head: bytes) -> bool:
-    return path.is_dir()
-
-
-def _check_folder(folder: Path) -> None:
-    next(_folder_frames(folder, 1))
-
-
-def _folder_frames(folder: Path, stride: int) -> Iterator[Frame]:
-    files = image_files(folder)
-    if not files:
-        raise UnreadableError(
-            f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it"
-        )
-    for index in range(0, len(files), stride):
-        image = _read_image(files[index])
-        if image is None:
-            raise UnreadableError(
-                f"{files[index].name} cannot be read as an image of at most {MAX_SIDE} pixels a "
-                "side: replace it"
-            )
-        yield Frame(index, None, image)
-
-
-def _read_image(file: Path) -> Frames | None:
-    import cv2
-
-    from lussweep.data.readers.headers import image_size
-
-    size = image_size(file)
-    if size is None:
-        return None
-    if max(size) > MAX_SIDE:
-        raise UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
-    if math.prod(size) > MAX_PIXELS:
-        raise UnreadableError(f"{file.name} has over {MAX_PIXELS >> 20} Mi pixels: scale it")
-    try:
-        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
-        image = None
-    return None if image is None else np.asarray(image, np.uint8)
-
-
-FOLDER = Reader("folder of images", _is_folder, _check_folder, _folder_frames)
-
-READERS = Registry("reader", {reader.name: reader for reader in (VIDEO, FOLDER)})
-"""The readers by name. If several match an input, the last of them reads it."""

@@ -29,7 +29,7 @@ from lussweep.data.readers.seam import (
 from lussweep.data.readers.shown import CONVERT, Screen, deinterlaced
 
 DEMUXERS = (
-    "mov,mp4,avi,mpeg,mpegts,matroska,webm,gif,mpegvideo,m4v,h264,hevc,ivf,obu,asf,flv,dv,mxf,mjpeg"
+    "mov,mp4,avi,mpeg,mpegts,matroska,webm,mpegvideo,m4v,h264,hevc,ivf,obu,asf,flv,dv,mxf,mjpeg"
 )
 """The containers that are read. FFmpeg also knows playlists, which name other files."""
 MAX_ANNOUNCED = 2**30
@@ -89,7 +89,7 @@ def _check_head(head: bytes) -> None:
 
 def _not_a_video(error: av.FFmpegError) -> UnreadableError:
     return UnreadableError(
-        f"is not an mp4, mov, avi, mpeg, mkv, webm or gif video that FFmpeg can open "
+        f"is not an mp4, mov, avi, mpeg, mkv or webm video that FFmpeg can open "
         f"({error.strerror}): {COPY_AGAIN}, or {CONVERT}"
     )
 
@@ -232,8 +232,6 @@ class _Source:
                     raise self._undecodable(n_frames, packets)
                 n_frames += 1
                 yield frame
-        if self.kind == "gif" and _errors_of("gif", self.logs):
-            raise self._undecodable(n_frames, packets)
 
     def _is_damaged_jpeg(self, packet: Packet[VideoStream], logs: list[Log]) -> bool:
         """Whether the decoder of motion JPEG found damage in a packet.
