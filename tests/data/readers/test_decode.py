@@ -7,6 +7,7 @@ import pytest
 
 from lussweep.data.readers import decode
 from lussweep.data.readers.decode import probe, read_frames
+from lussweep.data.readers.seam import MAX_SIDE
 from lussweep.errors import InputError
 from support import hostile_video
 from support.commands import POCUS
@@ -147,7 +148,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_header_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "wide.avi", noise(1, 16, decode.MAX_SIDE + 16))
+    path = write_video(tmp_path / "wide.avi", noise(1, 16, MAX_SIDE + 16))
     assert "its header gives 8208 x 16 pixels" in problem_of(path)
     assert probe(path) == problem_of(path)
 
@@ -177,7 +178,7 @@ def test_folders_that_are_no_video(tmp_path: Path) -> None:
     cv2.imwrite(str(folder / "a.png"), np.zeros((8, 9), np.uint8))
     cv2.imwrite(str(folder / "b.png"), np.zeros((8, 7), np.uint8))
     assert "frame sizes differ (9 x 8 and 7 x 8)" in problem_of(folder)
-    cv2.imwrite(str(folder / "a.png"), np.zeros((1, decode.MAX_SIDE + 1), np.uint8))
+    cv2.imwrite(str(folder / "a.png"), np.zeros((1, MAX_SIDE + 1), np.uint8))
     assert "8192 pixels a side" in problem_of(folder)
 
 
