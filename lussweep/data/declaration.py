@@ -21,7 +21,7 @@ MAX_UNPACKED_BYTES = 2**28
 
 
 class RefusedError(Exception):
-    """Says what is wrong with a declaration or an image. The caller adds its name."""
+    """Says what is wrong with a declaration. The caller adds its name."""
 
 
 def read_patients(path: Path) -> tuple[str, ...]:

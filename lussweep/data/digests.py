@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lussweep.data.readers.decode import image_files
+from lussweep.data.readers.series import image_files
 from lussweep.store.files import write_whole
 
 CACHE_DIR = "~/.cache/lussweep"

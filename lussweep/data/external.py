@@ -10,9 +10,7 @@ checked before pixels are decoded. Every refusal is one line that names the imag
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +20,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ImageFile
 
-from lussweep.data.declaration import PARQUET, RefusedError, read_patients, reason_of
+from lussweep.data.declaration import PARQUET, read_patients, reason_of
 from lussweep.data.paths import within
+from lussweep.data.readers.images import depth, grey_and_opacity, open_image, strictly, upright
+from lussweep.data.readers.seam import UnreadableError
 from lussweep.errors import InputError
 from lussweep.store.parquet_pages import check_sizes, read_footer
 
@@ -43,8 +43,6 @@ _TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _PARQUET_ERRORS = (OSError, ValueError, pa.ArrowException)
-_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
-"""Pillow's modes of 8-bit levels that may hold a grey image."""
 
 Frame = NDArray[np.uint8]
 Source = tuple[str, Path | bytes | None]
@@ -167,7 +165,7 @@ def _frames(path: Path, image_size: int) -> Iterator[Frame]:
     for name, source in _sources(path, image_size):
         try:
             frame = _decode(source, image_size)
-        except RefusedError as error:
+        except UnreadableError as error:
             problems.append(f"{name}: {error}")
         else:
             yield frame
@@ -271,65 +269,47 @@ def _broken_parquet(path: Path, error: Exception) -> InputError:
 
 def _decode(source: Path | bytes | None, image_size: int) -> Frame:
     """Grey levels (S, S) of one image. The header is checked before a pixel is decoded."""
-    try:
-        opened = _checked(source)
-        # Pillow warns of images that are too large, which are refused here, and of trifles.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(opened, formats=_FORMATS) as image:
-                _check_header(image, image_size)
-                return _grey(image)
-    except RefusedError:
-        raise
-    except Image.DecompressionBombError:
-        raise RefusedError(f"is far larger than {image_size} x {image_size} pixels") from None
-    except UnidentifiedImageError:
-        raise RefusedError(
-            f"is not a {', '.join(_FORMATS)} image, or is cut within its header: replace it"
-        ) from None
-    except Exception as error:
-        # Pillow's parsers can raise any error for a broken file (SyntaxError, struct.error,
-        # IndexError, ...). Each becomes a problem that names the image.
-        raise RefusedError(
-            f"is not a whole {', '.join(_FORMATS)} image ({reason_of(error)}): replace it"
-        ) from None
+    content = _content(source)
+    with strictly(_FORMATS), open_image(content, _FORMATS) as image:
+        _check_header(image, image_size)
+        return _grey(image)
 
 
-def _checked(source: Path | bytes | None) -> Path | io.BytesIO:
-    """A source that Pillow may open. A pipe, which would block, and large files are refused."""
+def _content(source: Path | bytes | None) -> bytes:
+    """The bytes of an image file. A pipe, which would block, and large files are refused."""
     if source is None:
-        raise RefusedError("holds no image: fill it or take it out")
-    if isinstance(source, Path) and not (source.suffix.lower() in _SUFFIXES and source.is_file()):
-        raise RefusedError(f"is not a {', '.join(_FORMATS)} file: take it out of the folder")
-    if isinstance(source, Path) and source.stat().st_size > MAX_FILE_BYTES:
-        raise RefusedError(_TOO_MANY_BYTES)
-    return io.BytesIO(source) if isinstance(source, bytes) else source
+        raise UnreadableError("holds no image: fill it or take it out")
+    if isinstance(source, bytes):
+        return source
+    if not (source.suffix.lower() in _SUFFIXES and source.is_file()):
+        raise UnreadableError(f"is not a {', '.join(_FORMATS)} file: take it out of the folder")
+    if source.stat().st_size > MAX_FILE_BYTES:
+        raise UnreadableError(_TOO_MANY_BYTES)
+    return source.read_bytes()
 
 
-def _check_header(image: Image.Image, image_size: int) -> None:
+def _check_header(image: ImageFile.ImageFile, image_size: int) -> None:
     if image.size != (image_size, image_size):
         width, height = image.size
-        raise RefusedError(
+        raise UnreadableError(
             f"is {width} x {height} pixels, not {image_size} x {image_size}: scale it"
         )
-    # Only the raw mode shows 16-bit colour. Pillow drops the lower bits without a warning.
-    if image.mode not in _MODES or ";16" in str(getattr(image, "tile", "")):
-        raise RefusedError(
+    if depth(image) != 8:
+        raise UnreadableError(
             f"is not an 8-bit image (mode {image.mode}): save it as 8-bit grey levels"
         )
     try:
         image.seek(1)
     except EOFError:
         return
-    raise RefusedError("holds several images: give each a file of its own")
+    raise UnreadableError("holds several images: give each a file of its own")
 
 
-def _grey(image: Image.Image) -> Frame:
-    if image.mode == "L" and "transparency" not in image.info:
-        return np.asarray(image, np.uint8)
-    red, green, blue, opacity = np.moveaxis(np.asarray(image.convert("RGBA"), np.uint8), -1, 0)
-    if (opacity != 255).any():
-        raise RefusedError("is transparent in places: save it without transparency")
+def _grey(image: ImageFile.ImageFile) -> Frame:
+    grey, opacity = grey_and_opacity(image)
+    if opacity is not None and (opacity != 255).any():
+        raise UnreadableError("is transparent in places: save it without transparency")
+    red, green, blue = np.moveaxis(np.asarray(image.convert("RGB"), np.uint8), -1, 0)
     if (red != green).any() or (red != blue).any():
-        raise RefusedError("is in colour: save it as 8-bit grey levels")
-    return np.ascontiguousarray(red)
+        raise UnreadableError("is in colour: save it as 8-bit grey levels")
+    return np.asarray(upright(image, grey), np.uint8)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lussweep.data.readers.decode import IMAGE_SUFFIXES
+from lussweep.data.readers.images import SUFFIXES
 from lussweep.data.rows import OTHER_SPLITS
 from lussweep.errors import InputError
 from lussweep.study.spec import SPLITS
@@ -57,7 +57,7 @@ def find_videos(folder: Path) -> list[str]:
             if not name.startswith(".") and not (Path(place) / name).is_symlink()
         ]
         found += [str(here / name) for name in shown if _has(name, VIDEO_SUFFIXES)]
-        if str(here) != "." and any(_has(name, IMAGE_SUFFIXES) for name in shown):
+        if str(here) != "." and any(_has(name, SUFFIXES) for name in shown):
             found.append(str(here))
     if not found:
         raise InputError(

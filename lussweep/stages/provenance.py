@@ -16,6 +16,7 @@ LIBRARIES = (
     "lussweep",
     "torch",
     "numpy",
+    "av",
     "opencv-python-headless",
     "optuna",
     "ray",

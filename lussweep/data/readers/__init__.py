@@ -1,1 +1,1 @@
-"""Frames from videos and image folders, and the sizes that their headers claim."""
+"""Frames from videos and image folders: one reader for each kind of input."""

@@ -1,330 +1,152 @@
-"""Grey-level frames from video files and image folders, and the problems of such files.
+"""Grey-level frames of any input: a video, images, or an array.
 
-FFmpeg decodes what is left of a truncated file without an error, and the frame count in a header
-may be an estimate. So a file's length is compared with what its container announces: boxes of
-mp4 and mov, RIFF chunks of avi, blocks of gif, packets of MPEG program streams. The content
-decides the kind of a file, because an .avi may hold mp4. Two kinds of cut go unseen: a fragmented
-mp4 or a program stream that is cut exactly between two fragments or packets, and any cut of an
-elementary or transport stream, because neither carries its length.
+A reader of `READERS` does the work, in a child process with limits. So a file that crashes its
+decoder, fills the memory or never ends is refused like any other that is damaged.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import re
-import struct
-from collections.abc import Iterator
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
-MAX_SIDE = 8192
-"""Most pixels per side. Larger files are refused before a frame is decoded."""
-MAX_PIXELS = 2**25
-"""Most pixels per frame: a decoder holds several copies of one."""
+import numpy as np
+from numpy.typing import NDArray
+
+from lussweep.data.readers.arrays import ARRAY
+from lussweep.data.readers.seam import (
+    COPY_AGAIN,
+    HEAD_BYTES,
+    Reader,
+    UnreadableError,
+)
+from lussweep.data.readers.series import FOLDER, IMAGE
+from lussweep.data.readers.video import VIDEO
+from lussweep.errors import InputError, one_line
+from lussweep.store import child
+from lussweep.study.plugins import Registry
+
 MAX_BYTES = 2**32
 """Most bytes of grey levels that one video may decode to."""
 
-# OpenCV reads these when it loads or opens its first video. They keep it from writing to stderr.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_WIDTH", str(MAX_SIDE))
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_HEIGHT", str(MAX_SIDE))
-
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from lussweep.data.readers.headers import boxes, image_size, video_sizes  # noqa: E402
-from lussweep.errors import InputError  # noqa: E402
-
-if "OPENCV_LOG_LEVEL" not in os.environ:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-MAX_PARTS = 10**6
-"""Most parts of a container. A file with more was made to keep its reader busy."""
-COPY_AGAIN = "copy it again from its source or take it out of the manifest"
-MIN_DECODED_SHARE = 0.9
-"""Least share of the frames that an mp4, mov or avi announces. Edit lists and cut last frames can
-leave out some."""
+READERS = Registry("reader", {reader.name: reader for reader in (VIDEO, FOLDER, IMAGE, ARRAY)})
+"""The readers by name. If several match an input, the last of them reads it."""
 
 Frames = NDArray[np.uint8]
 
 
-class _UnreadableError(Exception):
-    """A problem with a video, in words that do not name the video."""
+@dataclass(frozen=True)
+class Loop:
+    """The frames of one input, with their places in the source."""
+
+    pixels: Frames
+    """Grey levels (T, H, W)."""
+    indices: tuple[int, ...]
+    """Number of each frame in the source, from 0."""
+    seconds: tuple[float | None, ...]
+    """Time of each frame since the first, or None where the source has no times."""
 
 
-def read_frames(path: Path, stride: int = 1) -> Frames:
-    """Read frames 0, stride, 2 * stride, ... as uint8 grey levels (T, H, W).
+def read_loop(path: Path, stride: int = 1) -> Loop:
+    """Reads frames 0, stride, 2 * stride, ... of a video, of images of one size, or of an array.
 
-    `path` is a video (mp4, mov, avi, mpeg, gif) or a folder of images of one size, taken in
-    natural order. Raises InputError, one line with the path and the remedy, if it is missing,
-    unreadable, empty, truncated, or beyond MAX_SIDE, MAX_PIXELS or MAX_BYTES.
+    Raises InputError, one line with the path and the remedy, if it is missing, unreadable, empty,
+    damaged, truncated, or beyond MAX_SIDE, MAX_PIXELS or MAX_BYTES.
     """
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
-    try:
-        frames = _read_folder(path, stride) if path.is_dir() else _read_video(path, stride)
-        return np.stack(frames)
-    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
-        raise InputError(f"{path}: {_line(error)}") from None
+    with child.scratch() as out:
+        shape, indices, seconds = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
+        pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
+    return Loop(pixels, indices, seconds)
+
+
+def read_frames(path: Path, stride: int = 1) -> Frames:
+    """The grey levels (T, H, W) of `read_loop`."""
+    return read_loop(path, stride).pixels
 
 
 def probe(path: Path) -> str | None:
-    """Return the problem with a video in one line that names it, or None.
+    """Return the problem with an input in one line that names it, or None.
 
     At most one frame is decoded.
     """
     try:
-        if path.is_dir():
-            next(_folder_frames(path, 1))
-        else:
-            _check_container(path)
-            capture = _open(path)
-            if not capture.read()[0]:
-                raise _UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
-    except (_UnreadableError, OSError, ValueError, cv2.error) as error:
-        return f"{path}: {_line(error)}"
+        _in_child(path, _check)
+    except InputError as error:
+        return str(error)
     return None
 
 
-def image_files(folder: Path) -> list[Path]:
-    """The images of a folder in natural order: frame2 comes before frame10."""
-    files = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    return sorted(files, key=lambda p: ([int(n) for n in re.findall(r"\d+", p.name)], p.name))
+def _in_child(
+    path: Path,
+    function: Callable[..., Any],
+    *args: Any,
+    out: IO[bytes] | None = None,
+) -> Any:
+    """Runs `function(readers, path, *args)` in a child. Every problem becomes an InputError."""
+    try:
+        return child.call(
+            path, function, tuple(READERS.values()), path, *args,
+            out=out, remedy=COPY_AGAIN,
+        )  # fmt: skip
+    except InputError:
+        raise
+    except (UnreadableError, OSError, ValueError) as error:
+        raise InputError(f"{path}: {_line(error)}") from None
 
 
 def _line(error: Exception) -> str:
-    if isinstance(error, _UnreadableError):
+    if isinstance(error, UnreadableError):
         return str(error)
     if isinstance(error, FileNotFoundError):
         return "does not exist: correct the path or take it out of the manifest"
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return f"cannot be read ({' '.join(str(reason).split())}): {COPY_AGAIN}"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"cannot be read ({one_line(str(reason))}): {COPY_AGAIN}"
 
 
-# --- decoding -----------------------------------------------------------------------------
+# --- in the child -------------------------------------------------------------------------
 
 
-def _read_folder(folder: Path, stride: int) -> list[Frames]:
-    return _collect(_folder_frames(folder, stride))
+def _check(readers: Sequence[Reader], path: Path) -> None:
+    _reader_of(readers, path).check(path)
 
 
-def _folder_frames(folder: Path, stride: int) -> Iterator[Frames]:
-    files = image_files(folder)
-    if not files:
-        raise _UnreadableError(
-            f"the folder holds no image: put {', '.join(IMAGE_SUFFIXES)} files in it"
-        )
-    for file in files[::stride]:
-        image = _read_image(file)
-        if image is None:
-            raise _UnreadableError(
-                f"{file.name} cannot be read as an image of at most {MAX_SIDE} pixels a side: "
-                "replace it"
+def _write_frames(
+    readers: Sequence[Reader], path: Path, stride: int, max_bytes: int, out: IO[bytes]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...]]:
+    """Writes the frames one after another. Returns their shape, numbers and times."""
+    size: tuple[int, ...] | None = None
+    indices: list[int] = []
+    seconds: list[float | None] = []
+    for frame in _reader_of(readers, path).frames(path, stride):
+        size = size or frame.pixels.shape
+        if frame.pixels.shape != size:
+            sizes = " and ".join(f"{w} x {h}" for h, w in (size, frame.pixels.shape))
+            raise UnreadableError(f"frame sizes differ ({sizes}): give frames of one size")
+        if (len(indices) + 1) * frame.pixels.size > max_bytes:
+            raise UnreadableError(
+                f"has over {max_bytes / 2**30:.3g} GiB of frames: cut it into parts"
             )
-        yield image
-
-
-def _read_image(file: Path) -> Frames | None:
-    size = image_size(file)
+        out.write(np.ascontiguousarray(frame.pixels).data)
+        indices.append(frame.index)
+        seconds.append(frame.seconds)
     if size is None:
-        return None
-    if max(size) > MAX_SIDE:
-        raise _UnreadableError(f"{file.name} has over {MAX_SIDE} pixels a side: scale it")
-    if math.prod(size) > MAX_PIXELS:
-        raise _UnreadableError(f"{file.name} has over {MAX_PIXELS >> 20} Mi pixels: scale it")
-    try:
-        image = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:
-        image = None
-    return None if image is None else np.asarray(image, np.uint8)
+        raise UnreadableError(f"holds no frame: {COPY_AGAIN}")
+    return (len(indices), *size), tuple(indices), tuple(seconds)
 
 
-def _read_video(path: Path, stride: int) -> list[Frames]:
-    kind = _check_container(path)
-    capture = _open(path)
-    announced = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    n_decoded = 0
-
-    def kept() -> Iterator[Frames]:
-        nonlocal n_decoded
-        while capture.grab():
-            n_decoded += 1
-            if (n_decoded - 1) % stride == 0:
-                ok, image = capture.retrieve()
-                if not ok:
-                    raise _UnreadableError(f"frame {n_decoded - 1} cannot be decoded: {COPY_AGAIN}")
-                yield np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-
-    frames = _collect(kept())
-    if not frames:
-        raise _UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
-    if kind in ("mp4", "avi") and n_decoded < MIN_DECODED_SHARE * announced - 1:
-        raise _UnreadableError(
-            f"{n_decoded} of {announced:.0f} frames can be decoded: {COPY_AGAIN}"
-        )
-    return frames
-
-
-def _collect(images: Iterator[Frames]) -> list[Frames]:
-    frames: list[Frames] = []
-    for image in images:
-        if frames and image.shape != frames[0].shape:
-            sizes = f"{_size(frames[0])} and {_size(image)}"
-            raise _UnreadableError(f"frame sizes differ ({sizes}): give frames of one size")
-        if (len(frames) + 1) * image.size > MAX_BYTES:
-            raise _UnreadableError(f"has over {MAX_BYTES >> 30} GiB of frames: cut it into parts")
-        frames.append(image)
-    return frames
-
-
-def _size(image: Frames) -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise _UnreadableError(
-            f"OpenCV cannot open it as a video: {COPY_AGAIN}, or convert it to mp4"
-        )
-    width, height = (capture.get(p) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    if not (width > 0 and height > 0):
-        raise _too_large(width, height)
-    _check_size(width, height)
-    return capture
-
-
-def _check_size(width: float, height: float) -> None:
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise _too_large(width, height)
-
-
-def _too_large(width: float, height: float) -> _UnreadableError:
-    return _UnreadableError(
-        f"its header gives {width:.0f} x {height:.0f} pixels, and 1 to {MAX_SIDE} a side are "
-        f"read, {MAX_PIXELS >> 20} Mi pixels at most: scale it or take it out of the manifest"
-    )
-
-
-# --- containers ---------------------------------------------------------------------------
-
-
-def _check_container(path: Path) -> str:
-    """Return the kind of container. Raises _UnreadableError if it is unknown or truncated."""
-    n_bytes = path.stat().st_size
-    if n_bytes == 0:
-        raise _UnreadableError(f"the file is empty: {COPY_AGAIN}")
-    with path.open("rb") as file:
-        kind = _kind(file.read(189))
-        file.seek(0)
-        if kind is None:
-            raise _UnreadableError("is not an mp4, mov, avi, mpeg or gif video: convert it to mp4")
-        if kind in _IS_WHOLE and not _IS_WHOLE[kind](file, n_bytes):
-            raise _UnreadableError(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
-        for width, height in video_sizes(file, kind):
-            _check_size(width, height)
-    return kind
-
-
-def _kind(head: bytes) -> str | None:
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        return "mp4"
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "avi"
-    if head[:4] == b"GIF8":
-        return "gif"
-    if head[:4] == b"\0\0\1\xba":
-        return "mpeg"
-    if head[:4] == b"\0\0\1\xb3" or (head[:1] == b"G" and head[188:189] == b"G"):
-        return "mpeg stream"
-    return None
-
-
-def _mp4_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Whether all top-level boxes end within the file, with the index (moov) among them."""
-    end, has_index = 0, False
-    for name, at, size in boxes(file, n_bytes):
-        end = at + size
-        has_index |= name == b"moov"
-    return has_index and end <= n_bytes
-
-
-def _avi_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Whether the RIFF chunks end within the file, apart from a byte of padding.
-
-    Files over 1 GiB have several chunks.
-    """
-    at = 0
-    for _ in range(MAX_PARTS):
-        file.seek(at)
-        head = file.read(8)
-        if head[:4] != b"RIFF" or len(head) < 8:
-            break
-        (size,) = struct.unpack("<I", head[4:])
-        at += 8 + size
-    return at <= n_bytes + 1
-
-
-def _gif_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Whether the blocks lead to the trailer."""
-
-    def skip_colours(flags: int) -> None:
-        if flags & 0x80:
-            file.seek(3 << (flags & 7) + 1, 1)
-
-    n_parts = 0
-
-    def skip_sub_blocks() -> None:
-        nonlocal n_parts
-        while (size := file.read(1)) and n_parts < MAX_PARTS:
-            n_parts += 1
-            if size == b"\0":
-                return
-            file.seek(size[0], 1)
-
-    skip_colours(file.read(13)[10:11].ljust(1, b"\0")[0])
-    while block := file.read(1):
-        if block == b";":
-            return True
-        if block == b"!":
-            file.seek(1, 1)
-        elif block == b",":
-            skip_colours(file.read(9).ljust(9, b"\0")[8])
-            file.seek(1, 1)
-        else:
-            return False
-        skip_sub_blocks()
-    return False
-
-
-def _mpeg_is_whole(file: BinaryIO, n_bytes: int) -> bool:
-    """Whether the packets of the program stream end within the file.
-
-    The check ends at a damaged packet.
-    """
-    at = 0
-    for _ in range(MAX_PARTS):
-        if at + 6 > n_bytes:
-            break
-        file.seek(at)
-        head = file.read(14)
-        if head[:3] != b"\0\0\1" or head[3] == 0xB9:
-            return True
-        if head[3] != 0xBA:
-            at += 6 + int.from_bytes(head[4:6], "big")
-        elif len(head) > 4 and head[4] >> 6 == 1:  # MPEG-2 pack header, with stuffing
-            at += 14 + (head[13] & 7 if len(head) == 14 else 0)
-        else:
-            at += 12
-    return at <= n_bytes
-
-
-_IS_WHOLE = {
-    "mp4": _mp4_is_whole,
-    "avi": _avi_is_whole,
-    "gif": _gif_is_whole,
-    "mpeg": _mpeg_is_whole,
-}
+def _reader_of(readers: Sequence[Reader], path: Path) -> Reader:
+    """The last reader that matches. Raises UnreadableError if none does."""
+    head = b""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    for reader in reversed(readers):
+        if reader.matches(path, head):
+            return reader
+    kinds = ", ".join(reader.name for reader in readers)
+    raise UnreadableError(f"is of no kind that is read ({kinds}): take it out of the manifest")

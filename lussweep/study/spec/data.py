@@ -60,7 +60,7 @@ class PreprocessSpec(Spec):
     """Preprocessing of raw videos to square grey-level frames. Boxes are (x0, y0, x1, y1) in
     pixels."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     image_size: ImageSize = 256
     crop: Literal["auto", "none"] | tuple[int, int, int, int] = "auto"
     """`auto`: the smallest box around the sector of each video."""

@@ -1,0 +1,294 @@
+"""Runs a function on a file from outside in a child process that has limits.
+
+A decoder can crash, fill the memory or never end on a file that is damaged or was made to do so.
+In a child process all three are refusals of that file. A child serves one call after another and
+ends when it was idle for IDLE_SECONDS. Whatever breaks a child that has served before is tried
+again in a fresh one, because the cause may lie in an earlier file. A child is no sandbox: it has
+the rights of its parent.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import gc
+import math
+import os
+import pickle
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from pathlib import Path
+from typing import IO, Any
+
+from lussweep.errors import InputError, one_line
+
+IDLE_SECONDS = 60.0
+MAX_IDLE = 2
+"""Most idle children of a process. Threads that call at once have one child each."""
+COPY_AGAIN = "copy it again from its source or leave it out"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may use."""
+
+    memory_bytes: int = 2**31
+    """Private memory of the child (RLIMIT_DATA), some 100 MB of libraries among it."""
+    cpu_seconds: int = 600
+    wall_seconds: int = 3600
+    output_bytes: int = 2**32
+    """Most bytes that a file may have to which the child writes."""
+
+
+LIMITS = Limits()
+
+
+class _BrokenError(Exception):
+    """A finding: how the child died, or which limit it broke."""
+
+
+def call(
+    path: Path,
+    function: Callable[..., Any],
+    *args: Any,
+    out: IO[bytes] | None = None,
+    limits: Limits = LIMITS,
+    remedy: str = COPY_AGAIN,
+) -> Any:
+    """Returns `function(*args)`, or `function(*args, out)` with `out`, computed in a child process.
+
+    `path` is the file that the function reads. `function` belongs to a module that the child can
+    import; arguments, value and exceptions are pickled. The child writes large arrays to `out`, an
+    open file (`scratch`), which is emptied before.
+
+    Raises what the function raises. Raises InputError with `path`, the finding and `remedy` if the
+    child dies or breaks a limit.
+    """
+    if (used := _take_idle()) is not None:
+        with contextlib.suppress(_BrokenError):
+            return _run(used, function, args, out, limits)
+    try:
+        return _run(_Child(), function, args, out, limits)
+    except _BrokenError as finding:
+        raise InputError(f"{path}: {finding}: {remedy}") from None
+
+
+def scratch() -> IO[bytes]:
+    """An open file without a name: in memory where the system has such files, else on disk."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("lussweep"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+# --- in the parent ------------------------------------------------------------------------
+
+_idle: list[_Child] = []
+_lock = threading.Lock()
+
+
+class _Child:
+    """A child process and the connection to it."""
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        # The child finds the same modules. It runs no other code of the parent's main program.
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from lussweep.store.child import _serve; "
+            f"_serve({theirs.fileno()}, {os.getpid()}, {IDLE_SECONDS})"
+        )
+        one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                env={**os.environ, **one_thread},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # decoders write to it
+            )
+        self.connection = Connection(ours.detach())
+
+    def end(self) -> int:
+        """Ends the process at once. Returns its exit status."""
+        self.connection.close()
+        self.process.kill()
+        return self.process.wait()
+
+
+def _take_idle() -> _Child | None:
+    with _lock:
+        return _idle.pop() if _idle else None
+
+
+def _run(
+    child: _Child,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    out: IO[bytes] | None,
+    limits: Limits,
+) -> Any:
+    """Runs one call in `child`, and keeps the child if it can serve again."""
+    keep = False
+    try:
+        if out is not None:
+            out.seek(0)
+            out.truncate()
+        kind, value, keep = _exchange(child, (function, args, out is not None, limits), out)
+    finally:
+        if not keep:
+            child.end()
+        else:
+            _give_back(child)
+    if kind == "broken":
+        raise _BrokenError(value)
+    if kind == "raised":
+        raise value
+    return value
+
+
+def _exchange(child: _Child, task: tuple[Any, ...], out: IO[bytes] | None) -> tuple[str, Any, bool]:
+    limits: Limits = task[-1]
+    try:
+        child.connection.send(task)
+        if out is not None:
+            send_handle(child.connection, out.fileno(), child.process.pid)
+        if not child.connection.poll(limits.wall_seconds):
+            raise _BrokenError(f"reading it takes over {limits.wall_seconds} seconds")
+        kind, value, keep = pickle.loads(child.connection.recv_bytes())
+        return kind, value, keep
+    except (EOFError, ConnectionError, pickle.UnpicklingError):
+        raise _BrokenError(_death(child.process.wait(), limits)) from None
+
+
+def _death(status: int, limits: Limits) -> str:
+    """How a child died, by its exit status."""
+    if status >= 0:
+        return f"the process that reads it ended with status {status}"
+    if -status == signal.SIGXCPU:
+        return f"reading it takes over {limits.cpu_seconds} seconds of CPU time"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"the process that reads it died of {name}"
+
+
+def _give_back(child: _Child) -> None:
+    with _lock:
+        if len(_idle) < MAX_IDLE:
+            _idle.append(child)
+            return
+    child.end()
+
+
+@atexit.register
+def end_children() -> None:
+    """Ends the idle children of this process."""
+    while (child := _take_idle()) is not None:
+        child.end()
+
+
+def _forget() -> None:
+    """Lets a forked process start children of its own. The others belong to its parent."""
+    global _lock
+    _lock = threading.Lock()
+    for child in _idle:
+        child.connection.close()
+        child.process.returncode = 0  # nothing to wait for
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
+# --- in the child -------------------------------------------------------------------------
+
+
+def _serve(fd: int, parent: int, idle_seconds: float) -> None:
+    """Answers calls until the parent is gone or silent. Runs in the child."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    connection = Connection(fd)
+    keep = True
+    while keep and connection.poll(idle_seconds):
+        try:
+            task = connection.recv_bytes()
+        except EOFError:
+            return
+        kind, value = _answer(connection, task)
+        gc.collect()  # decoders lie in cycles of references, with their frames
+        keep = kind != "broken" and not _is_swollen()
+        connection.send_bytes(_pickled(kind, value, keep))
+
+
+def _watch(parent: int) -> None:
+    """Ends this process when its parent has died, even in the middle of a file."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
+
+
+def _answer(connection: Connection, task: bytes) -> tuple[str, Any]:
+    limits = LIMITS
+    try:
+        function, args, has_out, limits = pickle.loads(task)
+        _set_limits(limits)
+        if not has_out:
+            return "value", function(*args)
+        with open(recv_handle(connection), "w+b") as out:
+            return "value", function(*args, out)
+    except MemoryError:
+        return "broken", f"reading it takes over {_size(limits.memory_bytes)} of memory"
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return "broken", f"it unpacks to over {_size(limits.output_bytes)}"
+        error.add_note(traceback.format_exc())
+        return "raised", error
+
+
+def _set_limits(limits: Limits) -> None:
+    used = time.process_time()
+    for kind, value in (
+        (resource.RLIMIT_DATA, limits.memory_bytes),
+        (resource.RLIMIT_CPU, math.ceil(used) + limits.cpu_seconds),
+        (resource.RLIMIT_FSIZE, limits.output_bytes),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        resource.setrlimit(kind, (value if hard < 0 else min(value, hard), hard))
+
+
+def _is_swollen() -> bool:
+    """Whether so much memory is taken that the next file might wrongly be found too large."""
+    try:
+        n_pages = int(Path("/proc/self/statm").read_text().split()[5])
+    except OSError:
+        return False
+    return n_pages * resource.getpagesize() > resource.getrlimit(resource.RLIMIT_DATA)[0] / 2
+
+
+def _pickled(kind: str, value: Any, keep: bool) -> bytes:
+    try:
+        answer = pickle.dumps((kind, value, keep))
+        if kind == "raised":  # some exceptions are pickled, but cannot be made again
+            pickle.loads(answer)
+        return answer
+    except Exception:
+        return pickle.dumps(("raised", ValueError(one_line(value)), keep))
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.3g} GiB"
