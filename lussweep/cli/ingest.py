@@ -20,6 +20,7 @@ from lussweep.cli.options import (
     DebugOption,
     MaskBoxOption,
     MaskOutsideOption,
+    PluginOption,
     PositiveOption,
     RetriesOption,
     SkipOption,
@@ -44,6 +45,7 @@ def ingest(
     ],
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
     positive: PositiveOption = None,
+    plugin: PluginOption = None,
     annotations: AnnotationsOption = None,
     image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
     crop: CropOption = "auto",
@@ -80,7 +82,7 @@ def ingest(
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
         request = IngestRequest(
             manifest, out, label, preprocess, split, seed, annotations, skip_unreadable,
-            Trust(allow_absolute), positive or (), skip_unlabelled,
+            Trust(allow_absolute), positive or (), skip_unlabelled, plugin or (),
         )  # fmt: skip
 
         def run_steps(plan: Plan, context: Context, folder: Path, stop: Stop) -> Progress:

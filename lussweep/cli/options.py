@@ -57,6 +57,14 @@ AnnotationsOption = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        help="An installed plugin with a reader of another format.",
+        metavar="NAME",
+    ),
+]
 CropOption = Annotated[str, typer.Option(help="auto, none or x0,y0,x1,y1.")]
 MaskBoxOption = Annotated[
     list[str] | None, typer.Option(help="x0,y0,x1,y1 to blank, before the crop.")

@@ -15,12 +15,14 @@ from lussweep.cli.options import (
     DebugOption,
     MaskBoxOption,
     MaskOutsideOption,
+    PluginOption,
     PositiveOption,
     SkipOption,
     StrideOption,
     UnlabelledOption,
 )
 from lussweep.errors import InputError
+from lussweep.study.plugins import load_plugins
 from lussweep.study.spec import SplitSpec
 
 
@@ -29,6 +31,7 @@ def preview(
     out: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("preview.html"),
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
     positive: PositiveOption = None,
+    plugin: PluginOption = None,
     crop: CropOption = "auto",
     mask_box: MaskBoxOption = None,
     mask_outside_sector: MaskOutsideOption = True,
@@ -48,6 +51,7 @@ def preview(
         if out.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--out {out} is no HTML page: give a name that ends in .html")
         spec = preprocess_spec("preview", crop, mask_box, mask_outside_sector, frame_stride)
+        load_plugins(plugin or ())
         reading = read_manifest(
             manifest,
             label=label,

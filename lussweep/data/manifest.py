@@ -10,7 +10,7 @@ from pathlib import Path
 from lussweep.data import leaks
 from lussweep.data.annotations import FrameLabels, TimesOf, at, label_frames, read_annotations
 from lussweep.data.digests import contents
-from lussweep.data.readers.decode import probe
+from lussweep.data.readers.decode import probe, reader_plugin
 from lussweep.data.rows import NO_LABEL, Row, Skipped, read_rows, unlabelled
 from lussweep.data.splits import patient_splits, splits_source
 from lussweep.errors import InputError
@@ -89,6 +89,7 @@ def read_manifest(
                 "label": row.label,
                 "split": splits[row.patient_id or ""],
                 "sha256": by_path[row.path].sha256,
+                "read_by": _read_by(row.path),
                 "path": str(row.path),
                 **_annotated(frame_labels.get(row.video_id or "")),
             }
@@ -168,6 +169,12 @@ def _probe_videos(rows: list[Row], problems: list[str] | None) -> list[Skipped]:
         elif problem:
             skipped.append((row.patient_id or "", row.video_id or "", problem))
     return skipped
+
+
+def _read_by(path: Path) -> dict[str, str]:
+    """Package and version of the plugin whose reader the file needs."""
+    plugin = reader_plugin(path)
+    return {plugin.package: plugin.version} if plugin else {}
 
 
 def _annotated(labels: FrameLabels | None) -> dict[str, tuple[int, ...]]:

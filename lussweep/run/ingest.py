@@ -23,6 +23,7 @@ from lussweep.store.disk import room_named
 from lussweep.store.folders import LocalFolder
 from lussweep.store.object_store import artifact_store
 from lussweep.study.plan import Plan, make_data_plan
+from lussweep.study.plugins import Plugin, load_plugins
 from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, parse
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def ingest_manifest(request: IngestRequest, run_steps: RunSteps) -> Ingested:
         ]
         if problems:
             raise InputError(problems)
+    plugins = load_plugins(request.plugins)
     read = read_manifest(
         request.manifest,
         label=request.label,
@@ -100,7 +102,7 @@ def ingest_manifest(request: IngestRequest, run_steps: RunSteps) -> Ingested:
             return run_steps(plan, context, folder.path / "ray", hold.stop)
 
         manifest, undecodable = bring_in(
-            read.manifest, preprocess, store, request.skip_unreadable, run
+            read.manifest, preprocess, store, request.skip_unreadable, run, plugins
         )
         if hold.lost:  # the command that took the folder writes the index
             raise TakenOver(hold.lost)
@@ -193,6 +195,7 @@ def bring_in(
     store: ArtifactStore,
     skip_unreadable: bool,
     run_steps: Callable[[Plan, Context], Progress],
+    plugins: tuple[Plugin, ...] = (),
 ) -> tuple[Manifest, list[Skipped]]:
     """Run the data steps. Returns the manifest of the decoded videos, and the skipped ones.
 
@@ -204,7 +207,8 @@ def bring_in(
 
     plan = _plan(manifest, preprocess)
     paths = {v.sha256: v.path for v in manifest.videos if v.path}
-    progress = run_steps(plan, Context(store, "cpu", paths))
+    context = Context(store, "cpu", paths, plugins=plugins)
+    progress = run_steps(plan, context)
     if not progress.failed:
         return manifest, []
     if not skip_unreadable:
@@ -222,7 +226,7 @@ def bring_in(
         if v.video_id in reasons
     ]
     smaller = Manifest(videos=kept)
-    progress = run_steps(_plan(smaller, preprocess), Context(store, "cpu", paths))
+    progress = run_steps(_plan(smaller, preprocess), context)
     if progress.failed:
         raise InputError([step_problem(o.error or "") for o in progress.failed.values()])
     return smaller, skipped

@@ -75,3 +75,5 @@ class IngestRequest:
     """Labels that count as positive, where labels are texts."""
     skip_unlabelled: bool = False
     """Leave out rows of the manifest without a label, instead of refusing the data."""
+    plugins: Sequence[str] = ()
+    """Installed plugins with readers of further formats."""

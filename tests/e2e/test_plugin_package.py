@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lussweep.report.sections.results import RESULTS
@@ -158,3 +160,59 @@ def test_without_the_package_the_experiment_is_refused(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "plugins names 'blurred', which no installed package has" in done.stderr
+
+
+# --- its reader -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> Path:
+    """A manifest of compressed stacks: frame t of a video has the level 20 t in its sector."""
+    rows = ["patient_id,video_id,path,label,split"]
+    for i in range(18):
+        split = ("train", "val", "holdout")[i % 3]
+        stack_THW = np.zeros((5, 64, 64), np.uint8)
+        stack_THW[:, 8:56, 8:56] = 20 * np.arange(1, 6)[:, None, None]
+        stack_THW[:, 30 + i % 4, 20:40] = 250
+        with gzip.open(tmp_path / f"{i}.npy.gz", "wb") as file:
+            np.save(file, stack_THW)
+        rows.append(f"patient-{i}x,video-{i}x,{i}.npy.gz,{i // 3 % 2},{split}")
+    (tmp_path / "manifest.csv").write_text("\n".join([*rows, ""]))
+    return tmp_path / "manifest.csv"
+
+
+def test_a_reader_brings_in_frames_of_its_format(stacks: Path, site: Path) -> None:
+    folder = stacks.parent
+    given = ("--image-size", "64", "--crop", "none", "--no-mask-outside-sector")
+    inline = ("--backend", "inline", "--plugin", "blurred")
+    run("ingest", stacks, "--out", "store", *given, *inline, cwd=folder, site=site)
+    frames = [np.load(path) for path in (folder / "store").glob("artifacts/shard/*/frames.npy")]
+    assert len(frames) == 18
+    for frames_TSS in frames:
+        assert [int(frame[10, 10]) for frame in frames_TSS] == [20, 40, 60, 80, 100]
+    for spec in specs(folder / "store", "shard"):
+        assert spec["plugins"] == {"lussweep-blurred": "1.0"}
+
+
+def test_a_grid_reads_the_format_too(stacks: Path, site: Path) -> None:
+    folder = stacks.parent
+    shutil.copy(PLUGIN / "blurred.yaml", folder)
+    one = ("--only", "variant=baseline", "--backend", "inline", "--out", "run")
+    given = ("--set", "data.preprocess={image_size: 64, crop: none}", "--data", stacks)
+    run("grid", "blurred.yaml", *one, *given, cwd=folder, site=site)
+    (row,) = tables.read(folder / "run" / "results.parquet", RESULTS).to_pylist()
+    assert row["status"] == "done"
+
+
+def test_a_broken_file_of_the_format_is_named(stacks: Path, site: Path) -> None:
+    broken = stacks.with_name("3.npy.gz")
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(
+        AssertionError, match=r"3\.npy\.gz: is no stack of frames .*: save it again"
+    ):
+        run("ingest", stacks, "--out", "store", "--plugin", "blurred", cwd=stacks.parent, site=site)
+
+
+def test_without_the_plugin_the_format_is_refused(stacks: Path, site: Path) -> None:
+    with pytest.raises(AssertionError, match=r"0\.npy\.gz: "):
+        run("ingest", stacks, "--out", "store", cwd=stacks.parent, site=site)

@@ -26,7 +26,7 @@ from lussweep.data.readers.series import FOLDER, IMAGE
 from lussweep.data.readers.video import VIDEO
 from lussweep.errors import InputError, one_line
 from lussweep.store import child
-from lussweep.study.plugins import Registry
+from lussweep.study.plugins import Plugin, Registry
 
 MAX_BYTES = 2**32
 """Most bytes of grey levels that one video may decode to."""
@@ -79,6 +79,16 @@ def probe(path: Path) -> str | None:
     except InputError as error:
         return str(error)
     return None
+
+
+def reader_plugin(path: Path) -> Plugin | None:
+    """The plugin whose reader reads an input; None if lussweep's own reads it, or none does."""
+    plugins = {name: plugin for name in READERS if (plugin := READERS.plugin_of(name))}
+    if not plugins:
+        return None  # no head is read of a file that only the child may trust
+    head = _head(path)
+    names = [name for name, reader in READERS.items() if reader.matches(path, head)]
+    return plugins.get(names[-1]) if names else None
 
 
 def _in_child(
@@ -139,12 +149,17 @@ def _write_frames(
     return (len(indices), *size), tuple(indices), tuple(seconds)
 
 
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; none of a folder."""
+    if path.is_dir():
+        return b""
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
 def _reader_of(readers: Sequence[Reader], path: Path) -> Reader:
     """The last reader that matches. Raises UnreadableError if none does."""
-    head = b""
-    if not path.is_dir():
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+    head = _head(path)
     for reader in reversed(readers):
         if reader.matches(path, head):
             return reader

@@ -121,9 +121,11 @@ class PlanBuilder:
 
     def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data
-        excluded = {"path", "patient_id", "split", "negative_frames"}
+        excluded = {"path", "patient_id", "split", "negative_frames", "read_by"}
         video_fields = [video.model_dump(mode="json", exclude=excluded) for video in videos]
         spec: dict[str, Any] = {"patient_id": patient, "videos": video_fields}
+        if plugins := {name: v.read_by[name] for v in videos for name in v.read_by}:
+            spec["plugins"] = plugins
         if self.phantom:
             assert data.phantom is not None, "no phantom in this experiment"
             version = data.phantom.version

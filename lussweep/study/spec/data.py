@@ -22,6 +22,8 @@ class Video(Spec):
     """Frames (from 0) that an annotator marked as positive. None: the video is not annotated."""
     negative_frames: tuple[NonNegativeInt, ...] = ()
     """Frames that an annotator marked as negative. They are counted, and change no result."""
+    read_by: dict[str, str] = {}
+    """Package and version of the plugin whose reader the file needs; empty for lussweep's own."""
 
 
 class Manifest(Spec):

@@ -3,6 +3,8 @@
 from pydantic import PositiveInt
 
 from blurred.mean_scores import MEAN_SCORES, rows
+from blurred.stacks import STACKS
+from lussweep.data.readers.decode import READERS
 from lussweep.report.sections import SECTIONS, Section
 from lussweep.study.spec import (
     CLASSIFIERS,
@@ -46,4 +48,5 @@ def register() -> None:
     EMBEDDERS["thumbnails"] = Embedder(
         function=imported("blurred.thumbnails:thumbnails"), digest="8 x 8"
     )
+    READERS["compressed stack"] = STACKS
     SECTIONS["mean_scores"] = Section(version=1, schema=MEAN_SCORES, rows=rows, order=140)
