@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
 
 from support.bucket import Server, running
 from support.commands import POCUS, TINY, lussweep
+from support.once import made_once
 
 if TYPE_CHECKING:
     from support.gcs_bucket import GcsServer
@@ -109,20 +109,14 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def uninterrupted(tiny_yaml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of the small study, done in one go by the reference backend.
+    """The run folder of the small study, done in one go by the reference backend."""
 
-    The first of pytest's processes that asks for it makes it, for the other too.
-    """
-    own = tmp_path_factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "uninterrupted"
-    with FileLock(f"{folder}.lock"):
-        if not folder.with_suffix(".made").exists():
-            folder.mkdir()
-            done = lussweep("grid", tiny_yaml, "--out", folder / "run", "--backend", "inline",
-                            cwd=folder)  # fmt: skip
-            assert done.returncode == 0, done.stderr
-            folder.with_suffix(".made").touch()
-    return folder / "run"
+    def make(folder: Path) -> None:
+        done = lussweep("grid", tiny_yaml, "--out", folder / "run", "--backend", "inline",
+                        cwd=folder)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    return made_once("uninterrupted", make, tmp_path_factory) / "run"
 
 
 @pytest.fixture

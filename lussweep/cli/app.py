@@ -13,6 +13,7 @@ from lussweep.cli.grid import grid
 from lussweep.cli.ingest import ingest
 from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
+from lussweep.cli.preview import preview
 from lussweep.cli.status import status
 from lussweep.cli.submit import submit
 from lussweep.store.versions import installed_versions
@@ -45,7 +46,18 @@ def every_command(
     """Handle the options that stand before a command."""
 
 
-for command in (grid, plan, ingest, export_synthetic, doctor, status, logs, cancel, submit):
+for command in (
+    grid,
+    plan,
+    preview,
+    ingest,
+    export_synthetic,
+    doctor,
+    status,
+    logs,
+    cancel,
+    submit,
+):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

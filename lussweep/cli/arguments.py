@@ -12,7 +12,7 @@ import lussweep
 from lussweep.errors import InputError
 from lussweep.store.remote import is_url
 from lussweep.study.plugins import load_plugins
-from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study, read_text
+from lussweep.study.spec import Manifest, PreprocessSpec, StudySpec, load_study, parse, read_text
 
 if TYPE_CHECKING:
     from lussweep.data.external import ExternalImages
@@ -243,6 +243,25 @@ def parse_coordinates(texts: Sequence[str], source: str = "--only ") -> dict[str
         elif part:
             raise InputError(f"{source}{part!r} is not of the form axis=value")
     return values
+
+
+def preprocess_spec(
+    where: str,
+    crop: str,
+    mask_box: Sequence[str] | None,
+    mask_outside_sector: bool,
+    frame_stride: int,
+    image_size: int = 256,
+) -> PreprocessSpec:
+    """The preprocessing that options ask for. Raises InputError, which names `where`."""
+    values = {
+        "image_size": image_size,
+        "crop": parse_box(crop) if "," in crop else crop,
+        "mask_boxes": [parse_box(box) for box in mask_box or []],
+        "mask_outside_sector": mask_outside_sector,
+        "frame_stride": frame_stride,
+    }
+    return parse(PreprocessSpec, values, where)
 
 
 def parse_box(text: str) -> list[int]:

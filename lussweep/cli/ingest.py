@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lussweep.backend.stop import INTERRUPTED
-from lussweep.cli.arguments import parse_box
+from lussweep.cli.arguments import preprocess_spec
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import (
     AbsoluteOption,
@@ -16,13 +16,17 @@ from lussweep.cli.options import (
     AnnotationsOption,
     BackendOption,
     CpusOption,
+    CropOption,
     DebugOption,
+    MaskBoxOption,
+    MaskOutsideOption,
     RetriesOption,
     SkipOption,
+    StrideOption,
     TimeoutOption,
 )
 from lussweep.run.request import IngestRequest, Trust
-from lussweep.study.spec import PreprocessSpec, SplitSpec, parse
+from lussweep.study.spec import SplitSpec, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -39,12 +43,10 @@ def ingest(
     label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
     annotations: AnnotationsOption = None,
     image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
-    crop: Annotated[str, typer.Option(help="auto, none or x0,y0,x1,y1.")] = "auto",
-    mask_box: Annotated[
-        list[str] | None, typer.Option(help="x0,y0,x1,y1 to blank, before the crop.")
-    ] = None,
-    mask_outside_sector: Annotated[bool, typer.Option(help="Blank what is not sector.")] = True,
-    frame_stride: Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")] = 1,
+    crop: CropOption = "auto",
+    mask_box: MaskBoxOption = None,
+    mask_outside_sector: MaskOutsideOption = True,
+    frame_stride: StrideOption = 1,
     val: Annotated[float, typer.Option(help="Share of patients, unless the manifest says.")] = 0.2,
     holdout: Annotated[
         float, typer.Option(help="Share of patients, unless the manifest says.")
@@ -67,16 +69,8 @@ def ingest(
         from lussweep.run.ingest import ingest_manifest
 
         options = ExecutionOptions(address, backend, cpus, False, retries, step_timeout)
-        preprocess = parse(
-            PreprocessSpec,
-            {
-                "image_size": image_size,
-                "crop": parse_box(crop) if "," in crop else crop,
-                "mask_boxes": [parse_box(box) for box in mask_box or []],
-                "mask_outside_sector": mask_outside_sector,
-                "frame_stride": frame_stride,
-            },
-            "ingest",
+        preprocess = preprocess_spec(
+            "ingest", crop, mask_box, mask_outside_sector, frame_stride, image_size
         )
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
         request = IngestRequest(

@@ -49,6 +49,12 @@ AnnotationsOption = Annotated[
         rich_help_panel=DATA,
     ),
 ]
+CropOption = Annotated[str, typer.Option(help="auto, none or x0,y0,x1,y1.")]
+MaskBoxOption = Annotated[
+    list[str] | None, typer.Option(help="x0,y0,x1,y1 to blank, before the crop.")
+]
+MaskOutsideOption = Annotated[bool, typer.Option(help="Blank what is not sector.")]
+StrideOption = Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")]
 OutOption = Annotated[
     str | None,
     typer.Option(

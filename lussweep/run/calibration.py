@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.errors import InputError
 from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
-from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore, Record
 from lussweep.study.costs import Frames, Measured
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.plan.step_specs import FeaturesStep
@@ -49,7 +48,7 @@ def calibrate(
     small = _few_patients(manifest, min(study.grid.n_patients))
     short_plan = partial(_short_plan, study, requested, small)
     steps: dict[str, Step] = {}
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record] = {}
     with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
         store = ArtifactStore(Path(scratch), (context.store,))
         first, last = CALIBRATION_EPOCHS

@@ -15,9 +15,8 @@ import yaml
 from lussweep.errors import InputError
 from lussweep.run.folder import EXPERIMENT_FILE
 from lussweep.run.state import RUN_FILE, STATE_FILE
-from lussweep.stages import VAL_SCORES
-from lussweep.store import tables
-from lussweep.store.artifacts import RECORD
+from lussweep.store import names, tables
+from lussweep.store.artifacts import RECORD, Record
 from lussweep.store.remote import is_url
 from lussweep.study.costs import Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
@@ -52,7 +51,7 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
         )
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record] = {}
     for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
         try:
             record = json.loads(path.read_text())
@@ -84,7 +83,7 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
 
 
 def _first_of_each_kind(
-    steps: Mapping[str, Step], records: Mapping[str, Mapping[str, Any]], timed: Iterable[str]
+    steps: Mapping[str, Step], records: Mapping[str, Record], timed: Iterable[str]
 ) -> frozenset[str]:
     """Refs of the first step of each kind, if at least ENOUGH_STEPS others remain.
 
@@ -187,7 +186,7 @@ def _store_of(folder: Path) -> Path:
 
 def seen_frames(
     steps: Mapping[str, Step],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, Record],
     folder_of: Callable[[str], Path],
 ) -> Frames | None:
     """Frame counts of the measured steps; None if no cell is done."""
@@ -201,12 +200,12 @@ def seen_frames(
     trials = [ref for ref, step in steps.items() if step.stage == "trial"]
     if not (sizes and judged and trials):
         return None
-    n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
+    n_val = tables.read(folder_of(trials[0]) / names.VAL_SCORES, tables.FRAME_SCORES).num_rows
     by_cohort = {n: sum(counts) / len(counts) for n, counts in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
 
-def where_trained(records: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
+def where_trained(records: Iterable[Record]) -> tuple[str, bool]:
     """The two places with most trainings (as "cuda of HOST"), and whether the first is a GPU."""
     places = Counter(
         (record["circumstances"].get("device", "cpu"), record["circumstances"]["host"])

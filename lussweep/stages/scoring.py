@@ -16,15 +16,13 @@ from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import Embed, features_by_space, pixels
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.models.training.weights import read_weights
-from lussweep.stages.context import SCORES as SCORES_FILE
 from lussweep.stages.context import Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import FeaturesStep, ScoreStep
 from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
 
-FEATURES = "features.safetensors"
 Place = tuple[str, str]
 """The source of features: an embedder, and one of its spaces."""
 FeaturesAt = dict[Place, NDArray[Any]]
@@ -36,7 +34,8 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
     real, name = _real_frames(step, context, given.seed, given.n_images), given.embedder
     features = _features({name: _embedder(name, step, context)}, real, given.batch_size)
     save_file(
-        {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()}, out / FEATURES
+        {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
+        out / names.FEATURES,
     )
     return {"n_images": len(real)}
 
@@ -69,7 +68,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         for name, place in computed:
             value = scores[name].function(pairs[place])
             rows.append(_score_row(label, epoch, name, place, value, len(real)))
-    tables.write(out / SCORES_FILE, rows, tables.GAN_SCORES)
+    tables.write(out / names.SCORES, rows, tables.GAN_SCORES)
     return {"n_images": len(real), "embedders": list(spec.embedders)}
 
 
@@ -83,7 +82,7 @@ def _real_features(
     """The features of the real frames: those of earlier steps, and those of other embedders."""
     features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
     for name in spec.embedders:
-        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / names.FEATURES)
         for space in EMBEDDERS[name].spaces:  # rows follow this order
             features[name, space] = real_of[space].numpy()[: len(real)]
     others = {name: embedder for name, embedder in embedders.items() if name not in spec.embedders}

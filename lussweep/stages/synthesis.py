@@ -12,8 +12,8 @@ from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
 from lussweep.models.generators.seam import kept_snapshot
 from lussweep.models.generators.select import select_epoch
-from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
-from lussweep.store import tables
+from lussweep.stages.context import Context, Summary, cohort_class
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.plan.step_specs import DrawnStep, SynthStep
@@ -42,13 +42,13 @@ def run_synth(step: Step, context: Context, out: Path) -> Summary:
             "lower synth.ratio or synth.n_images"
         )
     frames *= masks[np.arange(len(frames)) % len(masks)]
-    np.save(out / SYNTHETIC, frames)
+    np.save(out / names.SYNTHETIC, frames)
     return {"epoch": epoch, "n_frames": len(frames)}
 
 
 def _selected_epoch(step: Step, context: Context, given: SynthStep) -> int:
     scores = (
-        tables.read(context.store.open(step.inputs["score"]) / SCORES, tables.GAN_SCORES)
+        tables.read(context.store.open(step.inputs["score"]) / names.SCORES, tables.GAN_SCORES)
         if "score" in step.inputs
         else tables.GAN_SCORES.empty_table()
     )
@@ -90,7 +90,7 @@ def external_images(step: Step, context: Context, seed: int, n_images: int) -> n
 
     uint8 (N, S, S).
     """
-    images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
+    images = read_array(context.store.open(step.inputs["external"]) / names.SYNTHETIC, np.uint8)
     chosen = np.random.default_rng(seed).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from lussweep.data.frames import load_pixels
 from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.seam import TrainingEnded, TrainingReport, snapshot_path
-from lussweep.stages.context import EVENTS, LOSSES, Context, Summary, cohort_class
-from lussweep.store import tables
+from lussweep.stages.context import Context, Summary, cohort_class
+from lussweep.store import names, tables
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GENERATORS
 
-TRAINED = ("snapshots", LOSSES, EVENTS)
+TRAINED = ("snapshots", names.LOSSES, names.EVENTS)
 
 
 def run_gan(step: Step, context: Context, out: Path) -> Summary:
@@ -76,8 +76,8 @@ def train_into(
 
 def _write_history(work: Path, report: TrainingReport) -> None:
     """Writes the values of every epoch of every attempt, and the events."""
-    tables.write(work / LOSSES, report.losses, tables.GAN_LOSSES)
-    tables.write(work / EVENTS, report.events, tables.GAN_EVENTS)
+    tables.write(work / names.LOSSES, report.losses, tables.GAN_LOSSES)
+    tables.write(work / names.EVENTS, report.events, tables.GAN_EVENTS)
 
 
 def hand_over(work: Path, out: Path) -> None:

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lussweep.data.preprocess import find_sector, preprocess
+from lussweep.data.preprocess import preprocess
+from lussweep.data.sector import detect_sector
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
 
@@ -45,7 +46,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 def test_the_sector_is_whole_and_text_beside_it_vanishes() -> None:
     video = np.maximum(speckle(), screen_furniture())
-    sector = find_sector(video)
+    sector = detect_sector(video).mask
     assert not (drawn_sector() & ~sector).any()
     assert overlap(sector, hull(drawn_sector())) > 0.99
     assert not (sector & (screen_furniture() > 0)).any()
@@ -77,24 +78,24 @@ def test_auto_crop_fills_the_square_and_keeps_the_aspect_ratio() -> None:
 def test_a_dark_shadow_does_not_cut_the_sector() -> None:
     video = speckle()
     video[:, :, 120:165] = 0
-    assert overlap(find_sector(video), hull(drawn_sector())) > 0.98
+    assert overlap(detect_sector(video).mask, hull(drawn_sector())) > 0.98
 
 
 def test_a_still_video_keeps_its_sector_and_loses_small_text() -> None:
     still = np.repeat(np.maximum(speckle(1), screen_furniture()), 5, axis=0)
-    sector = find_sector(still)
+    sector = detect_sector(still).mask
     assert overlap(sector, hull(drawn_sector())) > 0.99
     assert not (sector & (screen_furniture() > 0)).any()
 
 
 def test_a_grey_ground_is_not_the_sector() -> None:
     video = np.maximum(speckle(), 30)
-    assert overlap(find_sector(video), hull(drawn_sector())) > 0.99
+    assert overlap(detect_sector(video).mask, hull(drawn_sector())) > 0.99
 
 
 def test_a_sector_that_fills_the_image_is_kept() -> None:
     video = np.random.default_rng(0).integers(60, 200, (6, 90, 120)).astype(np.uint8)
-    assert find_sector(video).all()
+    assert detect_sector(video).mask.all()
     _, mask = preprocess(video, SPEC)
     assert mask[16:112].all() and not mask[:15].any() and not mask[113:].any()
 

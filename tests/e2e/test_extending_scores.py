@@ -1,4 +1,4 @@
-"""The score and the embedder of docs/extending.md: the page's files and command, as they stand."""
+"""The score and the embedder of docs/extending.md, with several patient counts and replicates."""
 
 from __future__ import annotations
 
@@ -6,27 +6,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lussweep.report.schemas import USEFULNESS
 from scipy.stats import spearmanr
 
 from lussweep.report.figures import build_metric_figure
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.usefulness import USEFULNESS
 from lussweep.store import tables
-from support.pages import run_command, section, write_block
+from support.packages import run_inline
 
 DRAWS = [(n, replicate) for n in (2, 3) for replicate in (1, 2, 3)]
 Row = dict[str, Any]
+EXPERIMENT = """
+name: sharpness
+plugins: [blurred]
+data:
+  phantom: {train_patients: 4, val_patients: 2, holdout_patients: 4, frames_per_video: 4}
+  preprocess: {image_size: 64}
+gan: {n_epochs: 2, ngf: 2, ndf: 2, snapshot_every: 1}
+score: {n_images: 8, embedders: [thumbnails, detector], extra_metrics: [sharpness]}
+select: {best: sharpness, space: pixel}
+classifier: {n_epochs: 2}
+search: {n_trials: 1, channels: [1], learning_rates: [0.003], dropouts: [0.25]}
+analysis: {n_resamples: 100}
+grid: {n_patients: [2, 3], replicates: 3, variants: [baseline, positive_synthetic]}
+"""
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of the page's command."""
-    folder = tmp_path_factory.mktemp("extending")
-    score, embedder = section("extending.md", "A score"), section("extending.md", "An embedder")
-    write_block(score, "py", folder / "sharpness.py")
-    write_block(score, "yaml", folder / "sharpness.yaml")
-    write_block(embedder, "py", folder / "thumbnails.py")
-    run_command(embedder, folder)
-    return folder / "sharpness-run"
+def ran(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the experiment."""
+    folder = tmp_path_factory.mktemp("scores")
+    return run_inline("sharpness", EXPERIMENT, folder=folder, site=site)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +46,7 @@ def scores(ran: Path) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def results(ran: Path) -> dict[tuple[str, int, int], Row]:
-    rows = tables.read(ran / "results.parquet", tables.RESULTS).to_pylist()
+    rows = tables.read(ran / "results.parquet", RESULTS).to_pylist()
     assert {row["status"] for row in rows} == {"done"}
     return {(row["variant"], row["n_patients"], row["replicate"]): row for row in rows}
 
@@ -111,7 +121,7 @@ def test_usefulness_takes_the_distance_to_the_goal(
 
 
 def test_the_figure_has_a_column_for_the_score_and_shows_the_embedder(ran: Path) -> None:
-    """This process has not imported the page's files."""
+    """This process has not loaded the plugin."""
     table = tables.read(ran / "gan_scores.parquet", tables.GAN_SCORES)
     titles = [panel.get_title() for panel in build_metric_figure(table).axes]
     assert titles[0] == "kMMD (goal 0)\nfeatures space of thumbnails"

@@ -1,4 +1,4 @@
-"""The generator of docs/extending.md: the page's file, experiment and command, as they stand."""
+"""The generator of docs/extending.md beside a DCGAN: two kinds in one grid."""
 
 from __future__ import annotations
 
@@ -12,19 +12,29 @@ from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lussweep.store import tables
-from support.pages import run_command, section, write_block
+from support.packages import run_inline
 
 DCGAN = "kind=dcgan, n_epochs=2, ngf=2, ndf=2"
+EXPERIMENT = """
+name: kinds
+plugins: [blurred]
+data:
+  phantom: {train_patients: 4, val_patients: 3, holdout_patients: 4, frames_per_video: 4}
+  preprocess: {image_size: 64}
+gan: {kind: blurred, n_epochs: 3, snapshot_every: 2, blur: 8}
+score: {n_images: 8}
+classifier: {n_epochs: 2}
+search: {n_trials: 2, channels: [1], learning_rates: [0.003, 0.001], dropouts: [0.25]}
+variants:
+  dcgan: {pos: [synthetic], neg: [real], gan: {kind: dcgan, n_epochs: 2, ngf: 2, ndf: 2}}
+grid: {n_patients: [3], replicates: 1, variants: [baseline, combined, dcgan]}
+"""
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of the page's command."""
-    folder, shown = tmp_path_factory.mktemp("generators"), section("extending.md", "A generator")
-    write_block(shown, "py", folder / "blurred.py")
-    write_block(shown, "yaml", folder / "blurred.yaml")
-    run_command(shown, folder)
-    return folder / "blurred-run"
+def ran(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a grid with both kinds."""
+    return run_inline("kinds", EXPERIMENT, folder=tmp_path_factory.mktemp("kinds"), site=site)
 
 
 def rows(run: Path, name: str) -> list[dict[str, Any]]:

@@ -1,52 +1,32 @@
-"""The package in tests/plugin, which docs/extending.md shows, installed and run on Ray."""
+"""The experiment of docs/extending.md, which uses every part of the plugin, on Ray."""
 
 from __future__ import annotations
 
 import json
-import os
+import shlex
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
-from support.commands import ROOT, command, environment
+from support.commands import command, environment
+from support.packages import GRID, PLUGIN, run, run_python
 
-PACKAGE = ROOT / "tests" / "plugin"
 VARIANTS = ("baseline", "combined")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that pip has installed the package into."""
-    folder = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    copy = tmp_path_factory.mktemp("package")  # setuptools leaves files beside what it builds
-    subprocess.run(["cp", "-r", f"{PACKAGE}/.", copy], check=True)
-    subprocess.run([*pip, "--no-build-isolation", "--target", folder, copy], check=True)
-    return folder
-
-
-def run(*arguments: str | Path, cwd: Path, site: Path | None) -> str:
-    """The output of a command, with the package on the path or without it."""
-    env = environment()
-    if site is not None:
-        env["PYTHONPATH"] = os.pathsep.join([str(site), *filter(None, [env.get("PYTHONPATH")])])
-    done = subprocess.run(
-        command(*arguments), cwd=cwd, env=env, capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
 def ran(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of a grid on Ray that uses every part of the package."""
-    folder = tmp_path_factory.mktemp("plugin") / "run"
-    given = ("--backend", "ray", "--no-dashboard", "--out", folder)
-    run("grid", PACKAGE / "blurred.yaml", *given, cwd=folder.parent, site=site)
-    return folder
+    """The run folder of the page's command."""
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copy(PLUGIN / "blurred.yaml", folder)
+    program, *arguments = shlex.split(GRID)
+    assert program == "lussweep"
+    run(*arguments, "--backend", "ray", "--no-dashboard", cwd=folder, site=site)
+    return folder / "blurred-run"
 
 
 def specs(run_folder: Path, stage: str) -> list[dict[str, object]]:
@@ -55,7 +35,7 @@ def specs(run_folder: Path, stage: str) -> list[dict[str, object]]:
 
 
 def test_every_cell_has_an_auc(ran: Path) -> None:
-    rows = tables.read_any(ran / "results.parquet").to_pylist()
+    rows = tables.read(ran / "results.parquet", RESULTS).to_pylist()
     assert [row["variant"] for row in rows] == list(VARIANTS)
     for row in rows:
         assert row["status"] == "done"
@@ -65,7 +45,7 @@ def test_every_cell_has_an_auc(ran: Path) -> None:
 
 
 def test_trials_cover_the_space_of_the_classifier(ran: Path) -> None:
-    rows = tables.read_any(ran / "trials.parquet").to_pylist()
+    rows = tables.read(ran / "trials.parquet", tables.TRIALS).to_pylist()
     for variant in (*VARIANTS, "detector"):
         own = {row["hyperparameters"] for row in rows if row["variant"] == variant}
         assert own == {'{"side":2}', '{"side":8}'}
@@ -80,6 +60,12 @@ def test_weights_are_those_of_the_chosen_network(ran: Path) -> None:
         weights = load_file(path.with_name("best.safetensors"))
         assert chosen["kind"] == "pixels"
         assert weights["head.weight"].shape == (2, (64 // chosen["config"]["side"]) ** 2)
+
+
+def test_the_detector_is_of_the_same_kind_and_scores_the_generator(ran: Path) -> None:
+    rows = tables.read(ran / "gan_scores.parquet", tables.GAN_SCORES).to_pylist()
+    spaces = {row["space"] for row in rows if row["embedder"] == "detector"}
+    assert spaces == {"conv", "logit", "softmax"}
 
 
 def test_the_losses_of_the_generator_have_rows(ran: Path) -> None:
@@ -105,7 +91,7 @@ def test_the_snapshot_is_chosen_by_the_score(ran: Path) -> None:
     best = min(sharpness, key=lambda epoch: abs(sharpness[epoch] - 1))
     (result,) = [
         row
-        for row in tables.read_any(ran / "results.parquet").to_pylist()
+        for row in tables.read(ran / "results.parquet", RESULTS).to_pylist()
         if row["variant"] == "combined"
     ]
     (summary,) = [
@@ -114,6 +100,12 @@ def test_the_snapshot_is_chosen_by_the_score(ran: Path) -> None:
     ]
     assert result["n_pos_synthetic"] == result["n_pos_real"]
     assert summary["epoch"] == best
+
+
+def test_the_section_has_a_row_for_each_cell(ran: Path) -> None:
+    rows = tables.read_any(ran / "mean_scores.parquet").to_pylist()
+    assert [row["variant"] for row in rows] == list(VARIANTS)
+    assert all(0 < row[name] < 1 for row in rows for name in ("positive", "negative"))
 
 
 @pytest.mark.parametrize(
@@ -140,14 +132,25 @@ def test_a_run_is_read_without_the_package(ran: Path) -> None:
 def test_a_finished_grid_is_not_computed_again(ran: Path, site: Path) -> None:
     given = ("--backend", "inline", "--out", ran)
     before = {path: path.stat().st_mtime_ns for path in ran.glob("artifacts/*/*/record.json")}
-    run("grid", PACKAGE / "blurred.yaml", *given, cwd=ran.parent, site=site)
+    run("grid", PLUGIN / "blurred.yaml", *given, cwd=ran.parent, site=site)
     after = {path: path.stat().st_mtime_ns for path in ran.glob("artifacts/*/*/record.json")}
     assert before == after and before
 
 
+def test_reading_the_experiment_imports_neither_pytorch_nor_ray(site: Path, tmp_path: Path) -> None:
+    printed = run_python(
+        "import sys; from lussweep.study.spec import load_study\n"
+        f"print(load_study({(PLUGIN / 'blurred.yaml').read_text()!r}).gan.kind)\n"
+        "print({'blurred', 'ray', 'torch'} & sys.modules.keys())",
+        cwd=tmp_path,
+        site=site,
+    )
+    assert printed.split() == ["blurred", "{'blurred'}"]
+
+
 def test_without_the_package_the_experiment_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(
-        command("plan", PACKAGE / "blurred.yaml"),
+        command("plan", PLUGIN / "blurred.yaml"),
         cwd=tmp_path,
         env=environment(),
         capture_output=True,

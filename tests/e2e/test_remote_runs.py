@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lussweep.data.phantom import phantom_manifest
+from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.sample import save_snapshot
 from lussweep.run.mirror import Mirror
 from lussweep.stages import Context, execute
@@ -185,13 +186,13 @@ def test_a_training_goes_on_from_its_checkpoint_on_another_node(
     )  # fmt: skip
     epochs: list[int] = []
 
-    def note(generator: object, work: Path, epoch: int) -> None:
-        epochs.append(epoch)
+    def note(generator: Generator, path: Path) -> None:
+        epochs.append(int(path.stem.removeprefix("epoch_")))
         if epochs == [1, 2]:
             raise KeyboardInterrupt
-        save_snapshot(generator, work, epoch)
+        save_snapshot(generator, path)
 
-    monkeypatch.setattr("lussweep.stages.training.save_snapshot", note)
+    monkeypatch.setattr("lussweep.models.generators.dcgan.kind.save_snapshot", note)
     monkeypatch.setenv("LUSSWEEP_CACHE", str(tmp_path / "one"))
     with pytest.raises(KeyboardInterrupt):
         execute(step, context)

@@ -16,8 +16,8 @@ from lussweep.backend.stop import Stop
 from lussweep.errors import InputError
 from lussweep.models.generators.seam import snapshot_path
 from lussweep.report.losses import in_long_form
-from lussweep.stages import EVENTS, LOSSES, Context, execute, run_gan
-from lussweep.store import tables
+from lussweep.stages import Context, execute, run_gan
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
 from lussweep.study.spec import GENERATORS, GeneratorKind, GeneratorSpec
@@ -86,13 +86,13 @@ def test_a_small_generator_is_trained_and_reported(
     own = ArtifactStore(tmp_path / "own", also_read=(finished,))
     context = Context(own, "cpu")
     execute(step, context)
-    names = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
-    assert names == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
-    losses = tables.read(own.open(step.ref) / LOSSES, tables.GAN_LOSSES).to_pylist()
+    kept = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
+    assert kept == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+    losses = tables.read(own.open(step.ref) / names.LOSSES, tables.GAN_LOSSES).to_pylist()
     found = [[row[name] for name in ("attempt", "epoch", "name", "value", "seconds")]
              for row in losses]  # fmt: skip
     assert found == [[1, 2, "loss", 1 / 2, 2.0], [1, 3, "loss", 1 / 3, 2.0]]
-    assert tables.read(own.open(step.ref) / EVENTS, tables.GAN_EVENTS).num_rows == 0
+    assert tables.read(own.open(step.ref) / names.EVENTS, tables.GAN_EVENTS).num_rows == 0
     assert context.link.progress_text(step.ref) == "epoch 3 of 3"
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from support.commands import environment
-from support.packages import install_package
+from support.packages import install_package, run_python
 
 ADDS = """
 from lussweep.study.spec import CLASSIFIERS, ClassifierKind, SearchSpec
@@ -41,12 +38,7 @@ def in_process(site: Path, code: str) -> str:
         "from lussweep.study.plugins import *; from lussweep.errors import InputError;"
         "from lussweep.study.spec import *; import sys, json\n"
     )
-    env = {**environment(), "PYTHONPATH": f"{site}:{environment().get('PYTHONPATH', '')}"}
-    done = subprocess.run(
-        [sys.executable, "-c", before + code], env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return run_python(before + code, cwd=site, site=site).strip()
 
 
 def refusal(site: Path, text: str) -> str:

@@ -2,6 +2,8 @@
 
 from pydantic import PositiveInt
 
+from blurred.mean_scores import MEAN_SCORES, rows
+from lussweep.report.sections import SECTIONS, Section
 from lussweep.study.spec import (
     CLASSIFIERS,
     EMBEDDERS,
@@ -18,14 +20,14 @@ from lussweep.study.spec import (
 from lussweep.study.spec.imports import imported
 
 
-class PixelSearch(SearchSpec):
-    side: tuple[PositiveInt, ...] = (2, 4)
-    """Sides of the squares of pixels that are averaged."""
-
-
 class BlurredSpec(GeneratorSpec):
     blur: PositiveInt = 12
     """Side of the blur in the first epoch, in pixels. It is divided by the number of the epoch."""
+
+
+class PixelSearch(SearchSpec):
+    side: tuple[PositiveInt, ...] = (2, 4)
+    """Sides of the squares of pixels that are averaged."""
 
 
 def register() -> None:
@@ -42,6 +44,6 @@ def register() -> None:
         spaces=("pixel",),
     )
     EMBEDDERS["thumbnails"] = Embedder(
-        function=imported("blurred.thumbnails:thumbnails"),
-        digest="8x8",
+        function=imported("blurred.thumbnails:thumbnails"), digest="8 x 8"
     )
+    SECTIONS["mean_scores"] = Section(version=1, schema=MEAN_SCORES, rows=rows, order=140)

@@ -1,21 +1,23 @@
 """A generator: blurred copies of the real frames, which it learns to blur less."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from blurred import BlurredSpec
 from lussweep.models.generators.seam import TrainingReport, snapshot_path
 from lussweep.study.spec import ScoreSpec, SynthSpec
+
+Snapshot = dict[str, np.ndarray]
 
 
 def train(
     frames_NSS: np.ndarray,
     label_N: np.ndarray | None,
-    spec: Any,
+    spec: BlurredSpec,
     seed: int,
     device: torch.device,
     folder: Path,
@@ -31,16 +33,12 @@ def train(
         report.epoch(epoch, {"loss": loss})
 
 
-def load(path: Path, spec: Any, image_size: int, device: torch.device) -> dict[str, np.ndarray]:
+def load(path: Path, spec: BlurredSpec, image_size: int, device: torch.device) -> Snapshot:
     return load_file(path)
 
 
 def sample(
-    generator: dict[str, np.ndarray],
-    n_images: int,
-    label: int,
-    seed: int,
-    how: ScoreSpec | SynthSpec,
+    generator: Snapshot, n_images: int, label: int, seed: int, how: ScoreSpec | SynthSpec
 ) -> np.ndarray:
     frames_NSS = generator["frames"]
     if "label" in generator:  # it is conditional

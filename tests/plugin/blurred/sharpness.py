@@ -1,14 +1,18 @@
 """A score: how sharp synthetic frames are beside real ones."""
 
+import math
+
 import numpy as np
 
 from lussweep.metrics.pair import Pair
 
 
 def sharpness(pair: Pair) -> float:
-    """Mean step between neighbouring grey levels, synthetic over real. 1: equally sharp."""
-    return _mean_step(pair.fake_ND) / _mean_step(pair.real_ND)
+    """The mean step between neighbouring pixels, synthetic over real. 1: equally sharp."""
+    return mean_step(pair.fake_ND) / mean_step(pair.real_ND)
 
 
-def _mean_step(pixels_ND: np.ndarray) -> float:
-    return float(np.abs(np.diff(pixels_ND.astype(float), axis=1)).mean())
+def mean_step(frames_ND: np.ndarray) -> float:
+    """The mean difference between a pixel and the next one in its row, in grey levels."""
+    rows = frames_ND.reshape(-1, math.isqrt(frames_ND.shape[1])).astype(float)
+    return float(np.abs(np.diff(rows, axis=1)).mean())
