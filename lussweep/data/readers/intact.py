@@ -8,8 +8,6 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
-import av
-
 from lussweep.data.readers.seam import COPY_AGAIN, HEAD_BYTES, UnreadableError
 from lussweep.errors import one_line
 
@@ -77,6 +75,8 @@ def png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def check_jpeg(content: bytes) -> None:
     """Raises UnreadableError if FFmpeg finds the data of a JPEG damaged or cut short."""
+    import av  # it loads libraries beside OpenCV's, so only where a JPEG is read
+
     decoder = av.CodecContext.create("mjpeg", "r")
     decoder.options = {"err_detect": "explode"}
     decoder.thread_count = 1
