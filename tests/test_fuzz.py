@@ -27,7 +27,7 @@ from lussweep.data.external import describe
 from lussweep.data.manifest import read_manifest
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.training.weights import read_weights
 from lussweep.run.identity import read_run_file
 from lussweep.run.ingest import open_store

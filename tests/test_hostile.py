@@ -42,7 +42,7 @@ from lussweep.data.declaration import read_patients
 from lussweep.data.external import describe
 from lussweep.data.manifest import read_manifest
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.run.ingest import open_store
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.training.weights import read_weights

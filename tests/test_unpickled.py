@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.networks import Generator
 from lussweep.models.generators.dcgan.sample import load_snapshot, save_snapshot
 from lussweep.models.resnet import load_resnet34
@@ -190,10 +190,11 @@ def test_poison_in_place_of_weights_is_refused(
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=rf"cannot read weights from .*{name} .*--weights"):
             load_resnet34(tmp_path / name)
-    save_snapshot(Generator(64, spec.latent_size, 2), tmp_path, 1)
-    (tmp_path / "snapshots" / "epoch_0001.safetensors").write_bytes(content)
+    path = tmp_path / "epoch_0001.safetensors"
+    save_snapshot(Generator(64, spec.latent_size, 2), path)
+    path.write_bytes(content)
     with pytest.raises(InputError, match=r"epoch_0001\.safetensors cannot be read: .*: delete the"):
-        load_snapshot(tmp_path, 1, spec, 64, torch.device("cpu"))
+        load_snapshot(path, spec, 64, torch.device("cpu"))
     with pytest.raises(InputError, match=r"w\.safetensors cannot be read: .*: delete the folder"):
         read_weights(tmp_path / "w.safetensors")
     assert not marker.exists()

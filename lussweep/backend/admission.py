@@ -9,8 +9,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from lussweep.study.costs import GPU_STAGES
 from lussweep.study.plan import Step
 
 TASK_STAGES = ("shard", "ingest", "cohort", "external")
@@ -36,38 +36,36 @@ class Resources:
         return ", ".join(f"{amount:g} {name}" for name, amount in self.named().items())
 
 
-@dataclass(frozen=True)
-class GpuShares:
-    """The least share of a GPU for one step of each stage, on a cluster with GPUs."""
+class Group(NamedTuple):
+    """What steps have in common that wait for the same kind of place."""
 
-    gan: float = 1.0
-    trial: float = 0.25
-    other: float = 0.25
+    stage: str
+    gpus: float
 
-    def of(self, stage: str) -> float:
-        """The share for a step of this stage; 0 if the stage uses CPUs alone."""
-        if stage not in GPU_STAGES:
-            return 0.0
-        return {"gan": self.gan, "trial": self.trial}.get(stage, self.other)
+
+def _group(step: Step) -> Group:
+    return Group(step.stage, step.workers.gpus)
 
 
 class Admission:
     """Accepts steps within the resources of the cluster, and remembers which are in flight.
 
-    A gang (a GAN with several workers) waits until nothing is in flight. Other steps wait for it.
+    A gang (a step with several workers) waits until nothing is in flight. Other steps wait for it.
     """
 
-    def __init__(self, to_do: Iterable[Step], total: Resources, shares: GpuShares) -> None:
+    def __init__(self, to_do: Iterable[Step], total: Resources) -> None:
         """`to_do` are the steps without an artifact. `total.gpus` is 0 if no GPU may be used."""
-        self.total, self.shares = total, shares
+        self.total = total
         self.in_flight: dict[str, Step] = {}
         self.granted: dict[str, Resources] = {}
         """The resources with which each step in flight was submitted, by ref."""
-        self._left: dict[str, set[str]] = defaultdict(set)
-        """Refs of the steps that were never submitted, by stage, whether they are ready or not."""
+        self._left: dict[Group, set[str]] = defaultdict(set)
+        """Refs of the steps that were never submitted, by group, whether they are ready or not."""
+        self._groups: dict[str, Group] = {}
         for step in to_do:
-            self._left[step.stage].add(step.ref)
-        self.shards_left = set(self._left["shard"])
+            self._groups[step.ref] = group = _group(step)
+            self._left[group].add(step.ref)
+        self.shards_left = {ref for ref, group in self._groups.items() if group.stage == "shard"}
         self._n_taken: Counter[Resources] = Counter()
         self._gang_waits = False
         self._n_gangs = 0
@@ -75,7 +73,7 @@ class Admission:
 
     def kind(self, step: Step) -> Hashable:
         """The kind of a step. `accepts` gives the same answer for all steps of one kind."""
-        return step.stage, n_workers(step)
+        return step.stage, step.workers
 
     def accepts(self, step: Step) -> bool:
         """Whether the step may be submitted now."""
@@ -91,7 +89,7 @@ class Admission:
         need = self.needs(step)
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
-        gpus_left = sum(self.shares.of(stage) * len(left) for stage, left in self._left.items())
+        gpus_left = sum(group.gpus * len(left) for group, left in self._left.items())
         ahead = LOOK_AHEAD if gpus_left > self.total.gpus else 0
         gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
@@ -102,7 +100,7 @@ class Admission:
         need = self._spread(step)
         self.in_flight[step.ref] = step
         self.granted[step.ref] = need
-        self._left[step.stage].discard(step.ref)
+        self._left[_group(step)].discard(step.ref)
         self._n_taken[need] += 1
         self._n_gangs += is_gang(step)
         return need
@@ -119,7 +117,8 @@ class Admission:
     def forget(self, refs: Iterable[str]) -> None:
         """Note that these steps will not be submitted, because they are done or blocked."""
         for ref in refs:
-            self._left[ref.partition("/")[0]].discard(ref)
+            if ref in self._groups:
+                self._left[self._groups[ref]].discard(ref)
             self.shards_left.discard(ref)
 
     def _spread(self, step: Step) -> Resources:
@@ -131,8 +130,9 @@ class Admission:
         """
         need = self.needs(step)
         free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
-        if step.stage != "gan":  # a GAN waits only for data: its GPU is not free for others
-            free -= self.shares.gan * len(self._left["gan"])
+        if step.stage != "gan":  # a generator waits only for data: its GPU is not free for others
+            gans = (group for group in self._left if group.stage == "gan")
+            free -= sum(group.gpus * len(self._left[group]) for group in gans)
         if is_gang(step) or not need.gpus or free < SMALLEST:
             return need
         # Allow 1 % slack: three shares of 1/3 round to 0.9999.
@@ -141,14 +141,14 @@ class Admission:
         return replace(need, gpus=max(need.gpus, share))
 
     def _n_left(self, step: Step) -> int:
-        """The number of steps of its stage that were never submitted, with this one."""
-        left = self._left[step.stage]
+        """The number of steps of its group that were never submitted, with this one."""
+        left = self._left[_group(step)]
         return len(left) + (step.ref not in left)  # a retry was submitted before
 
     def needs(self, step: Step) -> Resources:
         """The least resources of all workers of the step together."""
         worker = self.worker_needs(step)
-        return Resources(worker.cpus * n_workers(step), worker.gpus * n_workers(step))
+        return Resources(worker.cpus * step.workers.n, worker.gpus * step.workers.n)
 
     def worker_needs(self, step: Step) -> Resources:
         """The least resources of one worker of the step."""
@@ -156,14 +156,9 @@ class Admission:
         if not self.total.gpus:
             return Resources(n_threads)
         # The workers of one gang cannot share a GPU.
-        return Resources(n_threads, 1.0 if is_gang(step) else self.shares.of(step.stage))
-
-
-def n_workers(step: Step) -> int:
-    """How many processes run the step; more than one only for GANs."""
-    return int(step.spec["gan"]["n_workers"]) if step.stage == "gan" else 1
+        return Resources(n_threads, 1.0 if is_gang(step) else step.workers.gpus)
 
 
 def is_gang(step: Step) -> bool:
     """Whether the step runs on several workers that must start together."""
-    return n_workers(step) > 1
+    return step.workers.n > 1

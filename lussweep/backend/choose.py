@@ -78,7 +78,6 @@ def executor_of(
         from lussweep.backend.cluster.session import ray_session
 
         with ray_session(options.address, n_cpus=options.cpus, dashboard=options.dashboard) as url:
-            from lussweep.backend.admission import GpuShares
             from lussweep.backend.cluster.executor import ClusterExecutor
             from lussweep.backend.cluster.inspection import is_open
             from lussweep.backend.cluster.probe import check_nodes
@@ -88,10 +87,5 @@ def executor_of(
             if is_open():
                 notify(OPEN_CLUSTER)
             check_nodes([context.store, *shared])
-            shares = GpuShares()
-            if study is not None:
-                shares = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
-            with ClusterExecutor(
-                plan, context, folder, shares, options.step_minutes, stop
-            ) as executor:
+            with ClusterExecutor(plan, context, folder, options.step_minutes, stop) as executor:
                 yield executor

@@ -11,23 +11,23 @@ import torch
 from lussweep.backend.driver import Outcome
 from lussweep.backend.stop import Stop
 from lussweep.errors import InputError, one_line
-from lussweep.models.generators.dcgan.checkpoint import Stopped
-from lussweep.models.generators.dcgan.health import Collapse
-from lussweep.models.generators.dcgan.train import check_device
+from lussweep.models.generators.checkpoint import Stopped
+from lussweep.models.generators.seam import TrainingEnded
 from lussweep.models.training.precision import check_precision
 from lussweep.stages import Context, execute
 from lussweep.stages.link import OwnProcess
 from lussweep.study.plan import Plan, Step
-from lussweep.study.spec import GanSpec
+from lussweep.study.plan.step_specs import GanStep
+from lussweep.study.spec import GENERATORS
 
 
 class InlineExecutor:
     """Runs a step inside `wait`. Every other backend must produce the same artifacts."""
 
     def __init__(self, plan: Plan, context: Context, stop: Stop | None = None) -> None:
-        gangs = {s.spec["gan"]["n_workers"] for s in plan.steps.values() if s.stage == "gan"}
-        if max(gangs, default=1) > 1:
-            raise InputError(f"gan.n_workers {max(gangs)} needs Ray: leave out --backend inline")
+        most = max((step.workers.n for step in plan.steps.values()), default=1)
+        if most > 1:
+            raise InputError(f"gan.n_workers {most} needs Ray: leave out --backend inline")
         refuse_unsupported(plan, context.torch_device())
         self.stop = stop or Stop()
         self.context = replace(context, link=OwnProcess(lambda: self.stop.requested))
@@ -54,7 +54,7 @@ class InlineExecutor:
         step, self.submitted = self.submitted, None
         if self.stop.requested:
             return [stopped(step.ref)]
-        self.stop.breaks_off = step.stage != "gan"  # a GAN sees the stop and leaves a checkpoint
+        self.stop.breaks_off = not _obeys_a_stop(step)
         try:
             return [attempt(step, self.context)]
         finally:
@@ -63,12 +63,17 @@ class InlineExecutor:
 
 def refuse_unsupported(plan: Plan, device: torch.device) -> None:
     """Raises InputError for settings that the device does not support, before any training."""
-    specs = {GanSpec.model_validate(s.spec["gan"]) for s in plan.steps.values() if s.stage == "gan"}
-    for spec in specs:
-        check_device(spec, device)
+    gans = {GanStep.of(step).gan for step in plan.steps.values() if step.stage == "gan"}
+    for gan in gans:
+        GENERATORS[gan.kind].check(gan, device)
     trials = [s.spec["classifier"] for s in plan.steps.values() if s.stage == "trial"]
     for precision in {classifier["precision"] for classifier in trials}:
         check_precision(precision, device, "classifier.precision")
+
+
+def _obeys_a_stop(step: Step) -> bool:
+    """Whether the step ends by itself if the user asks for a stop, and leaves a checkpoint."""
+    return step.stage == "gan" and GENERATORS[GanStep.of(step).gan.kind].stops
 
 
 def attempt(step: Step, context: Context) -> Outcome:
@@ -92,6 +97,6 @@ def failed(ref: str, error: BaseException) -> Outcome:
         ref,
         f"{type(error).__name__}: {text}",
         "".join(traceback.format_exception(error)),
-        is_final=isinstance(error, (InputError, Collapse)),
+        is_final=isinstance(error, (InputError, TrainingEnded)),
         is_stopped=isinstance(error, Stopped),
     )

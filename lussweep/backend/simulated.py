@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from lussweep.backend.admission import SMALLEST, Admission, GpuShares, Resources
+from lussweep.backend.admission import SMALLEST, Admission, Resources
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.errors import InputError
 from lussweep.study.costs import Task
@@ -50,12 +50,11 @@ class SimulatedExecutor:
         plan: Plan,
         tasks: Mapping[str, Task],
         total: Resources,
-        shares: GpuShares,
         store: SimulatedStore,
     ) -> None:
         self.tasks, self.store = tasks, store
         to_do = (step for ref, step in plan.steps.items() if not store.has(ref))
-        self.admission = Admission(to_do, total, shares)
+        self.admission = Admission(to_do, total)
         self.kind, self.accepts = self.admission.kind, self.admission.accepts
         self.forget = self.admission.forget
         self.free_gpus, self.free_cpus = [1.0] * int(total.gpus), total.cpus
@@ -136,7 +135,6 @@ def simulate(
     plan: Plan,
     tasks: Mapping[str, Task],
     total: Resources,
-    shares: GpuShares,
     *,
     costs: Mapping[str, float] | None = None,
     done: Collection[str] = (),
@@ -152,7 +150,7 @@ def simulate(
             f"a GAN has {largest} workers with a GPU each, --gpus {total.gpus:g} has fewer"
         )
     store = SimulatedStore(done)
-    executor = SimulatedExecutor(plan, tasks, total, shares, store)
+    executor = SimulatedExecutor(plan, tasks, total, store)
     progress = run_plan(plan, store, executor, costs=costs)
     assert len(progress.done) == len(plan.steps), "not all was done"
     return executor
@@ -162,13 +160,12 @@ def wall_seconds(
     plan: Plan,
     tasks: Mapping[str, Task],
     n_gpus: int,
-    shares: GpuShares,
     done: Collection[str] = (),
 ) -> float:
     """Simulated seconds of the steps that are not done, on `n_gpus` GPUs and any number of CPUs."""
     total = Resources(math.inf, n_gpus)
     costs = {ref: task.seconds for ref, task in tasks.items()}
-    return simulate(plan, tasks, total, shares, costs=costs, done=done).now_s
+    return simulate(plan, tasks, total, costs=costs, done=done).now_s
 
 
 def _places(free: list[float], share: float, n_workers: int) -> list[int] | None:

@@ -41,7 +41,6 @@ from lussweep.cli.status import duration
 from lussweep.errors import InputError
 from lussweep.run.request import RunRequest, Trust
 from lussweep.study.costs import (
-    GPU_STAGES,
     HOUR_S,
     CostEstimate,
     Measured,
@@ -161,7 +160,7 @@ def plan(
                 context = make_context(run, given, options.device, request.weights)
                 measured = run_short(run.study, run.manifest, run.requested, context, notify)
                 differ = []
-            costs = estimate_plan(run.study, run.requested, run.store, measured, gpus or 1)
+            costs = estimate_plan(run.requested, run.store, measured, gpus or 1)
             print_costs(
                 measured, costs, price, notes_on(run.study, run.requested, measured, differ)
             )
@@ -205,21 +204,17 @@ def print_power(difference: float, run: Path | None) -> None:
 
 
 def estimate_plan(
-    study: StudySpec, plan: Plan, store: ArtifactStore, measured: Measured, n_gpus: int
+    plan: Plan, store: ArtifactStore, measured: Measured, n_gpus: int
 ) -> CostEstimate:
     """Estimate the GPU-hours of all steps, and the wall time of the missing ones on `n_gpus`."""
-    from lussweep.backend.admission import GpuShares
     from lussweep.backend.simulated import wall_seconds
 
     done = [ref for ref in plan.steps if store.has(ref)]
-    held = GpuShares(study.gan.gpus or GpuShares.gan, study.search.gpus_per_trial)
     if not measured.on_gpu:  # the seconds were measured with one whole worker per step
-        held = GpuShares(1.0, 1.0, 1.0)
-    shares = {stage: held.of(stage) for stage in GPU_STAGES}
+        plan = plan.on_whole_gpus()
     seconds = step_seconds(plan, measured)
-    tasks = plan_tasks(plan, seconds, shares)
-    wall_s = wall_seconds(plan, tasks, n_gpus, held, done)
-    return estimate(plan, seconds, done, n_gpus, shares, wall_s)
+    wall_s = wall_seconds(plan, plan_tasks(plan, seconds), n_gpus, done)
+    return estimate(plan, seconds, done, n_gpus, wall_s)
 
 
 def print_costs(

@@ -12,8 +12,7 @@ from pydantic import ConfigDict
 from lussweep.data.cohort import of_class, patient_ids
 from lussweep.errors import InputError
 from lussweep.report.export import Kind, write_images
-from lussweep.stages import COHORT, SYNTHETIC
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Draw
@@ -116,7 +115,7 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
     if any(one[name] != other[name] for name in tables.SYNTH_SET):
         return False
     first, second = (
-        read_array(store.open(_refs(row)[0]) / SYNTHETIC, np.uint8) for row in (one, other)
+        read_array(store.open(_refs(row)[0]) / names.SYNTHETIC, np.uint8) for row in (one, other)
     )
     return np.array_equal(first, second)
 
@@ -143,9 +142,9 @@ def _open_set(
     made_by = store.record(record["inputs"][role])
     # The generator of an external set may have seen both classes, whichever the set shows.
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
-    cohort = tables.read(store.open(record["inputs"]["cohort"]) / COHORT, tables.FRAMES)
+    cohort = tables.read(store.open(record["inputs"]["cohort"]) / names.COHORT, tables.FRAMES)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))
-    frames = read_array(store.open(synth) / SYNTHETIC, np.uint8)
+    frames = read_array(store.open(synth) / names.SYNTHETIC, np.uint8)
     measured = store.record(memorisation)["summary"]
     card = {
         **{name: row[name] for name in tables.SYNTH_SET},

@@ -11,8 +11,7 @@ import pyarrow as pa
 from lussweep.data.cohort import of_class
 from lussweep.data.frames import load_pixels
 from lussweep.report.sections import Collected
-from lussweep.stages import COHORT, SYNTHETIC
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 
 SHEET_COLUMNS = 10
@@ -38,14 +37,14 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
         for label in ("pos", "neg"):
             if (n, label) not in made:
                 continue
-            table = tables.read(reported.store.open(cohorts[n]) / COHORT, tables.FRAMES)
+            table = tables.read(reported.store.open(cohorts[n]) / names.COHORT, tables.FRAMES)
             frames = of_class(table, label)
             spread = np.linspace(0, len(frames) - 1, min(SHEET_COLUMNS, len(frames))).astype(int)
             groups.append(
                 (f"real {WORDS[label]}, n = {n}", load_pixels(reported.store, frames.take(spread)))
             )
             synthetic = read_array(
-                reported.store.open(made[n, label]) / SYNTHETIC, np.uint8, mapped=True
+                reported.store.open(made[n, label]) / names.SYNTHETIC, np.uint8, mapped=True
             )
             groups.append(
                 (f"synthetic {WORDS[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
@@ -60,8 +59,8 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
     """
     reported, index = collected.reported, collected.table("frames")
     pairs, cards = collected.table("closest_pairs"), collected.table("memorisation")
-    names = ("patient_id", "video_id", "frame")
-    where = {place: i for i, place in enumerate(_places(index, names))}
+    columns = ("patient_id", "video_id", "frame")
+    where = {place: i for i, place in enumerate(_places(index, columns))}
     groups = []
     counts = pairs["n_patients"].to_pylist()
     for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
@@ -78,11 +77,11 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
             card = next(
                 c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == first_set
             )
-            path = reported.store.open(f"synth/{card['synth_key']}") / SYNTHETIC
+            path = reported.store.open(f"synth/{card['synth_key']}") / names.SYNTHETIC
             synthetic = read_array(path, np.uint8, mapped=True)[
                 [row["synthetic_row"] for row in shown]
             ]
-            near = index.take([where[tuple(row[name] for name in names)] for row in shown])
+            near = index.take([where[tuple(row[name] for name in columns)] for row in shown])
             title = f"synthetic {word}, n = {n}: the nearest to training frames"
             groups += [
                 (title, synthetic),
@@ -91,5 +90,5 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
     return groups
 
 
-def _places(table: pa.Table, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+def _places(table: pa.Table, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -27,18 +28,9 @@ if TYPE_CHECKING:
 
 
 COMPLETE = "complete"
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 BEST = "best/val_accuracy"
 HOLDOUT = "holdout/auroc"
-LOSS_TAGS = {
-    "loss_d_real": "loss/d_real",
-    "loss_d_fake": "loss/d_fake",
-    "loss_g": "loss/g",
-    "d_accuracy_real": "health/d_accuracy_real",
-    "d_accuracy_fake": "health/d_accuracy_fake",
-    "g_gradient_norm": "health/g_gradient_norm",
-    "diversity": "health/diversity",
-}
 TRIAL_TAGS = {
     "train_loss": "loss/train",
     "val_loss": "loss/val",
@@ -105,9 +97,18 @@ def _gan_name(row: Row) -> str:
 
 
 def _loss_events(rows: Sequence[Row]) -> Iterator[Event]:
-    for row, seconds in _with_clock(rows):
-        values = {tag: row[name] for name, tag in LOSS_TAGS.items()}
-        yield _scalars(values, row["epoch"], seconds)
+    elapsed = 0.0
+    for epoch, of_epoch in groupby(rows, key=lambda row: row["epoch"]):
+        values = {}
+        for row in of_epoch:
+            values[_loss_tag(row["name"])] = row["value"]
+        elapsed += row["seconds"] or 0.0  # every row of an epoch has the seconds of the epoch
+        yield _scalars(values, epoch, elapsed)
+
+
+def _loss_tag(name: str) -> str:
+    """`loss/g` for `loss_g`, and `health/diversity` for a value that is not a loss."""
+    return f"loss/{name.removeprefix('loss_')}" if name.startswith("loss") else f"health/{name}"
 
 
 def _score_events(rows: Sequence[Row]) -> Iterator[Event]:

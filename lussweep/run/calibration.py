@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lussweep.backend.driver import Progress, run_plan
 from lussweep.backend.inline import InlineExecutor
 from lussweep.errors import InputError
 from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
-from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.artifacts import ArtifactStore, Record
 from lussweep.study.costs import Frames, Measured
 from lussweep.study.plan import Plan, Step, make_plan
-from lussweep.study.spec import CLASSES, SPLITS, GanSpec, Manifest, Recipe, StudySpec
+from lussweep.study.plan.step_specs import FeaturesStep
+from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
 """Two budgets, because one cannot separate the fixed cost of a step from the cost of an image."""
@@ -48,7 +48,7 @@ def calibrate(
     small = _few_patients(manifest, min(study.grid.n_patients))
     short_plan = partial(_short_plan, study, requested, small)
     steps: dict[str, Step] = {}
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record] = {}
     with tempfile.TemporaryDirectory(prefix="lussweep-calibrate-") as scratch:
         store = ArtifactStore(Path(scratch), (context.store,))
         first, last = CALIBRATION_EPOCHS
@@ -84,7 +84,8 @@ def _short_plan(
     study: StudySpec, requested: Plan, manifest: Manifest, n_epochs: int, seed: int
 ) -> Plan:
     """The plan of the smallest cells with few epochs, on the patients of `manifest`."""
-    digests = [s.spec.get("weights") for s in requested.steps.values() if s.stage == "features"]
+    features = (step for step in requested.steps.values() if step.stage == "features")
+    digests = [FeaturesStep.of(step).weights for step in features]
     return make_plan(
         _short_study(study, n_epochs, seed),
         manifest,
@@ -96,18 +97,11 @@ def _short_plan(
 def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
     """The study, cut to the smallest cell of each kind of GAN and to budgets of a few batches."""
 
-    def short(gan: GanSpec) -> GanSpec:
-        budget = {
-            "n_epochs": n_epochs,
-            "images_per_epoch": CALIBRATION_BATCHES * gan.batch_size,
-            "snapshot_every": n_epochs,
-            "n_workers": 1,
-            "sync_batchnorm": False,
-        }
-        return gan.model_copy(update=budget)
+    def short(gan: GeneratorSpec) -> GeneratorSpec:
+        return gan.shortened(n_epochs, CALIBRATION_BATCHES)
 
     variants: dict[str, Recipe] = {}
-    known: list[GanSpec] = []
+    known: list[GeneratorSpec] = []
     for name in study.grid.variants:
         recipe = study.variants[name]
         sources = [recipe.generator(label) for label in CLASSES]

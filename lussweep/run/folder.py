@@ -27,15 +27,14 @@ from lussweep.store.remote import StorageError
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import is_hashed_id
 from lussweep.study.plan import ExternalKey, Plan, grid_cells, make_plan
-from lussweep.study.spec import GanSpec, GridSpec, Manifest, Recipe, StudySpec, dump_study
+from lussweep.study.plan.step_specs import GanStep
+from lussweep.study.spec import GridSpec, Manifest, Recipe, StudySpec, dump_study
 
 if TYPE_CHECKING:
     from lussweep.report.reported import Reported
 
 EXPERIMENT_FILE = "experiment.yaml"
 MARGIN_BYTES = 100_000_000
-NETWORKS_AND_MOMENTS = 6
-"""A checkpoint holds two networks of about one size, each with Adam's two moments."""
 
 
 @dataclass(frozen=True)
@@ -219,9 +218,9 @@ def _needed_bytes(study: StudySpec, requested: Plan, store: ArtifactStore) -> in
     snapshots, checkpoint = 0, 0
     for ref, step in requested.steps.items():
         if step.stage == "gan" and not store.has(ref):
-            gan = GanSpec.model_validate(step.spec["gan"])
+            gan = GanStep.of(step).gan
             snapshots += len(gan.snapshot_epochs()) * gan.snapshot_bytes(size)
-            checkpoint = max(checkpoint, NETWORKS_AND_MOMENTS * gan.snapshot_bytes(size))
+            checkpoint = max(checkpoint, gan.checkpoint_bytes(size))
     return MARGIN_BYTES + snapshots + (study.gan.keep_checkpoints + 1) * checkpoint
 
 

@@ -15,17 +15,16 @@ import yaml
 from lussweep.errors import InputError
 from lussweep.run.folder import EXPERIMENT_FILE
 from lussweep.run.state import RUN_FILE, STATE_FILE
-from lussweep.stages import VAL_SCORES
-from lussweep.store import tables
-from lussweep.store.artifacts import RECORD
+from lussweep.store import names, tables
+from lussweep.store.artifacts import RECORD, Record
 from lussweep.store.remote import is_url
-from lussweep.study.costs import GAN_BUDGETS, Frames, Measured, kind
+from lussweep.study.costs import Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
-from lussweep.study.spec import GanSpec, PhantomSpec, StudySpec
+from lussweep.study.spec import GENERATORS, PhantomSpec, StudySpec
+from lussweep.study.spec.generators import generator_kind
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
-    "gan": {*GAN_BUDGETS, *GanSpec.circumstance},
     "classifier": {"n_epochs", "images_per_epoch", "early_stopping"},
     "score": {"n_images"},
     "synth": {"ratio", "n_images"},
@@ -34,7 +33,8 @@ BUDGETS = {
     "memorisation": {"n_images", "release_gate"},
 }
 """Settings by section of the experiment whose change needs no note: the work of a step counts them,
-or they cost no time. Another value of any other setting may change the seconds for equal work."""
+or they cost no time. Another value of any other setting may change the seconds for equal work. The
+settings of the generator are the budgets of its kind."""
 ENOUGH_STEPS = 3
 """Least steps of a kind that must remain when its first step is left out."""
 
@@ -51,7 +51,7 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
         )
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record] = {}
     for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
         try:
             record = json.loads(path.read_text())
@@ -60,6 +60,12 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
             steps[ref], records[ref] = Step(*fields), record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
+    kinds = {generator_kind(step.spec["gan"]) for step in steps.values() if step.stage == "gan"}
+    if unknown := sorted(kinds - GENERATORS.keys()):
+        raise InputError(
+            f"--from {folder} has generators of the kind {', '.join(unknown)}: name their plugin "
+            "in `plugins` of this experiment, or use --calibrate"
+        )
     frames = seen_frames(steps, records, root.joinpath)
     if frames is None:
         raise InputError(
@@ -77,7 +83,7 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
 
 
 def _first_of_each_kind(
-    steps: Mapping[str, Step], records: Mapping[str, Mapping[str, Any]], timed: Iterable[str]
+    steps: Mapping[str, Step], records: Mapping[str, Record], timed: Iterable[str]
 ) -> frozenset[str]:
     """Refs of the first step of each kind, if at least ENOUGH_STEPS others remain.
 
@@ -153,13 +159,14 @@ def differences(folder: Path, study: StudySpec) -> list[str]:
     measured = _experiment_of(folder)
     if not measured:
         return []
+    budgets = {**BUDGETS, "gan": study.gan.budgets | study.gan.circumstance}
     differ = []
     for name, section in study.model_dump(mode="json").items():
         if name in BUDGETS[""]:
             continue
         theirs = measured.get(name)
         if isinstance(section, dict) and isinstance(theirs, dict):
-            keys = sorted(section.keys() - BUDGETS.get(name, set()))
+            keys = sorted(section.keys() - budgets.get(name, set()))
             differ += [f"{name}.{key}" for key in keys if section[key] != theirs.get(key)]
         elif section != theirs:
             differ.append(name)
@@ -179,7 +186,7 @@ def _store_of(folder: Path) -> Path:
 
 def seen_frames(
     steps: Mapping[str, Step],
-    records: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, Record],
     folder_of: Callable[[str], Path],
 ) -> Frames | None:
     """Frame counts of the measured steps; None if no cell is done."""
@@ -193,12 +200,12 @@ def seen_frames(
     trials = [ref for ref, step in steps.items() if step.stage == "trial"]
     if not (sizes and judged and trials):
         return None
-    n_val = tables.read(folder_of(trials[0]) / VAL_SCORES, tables.FRAME_SCORES).num_rows
+    n_val = tables.read(folder_of(trials[0]) / names.VAL_SCORES, tables.FRAME_SCORES).num_rows
     by_cohort = {n: sum(counts) / len(counts) for n, counts in sizes.items()}
     return Frames(by_cohort, n_val, judged[0]["n_holdout_frames"])
 
 
-def where_trained(records: Iterable[Mapping[str, Any]]) -> tuple[str, bool]:
+def where_trained(records: Iterable[Record]) -> tuple[str, bool]:
     """The two places with most trainings (as "cuda of HOST"), and whether the first is a GPU."""
     places = Counter(
         (record["circumstances"].get("device", "cpu"), record["circumstances"]["host"])

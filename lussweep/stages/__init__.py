@@ -6,28 +6,19 @@ was given, writes into the folder `out`, and returns a summary for the step's re
 
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import (
-    COHORT,
-    EVENTS,
-    FRAME_SCORES,
-    LOSSES,
-    SCORES,
-    SYNTHETIC,
-    TRIALS,
-    VAL_SCORES,
     Context,
     Stage,
     Summary,
     load_classifier,
 )
-from lussweep.stages.memorisation import CARD, COPIES, PAIRS, run_memorisation
+from lussweep.stages.memorisation import run_memorisation
 from lussweep.stages.scoring import run_features, run_score
 from lussweep.stages.synthesis import run_synth
 from lussweep.stages.table import STAGES, execute
 from lussweep.stages.training import run_gan
 
 __all__ = [
-    "CARD", "COHORT", "COPIES", "EVENTS", "FRAME_SCORES", "LOSSES", "PAIRS", "SCORES", "STAGES",
-    "SYNTHETIC", "TRIALS", "VAL_SCORES", "Context", "Stage", "Summary", "execute",
-    "load_classifier", "run_evaluate", "run_features", "run_gan", "run_memorisation", "run_score",
-    "run_search", "run_synth", "run_trial",
+    "STAGES", "Context", "Stage", "Summary", "execute", "load_classifier", "run_evaluate",
+    "run_features", "run_gan", "run_memorisation", "run_score", "run_search", "run_synth",
+    "run_trial",
 ]  # fmt: skip

@@ -22,11 +22,6 @@ from lussweep.models.classifiers.train import THRESHOLD, TrialEpoch, better, tra
 from lussweep.models.training.pool import FramePool
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import (
-    FRAME_SCORES,
-    SYNTHETIC,
-    TRIALS,
-    VAL_SCORES,
-    WEIGHTS,
     Context,
     Summary,
     cohort_frames,
@@ -34,7 +29,7 @@ from lussweep.stages.context import (
     refuse_overlap,
     split_index,
 )
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.keys import derive_seed
 from lussweep.study.plan import SYNTHETIC_ROLES, Step
@@ -65,7 +60,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
             if "noise" in spec.recipe[label]
         },
         synthetic={
-            label: read_array(context.store.open(step.inputs[role]) / SYNTHETIC, np.uint8)
+            label: read_array(context.store.open(step.inputs[role]) / names.SYNTHETIC, np.uint8)
             for label, role in SYNTHETIC_ROLES.items()
             if role in step.inputs
         },
@@ -83,13 +78,13 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         select_by=search.select_by,
         is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
     )
-    save_file(dict(trained.weights), out / WEIGHTS)
+    save_file(dict(trained.weights), out / names.WEIGHTS)
     scored = val.append_column("score", pa.array(trained.val_score_N))
-    tables.write(out / VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
+    tables.write(out / names.VAL_SCORES, _scores(scored), tables.FRAME_SCORES)
     place = {**tables.hyperparameter_columns(config.values()), "trial": spec.trial}
     rows = [{**asdict(row), **place} for row in trained.rows]
     rows[-1]["ended"] = trained.ended
-    tables.write(out / TRIALS, rows, tables.TRIALS)
+    tables.write(out / names.TRIALS, rows, tables.TRIALS)
     return {
         "trial": spec.trial,
         "kind": classifier.kind,
@@ -120,9 +115,9 @@ def run_search(step: Step, context: Context, out: Path) -> Summary:
     )
     position = rows.column_names.index("selected")
     rows = rows.set_column(position, "selected", selected)
-    tables.write(out / TRIALS, rows, tables.TRIALS)
-    save_file(read_weights(folders[best] / WEIGHTS), out / WEIGHTS)
-    shutil.copyfile(folders[best] / VAL_SCORES, out / VAL_SCORES)
+    tables.write(out / names.TRIALS, rows, tables.TRIALS)
+    save_file(read_weights(folders[best] / names.WEIGHTS), out / names.WEIGHTS)
+    shutil.copyfile(folders[best] / names.VAL_SCORES, out / names.VAL_SCORES)
     return chosen
 
 
@@ -134,14 +129,16 @@ def _trials(step: Step) -> list[str]:
 
 def _trial_rows(ref: str, context: Context) -> pa.Table:
     """The rows of one trial. A column that came after the trial was trained is null."""
-    return tables.with_columns(tables.read_any(context.store.open(ref) / TRIALS), {}, tables.TRIALS)
+    return tables.with_columns(
+        tables.read_any(context.store.open(ref) / names.TRIALS), {}, tables.TRIALS
+    )
 
 
 def _known_trial(ref: str, search: SearchSpec, context: Context) -> KnownTrial:
     summary = context.store.record(ref)["summary"]
     rows = _trial_rows(ref, context).to_pylist()
-    names = [field.name for field in fields(TrialEpoch)]
-    epochs = [TrialEpoch(**{name: row[name] for name in names}) for row in rows]
+    columns = [field.name for field in fields(TrialEpoch)]
+    epochs = [TrialEpoch(**{name: row[name] for name in columns}) for row in rows]
     merits = [_finite_merit(epoch, search) for epoch in epochs]
     return KnownTrial(TrialConfig.of(summary["config"]), merits, summary["ended"] == "pruned")
 
@@ -170,7 +167,7 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     spec = EvaluateStep.of(step)
     score = predict(model, pool, spec.batch_size, spec.precision)
     scored = holdout.append_column("score", pa.array(score))
-    tables.write(out / FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
+    tables.write(out / names.FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)
     return {
         **_judgement(holdout["label"].to_numpy(), score),
         "n_holdout_patients": len(patient_ids(holdout)),

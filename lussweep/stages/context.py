@@ -20,21 +20,11 @@ from lussweep.models.classifiers.search_space import TrialConfig
 from lussweep.models.training.layout import channels_last
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.link import Link, OwnProcess
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.plugins import Plugin
 from lussweep.study.spec.classifiers import VGG
-
-COHORT = "cohort.parquet"
-LOSSES = "losses.parquet"
-EVENTS = "events.parquet"
-SCORES = "scores.parquet"
-TRIALS = "trials.parquet"
-FRAME_SCORES = "frame_scores.parquet"
-VAL_SCORES = "val_scores.parquet"
-SYNTHETIC = "synthetic.npy"
-WEIGHTS = "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -72,7 +62,7 @@ def load_classifier(ref: str, context: Context) -> Network:
     with torch.random.fork_rng(devices=[]):
         # Summaries of earlier versions name no kind: they are of the only one that there was.
         model = build_network(summary.get("kind", VGG), own, summary["image_size"])
-    model.load_state_dict(read_weights(context.store.open(ref) / WEIGHTS))
+    model.load_state_dict(read_weights(context.store.open(ref) / names.WEIGHTS))
     return channels_last(model, context.torch_device()).eval()
 
 
@@ -92,7 +82,7 @@ def split_index(step: Step, context: Context, split: str) -> pa.Table:
 
 def cohort_frames(step: Step, context: Context) -> pa.Table:
     """The cohort's frames. Raises LeakageError if a patient is outside the train split."""
-    cohort = tables.read(context.store.open(step.inputs["cohort"]) / COHORT, tables.FRAMES)
+    cohort = tables.read(context.store.open(step.inputs["cohort"]) / names.COHORT, tables.FRAMES)
     _only_split(cohort, "train")
     train = patient_ids(split_index(step, context, "train"))
     strangers = sorted(set(patient_ids(cohort)) - set(train))

@@ -12,8 +12,8 @@ from lussweep.data.declaration import check_declaration
 from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
-from lussweep.stages.context import COHORT, SYNTHETIC, Context, Summary, cohort_frames, split_index
-from lussweep.store import tables
+from lussweep.stages.context import Context, Summary, cohort_frames, split_index
+from lussweep.store import names, tables
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import CohortStep, ExternalStep, IngestStep, ShardStep
@@ -109,7 +109,7 @@ def run_cohort(step: Step, context: Context, out: Path) -> Summary:
     train = split_index(step, context, "train")
     spec = CohortStep.of(step)
     drawn = draw_cohort(train, spec.n_patients, spec.cohort, spec.seed)
-    tables.write(out / COHORT, drawn, tables.FRAMES)
+    tables.write(out / names.COHORT, drawn, tables.FRAMES)
     return {
         "n_all_patients": len(patient_ids(drawn)),
         "n_pos_frames": count_label(drawn, 1),
@@ -129,5 +129,5 @@ def run_external(step: Step, context: Context, out: Path) -> Summary:
     images = load_images(context.external[spec.sha256], spec.image_size)
     if len(images) < 2:
         raise InputError("one image is not a set: give at least 2")
-    np.save(out / SYNTHETIC, images)
+    np.save(out / names.SYNTHETIC, images)
     return {"n_images": len(images)}

@@ -15,16 +15,13 @@ from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
-from lussweep.stages.context import SYNTHETIC, Context, Summary, refuse_overlap, split_index
+from lussweep.stages.context import Context, Summary, refuse_overlap, split_index
 from lussweep.stages.synthesis import generator_frames
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import MemorisationStep
 
-CARD = "card.parquet"
-COPIES = "copies.parquet"
-PAIRS = "pairs.parquet"
 N_PAIRS = 20
 """Number of closest pairs that are kept for the report's sheet."""
 
@@ -38,7 +35,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
     if set(train["label"].to_pylist()) != {0, 1}:
         holdout = of_class(holdout, label)
-    synthetic = read_array(context.store.open(step.inputs["synth"]) / SYNTHETIC, np.uint8)
+    synthetic = read_array(context.store.open(step.inputs["synth"]) / names.SYNTHETIC, np.uint8)
     synthetic = synthetic[: spec.n_images]
     measured = memorisation(
         _shrunk(load_pixels(context.store, train), spec.side),
@@ -63,12 +60,12 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         "authenticity": measured.authenticity,
         "authenticity_across_patients": _known(measured.authenticity_across_patients),
     }
-    tables.write(out / CARD, [card], tables.MEMORISATION)
+    tables.write(out / names.CARD, [card], tables.MEMORISATION)
     copies = [
         {"class": label, "patient_id": patient, "n_copies": n}
         for patient, n in measured.copies_per_patient.items()
     ]
-    tables.write(out / COPIES, copies, tables.COPIES)
+    tables.write(out / names.COPIES, copies, tables.COPIES)
     nearest = np.argsort(measured.distance_K, kind="stable")[:N_PAIRS]
     near_train = train.take(measured.nearest_train_K[nearest]).to_pylist()
     pairs = [
@@ -81,7 +78,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         }
         for row, frame in zip(nearest, near_train, strict=True)
     ]
-    tables.write(out / PAIRS, pairs, tables.PAIRS)
+    tables.write(out / names.PAIRS, pairs, tables.PAIRS)
     return card
 
 

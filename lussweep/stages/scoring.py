@@ -16,14 +16,13 @@ from lussweep.data.frames import load_pixels
 from lussweep.metrics.features import Embed, features_by_space, pixels
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.models.training.weights import read_weights
-from lussweep.stages.context import SCORES as SCORES_FILE
 from lussweep.stages.context import Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.study.plan import Step
+from lussweep.study.plan.step_specs import FeaturesStep, ScoreStep
 from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
 
-FEATURES = "features.safetensors"
 Place = tuple[str, str]
 """The source of features: an embedder, and one of its spaces."""
 FeaturesAt = dict[Place, NDArray[Any]]
@@ -31,26 +30,27 @@ FeaturesAt = dict[Place, NDArray[Any]]
 
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
-    real = _real_frames(step, context, step.spec["n_images"])
-    name = step.spec["embedder"]
-    features = _features({name: _embedder(name, step, context)}, real, step.spec["batch_size"])
+    given = FeaturesStep.of(step)
+    real, name = _real_frames(step, context, given.seed, given.n_images), given.embedder
+    features = _features({name: _embedder(name, step, context)}, real, given.batch_size)
     save_file(
-        {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()}, out / FEATURES
+        {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
+        out / names.FEATURES,
     )
     return {"n_images": len(real)}
 
 
 def run_score(step: Step, context: Context, out: Path) -> Summary:
     """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
-    spec = ScoreSpec.model_validate(step.spec["score"])
-    label = step.spec["class"]
+    given = ScoreStep.of(step)
+    spec, label = given.score, given.label
     scores = {name: SCORES[name] for name in spec.metrics if label in SCORES[name].classes}
     # A score of the detector takes it, whichever embedders the experiment scores in.
     needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
-    real = _real_frames(step, context, _n_scored(step, context, spec))
+    real = _real_frames(step, context, given.seed, _n_scored(step, context, spec))
     real_sets = {
-        place: RealSet(x_ND, spec, step.spec["seed"], context.torch_device())
+        place: RealSet(x_ND, spec, given.seed, context.torch_device())
         for place, x_ND in _real_features(step, context, spec, embedders, real).items()
     }
     computed = [
@@ -61,14 +61,14 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     ]
     computed.sort(key=lambda one: bool(scores[one[0]].embedders))  # those of one embedder are last
     rows: list[dict[str, Any]] = []
-    for epoch, fake in _fakes(step, context, spec, len(real), real.shape[1]):
+    for epoch, fake in _fakes(step, context, given, len(real), real.shape[1]):
         fake_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(fake)}
         fake_features |= _features(embedders, fake, spec.batch_size)
         pairs = {place: Pair(real_sets[place], x_ND) for place, x_ND in fake_features.items()}
         for name, place in computed:
             value = scores[name].function(pairs[place])
             rows.append(_score_row(label, epoch, name, place, value, len(real)))
-    tables.write(out / SCORES_FILE, rows, tables.GAN_SCORES)
+    tables.write(out / names.SCORES, rows, tables.GAN_SCORES)
     return {"n_images": len(real), "embedders": list(spec.embedders)}
 
 
@@ -82,7 +82,7 @@ def _real_features(
     """The features of the real frames: those of earlier steps, and those of other embedders."""
     features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
     for name in spec.embedders:
-        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / FEATURES)
+        real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / names.FEATURES)
         for space in EMBEDDERS[name].spaces:  # rows follow this order
             features[name, space] = real_of[space].numpy()[: len(real)]
     others = {name: embedder for name, embedder in embedders.items() if name not in spec.embedders}
@@ -102,13 +102,13 @@ def _features(
     }
 
 
-def _real_frames(step: Step, context: Context, n_images: int) -> np.ndarray:
+def _real_frames(step: Step, context: Context, seed: int, n_images: int) -> np.ndarray:
     """The first `n_images` frames of a seeded permutation, uint8 (N, S, S).
 
     A smaller number gives the first of the same frames.
     """
     cohort = cohort_class(step, context)
-    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(cohort))[:n_images]
+    chosen = np.random.default_rng(seed).permutation(len(cohort))[:n_images]
     return load_pixels(context.store, cohort.take(chosen))
 
 
@@ -124,14 +124,14 @@ def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:
 
 
 def _fakes(
-    step: Step, context: Context, spec: ScoreSpec, n_images: int, image_size: int
+    step: Step, context: Context, given: ScoreStep, n_images: int, image_size: int
 ) -> Iterator[tuple[int | None, np.ndarray]]:
     """Yields epoch and images of every snapshot, or None and the images of an external set."""
     if "external" in step.inputs:
-        yield None, external_images(step, context, n_images)
+        yield None, external_images(step, context, given.seed, n_images)
         return
     for epoch in trained_gan(step, context)[0].snapshot_epochs():
-        yield epoch, sampled(step, context, spec, epoch, n_images, image_size)
+        yield epoch, sampled(step, context, given, given.score, epoch, n_images, image_size)
 
 
 def _embedder(name: str, step: Step, context: Context) -> Embed:

@@ -10,48 +10,56 @@ import pyarrow as pa
 from lussweep.data.cohort import CLASS_LABEL
 from lussweep.data.frames import load_masks
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.sample import load_snapshot, sample
+from lussweep.models.generators.seam import kept_snapshot
 from lussweep.models.generators.select import select_epoch
-from lussweep.stages.context import SCORES, SYNTHETIC, Context, Summary, cohort_class
-from lussweep.store import tables
+from lussweep.stages.context import Context, Summary, cohort_class
+from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.plan import BOTH_CLASSES, Step
-from lussweep.study.spec import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.plan.step_specs import DrawnStep, SynthStep
+from lussweep.study.spec import (
+    GENERATORS,
+    GeneratorSpec,
+    ScoreSpec,
+    SynthSpec,
+    generator_spec,
+)
 
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
     """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
-    spec = SynthSpec.model_validate(step.spec["synth"])
+    given = SynthStep.of(step)
     masks = load_masks(context.store, cohort_class(step, context))
-    n_images = spec.n_frames(len(masks))
+    n_images = given.synth.n_frames(len(masks))
     if "external" in step.inputs:
-        epoch, frames = None, external_images(step, context, n_images)
+        epoch, frames = None, external_images(step, context, given.seed, n_images)
     else:
-        epoch = _selected_epoch(step, context)
-        frames = sampled(step, context, spec, epoch, n_images, masks.shape[1])
+        epoch = _selected_epoch(step, context, given)
+        frames = sampled(step, context, given, given.synth, epoch, n_images, masks.shape[1])
     if len(frames) < n_images:
         raise InputError(
             f"the external set has {len(frames)} images, the cell needs {n_images}: make more, or "
             "lower synth.ratio or synth.n_images"
         )
     frames *= masks[np.arange(len(frames)) % len(masks)]
-    np.save(out / SYNTHETIC, frames)
+    np.save(out / names.SYNTHETIC, frames)
     return {"epoch": epoch, "n_frames": len(frames)}
 
 
-def _selected_epoch(step: Step, context: Context) -> int:
+def _selected_epoch(step: Step, context: Context, given: SynthStep) -> int:
     scores = (
-        tables.read(context.store.open(step.inputs["score"]) / SCORES, tables.GAN_SCORES)
+        tables.read(context.store.open(step.inputs["score"]) / names.SCORES, tables.GAN_SCORES)
         if "score" in step.inputs
         else tables.GAN_SCORES.empty_table()
     )
-    select = SelectSpec.model_validate(step.spec["select"])
-    return select_epoch(select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
+    assert given.select is not None, "a generator has snapshots to select from"
+    return select_epoch(given.select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
 
 
 def sampled(
     step: Step,
     context: Context,
+    given: DrawnStep,
     how: ScoreSpec | SynthSpec,
     epoch: int,
     n_images: int,
@@ -59,41 +67,39 @@ def sampled(
 ) -> np.ndarray:
     """Samples images of the step's class from one snapshot of its GAN: uint8 (n_images, S, S)."""
     gan, folder = trained_gan(step, context)
-    device = context.torch_device()
-    return sample(
-        load_snapshot(folder, epoch, gan, image_size, device),
-        n_images,
-        batchnorm=how.batchnorm,
-        batch_size=how.batch_size,
-        seed=step.spec["seed"],
-        device=device,
-        class_label=CLASS_LABEL[step.spec["class"]],
-    )
+    kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
+    generator = kind.load(path, gan, image_size, context.torch_device())
+    images: np.ndarray = kind.sample(generator, n_images, CLASS_LABEL[given.label], given.seed, how)
+    wanted = (n_images, image_size, image_size)
+    if images.dtype != np.uint8 or images.shape != wanted:
+        raise RuntimeError(
+            f"the generator {gan.kind} made {images.dtype} images {images.shape}: its `sample` "
+            f"must make uint8 images {wanted}"
+        )
+    return images
 
 
-def trained_gan(step: Step, context: Context) -> tuple[GanSpec, Path]:
-    """The spec of the step's GAN, and the folder of its artifact."""
+def trained_gan(step: Step, context: Context) -> tuple[GeneratorSpec, Path]:
+    """The spec of the step's generator, and the folder of its artifact."""
     record = context.store.record(step.inputs["gan"])
-    return GanSpec.model_validate(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
+    return generator_spec(record["spec"]["gan"]), context.store.open(step.inputs["gan"])
 
 
-def external_images(step: Step, context: Context, n_images: int) -> np.ndarray:
+def external_images(step: Step, context: Context, seed: int, n_images: int) -> np.ndarray:
     """The first `n_images` images of a seeded permutation, or all if there are fewer.
 
     uint8 (N, S, S).
     """
-    images = read_array(context.store.open(step.inputs["external"]) / SYNTHETIC, np.uint8)
-    chosen = np.random.default_rng(step.spec["seed"]).permutation(len(images))[:n_images]
+    images = read_array(context.store.open(step.inputs["external"]) / names.SYNTHETIC, np.uint8)
+    chosen = np.random.default_rng(seed).permutation(len(images))[:n_images]
     return np.ascontiguousarray(images[chosen])
 
 
 def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
     """The cohort's frames that the generator of a synthetic set saw, or may have seen."""
     inputs = context.store.record(synth_ref)["inputs"]
-    label = step.spec["class"]
-    if "external" in inputs:
-        label = BOTH_CLASSES
-    else:
+    label = BOTH_CLASSES
+    if "gan" in inputs:
         label = context.store.record(inputs["gan"])["spec"]["class"]
     seen = Step(step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name)
     return cohort_class(seen, context)

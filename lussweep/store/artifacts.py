@@ -11,16 +11,36 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from lussweep.errors import InputError
 from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
+
+
+class Record(TypedDict):
+    """What the record of an artifact says."""
+
+    stage: str
+    version: int
+    key: str
+    name: str
+    """The step's name, for people."""
+    spec: dict[str, Any]
+    """The step's spec: study/plan/step_specs.py has its type by stage."""
+    inputs: dict[str, str]
+    """The step's inputs: refs by role."""
+    summary: dict[str, Any]
+    """What the stage's function returned."""
+    circumstances: dict[str, Any]
+    """Host, versions, times and memory of the computation. They change no result."""
+
+
 RECORD_PARTS = ("spec", "inputs", "summary", "circumstances")
 MAX_JSON_BYTES = 2**26
 
@@ -73,7 +93,7 @@ class ArtifactStore:
                 stack.enter_context(store.in_use())
             yield
 
-    def record(self, ref: str) -> dict[str, Any]:
+    def record(self, ref: str) -> Record:
         """The record that `commit` wrote. Raises InputError if it cannot be read."""
         folder = self._find(ref)
         if folder is None:
@@ -89,10 +109,10 @@ class ArtifactStore:
                 f"{path} cannot be read ({error}): delete the folder {path.parent}, "
                 "and it is made again"
             ) from None
-        return record
+        return cast(Record, record)
 
     @contextmanager
-    def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
+    def commit(self, ref: str, record: Mapping[str, Any]) -> Iterator[Path]:
         """Gives a fresh folder to write to. It becomes the artifact if the block raises no error.
 
         `record` may be filled inside the block. A second commit of the same ref leaves the

@@ -13,14 +13,14 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lussweep.errors import InputError
-from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore
+from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore, Record
 from lussweep.store.cache import ArtifactCache, size_bytes
 from lussweep.store.files import write_whole
 from lussweep.store.folders import check_usable
@@ -132,9 +132,11 @@ class ObjectStore(ArtifactStore):
                 cache.added(size_bytes(entry) - n_before)
         return entry
 
-    def record(self, ref: str) -> dict[str, Any]:
+    def record(self, ref: str) -> Record:
         record = self._find_record(ref)
-        return self._lent(ref).record(ref) if record is None else _without_attempt(record)
+        if record is None:
+            return self._lent(ref).record(ref)
+        return cast(Record, _without_attempt(record))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -142,7 +144,7 @@ class ObjectStore(ArtifactStore):
             yield
 
     @contextmanager
-    def commit(self, ref: str, record: dict[str, Any]) -> Iterator[Path]:
+    def commit(self, ref: str, record: Mapping[str, Any]) -> Iterator[Path]:
         attempt = uuid.uuid4().hex[:12]
         scratch = self.root / ".tmp" / f"{ref.replace('/', '-')}-{attempt}"
         scratch.mkdir(parents=True)

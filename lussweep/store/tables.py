@@ -78,22 +78,15 @@ GAN_LOSSES = make_schema(
     *GAN,
     ("attempt", pa.int32(), "from 1; more than one after a collapse with retries"),
     ("epoch", pa.int32()),
-    ("n_images_seen", pa.int64(), "images"),
-    ("loss_d_real", pa.float64(), "nats, or margins for the hinge loss"),
-    ("loss_d_fake", pa.float64(), "nats, or margins for the hinge loss"),
-    ("loss_g", pa.float64(), "nats, or margins for the hinge loss"),
-    ("r1", pa.float64(), "penalty, gamma included"),
-    ("d_accuracy_real", pa.float64(), "share of real images that the discriminator calls real"),
-    ("d_accuracy_fake", pa.float64(), "share of synthetic images that it calls synthetic"),
-    ("g_gradient_norm", pa.float64(), "mean over images, of the generator's gradient"),
-    ("diversity", pa.float64(), "mean pixel distance between two synthetic images, real ones' 1"),
-    ("seconds", pa.float64(), "s"),
+    ("name", pa.string(), "a loss, or another value that the kind of generator reports"),
+    ("value", pa.float64()),
+    ("seconds", pa.float64(), "s, of the epoch; the same in each of its rows"),
 )
 GAN_EVENTS = make_schema(
     *GAN,
     ("attempt", pa.int32()),
     ("epoch", pa.int32()),
-    ("kind", pa.string(), "not_finite, discriminator_won or low_diversity"),
+    ("kind", pa.string(), "what is wrong in a word, such as low_diversity"),
     ("message", pa.string()),
 )
 GAN_SCORES = make_schema(

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_schedule import assumed, of_run, paper_plan, simulated
-from lussweep.backend.admission import Admission, GpuShares, Resources
+from lussweep.backend.admission import Admission, Resources
 from lussweep.backend.order import step_costs
-from lussweep.study.plan import Plan, Step
+from lussweep.study.plan import Plan, Step, Workers
+from support.shares import SHARES, sharing
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,8 @@ def test_the_papers_grid_takes_a_tenth_more_than_the_least_at_most(
 
 def test_with_more_gpus_than_gans_no_schedule_comes_near_the_simple_bound(paper: Plan) -> None:
     """All wait for the GANs, then come whole rounds of trials: within a tenth of that."""
-    for whole in (GpuShares(), GpuShares(trial=1.0)):
-        found = simulated(assumed(paper, whole), 64)
+    for plan in (paper, sharing(paper, trial=1.0)):
+        found = simulated(assumed(plan), 64)
         assert found.least.no_less_s > 1.1 * max(found.least.work_s, found.least.chain_s)
         assert found.ratio_to_no_less <= 1.1
 
@@ -59,7 +60,7 @@ def test_the_largest_gans_begin_first(paper: Plan) -> None:
 
 def test_a_finished_run_takes_what_its_records_say(uninterrupted: Path) -> None:
     """On one GPU its work, and beside it the steps on CPUs; then the paper's grid at its pace."""
-    own, *_, paper = of_run(uninterrupted, GpuShares())
+    own, *_, paper = of_run(uninterrupted)
     found = simulated(own, 1)
     on_cpu = sum(task.seconds for task in own.tasks.values() if not task.gpu_share)
     assert found.least.work_s <= found.makespan_s <= found.least.work_s + on_cpu + 1e-6
@@ -69,8 +70,9 @@ def test_a_finished_run_takes_what_its_records_say(uninterrupted: Path) -> None:
 # --- the rule of admission -----------------------------------------------------------------
 
 
-def steps(stage: str, n: int, **spec: object) -> list[Step]:
-    return [Step(stage, 1, {"i": i, **spec}) for i in range(n)]
+def steps(stage: str, n: int, gpus: float | None = None, n_workers: int = 1) -> list[Step]:
+    workers = Workers(n_workers, SHARES.get(stage, 0.0) if gpus is None else gpus)
+    return [Step(stage, 1, {"i": i}, workers=workers) for i in range(n)]
 
 
 def taken(admission: Admission, offered: list[Step]) -> int:
@@ -84,21 +86,18 @@ def taken(admission: Admission, offered: list[Step]) -> int:
     return n
 
 
-@pytest.mark.parametrize(
-    ("stage", "spec", "n"),
-    [("gan", {"gan": {"n_workers": 1}}, 4 + 2), ("trial", {}, 16 + 2), ("search", {}, 32 + 2)],
-)
-def test_what_fits_and_two_more_are_taken(stage: str, spec: dict[str, object], n: int) -> None:
-    offered = steps(stage, 50, **spec)
-    admission = Admission(offered, Resources(cpus=32, gpus=4), GpuShares())
+@pytest.mark.parametrize(("stage", "n"), [("gan", 4 + 2), ("trial", 16 + 2), ("search", 32 + 2)])
+def test_what_fits_and_two_more_are_taken(stage: str, n: int) -> None:
+    offered = steps(stage, 50)
+    admission = Admission(offered, Resources(cpus=32, gpus=4))
     assert taken(admission, offered) == n
     admission.end(offered[0].ref)
     assert taken(admission, offered[n:]) == 1
 
 
 def test_shares_that_no_binary_number_holds_add_up() -> None:
-    offered = steps("trial", 1012)
-    admission = Admission(offered, Resources(cpus=2000, gpus=1), GpuShares(trial=0.1))
+    offered = steps("trial", 1012, gpus=0.1)
+    admission = Admission(offered, Resources(cpus=2000, gpus=1))
     for step in offered[:-12]:  # a sum that is kept would drift
         assert admission.accepts(step)
         admission.begin(step)
@@ -109,8 +108,8 @@ def test_shares_that_no_binary_number_holds_add_up() -> None:
 
 
 def test_a_gang_waits_for_all_and_all_wait_for_it() -> None:
-    admission = Admission([], Resources(cpus=8), GpuShares())
-    (gang,) = steps("gan", 1, gan={"n_workers": 2})
+    admission = Admission([], Resources(cpus=8))
+    (gang,) = steps("gan", 1, n_workers=2)
     first, second = steps("trial", 2)
     admission.begin(first)
     assert not admission.accepts(gang)
@@ -125,7 +124,7 @@ def test_a_gang_waits_for_all_and_all_wait_for_it() -> None:
 
 def test_shards_go_before_all_that_tune_runs() -> None:
     shards, (trial,) = steps("shard", 2), steps("trial", 1)
-    admission = Admission(shards, Resources(cpus=8), GpuShares())
+    admission = Admission(shards, Resources(cpus=8))
     assert taken(admission, shards) == 2
     assert not admission.accepts(trial)
     for shard in shards:
@@ -136,10 +135,13 @@ def test_shards_go_before_all_that_tune_runs() -> None:
 # --- more of a GPU -------------------------------------------------------------------------
 
 
-def shares_given(n_steps: int, n_gpus: int, shares: GpuShares | None = None) -> list[float]:
+def shares_given(n_steps: int, n_gpus: int) -> list[float]:
     """Of trials that are all that is left, until no more are accepted."""
     offered = steps("trial", n_steps)
-    admission = Admission(offered, Resources(cpus=1000, gpus=n_gpus), shares or GpuShares())
+    admission = Admission(
+        offered,
+        Resources(cpus=1000, gpus=n_gpus),
+    )
     given = []
     for step in offered:
         if not admission.accepts(step):
@@ -166,8 +168,8 @@ def test_all_gpus_are_shared_out_to_what_is_left(n_steps: int, shares: list[floa
 
 
 def test_nothing_spreads_over_gpus_that_gans_are_about_to_take() -> None:
-    gans, trials = steps("gan", 2, gan={"n_workers": 1}), steps("trial", 4)
-    admission = Admission([*gans, *trials], Resources(cpus=99, gpus=4), GpuShares())
+    gans, trials = steps("gan", 2), steps("trial", 4)
+    admission = Admission([*gans, *trials], Resources(cpus=99, gpus=4))
     assert admission.begin(trials[0]).gpus == 0.5, "four on two GPUs"
     assert [admission.begin(gan).gpus for gan in gans] == [1, 1]
     assert [admission.begin(trial).gpus for trial in trials[1:]] == [0.5] * 3
@@ -175,7 +177,7 @@ def test_nothing_spreads_over_gpus_that_gans_are_about_to_take() -> None:
 
 def test_what_is_tried_again_counts_once() -> None:
     (trial,) = steps("trial", 1)
-    admission = Admission([trial], Resources(cpus=9, gpus=2), GpuShares())
+    admission = Admission([trial], Resources(cpus=9, gpus=2))
     for _ in range(2):
         assert admission.begin(trial).gpus == 1
         admission.end(trial.ref)
@@ -185,12 +187,12 @@ def test_what_is_tried_again_counts_once() -> None:
 def test_what_others_have_done_holds_nothing_up() -> None:
     """Shards that another driver has made, and a GAN that is blocked."""
     shards, (trial,) = steps("shard", 2), steps("trial", 1)
-    (gan,) = steps("gan", 1, gan={"n_workers": 1})
-    admission = Admission([*shards, trial, gan], Resources(cpus=8, gpus=1), GpuShares())
+    (gan,) = steps("gan", 1)
+    admission = Admission([*shards, trial, gan], Resources(cpus=8, gpus=1))
     assert not admission.accepts(trial)
     admission.forget([step.ref for step in shards])
     assert admission.accepts(trial)
-    assert admission.begin(trial).gpus == GpuShares().trial, "the GPU is kept for the GAN"
+    assert admission.begin(trial).gpus == SHARES["trial"], "the GPU is kept for the GAN"
     admission.end(trial.ref)
     admission.forget([gan.ref])
     assert admission.begin(trial).gpus == 1.0
@@ -198,7 +200,7 @@ def test_what_others_have_done_holds_nothing_up() -> None:
 
 def test_the_last_step_asks_for_no_more_of_a_gpu_than_is_free() -> None:
     trials, (late,) = steps("trial", 3), steps("memorisation", 1)
-    admission = Admission([*trials, late], Resources(cpus=99, gpus=1), GpuShares())
+    admission = Admission([*trials, late], Resources(cpus=99, gpus=1))
     handed = [admission.begin(step).gpus for step in trials]
     assert handed == pytest.approx([1 / 3] * 3, abs=2e-4)
     admission.end(trials[0].ref)

@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from lussweep.backend.admission import GpuShares, Resources
+from lussweep.backend.admission import Resources
 from lussweep.backend.simulated import simulate, wall_seconds
 from lussweep.errors import InputError
-from lussweep.study.costs import GPU_STAGES, Task, bounds, plan_tasks
-from lussweep.study.plan import Plan, Step
+from lussweep.study.costs import Task, bounds, plan_tasks
+from lussweep.study.plan import Plan, Step, Workers
+from support.shares import SHARES
 
-SHARES = GpuShares()
 Told = tuple[str, float] | tuple[str, float, str]
 """Stage, seconds and the names of inputs."""
 
@@ -22,18 +22,16 @@ def made(
 ) -> tuple[Plan, dict[str, Task]]:
     plan, refs, seconds = Plan(), {}, {}
     for name, (stage, s, *inputs) in told.items():
-        spec = {"name": name, **({"gan": {"n_workers": n_workers}} if stage == "gan" else {})}
+        workers = Workers(n_workers if stage == "gan" else 1, SHARES.get(stage, 0.0))
         parents = {i: refs[i] for i in " ".join(inputs).split()}
-        refs[name] = plan.add(Step(stage, 1, spec, parents, name))
+        refs[name] = plan.add(Step(stage, 1, {"name": name}, parents, name, workers))
         seconds[refs[name]] = s
-    share = {stage: SHARES.of(stage) for stage in GPU_STAGES}
-    fills = dict.fromkeys(GPU_STAGES, 1.0) if fills_gpu else None
-    return plan, plan_tasks(plan, seconds, share, fills)
+    return plan, plan_tasks(plan, seconds, 1.0 if fills_gpu else None)
 
 
 def wall(n_gpus: int, *, fills_gpu: bool = False, n_workers: int = 1, **told: Told) -> float:
     plan, tasks = made(told, fills_gpu=fills_gpu, n_workers=n_workers)
-    return wall_seconds(plan, tasks, n_gpus, SHARES)
+    return wall_seconds(plan, tasks, n_gpus)
 
 
 def test_the_longest_chain_goes_first() -> None:
@@ -77,8 +75,8 @@ def test_a_gang_waits_for_all_and_needs_its_gpus() -> None:
 def test_what_is_done_takes_no_time() -> None:
     plan, tasks = made({"a": ("gan", 5), "b": ("trial", 3, "a")})
     first, last = plan.steps
-    assert wall_seconds(plan, tasks, 1, SHARES, done={first}) == 3
-    assert wall_seconds(plan, tasks, 1, SHARES, done={first, last}) == 0
+    assert wall_seconds(plan, tasks, 1, done={first}) == 3
+    assert wall_seconds(plan, tasks, 1, done={first, last}) == 0
 
 
 @pytest.mark.parametrize("fills_gpu", [False, True])
@@ -95,7 +93,7 @@ def test_no_schedule_undercuts_the_bounds_and_wholes_keep_to_grahams(fills_gpu: 
         plan, tasks = made(told, fills_gpu=fills_gpu)
         k = rng.randint(1, 4)
         believed = {ref: rng.random() for ref in plan.steps}
-        found = simulate(plan, tasks, Resources(99, k), SHARES, costs=believed)
+        found = simulate(plan, tasks, Resources(99, k), costs=believed)
         least = bounds(tasks, k)
         assert max(least.work_s, least.chain_s) <= least.no_less_s <= found.now_s + 1e-9
         assert found.gpu_busy_s == pytest.approx(sum(task.work_s for task in tasks.values()))

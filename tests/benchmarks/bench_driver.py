@@ -143,13 +143,12 @@ def run_idle(n_done: int) -> Result:
 
     plan = Plan()
     stages = ("gan", "score", "synth", "trial", "evaluate")
-    gan_spec = {"gan": {"n_workers": 1}}
     with tempfile.TemporaryDirectory() as folder:
         store = ArtifactStore(Path(folder))
         for chain in range((N_STEPS + n_done) // len(stages)):
             before: dict[str, str] = {}
             for stage in stages:
-                ref = plan.add(Step(stage, 1, {"chain": chain, **gan_spec}, before))
+                ref = plan.add(Step(stage, 1, {"chain": chain}, before))
                 before = {"before": ref}
                 if chain * len(stages) < n_done:
                     with store.commit(ref, {}):
@@ -169,12 +168,12 @@ def idle_executor(store):  # type: ignore[no-untyped-def]
     """Ends the oldest step at once; its own time, which writes the artifacts, is left out."""
     from collections import deque
 
-    from lussweep.backend.admission import Admission, GpuShares, Resources
+    from lussweep.backend.admission import Admission, Resources
     from lussweep.backend.driver import Outcome
 
     class Idle:
         def __init__(self) -> None:
-            self.admission = Admission([], Resources(N_AT_ONCE), GpuShares())
+            self.admission = Admission([], Resources(N_AT_ONCE))
             self.kind, self.accepts = self.admission.kind, self.admission.accepts
             self.forget = self.admission.forget
             self.queue: deque[str] = deque()

@@ -21,13 +21,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lussweep.backend.admission import GpuShares, Resources
+from lussweep.backend.admission import Resources
 from lussweep.backend.order import step_costs
 from lussweep.backend.simulated import SimulatedExecutor, simulate
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
-    GPU_STAGES,
     Bounds,
     Frames,
     Task,
@@ -38,6 +37,7 @@ from lussweep.study.costs import (
 )
 from lussweep.study.plan import Plan, make_plan
 from lussweep.study.spec import load_study
+from support.shares import SHARES, sharing
 
 GPU_SECONDS = {
     "gan": 3600.0, "score": 120.0, "features": 60.0, "synth": 20.0, "memorisation": 30.0,
@@ -64,7 +64,6 @@ class Case:
     told: str
     plan: Plan
     tasks: Mapping[str, Task]
-    shares: GpuShares
     costs: Mapping[str, float]
 
     def believing(self, told: str, costs: Mapping[str, float]) -> Case:
@@ -97,7 +96,7 @@ class Simulated:
 
 def simulated(case: Case, n_gpus: int) -> Simulated:
     total = Resources(CPUS_A_GPU * n_gpus, n_gpus)
-    executor = simulate(case.plan, case.tasks, total, case.shares, costs=case.costs)
+    executor = simulate(case.plan, case.tasks, total, costs=case.costs)
     work_s = sum(task.work_s for task in case.tasks.values())
     assert abs(executor.gpu_busy_s - work_s) < 1e-6 * work_s, "work was done twice or not at all"
     return Simulated(n_gpus, executor.now_s, bounds(case.tasks, n_gpus), executor)
@@ -112,15 +111,12 @@ def paper_plan(**grid: object) -> Plan:
     return make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
 
 
-def assumed(
-    plan: Plan, shares: GpuShares | None = None, *, by_size: bool = False, fills_gpu: bool = False
-) -> Case:
+def assumed(plan: Plan, *, by_size: bool = False, fills_gpu: bool = False) -> Case:
     """`by_size`: in proportion to a step's work within its stage. `fills_gpu`: every step alone on
     a GPU makes use of all of it, else of no more than its share."""
-    shares = shares or GpuShares()
-    share = {stage: shares.of(stage) for stage in GPU_STAGES}
-    fills = dict.fromkeys(GPU_STAGES, 1.0) if fills_gpu else share
-    mean_s = {**CPU_SECONDS, **{s: GPU_SECONDS[s] / fills[s] for s in GPU_STAGES}}
+    held = {step.stage: step.workers.gpus for step in plan.steps.values() if step.workers.gpus}
+    on_gpu = {s: GPU_SECONDS[s] / (1.0 if fills_gpu else share) for s, share in held.items()}
+    mean_s = {**CPU_SECONDS, **on_gpu}
     works = {ref: work(s, plan.steps, PAPER_FRAMES) for ref, s in plan.steps.items()}
     by_stage: dict[str, list[float]] = defaultdict(list)
     for ref, amount in works.items():
@@ -135,23 +131,23 @@ def assumed(
         "a step alone fills a GPU" if fills_gpu else "a step fills its share of a GPU",
     ))  # fmt: skip
     costs = step_costs(plan, PAPER_FRAMES if by_size else None)
-    return Case(told, plan, plan_tasks(plan, seconds, share, fills), shares, costs)
+    return Case(told, plan, plan_tasks(plan, seconds, 1.0 if fills_gpu else None), costs)
 
 
-def of_run(folder: Path, shares: GpuShares) -> list[Case]:
+def of_run(folder: Path, **shares: float) -> list[Case]:
     """A finished run as it was, and the paper's grid at its seconds per image."""
     measured = measured_run(folder)
+    plans = (_in_order(Plan(dict(measured.steps))), paper_plan())
+    own, paper = (sharing(plan, **shares) for plan in plans)
     if not measured.on_gpu:  # what took the seconds was a worker, whatever its step
-        shares = GpuShares(1.0, 1.0, 1.0)
-    share = {stage: shares.of(stage) for stage in GPU_STAGES}
-    own, paper = _in_order(Plan(dict(measured.steps))), paper_plan()
+        own, paper = own.on_whole_gpus(), paper.on_whole_gpus()
     scaled = step_seconds(paper, replace(measured, target=PAPER_FRAMES))
     cases = []
     for told, plan, seconds, frames in (
         (f"as in {measured.source}", own, measured.seconds, measured.frames),
         ("the paper's grid at its seconds per image", paper, scaled, PAPER_FRAMES),
     ):
-        case = Case(told, plan, plan_tasks(plan, seconds, share), shares, {})
+        case = Case(told, plan, plan_tasks(plan, seconds), {})
         cases += [
             case.believing("typical costs, all steps of a stage alike", step_costs(plan)),
             case.believing("typical costs by size", step_costs(plan, frames)),
@@ -191,18 +187,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpus", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--run", type=Path, help="this finished run, with the times of its records")
-    parser.add_argument("--gpus-per-trial", type=float, default=GpuShares.trial)
+    parser.add_argument("--gpus-per-trial", type=float, default=SHARES["trial"])
     arguments = parser.parse_args()
-    shares = GpuShares(trial=arguments.gpus_per_trial)
     if arguments.run:
-        cases = of_run(arguments.run, shares)
+        cases = of_run(arguments.run, trial=arguments.gpus_per_trial)
     else:
-        plan = paper_plan()
+        plan = sharing(paper_plan(), trial=arguments.gpus_per_trial)
         print(f"{len(plan.cells)} cells, {len(plan.steps)} steps; times assumed, see GPU_SECONDS")
         cases = []
         for fills_gpu in (False, True):
-            cases.append(assumed(plan, shares, fills_gpu=fills_gpu))
-            sized = assumed(plan, shares, by_size=True, fills_gpu=fills_gpu)
+            cases.append(assumed(plan, fills_gpu=fills_gpu))
+            sized = assumed(plan, by_size=True, fills_gpu=fills_gpu)
             cases += [sized.believing("ranked by stage alone", step_costs(plan)),
                       sized.believing("ranked by size", sized.costs)]  # fmt: skip
     for case in cases:

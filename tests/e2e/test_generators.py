@@ -458,9 +458,9 @@ def test_a_conditional_gan_is_trained_once_on_both_classes(several: Path) -> Non
         (CONDITIONAL, "both"), (AVERAGED, "pos"), ("base", "pos"), ("base", "neg"),
     }  # fmt: skip
     last = {
-        (row["gan"], row["class"]): row["n_images_seen"]
+        (row["gan"], row["class"]): row["value"]
         for row in rows(several, "gan_losses")
-        if row["epoch"] == 2
+        if (row["epoch"], row["name"]) == (2, "n_images_seen")
     }
     assert last[CONDITIONAL, "both"] == last["base", "pos"] + last["base", "neg"]
 
@@ -516,6 +516,11 @@ def declared(folder: Path) -> set[str]:
 # --- what goes wrong in a training -----------------------------------------------------------
 
 
+def losses(run: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of one loss, in order of attempt and epoch."""
+    return [row for row in rows(run, "gan_losses") if row["name"] == name]
+
+
 def unhealthy(folder: Path, policy: str) -> tuple[str | Path, ...]:
     """Arguments of a grid in which every epoch of every GAN is an event."""
     study = write_study(folder, {}, known=("baseline", "positive_synthetic"))
@@ -538,7 +543,7 @@ def test_events_are_logged_and_told_and_the_training_goes_on(
     row = result(run, "positive_synthetic")
     assert (row["events_pos"], row["events_neg"]) == ("low_diversity at epoch 1", None)
     assert result(run, "baseline")["events_pos"] is None
-    assert [row["epoch"] for row in rows(run, "gan_losses")] == [1, 2]
+    assert [row["epoch"] for row in losses(run, "loss_g")] == [1, 2]
 
 
 def test_a_stopped_training_blocks_the_cells_that_need_it(
@@ -555,7 +560,7 @@ def test_a_stopped_training_blocks_the_cells_that_need_it(
     # Without an artifact, what went wrong is told all the same.
     assert row["events_pos"] == "low_diversity at epoch 1"
     assert [event["kind"] for event in rows(tmp_path / "run", "gan_events")] == ["low_diversity"]
-    assert [loss["epoch"] for loss in rows(tmp_path / "run", "gan_losses")] == [1]
+    assert [loss["epoch"] for loss in losses(tmp_path / "run", "loss_g")] == [1]
     assert "low_diversity" in (tmp_path / "run" / "events.log").read_text()
 
 
@@ -588,9 +593,9 @@ def test_a_training_that_is_tried_again_says_so(
     own_store = shutil.copytree(ground / "run" / "artifacts", tmp_path / "artifacts")
     arguments = unhealthy(tmp_path, "{retry: {seeds: 1}}")
     succeed("grid", *arguments, "--backend", "inline", "--store", own_store)
-    losses = rows(tmp_path / "run", "gan_losses")
-    assert [(row["attempt"], row["epoch"]) for row in losses] == [(1, 1), (1, 2), (2, 1), (2, 2)]
-    assert losses[0]["loss_g"] != losses[2]["loss_g"], "the second attempt has another seed"
+    found = losses(tmp_path / "run", "loss_g")
+    assert [(row["attempt"], row["epoch"]) for row in found] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert found[0]["value"] != found[2]["value"], "the second attempt has another seed"
     assert [event["attempt"] for event in rows(tmp_path / "run", "gan_events")] == [1]
     row = result(tmp_path / "run", "positive_synthetic")
     assert (row["status"], row["events_pos"]) == ("done", "low_diversity at epoch 2")

@@ -82,6 +82,13 @@ def test_weights_are_those_of_the_chosen_network(ran: Path) -> None:
         assert weights["head.weight"].shape == (2, (64 // chosen["config"]["side"]) ** 2)
 
 
+def test_the_losses_of_the_generator_have_rows(ran: Path) -> None:
+    rows = tables.read(ran / "gan_losses.parquet", tables.GAN_LOSSES).to_pylist()
+    assert {row["name"] for row in rows} == {"loss"}
+    first, last = (row["value"] for row in rows)
+    assert [row["epoch"] for row in rows] == [1, 2] and first > last > 0
+
+
 def test_the_score_and_the_embedder_have_rows(ran: Path) -> None:
     rows = tables.read_any(ran / "gan_scores.parquet").to_pylist()
     sharpness = [row for row in rows if row["metric"] == "sharpness"]
@@ -111,7 +118,7 @@ def test_the_snapshot_is_chosen_by_the_score(ran: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "uses_it"),
-    [("trial", True), ("score", True), ("cohort", False), ("evaluate", False)],
+    [("gan", True), ("trial", True), ("score", True), ("cohort", False), ("evaluate", False)],
 )
 def test_the_version_stands_in_the_steps_that_use_the_package(
     ran: Path, stage: str, uses_it: bool

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lussweep.backend.admission import Admission, GpuShares, Resources
+from lussweep.backend.admission import Admission, Resources
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
@@ -53,10 +53,11 @@ def store(plan: Plan, tmp_path_factory: pytest.TempPathFactory, local_ray: None)
 
 def test_two_workers_train_one_gan_beside_the_trials(store: ArtifactStore, gan: str) -> None:
     assert store.record(gan)["summary"]["n_workers"] == 2
-    losses = pq.read_table(store.open(gan) / "losses.parquet").to_pylist()
+    rows = pq.read_table(store.open(gan) / "losses.parquet").to_pylist()
+    losses = {n: [r["value"] for r in rows if r["name"] == n] for n in ("n_images_seen", "loss_g")}
     n_frames = store.record(gan)["summary"]["n_frames"]
-    assert [row["n_images_seen"] for row in losses] == [k * n_frames for k in range(1, 7)]
-    assert all(np.isfinite([row["loss_g"] for row in losses]))
+    assert losses["n_images_seen"] == [k * n_frames for k in range(1, 7)]
+    assert len(losses["loss_g"]) == 6 and all(np.isfinite(losses["loss_g"]))
     weights = load_file(store.open(gan) / "snapshots" / "epoch_0006.safetensors")
     assert all(torch.isfinite(t).all() for t in weights.values())
 
@@ -218,13 +219,14 @@ def test_a_step_whose_process_dies_each_time_fails_alone_and_with_the_reason(
 def test_a_gang_takes_whole_gpus_and_leaves_single_gans_their_share() -> None:
     """Fake numbers: no GPU is here."""
     study = load_study(
-        TINY.replace("grid: {n_patients: [2, 3], replicates: 1}", VARIANT_WITH_A_GANG)
+        TINY.replace("grid: {n_patients: [2, 3], replicates: 1}", VARIANT_WITH_A_GANG),
+        overrides=["gan.gpus=0.5"],
     ).with_embedders(False)
     manifest = phantom_manifest(study.data.phantom, study.seed)
     plan = make_plan(study, manifest, phantom=True)
-    admission = Admission([], Resources(cpus=4, gpus=4), GpuShares(gan=0.5))
+    admission = Admission([], Resources(cpus=4, gpus=4))
     gans = [step for step in plan.steps.values() if step.stage == "gan"]
-    needs = {step.spec["gan"]["n_workers"]: admission.needs(step) for step in gans}
+    needs = {step.workers.n: admission.needs(step) for step in gans}
     assert (needs[1].gpus, needs[2].gpus) == (0.5, 2.0)
 
 

@@ -42,11 +42,10 @@ def trial_rows(variant, epoch, n_trials=2, replicate=1):
 def made_tables(epochs=(10,)):
     draw = {"n_patients": 6, "replicate": 1, "class": "pos", "gan": "base"}
     losses = [
-        {**draw, "attempt": 1, "epoch": e, "n_images_seen": 60 * e, "loss_d_real": 0.5,
-         "loss_d_fake": 0.25,
-         "loss_g": math.nan if e == 3 else 2.0 / e, "d_accuracy_real": 0.75,
-         "d_accuracy_fake": 0.5, "g_gradient_norm": 3.0, "diversity": 1.25, "seconds": 1.5}
+        {**draw, "attempt": 1, "epoch": e, "name": name, "value": value, "seconds": 1.5}
         for e in (1, 2, 3)
+        for name, value in (("loss_d_fake", 0.25), ("loss_g", math.nan if e == 3 else 2.0 / e),
+                            ("diversity", 1.25), ("loss", 4.0 * e))
     ]  # fmt: skip
     scores = [
         {**draw, "epoch": e, "metric": "kmmd", "embedder": embedder, "space": space,
@@ -101,6 +100,7 @@ def test_gan_losses_and_scores_by_epoch(tmp_path):
     write_tensorboard(tmp_path / "tb", *made_tables())
     run = tmp_path / "tb" / "gan" / "n006_r1_pos"
     assert scalars(run, "loss/d_fake") == [(1, 0.25), (2, 0.25), (3, 0.25)]
+    assert scalars(run, "loss/loss") == [(1, 4.0), (2, 8.0), (3, 12.0)]
     assert scalars(run, "loss/g")[:2] == [(1, 2.0), (2, 1.0)]
     assert math.isnan(scalars(run, "loss/g")[2][1])
     assert scalars(run, "kmmd/imagenet_conv") == [(5, pytest.approx(0.2)), (10, pytest.approx(0.1))]

@@ -10,8 +10,8 @@ import pytest
 
 from lussweep.data.phantom import phantom_manifest
 from lussweep.models.classifiers.vgg import ReducedVGG
-from lussweep.stages import TRIALS, Context, execute, load_classifier
-from lussweep.store import tables
+from lussweep.stages import Context, execute, load_classifier
+from lussweep.store import names, tables
 from lussweep.store.artifacts import RECORD, ArtifactStore
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
@@ -32,8 +32,8 @@ grid: {n_patients: [1], replicates: 1, variants: [baseline]}
 
 def made_before_kinds(folder: Path) -> None:
     """Rewrite a trial as it was before its table had the column and its summary the kind."""
-    table = pq.read_table(folder / TRIALS)
-    pq.write_table(table.drop_columns(["hyperparameters"]), folder / TRIALS)
+    table = pq.read_table(folder / names.TRIALS)
+    pq.write_table(table.drop_columns(["hyperparameters"]), folder / names.TRIALS)
     record = json.loads((folder / RECORD).read_text())
     del record["summary"]["kind"]
     (folder / RECORD).write_text(json.dumps(record))
@@ -52,7 +52,7 @@ def test_earlier_trials_are_learned_from_searched_and_judged(tmp_path: Path) -> 
             execute(step, context)
             if step.stage == "trial":
                 made_before_kinds(context.store.open(ref))
-    rows = tables.read(context.store.open(search) / TRIALS, tables.TRIALS).to_pylist()
+    rows = tables.read(context.store.open(search) / names.TRIALS, tables.TRIALS).to_pylist()
     assert [row["trial"] for row in rows] == [1, 2]
     assert {row["learning_rate"] for row in rows} == {0.003}
     assert {row["hyperparameters"] for row in rows} == {None}

@@ -16,8 +16,8 @@ from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.frames import load_pixels
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import LeakageError
-from lussweep.stages import CARD, COHORT, COPIES, PAIRS, Context, execute, run_memorisation
-from lussweep.store import tables
+from lussweep.stages import Context, execute, run_memorisation
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step, make_plan
 from lussweep.study.spec import ReleaseGateSpec, StudySpec, load_study
@@ -85,7 +85,7 @@ def with_spec(step: Step, **changes: Any) -> Step:
 
 
 def cohort_of(ground: Ground, step: Step) -> pa.Table:
-    return tables.read(ground.store.open(step.inputs["cohort"]) / COHORT, tables.FRAMES)
+    return tables.read(ground.store.open(step.inputs["cohort"]) / names.COHORT, tables.FRAMES)
 
 
 def split_of(ground: Ground, split: str) -> pa.Table:
@@ -111,10 +111,10 @@ def judge(ground: Ground, step: Step, frames: np.ndarray, out: Path) -> Found:
                 np.save(folder / "synthetic.npy", frames)
     out.mkdir()
     card = run_memorisation(step, Context(ground.store, "cpu"), out)
-    (row,) = tables.read(out / CARD, tables.MEMORISATION).to_pylist()
+    (row,) = tables.read(out / names.CARD, tables.MEMORISATION).to_pylist()
     assert {name: row[name] for name in card} == card, "the table is the summary"
-    copies = tables.read(out / COPIES, tables.COPIES).to_pylist()
-    return Found(card, copies, tables.read(out / PAIRS, tables.PAIRS).to_pylist())
+    copies = tables.read(out / names.COPIES, tables.COPIES).to_pylist()
+    return Found(card, copies, tables.read(out / names.PAIRS, tables.PAIRS).to_pylist())
 
 
 # --- sets whose answer is known ------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_a_holdout_patient_among_the_training_frames_is_refused_by_name(
     step = step_of(ground, "pos")
     stolen = patient_ids(split_of(ground, "holdout"))[0]
     change = {"patient_id": stolen}
-    for role, name in (("cohort", COHORT), ("train", "frames.parquet")):
+    for role, name in (("cohort", names.COHORT), ("train", "frames.parquet")):
         table = tables.read(ground.store.open(step.inputs[role]) / name, tables.FRAMES)
         changed = tables.with_columns(table, change, tables.FRAMES)
         rewrite(ground, step.inputs[role], name, changed)

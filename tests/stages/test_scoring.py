@@ -12,8 +12,7 @@ import torch
 from lussweep.data.phantom import phantom_manifest
 from lussweep.metrics.pair import Pair
 from lussweep.stages import Context, execute
-from lussweep.stages.context import SCORES as SCORES_FILE
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import EMBEDDERS, SCORES, Embedder, Goal, Score, load_study
@@ -61,7 +60,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, An
         for step in plan.steps.values():
             if step.ref in needed:
                 execute(step, Context(store, "cpu"))
-        yield tables.read(store.open(ref) / SCORES_FILE, tables.GAN_SCORES).to_pylist()
+        yield tables.read(store.open(ref) / names.SCORES, tables.GAN_SCORES).to_pylist()
 
 
 def places(rows: list[dict[str, Any]], metric: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ SCHEMAS = {
     **{name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)},
     **{name: section.schema for name, section in SECTIONS.items()},
 }
-LOSS = {"class": "pos", "epoch": 1, "n_images_seen": 40, "loss_g": 0.7}
+LOSS = {"class": "pos", "epoch": 1, "name": "loss_g", "value": 0.7}
 
 
 @pytest.fixture

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lussweep.backend.admission import GpuShares
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.run.measuring import measured_run
 from lussweep.study.costs import (
-    GPU_STAGES,
     VAL_SHARE,
     CostLine,
     Frames,
@@ -184,9 +182,8 @@ def test_of_nothing_and_of_cpus_alone() -> None:
 def test_sharing_is_what_cells_would_have_cost_alone() -> None:
     """One hour a step. 8 cells: 2 counts x (baseline, combined, positive, pure) have 0 + 1 + 1 + 2
     GANs each, 2 of them different; a cell has 2 trials and 6 of 8 cells want the detector's 2."""
-    plan = plan_of()
-    shares = dict.fromkeys(GPU_STAGES, 1.0)
-    found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, shares, wall_s=7200.0)
+    plan = plan_of().on_whole_gpus()
+    found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, wall_s=7200.0)
     costs = {cost.stage: cost for cost in found.stages}
     assert (costs["gan"].gpu_hours, costs["gan"].unshared_gpu_hours) == (4, 8)
     assert (costs["trial"].gpu_hours, costs["trial"].unshared_gpu_hours) == (18, 16 + 12)
@@ -200,8 +197,7 @@ def test_what_is_done_costs_nothing_more() -> None:
     plan = plan_of()
     seconds = dict.fromkeys(plan.steps, 3600.0)
     last = [ref for ref in plan.steps if ref.startswith("evaluate/")][-1]
-    held = {stage: GpuShares().of(stage) for stage in GPU_STAGES}
-    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, held, wall_s=3600.0)
+    found = estimate(plan, seconds, plan.steps.keys() - {last}, 4, wall_s=3600.0)
     assert (found.bounds.chain_s, found.bounds.work_s) == (3600, 3600 * 0.25 / 4)
     assert found.total("left_gpu_hours") == 0.25
     assert found.total("gpu_hours") > 1

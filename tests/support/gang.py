@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.networks import Discriminator, Generator
 from lussweep.models.generators.dcgan.step import GanStep
 from lussweep.models.generators.dcgan.train import train_gan

@@ -17,10 +17,8 @@ import torch
 from lussweep.backend.admission import (
     TASK_STAGES,
     Admission,
-    GpuShares,
     Resources,
     is_gang,
-    n_workers,
 )
 from lussweep.backend.cluster.limit import TimeLimit
 from lussweep.backend.cluster.link import ClusterLink
@@ -58,7 +56,6 @@ class ClusterExecutor:
         plan: Plan,
         context: Context,
         folder: Path,
-        gpu_shares: GpuShares | None = None,
         step_minutes: float | None = None,
         stop: Stop | None = None,
     ) -> None:
@@ -77,7 +74,6 @@ class ClusterExecutor:
         self.admission = Admission(
             (step for ref, step in plan.steps.items() if not store.has(ref)),
             Resources(total.get("CPU", 1), total["GPU"] if self.use_gpu else 0.0),
-            gpu_shares or GpuShares(),
         )
         self.tasks: dict[Any, str] = {}
         self.tune: TuneService | None = None
@@ -160,7 +156,7 @@ class ClusterExecutor:
 
     def _worker_needs(self, steps: Iterable[Step]) -> set[tuple[Resources, int]]:
         """The needs of one worker, and the number of workers at once, of each kind of step."""
-        return {(self.admission.worker_needs(step), n_workers(step)) for step in steps}
+        return {(self.admission.worker_needs(step), step.workers.n) for step in steps}
 
     def _refuse_unplaceable(self) -> None:
         """Raises InputError for workers without a node. Ray would wait for them for ever."""

@@ -1,4 +1,4 @@
-"""Trains a GAN on several workers with Ray Train."""
+"""Trains a generator on several workers with Ray Train."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lussweep.models.generators.dcgan.health import Collapse
+from lussweep.models.generators.seam import TrainingEnded
 from lussweep.stages import Context, Summary, execute
-from lussweep.stages.training import hand_over, train_gan_into
+from lussweep.stages.training import hand_over, train_into
 from lussweep.study.plan import Step
+from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.plugins import require_plugins
 
 MAX_FAILURES = 3
@@ -17,9 +18,9 @@ MAX_FAILURES = 3
 
 
 def train_on_workers(step: Step, context: Context, folder: Path, use_gpu: bool) -> None:
-    """Train and commit one GAN step on `gan.n_workers` workers (gloo on CPU, NCCL on GPU).
+    """Train and commit one generator on the workers of its step (gloo on CPU, NCCL on GPU).
 
-    `folder` is for Ray's own files. Raises Collapse if the GAN collapses.
+    `folder` is for Ray's own files. Raises TrainingEnded if the training cannot succeed.
     """
 
     def stage(step: Step, context: Context, out: Path) -> Summary:
@@ -34,14 +35,14 @@ def _fit(step: Step, context: Context, out: Path, folder: Path, use_gpu: bool) -
         summary = _train_gang(step, context, work, folder, use_gpu)
         context.store.fetch_workplace(step.ref, work)  # the first worker may be on another node
         hand_over(work, out)
-    return {**summary, "n_workers": step.spec["gan"]["n_workers"]}
+    return {**summary, "n_workers": step.workers.n}
 
 
 def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu: bool) -> Summary:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    per_worker: dict[str, float] = {"CPU": step.spec["n_threads"]}
+    per_worker: dict[str, float] = {"CPU": GanStep.of(step).n_threads}
     if use_gpu:
         per_worker["GPU"] = 1
     trainer = TorchTrainer(
@@ -54,7 +55,7 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
         },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=step.spec["gan"]["n_workers"],
+            num_workers=step.workers.n,
             use_gpu=use_gpu,
             resources_per_worker=per_worker,
         ),
@@ -66,9 +67,9 @@ def _train_gang(step: Step, context: Context, work: Path, folder: Path, use_gpu:
     )
     result = trainer.fit()
     summary: Summary = result.return_value  # type: ignore[attr-defined]  # annotated for Train V1
-    if "collapse" in summary:
-        collapse: Collapse = summary["collapse"]
-        raise collapse
+    if "ended" in summary:
+        ended: TrainingEnded = summary["ended"]
+        raise ended
     return summary
 
 
@@ -77,11 +78,12 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     from ray import train
 
     step: Step = config["step"]
-    os.environ["OMP_NUM_THREADS"] = str(step.spec["n_threads"])
-    torch.set_num_threads(step.spec["n_threads"])
-    world = train.get_context()
     context: Context = config["context"]
     require_plugins(context.plugins)
+    n_threads = GanStep.of(step).n_threads
+    os.environ["OMP_NUM_THREADS"] = str(n_threads)
+    torch.set_num_threads(n_threads)
+    world = train.get_context()
     # The root of an object store is a folder of this node, so it may differ from the driver's.
     work = context.store.root / Path(config["work"]).relative_to(config["root"])
     work.mkdir(parents=True, exist_ok=True)
@@ -91,13 +93,13 @@ def _train_worker(config: dict[str, Any]) -> Summary:
         # this start, but the next start has it.
         context.store.keep_workplace(step.ref, work)
     try:
-        summary = train_gan_into(
+        summary = train_into(
             step, context, work, rank=world.get_world_rank(), world_size=world.get_world_size()
         )
         if world.get_world_rank() == 0:
             context.store.keep_workplace(step.ref, work)
         return summary
-    except Collapse as collapse:
+    except TrainingEnded as ended:
         # Returned, because every rank raises it in the same epoch and a restart would not help. Any
         # other error of one rank must reach Ray, which ends the ranks that wait for it.
-        return {"collapse": collapse}
+        return {"ended": ended}

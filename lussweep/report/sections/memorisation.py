@@ -8,8 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lussweep.report.sections.seam import Collected, Section
-from lussweep.stages import CARD, COPIES, PAIRS
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.study.spec import CLASSES
 
 
@@ -52,7 +51,7 @@ def _of_sets(name: str, schema: pa.Schema, order: int) -> Section:
 
 
 SECTIONS = {
-    "memorisation": _of_sets(CARD, tables.MEMORISATION, 300),
-    "copies": _of_sets(COPIES, tables.COPIES, 310),
-    "closest_pairs": _of_sets(PAIRS, tables.PAIRS, 320),
+    "memorisation": _of_sets(names.CARD, tables.MEMORISATION, 300),
+    "copies": _of_sets(names.COPIES, tables.COPIES, 310),
+    "closest_pairs": _of_sets(names.PAIRS, tables.PAIRS, 320),
 }

@@ -11,8 +11,7 @@ from lussweep.report.artifacts import sampled_place, written_table
 from lussweep.report.cells import DONE, REFUSED, Row, coordinates_of, epoch_is_axis
 from lussweep.report.reported import Reported
 from lussweep.report.sections.seam import Collected, Section
-from lussweep.stages import EVENTS, SCORES
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import HYPERPARAMETERS, cell_columns, make_schema
 from lussweep.study.plan import Cell, Plan
@@ -125,10 +124,10 @@ def collect_outcomes(reported: Reported, failures: Mapping[str, str]) -> pa.Tabl
 def _outcome(
     cell: Cell, plan: Plan, study: StudySpec, store: ArtifactStore, failures: Mapping[str, str]
 ) -> dict[str, Any]:
-    names = (study.generator_name(cell.recipe, label) for label in CLASSES)
+    generators = (study.generator_name(cell.recipe, label) for label in CLASSES)
     row: dict[str, Any] = {
         **sampled_place(cell, store).row(),
-        "gan": " and ".join(dict.fromkeys(filter(None, names))) or None,
+        "gan": " and ".join(dict.fromkeys(filter(None, generators))) or None,
         "seed": study.seed,
         **{f"{role}_key": cell.refs[role].partition("/")[2] for role in KEY_ROLES},
         **_headline_scores(cell, study, store),
@@ -176,7 +175,9 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
             continue
-        rows = tables.read(store.open(ref, SCORES) / SCORES, tables.GAN_SCORES).to_pylist()
+        rows = tables.read(
+            store.open(ref, names.SCORES) / names.SCORES, tables.GAN_SCORES
+        ).to_pylist()
         synth = cell.refs[f"synth_{label}"]
         if not store.has(synth):
             continue
@@ -197,7 +198,7 @@ def _warnings(cell: Cell, store: ArtifactStore) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for label in CLASSES:
         gan, card = (cell.refs.get(f"{role}_{label}") for role in ("gan", "memorisation"))
-        if gan and (path := written_table(store, gan, EVENTS)):
+        if gan and (path := written_table(store, gan, names.EVENTS)):
             events = tables.read(path, tables.GAN_EVENTS).to_pylist()
             texts = [f"{e['kind']} at epoch {e['epoch']}{_again(e['attempt'])}" for e in events]
             columns[f"events_{label}"] = "; ".join(texts) or None

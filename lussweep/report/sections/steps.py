@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from lussweep.data.frames import INDEX
 from lussweep.report.artifacts import sampled_place, written_table
+from lussweep.report.losses import in_long_form
 from lussweep.report.sections.seam import Collected, Section
-from lussweep.stages import COHORT, EVENTS, FRAME_SCORES, LOSSES, SCORES, TRIALS, VAL_SCORES
-from lussweep.store import tables
+from lussweep.store import names, tables
 from lussweep.study.spec import CLASSES
 
 COHORTS = pa.schema([*tables.make_schema(*tables.DRAW), *tables.FRAMES])
@@ -26,7 +26,7 @@ def frame_rows(collected: Collected) -> pa.Table:
 
 def trial_rows(collected: Collected) -> pa.Table:
     """The epochs of every trial of finished searches, then those of the detector."""
-    of_cells = _per_cell(collected, "search", TRIALS, tables.TRIALS)
+    of_cells = _per_cell(collected, "search", names.TRIALS, tables.TRIALS)
     return tables.concat([of_cells, _detector_trials(collected)], tables.TRIALS)
 
 
@@ -50,7 +50,7 @@ def _detector_trials(collected: Collected) -> pa.Table:
     refs = dict.fromkeys(s.inputs["detector"] for s in steps if "detector" in s.inputs)
     trials = [
         tables.with_columns(
-            tables.read_any(store.open(ref, TRIALS) / TRIALS),
+            tables.read_any(store.open(ref, names.TRIALS) / names.TRIALS),
             {"variant": "detector"},
             tables.TRIALS,
         )
@@ -74,7 +74,10 @@ def _per_gan(collected: Collected, role: str, name: str, schema: pa.Schema) -> p
                     "class": plan.steps[ref].spec["class"],
                     "gan": study.generator_name(cell.recipe, label),
                 }
-                by_ref[ref] = tables.with_columns(tables.read_any(path), constants, schema)
+                table = tables.read_any(path)
+                if name == names.LOSSES:
+                    table = in_long_form(table)
+                by_ref[ref] = tables.with_columns(table, constants, schema)
     return tables.concat(by_ref.values(), schema)
 
 
@@ -89,12 +92,12 @@ def _of_gans(role: str, name: str, schema: pa.Schema, order: int) -> Section:
 
 
 SECTIONS = {
-    "gan_events": _of_gans("gan", EVENTS, tables.GAN_EVENTS, 410),
-    "frame_scores": _of_cells("evaluate", FRAME_SCORES, tables.FRAME_SCORES, 420),
-    "val_scores": _of_cells("search", VAL_SCORES, tables.FRAME_SCORES, 430),
+    "gan_events": _of_gans("gan", names.EVENTS, tables.GAN_EVENTS, 410),
+    "frame_scores": _of_cells("evaluate", names.FRAME_SCORES, tables.FRAME_SCORES, 420),
+    "val_scores": _of_cells("search", names.VAL_SCORES, tables.FRAME_SCORES, 430),
     "trials": Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440),
-    "gan_scores": _of_gans("score", SCORES, tables.GAN_SCORES, 450),
-    "gan_losses": _of_gans("gan", LOSSES, tables.GAN_LOSSES, 460),
-    "cohorts": _of_cells("cohort", COHORT, COHORTS, 470),
+    "gan_scores": _of_gans("score", names.SCORES, tables.GAN_SCORES, 450),
+    "gan_losses": _of_gans("gan", names.LOSSES, tables.GAN_LOSSES, 460),
+    "cohorts": _of_cells("cohort", names.COHORT, COHORTS, 470),
     "frames": Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480),
 }

@@ -3,18 +3,15 @@
 from lussweep.study.costs.bounds import Bounds, Task, bounds, chains
 from lussweep.study.costs.estimate import HOUR_S, CostEstimate, StageCost, estimate, plan_tasks
 from lussweep.study.costs.seconds import (
-    GPU_STAGES,
     CostLine,
     Measured,
     fit_line,
     step_seconds,
     unknown_gans,
 )
-from lussweep.study.costs.work import GAN_BUDGETS, VAL_SHARE, Frames, Steps, kind, work
+from lussweep.study.costs.work import VAL_SHARE, Frames, Steps, kind, work
 
 __all__ = [
-    "GAN_BUDGETS",
-    "GPU_STAGES",
     "HOUR_S",
     "VAL_SHARE",
     "Bounds",

@@ -52,16 +52,15 @@ def estimate(
     seconds: Mapping[str, float],
     done: Iterable[str],
     n_gpus: int,
-    shares: Mapping[str, float],
     wall_s: float,
 ) -> CostEstimate:
     """Estimate the cost of a plan.
 
-    `seconds`: expected seconds by step. `done`: refs of the steps that are done. `shares`: share
-    of a GPU that one step of a stage holds. `wall_s`: expected wall time in seconds.
+    `seconds`: expected seconds by step. `done`: refs of the steps that are done. `wall_s`:
+    expected wall time in seconds.
     """
     done = set(done)
-    tasks = plan_tasks(plan, seconds, shares)
+    tasks = plan_tasks(plan, seconds)
     unshared: dict[str, float] = defaultdict(float)
     for ref, cells in plan.cells_by_step():
         unshared[plan.steps[ref].stage] += len(cells) * tasks[ref].work_s
@@ -81,25 +80,17 @@ def estimate(
 
 
 def plan_tasks(
-    plan: Plan,
-    seconds: Mapping[str, float],
-    shares: Mapping[str, float],
-    fills: Mapping[str, float] | None = None,
+    plan: Plan, seconds: Mapping[str, float], fills: float | None = None
 ) -> dict[str, Task]:
     """The steps as a scheduler sees them.
 
-    `shares`: share of a GPU that a step holds, by stage. `fills`: share that it can use.
+    `fills`: share of a GPU that one step can use. None: the share that it holds.
     """
-    return {
-        ref: _task(step, seconds[ref], shares, fills or shares) for ref, step in plan.steps.items()
-    }
+    return {ref: _task(step, seconds[ref], fills) for ref, step in plan.steps.items()}
 
 
-def _task(
-    step: Step, seconds: float, shares: Mapping[str, float], fills: Mapping[str, float]
-) -> Task:
-    inputs = tuple(step.inputs.values())
-    n_workers = step.spec["gan"]["n_workers"] if step.stage == "gan" else 1
-    if n_workers > 1:  # the workers of one training never share a GPU
-        return Task(seconds, 1.0, n_workers, inputs)
-    return Task(seconds, shares.get(step.stage, 0.0), 1, inputs, fills.get(step.stage, 0.0))
+def _task(step: Step, seconds: float, fills: float | None) -> Task:
+    inputs, workers = tuple(step.inputs.values()), step.workers
+    if workers.n > 1:  # the workers of one training never share a GPU
+        return Task(seconds, 1.0, workers.n, inputs)
+    return Task(seconds, workers.gpus, 1, inputs, fills if workers.gpus else None)

@@ -10,9 +10,6 @@ from lussweep.errors import InputError
 from lussweep.study.costs.work import Frames, Steps, kind, work
 from lussweep.study.plan import STAGES, Plan
 
-GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
-"""Stages that use a GPU if there is one. The other stages need none."""
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -79,8 +76,8 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
         point = (work(step, measured.steps, measured.frames), seconds)
         by_kind[kind(step)].append(point)
         by_stage[step.stage].append(point)
-    missing = [stage for stage in STAGES if stage in plan.counts() and stage not in by_stage]
-    missing = [stage for stage in missing if stage in GPU_STAGES]
+    on_gpu = {step.stage for step in plan.steps.values() if step.workers.gpus}
+    missing = [stage for stage in STAGES if stage in on_gpu and stage not in by_stage]
     if missing:
         raise InputError(
             f"{measured.source} has no step of {', '.join(missing)}: give a run that has, or "

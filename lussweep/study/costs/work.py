@@ -1,6 +1,6 @@
 """The work of a step: the quantity that its seconds are proportional to.
 
-- gan: images that a worker sees, which are epochs x images per epoch / workers;
+- gan: images that a worker sees, as the spec of the generator says;
 - trial: images seen, plus a third of the validation frames judged, because these need a forward
   pass only;
 - score: frames of all snapshots;
@@ -16,12 +16,17 @@ from dataclasses import dataclass
 
 from lussweep.study.keys import canonical
 from lussweep.study.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
-from lussweep.study.spec import CLASSES, GanSpec, MemorisationSpec, SynthSpec
+from lussweep.study.plan.step_specs import (
+    FeaturesStep,
+    GanStep,
+    MemorisationStep,
+    ScoreStep,
+    SynthStep,
+)
+from lussweep.study.spec import CLASSES
 
 VAL_SHARE = 1 / 3
 """Cost of judging a validation frame, divided by that of training on an image."""
-GAN_BUDGETS = ("n_epochs", "images_per_epoch", "snapshot_every", "n_workers", "sync_batchnorm")
-"""Fields of a GAN that do not change the cost of one image."""
 
 Steps = Mapping[str, Step]
 
@@ -52,14 +57,15 @@ def work(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def kind(step: Step) -> str:
-    """The kind of a step: GANs of one architecture, or a stage.
+    """The kind of a step: generators of one architecture, or a stage.
 
     Steps of one kind cost the same for the same work.
     """
     if step.stage != "gan":
         return step.stage
-    gan = {name: value for name, value in step.spec["gan"].items() if name not in GAN_BUDGETS}
-    return f"gan {canonical(gan)}"
+    gan = GanStep.of(step).gan
+    lasting = {name: value for name, value in step.spec["gan"].items() if name not in gan.budgets}
+    return f"gan {canonical(lasting)}"
 
 
 def _cohort_frames(step: Step, steps: Steps, frames: Frames) -> float:
@@ -67,10 +73,9 @@ def _cohort_frames(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _gan_work(step: Step, steps: Steps, frames: Frames) -> float:
-    spec = step.spec["gan"]
-    n_classes = len(CLASSES) if step.spec["class"] == BOTH_CLASSES else 1
-    images = spec["images_per_epoch"] or n_classes * _cohort_frames(step, steps, frames)
-    return float(spec["n_epochs"] * images / spec["n_workers"])
+    own = GanStep.of(step)
+    n_classes = len(CLASSES) if own.label == BOTH_CLASSES else 1
+    return float(own.gan.work(n_classes * _cohort_frames(step, steps, frames)))
 
 
 def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
@@ -95,24 +100,25 @@ def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _features_work(step: Step, steps: Steps, frames: Frames) -> float:
-    return min(float(step.spec["n_images"]), _cohort_frames(step, steps, frames))
+    return min(float(FeaturesStep.of(step).n_images), _cohort_frames(step, steps, frames))
 
 
 def _score_work(step: Step, steps: Steps, frames: Frames) -> float:
-    n_images = min(float(step.spec["score"]["n_images"]), _cohort_frames(step, steps, frames))
+    asked = float(ScoreStep.of(step).score.n_images)
+    n_images = min(asked, _cohort_frames(step, steps, frames))
     if "gan" not in step.inputs:
         return n_images
-    gan = GanSpec.model_validate(steps[step.inputs["gan"]].spec["gan"])
+    gan = GanStep.of(steps[step.inputs["gan"]]).gan
     return len(gan.snapshot_epochs()) * n_images
 
 
 def _synth_work(step: Step, steps: Steps, frames: Frames) -> float:
     n_real = round(_cohort_frames(step, steps, frames))
-    return SynthSpec.model_validate(step.spec["synth"]).n_frames(n_real)
+    return SynthStep.of(step).synth.n_frames(n_real)
 
 
 def _memorisation_work(step: Step, steps: Steps, frames: Frames) -> float:
-    limit = MemorisationSpec.model_validate(step.spec["memorisation"]).n_images
+    limit = MemorisationStep.of(step).memorisation.n_images
     made = _synth_work(steps[step.inputs["synth"]], steps, frames)
     return min(limit, made) + _cohort_frames(step, steps, frames) + frames.holdout
 

@@ -15,9 +15,10 @@ from lussweep.study.plan.steps import (
     ExternalKey,
     Plan,
     Step,
+    Workers,
 )
 
 __all__ = [
     "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan",
-    "Step", "grid_cells", "make_data_plan", "make_plan",
+    "Step", "Workers", "grid_cells", "make_data_plan", "make_plan",
 ]  # fmt: skip

@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step
+from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step, Workers
 from lussweep.study.plugins import Plugin
 from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
+CPU_ONLY = Workers()
+SHARES_A_GPU = Workers(gpus=0.25)
+"""The workers of a step that is short, and neither the training of a generator nor a trial."""
 
 
 def plugin_fields(*used: Plugin | None) -> dict[str, Any]:
@@ -70,10 +73,16 @@ class PlanBuilder:
         self.splits = {split: self._ingest(split) for split in SPLITS}
 
     def add(
-        self, stage: str, version: int, spec: dict[str, Any], inputs: Mapping[str, str], name: str
+        self,
+        stage: str,
+        version: int,
+        spec: dict[str, Any],
+        inputs: Mapping[str, str],
+        name: str,
+        workers: Workers = CPU_ONLY,
     ) -> str:
         """Add a step, unless it is planned already, and return its ref."""
-        return self.plan.add(Step(stage, version, spec, inputs, name))
+        return self.plan.add(Step(stage, version, spec, inputs, name, workers))
 
     def fields(self, spec: Spec, **changed: Any) -> Section:
         """`spec.key_fields()` with some fields changed. All steps share one object for it."""

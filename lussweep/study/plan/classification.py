@@ -7,7 +7,8 @@ from typing import Any
 
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
-from lussweep.study.plan.builder import PlanBuilder, plugin_fields
+from lussweep.study.plan.builder import SHARES_A_GPU, PlanBuilder, plugin_fields
+from lussweep.study.plan.steps import Workers
 from lussweep.study.spec import CLASSIFIERS, ClassifierSpec, Recipe, SearchSpec
 
 EVALUATE_VERSION = 2
@@ -42,6 +43,7 @@ def plan_search(
     if recipe.labels == "shuffled":
         shared["labels_seed"] = derive_seed(seed, "labels", *coordinates)
     trials: dict[str, str] = {}
+    workers = Workers(gpus=search.gpus_per_trial)
     for trial in range(1, search.n + 1):
         spec: dict[str, Any] = {
             "trial": trial,
@@ -53,7 +55,9 @@ def plan_search(
         n_known = max(0, trial - search.n_concurrent) if search.learns else 0
         known = {**inputs, **dict(list(trials.items())[:n_known])} if n_known else inputs
         name = f"trial {trial} {place}"
-        trials[f"trial_{trial:03d}"] = builder.add("trial", classifier.version, spec, known, name)
+        trials[f"trial_{trial:03d}"] = builder.add(
+            "trial", classifier.version, spec, known, name, workers
+        )
     chosen_by = {"select_by": search.select_by}
     return builder.add("search", search.version, chosen_by, trials, f"search {place}")
 
@@ -86,4 +90,5 @@ def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
         "precision": classifier.precision,
     }
     inputs = {"search": search, "holdout": builder.splits["holdout"]}
-    return builder.add("evaluate", EVALUATE_VERSION, spec, inputs, f"evaluate {place}")
+    name = f"evaluate {place}"
+    return builder.add("evaluate", EVALUATE_VERSION, spec, inputs, name, SHARES_A_GPU)

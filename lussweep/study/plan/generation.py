@@ -6,10 +6,17 @@ from collections.abc import Mapping
 
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import derive_seed, hashed_id
-from lussweep.study.plan.builder import CohortClass, PlanBuilder, plugin_fields
+from lussweep.study.plan.builder import SHARES_A_GPU, CohortClass, PlanBuilder, plugin_fields
 from lussweep.study.plan.classification import plan_detector
-from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages
-from lussweep.study.spec import EMBEDDERS, SCORES, GanSpec, Recipe, SelectSpec
+from lussweep.study.plan.steps import BOTH_CLASSES, PlannedImages, Workers
+from lussweep.study.spec import (
+    EMBEDDERS,
+    GENERATORS,
+    SCORES,
+    GeneratorSpec,
+    Recipe,
+    SelectSpec,
+)
 
 EXTERNAL_VERSION = 1
 SELECT_FIELDS = {
@@ -52,7 +59,7 @@ def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[st
     return {"external": _external(builder, images, at)}
 
 
-def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
+def _gan(builder: PlanBuilder, gan: GeneratorSpec, at: CohortClass) -> str:
     label = BOTH_CLASSES if gan.conditional else at.label
     spec = {
         "gan": builder.fields(gan),
@@ -61,9 +68,11 @@ def _gan(builder: PlanBuilder, gan: GanSpec, at: CohortClass) -> str:
         "seed": derive_seed(
             builder.study.seed, "gan", label, at.draw.n_patients, at.draw.replicate
         ),
+        **plugin_fields(GENERATORS.plugin_of(gan.kind)),
     }
     name = f"GAN {at._replace(label=label).name()}"
-    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name)
+    workers = Workers(gan.workers(), 1.0 if gan.gpus is None else gan.gpus)
+    return builder.add("gan", gan.version, spec, builder.drawn_from(at), name, workers)
 
 
 def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> str:
@@ -94,7 +103,7 @@ def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
     if entry.needs == "detector":
         inputs["detector"] = plan_detector(builder)
     name = f"features {at._replace(generator='').name()} {embedder}"
-    return builder.add("features", score.version, spec, inputs, name)
+    return builder.add("features", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) -> str:
@@ -108,7 +117,8 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:
         inputs[f"real_{embedder}"] = _features(builder, embedder, at)
-    return builder.add("score", score.version, spec, inputs, f"scores {at.name()}")
+    name = f"scores {at.name()}"
+    return builder.add("score", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _synth(
@@ -127,7 +137,8 @@ def _synth(
         spec["select"] = select
         if select["rule"] == "best":
             inputs["score"] = score
-    return builder.add("synth", synth.version, spec, inputs, f"synthetic {at.name()}")
+    name = f"synthetic {at.name()}"
+    return builder.add("synth", synth.version, spec, inputs, name, SHARES_A_GPU)
 
 
 def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
@@ -136,4 +147,4 @@ def _memorisation(builder: PlanBuilder, synth: str, at: CohortClass) -> str:
     spec = {"memorisation": builder.fields(memorisation), **builder.seeded("memorisation", at)}
     inputs = {**builder.drawn_from(at), "synth": synth, "holdout": builder.splits["holdout"]}
     name = f"memorisation {at.name()}"
-    return builder.add("memorisation", memorisation.version, spec, inputs, name)
+    return builder.add("memorisation", memorisation.version, spec, inputs, name, SHARES_A_GPU)

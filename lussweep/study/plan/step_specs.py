@@ -17,11 +17,15 @@ from lussweep.study.spec import (
     CohortSpec,
     MemorisationSpec,
     PreprocessSpec,
+    ScoreSpec,
     SearchSpec,
+    SelectSpec,
+    SynthSpec,
     ValSpec,
     Video,
 )
 from lussweep.study.spec.base import ImageSize, SourceName, Spec, SplitName
+from lussweep.study.spec.generators import GeneratorOfKind
 
 Seed = NonNegativeInt
 ClassLabel = Annotated[Literal["pos", "neg"], Field(alias="class")]
@@ -91,12 +95,52 @@ class ExternalStep(StepSpec):
     image_size: ImageSize
 
 
-class MemorisationStep(StepSpec):
+class GanStep(StepSpec):
+    """The training of a generator."""
+
+    gan: GeneratorOfKind
+    label: Annotated[Literal["pos", "neg", "both"], Field(alias="class")]
+    """`both` for a conditional generator."""
+    seed: Seed
+
+
+class DrawnStep(StepSpec):
+    """A step that draws from the frames of one class of a cohort, or of its generator."""
+
+    label: ClassLabel
+    seed: Seed
+
+
+class FeaturesStep(DrawnStep):
+    """The features of real frames."""
+
+    embedder: str
+    n_images: PositiveInt
+    batch_size: PositiveInt
+    weights: str | None
+    """The digest of the embedder's weights, if they are a file."""
+
+
+class ScoreStep(DrawnStep):
+    """The scores of the snapshots of a generator, or of external images."""
+
+    score: ScoreSpec
+    weights: str | None
+    """The digest of ImageNet's weights, if scores use them."""
+
+
+class SynthStep(DrawnStep):
+    """The synthetic frames of a cell."""
+
+    synth: SynthSpec
+    select: SelectSpec | None = None
+    """The choice of the snapshot. External images have none."""
+
+
+class MemorisationStep(DrawnStep):
     """The memorisation card of a synthetic set."""
 
     memorisation: MemorisationSpec
-    label: ClassLabel
-    seed: Seed
 
 
 class TrialStep(StepSpec):
@@ -138,6 +182,10 @@ STEP_SPECS: dict[str, type[StepSpec]] = {
     "ingest": IngestStep,
     "cohort": CohortStep,
     "external": ExternalStep,
+    "gan": GanStep,
+    "features": FeaturesStep,
+    "score": ScoreStep,
+    "synth": SynthStep,
     "memorisation": MemorisationStep,
     "trial": TrialStep,
     "search": SearchStep,

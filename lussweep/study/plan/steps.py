@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import Section, digest
@@ -25,15 +25,25 @@ BOTH_CLASSES = "both"
 SYNTHETIC_ROLES = {label: f"synth_{label}" for label in CLASSES}
 
 
+class Workers(NamedTuple):
+    """The processes that run a step, on a cluster."""
+
+    n: int = 1
+    """More than one are a gang: they start together."""
+    gpus: float = 0.0
+    """The least share of a GPU for each, if there are GPUs. 0: the step uses CPUs alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One unit of work with one artifact. `name` is for people and enters no key."""
+    """One unit of work with one artifact. `name` and `workers` enter no key."""
 
     stage: str
     version: int
     spec: dict[str, Any]
     inputs: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
+    workers: Workers = field(default=Workers(), compare=False)
     ref: str = field(init=False, compare=False)
     """The place of the artifact in a store: `stage/key`."""
 
@@ -129,6 +139,14 @@ class Plan:
     def counts(self) -> Counter[str]:
         """Number of steps of each stage."""
         return Counter(step.stage for step in self.steps.values())
+
+    def on_whole_gpus(self) -> Plan:
+        """The same plan, in which no two steps share a GPU."""
+        steps = {
+            ref: replace(step, workers=Workers(step.workers.n, 1.0)) if step.workers.gpus else step
+            for ref, step in self.steps.items()
+        }
+        return Plan(steps, self.cells)
 
     def only(self, stages: Iterable[str]) -> Plan:
         """A plan of the steps of some stages, without cells."""

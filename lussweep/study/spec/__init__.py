@@ -22,15 +22,14 @@ from lussweep.study.spec.data import (
     ValSpec,
     Video,
 )
+from lussweep.study.spec.dcgan import GanSpec, HealthSpec, RetryPolicy, RetrySpec
 from lussweep.study.spec.embedders import DETECTOR, EMBEDDERS, NO_EMBEDDER, PIXEL, Embedder
-from lussweep.study.spec.generation import (
-    GanSpec,
-    HealthSpec,
-    RetryPolicy,
-    RetrySpec,
-    ScoreSpec,
-    SelectSpec,
-    SynthSpec,
+from lussweep.study.spec.generation import ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.generators import (
+    GENERATORS,
+    GeneratorKind,
+    GeneratorSpec,
+    generator_spec,
 )
 from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
@@ -45,6 +44,7 @@ __all__ = [
     "DETECTOR",
     "EMBEDDERS",
     "GENERATED",
+    "GENERATORS",
     "NO_EMBEDDER",
     "PAPER_VARIANTS",
     "PIXEL",
@@ -61,6 +61,8 @@ __all__ = [
     "Embedder",
     "ExternalSpec",
     "GanSpec",
+    "GeneratorKind",
+    "GeneratorSpec",
     "Goal",
     "GridSpec",
     "HealthSpec",
@@ -84,6 +86,7 @@ __all__ = [
     "VggSearchSpec",
     "Video",
     "dump_study",
+    "generator_spec",
     "load_study",
     "nearest",
     "parse",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lussweep.errors import InputError, one_line
 from lussweep.study.plugins import load_plugins
 from lussweep.study.spec.base import Spec
-from lussweep.study.spec.generation import GanSpec
+from lussweep.study.spec.generators import GeneratorSpec
 from lussweep.study.spec.study import StudySpec
 from lussweep.study.spec.words import nearest
 
@@ -63,9 +63,9 @@ def dump_study(study: StudySpec) -> str:
     """Write the resolved experiment as YAML, which `load_study` reads back to an equal spec."""
     plain = study.model_dump(mode="json")
     for recipe in plain["variants"].values():
-        if recipe["gan"]:  # fields that all GANs share are written with the study's
+        if recipe["gan"]:  # fields that all generators share are written with the study's
             recipe["gan"] = {
-                k: v for k, v in recipe["gan"].items() if k not in GanSpec.circumstance
+                k: v for k, v in recipe["gan"].items() if k not in GeneratorSpec.circumstance
             }
     return yaml.safe_dump(plain, sort_keys=False)
 

@@ -13,8 +13,10 @@ from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec
 from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec
 from lussweep.study.spec.classifiers import OfKind, SearchOfKind, VggSearchSpec, kind_of
 from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
+from lussweep.study.spec.dcgan import GanSpec
 from lussweep.study.spec.embedders import DETECTOR, IMAGENET
-from lussweep.study.spec.generation import GanSpec, ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.generation import ScoreSpec, SelectSpec, SynthSpec
+from lussweep.study.spec.generators import GeneratorOfKind, GeneratorSpec, generator_kind
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.words import nearest
@@ -28,8 +30,9 @@ class Recipe(Spec):
 
     pos: tuple[SourceName, ...]
     neg: tuple[SourceName, ...]
-    gan: GanSpec | None = None
-    """The variant's own GAN. A file gives only the values that differ from the study's `gan`."""
+    gan: GeneratorOfKind | None = None
+    """The variant's own generator. A file gives only the values that differ from the study's
+    `gan`. One of another kind takes from there what all kinds have."""
     external: ExternalSpec | None = None
     """The images of the source `external`."""
     augment: AugmentSpec | None = None
@@ -118,7 +121,7 @@ class StudySpec(Spec):
     data: DataSpec = DataSpec()
     cohort: CohortSpec = CohortSpec()
     val: ValSpec = ValSpec()
-    gan: GanSpec = GanSpec()
+    gan: GeneratorOfKind = GanSpec()
     score: ScoreSpec = ScoreSpec()
     select: SelectSpec = SelectSpec()
     synth: SynthSpec = SynthSpec()
@@ -146,8 +149,11 @@ class StudySpec(Spec):
             return value
         value = dict(value)
         if isinstance(value.get("variants"), dict):
-            base = {"gan": value.get("gan"), "augment": _augment_of(value.get("classifier"))}
-            own = {n: _over_base(r, base) for n, r in value["variants"].items()}
+            augment = _augment_of(value.get("classifier"))
+            own = {
+                name: _over_base(recipe, value.get("gan"), augment)
+                for name, recipe in value["variants"].items()
+            }
             value["variants"] = {**PAPER_VARIANTS, **own}
         kind, search = kind_of(value.get("classifier")), value.get("search", {})
         value["search"] = OfKind(kind, search)
@@ -189,7 +195,7 @@ class StudySpec(Spec):
                     f"{classifier.n_epochs} epochs: lower it"
                 )
         for name, recipe in self.variants.items():
-            for field in sorted(GanSpec.circumstance) if recipe.gan else ():
+            for field in sorted(GeneratorSpec.circumstance) if recipe.gan else ():
                 if getattr(recipe.gan, field) != getattr(self.gan, field):
                     raise ValueError(
                         f"variants.{name}.gan.{field} differs: set gan.{field} for all variants"
@@ -221,8 +227,8 @@ class StudySpec(Spec):
         own = {"augment": recipe.augment} if recipe.augment else {}
         return self.classifier.model_copy(update=own)
 
-    def gan_of(self, recipe: Recipe) -> GanSpec:
-        """The variant's own GAN, else the study's."""
+    def gan_of(self, recipe: Recipe) -> GeneratorSpec:
+        """The variant's own generator, else the study's."""
         return recipe.gan or self.gan
 
     def generator_name(self, recipe: Recipe, label: str) -> str | None:
@@ -236,10 +242,18 @@ class StudySpec(Spec):
         if recipe.gan is None:
             return "base"
         base, own = self.gan, recipe.gan
+        # A field of another kind is compared with its default, even if the base has its name.
+        shared = type(own).model_fields if own.kind == base.kind else GeneratorSpec.model_fields
         differ = [
             f"{name}={_short(key_value(getattr(own, name)))}"
-            for name in GanSpec.model_fields
-            if name not in GanSpec.circumstance and getattr(own, name) != getattr(base, name)
+            for name, field in type(own).model_fields.items()
+            if name not in GeneratorSpec.circumstance
+            and getattr(own, name)
+            != (
+                getattr(base, name)
+                if name in shared
+                else field.get_default(call_default_factory=True)
+            )
         ]
         return ", ".join(differ) or "base"
 
@@ -263,15 +277,18 @@ class StudySpec(Spec):
         return self.key_fields()
 
 
-def _over_base(recipe: Any, base: Mapping[str, Any]) -> Any:
+def _over_base(recipe: Any, gan: Any, augment: Any) -> Any:
     """Complete a variant's own sections by the values of the study's."""
     if not isinstance(recipe, dict):
         return recipe
-    own = {
-        name: {**(values if isinstance(values, dict) else {}), **recipe[name]}
-        for name, values in base.items()
-        if isinstance(recipe.get(name), dict)
-    }
+    own = {}
+    if isinstance(recipe.get("gan"), dict):
+        base = gan if isinstance(gan, dict) else {}
+        if recipe["gan"].get("kind", generator_kind(base)) != generator_kind(base):
+            base = {n: v for n, v in base.items() if n in GeneratorSpec.model_fields}
+        own["gan"] = {**base, **recipe["gan"]}
+    if isinstance(recipe.get("augment"), dict):
+        own["augment"] = {**(augment if isinstance(augment, dict) else {}), **recipe["augment"]}
     return {**recipe, **own}
 
 

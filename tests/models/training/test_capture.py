@@ -146,7 +146,7 @@ def test_a_captured_step_draws_new_dropout_and_augmentations_each_time(precision
 
 @pytest.mark.gpu
 def test_a_captured_training_that_is_broken_off_ends_with_the_weights_of_one_that_is_not(tmp_path):
-    from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+    from lussweep.models.generators.checkpoint import Checkpoints
 
     rates = {"lr_generator": 1e-3, "lr_discriminator": 1e-3}  # so that each step shows
     spec, device = spec_of(n_epochs=2, dropout=0.25, **rates), torch.device("cuda")

@@ -5,9 +5,12 @@ from pydantic import PositiveInt
 from lussweep.study.spec import (
     CLASSIFIERS,
     EMBEDDERS,
+    GENERATORS,
     SCORES,
     ClassifierKind,
     Embedder,
+    GeneratorKind,
+    GeneratorSpec,
     Goal,
     Score,
     SearchSpec,
@@ -20,7 +23,18 @@ class PixelSearch(SearchSpec):
     """Sides of the squares of pixels that are averaged."""
 
 
+class BlurredSpec(GeneratorSpec):
+    blur: PositiveInt = 12
+    """Side of the blur in the first epoch, in pixels. It is divided by the number of the epoch."""
+
+
 def register() -> None:
+    GENERATORS["blurred"] = GeneratorKind(
+        BlurredSpec,
+        train=imported("blurred.generator:train"),
+        load=imported("blurred.generator:load"),
+        sample=imported("blurred.generator:sample"),
+    )
     CLASSIFIERS["pixels"] = ClassifierKind(PixelSearch, imported("blurred.pixels:build"))
     SCORES["sharpness"] = Score(
         goal=Goal("reach", 1.0),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.seam import TrainingEnded
 from lussweep.study.spec import HealthSpec
 
 N_COMPARED = 32
@@ -46,7 +47,7 @@ class Event:
     message: str
 
 
-class Collapse(ValueError):
+class Collapse(TrainingEnded):
     """The policy ends a training. Holds the training's rows and events so far."""
 
     def __init__(

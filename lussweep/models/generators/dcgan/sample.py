@@ -51,32 +51,15 @@ def sample(
     return np.concatenate(batches)[:n_images]
 
 
-def snapshot_path(folder: Path, epoch: int) -> Path:
-    """The file of a snapshot in the folder of a GAN; epochs count from 1."""
-    return folder / "snapshots" / f"epoch_{epoch:04d}.safetensors"
-
-
-def save_snapshot(generator: Generator, folder: Path, epoch: int) -> None:
-    """Save the generator's weights after an epoch, whole or not at all."""
-    path = snapshot_path(folder, epoch)
+def save_snapshot(generator: Generator, path: Path) -> None:
+    """Save the generator's weights, whole or not at all."""
     state = {name: t.detach().cpu().contiguous() for name, t in generator.state_dict().items()}
     with whole_file(path) as scratch:
         save_file(state, scratch)
 
 
-def load_snapshot(
-    folder: Path, epoch: int, spec: GanSpec, image_size: int, device: torch.device
-) -> Generator:
-    """Load the generator's snapshot of an epoch (from 1) onto `device`.
-
-    Raises InputError if the snapshot was deleted or has another architecture.
-    """
-    path = snapshot_path(folder, epoch)
-    if not path.exists():
-        raise InputError(
-            f"snapshot {epoch} of {folder.name} was dropped after scoring: delete the folder "
-            f"{folder} to train this GAN again with keep_snapshots: all"
-        )
+def load_snapshot(path: Path, spec: GanSpec, image_size: int, device: torch.device) -> Generator:
+    """Load a snapshot onto `device`. Raises InputError if it has another architecture."""
     # The state dict replaces every weight, so initialisation must not change the random state.
     n_classes = len(CLASSES) if spec.conditional else 0
     with torch.random.fork_rng(devices=[]):

@@ -65,6 +65,7 @@ class GanStep:
         spec, d = self.spec, self.discriminator
         real = scale(frames_NSS, self.dtype)
 
+        # --- discriminator: real and synthetic images in separate passes
         self.d_optimiser.zero_grad(set_to_none=True)
         fake = self._generate(z_NL, label_N)
         if spec.r1_gamma:
@@ -79,6 +80,7 @@ class GanStep:
         _sum_gradients(d.parameters(), self.world_size)
         self.d_optimiser.step()
 
+        # --- generator: the updated discriminator judges the same synthetic images
         self.g_optimiser.zero_grad(set_to_none=True)
         d.requires_grad_(False)  # gradients pass through it, but its own are not needed
         loss_g = self._generator_loss(self._judge(fake, label_N), n_batch)
@@ -87,8 +89,11 @@ class GanStep:
         _sum_gradients(self.generator.parameters(), self.world_size)
         self.g_optimiser.step()
 
+        # --- average of the generator
         if self.average is not None:
             _move_average(self.average, self.generator, spec.ema_decay)
+
+        # --- sums, which are read once per epoch
         with torch.no_grad():
             gradients = [p.grad for p in self.generator.parameters() if p.grad is not None]
             # Gradients are already summed over workers, so each worker adds its share of the norm.

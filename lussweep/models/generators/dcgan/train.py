@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import nn
 
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints, Stopped
+from lussweep.models.generators.checkpoint import Checkpoints, Stopped
+from lussweep.models.generators.dcgan.gang import CheckpointClock, Gang
 from lussweep.models.generators.dcgan.health import (
     N_COMPARED,
     Collapse,
@@ -35,9 +35,6 @@ from lussweep.study.spec import CLASSES, GanSpec
 OnEpoch = Callable[[GanEpoch, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot
 is due."""
-
-AGREEMENTS = 10
-"""How often workers compare clocks between two checkpoints."""
 
 
 @dataclass
@@ -79,243 +76,129 @@ def train_gan(
         raise ValueError(f"a GAN needs at least {max(2, world_size)} frames, got {len(frames_NSS)}")
     assert spec.conditional == (label_N is not None), "labels belong to conditional GANs"
     check_device(spec, device)
-    pool = FramePool(frames_NSS, label_N, device)
-    saved = _resume_point(checkpoints, rank, world_size) if checkpoints else None
+    pool, gang = FramePool(frames_NSS, label_N, device), Gang(rank, world_size)
+    saved = gang.latest(checkpoints) if checkpoints else None
     rows = [GanEpoch(**row) for row in saved["rows"]] if saved else []
     events = [Event(**event) for event in saved["events"]] if saved else []
-    n_attempts = spec.health.n_attempts()
+    attempt, n_attempts = saved["attempt"] if saved else 1, spec.health.n_attempts()
     with _own_randomness(device):
-        first = saved["attempt"] if saved else 1
-        for attempt in range(first, n_attempts + 1):
-            training = _Training(pool, spec, seed, device, attempt, rank, world_size, checkpoints)
-            training.rows, training.events = rows, events
-            if saved and saved["attempt"] == attempt:
-                training.restore(saved)
-            saved = None  # it holds both networks and their moments: free that memory
+        while True:
             try:
-                return training.run(on_epoch)
+                return _attempt(
+                    pool, spec, seed, device, attempt, gang, checkpoints, saved, rows, events,
+                    on_epoch,
+                )  # fmt: skip
             except Collapse as collapse:
                 if attempt == n_attempts:
                     raise Collapse(collapse.event, rows, events) from None
-    raise AssertionError("an attempt returns or raises")
+            saved, attempt = None, attempt + 1
 
 
-def _resume_point(checkpoints: Checkpoints, rank: int, world_size: int) -> dict[str, Any] | None:
-    """Load the latest checkpoint. Several ranks load the one that the first rank can read."""
-    if world_size == 1:
-        return checkpoints.load()
-    saved = checkpoints.load() if rank == 0 else None
-    number = [None if saved is None else saved["number"]]
-    dist.broadcast_object_list(number, src=0)
-    if rank == 0 or number[0] is None:
-        return saved
-    return checkpoints.load(number[0])
+def _attempt(
+    pool: FramePool,
+    spec: GanSpec,
+    seed: int,
+    device: torch.device,
+    attempt: int,
+    gang: Gang,
+    checkpoints: Checkpoints | None,
+    saved: dict[str, Any] | None,
+    rows: list[GanEpoch],
+    events: list[Event],
+    on_epoch: OnEpoch,
+) -> TrainedGan:
+    """Train one attempt to its end, from the checkpoint `saved` if there is one.
 
+    Adds to `rows` and `events`, which hold those of earlier attempts. Raises Collapse without them.
+    """
+    # --- set up: networks and optimisers, order and latents, the images to watch, dropout
+    seed = seed if attempt == 1 else derive_seed(seed, "attempt", attempt)
+    image_size = pool.frames.shape[1]
+    step = GanStep(*_networks(spec, image_size, seed, gang), spec, device, gang.size)
+    rng = torch.Generator().manual_seed(derive_seed(seed, "order and latents"))
+    watched = _watched_images(pool, spec, seed, device)
+    torch.manual_seed(derive_seed(seed, "dropout", gang.rank))
+    clock = CheckpointClock(checkpoints, gang, device)
+    first_epoch, n_done, n_images_seen, seconds = 1, 0, 0, 0.0
+    if saved:
+        first_epoch, n_done = saved["epoch"], saved["n_batches"]
+        n_images_seen, seconds = saved["n_images_seen"], saved["seconds"]
+        rng.set_state(saved["rng_at_epoch"])
+        step.load_state(saved.pop("step"))  # frees the networks and moments that it holds
+        _restore_rank(saved["of_ranks"][gang.rank], step)
+    run_step: StepCall = step
+    how = "eager"
+    if gang.size == 1:  # messages between workers cannot be captured
+        run_step, how = captured(step, step.example(image_size))
 
-class _Training:
-    """One attempt at a training, with the state that its checkpoints hold."""
+    for epoch in range(first_epoch, spec.n_epochs + 1):
+        # --- draw the epoch: the same order of frames and latents for all workers
+        started = time.perf_counter() - seconds
+        rng_at_epoch = rng.get_state()
+        order, z = _draw_epoch(len(pool), spec, rng)
+        order, z = pool.place(order), z.to(device)
+        batches = list(_batches(len(order), spec.batch_size, gang.size))
 
-    def __init__(
-        self,
-        pool: FramePool,
-        spec: GanSpec,
-        seed: int,
-        device: torch.device,
-        attempt: int,
-        rank: int,
-        world_size: int,
-        checkpoints: Checkpoints | None,
-    ) -> None:
-        self.pool, self.spec, self.device, self.attempt = pool, spec, device, attempt
-        self.rank, self.world_size, self.checkpoints = rank, world_size, checkpoints
-        self.seed = seed if attempt == 1 else derive_seed(seed, "attempt", attempt)
-        self.image_size = pool.frames.shape[1]
-        self.step = GanStep(*self._networks(), spec, device, world_size)
-        self.rng = torch.Generator().manual_seed(derive_seed(self.seed, "order and latents"))
-        self.rng_at_epoch = self.rng.get_state()
-        self.epoch, self.n_batches, self.n_images_seen, self.seconds = 1, 0, 0, 0.0
-        self.rows: list[GanEpoch] = []
-        self.events: list[Event] = []
-        self.n_steps = self.next_agreement = 0
-        self._watch = self._watched_images()
-        torch.manual_seed(derive_seed(self.seed, "dropout", rank))
+        for start, n_batch in batches[n_done:]:
+            # --- discriminator step, then generator step (GanStep)
+            share = gang.share(start, n_batch)
+            frames, label = pool.take(order[share])
+            run_step(frames, z[share], label, n_batch)
+            n_done += 1
 
-    def run(self, on_epoch: OnEpoch) -> TrainedGan:
-        """Train every epoch that is left."""
-        spec, world = self.spec, self.world_size
-        run_step, how = self._captured()
-        snapshot_epochs = spec.snapshot_epochs()
-        for epoch in range(self.epoch, spec.n_epochs + 1):
-            self.epoch = epoch
-            started = time.perf_counter()
-            self.rng_at_epoch = self.rng.get_state()
-            order, z = self._draw_epoch()
-            batches = list(_batches(len(order), spec.batch_size, world))
-            for start, n_batch in batches[self.n_batches :]:
-                share = slice(start + self.rank, start + n_batch, world)
-                frames, label = self.pool.take(order[share])
-                run_step(frames, z[share], label, n_batch)
-                self.n_batches += 1
-                is_stopped = self._is_stopped()
-                if self._checkpoint_is_due() or is_stopped:
-                    self.save(self.seconds + time.perf_counter() - started)
-                if is_stopped:
-                    raise Stopped(f"stopped in epoch {epoch}, with a checkpoint")
-            self.n_images_seen += sum(n_batch for _, n_batch in batches)
-            row = self._end_epoch(batches, started)
-            self._act_on(
-                new_events([r for r in self.rows if r.attempt == self.attempt], spec.health)
-            )
-            on_epoch(row, self.step.sampler, epoch in snapshot_epochs)
-        return TrainedGan(self.step.sampler, self.rows, self.events, how)
+            # --- checkpoint: all workers take part, and the first one writes
+            must_stop = clock.stop_is_asked()
+            if clock.is_due() or must_stop:
+                assert checkpoints is not None
+                of_ranks = gang.gathered(_state_of_rank(step))
+                if gang.rank == 0:
+                    state = {
+                        "attempt": attempt,
+                        "epoch": epoch,
+                        "n_batches": n_done,
+                        "n_images_seen": n_images_seen,
+                        "seconds": time.perf_counter() - started,
+                        "rng_at_epoch": rng_at_epoch,
+                        "of_ranks": of_ranks,
+                        "step": step.state(),
+                        "rows": [asdict(row) for row in rows],
+                        "events": [asdict(event) for event in events],
+                    }
+                    checkpoints.save(state)
+                checkpoints.saved_at = time.monotonic()
+            if must_stop:
+                raise Stopped(f"stopped in epoch {epoch}, with a checkpoint")
 
-    def _captured(self) -> tuple[StepCall, str]:
-        if self.world_size > 1:
-            return self.step, "eager"
-        return captured(self.step, self.step.example(self.image_size))
-
-    def save(self, seconds: float) -> None:
-        """Save a checkpoint. All ranks take part, and the first one writes."""
-        assert self.checkpoints is not None
-        of_ranks = self._states_of_ranks()
-        if self.rank == 0:
-            state = {
-                "attempt": self.attempt,
-                "epoch": self.epoch,
-                "n_batches": self.n_batches,
-                "n_images_seen": self.n_images_seen,
-                "seconds": seconds,
-                "rng_at_epoch": self.rng_at_epoch,
-                "of_ranks": of_ranks,
-                "step": self.step.state(),
-                "rows": [asdict(row) for row in self.rows],
-                "events": [asdict(event) for event in self.events],
-            }
-            self.checkpoints.save(state)
-        self.checkpoints.saved_at = time.monotonic()
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Restore the state at which `save` was called."""
-        self.epoch, self.n_batches = saved["epoch"], saved["n_batches"]
-        self.n_images_seen, self.seconds = saved["n_images_seen"], saved["seconds"]
-        self.rng.set_state(saved["rng_at_epoch"])
-        self.step.load_state(saved["step"])
-        sums, cpu, cuda = saved["of_ranks"][self.rank]
-        self.step.sums.copy_(sums)
-        torch.set_rng_state(cpu)
-        if self.device.type == "cuda" and cuda is not None:  # None: it began on a CPU
-            torch.cuda.set_rng_state(cuda, self.device)
-
-    def _networks(self) -> tuple[Generator, Discriminator]:
-        spec, n_classes = self.spec, len(CLASSES) if self.spec.conditional else 0
-        torch.manual_seed(derive_seed(self.seed, "initialisation"))
-        generator = Generator(self.image_size, spec.latent_size, spec.ngf, n_classes)
-        discriminator = Discriminator(
-            self.image_size, spec.ndf, spec.dropout, n_classes, spec.spectral_norm
-        )
-        if spec.sync_batchnorm and self.world_size > 1:
-            generator = nn.SyncBatchNorm.convert_sync_batchnorm(generator)
-            discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
-        return generator, discriminator
-
-    def _draw_epoch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw the frame indices (N,) and latent vectors (N, L) of an epoch, equal on all ranks.
-
-        The indices are whole passes over the frames, cut at `images_per_epoch`. No frame is
-        therefore repeated before all others were taken.
-        """
-        n_frames = len(self.pool)
-        n_images = self.spec.images_per_epoch or n_frames
-        passes = [
-            torch.randperm(n_frames, generator=self.rng) for _ in range(-(-n_images // n_frames))
-        ]
-        order = torch.cat(passes)[:n_images]
-        z = torch.randn(n_images, self.spec.latent_size, generator=self.rng)
-        return self.pool.place(order), z.to(self.device)
-
-    def _end_epoch(self, batches: list[tuple[int, int]], started: float) -> GanEpoch:
-        """Compute the row of an epoch. Here the process waits for the device and other workers."""
-        sums = self.step.sums.clone()
-        if self.world_size > 1:
-            dist.all_reduce(sums)
+        # --- end of epoch: the process waits for the device and the other workers
         n_images = sum(n_batch for _, n_batch in batches)
-        z, label, real_distance = self._watch
-        # The real distance is 0 if all real frames are the same.
-        diversity = sampled_distance(self.step.sampler, z, label) / (real_distance or 1.0)
-        if self.world_size > 1:
-            dist.broadcast(diversity, 0)  # ranks may round differently, but must decide alike
-        means = [*(sums / n_images).tolist(), float(diversity)]
-        seconds = self.seconds + time.perf_counter() - started
-        named = dict(zip((*SUMS, "diversity"), means, strict=True))
+        means = (gang.summed(step.sums) / n_images).tolist()
+        diversity = float(gang.of_first(_diversity(step.sampler, watched)))
+        n_images_seen += n_images
         row = GanEpoch(
-            attempt=self.attempt,
-            epoch=self.epoch,
-            n_images_seen=self.n_images_seen,
-            seconds=seconds,
-            **named,
+            attempt=attempt,
+            epoch=epoch,
+            n_images_seen=n_images_seen,
+            **dict(zip(SUMS, means, strict=True)),
+            diversity=diversity,
+            seconds=time.perf_counter() - started,
         )
-        self.rows.append(row)
-        self.step.sums.zero_()
-        self.n_batches, self.seconds = 0, 0.0
-        return row
+        rows.append(row)
+        step.sums.zero_()
+        n_done, seconds = 0, 0.0
 
-    def _act_on(self, events: list[Event]) -> None:
-        self.events += events
-        for event in events:
-            if event.kind == "not_finite" or self.spec.health.policy != "warn":
+        # --- health: an event may end the attempt
+        new = new_events([row for row in rows if row.attempt == attempt], spec.health)
+        events += new
+        for event in new:
+            if event.kind == "not_finite" or spec.health.policy != "warn":
                 raise Collapse(event)
 
-    def _watched_images(self) -> tuple[torch.Tensor, torch.Tensor | None, float]:
-        """Draw the latents and labels whose images are compared after each epoch.
+        # --- snapshot
+        on_epoch(row, step.sampler, epoch in spec.snapshot_epochs())
+    return TrainedGan(step.sampler, rows, events, how)
 
-        Also returns the mean distance between real frames.
-        """
-        rng = torch.Generator().manual_seed(derive_seed(self.seed, "diversity"))
-        z = torch.randn(N_COMPARED, self.spec.latent_size, generator=rng).to(self.device)
-        label = torch.arange(N_COMPARED, device=self.device) % len(CLASSES)
-        chosen = torch.randperm(len(self.pool), generator=rng)[:N_COMPARED]
-        frames, _ = self.pool.take(self.pool.place(chosen))
-        return z, label if self.spec.conditional else None, float(mean_distance(scale(frames)))
 
-    def _is_stopped(self) -> bool:
-        """Whether this training was asked to stop.
-
-        Several ranks would have to agree on it, so they go by the clock only.
-        """
-        if self.checkpoints is None or self.world_size > 1:
-            return False
-        self.checkpoints.look()
-        return self.checkpoints.is_asked
-
-    def _checkpoint_is_due(self) -> bool:
-        """Whether a checkpoint is due. All ranks must agree, so they compare clocks at times."""
-        self.n_steps += 1
-        if self.checkpoints is None:
-            return False
-        limit_s = 60 * self.checkpoints.minutes
-        if self.world_size == 1:
-            return self.checkpoints.seconds_since() >= limit_s
-        if self.n_steps < self.next_agreement:
-            return False
-        elapsed = torch.tensor([self.checkpoints.seconds_since()], device=self.device)
-        dist.all_reduce(elapsed, dist.ReduceOp.MAX)
-        seconds_per_step = max(float(elapsed) / self.n_steps, 1e-6)
-        is_due = float(elapsed) >= limit_s * (1 - 1 / AGREEMENTS)
-        if is_due:
-            self.n_steps = 0
-        wait = int(limit_s / AGREEMENTS / seconds_per_step)
-        self.next_agreement = self.n_steps + max(1, wait)
-        return is_due
-
-    def _states_of_ranks(self) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
-        """Every rank's sums, and the random states that its dropout and augmentation use."""
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        state = (self.step.sums.cpu(), torch.get_rng_state(), cuda)
-        if self.world_size == 1:
-            return [state]
-        states: list[Any] = [None] * self.world_size
-        dist.all_gather_object(states, state)
-        return states
+# --- set up ---------------------------------------------------------------------------------
 
 
 def check_device(spec: GanSpec, device: torch.device) -> None:
@@ -328,6 +211,44 @@ def check_device(spec: GanSpec, device: torch.device) -> None:
     check_precision(spec.precision, device, "gan.precision")
 
 
+@contextmanager
+def _own_randomness(device: torch.device) -> Iterator[None]:
+    """Keep the caller's random states as they are, and compute fp32 convolutions in fp32."""
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), full_precision():
+        yield
+
+
+def _networks(
+    spec: GanSpec, image_size: int, seed: int, gang: Gang
+) -> tuple[Generator, Discriminator]:
+    n_classes = len(CLASSES) if spec.conditional else 0
+    torch.manual_seed(derive_seed(seed, "initialisation"))
+    generator = Generator(image_size, spec.latent_size, spec.ngf, n_classes)
+    discriminator = Discriminator(image_size, spec.ndf, spec.dropout, n_classes, spec.spectral_norm)
+    if spec.sync_batchnorm and gang.size > 1:
+        generator = nn.SyncBatchNorm.convert_sync_batchnorm(generator)
+        discriminator = nn.SyncBatchNorm.convert_sync_batchnorm(discriminator)
+    return generator, discriminator
+
+
+# --- epochs ---------------------------------------------------------------------------------
+
+
+def _draw_epoch(
+    n_frames: int, spec: GanSpec, rng: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw the frame indices (N,) and latent vectors (N, L) of an epoch.
+
+    The indices are whole passes over the frames, cut at `images_per_epoch`. No frame is
+    therefore repeated before all others were taken.
+    """
+    n_images = spec.images_per_epoch or n_frames
+    passes = [torch.randperm(n_frames, generator=rng) for _ in range(-(-n_images // n_frames))]
+    order = torch.cat(passes)[:n_images]
+    return order, torch.randn(n_images, spec.latent_size, generator=rng)
+
+
 def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[int, int]]:
     """Yield first image and size of each batch. A batch below `world_size` images is left out."""
     for start in range(0, n_images, batch_size):
@@ -336,9 +257,49 @@ def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[
             yield start, n_batch
 
 
-@contextmanager
-def _own_randomness(device: torch.device) -> Iterator[None]:
-    """Keep the caller's random states as they are, and compute fp32 convolutions in fp32."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda), full_precision():
-        yield
+# --- images to watch --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """The latents and labels whose images are compared after each epoch."""
+
+    z_NL: torch.Tensor
+    label_N: torch.Tensor | None
+    real_distance: float
+    """The mean distance between as many real frames; 0 if all are the same."""
+
+
+def _watched_images(pool: FramePool, spec: GanSpec, seed: int, device: torch.device) -> _Watched:
+    rng = torch.Generator().manual_seed(derive_seed(seed, "diversity"))
+    z = torch.randn(N_COMPARED, spec.latent_size, generator=rng).to(device)
+    label = torch.arange(N_COMPARED, device=device) % len(CLASSES)
+    chosen = torch.randperm(len(pool), generator=rng)[:N_COMPARED]
+    frames, _ = pool.take(pool.place(chosen))
+    real_distance = float(mean_distance(scale(frames)))
+    return _Watched(z, label if spec.conditional else None, real_distance)
+
+
+def _diversity(generator: Generator, watched: _Watched) -> torch.Tensor:
+    """Mean distance between two synthetic images, divided by that between two real images."""
+    distance = sampled_distance(generator, watched.z_NL, watched.label_N)
+    return distance / (watched.real_distance or 1.0)
+
+
+# --- checkpoints ------------------------------------------------------------------------------
+
+RankState = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+"""A rank's sums, and the random states that its dropout and augmentation use."""
+
+
+def _state_of_rank(step: GanStep) -> RankState:
+    cuda = torch.cuda.get_rng_state(step.device) if step.device.type == "cuda" else None
+    return step.sums.cpu(), torch.get_rng_state(), cuda
+
+
+def _restore_rank(state: RankState, step: GanStep) -> None:
+    sums, cpu, cuda = state
+    step.sums.copy_(sums)
+    torch.set_rng_state(cpu)
+    if step.device.type == "cuda" and cuda is not None:  # None: it began on a CPU
+        torch.cuda.set_rng_state(cuda, step.device)

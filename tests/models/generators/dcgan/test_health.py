@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.health import (
     Collapse,
     Event,

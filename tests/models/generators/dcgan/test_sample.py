@@ -10,8 +10,8 @@ from lussweep.models.generators.dcgan.sample import (
     load_snapshot,
     sample,
     save_snapshot,
-    snapshot_path,
 )
+from lussweep.models.generators.seam import kept_snapshot, snapshot_path
 from lussweep.study.spec import GanSpec
 
 pytestmark = pytest.mark.any_processor
@@ -155,33 +155,33 @@ def test_the_class_matters_to_a_conditional_generator_alone(generator, condition
 def test_a_snapshot_gives_the_frames_of_the_generator_it_was_made_of(
     generator, tmp_path, batchnorm
 ):
-    save_snapshot(generator, tmp_path, 25)
-    loaded = load_snapshot(tmp_path, 25, SPEC, 64, CPU)
+    save_snapshot(generator, snapshot_path(tmp_path, 25))
+    loaded = load_snapshot(snapshot_path(tmp_path, 25), SPEC, 64, CPU)
     assert same(state(loaded), state(generator))
     assert (take(loaded, 6, batchnorm) == take(generator, 6, batchnorm)).all()
 
 
 def test_a_generator_in_another_memory_layout_can_be_saved(generator, tmp_path):
     before = state(generator)
-    save_snapshot(generator.to(memory_format=torch.channels_last), tmp_path, 1)
-    assert same(state(load_snapshot(tmp_path, 1, SPEC, 64, CPU)), before)
+    save_snapshot(generator.to(memory_format=torch.channels_last), snapshot_path(tmp_path, 1))
+    assert same(state(load_snapshot(snapshot_path(tmp_path, 1), SPEC, 64, CPU)), before)
 
 
 def test_snapshots_of_several_epochs_lie_side_by_side(generator, tmp_path):
-    save_snapshot(generator, tmp_path, 5)
+    save_snapshot(generator, snapshot_path(tmp_path, 5))
     with torch.no_grad():
         generator.layers[0].weight += 1
-    save_snapshot(generator, tmp_path, 10)
+    save_snapshot(generator, snapshot_path(tmp_path, 10))
     assert not same(
-        state(load_snapshot(tmp_path, 5, SPEC, 64, CPU)),
-        state(load_snapshot(tmp_path, 10, SPEC, 64, CPU)),
+        state(load_snapshot(snapshot_path(tmp_path, 5), SPEC, 64, CPU)),
+        state(load_snapshot(snapshot_path(tmp_path, 10), SPEC, 64, CPU)),
     )
 
 
 def test_loading_leaves_ambient_randomness_as_it_was(generator, tmp_path):
-    save_snapshot(generator, tmp_path, 5)
+    save_snapshot(generator, snapshot_path(tmp_path, 5))
     before = torch.get_rng_state()
-    load_snapshot(tmp_path, 5, SPEC, 64, CPU)
+    load_snapshot(snapshot_path(tmp_path, 5), SPEC, 64, CPU)
     assert (torch.get_rng_state() == before).all()
 
 
@@ -190,7 +190,7 @@ def test_a_dropped_snapshot_is_an_input_error_with_the_remedy(tmp_path):
     with pytest.raises(
         InputError, match=r"snapshot 25 of 0123456789abcdef was dropped.*keep_snapshots"
     ):
-        load_snapshot(folder, 25, SPEC, 64, CPU)
+        kept_snapshot(folder, 25)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_a_dropped_snapshot_is_an_input_error_with_the_remedy(tmp_path):
 def test_a_snapshot_of_another_architecture_is_an_input_error(
     generator, tmp_path, spec, image_size
 ):
-    save_snapshot(generator, tmp_path, 5)
+    save_snapshot(generator, snapshot_path(tmp_path, 5))
     with pytest.raises(InputError, match="is not a snapshot of this GAN"):
-        load_snapshot(tmp_path, 5, spec, image_size, CPU)
+        load_snapshot(snapshot_path(tmp_path, 5), spec, image_size, CPU)
 
 
 @pytest.mark.parametrize(
@@ -225,27 +225,29 @@ def test_a_snapshot_of_another_architecture_is_an_input_error(
 def test_a_mismatch_names_the_first_tensor_and_the_remedy(
     generator, tmp_path, spec, image_size, mismatch
 ):
-    save_snapshot(generator, tmp_path, 5)
+    save_snapshot(generator, snapshot_path(tmp_path, 5))
     expected = rf"epoch_0005\.safetensors is not a snapshot of this GAN: {mismatch}: delete the"
     with pytest.raises(InputError, match=expected):
-        load_snapshot(tmp_path, 5, spec, image_size, CPU)
+        load_snapshot(snapshot_path(tmp_path, 5), spec, image_size, CPU)
 
 
 def test_a_conditional_snapshot_comes_back_as_it_was(conditional, tmp_path):
-    save_snapshot(conditional, tmp_path, 5)
-    loaded = load_snapshot(tmp_path, 5, SPEC.model_copy(update={"conditional": True}), 64, CPU)
+    save_snapshot(conditional, snapshot_path(tmp_path, 5))
+    loaded = load_snapshot(
+        snapshot_path(tmp_path, 5), SPEC.model_copy(update={"conditional": True}), 64, CPU
+    )
     assert loaded.n_classes == 2
     assert (take(loaded, 5, class_label=1) == take(conditional, 5, class_label=1)).all()
 
 
 @pytest.mark.parametrize("cut", [0, 5, -1])
 def test_a_damaged_snapshot_is_an_input_error(generator, tmp_path, cut):
-    save_snapshot(generator, tmp_path, 5)
+    save_snapshot(generator, snapshot_path(tmp_path, 5))
     path = snapshot_path(tmp_path, 5)
     path.write_bytes(path.read_bytes()[:cut])
     expected = r"epoch_0005\.safetensors cannot be read: .*: delete the GAN's folder"
     with pytest.raises(InputError, match=expected):
-        load_snapshot(tmp_path, 5, SPEC, 64, CPU)
+        load_snapshot(snapshot_path(tmp_path, 5), SPEC, 64, CPU)
 
 
 def test_a_snapshot_that_was_not_finished_is_not_there(generator, tmp_path, monkeypatch):
@@ -255,5 +257,5 @@ def test_a_snapshot_that_was_not_finished_is_not_there(generator, tmp_path, monk
 
     monkeypatch.setattr("lussweep.models.generators.dcgan.sample.save_file", stop)
     with pytest.raises(KeyboardInterrupt):
-        save_snapshot(generator, tmp_path, 5)
+        save_snapshot(generator, snapshot_path(tmp_path, 5))
     assert not snapshot_path(tmp_path, 5).exists()

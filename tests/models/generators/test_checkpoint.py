@@ -9,8 +9,8 @@ import torch
 
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
-from lussweep.models.generators.dcgan import checkpoint as module
-from lussweep.models.generators.dcgan.checkpoint import Checkpoints
+from lussweep.models.generators import checkpoint as module
+from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.step import GanStep
 from lussweep.stages import Context, execute
 from lussweep.store.artifacts import ArtifactStore
