@@ -23,10 +23,11 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     frames = blank_boxes(frames, spec.mask_boxes)
     (x0, y0, x1, y1), sector = find_window(frames, spec)
     frames, shown = frames[:, y0:y1, x0:x1], sector.mask[y0:y1, x0:x1]
-    visible = shown if spec.mask_outside_sector else np.ones_like(shown)
-    mask = to_square(visible.astype(np.uint8) * 255, spec.image_size) >= 128
+    visible = (shown if spec.mask_outside_sector else np.ones_like(shown)).astype(np.uint8)
+    mask = to_square(visible * 255, spec.image_size) >= 128
     resized = np.stack([to_square(frame * visible, spec.image_size) for frame in frames])
-    return resized * mask, mask
+    resized *= mask.astype(np.uint8)
+    return resized, mask
 
 
 def find_window(blanked: Frames, spec: PreprocessSpec) -> tuple[Box, Sector]:
