@@ -75,7 +75,7 @@ def video(reading: ManifestReading, video_id: str) -> Video:
 def test_the_times_of_all_frames(study: Path) -> None:
     assert read_times(study.with_name("train1.mp4")) == pytest.approx(SECONDS, abs=1e-4)
     study.with_name("none.mp4").write_bytes(b"no video")
-    with pytest.raises(InputError, match="none.mp4: is not an mp4"):
+    with pytest.raises(InputError, match=r"none\.mp4: is not an mp4"):
         read_times(study.with_name("none.mp4"))
 
 

@@ -199,10 +199,10 @@ def test_an_index_without_the_places_in_the_source_is_read_with_nulls(tmp_path):
     assert found == {**row, "source_frame": None, "seconds": None}
     other = table.drop_columns(["label"])
     tables.write(tmp_path / "other.parquet", other, other.schema)
-    with pytest.raises(InputError, match="other.parquet has another schema than this version"):
+    with pytest.raises(InputError, match=r"other\.parquet has another schema than this version"):
         tables.read_frames(tmp_path / "other.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
-    with pytest.raises(InputError, match="cannot read the table .*damaged.parquet"):
+    with pytest.raises(InputError, match=r"cannot read the table .*damaged\.parquet"):
         tables.read_frames(tmp_path / "damaged.parquet")
 
 
