@@ -25,7 +25,9 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     frames, shown = frames[:, y0:y1, x0:x1], sector.mask[y0:y1, x0:x1]
     visible = (shown if spec.mask_outside_sector else np.ones_like(shown)).astype(np.uint8)
     mask = to_square(visible * 255, spec.image_size) >= 128
-    resized = np.stack([to_square(frame * visible, spec.image_size) for frame in frames])
+    resized = np.empty((len(frames), *mask.shape), np.uint8)
+    for frame, place in zip(frames, resized, strict=True):
+        to_square(frame * visible, spec.image_size, place)
     resized *= mask.astype(np.uint8)
     return resized, mask
 
@@ -60,14 +62,18 @@ def blank_boxes(frames: Frames, boxes: Sequence[Box]) -> Frames:
     return blanked
 
 
-def to_square(image: Frames, size: int) -> Frames:
-    """Centre an image (H, W) on a black square, and resize it by area to (size, size)."""
+def to_square(image: Frames, size: int, out: Frames | None = None) -> Frames:
+    """Centre an image (H, W) on a black square, and resize it by area to (size, size).
+
+    The result is written to `out` if that is given.
+    """
     height, width = image.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     square = np.zeros((side, side), np.uint8)
     square[top : top + height, left : left + width] = image
-    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    resized = cv2.resize(square, (size, size), out, interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.uint8)
 
 
 def _crop_box(spec: PreprocessSpec, sector: Sector) -> Box:
