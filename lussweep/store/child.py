@@ -236,7 +236,8 @@ def _serve(fd: int, parent: int, idle_seconds: float) -> None:
             return
         kind, value = _answer(connection, task)
         gc.collect()  # decoders lie in cycles of references, with their frames
-        gc.freeze()  # what is left are modules: the next collection need not look at them
+        if kind == "value":  # an error may hold frames, but here only modules are left
+            gc.freeze()  # the next collection need not look at them
         keep = kind != "broken" and not _is_swollen()
         connection.send_bytes(_pickled(kind, value, keep))
 
