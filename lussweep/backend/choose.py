@@ -57,7 +57,7 @@ class ExecutionOptions:
 def backend_of_ingest(address: str | None, cpus: int | None, step_minutes: float | None) -> str:
     """The backend of `lussweep ingest` if none is named: inline, unless an option is for Ray.
 
-    On two cores one process, whose child decodes, is as fast as Ray and takes a fifth of the memory
+    On two cores one process, whose child decodes, is as fast as Ray and takes a quarter of the memory
     (tests/benchmarks/RESULTS.md).
     """
     for_ray = address or os.environ.get("RAY_ADDRESS") or cpus or step_minutes
