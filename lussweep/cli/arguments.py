@@ -36,7 +36,7 @@ class Data:
     source: str
     """The place of the data, in words for the report."""
     splits: str = ""
-    """Where the splits come from, in words."""
+    """The origin of the splits, in words."""
     notes: Sequence[str] = ()
     """What was recognised in the manifest, one line each."""
     is_phantom: bool = False

@@ -22,7 +22,7 @@ class Content:
     """What a video's path holds."""
 
     sha256: str
-    """Of a file's bytes, or over the names and digests of a folder's images."""
+    """The digest of a file's bytes, or of the names and digests of a folder's images."""
     files: dict[str, list[str]]
     """The names of the files by the digest of their bytes. A folder may hold an image twice."""
 

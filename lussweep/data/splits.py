@@ -77,7 +77,7 @@ def patient_splits(
 
 
 def splits_source(rows: Sequence[Row], split: SplitSpec, seed: int) -> str:
-    """Where the splits come from, in words for the user."""
+    """The origin of the splits, in words for the user."""
     if any(row.split for row in rows):
         return "read from the manifest"
     return (
