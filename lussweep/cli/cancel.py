@@ -20,7 +20,7 @@ REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
 
 
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
-    """Ask the driver of a run to stop, as Ctrl-C does: also from another machine."""
+    """Ask a driver to stop, as Ctrl-C does. Works on any machine that sees the run folder."""
     with clear_errors(debug):
         driver = driver_of(run, read_state(run))
         if driver.ended is not None:
@@ -34,11 +34,11 @@ def cancel(run: RunArgument, debug: DebugOption = False) -> None:
         while cancelled(run) and time.monotonic() < deadline:
             time.sleep(look_s)
         if not cancelled(run):
-            typer.echo(f"{who} stops: what is done stays, the same command goes on")
+            typer.echo(f"{who} stops: finished steps are kept, the same command goes on")
             return
         typer.echo(
-            f"{who} does not answer, and was last heard of {duration(driver.silent_s())} ago: "
-            "the request stays until it does",
+            f"{who} does not answer; its last report was {duration(driver.silent_s())} ago: "
+            "the request stays until it answers",
             err=True,
         )
         raise typer.Exit(CELLS_MISSING)

@@ -27,11 +27,11 @@ TEMPLATE = "pocus"
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="A folder tree of videos.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the videos.")],
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="What the path of a video says: '{split}/{label}/{patient}_*'.",
+            help="What the parts of a path mean, such as '{split}/{label}/{patient}_*'.",
             show_default="guessed, and shown",
         ),
     ] = None,
@@ -90,12 +90,13 @@ def _told(found: list[Found]) -> list[str]:
     lines = [f"{len(found)} videos of {len(labels)} patients"]
     if len(labels) == len(found):
         lines.append(
-            "each video has a patient of its own: look whether the pattern splits a patient in two"
+            "each video has a patient of its own: check that the pattern does not split a patient "
+            "in two"
         )
     if n_several := sum(len(of_patient) > 1 for of_patient in labels.values()):
         lines.append(
-            f"{n_several} patients have videos of several labels: look whether the pattern makes "
-            "two patients one"
+            f"{n_several} patients have videos of several labels: check that the pattern does not "
+            "make one of two patients"
         )
     return lines
 

@@ -47,7 +47,9 @@ class StepLog:
 
 def logs(
     run: RunArgument,
-    cell: Annotated[str, typer.Argument(help="Such as variant=combined,n_patients=6,replicate=1.")],
+    cell: Annotated[
+        str, typer.Argument(help="A cell, such as variant=combined,n_patients=6,replicate=1.")
+    ],
     debug: DebugOption = False,
 ) -> None:
     """Show every step of one cell, why some failed, and where artifacts lie."""
@@ -71,10 +73,12 @@ def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, 
         wanted[axis] = {_value(axis, value, known, folder) for value in values}
     matches = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
     if not matches:
-        raise InputError(f"{folder} has no such cell: `lussweep status` shows which it has")
+        raise InputError(f"{folder} has no such cell: `lussweep status` shows its cells")
     if len(matches) > 1:
         names = "; ".join(cell_name(cell) for cell in matches[:2])
-        raise InputError(f"{len(matches)} cells are meant ({names}, ...): give more of one")
+        raise InputError(
+            f"{len(matches)} cells match ({names}, ...): name one cell, with more axes"
+        )
     cell: dict[str, Any] = matches[0]
     return cell
 

@@ -27,15 +27,17 @@ def submit(
         str, typer.Argument(help="A YAML file, or the name of one that ships with lussweep.")
     ],
     options: Annotated[
-        list[str] | None, typer.Argument(help="After --, options of `grid`: -- --out /shared/run.")
+        list[str] | None,
+        typer.Argument(help="Options of `grid`, after --, such as -- --out /shared/run."),
     ] = None,
     address: Annotated[
-        str, typer.Option(help="The cluster's job server, its dashboard.")
+        str, typer.Option(help="The URL of the cluster's dashboard, which takes jobs.")
     ] = "http://127.0.0.1:8265",
     working_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Ship this folder, with the experiment in it.", show_default="the experiment alone"
+            help="Send this folder to the cluster. The experiment is in it.",
+            show_default="the experiment alone",
         ),
     ] = None,
     debug: DebugOption = False,

@@ -108,7 +108,7 @@ def _unlabelled(manifest: Manifest, frames: pa.Table | None, stride: int) -> lis
             "--frame-stride 1 (data.preprocess.frame_stride) keeps them"
         )
     if n_lost := sum(not _n_kept(_at(v, 1), stride) for v in videos):
-        lines.append(f"{n_lost} positive videos keep no positive frame: they serve nothing")
+        lines.append(f"{n_lost} positive videos keep no positive frame: they are not used")
     return lines
 
 

@@ -66,7 +66,9 @@ def check_declaration(
     or not. Raises InputError if no patients are declared.
     """
     if not declared:
-        raise InputError(f"{where}: no patients are declared: list those its generator saw")
+        raise InputError(
+            f"{where}: no patients are declared: list the patients that its generator saw"
+        )
     forbidden_names, allowed_names = _by_entry(forbidden), _by_entry(allowed)
     seen = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
     outside = sorted({e for e in declared if e not in forbidden_names and e not in allowed_names})
@@ -79,7 +81,7 @@ def check_declaration(
     if outside:
         problems.append(
             f"{where}: its generator saw patients outside the cohort: {', '.join(outside)}; "
-            "train it on the cohort's alone"
+            "train it on the patients of the cohort only"
         )
     if problems:
         raise LeakageError(problems)

@@ -200,7 +200,9 @@ def _folder(path: Path) -> tuple[int, Iterator[Source]]:
             key=lambda file: file.name,
         )
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({reason_of(error)}): allow it") from None
+        raise InputError(
+            f"{path} cannot be read ({reason_of(error)}): change its permissions"
+        ) from None
     return len(files), ((str(file), file) for file in files)
 
 

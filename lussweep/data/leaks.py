@@ -127,8 +127,8 @@ def _shared_images(shared: Mapping[str, Sequence[Video]], content: Mapping[str, 
     )
     n_patients = len({video.patient_id for group in shared.values() for video in group})
     return (
-        f"{n_files} image files of {n_patients} patients are another patient's as well: "
-        f"{'; '.join([*pairs.values()][:MAX_SHOWN])}: leave each image with the patient whose it is"
+        f"{n_files} image files of {n_patients} patients are also another patient's: "
+        f"{'; '.join([*pairs.values()][:MAX_SHOWN])}: keep each image with one patient only"
     )
 
 

@@ -544,7 +544,7 @@ def test_patients_outside_the_cohort_known_or_not_are_named(name: Any) -> None:
         check_declaration([name("T9"), "P1"], COHORT, FORBIDDEN, "n6/pos")
     assert caught.value.problems == (
         f"n6/pos: its generator saw patients outside the cohort: {name('T9')}; "
-        "train it on the cohort's alone",
+        "train it on the patients of the cohort only",
     )
 
 

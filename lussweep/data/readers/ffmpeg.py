@@ -79,7 +79,7 @@ def _check_head(head: bytes) -> None:
         raise UnreadableError(f"the file is empty: {COPY_AGAIN}")
     if head.startswith(b"version https://git-lfs"):
         raise UnreadableError(
-            "is a Git LFS pointer, which stands for the video: fetch the video with `git lfs pull`"
+            "is a Git LFS pointer, not the video itself: fetch the video with `git lfs pull`"
         )
     if re.match(rb"\s*<(!doctype html|html|\?xml|head|body)", head, re.IGNORECASE):
         raise UnreadableError(

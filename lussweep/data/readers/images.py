@@ -214,8 +214,8 @@ def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
     n_bits = depth(image)
     if n_bits is None:
         raise UnreadableError(
-            f"has levels of a kind that is not read (mode {image.mode}): save it as grey levels "
-            "of 8 bits, or of 16 bits without sign"
+            f"has levels of a kind that is not read (mode {image.mode}): save it as unsigned "
+            "grey levels of 8 or 16 bits"
         )
     if n_bits == 8:
         levels = _on_black(*grey_and_opacity(image))

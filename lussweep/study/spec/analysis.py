@@ -39,8 +39,8 @@ class AnalysisSpec(Spec):
     @model_validator(mode="after")
     def _pairs_differ(self) -> AnalysisSpec:
         if len(set(self.contrasts)) != len(self.contrasts):
-            raise ValueError("a contrast is planned twice")
+            raise ValueError("a contrast is planned twice: remove one")
         for variant, reference in self.contrasts:
             if variant == reference:
-                raise ValueError(f"{variant} cannot be its own reference")
+                raise ValueError(f"{variant} cannot be its own reference: name another variant")
         return self

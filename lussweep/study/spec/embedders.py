@@ -40,9 +40,9 @@ class Embedder:
 
     def __post_init__(self) -> None:
         if not self.spaces or PIXEL in self.spaces:
-            raise ValueError(f"an embedder needs spaces, and {PIXEL} is none of them")
+            raise ValueError(f"an embedder needs one or more spaces, none of them {PIXEL}")
         if (self.digest is None) != (self.needs is not None):
-            raise ValueError("an embedder needs a digest, unless `needs` says what identifies it")
+            raise ValueError("an embedder needs either a digest or `needs`, not both")
 
 
 IMAGENET, DETECTOR = "imagenet", "detector"

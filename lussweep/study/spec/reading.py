@@ -91,7 +91,9 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # not annotated
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "aliases (*) are not read: repeat it", mark)
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases (*) are not read: write the value again", mark
+            )
         if self.depth == MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"nested over {MAX_DEPTH} deep", mark)
         self.depth += 1

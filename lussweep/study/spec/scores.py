@@ -26,7 +26,7 @@ class Goal:
 
     def __post_init__(self) -> None:
         if self.rule == "reach" and self.value is None:
-            raise ValueError("a goal to reach needs its value")
+            raise ValueError("a goal with the rule reach needs its value")
 
     def shortfall(self, score: float) -> float:
         """Orders scores: the smaller it is, the better the score."""

@@ -48,14 +48,16 @@ class Recipe(Spec):
             raise ValueError("a variant needs at least one source for pos and one for neg")
         named = {*self.pos, *self.neg}
         if ("external" in named) != (self.external is not None):
-            raise ValueError("the source external and the section external belong together")
+            raise ValueError(
+                "the source external and the section external belong together: give both"
+            )
         both = all(self.generator(label) == "external" for label in CLASSES)
         if both and self.external and "{class}" not in self.external.images:
             raise ValueError("external.images needs {class} where both classes take from it")
         if self.gan is not None and "synthetic" not in named:
-            raise ValueError("gan is set, but no class has the source synthetic")
+            raise ValueError("gan is set, but no class has the source synthetic: remove gan")
         if self.labels == "shuffled" and named != {"real"}:
-            raise ValueError("labels: shuffled is for real frames alone")
+            raise ValueError("labels: shuffled is for real frames alone: use no other source")
         for label in CLASSES:
             if set(GENERATED) <= set(getattr(self, label)):
                 raise ValueError(f"{label} has two generators, synthetic and external: use one")
@@ -218,7 +220,8 @@ class StudySpec(Spec):
             for epoch in sorted(e for e in wanted if e is not None):
                 if epoch not in epochs:
                     raise ValueError(
-                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}"
+                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}: "
+                        "name one of these, or change gan.snapshot_every"
                     )
         return self
 
