@@ -252,7 +252,7 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     ]
     if problems:
         raise InputError(problems)
-    source = f"{place} (a store: its preprocessing and splits hold)"
+    source = f"{place} (a store, with its preprocessing and splits)"
     return Data(
         store.manifest,
         source,

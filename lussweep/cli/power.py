@@ -29,9 +29,10 @@ def power_table(components: Mapping[str, Components], difference: float) -> Tabl
         f"(two-sided {100 * ALPHA:g} %, power {100 * POWER:g} %)"
     )
     table.caption = Text(
-        "SD: of a difference, between trainings (with what patients do in one of them) and over "
-        "holdout patients. Detectable: by as many replicates as were run. none: not even "
-        f"{MOST_REPLICATES} replicates. A bigger holdout is one of the same mix of patients."
+        "training SD: of a difference between trainings, with what patients add in one training. "
+        "patients' SD: of a difference over holdout patients. detectable: the difference that as "
+        f"many replicates as were run detect. none: {MOST_REPLICATES} replicates are too few. A "
+        "larger holdout is assumed to have the same mix of patients."
     )
     table.caption_justify = "left"
     table.add_column("contrast")

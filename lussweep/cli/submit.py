@@ -75,14 +75,16 @@ def _check_for_a_cluster(grid: dict[str, Any]) -> None:
     """Raises InputError that lists every option of `grid` that does not suit a job."""
     problems = []
     if grid["address"] is not None:
-        problems.append("--address after -- is the job's own, and always auto: leave it out there")
+        problems.append(
+            "--address after --: a job always uses its own cluster, so leave it out there"
+        )
     if grid["backend"] != "ray":
         problems.append(f"--backend {grid['backend']} after --: a job of a Ray cluster uses Ray")
     out = grid["out"]
     if out is None or not (is_url(out) or Path(out).is_absolute()):
         problems.append(
-            "a job's working directory goes when it ends: give -- --out with an absolute path "
-            "that all nodes share"
+            "a job's working directory is deleted when it ends: give -- --out with an absolute "
+            "path that all nodes share"
         )
     if problems:
         raise InputError(problems)

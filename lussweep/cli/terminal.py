@@ -71,7 +71,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
         _console().print(contrast_table(contrasts))
         if any(row["low"] is not None for row in contrasts):
             _console().print(
-                "Intervals and p-values are about other trainings and other patients. Intervals "
+                "Intervals and p-values cover other trainings and other patients. Intervals "
                 "for these trained models: conditional_low and conditional_high in "
                 "contrasts.parquet.",
                 soft_wrap=True,
@@ -84,7 +84,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
                 soft_wrap=True,
             )
         if any(row["status"] != "done" for row in contrasts):
-            _console().print("Why some are not given: reason in contrasts.parquet.")
+            _console().print("The column reason of contrasts.parquet says why some are not given.")
     worth = worth_table(written["worth"])
     if worth.row_count:
         _console().print(worth)

@@ -123,7 +123,7 @@ def _draw_patients(
     order = rng.permutation(len(pool))
     if n_patients > len(pool):
         raise InputError(
-            f"{n_patients} {word} patients asked, {len(pool)} have usable frames: "
+            f"{n_patients} {word} patients needed, {len(pool)} have usable frames: "
             "ask for fewer, or check the labels and frame annotations"
         )
     return sorted(pool[i] for i in order[:n_patients])

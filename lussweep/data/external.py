@@ -170,7 +170,7 @@ def _frames(path: Path, image_size: int) -> Iterator[Frame]:
         else:
             yield frame
         if len(problems) == MAX_PROBLEMS:
-            problems.append(f"({path}: nothing was looked at after {Path(name).name})")
+            problems.append(f"({path}: images after {Path(name).name} were not checked)")
             break
     if problems:
         raise InputError(problems)

@@ -113,7 +113,7 @@ def shorten(problems: list[str]) -> list[str]:
 
 def _check_ids(rows: list[Row], problems: list[str]) -> None:
     counts = Counter(row.video_id for row in rows if row.video_id)
-    problems += [f"video_id {v} is in {n} rows: ids are unique" for v, n in counts.items() if n > 1]
+    problems += [f"video_id {v} is in {n} rows: use each once" for v, n in counts.items() if n > 1]
     named = sum(bool(row.split) for row in rows)
     unnamed = sum(row.split == "" for row in rows)
     if named and unnamed:
@@ -145,7 +145,7 @@ def _check_annotations(
         if video_id not in by_id:
             meant = similar.get(leaks.normal_id(video_id))
             problems.append(
-                f"annotations name the video {video_id}, which the manifest does not"
+                f"annotations name the video {video_id}, which is not in the manifest"
                 + (f": did you mean {meant}?" if meant else "")
             )
         elif by_id[video_id].label == 0 and positive:

@@ -79,7 +79,7 @@ def read_rows(
     if disguised := split_in_disguise(table.header):
         problems.append(
             f"{path}: no column split, but {disguised!r}: rename it split if it says which "
-            "patients are train, val and holdout, or rename it otherwise to have the splits drawn"
+            "patients are train, val and holdout, or give it another name to have the splits drawn"
         )
     notes = [f"{path.name}: {note}" for note in table.notes]
     if positive and table.rows and label in table.rows[0][1]:

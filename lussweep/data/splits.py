@@ -21,7 +21,8 @@ def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> d
     shares = (1 - split.val - split.holdout, split.val, split.holdout)
     if shares[0] <= 1e-9:
         raise InputError(
-            f"split.val {split.val} and split.holdout {split.holdout} leave no training patients"
+            f"split.val {split.val} and split.holdout {split.holdout} leave no training patients: "
+            "lower one"
         )
     splits: dict[str, str] = {}
     problems = []

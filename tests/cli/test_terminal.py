@@ -82,7 +82,8 @@ def test_the_width_of_the_intervals_is_told() -> None:
     assert line.startswith("A single cell's 95 % interval, over the holdout patients alone, is ")
     assert "0.20 wide (0.10 to 0.30)" in line
     assert interval_line(RESULTS.empty_table()) == "No cell is done yet."
-    assert interval_line(table.slice(4)) == "No cell has an interval: reason in results.parquet."
+    line = "No cell has an interval: see the column reason of results.parquet."
+    assert interval_line(table.slice(4)) == line
 
 
 def test_what_there_is_of_a_difference_is_told() -> None:

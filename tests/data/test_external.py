@@ -251,7 +251,7 @@ def test_after_twenty_problems_it_looks_no_further(tmp_path: Path, declaration: 
     folder = write_folder(tmp_path / "images", np.zeros((50, 4, 4), np.uint8))
     problems = problems_of(folder, declaration)
     assert len(problems) == module.MAX_PROBLEMS + 1
-    assert problems[-1] == f"({folder}: nothing was looked at after sample019.png)"
+    assert problems[-1] == f"({folder}: images after sample019.png were not checked)"
 
 
 def test_nothing_and_no_set_are_refused(tmp_path: Path, declaration: Path) -> None:

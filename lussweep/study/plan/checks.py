@@ -57,7 +57,7 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
     if study.val.n_patients is not None:
         needs.append(("val", "validation", study.val.n_patients, "val.n_patients"))
     problems += [
-        f"{what} of {n} {CLASS_WORDS[label]} patients asked, {pools[split][label]} in the {split} "
+        f"{what} of {n} {CLASS_WORDS[label]} patients needed, {pools[split][label]} in the {split} "
         f"split: lower {name}"
         for split, what, n, name in needs
         for label in CLASSES
