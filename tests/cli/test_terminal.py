@@ -130,7 +130,7 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     text = capsys.readouterr().out
     assert "+0.010 [-0.020, +0.040]" in text
     assert "missing" in text
-    assert "reason in contrasts.parquet" in text
+    assert "The column reason of contrasts.parquet says why" in text
     assert "chance" in text
     print_statistics(written | {"contrasts": pa.Table.from_pylist([missing], CONTRASTS)})
     text = capsys.readouterr().out
