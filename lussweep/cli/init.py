@@ -77,7 +77,7 @@ def init(
         text = _experiment(folder.resolve().name, positive or (), min(classes[0], classes[1]))
         (folder / EXPERIMENT).write_text(text, encoding="utf-8")
         print_data(read.manifest, read.splits, notes=read.notes, skipped=read.skipped)
-        typer.echo(f"wrote {manifest} and {folder / EXPERIMENT}: look at both, then")
+        typer.echo(f"wrote {manifest} and {folder / EXPERIMENT}: look at both, then run")
         places = shlex.join([str(folder / EXPERIMENT), "--data", str(manifest)])
         typer.echo(f"lussweep plan {places}")
 
@@ -96,7 +96,7 @@ def _told(found: list[Found]) -> list[str]:
     if n_several := sum(len(of_patient) > 1 for of_patient in labels.values()):
         lines.append(
             f"{n_several} patients have videos of several labels: check that the pattern does not "
-            "make one of two patients"
+            "merge two patients"
         )
     return lines
 
