@@ -51,7 +51,7 @@ def preview(
         from lussweep.report.preview import write_preview
 
         if out.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"--out {out} does not end in .html: give the name of an HTML page")
+            raise InputError(f"--out {out} is not an HTML page: give a name that ends in .html")
         spec = preprocess_spec("preview", crop, mask_box, mask_outside_sector, frame_stride)
         load_plugins(plugin or ())
         reading = read_manifest(

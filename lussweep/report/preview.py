@@ -91,8 +91,8 @@ def _head(n_videos: int, page: int, paths: Sequence[Path]) -> str:
         '<span class="key">Blue</span>: the crop. <span class="key">Yellow</span>: the sector. '
         '<span class="key">Red shade</span>: what is blanked or cut off. '
         "Look for names and dates that no shade covers, and for tissue under a shade. Confidence "
-        "is low if a trace, a clock or text may make the sector too wide, or if a shadow may hide a "
-        "part of it.</p>" + (f"<p>Page {links}</p>" if len(paths) > 1 else "")
+        "is low if a trace, a clock or text may make the sector too wide, or if a shadow may hide "
+        "a part of it.</p>" + (f"<p>Page {links}</p>" if len(paths) > 1 else "")
     )
 
 
