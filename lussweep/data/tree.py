@@ -14,7 +14,7 @@ from lussweep.errors import InputError
 from lussweep.study.spec import SPLITS
 
 VIDEO_SUFFIXES = (
-    ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv",
+    ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".npy", ".npz", ".ts", ".webm", ".wmv",
 )  # fmt: skip
 FIELDS = ("patient", "label", "split")
 MAX_CLASSES = 8
