@@ -142,8 +142,8 @@ class Admission:
 
     def _n_left(self, step: Step) -> int:
         """The number of steps of its group that were never submitted, with this one."""
-        left = self._left[_group(step)]
-        return len(left) + (step.ref not in left)  # a retry was submitted before
+        waiting = self._left[_group(step)]
+        return len(waiting) + (step.ref not in waiting)  # a retry was submitted before
 
     def needs(self, step: Step) -> Resources:
         """The least resources of all workers of the step together."""

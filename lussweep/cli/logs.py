@@ -67,8 +67,8 @@ def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, 
     for axis, values in chosen.items():
         if axis not in AXES:
             raise InputError(f"a cell has {', '.join(AXES)}, not {axis}")
-        known = list(dict.fromkeys(str(cell[axis]) for cell in cells))
-        wanted[axis] = {_value(axis, value, known, folder) for value in values}
+        choices = list(dict.fromkeys(str(cell[axis]) for cell in cells))
+        wanted[axis] = {_value(axis, value, choices, folder) for value in values}
     matches = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
     if not matches:
         raise InputError(f"{folder} has no such cell: `lussweep status` shows which it has")
@@ -79,14 +79,14 @@ def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, 
     return cell
 
 
-def _value(axis: str, value: str, known: Sequence[str], folder: Folder) -> str:
+def _value(axis: str, value: str, choices: Sequence[str], folder: Folder) -> str:
     """The known value that the user means. Raises InputError with the nearest known value."""
-    if value in known:
+    if value in choices:
         return value
-    begun = [name for name in known if axis == "variant" and name.startswith(value)]
+    begun = [name for name in choices if axis == "variant" and name.startswith(value)]
     if len(begun) == 1:
         return begun[0]
-    raise InputError(f"{folder} has no cell of {axis}={value}{nearest(value, known)}")
+    raise InputError(f"{folder} has no cell of {axis}={value}{nearest(value, choices)}")
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
@@ -161,14 +161,14 @@ def _look(
     """The state of one step. `running` holds progress texts and `errors` failures, by ref."""
     is_gan = _stage(ref) == "gan"
     if store.has(ref):
-        made = store.record(ref)["circumstances"]
+        circumstances = store.record(ref)["circumstances"]
         events = _events(store.open(ref, EVENTS) / EVENTS) if is_gan else ()
         return StepLog(
             ref,
             name,
             "done",
-            made.get("seconds"),
-            made.get("host", ""),
+            circumstances.get("seconds"),
+            circumstances.get("host", ""),
             "",
             events,
             store.where(ref),

@@ -142,9 +142,9 @@ class _Shown:
 
     def line(self, now_s: float) -> str:
         """Counts, elapsed time and time left, in one line."""
-        left = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
+        left_s = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
         clock = f"{_clock(now_s)} elapsed"
-        return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
+        return f"{self.state}; {clock}" + (f", about {_clock(left_s)} left" if left_s else "")
 
     def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
         """The running steps of a stage, with their progress texts."""

@@ -22,7 +22,7 @@ class Content:
     """What a video's path holds."""
 
     sha256: str
-    """Of a file's bytes, or over the names and digests of a folder's images."""
+    """The digest of a file's bytes, or of the names and digests of a folder's images."""
     files: dict[str, list[str]]
     """The names of the files by the digest of their bytes. A folder may hold an image twice."""
 
@@ -32,11 +32,11 @@ def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Conten
     # `Path.expanduser` raises where the user has no home.
     cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
     cache = _load_cache(cache_file)
-    known = dict(cache)
-    found = {path: _content(path, cache) for path in paths}
-    if cache != known:
+    cache_before = dict(cache)
+    content_of = {path: _content(path, cache) for path in paths}
+    if cache != cache_before:
         _save_cache(cache_file, cache)
-    return found
+    return content_of
 
 
 def _content(path: Path, cache: dict[str, Any]) -> Content:

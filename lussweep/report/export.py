@@ -225,10 +225,10 @@ def _memorisation(numbers: dict[str, Any]) -> list[str]:
     if not numbers:
         return lines[:1]
     flat = _flat(numbers)
-    known = [key for key in MEMORISATION_LINES if key in flat]
+    explained = [key for key in MEMORISATION_LINES if key in flat]
     rows = [
         f"| {_show(key)} | {_show(flat[key])} | {MEMORISATION_LINES.get(key, '')} |"
-        for key in [*known, *sorted(flat.keys() - set(known))]
+        for key in [*explained, *sorted(flat.keys() - set(explained))]
     ]
     return [*lines, "| measure | value | what it says |", "|---|---|---|", *rows]
 

@@ -323,7 +323,7 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str, label: str) -> None
         ax.set_axis_off()
         text = "not scored"
         if score and label not in score.classes:
-            text = f"defined for {' and '.join(CLASS_WORDS[own] for own in score.classes)} only"
+            text = f"defined for {' and '.join(CLASS_WORDS[name] for name in score.classes)} only"
         place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
         ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
         return

@@ -25,7 +25,7 @@ def measured_components(run: Path) -> dict[str, Components]:
     if not path.exists():
         raise InputError(f"--from {run} holds no contrasts.parquet: let `lussweep grid` end first")
     rows = tables.read(path, CONTRASTS).to_pylist()
-    found = {
+    components = {
         f"{curve_name(row['variant'], row['gan_epoch'])} - {row['reference']}, "
         f"n = {row['n_patients']}":
         Components(
@@ -39,12 +39,12 @@ def measured_components(run: Path) -> dict[str, Components]:
         for row in rows
         if row["standard_error"] is not None
     }  # fmt: skip
-    if not found:
+    if not components:
         raise InputError(
             f"--from {run}: no contrast has an interval over trainings, which takes two replicates "
             "and five holdout patients of each class"
         )
-    return found
+    return components
 
 
 def assumed_components() -> dict[str, Components]:

@@ -57,8 +57,8 @@ def matching_sets(
     every = tables.read(path, tables.MEMORISATION).to_pylist()
     rows = [row for row in every if all(row[k] == v for k, v in chosen.items())]
     if not rows:
-        known = "; ".join(sorted({_name(row) for row in every})) or "none"
-        raise InputError(f"{folder} has no such synthetic set; there are: {known}")
+        existing = "; ".join(sorted({_name(row) for row in every})) or "none"
+        raise InputError(f"{folder} has no such synthetic set; there are: {existing}")
     absent = [row for row in rows if not all(map(store.has, _refs(row)))]
     if absent:
         raise InputError(f"{_name(absent[0])} is not in {store.place}: give --store as to the grid")

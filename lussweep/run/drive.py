@@ -113,8 +113,8 @@ def _execute(
             shared = [] if run.folder.mirror else [ArtifactStore(run.folder.path)]
             with (
                 executor_of(
-                    run.requested, context, run.folder.path / "ray", options, run.study, hold.stop,
-                    shared, monitor.notify,
+                    run.requested, context, run.folder.path / "ray", options, hold.stop, shared,
+                    monitor.notify,
                 ) as executor,
                 display(executor.progress_text) as monitor.show,
                 monitor.heartbeat.asking(executor.progress_text),

@@ -28,8 +28,8 @@ N_PAIRS = 20
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
-    given = MemorisationStep.of(step)
-    spec, label = given.memorisation, given.label
+    card_step = MemorisationStep.of(step)
+    spec, label = card_step.memorisation, card_step.label
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
@@ -44,7 +44,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
-        seed=given.seed,
+        seed=card_step.seed,
         device=context.torch_device(),
     )
     card = {

@@ -257,8 +257,8 @@ class _Survey(ArtifactStore):
         stage, _, key = ref.partition("/")
         if stage not in self._listed:
             self._listed[stage] = frozenset(_names_in(self.root / stage))
-        own = key in self._listed[stage] and self._find(ref) is not None
-        if not own and self._lender(ref) is None:
+        is_here = key in self._listed[stage] and self._find(ref) is not None
+        if not is_here and self._lender(ref) is None:
             return False
         self._found.add(ref)
         return True

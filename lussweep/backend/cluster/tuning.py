@@ -140,8 +140,8 @@ class TuneService:
         """Wait for the submitted steps, end the Tuner and delete its error files."""
         self.searcher.closed.set()
         self.thread.join()
-        for left in self.folder.glob("tune/*/error.*"):
-            left.unlink()  # logs/ has the errors, with paths concealed
+        for error_file in self.folder.glob("tune/*/error.*"):
+            error_file.unlink()  # logs/ has the errors, with paths concealed
 
     def _fit(self) -> None:
         try:

@@ -69,12 +69,12 @@ def contrast_rows(collected: Collected) -> list[Row]:
         if paired is not None:
             judged[_line(row)][row["n_patients"]] = paired
     nested, margin = study.cohort.sampling == "nested", study.analysis.margin
-    found = {
+    contrast_of = {
         line: contrasts(by_count, *line[:2], nested=nested) for line, by_count in judged.items()
     }
     for row in rows:
         if row["status"] == DONE:
-            contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
+            contrast, n = contrast_of[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
             reason = joined(
                 row["reason"],

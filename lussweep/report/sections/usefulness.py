@@ -124,7 +124,7 @@ def _usefulness_row(
     gan: str,
     gained: Sequence[tuple[Row, float]],
     metric: str,
-    known: Mapping[tuple[Any, ...], float],
+    value_of: Mapping[tuple[Any, ...], float],
     collected: Collected,
 ) -> Row:
     cells, study = collected.cells, collected.study
@@ -137,7 +137,7 @@ def _usefulness_row(
     try:
         one = usefulness(
             metric,
-            np.array([known.get(snapshot, np.nan) for snapshot in snapshots], dtype=np.float64),
+            np.array([value_of.get(snapshot, np.nan) for snapshot in snapshots], dtype=np.float64),
             np.array([gain for _, gain in gained]),
             np.array([row["n_patients"] for row in rows]),
             np.array([row["replicate"] for row in rows]),
@@ -160,8 +160,8 @@ def _correlations(one: Usefulness) -> Row:
             row[name] = estimate.value
             if not np.isnan(estimate.low):
                 row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    given = WITHHELD if one.reason else DONE
-    return row | {"status": REFUSED if one.spearman is None else given}
+    status = WITHHELD if one.reason else DONE
+    return row | {"status": REFUSED if one.spearman is None else status}
 
 
 SECTIONS = {

@@ -100,8 +100,8 @@ def worth_rows(collected: Collected) -> WorthRows:
 
     worth_of: dict[tuple[str, int], Row] = {}
     multiplier_of: dict[str, Row] = {}
-    found = _pairs(baseline, cells, study, collected.seed)
-    for pair in found if isinstance(found, list) else []:
+    pairs = _pairs(baseline, cells, study, collected.seed)
+    for pair in pairs if isinstance(pairs, list) else []:
         law = _law(pair)
         for worth in worths(pair, law):
             line = (worth.variant, worth.n_patients)
@@ -115,7 +115,7 @@ def worth_rows(collected: Collected) -> WorthRows:
             multiplier_of[pair.variant] = _multiplier(one) | _outcome(one.withheld, lacking, shared)
 
     def absent(of: Sequence[Coordinates]) -> Row:
-        return cells.absence(of) if isinstance(found, list) else found
+        return cells.absence(of) if isinstance(pairs, list) else pairs
 
     level = study.analysis.level
     return WorthRows(
