@@ -6,8 +6,8 @@ weighted by frames. Its variance is the sum of the variances of both means (DeLo
 patients in the place of frames), plus twice their covariance over patients with frames of both
 classes (Obuchowski 1997, Nonparametric analysis of clustered ROC curve data, Biometrics 53). The
 interval is that of `effective`. Its effective patients k are the harmonic mean of those of both
-classes. A bootstrap does not hold with few patients or near 1, because it never draws a patient of
-a kind that the holdout lacks.
+classes, which takes errors to be as frequent in one class as in the other. A bootstrap does not
+hold with few patients or near 1, because it never draws a patient of a kind that the holdout lacks.
 """
 
 from __future__ import annotations

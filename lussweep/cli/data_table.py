@@ -32,7 +32,7 @@ def print_data(
     negatives_from: str = "negative_patients",
     reveal_ids: bool = True,
 ) -> None:
-    """Print the notes of the reader, patients, videos and frames by split and class, and the rest.
+    """Print notes, counts by split and class, and the videos and frames that are not used.
 
     `splits` says where the splits come from. `frames` is the index of frames, None before the
     videos are decoded. `skipped` are the videos that were left out: patient, video, reason.

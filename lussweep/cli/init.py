@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MANIFEST, EXPERIMENT = "manifest.csv", "experiment.yaml"
 TEMPLATE = "pocus"
-"""The shipped experiment whose values a new one takes: it is for small data sets."""
+"""The shipped experiment for few patients, whose values a new experiment takes."""
 
 
 def init(
@@ -83,7 +83,7 @@ def init(
 
 
 def _counts_and_doubts(videos: list[Found]) -> list[str]:
-    """How many patients the pattern gives, and what would be a sign that it is wrong."""
+    """Lines with the numbers of videos and patients, and with signs of a wrong pattern."""
     labels: dict[str, set[str]] = {}
     for video in videos:
         labels.setdefault(video.patient, set()).add(video.label)

@@ -80,7 +80,7 @@ def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, 
 
 
 def _value(axis: str, value: str, choices: Sequence[str], folder: Folder) -> str:
-    """The known value that the user means. Raises InputError with the nearest known value."""
+    """The value of `choices` that the user means. Raises InputError with the nearest one."""
     if value in choices:
         return value
     begun = [name for name in choices if axis == "variant" and name.startswith(value)]

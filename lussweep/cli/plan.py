@@ -175,7 +175,7 @@ def plan(
 
 
 def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
-    """Print how many steps each stage has, how many sharing saves, and how many are done.
+    """Print how many steps each stage has, how many are saved by sharing, and how many are done.
 
     `name` is the study's, `place` the run folder or its URL. Does not import PyTorch.
     """

@@ -131,7 +131,7 @@ def _console() -> Console:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A copy of the progress in words, made in the driver's thread. The display adds the clock."""
+    """A copy of the progress as text, made in the driver's thread. The display adds the time."""
 
     rows: list[tuple[str, ...]]
     running: dict[str, list[tuple[str, str]]]
@@ -182,11 +182,13 @@ def live_progress(
     def elapsed() -> float:
         return time.monotonic() - started
 
-    began: dict[int, float] = {}  # by plan, because data steps and grid run at different paces
+    began: dict[
+        int, float
+    ] = {}  # by plan, because data steps and other steps run at different paces
 
     def take(progress: Progress) -> None:
         if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
-            return  # a copy counts every step, which takes too long for each of many short steps
+            return  # a copy counts all steps, which takes too long after each of many short ones
         since = elapsed() - began.setdefault(id(progress), elapsed())
         shown[:] = [_picture(progress, elapsed(), since)]
 

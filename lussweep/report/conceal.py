@@ -37,7 +37,7 @@ def conceal(text: str, ids: Iterable[str], paths: Iterable[str] = ()) -> str:
 
 
 def _occurring(names: Iterable[str], flat: str) -> dict[str, str]:
-    """The names that occur in the text, by their spelling there; the longest first."""
+    """The names that occur in the text, by their spelling in it, with the longest first."""
     spelled = {
         " ".join(form.split()): name
         for name in names

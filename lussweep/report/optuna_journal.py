@@ -44,7 +44,7 @@ def write_optuna(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with whole_file(path) as scratch:
-        scratch.unlink(missing_ok=True)  # Optuna would append to what a killed writer left
+        scratch.unlink(missing_ok=True)  # Optuna would append to the file that a killed writer left
         storage = JournalStorage(JournalFileBackend(str(scratch)))
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
         with warnings.catch_warnings():  # naming a metric is experimental

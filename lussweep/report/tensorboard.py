@@ -70,7 +70,7 @@ def write_tensorboard(
 
 
 def tables_digest(*tables: pa.Table) -> str:
-    """The sha256 of the values, NaN included. Their division into chunks does not count."""
+    """The sha256 of the values, including NaN. The chunks of the tables do not count."""
     sha256 = hashlib.sha256(str(LAYOUT_VERSION).encode())
     for table in tables:
         sha256.update(repr(table.to_pydict()).encode())

@@ -1,7 +1,7 @@
 """The views of a report: files that are made from its tables for people and dashboards.
 
-A view is an entry of VIEWS: a figure, a summary, a log. Like those of the sections, its files are
-listed and kept up to date from the entry alone.
+A view is an entry of VIEWS: a figure, a summary, a log. The entry alone says how its files are
+listed and kept up to date, as for sections.
 """
 
 from __future__ import annotations

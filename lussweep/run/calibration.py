@@ -21,7 +21,7 @@ from lussweep.study.plan.step_specs import FeaturesStep
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
-"""Two budgets, because one cannot separate the fixed cost of a step from the cost of an image."""
+"""Epochs of the short trainings. Two values separate the fixed cost from the cost of an image."""
 CALIBRATION_BATCHES = 16
 """Most batches in an epoch of a short GAN or trial."""
 CALIBRATION_TRIALS = 3

@@ -28,7 +28,7 @@ def execute_data(
     retries: int = 0,
     stop: Stop | None = None,
 ) -> None:
-    """Execute the data steps of a plan, so that every video is in before anything is trained.
+    """Execute the data steps of a plan, so that every video is decoded before anything is trained.
 
     `requested` is the whole plan of the command. Raises InputError that lists every failed step, or
     every split that lacks frames of a class.

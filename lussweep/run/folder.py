@@ -147,7 +147,7 @@ def open_run(
     plan = Plan(dict(requested.steps), list(requested.cells))
     considered = {cell.coordinates for cell in plan.cells}
     variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
-    for grid in reversed(described["grids"]):  # the latest is often the widest
+    for grid in reversed(described["grids"]):  # starts with the latest, which is often the widest
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
         earlier_study = study.model_copy(update=update)
         cells = set(grid_cells(earlier_study, {}))

@@ -66,7 +66,7 @@ class Mirror:
 
     def show(self, path: Path) -> None:
         """Upload one small file now; if that fails, the next push does it."""
-        with suppress(OSError, StorageError):  # a full local disk may have kept it from being made
+        with suppress(OSError, StorageError):  # on a full local disk the file may not exist
             self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:
@@ -136,7 +136,7 @@ def work_folder(place: str) -> WorkFolder:
 
 
 def _version(info: dict[str, Any]) -> str:
-    """A text that changes whenever a file does. Each file system names such a mark differently."""
+    """A text that changes with the file. Each file system has another name for it."""
     mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
     return f"{info.get('size')} {mark}"
 

@@ -111,14 +111,14 @@ def calibration_rows(collected: Collected) -> list[Row]:
 def net_benefit_rows(collected: Collected) -> list[Row]:
     """The rows of each cell and threshold probability.
 
-    Each is given for the scores as they are, and for the scores that validation's calibration line
-    makes of them.
+    Each is computed twice: from the scores as they are, and from the scores that the calibration
+    line of validation frames recalibrates.
     """
     cells = collected.cells
     rows = _rows(cells, lambda frames: _net_benefits(frames, False))
     for place in cells.done:
         why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
-        if why:  # there is a row that says so
+        if why:  # `_rows` has made a row with the reason
             continue
         line = _line_of_validation(place, collected)
         if isinstance(line, str):

@@ -1,4 +1,4 @@
-"""The result of each cell, with the records of the steps that it can be traced to."""
+"""The result of each cell, with the steps that it was computed from."""
 
 from __future__ import annotations
 

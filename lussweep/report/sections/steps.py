@@ -31,7 +31,7 @@ def trial_rows(collected: Collected) -> pa.Table:
 
 
 def _per_cell(collected: Collected, role: str, name: str, schema: pa.Schema) -> pa.Table:
-    """The table `name` of the step in this role of every cell; one that cells share comes once."""
+    """The table `name` of the step in this role of every cell. Shared steps come once."""
     plan, store = collected.reported.plan, collected.reported.store
     by_ref = {}
     for cell in plan.cells:

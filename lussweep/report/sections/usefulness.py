@@ -1,4 +1,4 @@
-"""Which score of GANs foretells the gain of a variant."""
+"""How well each score of a GAN predicts the gain of a variant."""
 
 from __future__ import annotations
 

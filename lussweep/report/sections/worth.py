@@ -83,7 +83,8 @@ def worth_rows(collected: Collected) -> WorthRows:
 
     If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
     no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
-    count. Training patients that replicates share are a remark on the reason.
+    count. If replicates share training patients, the reason
+    says so.
     """
     cells, study = collected.cells, collected.study
     overlap_of = collected.once(cohort_overlap)
@@ -140,7 +141,7 @@ def _pairs(
 ) -> list[PairMeans] | Row:
     """The means of the baseline and of each variant, from the same resamples of patients.
 
-    Or the status and the reason if there are none.
+    If there are no means, returns the status and the reason.
     """
     if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
         return cells.absence(baseline)
@@ -168,7 +169,7 @@ def _pairs(
 
 
 def _law(pair: PairMeans) -> PowerLaw | None:
-    """The inverse power law of the baseline in every resample, if there are counts enough."""
+    """The inverse power law of the baseline in every resample, if there are enough counts."""
     if len(pair.count_K) < 3:
         return None
     return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
