@@ -84,9 +84,8 @@ def grid(
         run, run_data = open_arguments(request)
         context = make_context(run, run_data, options.device, request.weights)
         is_counted = print_given(run, run_data)
-        outcome = drive(
-            run, run.reported(run_data.skipped), context, options, live_progress, notify
-        )
+        reported = run.reported(run_data.skipped)
+        outcome = drive(run, reported, context, options, live_progress, notify)
         if not is_counted and outcome.tables is not None:
             print_given(run, replace(run_data, notes=()))
         _print_outcome(run, outcome, run_data.source)

@@ -139,12 +139,8 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
             f"the pattern {pattern} gives the splits {', '.join(sorted(unknown)[:5])}: "
             f"known are {', '.join(_SPLIT_WORDS)}; put * there to have splits drawn"
         )
-    split_names = {video.split for video in videos} - {""}
-    if (
-        split_names
-        and not unknown
-        and (missing := [name for name in SPLITS if name not in split_names])
-    ):
+    splits = {video.split for video in videos} - {""}
+    if splits and not unknown and (missing := [name for name in SPLITS if name not in splits]):
         problems.append(
             f"the folders give no {' and no '.join(missing)} split: add it, or put * in the place "
             "of {split} to have splits drawn"

@@ -67,10 +67,8 @@ class Reference:
         real = Points.around(centre(real_ND), real_ND)
         bandwidth, k = real_bandwidth(real), min(k, len(real) - 1)
         within_real = within(real, bandwidth=bandwidth, k=k, block_size=block_size)
-        nearest_N, kth_N = (
-            within_real.nearest_NK[:, 0].clone(),
-            within_real.nearest_NK[:, -1].clone(),
-        )
+        nearest_NK = within_real.nearest_NK
+        nearest_N, kth_N = nearest_NK[:, 0].clone(), nearest_NK[:, -1].clone()
         return Reference(real, k, bandwidth, within_real.mean_kernel, nearest_N, kth_N)
 
 

@@ -100,10 +100,8 @@ class SnapshotPruning:
         users = self.users.get(gan)
         if not users or not all(store.has(ref) for ref in users):
             return
-        kept_epochs = {
-            *self.announced,
-            *(store.record(ref)["summary"].get("epoch") for ref in users),
-        }
+        sampled = (store.record(ref)["summary"].get("epoch") for ref in users)
+        kept_epochs = {*self.announced, *sampled}
         for name in store.files(gan):
             epoch = re.fullmatch(r"snapshots/epoch_(\d+)\.safetensors", name)
             if epoch and int(epoch[1]) not in kept_epochs:

@@ -85,9 +85,7 @@ class LocalLeaseFile:
         return True
 
     def replace(self, current: str, text: str | None) -> bool:
-        with locked(
-            self.lock
-        ):  # compares and writes in one operation; on a disk without locks, nearly so
+        with locked(self.lock):  # so that no other process writes after the comparison
             if self.read() != current:
                 return False
             if text is None:

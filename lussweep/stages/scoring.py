@@ -31,10 +31,8 @@ FeaturesAt = dict[Place, NDArray[Any]]
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     features_step = FeaturesStep.of(step)
-    real, name = (
-        _real_frames(step, context, features_step.seed, features_step.n_images),
-        features_step.embedder,
-    )
+    name = features_step.embedder
+    real = _real_frames(step, context, features_step.seed, features_step.n_images)
     features = _features({name: _embedder(name, step, context)}, real, features_step.batch_size)
     save_file(
         {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
@@ -62,9 +60,8 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         for name, score in scores.items()
         if score.is_in(*place, tuple(spec.embedders))
     ]
-    computed.sort(
-        key=lambda one: bool(scores[one[0]].embedders)
-    )  # scores of one embedder come last
+    # Scores of one embedder come last.
+    computed.sort(key=lambda one: bool(scores[one[0]].embedders))
     rows: list[dict[str, Any]] = []
     for epoch, fake in _fakes(step, context, score_step, len(real), real.shape[1]):
         fake_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(fake)}
@@ -135,11 +132,9 @@ def _fakes(
     if "external" in step.inputs:
         yield None, external_images(step, context, score_step.seed, n_images)
         return
+    spec = score_step.score
     for epoch in trained_gan(step, context)[0].snapshot_epochs():
-        yield (
-            epoch,
-            sampled(step, context, score_step, score_step.score, epoch, n_images, image_size),
-        )
+        yield epoch, sampled(step, context, score_step, spec, epoch, n_images, image_size)
 
 
 def _embedder(name: str, step: Step, context: Context) -> Embed:

@@ -55,9 +55,8 @@ def _selected_epoch(step: Step, context: Context, synth_step: SynthStep) -> int:
         else tables.GAN_SCORES.empty_table()
     )
     assert synth_step.select is not None, "a generator has snapshots to select from"
-    return select_epoch(
-        synth_step.select, trained_gan(step, context)[0].n_epochs, scores.to_pylist()
-    )
+    gan, _ = trained_gan(step, context)
+    return select_epoch(synth_step.select, gan.n_epochs, scores.to_pylist())
 
 
 def sampled(

@@ -159,9 +159,7 @@ def depth(image: ImageFile.ImageFile) -> int | None:
     A mode is not read if its levels have a sign or no stated range, or are 16-bit colour.
     """
     # Only the raw mode tells 16-bit colour. Pillow drops its lower bits without a warning.
-    raw_modes = {
-        t.args if isinstance(t.args, str) else str((t.args or ("",))[0]) for t in image.tile
-    }
+    raw_modes = {_raw_mode(tile.args) for tile in image.tile}
     if image.mode.startswith("I") and raw_modes and raw_modes <= set(_RAW_MODES_16):
         return 16
     return 8 if image.mode in _MODES_8 and not any(";16" in raw for raw in raw_modes) else None
@@ -188,7 +186,8 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
     except UnreadableError:
         raise
     except Image.DecompressionBombError:
-        raise _too_wide() from None  # from twice MAX_PIXELS on, so one side is over MAX_SIDE
+        # Pillow raises this above 178 million pixels, so one side is over MAX_SIDE.
+        raise _too_wide() from None
     except UnidentifiedImageError:
         raise UnreadableError(
             f"is not a {kinds} image, or is cut within its header: replace it"
