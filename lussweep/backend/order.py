@@ -95,4 +95,4 @@ def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:
     by_stage: dict[str, list[float]] = defaultdict(list)
     for ref, value in values.items():
         by_stage[plan.steps[ref].stage].append(value)
-    return {stage: sum(known) / len(known) for stage, known in by_stage.items()}
+    return {stage: sum(of_stage) / len(of_stage) for stage, of_stage in by_stage.items()}

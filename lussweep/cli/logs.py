@@ -97,20 +97,20 @@ def cell_name(cell: Mapping[str, Any]) -> str:
 def cell_steps(folder: Folder, cell: Mapping[str, Any]) -> list[StepLog]:
     """The steps that a cell needs, inputs before their users. Raises InputError without a state."""
     state, steps = read_state(folder), read_plan(folder)["steps"]
-    own, waiting = set(), list(cell["refs"].values())
+    needed, waiting = set(), list(cell["refs"].values())
     while waiting:
         ref = waiting.pop()
-        if ref not in own:
-            own.add(ref)
+        if ref not in needed:
+            needed.add(ref)
             waiting += steps[ref]["inputs"]
     store = store_at(str(folder), str(state["store"]))
-    store.read_records(list(own))
+    store.read_records(list(needed))
     works = driver_of(folder, state).works()
     running = {s["ref"]: s["progress"] for s in state["running"]} if works else {}
     errors = {failure["ref"]: failure["error"] for failure in state["failures"]}
     logs_of_steps = []
     failed: set[str] = set()
-    for ref in (ref for ref in steps if ref in own):
+    for ref in (ref for ref in steps if ref in needed):
         step = _look(ref, steps[ref]["name"], folder, store, running, errors)
         if step.state == "waiting" and failed & set(steps[ref]["inputs"]):
             step = StepLog(ref, step.name, "blocked")

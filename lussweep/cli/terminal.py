@@ -182,9 +182,8 @@ def live_progress(
     def elapsed() -> float:
         return time.monotonic() - started
 
-    began: dict[
-        int, float
-    ] = {}  # by plan, because data steps and other steps run at different paces
+    # By progress, because data steps and other steps are separate plans with other paces.
+    began: dict[int, float] = {}
 
     def take(progress: Progress) -> None:
         if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:

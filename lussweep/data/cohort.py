@@ -24,8 +24,8 @@ def draw_cohort(
     `frames` is the train split's index. Positive frames come from positive patients. Negative
     frames come from negative patients or, with `negatives_from: all`, from all patients drawn.
     The larger class is cut without replacement, in proportion per patient. n_patients None takes
-    every patient and every frame. Raises InputError if a patient class has fewer than n patients,
-    or if a class has no usable frame.
+    every patient, and all of these frames without a cut. Raises InputError if a patient class has
+    fewer than n patients, or if a class of n patients has no usable frame.
     """
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)

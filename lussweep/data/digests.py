@@ -74,10 +74,10 @@ def _load_cache(file: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _save_cache(store: Path, cache: dict[str, Any]) -> None:
+def _save_cache(file: Path, cache: dict[str, Any]) -> None:
     """Write the digests. A cache that cannot be written costs time, not results.
 
-    Paths of videos may name patients, so that only the user may read it.
+    Paths of videos may name patients, so only the user may read the file.
     """
     with suppress(OSError):
-        write_whole(store, json.dumps(cache), shared=True, private=True)
+        write_whole(file, json.dumps(cache), shared=True, private=True)

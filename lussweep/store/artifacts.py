@@ -21,6 +21,8 @@ from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
+SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
+"""Seconds after which an abandoned folder, or an unfinished step, is deleted."""
 
 
 class Record(TypedDict):
@@ -206,7 +208,7 @@ class ArtifactStore:
             )
 
     def clean_scratch(
-        self, older_than_s: float = 86_400, workplaces_s: float = 30 * 86_400
+        self, older_than_s: float = SCRATCH_S, workplaces_s: float = WORKPLACE_S
     ) -> None:
         """Removes what killed steps left behind.
 

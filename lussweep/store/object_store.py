@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from lussweep.errors import InputError
-from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore, Record
+from lussweep.store.artifacts import (
+    RECORD,
+    RECORD_PARTS,
+    SCRATCH_S,
+    WORKPLACE_S,
+    ArtifactStore,
+    Record,
+)
 from lussweep.store.cache import ArtifactCache, size_bytes
 from lussweep.store.files import write_whole
 from lussweep.store.folders import check_usable
@@ -31,7 +38,6 @@ ATTEMPT = "attempt"
 WHOLE = ".whole"
 """Name of a file that marks a copy with all files of the artifact."""
 CHECKPOINTS = "checkpoints/"
-SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
 
 
 def store_at(place: str, named: str) -> ArtifactStore:

@@ -83,8 +83,7 @@ def worth_rows(collected: Collected) -> WorthRows:
 
     If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
     no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
-    count. If replicates share training patients, the reason
-    says so.
+    count. If replicates share training patients, the reason says so.
     """
     cells, study = collected.cells, collected.study
     overlap_of = collected.once(cohort_overlap)
@@ -200,17 +199,17 @@ def _worth(worth: Worth) -> Row:
     return row
 
 
-def _multiplier(found: Multiplier) -> Row:
-    low, high = found.interval or (None, None)
+def _multiplier(one: Multiplier) -> Row:
+    low, high = one.interval or (None, None)
     return {
-        "m": found.m,
+        "m": one.m,
         "low": low,
         "high": high,
-        "n_counts": found.n_counts,
-        "a": found.a,
-        "b": found.b,
-        "c": found.c,
-        "lack_of_fit_p": found.lack_of_fit_p,
+        "n_counts": one.n_counts,
+        "a": one.a,
+        "b": one.b,
+        "c": one.c,
+        "lack_of_fit_p": one.lack_of_fit_p,
     }
 
 
