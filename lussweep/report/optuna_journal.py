@@ -54,7 +54,8 @@ def write_optuna(
 
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
-    axes = AXES if epoch_is_axis(trials) else WITHOUT_EPOCH
+    axis = epoch_is_axis(trials) or epoch_is_axis(results)
+    axes = AXES if axis else WITHOUT_EPOCH
     by_trial = _by_trial(trials)
     distributions = _distributions([_parameters(rows[0], axes) for rows in by_trial])
     aurocs = {

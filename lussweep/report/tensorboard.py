@@ -181,8 +181,8 @@ def _hparams_config(trials: pa.Table) -> Summary:
             values_of.setdefault(name, set()).add(value)
     columns = [
         # Two kinds of classifier may give one name to values of different types.
-        HParam(name, Discrete(sorted(found)) if len(set(map(type, found))) == 1 else None)
-        for name, found in values_of.items()
+        HParam(name, Discrete(sorted(values)) if len(set(map(type, values))) == 1 else None)
+        for name, values in values_of.items()
     ]
     metrics = [
         Metric(BEST, display_name="val_accuracy (best epoch)"),

@@ -118,6 +118,6 @@ VIEWS = {
     ),
     "events": View(version=1, files=("events.log",), write=_events, order=400),
     "tensorboard": View(version=1, files=("tensorboard",), write=_tensorboard, order=600),
-    "optuna": View(version=1, files=("optuna.log",), write=_optuna, order=610),
+    "optuna": View(version=2, files=("optuna.log",), write=_optuna, order=610),
 }
 """Every view by name."""

@@ -137,7 +137,7 @@ def write_failure_logs(folder: Path, progress: Progress, conceal: Callable[[str]
     """
     logs = folder / "logs"
     for path in logs.glob("*.txt"):
-        if path.name.partition("-")[0] in STAGES:  # a folder of that name may be the user's
+        if path.name.partition("-")[0] in STAGES:  # `logs` may hold files of the user
             path.unlink(missing_ok=True)
     with suppress(OSError):  # not empty
         logs.rmdir()

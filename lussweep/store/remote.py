@@ -31,6 +31,7 @@ class StorageError(RuntimeError):
 
 
 def is_url(place: object) -> bool:
+    """Whether a place is a URL, not a path."""
     return "://" in str(place)
 
 

@@ -41,6 +41,7 @@ def check_container(path: Path, head: bytes) -> None:
 
 
 def truncated(kind: str, n_bytes: int) -> UnreadableError:
+    """The error for a file of this kind that ends too early."""
     return UnreadableError(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
 
 

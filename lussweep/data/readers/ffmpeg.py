@@ -46,6 +46,7 @@ Log = tuple[int, str, str]
 
 @contextmanager
 def opened(path: Path) -> Iterator[_Source]:
+    """Opens a video inside the block. Raises UnreadableError if FFmpeg cannot read the file."""
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)

@@ -83,6 +83,7 @@ def plan_detector(builder: PlanBuilder) -> str:
 
 
 def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
+    """Plan the evaluation of the classifier that `search` chooses. `place` names the cell."""
     classifier = builder.study.classifier
     spec = {
         **builder.threads,
