@@ -202,8 +202,8 @@ def differences(
 ) -> list[WinMatrix]:
     """Wins of the variant less wins of its reference, by replicate.
 
-    Wins are multiples of one half, so their sums are exact. Equal variants differ by exactly 0,
-    not by 1e-17.
+    Wins of frames and of patient means are multiples of one half, so their sums are exact. Equal
+    variants differ by exactly 0 at every level, not by 1e-17.
     """
     return [paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates]
 

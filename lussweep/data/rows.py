@@ -19,8 +19,8 @@ OTHER_SPLITS = {
     "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
     "valid": "val", "dev": "val",
 }  # fmt: skip
-"""Names of splits in other data. A refusal suggests them, but none is read, because `test` can name
-the validation split."""
+"""Our split for each name that other data use. In a manifest the names are refused with this split
+as a suggestion, because `test` can name the validation split. `tree.py` accepts them as folders."""
 EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
 """Texts, in lower case, that stand for an empty cell where an id belongs."""
 
