@@ -96,9 +96,9 @@ class Contrast(NamedTuple):
         return None if max(self.effect.auroc, self.effect.reference_auroc) > HIGHEST else True
 
 
-def _growth(implied: float, given: float, other: float) -> float:
+def _growth(implied: float, actual: float, other: float) -> float:
     """The growth of the variance if an AUC-ROC is `implied` instead of `given`."""
-    now = given * (1 - given) + other * (1 - other)
+    now = actual * (1 - actual) + other * (1 - other)
     return (implied * (1 - implied) + other * (1 - other)) / now if now > 0 else 1.0
 
 

@@ -74,7 +74,7 @@ def epoch_is_axis(cells: pa.Table) -> bool:
         zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
     ):
         epochs.setdefault(coordinates, set()).add(epoch)
-    return any(len(own_epochs) > 1 for own_epochs in epochs.values())
+    return any(len(epochs_of_cell) > 1 for epochs_of_cell in epochs.values())
 
 
 def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:

@@ -52,13 +52,13 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         "n_synthetic": len(synthetic),
         "n_train": len(train),
         "n_compared": measured.n_compared,
-        "ratio_median": _known(measured.ratio_median),
+        "ratio_median": _finite_or_none(measured.ratio_median),
         "nearer_train_share": measured.nearer_train_share,
         "copy_threshold": measured.copy_threshold,
         "copy_share": measured.copy_share,
         "most_copies_of_a_patient": max(measured.copies_per_patient.values()),
         "authenticity": measured.authenticity,
-        "authenticity_across_patients": _known(measured.authenticity_across_patients),
+        "authenticity_across_patients": _finite_or_none(measured.authenticity_across_patients),
     }
     tables.write(out / names.CARD, [card], tables.MEMORISATION)
     copies = [
@@ -82,7 +82,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     return card
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """The value, or None if it is not finite and so cannot be measured.
 
     A share between patients cannot be measured with one patient. A median ratio cannot be measured

@@ -84,10 +84,10 @@ def usefulness_rows(collected: Collected) -> list[Row]:
         if gan is None:
             continue
         of_variant = [(row, gain) for row, gain in gained if row["variant"] == variant]
-        for what, known in scores:
-            head = {"variant": variant, **dict(zip(SCORE, what, strict=True))}
+        for score, value_of in scores:
+            head = {"variant": variant, **dict(zip(SCORE, score, strict=True))}
             correlations.append(
-                head | _usefulness_row(variant, gan, of_variant, what[0], known, collected)
+                head | _usefulness_row(variant, gan, of_variant, score[0], value_of, collected)
             )
     tested = [row for row in correlations if row.get("p_value") is not None]
     adjusted = benjamini_hochberg([row["p_value"] for row in tested])

@@ -139,7 +139,7 @@ class StudySpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_values_over_given_ones(cls, value: Any) -> Any:
+    def _fill_in(cls, value: Any) -> Any:
         """Fill in what a file leaves out.
 
         Variants of the file are added to the paper's variants. A value of the detector replaces the
