@@ -229,7 +229,7 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """
     from lussweep.run.ingest import STORE_REMEDY, differences, open_store
 
-    given = {
+    used = {
         "--label": request.label is not None,
         "--positive": bool(request.positive),
         "--annotations": request.annotations is not None,
@@ -238,16 +238,16 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     }
     problems = [
         f"{option} belongs to `lussweep ingest`, not to a store: leave it out, or ingest again"
-        for option, is_given in given.items()
-        if is_given
+        for option, is_used in used.items()
+        if is_used
     ]
     store = open_store(place)
-    asked = study.data.preprocess
+    wanted = study.data.preprocess
     problems += [
         f"{place} holds frames of {difference}: {STORE_REMEDY}, or --set "
         f"data.preprocess.{name}={json.dumps(getattr(store.preprocess, name))}"
         for name, difference in differences(
-            store.preprocess, asked, {"image_size", *asked.model_fields_set}
+            store.preprocess, wanted, {"image_size", *wanted.model_fields_set}
         ).items()
     ]
     if problems:

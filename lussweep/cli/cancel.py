@@ -14,7 +14,8 @@ from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, reques
 from lussweep.store.folders import LocalFolder
 
 OBEYED_S, LOOK_S = 10.0, 0.1
-"""Seconds that `cancel` waits for the driver, which looks every second, and between two looks."""
+"""Seconds that `cancel` waits for the driver, and seconds between two checks. A driver looks for
+the request every second."""
 REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
 """The same for a run folder in an object store, where the driver looks every five seconds."""
 

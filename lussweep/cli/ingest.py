@@ -103,12 +103,12 @@ def ingest(
                 )
 
         try:
-            made = ingest_manifest(request, run_steps)
+            ingested = ingest_manifest(request, run_steps)
         except KeyboardInterrupt:  # the frames of finished patients stay
             say_again("interrupted: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
         print_data(
-            made.manifest, made.splits, notes=made.notes, frames=made.index, skipped=made.skipped,
-            stride=frame_stride,
+            ingested.manifest, ingested.splits, notes=ingested.notes, frames=ingested.index,
+            skipped=ingested.skipped, stride=frame_stride,
         )  # fmt: skip
         typer.echo(f"store: {out}")

@@ -149,8 +149,8 @@ def plan(
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids), positive or (),
             skip_unlabelled,
         )  # fmt: skip
-        run, given = open_arguments(request)
-        print_given(run, given)
+        run, run_data = open_arguments(request)
+        print_given(run, run_data)
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if power:
             print_power(power, from_)
@@ -165,7 +165,7 @@ def plan(
                 differ = differences(from_, run.study)
             else:
                 options = ExecutionOptions(backend="inline", device=device)
-                context = make_context(run, given, options.device, request.weights)
+                context = make_context(run, run_data, options.device, request.weights)
                 measured = run_short(run.study, run.manifest, run.requested, context, notify)
                 differ = []
             costs = estimate_plan(run.requested, run.store, measured, gpus or 1)
@@ -175,7 +175,7 @@ def plan(
 
 
 def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
-    """Print how many steps each stage has, how many sharing saves, and how many are done.
+    """Print how many steps each stage has, how many are saved by sharing, and how many are done.
 
     `name` is the study's, `place` the run folder or its URL. Does not import PyTorch.
     """

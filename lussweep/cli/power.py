@@ -38,13 +38,13 @@ def power_table(components: Mapping[str, Components], difference: float) -> Tabl
     table.add_column("contrast")
     for heading in ("training\nSD", "patients'\nSD", "detect-\nable", *map(_holdout, HOLDOUTS)):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, own in components.items():
-        needed = [replicates_needed(own, difference, factor) for factor in HOLDOUTS]
+    for name, variances in components.items():
+        needed = [replicates_needed(variances, difference, factor) for factor in HOLDOUTS]
         table.add_row(
             Text(name),
-            f"{own.training_variance**0.5:.3f}",
-            f"{own.patient_covariance**0.5:.3f}",
-            f"{detectable_with(own, own.n_replicates):.3f}",
+            f"{variances.training_variance**0.5:.3f}",
+            f"{variances.patient_covariance**0.5:.3f}",
+            f"{detectable_with(variances, variances.n_replicates):.3f}",
             *("none" if n is None else str(n) for n in needed),
         )
     return table

@@ -87,7 +87,7 @@ def worth_texts(worth: pa.Table) -> dict[tuple[str, int], str]:
 
 
 def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
-    """What as many real images are worth beside combined, and the multiplier of each variant."""
+    """Lines with the worths of `oversample` and `combined`, and with each variant's multiplier."""
     texts = worth_texts(worth)
     lines = [
         f"As many images without a GAN, n = {n}: oversample is worth {text}, "

@@ -53,9 +53,9 @@ def headline(status: dict[str, Any]) -> str:
     who = f"pid {status['pid']} on {status['host']}"
     ago = duration(status["silent_s"])
     if status["driver"] == "works":
-        left = status["left_s"]
+        left_s = status["left_s"]
         return f"driver {who}, last report {ago} ago" + (
-            f"; about {duration(left)} left" if left else ""
+            f"; about {duration(left_s)} left" if left_s else ""
         )
     again = "run the same command again to go on"
     if status["ended"] is None:

@@ -59,8 +59,8 @@ def submit(
         typer.echo(f"job {job}: {study.name}, into {grid['out']}")
         for word in ("status", "logs --follow", "stop"):
             typer.echo(f"  ray job {word} --address {shlex.quote(address)} {job}")
-        seen = "" if is_url(grid["out"]) else "  (where the folder is seen)"
-        typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{seen}")
+        hint = "" if is_url(grid["out"]) else "  (where the folder is seen)"
+        typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{hint}")
 
 
 def _parsed(context: typer.Context, experiment: str, options: Sequence[str]) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _probe_videos(rows: list[Row], problems: list[str] | None) -> list[Skipped]:
 
 
 def _read_by(path: Path) -> dict[str, str]:
-    """Package and version of the plugin whose reader the file needs."""
+    """The field of a video that names its reader's plugin, if the reader is a plugin's."""
     plugin = reader_plugin(path)
     return {plugin.package: plugin.version} if plugin else {}
 

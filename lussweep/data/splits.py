@@ -66,15 +66,15 @@ def patient_splits(
         except InputError as error:
             problems += error.problems
             return {}
-    given = {row.patient_id or "": row.split or "" for row in rows}
-    present = {(given[patient], value) for patient, value in patients.items()}
+    split_of = {row.patient_id or "": row.split or "" for row in rows}
+    present = {(split_of[patient], value) for patient, value in patients.items()}
     problems += [
         f"the split {s} has no {name} patient: give at least one"
         for s in SPLITS
         for value, name in enumerate(CLASSES)
         if (s, value) not in present
     ]
-    return given
+    return split_of
 
 
 def splits_source(rows: Sequence[Row], split: SplitSpec, seed: int) -> str:

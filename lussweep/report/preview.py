@@ -55,7 +55,7 @@ def write_preview(
 
 
 def _reasons(looks: Sequence[Look]) -> list[list[str]]:
-    """Why a person should look at each video first."""
+    """The reasons, by video, why a person should look at it first; empty without a reason."""
     reasons: list[list[str]] = [[] for _ in looks]
     for i, look in enumerate(looks):
         if look.is_unsure:

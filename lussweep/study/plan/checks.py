@@ -112,11 +112,11 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
         if axis not in axes:
             problems.append(f"--only knows {', '.join(axes)}, not {axis}")
             continue
-        known = [str(value) for value in axes[axis]]
+        valid = [str(value) for value in axes[axis]]
         problems += [
-            f"--only {axis}={value}: the grid has no such value{nearest(value, known)}"
+            f"--only {axis}={value}: the grid has no such value{nearest(value, valid)}"
             for value in wanted
-            if value not in known
+            if value not in valid
         ]
     return problems
 

@@ -116,10 +116,11 @@ class SelectSpec(Spec):
 
     @model_validator(mode="after")
     def _one_place(self) -> SelectSpec:
-        score, own = SCORES[self.metric], EMBEDDERS[self.embedder].spaces
-        if self.space not in (PIXEL, *own):
+        score, spaces = SCORES[self.metric], EMBEDDERS[self.embedder].spaces
+        if self.space not in (PIXEL, *spaces):
             raise ValueError(
-                f"the embedder {self.embedder} has no space {self.space}{nearest(self.space, own)}"
+                f"the embedder {self.embedder} has no space {self.space}"
+                f"{nearest(self.space, spaces)}"
             )
         embedder = NO_EMBEDDER if self.space == PIXEL else self.embedder
         if not score.is_in(embedder, self.space, (self.embedder,)):
