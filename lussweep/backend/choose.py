@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,16 @@ class ExecutionOptions:
                 "--step-timeout ends the process of a step, and --backend inline has but one: "
                 "leave out either"
             )
+
+
+def backend_of_ingest(address: str | None, cpus: int | None, step_minutes: float | None) -> str:
+    """The backend of `lussweep ingest` if none is named: inline, unless an option is for Ray.
+
+    On two cores one process, whose child decodes, is as fast as Ray and takes a fifth of the memory
+    (tests/benchmarks/RESULTS.md).
+    """
+    for_ray = address or os.environ.get("RAY_ADDRESS") or cpus or step_minutes
+    return "ray" if for_ray else "inline"
 
 
 @contextmanager

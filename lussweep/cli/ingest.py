@@ -14,10 +14,10 @@ from lussweep.cli.options import (
     AbsoluteOption,
     AddressOption,
     AnnotationsOption,
-    BackendOption,
     CpusOption,
     CropOption,
     DebugOption,
+    IngestBackendOption,
     MaskBoxOption,
     MaskOutsideOption,
     PluginOption,
@@ -67,7 +67,7 @@ def ingest(
     skip_unlabelled: UnlabelledOption = False,
     allow_absolute: AbsoluteOption = False,
     address: AddressOption = None,
-    backend: BackendOption = "ray",
+    backend: IngestBackendOption = None,
     cpus: CpusOption = None,
     retries: RetriesOption = 1,
     step_timeout: TimeoutOption = None,
@@ -75,12 +75,13 @@ def ingest(
 ) -> None:
     """Decode, crop, mask and resize the videos of a manifest into a store."""
     with clear_errors(debug):
-        from lussweep.backend.choose import ExecutionOptions, executor_of
+        from lussweep.backend.choose import ExecutionOptions, backend_of_ingest, executor_of
         from lussweep.backend.driver import run_plan
         from lussweep.cli.data_table import print_data
         from lussweep.cli.terminal import live_progress, notify, say_again
         from lussweep.run.ingest import ingest_manifest
 
+        backend = backend or backend_of_ingest(address, cpus, step_timeout)
         options = ExecutionOptions(address, backend, cpus, False, retries, step_timeout)
         preprocess = preprocess_spec(
             "ingest", crop, mask_box, mask_outside_sector, frame_stride, image_size

@@ -135,6 +135,16 @@ BackendOption = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+IngestBackendOption = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help="inline: one patient at a time; or ray: on all cores, or on a cluster.",
+        metavar="NAME",
+        show_default="inline, or ray with an option for it",
+        rich_help_panel=RUNNING,
+    ),
+]
 CpusOption = Annotated[
     int | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +15,17 @@ from lussweep.errors import InputError
 MAX_FRAMES = 10**6
 """Most frames that one table may label."""
 
+TIME_TOLERANCE = 1e-6
+"""Seconds by which a frame may miss a time that is written in decimals."""
+
 _RANGE = re.compile(r"(\d{1,9})\s*(?:-|\N{EN DASH}|\.\.)\s*(\d{1,9})")
 _SECONDS = r"(\d{1,6}(?:\.\d{1,9})?)\s*s"
 _TIMES = re.compile(rf"{_SECONDS}(?:\s*(?:-|\N{{EN DASH}}|\.\.)\s*{_SECONDS})?", re.IGNORECASE)
 
 FrameLabels = dict[int, int]
 """The label of each annotated frame of a video, 0 or 1, by its number from 0."""
-TimesOf = Callable[[str], Sequence[float] | None]
-"""Gives the seconds of each frame of a video, by video_id. None if they are not known."""
+Times = Sequence[float | None]
+"""The seconds of all frames of a video since the first; None where the source has no times."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,24 @@ class Annotation:
     def name(self) -> str:
         return f"annotations row {self.row} (video {self.video_id})"
 
-    def frames(self, seconds: Sequence[float] | None) -> Sequence[int]:
-        """The numbers of its frames. `seconds` are the times of all frames of the video.
+    def frames(self, times: Times) -> Sequence[int]:
+        """The numbers of its frames. `times` are needed if it is in seconds.
 
-        Raises InputError if times are needed and not known, or if no frame lies between them.
+        Raises InputError if the source has no times, or if no frame lies between the two.
         """
         if not self.in_seconds:
             return range(int(self.first), int(self.last) + 1)
-        if seconds is None:
+        seconds = [second for second in times if second is not None]
+        if not seconds or len(seconds) < len(times):
             raise InputError(
-                f"frame is {self.text!r}, and the times of the video's frames are not known: "
+                f"frame is {self.text!r}, and the video's frames have no times: "
                 "give numbers of frames from 0"
             )
-        inside = [i for i, second in enumerate(seconds) if self.first <= second <= self.last]
+        first, last = self.first - TIME_TOLERANCE, self.last + TIME_TOLERANCE
+        inside = [i for i, second in enumerate(seconds) if first <= second <= last]
         if self.first == self.last:  # the frame that a player shows then
-            inside = [i for i, second in enumerate(seconds) if second <= self.first][-1:]
-        if not inside or self.first > max(seconds):
+            inside = [i for i, second in enumerate(seconds) if second <= last][-1:]
+        if not inside or first > max(seconds):
             raise InputError(f"no frame of the video lies within {self.text!r}: correct the times")
         return inside
 
@@ -109,16 +114,17 @@ def _span(text: str) -> tuple[float, float, bool]:
 
 
 def label_frames(
-    annotations: Sequence[Annotation], times_of: TimesOf, problems: list[str]
+    annotations: Sequence[Annotation], times: Mapping[str, Times], problems: list[str]
 ) -> dict[str, FrameLabels]:
-    """The label of each annotated frame, by video_id. Adds each conflict to `problems`."""
+    """The label of each annotated frame, by video_id. Adds each conflict to `problems`.
+
+    `times` are those of the videos with annotations in seconds, by video_id.
+    """
     labels: dict[str, FrameLabels] = {}
     n_frames = 0
     for annotation in annotations:
         try:
-            frames = annotation.frames(
-                times_of(annotation.video_id) if annotation.in_seconds else None
-            )
+            frames = annotation.frames(times.get(annotation.video_id, ()))
         except InputError as error:
             problems.append(f"{annotation.name}: {error}")
             continue

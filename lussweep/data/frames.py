@@ -51,4 +51,4 @@ def _gather(
 
 def read_index(folder: Path) -> pa.Table:
     """Read the frame index of an ingest or shard artifact."""
-    return tables.read(folder / INDEX, tables.FRAMES)
+    return tables.read_frames(folder / INDEX)

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lussweep.data import leaks
-from lussweep.data.annotations import FrameLabels, TimesOf, at, label_frames, read_annotations
+from lussweep.data.annotations import (
+    Annotation,
+    FrameLabels,
+    Times,
+    at,
+    label_frames,
+    read_annotations,
+)
 from lussweep.data.digests import contents
-from lussweep.data.readers.decode import probe, reader_plugin
+from lussweep.data.readers.decode import probe, read_times, reader_plugin
 from lussweep.data.rows import NO_LABEL, Row, Skipped, read_rows, unlabelled
 from lussweep.data.splits import patient_splits, splits_source
 from lussweep.errors import InputError
@@ -43,18 +50,17 @@ def read_manifest(
     skip_unlabelled: bool = False,
     allow_absolute: bool = False,
     cache_dir: Path | None = None,
-    times_of: TimesOf = lambda video_id: None,
 ) -> ManifestReading:
     """Read the videos of a CSV, Parquet or XLSX table.
 
     The columns are patient_id, video_id, path (relative to the table), `label` and optionally split
     (train, val or holdout), which takes precedence over `split`. A label is 0 or 1, or a text that
     is positive if it is in `positive`. `annotations` is a table of video_id, frame and label; see
-    `annotations.py`. In an annotated video only the frames labelled 1 count as positive. `times_of`
-    gives the seconds of a video's frames, for annotations by time. With `skip_unreadable`, videos
-    that are missing, unreadable or truncated are skipped, and with `skip_unlabelled` rows without a
-    label. Videos must lie in the table's folder, unless `allow_absolute`. File digests are cached
-    in `cache_dir`. Raises InputError with all problems.
+    `annotations.py`. In an annotated video only the frames labelled 1 count as positive. Videos
+    with annotations in seconds are decoded for the times of their frames. With `skip_unreadable`,
+    videos that are missing, unreadable or truncated are skipped, and with `skip_unlabelled` rows
+    without a label. Videos must lie in the table's folder, unless `allow_absolute`. File digests
+    are cached in `cache_dir`. Raises InputError with all problems.
     """
     problems: list[str] = []
     read = read_rows(path, label, positive, allow_absolute, problems)
@@ -63,18 +69,23 @@ def read_manifest(
         problems += unlabelled(rows, label)
     _check_ids(rows, problems)
     patients_are_known = not problems
-    frame_labels: dict[str, FrameLabels] = {}
-    if annotations:
-        listed = read_annotations(annotations, problems, positive)
-        frame_labels = label_frames(listed, times_of, problems)
-    _check_annotations(rows, frame_labels, problems)
+    listed = read_annotations(annotations, problems, positive) if annotations else []
+    _check_named(listed, rows, problems)
     skipped = [
         (row.patient_id or "", row.video_id or "", NO_LABEL) for row in rows if row.is_unlabelled
     ]
     rows = [row for row in rows if not row.is_unlabelled]
-    skipped += _probe_videos(rows, None if skip_unreadable else problems)
+    timed = {annotation.video_id for annotation in listed if annotation.in_seconds}
+    unreadable, times = _probe_videos(rows, timed)
+    if skip_unreadable:
+        skipped += [(row.patient_id or "", row.video_id or "", why) for row, why in unreadable]
+    else:
+        problems += [f"{row.name}: {why}" for row, why in unreadable]
     left_out = {video_id for _, video_id, _ in skipped}
     rows = [row for row in rows if row.video_id not in left_out]
+    usable = {row.video_id for row in rows} - {row.video_id for row, _ in unreadable}
+    frame_labels = label_frames([a for a in listed if a.video_id in usable], times, problems)
+    _check_annotations(rows, frame_labels, problems)
     if skipped and not rows:
         problems.append(f"{path}: no video is left after skipping {len(skipped)}: {skipped[0][2]}")
     splits = patient_splits(rows, split, seed, problems) if rows and patients_are_known else {}
@@ -135,20 +146,27 @@ def _check_ids(rows: list[Row], problems: list[str]) -> None:
     problems += leaks.same_patients(places)
 
 
-def _check_annotations(
-    rows: list[Row], frame_labels: dict[str, FrameLabels], problems: list[str]
-) -> None:
-    by_id = {row.video_id: row for row in rows}
+def _check_named(listed: list[Annotation], rows: list[Row], problems: list[str]) -> None:
+    """Add the annotated videos that the manifest lacks."""
+    known = {row.video_id for row in rows}
     similar = {leaks.normal_id(row.video_id): row.video_id for row in rows if row.video_id}
-    for video_id, labels in frame_labels.items():
-        positive = at(labels, 1)
-        if video_id not in by_id:
+    for video_id in dict.fromkeys(annotation.video_id for annotation in listed):
+        if video_id not in known:
             meant = similar.get(leaks.normal_id(video_id))
             problems.append(
                 f"annotations name the video {video_id}, which is not in the manifest"
                 + (f": did you mean {meant}?" if meant else "")
             )
-        elif by_id[video_id].label == 0 and positive:
+
+
+def _check_annotations(
+    rows: list[Row], frame_labels: dict[str, FrameLabels], problems: list[str]
+) -> None:
+    """Add the videos whose label and annotations contradict each other."""
+    by_id = {row.video_id: row for row in rows}
+    for video_id, labels in frame_labels.items():
+        positive = at(labels, 1)
+        if by_id[video_id].label == 0 and positive:
             problems.append(
                 f"frame {positive[0]} of the video {video_id} is annotated 1, its video label is 0"
             )
@@ -159,16 +177,23 @@ def _check_annotations(
             )
 
 
-def _probe_videos(rows: list[Row], problems: list[str] | None) -> list[Skipped]:
-    """Add the videos that cannot be read to `problems`. If that is None, return them instead."""
-    skipped = []
+def _probe_videos(
+    rows: list[Row], timed: set[str]
+) -> tuple[list[tuple[Row, str]], dict[str, Times]]:
+    """The videos that cannot be read, with the reason, and the times of the frames of `timed`."""
+    unreadable: list[tuple[Row, str]] = []
+    times: dict[str, Times] = {}
     for row in rows:
-        problem = probe(row.path) if row.path else None
-        if problem and problems is not None:
-            problems.append(f"{row.name}: {problem}")
-        elif problem:
-            skipped.append((row.patient_id or "", row.video_id or "", problem))
-    return skipped
+        if row.path is None:
+            continue
+        try:
+            if row.video_id in timed:
+                times[row.video_id] = read_times(row.path)
+            elif problem := probe(row.path):
+                unreadable.append((row, problem))
+        except InputError as error:
+            unreadable.append((row, str(error)))
+    return unreadable, times
 
 
 def _read_by(path: Path) -> dict[str, str]:

@@ -11,6 +11,9 @@ from lussweep.data.sector import BLACK_LEVEL, Box, Frames, Mask, Sector, detect_
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
 
+N_CHANNELS = 4
+"""The most that OpenCV resizes by area."""
+
 
 def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     """Blank, crop, pad to a square and resize the frames (T, H, W) of one video.
@@ -23,10 +26,12 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     frames = blank_boxes(frames, spec.mask_boxes)
     (x0, y0, x1, y1), sector = find_window(frames, spec)
     frames, shown = frames[:, y0:y1, x0:x1], sector.mask[y0:y1, x0:x1]
-    visible = shown if spec.mask_outside_sector else np.ones_like(shown)
-    mask = to_square(visible.astype(np.uint8) * 255, spec.image_size) >= 128
-    resized = np.stack([to_square(frame * visible, spec.image_size) for frame in frames])
-    return resized * mask, mask
+    visible = (shown if spec.mask_outside_sector else np.ones_like(shown)).astype(np.uint8)
+    whole = np.full((1, *visible.shape), 255, np.uint8)
+    mask = to_squares(whole, visible, spec.image_size)[0] >= 128
+    resized = to_squares(frames, visible, spec.image_size)
+    resized *= mask.astype(np.uint8)
+    return resized, mask
 
 
 def find_window(blanked: Frames, spec: PreprocessSpec) -> tuple[Box, Sector]:
@@ -59,14 +64,26 @@ def blank_boxes(frames: Frames, boxes: Sequence[Box]) -> Frames:
     return blanked
 
 
-def to_square(image: Frames, size: int) -> Frames:
-    """Centre an image (H, W) on a black square, and resize it by area to (size, size)."""
-    height, width = image.shape
+def to_squares(frames: Frames, visible: Frames, size: int) -> Frames:
+    """Centre frames (T, H, W) on black squares, and resize them by area to (T, size, size).
+
+    `visible` (H, W) is 1 for pixels that are kept and 0 for those that are blanked. OpenCV resizes
+    N_CHANNELS frames at once, as channels of one image: the pixels are the same, for less time.
+    """
+    n_frames, height, width = frames.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    square = np.zeros((side, side), np.uint8)
-    square[top : top + height, left : left + width] = image
-    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+    squares = np.zeros((N_CHANNELS, side, side), np.uint8)
+    resized = np.empty((n_frames, size, size), np.uint8)
+    for first in range(0, n_frames, N_CHANNELS):
+        group = frames[first : first + N_CHANNELS]
+        within = squares[: len(group), top : top + height, left : left + width]
+        np.multiply(group, visible, out=within)
+        image = cv2.merge(list(squares))
+        image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+        for place, channel in zip(resized[first:], cv2.split(image), strict=False):
+            place[:] = channel
+    return resized
 
 
 def _crop_box(spec: PreprocessSpec, sector: Sector) -> Box:

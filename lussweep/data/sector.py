@@ -144,8 +144,11 @@ def _components(foreground: Mask) -> list[Mask]:
 
 
 def _filled_hull(parts: Mask) -> Mask:
-    points = cv2.findNonZero(parts.astype(np.uint8))
-    hull = cv2.convexHull(points)
+    """The convex hull (H, W). The ends of the rows have the same hull as all pixels."""
+    rows = np.flatnonzero(parts.any(axis=1))
+    first, last = parts[rows].argmax(axis=1), parts.shape[1] - 1 - parts[rows, ::-1].argmax(axis=1)
+    ends = np.concatenate([np.stack([first, rows], axis=1), np.stack([last, rows], axis=1)])
+    hull = cv2.convexHull(ends.astype(np.int32))
     return cv2.fillConvexPoly(np.zeros(parts.shape, np.uint8), hull, 1).astype(bool)
 
 
@@ -187,11 +190,12 @@ def _dense(frames: Frames, level: int) -> Mask:
     """Pixels (H, W) whose surroundings are mostly brighter than `level` in one frame at least."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, N_DENSITY_FRAMES).astype(int))
     size = 2 * (min(frames.shape[1:]) // 50) + 1
-    densest = np.zeros(frames.shape[1:], np.float32)
-    for frame in frames[chosen]:
-        density = cv2.blur((frame > level).astype(np.float32), (size, size))
-        np.maximum(densest, density, out=densest)
-    return densest >= MIN_DENSITY
+    most = np.zeros(frames.shape[1:], np.int32)
+    for i in chosen:
+        bright = (frames[i] > level).view(np.uint8)
+        n_bright = cv2.boxFilter(bright, cv2.CV_32S, (size, size), normalize=False)
+        np.maximum(most, n_bright, out=most)
+    return np.asarray(most >= MIN_DENSITY * size**2)
 
 
 # --- shape --------------------------------------------------------------------------------

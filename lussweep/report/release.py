@@ -142,7 +142,7 @@ def _open_set(
     made_by = store.record(record["inputs"][role])
     # The generator of an external set may have seen both classes, also if the set shows one.
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
-    cohort = tables.read(store.open(record["inputs"]["cohort"]) / names.COHORT, tables.FRAMES)
+    cohort = tables.read_frames(store.open(record["inputs"]["cohort"]) / names.COHORT)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))
     frames = read_array(store.open(synth) / names.SYNTHETIC, np.uint8)
     measured = store.record(memorisation)["summary"]

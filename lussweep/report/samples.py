@@ -37,7 +37,7 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
         for label in ("pos", "neg"):
             if (n, label) not in ref_of:
                 continue
-            table = tables.read(reported.store.open(cohorts[n]) / names.COHORT, tables.FRAMES)
+            table = tables.read_frames(reported.store.open(cohorts[n]) / names.COHORT)
             frames = of_class(table, label)
             spread = np.linspace(0, len(frames) - 1, min(SHEET_COLUMNS, len(frames))).astype(int)
             groups.append(

@@ -82,7 +82,7 @@ def split_index(step: Step, context: Context, split: str) -> pa.Table:
 
 def cohort_frames(step: Step, context: Context) -> pa.Table:
     """The cohort's frames. Raises LeakageError if a patient is outside the train split."""
-    cohort = tables.read(context.store.open(step.inputs["cohort"]) / names.COHORT, tables.FRAMES)
+    cohort = tables.read_frames(context.store.open(step.inputs["cohort"]) / names.COHORT)
     _only_split(cohort, "train")
     train = patient_ids(split_index(step, context, "train"))
     strangers = sorted(set(patient_ids(cohort)) - set(train))

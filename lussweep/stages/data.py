@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,21 +29,25 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
     masks: list[np.ndarray] = []
     rows: list[dict[str, Any]] = []
     for mask_row, video in enumerate(videos):
-        frames, mask = _video_frames(video, spec, context)
-        _check_annotations(video, len(frames), spec.frame_stride)
+        frames, mask, source = _video_frames(video, spec, context)
+        _check_annotations(video, source.indices[-1] + spec.frame_stride)
         first = sum(len(p) for p in pixels)
         rows += [
             {
                 "patient_id": spec.patient_id,
                 "video_id": video.video_id,
                 "frame": i,
-                "label": _frame_label(video, i * spec.frame_stride),
+                "label": _frame_label(video, source_frame),
                 "patient_class": max(v.label for v in videos),
                 "shard": step.ref,
                 "row": first + i,
                 "mask_row": mask_row,
+                "source_frame": source_frame,
+                "seconds": seconds,
             }
-            for i in range(len(frames))
+            for i, (source_frame, seconds) in enumerate(
+                zip(source.indices, source.seconds, strict=True)
+            )
         ]
         pixels.append(frames)
         masks.append(mask)
@@ -51,15 +56,28 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
     return {"n_frames": len(rows), "n_videos": len(videos)}
 
 
-def _video_frames(video: Video, spec: ShardStep, context: Context) -> tuple[np.ndarray, np.ndarray]:
+class _Source(NamedTuple):
+    """The places of a video's frames in its source."""
+
+    indices: Sequence[int]
+    """Numbers of the frames, from 0."""
+    seconds: Sequence[float | None]
+    """Times since the first frame. None where the source has no times."""
+
+
+def _video_frames(
+    video: Video, spec: ShardStep, context: Context
+) -> tuple[np.ndarray, np.ndarray, _Source]:
+    """Frames (T, S, S), the sector mask (S, S), and where the frames come from."""
     if spec.phantom is not None:
         from lussweep.data.phantom import render_video, sector_mask
 
         phantom = spec.phantom
         mask = sector_mask(video.patient_id, phantom.image_size, phantom.seed)
-        return render_video(video, phantom.n_frames, phantom.image_size, phantom.seed), mask
+        frames = render_video(video, phantom.n_frames, phantom.image_size, phantom.seed)
+        return frames, mask, _Source(range(len(frames)), [None] * len(frames))
     from lussweep.data.preprocess import preprocess
-    from lussweep.data.readers.decode import read_frames
+    from lussweep.data.readers.decode import read_loop
 
     assert spec.preprocess is not None, "a shard has a phantom or preprocessing"
     path = context.video_paths.get(video.sha256)
@@ -69,7 +87,8 @@ def _video_frames(video: Video, spec: ShardStep, context: Context) -> tuple[np.n
             "manifest that lists it"
         )
     try:
-        return preprocess(read_frames(Path(path), spec.frame_stride), spec.preprocess)
+        loop = read_loop(Path(path), spec.frame_stride)
+        return *preprocess(loop.pixels, spec.preprocess), _Source(loop.indices, loop.seconds)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 
@@ -85,9 +104,10 @@ def _frame_label(video: Video, frame: int) -> int | None:
     return 1 if frame in video.annotated_frames else None
 
 
-def _check_annotations(video: Video, n_frames: int, stride: int) -> None:
+def _check_annotations(video: Video, end: int) -> None:
+    """Raises InputError if a frame from number `end` on is annotated."""
     last = max(video.annotated_frames or (0,))
-    if last >= n_frames * stride:
+    if last >= end:
         raise InputError(
             f"video {video.video_id} of patient {video.patient_id}: frame {last} is annotated, "
             f"the video ends before it: count frames from 0"

@@ -109,12 +109,17 @@ class _Child:
             f"from lussweep.store.child import _serve; "
             f"_serve({theirs.fileno()}, {os.getpid()}, {IDLE_SECONDS})"
         )
+        # glibc keeps the memory of one frame for the next: else each is zeroed again by the kernel.
+        keeps_memory = {
+            "MALLOC_MMAP_THRESHOLD_": str(2**25),
+            "MALLOC_TRIM_THRESHOLD_": str(2**26),
+        }
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **one_thread},
+                env={**os.environ, **one_thread, **keeps_memory},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # decoders write to it
@@ -231,6 +236,8 @@ def _serve(fd: int, parent: int, idle_seconds: float) -> None:
             return
         kind, value = _answer(connection, task)
         gc.collect()  # decoders lie in cycles of references, with their frames
+        if kind == "value":  # an error may hold frames, but here only modules are left
+            gc.freeze()  # the next collection need not look at them
         keep = kind != "broken" and not _is_swollen()
         connection.send_bytes(_pickled(kind, value, keep))
 

@@ -68,7 +68,16 @@ FRAMES = make_schema(
     ("shard", pa.string(), "artifact that holds the pixels"),
     ("row", pa.int32(), "row in the shard's frames.npy"),
     ("mask_row", pa.int32(), "row in the shard's masks.npy"),
+    ("source_frame", pa.int32(), "number of the frame in its source, from 0"),
+    (
+        "seconds",
+        pa.float64(),
+        "s since the first frame of the source; null where the source has no times",
+    ),
 )
+"""The columns of an index of frames, and of a cohort."""
+SOURCE_COLUMNS = ("source_frame", "seconds")
+"""Columns of FRAMES that tables of earlier versions lack. They are null there."""
 GAN = (
     *DRAW,
     ("class", pa.string(), "pos, neg, or both for a conditional GAN"),
@@ -213,6 +222,18 @@ def read(path: Path, schema: pa.Schema) -> pa.Table:
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the table {path}: {error}") from None
+
+
+def read_frames(path: Path) -> pa.Table:
+    """Reads an index of frames or a cohort, of this version or of one without SOURCE_COLUMNS.
+
+    The schema is FRAMES. Raises InputError as `read` does.
+    """
+    earlier = pa.schema([field for field in FRAMES if field.name not in SOURCE_COLUMNS])
+    try:
+        return with_columns(parquet.read_table(path, schema=earlier), {}, FRAMES)
+    except (OSError, ValueError):  # of this version, or not readable: `read` says why
+        return read(path, FRAMES)
 
 
 def read_any(path: Path) -> pa.Table:

@@ -21,7 +21,7 @@ def read(
     path.write_text("video_id,frame,label\n" + "".join(f"v,{f},{y}\n" for f, y in rows))
     problems: list[str] = []
     found = read_annotations(path, problems, **options)
-    labels = label_frames(found, lambda video_id: times, problems)
+    labels = label_frames(found, {"v": times or ()}, problems)
     return labels.get("v", {}), problems
 
 
@@ -60,8 +60,8 @@ def test_times(tmp_path: Path, span: str, expected: list[int]) -> None:
 def test_times_that_are_not_known_or_lie_outside(tmp_path: Path) -> None:
     _, (line,) = read(tmp_path, ("1.5s-3s", "1"))
     assert line == (
-        "annotations row 1 (video v): frame is '1.5s-3s', and the times of the video's frames are "
-        "not known: give numbers of frames from 0"
+        "annotations row 1 (video v): frame is '1.5s-3s', and the video's frames have no times: "
+        "give numbers of frames from 0"
     )
     for span in ("1.5s-3s", "0.17s", "0.05s-0.06s"):
         _, (line,) = read(tmp_path, (span, "1"), times=TIMES)

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lussweep.data.preprocess import preprocess
+from lussweep.data.preprocess import preprocess, to_squares
 from lussweep.data.sector import detect_sector
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
@@ -167,3 +167,24 @@ def test_tiny_videos(shape: tuple[int, int, int]) -> None:
 def test_no_frames(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match=r"frames of shape \(T, H, W\)"):
         preprocess(np.zeros(shape, np.uint8), SPEC)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+@pytest.mark.parametrize(
+    ("height", "width"), [(90, 61), (300, 416), (512, 512), (257, 768), (33, 9)]
+)
+def test_frames_that_are_resized_together_are_those_that_are_resized_alone(
+    height: int, width: int, size: int
+) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (7, height, width), dtype=np.uint8)
+    visible = rng.integers(0, 2, (height, width), dtype=np.uint8)
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    for together in (frames, frames[:1], frames[:4]):
+        alone = []
+        for frame in together:
+            square = np.zeros((side, side), np.uint8)
+            square[top : top + height, left : left + width] = frame * visible
+            alone.append(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA))
+        np.testing.assert_array_equal(to_squares(together, visible, size), alone)

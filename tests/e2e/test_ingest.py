@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from e2e.test_cli import write_videos
+from lussweep.backend.choose import backend_of_ingest
 from lussweep.data.readers import decode
 from lussweep.run.lease import LEASE_FILE, Owner
 from lussweep.store.remote import RemoteFolder
 from support.bucket import Server
-from support.commands import invoke, refusal, succeed
+from support.commands import environment, invoke, refusal, succeed
 
+WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from lussweep.cli.app import app; app()"
 INGEST = ("--image-size", "64", "--backend", "inline")
 
 
@@ -29,7 +33,7 @@ def on_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
 
     def install(n: int, happens: Callable[[], None]) -> list[str]:
         names: list[str] = []
-        read = decode.read_frames
+        read = decode.read_loop
 
         def reading(path: Path, *rest: Any) -> Any:
             names.append(path.name)
@@ -37,10 +41,43 @@ def on_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None
                 happens()
             return read(path, *rest)
 
-        monkeypatch.setattr(decode, "read_frames", reading)
+        monkeypatch.setattr(decode, "read_loop", reading)
         return names
 
     return install
+
+
+def test_one_process_decodes_unless_an_option_is_for_ray(tmp_path: Path) -> None:
+    manifest = write_videos(tmp_path, n_patients=1)
+    found = {name: value for name, value in environment().items() if name != "RAY_ADDRESS"}
+    for out, options, finds in (("a", (), "store: "), ("b", ("--cpus", "1"), "ray")):
+        ended = subprocess.run(
+            [sys.executable, "-c", WITHOUT_RAY, "ingest", manifest, "--out", tmp_path / out,
+             "--image-size", "64", *options],
+            env=found, capture_output=True, text=True,
+        )  # fmt: skip
+        assert finds in ended.stdout + ended.stderr
+        assert (ended.returncode == 0) == (tmp_path / out / "store.json").exists() == (out == "a")
+
+
+@pytest.mark.parametrize(
+    ("address", "cpus", "step_minutes", "variable", "expected"),
+    [
+        (None, None, None, None, "inline"),
+        ("auto", None, None, None, "ray"),
+        (None, 2, None, None, "ray"),
+        (None, None, 5.0, None, "ray"),
+        (None, None, None, "10.0.0.1:6379", "ray"),
+    ],
+)
+def test_what_only_ray_has_chooses_ray(
+    monkeypatch: pytest.MonkeyPatch, address: str | None, cpus: int | None,
+    step_minutes: float | None, variable: str | None, expected: str,
+) -> None:  # fmt: skip
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    if variable:
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+    assert backend_of_ingest(address, cpus, step_minutes) == expected
 
 
 def test_a_fault_is_tried_again(tmp_path: Path, on_read: Any) -> None:

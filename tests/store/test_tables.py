@@ -181,10 +181,29 @@ def test_an_index_of_a_large_study_is_no_hostile_file(tmp_path):
         "split": pa.array(["train"]).take(np.zeros_like(rows)),
         "shard": pa.array([f"shard/{i:016x}" for i in range(len(videos))]).take(rows),
         "row": pa.array(within, pa.int32()), "mask_row": pa.array(np.zeros_like(rows), pa.int32()),
+        "source_frame": pa.array(3 * within, pa.int32()), "seconds": pa.array(within / 8),
     }).cast(tables.FRAMES)  # fmt: skip
     assert table.num_rows > 500_000
     tables.write(tmp_path / "frames.parquet", table, tables.FRAMES)
-    assert tables.read(tmp_path / "frames.parquet", tables.FRAMES).equals(table)
+    assert tables.read_frames(tmp_path / "frames.parquet").equals(table)
+
+
+def test_an_index_without_the_places_in_the_source_is_read_with_nulls(tmp_path):
+    row = dict.fromkeys(tables.FRAMES.names)
+    row |= {"patient_id": "P", "frame": 2, "label": 1, "source_frame": 6, "seconds": 0.24}
+    table = tables.write(tmp_path / "new.parquet", [row], tables.FRAMES)
+    assert tables.read_frames(tmp_path / "new.parquet").equals(table)
+    earlier = table.drop_columns(list(tables.SOURCE_COLUMNS))
+    tables.write(tmp_path / "earlier.parquet", earlier, earlier.schema)
+    (found,) = tables.read_frames(tmp_path / "earlier.parquet").to_pylist()
+    assert found == {**row, "source_frame": None, "seconds": None}
+    other = table.drop_columns(["label"])
+    tables.write(tmp_path / "other.parquet", other, other.schema)
+    with pytest.raises(InputError, match=r"other\.parquet has another schema than this version"):
+        tables.read_frames(tmp_path / "other.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"cannot read the table .*damaged\.parquet"):
+        tables.read_frames(tmp_path / "damaged.parquet")
 
 
 # --- hyperparameters --------------------------------------------------------------------------

@@ -34,6 +34,8 @@ MAX_BYTES = 2**32
 READERS = Registry("reader", {reader.name: reader for reader in (VIDEO, FOLDER, IMAGE, ARRAY)})
 """The readers by name. If several match an input, the last of them reads it."""
 
+NO_FRAME = f"holds no frame: {COPY_AGAIN}"
+
 Frames = NDArray[np.uint8]
 
 
@@ -67,6 +69,14 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
 def read_frames(path: Path, stride: int = 1) -> Frames:
     """The grey levels (T, H, W) of `read_loop`."""
     return read_loop(path, stride).pixels
+
+
+def read_times(path: Path) -> tuple[float | None, ...]:
+    """The seconds of all frames since the first; None where the source has no times.
+
+    All frames are decoded, and none is kept. Raises InputError as `read_loop` does.
+    """
+    return tuple(_in_child(path, _times))
 
 
 def probe(path: Path) -> str | None:
@@ -125,6 +135,13 @@ def _check(readers: Sequence[Reader], path: Path) -> None:
     _reader_of(readers, path).check(path)
 
 
+def _times(readers: Sequence[Reader], path: Path) -> list[float | None]:
+    times = [frame.seconds for frame in _reader_of(readers, path).frames(path, 1)]
+    if not times:
+        raise UnreadableError(NO_FRAME)
+    return times
+
+
 def _write_frames(
     readers: Sequence[Reader], path: Path, stride: int, max_bytes: int, out: IO[bytes]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...]]:
@@ -145,7 +162,7 @@ def _write_frames(
         indices.append(frame.index)
         seconds.append(frame.seconds)
     if size is None:
-        raise UnreadableError(f"holds no frame: {COPY_AGAIN}")
+        raise UnreadableError(NO_FRAME)
     return (len(indices), *size), tuple(indices), tuple(seconds)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from lussweep.data.frames import INDEX
+from lussweep.data.frames import read_index
 from lussweep.report.artifacts import sampled_place, written_table
 from lussweep.report.losses import in_long_form
 from lussweep.report.sections.seam import Collected, Section
@@ -20,7 +20,7 @@ def frame_rows(collected: Collected) -> pa.Table:
     """One row for each frame of the study."""
     plan, store = collected.reported.plan, collected.reported.store
     refs = [r for r, step in plan.steps.items() if step.stage == "ingest" and store.has(r)]
-    indices = [tables.read(store.open(ref) / INDEX, tables.FRAMES) for ref in refs]
+    indices = [read_index(store.open(ref)) for ref in refs]
     return tables.concat(indices, tables.FRAMES)
 
 
