@@ -23,9 +23,10 @@ class LeakageError(InputError):
 
 
 def one_line(error: BaseException | str, limit: int | None = 200) -> str:
-    """The text of an error with every run of white space made one space, cut after `limit`.
+    """The text of an error in one line of at most `limit` characters.
 
-    An exception without a text gives the name of its type.
+    White space of any length becomes one space. An exception without a text gives the name of its
+    type.
     """
     text = " ".join(str(error).split())[:limit]
     return text if text or isinstance(error, str) else type(error).__name__

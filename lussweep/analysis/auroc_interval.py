@@ -2,12 +2,12 @@
 
 A positive patient's frames win a share of their pairs with all negative frames, and a negative
 patient's frames lose a share of theirs. The AUC-ROC is the mean of either share over patients,
-weighted by frames. Its variance is the sum of both means' (DeLong 1988) with patients in the place
-of frames, and twice their covariance for patients with frames of both classes (Obuchowski 1997,
-Nonparametric analysis of clustered ROC curve data, Biometrics 53). The interval is that of
-`effective`. The effective patients k are the harmonic mean of both classes', as if each class
-failed as often. A bootstrap does not hold with few patients or near 1, because it never draws a
-patient of the kind that the holdout happens to lack.
+weighted by frames. Its variance is the sum of the variances of both means (DeLong 1988, with
+patients in the place of frames), plus twice their covariance over patients with frames of both
+classes (Obuchowski 1997, Nonparametric analysis of clustered ROC curve data, Biometrics 53). The
+interval is that of `effective`. Its effective patients k are the harmonic mean of those of both
+classes, which takes errors to be as frequent in one class as in the other. A bootstrap does not
+hold with few patients or near 1, because it never draws a patient of a kind that the holdout lacks.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PatientAuroc(NamedTuple):
     withheld: str | None
     """Why there is no interval; None if there is one."""
     standard_error: float | None
-    """Over patients, moderated as in `effective`. None without interval, and at 0 and 1."""
+    """Over patients, moderated as in `effective`. None without an interval, and at 0 and 1."""
     n_pos_patients: int
     """Patients with a positive unit. Some may have negative units too."""
     n_neg_patients: int
@@ -112,8 +112,8 @@ def _degrees_of_freedom(variances: tuple[float, float], n_patients: tuple[int, i
 
     If both are 0, they are those of the smaller class.
     """
-    own = [n - 1 for n in n_patients]
+    df_of_class = [n - 1 for n in n_patients]
     if not sum(variances):
-        return float(min(own))
+        return float(min(df_of_class))
     shares = [variance / sum(variances) for variance in variances]
-    return 1 / sum(share**2 / n for share, n in zip(shares, own, strict=True))
+    return 1 / sum(share**2 / n for share, n in zip(shares, df_of_class, strict=True))

@@ -1,4 +1,4 @@
-"""Percentile intervals of a bootstrap, and what they share with other intervals."""
+"""Percentile intervals of a bootstrap, and types that other intervals share."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def percentile_estimate(value: float, resampled_R: Float64s, confidence: float) 
 def expanded_confidence(confidence: float, n_scarcer: int) -> float:
     """A higher confidence, which keeps a bootstrap over few patients from being too narrow.
 
-    A resample varies less than a sample, by sqrt((n - 1) / n), and a bootstrap has normal
-    quantiles where quantiles of t belong. Both are corrected by the level that
-    sqrt(n / (n - 1)) t(n - 1) has on the normal scale (Hesterberg 2015, the expanded percentile
-    interval). n_scarcer: patients of the scarcer class, 2 or more; this is the cautious choice.
-    With 24 patients 0.95 becomes 0.965. With fewer than about five it nears 1, and the interval
-    spans all of 2,000 resamples.
+    A resample varies less than a sample, by sqrt((n - 1) / n), and a bootstrap has normal quantiles
+    where quantiles of t belong. Both are corrected by the level that sqrt(n / (n - 1)) t(n - 1) has
+    on the normal scale (Hesterberg 2015, the expanded percentile interval). n_scarcer: patients of
+    the scarcer class, 2 or more. The smaller class is the cautious choice. With 24 patients 0.95
+    becomes 0.965. With fewer than about five it nears 1, and the interval spans all of 2,000
+    resamples.
     """
     quantile = float(stdtrit(n_scarcer - 1, (1 + confidence) / 2))
     wider = 2 * NormalDist().cdf((n_scarcer / (n_scarcer - 1)) ** 0.5 * quantile) - 1

@@ -42,11 +42,11 @@ class LineEstimate(NamedTuple):
 
 
 class CurveBin(NamedTuple):
-    """Frames of similar score: how many of them are positive, and what the scores said."""
+    """Frames of similar score: the share that is positive, beside the mean score."""
 
     mean_score: float
     share: float
-    """Of positive frames. Equal to `mean_score` if scores are calibrated."""
+    """The share of positive frames. It equals `mean_score` if scores are calibrated."""
     low: float
     high: float
     n_frames: int
@@ -223,7 +223,7 @@ def calibration_curve(
     check_units(units)
     y_U, p_U = _checked(units.label_U, units.score_U)
     bin_U = _bins(p_U, n_bins)
-    found = []
+    bins = []
     for number in np.unique(bin_U):
         mine_U = bin_U == number
         index_U = np.unique(units.patient_U[mine_U], return_inverse=True)[1]
@@ -231,8 +231,8 @@ def calibration_curve(
         low, high = share_interval(n_hits_P, n_frames_P, confidence=confidence)
         mean_score, share = float(p_U[mine_U].mean()), float(y_U[mine_U].mean())
         n_frames, n_patients = int(mine_U.sum()), len(n_frames_P)
-        found.append(CurveBin(mean_score, share, low, high, n_frames, n_patients))
-    return found
+        bins.append(CurveBin(mean_score, share, low, high, n_frames, n_patients))
+    return bins
 
 
 def _bins(p_N: Float64s, n_bins: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from lussweep.analysis.replicates import t_interval
 from lussweep.metrics.auroc import Float64s
 
 MIN_PERMUTATIONS = 20
-"""Fewer permutations get no verdict: single ones may lie far from 0.5 on either side."""
+"""With fewer permutations there is no verdict: one alone may lie far from 0.5 on either side."""
 
 
 class Chance(NamedTuple):

@@ -5,9 +5,9 @@ p-value are about other trainings and other holdout patients (`two_way`). A seco
 the name `conditional`, is about other holdout patients alone, for these trained models.
 
 The primary interval is of score type, because a lucky holdout has both a higher AUC-ROC and a
-smaller variance. At each end the variance is that of the AUC-ROCs implied there: it grows by
-[h(A') + h(B)] / [h(A) + h(B)] with h(A) = A (1 - A), where A' is what the better one would have to
-fall to. The p-value is that of the difference at which an end is 0.
+smaller variance. At each end the variance is that of the AUC-ROCs implied there. It grows by
+[h(A') + h(B)] / [h(A) + h(B)] with h(A) = A (1 - A). A' is the value to which the better AUC-ROC A
+would have to fall. The p-value is the level at which an end of the interval is 0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Effect(NamedTuple):
     """The mean difference over replicates, without its uncertainty."""
 
     replicates: tuple[int, ...]
-    """Replicates that both variants have. No others enter."""
+    """Replicates that both variants have. Only these are used."""
     auroc: float
     reference_auroc: float
     difference: float
@@ -82,9 +82,9 @@ class Contrast(NamedTuple):
     def non_inferior(self, margin: float) -> bool | None:
         """Whether the primary interval lies above -margin: one-sided, alpha 0.025.
 
-        Fix the margin before you see the scores. With an AUC-ROC above `HIGHEST` nothing is called
-        non-inferior, the answer is None: such a holdout shows too few errors, and in simulated
-        studies up to 7 % in place of 2.5 % of variants at the margin would have been. Raises
+        Fix the margin before you see the scores. With an AUC-ROC above `HIGHEST` the answer is
+        None, because such a holdout shows too few errors: in simulated studies up to 7 % of
+        variants at the margin would have been called non-inferior, in place of 2.5 %. Raises
         ValueError unless the margin is positive.
         """
         if not margin > 0:
@@ -96,19 +96,19 @@ class Contrast(NamedTuple):
         return None if max(self.effect.auroc, self.effect.reference_auroc) > HIGHEST else True
 
 
-def _growth(implied: float, given: float, other: float) -> float:
-    """How much the variance grows if the AUC-ROC `given` is `implied` and the other one stays."""
-    now = given * (1 - given) + other * (1 - other)
+def _growth(implied: float, actual: float, other: float) -> float:
+    """The growth of the variance if an AUC-ROC is `implied` instead of `given`."""
+    now = actual * (1 - actual) + other * (1 - other)
     return (implied * (1 - implied) + other * (1 - other)) / now if now > 0 else 1.0
 
 
 def _score_reach(reach: float, falling: float, other: float, difference: float) -> float:
     """How far an end lies from the difference, if `falling` is the AUC-ROC that falls there."""
-    found = reach
+    distance = reach
     for _ in range(50):
-        implied = min(1.0, max(0.0, other + difference - found))
-        found = reach * _growth(implied, falling, other) ** 0.5
-    return found
+        implied = min(1.0, max(0.0, other + difference - distance))
+        distance = reach * _growth(implied, falling, other) ** 0.5
+    return distance
 
 
 def contrasts(
@@ -127,27 +127,27 @@ def contrasts(
     }
     df = {n: len(effects[n].replicates) - 1 for n in spread}
     pooled = pool_variances(spread, df, nested=nested) if spread else {}
-    found = {}
+    contrast_of = {}
     for n, paired in paired_by_count.items():
         effect = effects[n]
         if few := few_patients(paired.n_scarcer):
-            found[n] = Contrast(effect, None, None, None, None, few)
+            contrast_of[n] = Contrast(effect, None, None, None, None, few)
             continue
         patients = patient_covariance(differences(paired, variant, reference, effect.replicates))
         if patients.conditional <= 0:  # a trend over patient counts may still have a variance
-            found[n] = Contrast(effect, patients, None, None, None, NO_VARIANCE)
+            contrast_of[n] = Contrast(effect, patients, None, None, None, NO_VARIANCE)
             continue
         conditional = _conditional(effect.difference, patients)
         if n not in pooled:
-            found[n] = Contrast(effect, patients, conditional, None, None, ONE_REPLICATE)
+            contrast_of[n] = Contrast(effect, patients, conditional, None, None, ONE_REPLICATE)
             continue
         variance, training_df, model = pooled[n]
         k, variance = len(effect.replicates), max(variance, patients.own)
         both = two_way(
             effect.difference, k, variance, training_df, patients.between, patients.between_df
         )
-        found[n] = Contrast(effect, patients, conditional, both, model, None)
-    return found
+        contrast_of[n] = Contrast(effect, patients, conditional, both, model, None)
+    return contrast_of
 
 
 ONE_REPLICATE = "1 replicate: what other trainings would change is not known, 2 or more are needed"
@@ -202,8 +202,8 @@ def differences(
 ) -> list[WinMatrix]:
     """Wins of the variant less wins of its reference, by replicate.
 
-    Wins are multiples of one half, so their sums are exact. Equal variants differ by exactly 0,
-    not by 1e-17.
+    Wins of frames and of patient means are multiples of one half, so their sums are exact. Equal
+    variants differ by exactly 0 at every level, not by 1e-17.
     """
     return [paired.matrix(paired.wins[variant, k] - paired.wins[reference, k]) for k in replicates]
 

@@ -61,11 +61,11 @@ def straight(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Fl
 
 
 def steepest(count_K: NDArray[Any], mean_RK: Float64s, at_G: NDArray[Any]) -> Float64s:
-    """A curve that leaves each knot as steeply as it came and then stays level, as `cubic`.
+    """A curve that goes on after each knot as steeply as before it, then stays level, as `cubic`.
 
-    No curve that is concave in n and never falls lies higher between two knots, save between the
-    first two: before the first nothing says how steep it came, and the curve is a monotone cubic
-    in 1 / n there. Where knots fall the curve is straight.
+    No curve that is concave in n and never falls lies higher between two knots. Between the first
+    two knots this does not hold, because the slope before the first knot is unknown: the curve is a
+    monotone cubic in 1 / n there. Where knots fall the curve is straight.
     """
     cubic_GR = PchipInterpolator(-1 / count_K, mean_RK.T)(-1 / at_G)
     slope_RK = np.diff(mean_RK, axis=1) / np.diff(count_K)
@@ -84,7 +84,7 @@ def invert(count_K: NDArray[Any], mean_K: Float64s, fit_K: Float64s, auroc: floa
 
     A flat stretch gives a range of counts. A flat stretch averages points that were in the wrong
     order. An AUC-ROC within the span of those points cannot be placed more exactly than the
-    stretch, so its range is widened to the stretch. The range for the baseline's own AUC-ROC at n
+    stretch, so its range is widened to the stretch. The range for the baseline's AUC-ROC at n
     therefore always contains n.
 
     count_K: rising patient counts. mean_K: the points before the fit. fit_K: their `isotonic` fit.

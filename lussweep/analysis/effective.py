@@ -10,10 +10,11 @@ are 0 or 1, and the interval is that of n such units (Korn and Graubard 1998, Su
   m^2 for patients with m frames (Kish 1965). That variance weighs `PRIOR_DF` degrees of freedom.
   The estimate weighs df (4 A (1 - A))^2, which is df at 0.5 and nearly nothing near 0 and 1.
 - n is multiplied by (z / t)^2, where t has the degrees of freedom of V, about as many as there are
-  patients. It stays k - 1 or more, because no variance is larger than that of alike frames.
+  patients. n stays k - 1 or more, because no variance is larger than that of alike frames.
 - The limits are those of mid-P (Lancaster 1961; Berry and Armitage 1995). They solve
-  P(X > x) + P(X = x) / 2 = tail for x = n A hits of n. They are never of zero width, and they
-  hold where one patient of few fails; Wilson's cover 90 % for a share of 0.99 and 10 patients.
+  P(X > x) + P(X = x) / 2 = tail for x = n A hits of n. Their width is never zero, and
+  they hold where one patient of few fails. Wilson's limits cover only 90 % for a share of 0.99 and
+  10 patients.
 - Where patients have different numbers of frames, V is the mean of two estimates
   (`variance_of_mean`).
 
@@ -71,7 +72,7 @@ def effective_patients(n_frames_P: NDArray[Any]) -> float:
 
 
 def dominance(weight_P: NDArray[np.float64]) -> float:
-    """By how much squared residuals around a weighted mean understate its variance.
+    """The factor by which squared residuals around a weighted mean understate its variance.
 
     weight_P: shares of the frames, of two patients or more, with sum 1. Equal weights give
     P / (P - 1). A patient with half of the frames draws the mean to itself: the factor is larger.
@@ -85,8 +86,8 @@ def variance_of_mean(share_P: NDArray[np.float64], weight_P: NDArray[np.float64]
 
     weight_P: each patient's share of the frames, positive, with sum 1. The variance is the mean of
     two estimates, which are equal if the weights are. One is the sum of squared weighted residuals,
-    corrected by `dominance`: a patient with half of the frames decides it almost alone. The other
-    is the patients' plain variance by k: it hardly notices whether that one patient is unusual.
+    corrected by `dominance`; a patient with half of the frames decides it almost alone. The other
+    is the patients' unweighted variance divided by k; such a patient hardly changes it.
     """
     if len(share_P) < 2:
         return 0.0

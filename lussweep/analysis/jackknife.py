@@ -10,9 +10,10 @@ patients, their mean the bias, and their third moment the skewness (Efron and Ti
 - widened by (1 + 2 q^2) / (6 sqrt(P)) x skewness x error on the side of the longer tail (Johnson
   1978, Modified t tests and confidence intervals for asymmetrical populations).
 
-No side becomes narrower by a correction, because few patients estimate it badly. Statistics between
-0 and 1 get their interval on the logit scale, and it stays between 0 and 1. Patients are left out
-whatever their class, so the interval holds what another mix of classes would change.
+A correction never makes a side narrower, because few patients estimate the correction badly.
+Statistics between 0 and 1 get their interval on the logit scale, and it stays between 0 and 1.
+Patients are left out whatever their class, so the interval includes the effect of another mix of
+classes.
 
 `tests/analysis/test_quality_simulation.py` checks by simulation how often the intervals cover the
 truth.
@@ -44,7 +45,7 @@ class Estimate(NamedTuple):
 
 
 class PatientSpread(NamedTuple):
-    """What P values, each without one patient, say about a statistic of all of them."""
+    """Error, bias and skewness of a statistic, from P values that each leave one patient out."""
 
     error: float
     """Standard error over patients."""

@@ -31,7 +31,7 @@ class Scored(NamedTuple):
 
 @dataclass(frozen=True)
 class Aggregate:
-    """How many units' scores become one: mean, maximum, or mean of the `k` highest.
+    """The rule that makes one score of several: mean, maximum, or mean of the `k` highest.
 
     If there are fewer than `k` units, `top_k_mean` takes the mean of all. Raises ValueError for
     an unknown kind or a bad `k`.
@@ -122,6 +122,6 @@ def _aggregated(score_U: Scores, group_U: NDArray[np.intp], aggregate: Aggregate
     limit = aggregate.k or (1 if aggregate.kind == "max" else len(score_U))
     order_U = np.lexsort((-score_U, group_U))
     rank_U = np.arange(len(score_U)) - np.repeat(np.cumsum(n_G) - n_G, n_G)
-    kept = order_U[rank_U < limit]
-    sum_G = np.bincount(group_U[kept], weights=score_U[kept], minlength=len(n_G))
-    return np.asarray(sum_G / np.bincount(group_U[kept], minlength=len(n_G)), dtype=np.float64)
+    highest = order_U[rank_U < limit]
+    sum_G = np.bincount(group_U[highest], weights=score_U[highest], minlength=len(n_G))
+    return np.asarray(sum_G / np.bincount(group_U[highest], minlength=len(n_G)), dtype=np.float64)

@@ -1,8 +1,8 @@
 """The mean AUC-ROC of a variant over its replicates, for other trainings and other patients.
 
-Patients move the mean as they move the AUC-ROC of one cell (`auroc_interval`); trainings add what
-`two_way` says that they add. The interval is that of as many independent units as the sum of both
-variances is worth (`effective`), so that it holds near 1 and stays within 0 and 1.
+The variance over patients is that of `auroc_interval`. The variance over trainings is that of
+`two_way`. The interval is that of the independent units that the sum of both variances is worth
+(`effective`), so it holds near 1 and stays within 0 and 1.
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ def mean_aurocs(
     }
     if not all(matrices.values()):
         raise ValueError(f"{variant} has no replicate at some patient count")
-    auroc_of = {n: np.array([point_auroc(m) for m in found]) for n, found in matrices.items()}
+    auroc_of = {n: np.array([point_auroc(m) for m in mean_of]) for n, mean_of in matrices.items()}
     spread = {n: float(a.var(ddof=1)) for n, a in auroc_of.items() if len(a) > 1}
     df_of = {n: len(auroc_of[n]) - 1 for n in spread}
     pooled = pool_variances(spread, df_of, nested=nested) if spread else {}
-    found = {}
+    mean_of = {}
     for n, paired in paired_by_count.items():
         aurocs, mean = tuple(auroc_of[n].tolist()), float(auroc_of[n].mean())
         patients = None if paired.n_scarcer < 2 else patient_covariance(matrices[n])
         withheld = few_patients(paired.n_scarcer) or _withheld(mean, n in pooled, patients)
         if withheld or patients is None:
-            found[n] = MeanAuroc(aurocs, mean, None, None, withheld)
+            mean_of[n] = MeanAuroc(aurocs, mean, None, None, withheld)
             continue
         variance, training_df, _ = pooled[n]
         both = two_way(
             mean, len(aurocs), max(variance, patients.own), training_df,
             patients.between, patients.between_df,
         )  # fmt: skip
-        found[n] = MeanAuroc(aurocs, mean, both, _interval(both, patients, matrices[n]), None)
-    return found
+        mean_of[n] = MeanAuroc(aurocs, mean, both, _interval(both, patients, matrices[n]), None)
+    return mean_of
 
 
 def _withheld(mean: float, has_spread: bool, patients: PatientCovariance | None) -> str | None:
@@ -85,8 +85,8 @@ def _withheld(mean: float, has_spread: bool, patients: PatientCovariance | None)
 def _interval(both: TwoWay, patients: PatientCovariance, matrix_K: Sequence[WinMatrix]) -> Interval:
     """The interval of the independent units that both variances are worth together.
 
-    The jackknife says what trainings add to the variance over patients. That variance itself is
-    the moderated one of `auroc_interval`, for the mean over replicates.
+    The jackknife gives the variance that trainings add to the variance over patients. The variance
+    over patients is the moderated one of `auroc_interval`, for the mean over replicates.
     """
     wins_PP = np.mean([matrix.wins_PP for matrix in matrix_K], axis=0)
     over_patients = auroc_interval(won_by_patient(matrix_K[0]._replace(wins_PP=wins_PP)))

@@ -16,7 +16,7 @@ from lussweep.analysis.resampled_means import PairMeans
 from lussweep.metrics.auroc import Float64s
 
 MIN_COUNTS = 3
-"""Patient counts with m n inside the grid. Fewer cannot show one m for the whole grid."""
+"""Least patient counts with m n inside the grid. Fewer cannot show one m for the whole grid."""
 MAX_LACK_OF_FIT = 0.05
 N_GRID = 201
 
@@ -47,10 +47,10 @@ def multiplier(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.9
 
     m is the root of the score of weighted least squares: the sum over counts n of
     w_n A'(log m n) (A_variant(n) - A(m n)), where w_n is the inverse variance over resamples of
-    A_variant(n) - A(n). The interval holds each m at which the resampled score may be 0: which
-    counts are inside the grid depends on m alone, so that every m is tested on a fixed set. Every
-    other resample reads the monotone cubic in the place of the law, because a test of fit over a
-    few counts finds a wrong law too seldom.
+    A_variant(n) - A(n). The interval holds each m at which the resampled score may be 0.
+    The counts inside the grid depend on m alone, so every m is tested on a fixed set. Every other
+    resample reads the monotone cubic in the place of the law, because a test of fit over a few
+    counts seldom detects a wrong law.
 
     It is withheld if fewer than `MIN_COUNTS` counts have m n inside the grid, if there are no
     resamples, if an AUC-ROC is 1, if the interval of b holds 0 (the curve may be flat: any m would
@@ -92,8 +92,8 @@ def _solve(pair: PairMeans, law: PowerLaw, fitted: Multiplier, confidence: float
         bound = f"above {grid_G[-1]:.3g}" if m > 0 else f"below {grid_G[0]:.3g}"
         reason = f"m is {bound}, where fewer than {MIN_COUNTS} patient counts stay inside the grid"
         return fitted._replace(withheld=reason)
-    found = accepted(grid_G, score_GR[:, 1:], confidence)
-    interval = Range(min(found.low, m), max(found.high, m))
+    accepted_range = accepted(grid_G, score_GR[:, 1:], confidence)
+    interval = Range(min(accepted_range.low, m), max(accepted_range.high, m))
     n_counts = int(_inside(m, pair.count_K, pair.at_M).sum())
     return fitted._replace(m=m, interval=interval, n_counts=n_counts)
 
@@ -147,6 +147,6 @@ def _root(grid_G: Float64s, score_G: Float64s) -> float:
     at = np.flatnonzero((score_G[:-1] > 0) & (score_G[1:] < 0))
     share = score_G[at] / (score_G[at] - score_G[at + 1])
     roots = np.concatenate([exact_G, grid_G[at] + share * (grid_G[at + 1] - grid_G[at])])
-    if not len(roots):  # it only rises through 0, at a change of the set
+    if not len(roots):  # it crosses 0 only upwards, where the set of counts changes
         return float(grid_G[np.abs(score_G).argmin()])
     return float(roots[np.abs(np.log(roots)).argmin()])

@@ -1,4 +1,4 @@
-"""Net benefit: what acting on a score is worth where a false alarm has a price.
+"""Net benefit: the value of acting on a score, if a false alarm has a price.
 
 The source is Vickers and Elkin 2006, Decision curve analysis, Medical Decision Making 26. Whoever
 acts at a threshold probability t holds one missed positive to be as bad as (1 - t) / t false
@@ -9,8 +9,8 @@ alarms. Net benefit counts true positives a frame, less false positives a frame 
 Acting on no frame has net benefit 0. Acting on every frame has net benefit
 prevalence - (1 - prevalence) x t / (1 - t). A model is useful at t if it beats both. The prevalence
 is the share of positive frames, and is taken as given: another population has another net benefit.
-A score means what t says only if it is calibrated. `calibration.recalibrated` makes it so with a
-line from validation frames, which amounts to a decision threshold from validation.
+A score can be compared with t only if it is calibrated. `calibration.recalibrated` calibrates it
+with a line from validation frames, which amounts to a decision threshold from validation.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class NetBenefit(NamedTuple):
     model: Estimate
     """With its interval over patients, at this prevalence."""
     treat_all: float
-    """Of calling every unit positive. Calling none positive has net benefit 0."""
+    """The net benefit of calling every unit positive. Calling none positive has net benefit 0."""
     gain: Estimate
     """The model's net benefit over the better of all and none, with its interval over patients."""
 
@@ -49,8 +49,9 @@ def net_benefits(
     A unit is called positive if its score is at least the threshold. At a given prevalence, net
     benefit is a weighted difference of sensitivity and false positive rate. Its interval comes from
     theirs (`share_interval`) by the square-and-add rule (Newcombe 1998; Zou and Donner 2008), as if
-    the two were independent. All and none have no spread at a given prevalence, so the interval
-    of the gain is the same, moved. Both are withheld if a class has too few patients. Raises
+    the two were independent. The net benefits of calling all
+    or none positive have no spread at a given prevalence, so the interval of the gain is the same
+    interval, shifted. Both are withheld if a class has too few patients. Raises
     ValueError for bad input, a single class, or a threshold outside (0, 1).
     """
     check_units(units)
@@ -61,7 +62,7 @@ def net_benefits(
         np.bincount(index_U[of_U], minlength=len(ids)) for of_U in (is_pos_U, ~is_pos_U)
     )
     withheld = too_few_patients(units)
-    found = []
+    benefits = []
     for threshold in thresholds:
         if not 0 < threshold < 1:
             raise ValueError(f"the threshold probability is {threshold}, not in (0, 1)")
@@ -84,8 +85,8 @@ def net_benefits(
             low = high = np.nan
         model, best = Estimate(value, low, high, withheld), max(treat_all, 0.0)
         gain = Estimate(value - best, low - best, high - best, withheld)
-        found.append(NetBenefit(threshold, model, treat_all, gain))
-    return found
+        benefits.append(NetBenefit(threshold, model, treat_all, gain))
+    return benefits
 
 
 def _times(interval: Interval, factor: float) -> Interval:

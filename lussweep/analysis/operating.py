@@ -35,7 +35,7 @@ class Share(NamedTuple):
     """Over patients; None under 5 patients."""
     n_patients: int
     n_effective: float
-    """As many patients with as many frames each would be worth as much, if frames were alike."""
+    """The number of patients, with equally many frames each, that would be worth as much (Kish)."""
 
 
 class OperatingPoint(NamedTuple):

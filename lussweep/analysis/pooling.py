@@ -20,7 +20,7 @@ from scipy.special import chdtrc
 from lussweep.metrics.auroc import Float64s
 
 ALPHA = 0.25
-"""Level of the test against the trend: high, because a wrong trend spoils an interval."""
+"""Level of the test of the trend. It is high, because a wrong trend makes intervals wrong."""
 STEEPEST = 4.0
 """The variance falls or grows with at most this power of the patient count."""
 
@@ -33,7 +33,7 @@ class Pooled(NamedTuple):
     variance: float
     df: float
     model: Model
-    """`trend`, or `own` where the test speaks against the trend."""
+    """`trend`, or `own` where the test rejects the trend."""
 
 
 def pool_variances(
@@ -42,11 +42,11 @@ def pool_variances(
     """The pooled variance at every patient count.
 
     variance_of: sample variance over replicates by patient count, 0 or more. df_of: its degrees of
-    freedom, the number of replicates less 1, 1 or more. Leave out counts with one replicate, they
-    have no variance. One or two counts keep their own variances, because they show no trend, and so
-    do counts with `nested` cohorts, because their variances are not independent. So do counts of
-    which a likelihood-ratio test says at `ALPHA` that their variances do not follow a trend (with
-    Bartlett's correction, 1937). Raises ValueError for keys that differ or bad values.
+    freedom, the number of replicates less 1, 1 or more. Leave out counts with one replicate,
+    because they have no variance. The counts keep their own variances in three cases: there are one
+    or two of them, which show no trend; cohorts are `nested`, so the variances are not independent;
+    or a likelihood-ratio test at `ALPHA` rejects the trend (with Bartlett's correction, 1937).
+    Raises ValueError for keys that differ or bad values.
     """
     counts = sorted(variance_of)
     if counts != sorted(df_of) or not counts:

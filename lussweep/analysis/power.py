@@ -1,4 +1,4 @@
-"""What a design can detect: replicates and holdout patients against a true difference."""
+"""The true difference that a number of replicates and holdout patients can detect."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lussweep.analysis.two_way import two_way
 ALPHA, POWER = 0.05, 0.8
 MOST_REPLICATES = 100
 NORMAL_DF = 1e4
-"""From here on Student's t is normal."""
+"""Degrees of freedom from which Student's t is taken as normal."""
 
 
 class Components(NamedTuple):
-    """What moves a difference of AUC-ROC, as a finished run has measured it; see `two_way`."""
+    """The variances of a difference of AUC-ROC that a finished run has measured; see `two_way`."""
 
     training_variance: float
     """S^2 of one replicate's difference."""
     training_df: float
     n_replicates: int
-    """Those of the run. A planned run with more has degrees of freedom in proportion."""
+    """The replicates of the run. A planned run with more has degrees of freedom in proportion."""
     patient_covariance: float
     """c of the run's holdout. It falls as holdout patients grow, in proportion."""
     patient_df: float
     own_variance: float = 0.0
-    """The part of S^2 that patients do in one training alone. It falls like c."""
+    """The part of S^2 that patients cause in one training alone. It falls as c does."""
 
 
 def detectable_difference(
@@ -51,17 +51,20 @@ def detectable_difference(
 def detectable_with(
     components: Components, n_replicates: int, holdout_factor: float = 1.0
 ) -> float:
-    """What `n_replicates`, 2 or more, and that many times the run's holdout patients detect."""
-    own = min(components.own_variance, components.training_variance)
-    found = two_way(
+    """The difference that `n_replicates`, 2 or more, detect.
+
+    The design has `holdout_factor` times the run's holdout patients.
+    """
+    patient_part = min(components.own_variance, components.training_variance)
+    combined = two_way(
         0.0,
         n_replicates,
-        components.training_variance - own + own / holdout_factor,
+        components.training_variance - patient_part + patient_part / holdout_factor,
         components.training_df * (n_replicates - 1) / (components.n_replicates - 1),
         components.patient_covariance / holdout_factor,
         max(1.0, (components.patient_df + 1) * holdout_factor - 1),
     )
-    return detectable_difference(found.standard_error, found.df)
+    return detectable_difference(combined.standard_error, combined.df)
 
 
 def replicates_needed(

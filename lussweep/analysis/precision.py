@@ -34,7 +34,7 @@ def weighted_average_precision(
 
     index_N: each frame's patient, 0 to P - 1. weight_RP: how often each sample holds each patient.
     A frame counts as often as its patient. The value is that of scikit-learn's
-    `average_precision_score`: the sum over thresholds of (recall's rise x precision). Frames of
+    `average_precision_score`: the sum over thresholds of (rise of recall x precision). Frames of
     equal score share a threshold. Frames are sorted once for all samples. Time grows with R x N.
     Raises ValueError for bad input or a single class.
     """

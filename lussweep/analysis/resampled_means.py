@@ -54,10 +54,10 @@ class PairMeans:
     def weight_K(self) -> Float64s:
         """Weights of the baseline's means in a fitted curve: inverse variances.
 
-        The variance is that of the distance from the average over counts, because what all counts
-        share moves the curve as a whole. An inverse covariance matrix would not do: where the
-        shared part is larger at some counts, it puts the curve beside all points (Peelle's
-        puzzle). If it is withheld, the weights are the numbers of replicates.
+        The variance is that of the distance from the average over counts, because a deviation that
+        all counts share moves the curve as a whole. An inverse covariance matrix is not used: if
+        the shared part is larger at some counts, it moves the curve away from all points (Peelle's
+        puzzle). If resamples are withheld, the weights are the numbers of replicates.
         """
         if self.withheld:
             return self.n_replicates_K.astype(np.float64)
@@ -84,13 +84,13 @@ def resampled_means(
     patients, with the same weights for every cell (`resampled_auroc`; NaN where a resample holds a
     single class; such resamples are left out). n_scarcer: patients of the scarcer class.
 
-    A resample of the means is the estimate plus two deviations. The patients' one is that of the
-    bootstrap, times sqrt(n / chi-squared(n - 1)) with n = n_scarcer: it corrects the bootstrap's
-    narrowness and puts t in the place of the normal (Hesterberg 2015). The training's one is drawn
-    for the means of baseline and variant together, because their replicates share cohorts
-    (`training_noise`). Other patient counts have other draws: independent ones, or with `nested`
-    cohorts correlated ones, with the mean correlation of the residuals between counts and
-    accordingly fewer degrees of freedom.
+    A resample of the means is the estimate plus two deviations. The deviation of patients is that
+    of the bootstrap, times sqrt(n / chi-squared(n - 1)) with n = n_scarcer. The factor corrects the
+    bootstrap's narrowness and puts t in the place of the normal (Hesterberg 2015). The deviation of
+    trainings is drawn for the means of baseline and variant together, because their replicates
+    share cohorts (`training_noise`). Other patient counts have other draws: independent ones, or
+    with `nested` cohorts correlated ones, with the mean correlation of the residuals between counts
+    and accordingly fewer degrees of freedom.
 
     Raises ValueError for shapes that do not agree, a repeated (variant, n, replicate), AUC-ROCs
     outside [0, 1], fewer than two patient counts of the baseline, or no resample with both
@@ -121,7 +121,7 @@ class _Cells:
 
 
 class _Study:
-    """Every variant's spread over all patient counts, and what all pairs share."""
+    """Every variant's spread over all patient counts, and the draws that all pairs share."""
 
     def __init__(
         self,

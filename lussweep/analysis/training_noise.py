@@ -2,7 +2,7 @@
 
 A replicate is one draw of cohorts and trainings. The variance over replicates holds two parts: the
 training noise, and the error by which the holdout patients rank one trained model differently
-from another. A bootstrap over patients carries the second part already, so it is subtracted.
+from another. A bootstrap over patients holds the second part already, so it is subtracted.
 
 With few replicates a variance at one patient count is hardly known. All counts are therefore
 pooled: the variance of a variant at n patients is v n^t, with one t for all variants. Its
@@ -98,16 +98,16 @@ def nested_correlation(residual_VKM: Sequence[Sequence[Float64s]]) -> float:
     """Mean correlation between patient counts of one replicate's noise, between 0 and 0.95.
 
     residual_VKM: for each variant and count the deviations from the mean, shape (M,), in the order
-    of the replicates and over the standard deviation's trend. Counts with other numbers of
-    replicates than a variant's first are left out.
+    of the replicates, divided by the trend of the standard deviation. Counts with another number of
+    replicates than the first count of a variant are left out.
     """
-    cross = own = 0.0
+    cross = total = 0.0
     for residual_KM in residual_VKM:
         alike_KM = np.stack([x for x in residual_KM if len(x) == len(residual_KM[0])])
         squares = float((alike_KM**2).sum())
         cross += float((alike_KM.sum(axis=0) ** 2).sum()) - squares
-        own += (len(alike_KM) - 1) * squares
-    return min(max(cross / own, 0.0), 0.95) if own else 0.0
+        total += (len(alike_KM) - 1) * squares
+    return min(max(cross / total, 0.0), 0.95) if total else 0.0
 
 
 def draw_pair(

@@ -11,15 +11,15 @@ differences share because the patients are the same,
     Var(mean d) = S^2 / K + c.
 
 For two modalities S^2 = 2 MS(TR) and c = 2 (Cov2 - Cov3) in their notation. S^2 holds the spread of
-trainings and what a patient happens to do in one training. c holds what a patient does in all of
-them; more replicates do not reduce it.
+trainings and the effect of a patient in one training. c holds the effect of a patient in all
+trainings; more replicates do not reduce it.
 
 Two or three replicates may lie closer together than their patients' own spread allows. So S^2 is
-taken to be at least what the jackknife says that patients do in one training alone. The interval
-is then never of less variance than that for these trained models. In 6,000 simulated studies with
-100 + 24 patients and 3 replicates, a variant exactly at the margin is called non-inferior in 2.0 %
-instead of 3.5 %, at intervals that are 5 to 8 % wider. With 5 replicates or more hardly anything
-changes.
+taken to be at least the variance that patients cause in one training alone, by the jackknife. The
+variance of the interval is then never below that for these trained models. In 6,000 simulated
+studies with 100 + 24 patients and 3 replicates, a variant exactly at the margin is called
+non-inferior in 2.0 % instead of 3.5 %, at intervals that are 5 to 8 % wider. With 5 replicates or
+more hardly anything changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PatientCovariance(NamedTuple):
     """Variance of the mean difference, for these trained models."""
     conditional_df: float
     own: float
-    """What patients do in one replicate alone: the least that a replicate's difference varies."""
+    """Variance that patients cause in one replicate alone: the least for a difference."""
 
 
 class TwoWay(NamedTuple):
@@ -53,11 +53,11 @@ class TwoWay(NamedTuple):
     standard_error: float
     df: float
     training_variance: float
-    """S^2: of one replicate's difference, pooled over patient counts where that was allowed, and at
-    least what patients do in one training alone."""
+    """S^2: variance of one replicate's difference, pooled over patient counts where that is
+    allowed. It is at least the variance that patients cause in one training alone."""
     training_df: float
     patient_covariance: float
-    """c: what more replicates do not reduce."""
+    """c: the variance that more replicates do not reduce."""
     patient_df: float
 
 
@@ -72,12 +72,12 @@ def two_way(
     """Combine both sources of uncertainty.
 
     Hillis's degrees of freedom take the patients' covariance as known (`patient_df` infinite). With
-    few patients it is not, so its own degrees of freedom enter Satterthwaite's rule as well. The
-    rule promises too much for few replicates where trainings make most of the variance: with three,
+    few patients it is not known, so its degrees of freedom enter Satterthwaite's rule as well. The
+    rule gives too many for few replicates if trainings make most of the variance: with three,
     simulated studies reject a true hypothesis in up to 8 % instead of 5 %
-    (`tests/analysis/test_contrast_simulation.py`). For two, the degrees of freedom are those of the
-    training variance alone. Raises ValueError for one replicate, for a negative variance, or if
-    both are 0.
+    (`tests/analysis/test_contrast_simulation.py`). With two replicates, the degrees of freedom are
+    those of the training variance alone. Raises ValueError for one replicate, for a negative
+    variance, or if both are 0.
     """
     from_trainings = training_variance / n_replicates
     variance = from_trainings + patient_covariance
@@ -122,8 +122,8 @@ def patient_covariance(difference_K: Sequence[WinMatrix]) -> PatientCovariance:
     within_P = (lead_KP**2).mean(axis=0) * factor_P
     between_P = (n_replicates * mean_P - within_P) / (n_replicates - 1)
     between, between_df = summed(between_P)
-    own = n_replicates * max(0.0, conditional - between)
-    return PatientCovariance(between, between_df, conditional, conditional_df, own)
+    alone = n_replicates * max(0.0, conditional - between)
+    return PatientCovariance(between, between_df, conditional, conditional_df, alone)
 
 
 def leads(matrix: WinMatrix) -> Float64s:

@@ -25,9 +25,9 @@ Integers = NDArray[np.integer[Any]]
 Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 MIN_CELLS = 6
-"""Fewer cells get no correlation: with five, a perfect order comes by chance once in 120."""
+"""Least cells for a correlation: with five, a perfect order comes by chance once in 120."""
 MIN_UNITS = 6
-"""Fewer cohorts (or replicates, where cohorts are nested) get no interval."""
+"""Least cohorts (or replicates, where cohorts are nested) for an interval."""
 N_PERMUTATIONS = 1999
 
 
@@ -62,7 +62,7 @@ class Usefulness:
     spearman_within: IntervalEstimate | None
     kendall_within: IntervalEstimate | None
     p_value: float | None
-    """Of "within a patient count the metric says nothing about the gain"; see
+    """The p-value of "within a patient count the metric does not predict the gain"; see
     `permutation_p_value`."""
     reason: str
 
@@ -211,10 +211,10 @@ def permutation_p_value(
 ) -> float | None:
     """Two-sided p-value of Spearman's rho within patient counts, by 1,999 permutations.
 
-    Gains change places between replicates of a patient count. With `nested` all counts change
-    places alike, because the cohorts of one replicate belong together; that needs every replicate
-    at every count. The smallest one is then 1 over the number of orders of the replicates: 0.17 for
-    three. There is no p-value (None) where this cannot be done, or a cohort has several cells.
+    Gains are permuted between replicates of a patient count. With `nested` the same permutation is
+    used at all counts, because the cohorts of one replicate belong together. That needs every
+    replicate at every count. The smallest p-value is then 1 over the number of orders of the
+    replicates: 0.17 for three. None if gains cannot be permuted, or a cohort has several cells.
     """
     if len(set(zip(n_patients_C.tolist(), replicate_C.tolist(), strict=True))) < len(x_C):
         return None

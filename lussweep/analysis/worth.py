@@ -5,11 +5,11 @@ curve is read backwards. Nothing is extrapolated: beyond the counts of the study
 "< 6" or "> 58". Where the curve is flat, the worth is a range of counts.
 
 The interval is about other holdout patients and other trainings. It holds every patient count k
-at which the resamples do not tell the variant from the baseline at k. Such a test needs no curve
-that never falls, which a fit to noisy means makes too steep at its ends, and it is as honest where
-the curve is flat: there no count can be excluded. How the curve runs between two counts is not
-known either. It takes turns in the resamples: the monotone cubic in log n that gives the estimate,
-the lowest and the highest curve that is concave.
+at which the resamples do not tell the variant from the baseline at k. Such a test does
+not need a curve that never falls, which a fit to noisy means makes too steep at its ends. It also
+holds where the curve is flat: there it excludes no count. The form of the curve between two counts
+is unknown, so the resamples take three forms in turn: the monotone cubic in log n that gives the
+estimate, the lowest concave curve, and the highest.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ N_GRID = 120
 """Patient counts at which an interval is looked for, evenly spaced in the logarithm."""
 
 BETWEEN = (cubic, straight, steepest)
-"""How a resample's curve runs between two counts: by turns."""
+"""The forms of a curve between two counts. The resamples take them in turn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,8 @@ def worths(pair: PairMeans, law: PowerLaw | None, *, confidence: float = 0.95) -
         interval = law_interval = below = above = None
         if curve_GR is not None and not withheld:
             difference_GR = auroc_R[1:] - curve_GR
-            found = accepted(at_G, difference_GR, confidence)
-            interval = Range(min(found.low, k.low), max(found.high, k.high))
+            accepted_range = accepted(at_G, difference_GR, confidence)
+            interval = Range(min(accepted_range.low, k.low), max(accepted_range.high, k.high))
             below = float((difference_GR[0] < -TIE).mean())
             above = float((difference_GR[-1] > TIE).mean())
         if law_GR is not None and not withheld:

@@ -17,8 +17,9 @@ TASK_STAGES = ("shard", "ingest", "cohort", "external")
 SMALLEST = 1e-4
 """The unit in which Ray counts resources. It also covers rounding: twelve times 0.1 is not 1.2."""
 LOOK_AHEAD = 2
-"""Steps submitted beyond the free resources, so that no worker waits for the driver. The last round
-on GPUs has none, because a longer step or a larger share of a GPU may come first."""
+"""Steps submitted beyond the free resources, so that no worker waits for the driver. In the last
+round on GPUs no step is submitted ahead, because a longer step, or one with a larger share of a
+GPU, may become ready first."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Resources:
 
 
 class Group(NamedTuple):
-    """What steps have in common that wait for the same kind of place."""
+    """The features by which steps wait for the same kind of place."""
 
     stage: str
     gpus: float
@@ -124,13 +125,14 @@ class Admission:
     def _spread(self, step: Step) -> Resources:
         """The needs of a step, with a larger share of a GPU if GPUs would idle otherwise.
 
-        Ray packs steps onto as few GPUs as they fit on. So the last steps of a stage take a third,
-        a half or all of a GPU each if there is room. Larger shares go to the first, because the
-        longest steps come first.
+        Ray packs steps onto as few GPUs as possible. The last steps of a stage therefore take a
+        third, a half or all of a GPU each if there is room. The first of them get the larger
+        shares, because the longest steps come first.
         """
         need = self.needs(step)
         free = self.total.gpus - sum(each.gpus * n for each, n in self._n_taken.items())
-        if step.stage != "gan":  # a generator waits only for data: its GPU is not free for others
+        # Generators wait for data only and start soon, so other steps leave room for them.
+        if step.stage != "gan":
             gans = (group for group in self._left if group.stage == "gan")
             free -= sum(group.gpus * len(self._left[group]) for group in gans)
         if is_gang(step) or not need.gpus or free < SMALLEST:
@@ -142,8 +144,8 @@ class Admission:
 
     def _n_left(self, step: Step) -> int:
         """The number of steps of its group that were never submitted, with this one."""
-        left = self._left[_group(step)]
-        return len(left) + (step.ref not in left)  # a retry was submitted before
+        waiting = self._left[_group(step)]
+        return len(waiting) + (step.ref not in waiting)  # a retry was submitted before
 
     def needs(self, step: Step) -> Resources:
         """The least resources of all workers of the step together."""

@@ -14,7 +14,6 @@ from lussweep.errors import InputError
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan
-from lussweep.study.spec import StudySpec
 
 BACKENDS = ("ray", "inline")
 DEVICES = ("auto", "cpu", "cuda")
@@ -70,7 +69,6 @@ def executor_of(
     context: Context,
     folder: Path,
     options: ExecutionOptions,
-    study: StudySpec | None = None,
     stop: Stop | None = None,
     shared: Sequence[ArtifactStore] = (),
     notify: Callable[[str], None] = lambda line: None,

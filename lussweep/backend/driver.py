@@ -1,4 +1,4 @@
-"""Runs a plan: submits ready steps, waits for ends, unlocks the next. Needs no GPU and no data."""
+"""Runs a plan: submits ready steps, waits until steps end, and unlocks the steps that need them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lussweep.study.plan import Plan, Step
 
 LOST_AGAIN = 5
 """How often a step is tried again after its process or node was lost, independent of `retries`. A
-spot instance may be lost more than once, without a fault of the step. The limit is for a step that
-ends its own process each time."""
+spot instance may be lost more than once, without a fault of the step. The limit stops a step that
+kills its own process each time."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Executor(Protocol):
         ...
 
     def accepts(self, step: Step) -> bool:
-        """Whether `step` could start about now. Otherwise the loop holds it back."""
+        """Whether `step` could start soon. If not, the loop holds it back."""
         ...
 
     def submit(self, step: Step) -> None:
@@ -168,7 +168,7 @@ def run_plan(
                 progress.done.add(ref)
                 progress.seconds[ref] = time.monotonic() - submitted_at[ref]
                 for user in users[ref]:
-                    if user in done_before:  # its inputs may have been deleted since
+                    if user in done_before:  # its inputs may have been deleted after it was done
                         continue
                     waiting_for[user] -= 1
                     if waiting_for[user] == 0 and user not in progress.blocked:

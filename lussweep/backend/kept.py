@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 KEPT = "LUSSWEEP_OUTPUT_IS_KEPT"
-"""Environment variable, set in jobs. Their output goes to a log, so patients are hashed in it."""
+"""Environment variable that is set in jobs. Their output goes to a log, so patients are hashed."""
 
 
 def is_kept() -> bool:

@@ -119,7 +119,7 @@ def existing_folder(path: Path) -> Path:
     return next(p for p in (path, *path.parents) if p.is_dir())
 
 
-# --- who may come in ----------------------------------------------------------------------
+# --- open ports and the token -------------------------------------------------------------
 
 
 def token_file() -> TokenFile | None:
@@ -152,7 +152,7 @@ def _plain_address(text: str) -> str:
     return str((isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped) or ip)
 
 
-# --- what there is room for ---------------------------------------------------------------
+# --- disks, memory and GPUs ---------------------------------------------------------------
 
 
 def _disk(folder: str) -> Space:
@@ -206,8 +206,8 @@ def _output(command: list[str], hidden: str = "") -> str | None:
 def probe_storage(folder: Path, ask: Callable[[str, str], Mapping[str, str]]) -> Mapping[str, str]:
     """Test whether machines share `folder` with this one.
 
-    Returns, by machine, the reason why it does not, empty if it does. `ask(folder, mark)` runs
-    `answer_mark` on every machine and returns the answers. Deletes the files that it makes.
+    Returns, by machine, why it does not share the folder; empty if it does. `ask(folder, mark)`
+    runs `answer_mark` on every machine and returns the answers. Deletes the files that it makes.
     """
     there = existing_folder(folder)
     with ExitStack() as stack:

@@ -21,10 +21,10 @@ N_READ = 20
 
 def costs_from(seconds: Mapping[str, float]) -> dict[str, float]:
     """Seconds by stage. Those of missing stages are estimated from their typical cost."""
-    seen = seconds.keys() & TYPICAL_COST.keys()
+    measured = seconds.keys() & TYPICAL_COST.keys()
     scale = (
-        sum(seconds[stage] for stage in seen) / sum(TYPICAL_COST[stage] for stage in seen)
-        if seen
+        sum(seconds[stage] for stage in measured) / sum(TYPICAL_COST[stage] for stage in measured)
+        if measured
         else 1.0
     )
     return {stage: scale * cost for stage, cost in TYPICAL_COST.items()} | dict(seconds)
@@ -61,12 +61,12 @@ def recorded_seconds(plan: Plan, store: ArtifactStore, done: Iterable[str]) -> d
     """Seconds of a few of the `done` steps of each stage, by ref, from their records."""
     by_stage: dict[str, dict[str, float]] = defaultdict(dict)
     for ref in done:
-        known = by_stage[plan.steps[ref].stage]
-        if len(known) < N_READ:
+        of_stage = by_stage[plan.steps[ref].stage]
+        if len(of_stage) < N_READ:
             circumstances = store.record(ref).get("circumstances", {})
             if "seconds" in circumstances:
-                known[ref] = circumstances["seconds"]
-    return {ref: seconds for known in by_stage.values() for ref, seconds in known.items()}
+                of_stage[ref] = circumstances["seconds"]
+    return {ref: seconds for of_stage in by_stage.values() for ref, seconds in of_stage.items()}
 
 
 def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
@@ -75,19 +75,19 @@ def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
     Returns None unless every split is in the store. Leaves out class balance and caps on
     validation, because the order of steps needs no exact counts.
     """
-    known = {
+    by_split = {
         step.spec["split"]: (store.record(ref)["summary"]["n_frames"], len(step.inputs))
         for ref, step in plan.steps.items()
         if step.stage == "ingest" and store.has(ref)
     }
-    if not {"train", "val", "holdout"} <= known.keys():
+    if not {"train", "val", "holdout"} <= by_split.keys():
         return None
-    n_frames, n_all_patients = known["train"]
+    n_frames, n_all_patients = by_split["train"]
     n_train = n_frames / 2  # per class
     per_patient = n_frames / n_all_patients
     counts = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
     by_cohort = {n: n_train if n is None else n * per_patient for n in counts}
-    return Frames(by_cohort, known["val"][0], known["holdout"][0])
+    return Frames(by_cohort, by_split["val"][0], by_split["holdout"][0])
 
 
 def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:
@@ -95,4 +95,4 @@ def _means(plan: Plan, values: Mapping[str, float]) -> dict[str, float]:
     by_stage: dict[str, list[float]] = defaultdict(list)
     for ref, value in values.items():
         by_stage[plan.steps[ref].stage].append(value)
-    return {stage: sum(known) / len(known) for stage, known in by_stage.items()}
+    return {stage: sum(of_stage) / len(of_stage) for stage, of_stage in by_stage.items()}

@@ -34,6 +34,6 @@ def time_left(progress: Progress, elapsed_s: float) -> float | None:
     pace = took_s / sum(expected.values())
     paces = {stage: took[stage] / expected[stage] for stage in took}
     out_of_reach = {*progress.done, *progress.failed, *progress.blocked}
-    left = steps.keys() - out_of_reach
-    to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in left)
+    steps_left = steps.keys() - out_of_reach
+    to_do = sum(cost(ref) * paces.get(steps[ref].stage, pace) for ref in steps_left)
     return elapsed_s * to_do / took_s if to_do else None

@@ -1,8 +1,9 @@
 """Simulates a run with the driver's loop and rule of admission, on a simulated clock and GPUs.
 
 Steps start as on Ray: in the order of submission, as soon as one fits, on the fullest GPU with
-room. So a GAN that needs a whole GPU waits while trials hold a part of each. Steps run at full
-speed as long as they fill at most one GPU together. Beyond that, the GPU slows all of them alike.
+room. A GAN that needs a whole GPU therefore waits while trials hold a part of each. Steps run at
+full speed as long as they fill at most one GPU together. Beyond that, the GPU slows all of them
+alike.
 """
 
 from __future__ import annotations

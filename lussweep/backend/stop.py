@@ -13,7 +13,7 @@ from types import FrameType
 INTERRUPTED = 130
 """The exit code of a command that a signal ended: 128 plus the number of SIGINT."""
 GRACE_S = 15.0
-"""Seconds that running steps have to end, or to leave a checkpoint."""
+"""Seconds in which running steps may end, or leave a checkpoint."""
 
 
 class Stop:
@@ -23,8 +23,8 @@ class Stop:
         self.grace_s = grace_s
         self.requested_at: float | None = None
         self.breaks_off = False
-        """Whether a signal interrupts the running step at once, because it runs in this process and
-        leaves no checkpoint."""
+        """Whether a signal interrupts the running step at once. Set if the step runs in this
+        process and leaves no checkpoint."""
 
     @property
     def requested(self) -> bool:

@@ -36,7 +36,7 @@ class Data:
     source: str
     """The place of the data, in words for the report."""
     splits: str = ""
-    """Where the splits come from, in words."""
+    """The origin of the splits, in words."""
     notes: Sequence[str] = ()
     """What was recognised in the manifest, one line each."""
     is_phantom: bool = False
@@ -229,7 +229,7 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """
     from lussweep.run.ingest import STORE_REMEDY, differences, open_store
 
-    given = {
+    used = {
         "--label": request.label is not None,
         "--positive": bool(request.positive),
         "--annotations": request.annotations is not None,
@@ -238,21 +238,21 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     }
     problems = [
         f"{option} belongs to `lussweep ingest`, not to a store: leave it out, or ingest again"
-        for option, is_given in given.items()
-        if is_given
+        for option, is_used in used.items()
+        if is_used
     ]
     store = open_store(place)
-    asked = study.data.preprocess
+    wanted = study.data.preprocess
     problems += [
         f"{place} holds frames of {difference}: {STORE_REMEDY}, or --set "
         f"data.preprocess.{name}={json.dumps(getattr(store.preprocess, name))}"
         for name, difference in differences(
-            store.preprocess, asked, {"image_size", *asked.model_fields_set}
+            store.preprocess, wanted, {"image_size", *wanted.model_fields_set}
         ).items()
     ]
     if problems:
         raise InputError(problems)
-    source = f"{place} (a store: its preprocessing and splits hold)"
+    source = f"{place} (a store, with its preprocessing and splits)"
     return Data(
         store.manifest,
         source,

@@ -14,13 +14,14 @@ from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, reques
 from lussweep.store.folders import LocalFolder
 
 OBEYED_S, LOOK_S = 10.0, 0.1
-"""Seconds that `cancel` waits for the driver, which looks every second, and between two looks."""
+"""Seconds that `cancel` waits for the driver, and seconds between two checks. A driver looks for
+the request every second."""
 REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
 """The same for a run folder in an object store, where the driver looks every five seconds."""
 
 
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
-    """Ask the driver of a run to stop, as Ctrl-C does: also from another machine."""
+    """Ask a driver to stop, as Ctrl-C does. Works on any machine that sees the run folder."""
     with clear_errors(debug):
         driver = driver_of(run, read_state(run))
         if driver.ended is not None:
@@ -34,11 +35,11 @@ def cancel(run: RunArgument, debug: DebugOption = False) -> None:
         while cancelled(run) and time.monotonic() < deadline:
             time.sleep(look_s)
         if not cancelled(run):
-            typer.echo(f"{who} stops: what is done stays, the same command goes on")
+            typer.echo(f"{who} stops: finished steps are kept, the same command goes on")
             return
         typer.echo(
-            f"{who} does not answer, and was last heard of {duration(driver.silent_s())} ago: "
-            "the request stays until it does",
+            f"{who} does not answer; its last report was {duration(driver.silent_s())} ago: "
+            "the request stays until it answers",
             err=True,
         )
         raise typer.Exit(CELLS_MISSING)

@@ -32,7 +32,7 @@ def print_data(
     negatives_from: str = "negative_patients",
     reveal_ids: bool = True,
 ) -> None:
-    """Print the notes of the reader, patients, videos and frames by split and class, and the rest.
+    """Print notes, counts by split and class, and the videos and frames that are not used.
 
     `splits` says where the splits come from. `frames` is the index of frames, None before the
     videos are decoded. `skipped` are the videos that were left out: patient, video, reason.
@@ -67,20 +67,20 @@ def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
     return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
-def print_given(run: Run, given: Data) -> bool:
+def print_given(run: Run, data: Data) -> bool:
     """Print the data of a run. Returns whether its frames were counted.
 
     Prints nothing for the phantom: the experiment says what it simulates.
     """
-    if given.is_phantom:
+    if data.is_phantom:
         return True
     frames = _index(run)
     print_data(
         run.manifest,
-        given.splits,
-        notes=given.notes,
+        data.splits,
+        notes=data.notes,
         frames=frames,
-        skipped=given.skipped,
+        skipped=data.skipped,
         stride=run.study.data.preprocess.frame_stride,
         negatives_from=run.study.cohort.negatives_from,
         reveal_ids=run.reveal_ids,

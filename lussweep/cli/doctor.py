@@ -18,13 +18,13 @@ PROBLEM_FOUND = 1
 def doctor(
     address: AddressOption = None,
     out: Annotated[
-        str | None, typer.Option(help="The run folder of a run to come, or its URL.")
+        str | None, typer.Option(help="The run folder of the run that you plan, or its URL.")
     ] = None,
     store: Annotated[
         str | None, typer.Option(help="The folder of its artifacts, or its URL.")
     ] = None,
     json_: Annotated[
-        bool, typer.Option("--json", help="For machines: a list of findings.")
+        bool, typer.Option("--json", help="Print the findings as JSON, for programs.")
     ] = False,
     debug: DebugOption = False,
 ) -> None:

@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
 def export_synthetic(
     run: Annotated[str, typer.Argument(help="The folder of a run, or its URL.")],
-    out: Annotated[Path, typer.Option(help="Images go to OUT/n_patients/replicate/class.")],
-    n_patients: Annotated[int | None, typer.Option(help="Of this patient count alone.")] = None,
-    replicate: Annotated[int | None, typer.Option(help="Of this replicate alone.")] = None,
-    label: Annotated[str | None, typer.Option("--class", help="pos or neg alone.")] = None,
-    gan: Annotated[
-        str | None, typer.Option(help="Of several GANs, this one (memorisation.parquet, gan).")
+    out: Annotated[Path, typer.Option(help="Folder to write to: OUT/n_patients/replicate/class.")],
+    n_patients: Annotated[int | None, typer.Option(help="Export this patient count only.")] = None,
+    replicate: Annotated[int | None, typer.Option(help="Export this replicate only.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help="Export this class only: pos or neg.")
     ] = None,
-    gan_epoch: Annotated[int | None, typer.Option(help="Of several epochs, this one.")] = None,
+    gan: Annotated[
+        str | None,
+        typer.Option(help="Export this GAN only: a name in column gan of memorisation.parquet."),
+    ] = None,
+    gan_epoch: Annotated[int | None, typer.Option(help="Export this epoch only.")] = None,
     format_: Annotated[str, typer.Option("--format", help="png or parquet.")] = "png",
     store: StoreOption = None,
     debug: DebugOption = False,
@@ -74,4 +77,4 @@ def _kind(text: str) -> Kind:
         return "png"
     if text == "parquet":
         return "parquet"
-    raise InputError(f"--format {text} is neither png nor parquet")
+    raise InputError(f"--format {text} is neither png nor parquet: give one of these")

@@ -81,13 +81,14 @@ def grid(
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids), positive or (),
             skip_unlabelled,
         )  # fmt: skip
-        run, given = open_arguments(request)
-        context = make_context(run, given, options.device, request.weights)
-        is_counted = print_given(run, given)
-        outcome = drive(run, run.reported(given.skipped), context, options, live_progress, notify)
+        run, run_data = open_arguments(request)
+        context = make_context(run, run_data, options.device, request.weights)
+        is_counted = print_given(run, run_data)
+        reported = run.reported(run_data.skipped)
+        outcome = drive(run, reported, context, options, live_progress, notify)
         if not is_counted and outcome.tables is not None:
-            print_given(run, replace(given, notes=()))
-        _print_outcome(run, outcome, given.source)
+            print_given(run, replace(run_data, notes=()))
+        _print_outcome(run, outcome, run_data.source)
         raise typer.Exit(_exit_code(outcome))
 
 

@@ -43,20 +43,26 @@ def ingest(
     out: Annotated[
         str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
     ],
-    label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
+    label: Annotated[
+        str, typer.Option(help="The column of the manifest that holds the labels.")
+    ] = "label",
     positive: PositiveOption = None,
     plugin: PluginOption = None,
     annotations: AnnotationsOption = None,
-    image_size: Annotated[int, typer.Option(help="64, 128 or 256 pixels.")] = 256,
+    image_size: Annotated[
+        int, typer.Option(help="Side of the frames: 64, 128 or 256 pixels.")
+    ] = 256,
     crop: CropOption = "auto",
     mask_box: MaskBoxOption = None,
     mask_outside_sector: MaskOutsideOption = True,
     frame_stride: StrideOption = 1,
-    val: Annotated[float, typer.Option(help="Share of patients, unless the manifest says.")] = 0.2,
+    val: Annotated[
+        float, typer.Option(help="Share of patients, if the manifest has no split.")
+    ] = 0.2,
     holdout: Annotated[
-        float, typer.Option(help="Share of patients, unless the manifest says.")
+        float, typer.Option(help="Share of patients, if the manifest has no split.")
     ] = 0.3,
-    seed: Annotated[int, typer.Option(help="For the split.")] = 2023,
+    seed: Annotated[int, typer.Option(help="Seed of the draw of splits.")] = 2023,
     skip_unreadable: SkipOption = False,
     skip_unlabelled: UnlabelledOption = False,
     allow_absolute: AbsoluteOption = False,
@@ -98,12 +104,12 @@ def ingest(
                 )
 
         try:
-            made = ingest_manifest(request, run_steps)
+            ingested = ingest_manifest(request, run_steps)
         except KeyboardInterrupt:  # the frames of finished patients stay
             say_again("interrupted: run the same command again to go on")
             raise typer.Exit(INTERRUPTED) from None
         print_data(
-            made.manifest, made.splits, notes=made.notes, frames=made.index, skipped=made.skipped,
-            stride=frame_stride,
+            ingested.manifest, ingested.splits, notes=ingested.notes, frames=ingested.index,
+            skipped=ingested.skipped, stride=frame_stride,
         )  # fmt: skip
         typer.echo(f"store: {out}")

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 MANIFEST, EXPERIMENT = "manifest.csv", "experiment.yaml"
 TEMPLATE = "pocus"
-"""The shipped experiment whose values a new one takes: it is for small data sets."""
+"""The shipped experiment for few patients, whose values a new experiment takes."""
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="A folder tree of videos.")],
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the videos.")],
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="What the path of a video says: '{split}/{label}/{patient}_*'.",
+            help="What the parts of a path mean, such as '{split}/{label}/{patient}_*'.",
             show_default="guessed, and shown",
         ),
     ] = None,
@@ -52,15 +52,15 @@ def init(
             raise InputError(f"{folder} is not a folder: give the one that holds the videos")
         paths = find_videos(folder)
         pattern = pattern or guess_pattern(paths)
-        found = read_paths(paths, pattern)
+        videos = read_paths(paths, pattern)
         typer.echo(f"pattern: {pattern} (--pattern gives another)")
-        typer.echo(f"for example {_example(found[0])}")
-        for line in _told(found):
+        typer.echo(f"for example {_example(videos[0])}")
+        for line in _counts_and_doubts(videos):
             typer.echo(line)
-        _check_labels(found, positive or ())
+        _check_labels(videos, positive or ())
         template = load_study(experiment_text(TEMPLATE), where=TEMPLATE)
         manifest = folder / MANIFEST
-        manifest.write_text(_table(found), encoding="utf-8")
+        manifest.write_text(_table(videos), encoding="utf-8")
         try:
             read = read_manifest(
                 manifest,
@@ -77,25 +77,26 @@ def init(
         text = _experiment(folder.resolve().name, positive or (), min(classes[0], classes[1]))
         (folder / EXPERIMENT).write_text(text, encoding="utf-8")
         print_data(read.manifest, read.splits, notes=read.notes, skipped=read.skipped)
-        typer.echo(f"wrote {manifest} and {folder / EXPERIMENT}: look at both, then")
+        typer.echo(f"wrote {manifest} and {folder / EXPERIMENT}: look at both, then run")
         places = shlex.join([str(folder / EXPERIMENT), "--data", str(manifest)])
         typer.echo(f"lussweep plan {places}")
 
 
-def _told(found: list[Found]) -> list[str]:
-    """How many patients the pattern gives, and what would be a sign that it is wrong."""
+def _counts_and_doubts(videos: list[Found]) -> list[str]:
+    """Lines with the numbers of videos and patients, and with signs of a wrong pattern."""
     labels: dict[str, set[str]] = {}
-    for video in found:
+    for video in videos:
         labels.setdefault(video.patient, set()).add(video.label)
-    lines = [f"{len(found)} videos of {len(labels)} patients"]
-    if len(labels) == len(found):
+    lines = [f"{len(videos)} videos of {len(labels)} patients"]
+    if len(labels) == len(videos):
         lines.append(
-            "each video has a patient of its own: look whether the pattern splits a patient in two"
+            "each video has a patient of its own: check that the pattern does not split a patient "
+            "in two"
         )
     if n_several := sum(len(of_patient) > 1 for of_patient in labels.values()):
         lines.append(
-            f"{n_several} patients have videos of several labels: look whether the pattern makes "
-            "two patients one"
+            f"{n_several} patients have videos of several labels: check that the pattern does not "
+            "merge two patients"
         )
     return lines
 
@@ -105,11 +106,11 @@ def _example(video: Found) -> str:
     return f"{video.path}: patient {video.patient}, label {video.label}{split}"
 
 
-def _check_labels(found: list[Found], positive: list[str] | tuple[()]) -> None:
+def _check_labels(videos: list[Found], positive: list[str] | tuple[()]) -> None:
     """Raise InputError that lists the labels if it is not known which are positive."""
     from lussweep.data.labels import parse_label
 
-    counts = Counter(video.label for video in found)
+    counts = Counter(video.label for video in videos)
     try:
         for label in counts:
             parse_label(label, positive)
@@ -121,14 +122,14 @@ def _check_labels(found: list[Found], positive: list[str] | tuple[()]) -> None:
         ) from None
 
 
-def _table(found: list[Found]) -> str:
+def _table(videos: list[Found]) -> str:
     """The manifest as CSV."""
     names = ["patient_id", "video_id", "path", "label"]
-    has_split = any(video.split for video in found)
+    has_split = any(video.split for video in videos)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*names, "split"] if has_split else names)
-    for video in found:
+    for video in videos:
         row = [video.patient, video.video_id, video.path, video.label]
         writer.writerow([*row, video.split] if has_split else row)
     return text.getvalue()

@@ -47,7 +47,9 @@ class StepLog:
 
 def logs(
     run: RunArgument,
-    cell: Annotated[str, typer.Argument(help="Such as variant=combined,n_patients=6,replicate=1.")],
+    cell: Annotated[
+        str, typer.Argument(help="A cell, such as variant=combined,n_patients=6,replicate=1.")
+    ],
     debug: DebugOption = False,
 ) -> None:
     """Show every step of one cell, why some failed, and where artifacts lie."""
@@ -67,26 +69,28 @@ def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, 
     for axis, values in chosen.items():
         if axis not in AXES:
             raise InputError(f"a cell has {', '.join(AXES)}, not {axis}")
-        known = list(dict.fromkeys(str(cell[axis]) for cell in cells))
-        wanted[axis] = {_value(axis, value, known, folder) for value in values}
+        choices = list(dict.fromkeys(str(cell[axis]) for cell in cells))
+        wanted[axis] = {_value(axis, value, choices, folder) for value in values}
     matches = [c for c in cells if all(str(c[axis]) in wanted[axis] for axis in wanted)]
     if not matches:
-        raise InputError(f"{folder} has no such cell: `lussweep status` shows which it has")
+        raise InputError(f"{folder} has no such cell: `lussweep status` shows its cells")
     if len(matches) > 1:
         names = "; ".join(cell_name(cell) for cell in matches[:2])
-        raise InputError(f"{len(matches)} cells are meant ({names}, ...): give more of one")
+        raise InputError(
+            f"{len(matches)} cells match ({names}, ...): name one cell, with more axes"
+        )
     cell: dict[str, Any] = matches[0]
     return cell
 
 
-def _value(axis: str, value: str, known: Sequence[str], folder: Folder) -> str:
-    """The known value that the user means. Raises InputError with the nearest known value."""
-    if value in known:
+def _value(axis: str, value: str, choices: Sequence[str], folder: Folder) -> str:
+    """The value of `choices` that the user means. Raises InputError with the nearest one."""
+    if value in choices:
         return value
-    begun = [name for name in known if axis == "variant" and name.startswith(value)]
+    begun = [name for name in choices if axis == "variant" and name.startswith(value)]
     if len(begun) == 1:
         return begun[0]
-    raise InputError(f"{folder} has no cell of {axis}={value}{nearest(value, known)}")
+    raise InputError(f"{folder} has no cell of {axis}={value}{nearest(value, choices)}")
 
 
 def cell_name(cell: Mapping[str, Any]) -> str:
@@ -97,20 +101,20 @@ def cell_name(cell: Mapping[str, Any]) -> str:
 def cell_steps(folder: Folder, cell: Mapping[str, Any]) -> list[StepLog]:
     """The steps that a cell needs, inputs before their users. Raises InputError without a state."""
     state, steps = read_state(folder), read_plan(folder)["steps"]
-    own, waiting = set(), list(cell["refs"].values())
+    needed, waiting = set(), list(cell["refs"].values())
     while waiting:
         ref = waiting.pop()
-        if ref not in own:
-            own.add(ref)
+        if ref not in needed:
+            needed.add(ref)
             waiting += steps[ref]["inputs"]
     store = store_at(str(folder), str(state["store"]))
-    store.read_records(list(own))
+    store.read_records(list(needed))
     works = driver_of(folder, state).works()
     running = {s["ref"]: s["progress"] for s in state["running"]} if works else {}
     errors = {failure["ref"]: failure["error"] for failure in state["failures"]}
     logs_of_steps = []
     failed: set[str] = set()
-    for ref in (ref for ref in steps if ref in own):
+    for ref in (ref for ref in steps if ref in needed):
         step = _look(ref, steps[ref]["name"], folder, store, running, errors)
         if step.state == "waiting" and failed & set(steps[ref]["inputs"]):
             step = StepLog(ref, step.name, "blocked")
@@ -161,14 +165,14 @@ def _look(
     """The state of one step. `running` holds progress texts and `errors` failures, by ref."""
     is_gan = _stage(ref) == "gan"
     if store.has(ref):
-        made = store.record(ref)["circumstances"]
+        circumstances = store.record(ref)["circumstances"]
         events = _events(store.open(ref, EVENTS) / EVENTS) if is_gan else ()
         return StepLog(
             ref,
             name,
             "done",
-            made.get("seconds"),
-            made.get("host", ""),
+            circumstances.get("seconds"),
+            circumstances.get("host", ""),
             "",
             events,
             store.where(ref),

@@ -39,12 +39,16 @@ DataOption = Annotated[
 ]
 LabelOption = Annotated[
     str | None,
-    typer.Option(help="The manifest's label column.", metavar="COLUMN", rich_help_panel=DATA),
+    typer.Option(
+        help="The column of the manifest that holds the labels.",
+        metavar="COLUMN",
+        rich_help_panel=DATA,
+    ),
 ]
 PositiveOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="A label that counts as positive, if labels are texts; all others are negative.",
+        help="A label that counts as positive; all others are negative. May be repeated.",
         metavar="LABEL",
         rich_help_panel=DATA,
     ),
@@ -52,7 +56,7 @@ PositiveOption = Annotated[
 AnnotationsOption = Annotated[
     Path | None,
     typer.Option(
-        help="Frame annotations: a table of video_id, frame (7, 10-24), label.",
+        help="A table of labelled frames: video_id, frame (7, 10-24, 1.5s-3s), label.",
         metavar="FILE",
         rich_help_panel=DATA,
     ),
@@ -61,15 +65,15 @@ PluginOption = Annotated[
     list[str] | None,
     typer.Option(
         "--plugin",
-        help="An installed plugin with a reader of another format.",
+        help="An installed plugin that reads another format.",
         metavar="NAME",
     ),
 ]
-CropOption = Annotated[str, typer.Option(help="auto, none or x0,y0,x1,y1.")]
+CropOption = Annotated[str, typer.Option(help="auto (the sector), none, or x0,y0,x1,y1 in pixels.")]
 MaskBoxOption = Annotated[
-    list[str] | None, typer.Option(help="x0,y0,x1,y1 to blank, before the crop.")
+    list[str] | None, typer.Option(help="A box x0,y0,x1,y1 to blank before the crop.")
 ]
-MaskOutsideOption = Annotated[bool, typer.Option(help="Blank what is not sector.")]
+MaskOutsideOption = Annotated[bool, typer.Option(help="Blank everything outside the sector.")]
 StrideOption = Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")]
 OutOption = Annotated[
     str | None,
@@ -83,7 +87,7 @@ OutOption = Annotated[
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        help="Keep artifacts here (a folder or a URL), to share them between runs.",
+        help="Folder or URL of the artifacts, if not in the run folder. Runs can share it.",
         metavar="PATH",
         rich_help_panel=RESULTS,
     ),
@@ -91,13 +95,16 @@ StoreOption = Annotated[
 ReplicatesOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Draws of patients for each count.", metavar="N", rich_help_panel=GRID
+        min=1,
+        help="Number of draws of patients for each patient count.",
+        metavar="N",
+        rich_help_panel=GRID,
     ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Cells to do, such as variant=baseline,n_patients=6.",
+        help="Run only these cells, such as variant=baseline,n_patients=6.",
         metavar="CELLS",
         rich_help_panel=GRID,
     ),
@@ -106,7 +113,7 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change the experiment: gan.n_epochs=5.",
+        help="Change a value of the experiment, such as gan.n_epochs=5.",
         metavar="KEY=VALUE",
         rich_help_panel=GRID,
     ),
@@ -114,7 +121,7 @@ SetOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(
-        help="Ray: local, auto or HOST:PORT.",
+        help="The Ray to use: local, auto or HOST:PORT.",
         metavar="ADDRESS",
         show_default="$RAY_ADDRESS, else local",
         rich_help_panel=RUNNING,
@@ -123,7 +130,9 @@ AddressOption = Annotated[
 BackendOption = Annotated[
     str,
     typer.Option(
-        help="ray, or inline: one step at a time, no Ray.", metavar="NAME", rich_help_panel=RUNNING
+        help="ray, or inline: one step at a time, without Ray.",
+        metavar="NAME",
+        rich_help_panel=RUNNING,
     ),
 ]
 IngestBackendOption = Annotated[
@@ -140,7 +149,7 @@ CpusOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="CPUs of a local Ray.",
+        help="Number of CPUs of a local Ray.",
         metavar="N",
         show_default="all",
         rich_help_panel=RUNNING,
@@ -152,7 +161,7 @@ DeviceOption = Annotated[
 WeightsOption = Annotated[
     Path | None,
     typer.Option(
-        help="ImageNet ResNet-34 weights, torchvision's format.",
+        help="Weights of ResNet-34 for ImageNet, in torchvision's format.",
         metavar="FILE",
         rich_help_panel=DATA,
     ),
@@ -198,7 +207,7 @@ AbsoluteOption = Annotated[
     bool,
     typer.Option(
         "--allow-absolute",
-        help="Trust paths in the data and the experiment that leave its folder.",
+        help="Allow paths in the manifest and the experiment that leave their folder.",
         rich_help_panel=DATA,
     ),
 ]
@@ -206,11 +215,11 @@ RevealOption = Annotated[
     bool,
     typer.Option(
         "--reveal-ids",
-        help="Name patients and files in logs and failures.",
+        help="Name patients and files in logs and failures, in place of hashes.",
         rich_help_panel=RESULTS,
     ),
 ]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 RunArgument = Annotated[
     Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")

@@ -88,7 +88,7 @@ def plan(
         int | None,
         typer.Option(
             min=1,
-            help="Say how long the grid takes on so many GPUs.",
+            help="Estimate how long the grid takes on this number of GPUs.",
             metavar="N",
             rich_help_panel=COST,
         ),
@@ -97,7 +97,7 @@ def plan(
         float | None,
         typer.Option(
             min=0,
-            help="Say what the grid costs, at this price of a GPU and hour.",
+            help="Estimate what the grid costs, at this price per GPU and hour.",
             metavar="PRICE",
             rich_help_panel=COST,
         ),
@@ -106,7 +106,7 @@ def plan(
         Path | None,
         typer.Option(
             "--from",
-            help="Take the seconds of a step from this earlier run.",
+            help="Take the seconds of each step from this earlier run.",
             metavar="RUN",
             rich_help_panel=COST,
         ),
@@ -115,7 +115,7 @@ def plan(
         bool,
         typer.Option(
             "--calibrate",
-            help="Take the seconds of a step from a few short ones, run here.",
+            help="Measure the seconds of each step: run a few short steps now.",
             rich_help_panel=COST,
         ),
     ] = False,
@@ -123,7 +123,7 @@ def plan(
         float | None,
         typer.Option(
             min=0,
-            help="Say how many replicates detect this difference of AUC-ROC; --from measures it.",
+            help="Estimate how many replicates detect this difference of AUC-ROC.",
             metavar="DIFFERENCE",
             rich_help_panel=COST,
         ),
@@ -141,16 +141,16 @@ def plan(
         wanted = calibrate or any(option is not None for option in (gpus, price, from_))
         if wanted and calibrate == (from_ is not None):
             raise InputError(
-                "how long steps take is not known from the plan alone: give either --from RUN, an "
-                "earlier run with records, or --calibrate, which runs a few short steps here"
+                "the plan does not know how long steps take: give either --from RUN, an earlier "
+                "run with records, or --calibrate, which runs a few short steps now"
             )
         request = RunRequest(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
             weights, skip_unreadable, Trust(allow_absolute, reveal_ids), positive or (),
             skip_unlabelled,
         )  # fmt: skip
-        run, given = open_arguments(request)
-        print_given(run, given)
+        run, run_data = open_arguments(request)
+        print_given(run, run_data)
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if power:
             print_power(power, from_)
@@ -165,7 +165,7 @@ def plan(
                 differ = differences(from_, run.study)
             else:
                 options = ExecutionOptions(backend="inline", device=device)
-                context = make_context(run, given, options.device, request.weights)
+                context = make_context(run, run_data, options.device, request.weights)
                 measured = run_short(run.study, run.manifest, run.requested, context, notify)
                 differ = []
             costs = estimate_plan(run.requested, run.store, measured, gpus or 1)
@@ -175,7 +175,7 @@ def plan(
 
 
 def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
-    """Print how many steps each stage has, how many sharing saves, and how many are done.
+    """Print how many steps each stage has, how many are saved by sharing, and how many are done.
 
     `name` is the study's, `place` the run folder or its URL. Does not import PyTorch.
     """
@@ -251,7 +251,7 @@ def wall_lines(costs: CostEstimate, price: float | None) -> list[str]:
     least = costs.bounds
     lines = [
         f"{costs.n_gpus} GPU{'s' if costs.n_gpus > 1 else ''}: about {duration(costs.wall_s)} "
-        f"(no schedule takes less than {duration(least.no_less_s)}: the work shared out is "
+        f"(no schedule takes less than {duration(least.no_less_s)}: the work divided evenly is "
         f"{duration(least.work_s)}, the longest chain of steps {duration(least.chain_s)})"
     ]
     if price is not None:
@@ -271,19 +271,21 @@ def notes_on(study: StudySpec, plan: Plan, measured: Measured, differ: list[str]
     notes = []
     if differ:
         notes.append(
-            f"NOTE: that run has another {', '.join(differ)}: its seconds may not carry over"
+            f"NOTE: the run of --from has another {', '.join(differ)}: its seconds may not fit here"
         )
     if n := unknown_gans(plan, measured):
-        notes.append(f"NOTE: {n} GANs are of a kind that was not measured: estimated as the others")
+        notes.append(
+            f"NOTE: {n} GANs are of a kind that was not measured: they count like the others"
+        )
     if measured.on_gpu and measured.alone and study.search.gpus_per_trial < 1:
         notes.append(
-            "NOTE: measured one at a time: trials that share a GPU are taken to be as quick as one "
-            "alone, which an earlier run on GPUs would tell"
+            "NOTE: trials were measured one at a time, so trials that share a GPU are assumed to "
+            "be as quick as one alone: --from an earlier run on GPUs measures it"
         )
     if not measured.on_gpu:
         notes.append(
-            "NOTE: measured on a CPU, so what is called a GPU here is one worker on such a CPU: "
-            "give a run made on GPUs, or --calibrate where there is one"
+            "NOTE: the seconds were measured on a CPU, so a GPU in this table is one worker on "
+            "such a CPU: give a run made on GPUs, or use --calibrate on a machine with a GPU"
         )
     return notes
 

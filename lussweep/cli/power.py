@@ -29,21 +29,22 @@ def power_table(components: Mapping[str, Components], difference: float) -> Tabl
         f"(two-sided {100 * ALPHA:g} %, power {100 * POWER:g} %)"
     )
     table.caption = Text(
-        "SD: of a difference, between trainings (with what patients do in one of them) and over "
-        "holdout patients. Detectable: by as many replicates as were run. none: not even "
-        f"{MOST_REPLICATES} replicates. A bigger holdout is one of the same mix of patients."
+        "training SD: of a difference between trainings, with what patients add in one training. "
+        "patients' SD: of a difference over holdout patients. detectable: the difference that as "
+        f"many replicates as were run detect. none: {MOST_REPLICATES} replicates are too few. A "
+        "larger holdout is assumed to have the same mix of patients."
     )
     table.caption_justify = "left"
     table.add_column("contrast")
     for heading in ("training\nSD", "patients'\nSD", "detect-\nable", *map(_holdout, HOLDOUTS)):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, own in components.items():
-        needed = [replicates_needed(own, difference, factor) for factor in HOLDOUTS]
+    for name, variances in components.items():
+        needed = [replicates_needed(variances, difference, factor) for factor in HOLDOUTS]
         table.add_row(
             Text(name),
-            f"{own.training_variance**0.5:.3f}",
-            f"{own.patient_covariance**0.5:.3f}",
-            f"{detectable_with(own, own.n_replicates):.3f}",
+            f"{variances.training_variance**0.5:.3f}",
+            f"{variances.patient_covariance**0.5:.3f}",
+            f"{detectable_with(variances, variances.n_replicates):.3f}",
             *("none" if n is None else str(n) for n in needed),
         )
     return table

@@ -29,7 +29,9 @@ from lussweep.study.spec import SplitSpec
 def preview(
     manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or XLSX; see docs/data.md.")],
     out: Annotated[Path, typer.Option(help="The HTML page to write.")] = Path("preview.html"),
-    label: Annotated[str, typer.Option(help="The manifest's label column.")] = "label",
+    label: Annotated[
+        str, typer.Option(help="The column of the manifest that holds the labels.")
+    ] = "label",
     positive: PositiveOption = None,
     plugin: PluginOption = None,
     crop: CropOption = "auto",
@@ -41,7 +43,7 @@ def preview(
     allow_absolute: AbsoluteOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Write contact sheets that show the crop and the mask of each video."""
+    """Write pages that show the crop and the mask of each video."""
     with clear_errors(debug):
         from lussweep.data.manifest import read_manifest
         from lussweep.data.preview import look_at
@@ -49,7 +51,7 @@ def preview(
         from lussweep.report.preview import write_preview
 
         if out.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"--out {out} is no HTML page: give a name that ends in .html")
+            raise InputError(f"--out {out} is not an HTML page: give a name that ends in .html")
         spec = preprocess_spec("preview", crop, mask_box, mask_outside_sector, frame_stride)
         load_plugins(plugin or ())
         reading = read_manifest(

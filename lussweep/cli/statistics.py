@@ -87,7 +87,7 @@ def worth_texts(worth: pa.Table) -> dict[tuple[str, int], str]:
 
 
 def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
-    """What as many real images are worth beside combined, and the multiplier of each variant."""
+    """Lines with the worths of `oversample` and `combined`, and with each variant's multiplier."""
     texts = worth_texts(worth)
     lines = [
         f"As many images without a GAN, n = {n}: oversample is worth {text}, "
@@ -146,7 +146,7 @@ def interval_line(results: pa.Table) -> str:
         return "No cell is done yet."
     widths = [row["auroc_high"] - row["auroc_low"] for row in done if row["auroc_low"] is not None]
     if not widths:
-        return "No cell has an interval: reason in results.parquet."
+        return "No cell has an interval: see the column reason of results.parquet."
     width = f"{statistics.median(widths):.2f} wide ({min(widths):.2f} to {max(widths):.2f})"
     return (
         f"A single cell's 95 % interval, over the holdout patients alone, is {width}: "

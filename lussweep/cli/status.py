@@ -21,10 +21,10 @@ N_LISTED = 20
 
 def status(
     run: RunArgument,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     debug: DebugOption = False,
 ) -> None:
-    """Say how far a run is, from its folder or URL alone: also from another machine."""
+    """Show how far a run is. Works on any machine that sees the run folder."""
     with clear_errors(debug):
         state = status_of(run)
         if as_json:
@@ -45,7 +45,7 @@ def print_status(status: dict[str, Any]) -> None:
         console.print(Text(text), style="red", soft_wrap=True)
     more = status["n_failed"] - len(status["failures"][:N_LISTED])
     if more > 0:
-        console.print(f"and {more} more failed steps: RUN/logs holds a text each")
+        console.print(f"and {more} more failed steps: RUN/logs has a file for each")
 
 
 def headline(status: dict[str, Any]) -> str:
@@ -53,9 +53,9 @@ def headline(status: dict[str, Any]) -> str:
     who = f"pid {status['pid']} on {status['host']}"
     ago = duration(status["silent_s"])
     if status["driver"] == "works":
-        left = status["left_s"]
-        return f"driver {who}, heard of {ago} ago" + (
-            f"; about {duration(left)} left" if left else ""
+        left_s = status["left_s"]
+        return f"driver {who}, last report {ago} ago" + (
+            f"; about {duration(left_s)} left" if left_s else ""
         )
     again = "run the same command again to go on"
     if status["ended"] is None:

@@ -27,15 +27,17 @@ def submit(
         str, typer.Argument(help="A YAML file, or the name of one that ships with lussweep.")
     ],
     options: Annotated[
-        list[str] | None, typer.Argument(help="After --, options of `grid`: -- --out /shared/run.")
+        list[str] | None,
+        typer.Argument(help="Options of `grid`, after --, such as -- --out /shared/run."),
     ] = None,
     address: Annotated[
-        str, typer.Option(help="The cluster's job server, its dashboard.")
+        str, typer.Option(help="The URL of the cluster's dashboard, which takes jobs.")
     ] = "http://127.0.0.1:8265",
     working_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Ship this folder, with the experiment in it.", show_default="the experiment alone"
+            help="Send this folder to the cluster. The experiment is in it.",
+            show_default="the experiment alone",
         ),
     ] = None,
     debug: DebugOption = False,
@@ -57,8 +59,8 @@ def submit(
         typer.echo(f"job {job}: {study.name}, into {grid['out']}")
         for word in ("status", "logs --follow", "stop"):
             typer.echo(f"  ray job {word} --address {shlex.quote(address)} {job}")
-        seen = "" if is_url(grid["out"]) else "  (where the folder is seen)"
-        typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{seen}")
+        hint = "" if is_url(grid["out"]) else "  (where the folder is seen)"
+        typer.echo(f"  lussweep status {shlex.quote(grid['out'])}{hint}")
 
 
 def _parsed(context: typer.Context, experiment: str, options: Sequence[str]) -> dict[str, Any]:
@@ -73,14 +75,16 @@ def _check_for_a_cluster(grid: dict[str, Any]) -> None:
     """Raises InputError that lists every option of `grid` that does not suit a job."""
     problems = []
     if grid["address"] is not None:
-        problems.append("--address after -- is the job's own, and always auto: leave it out there")
+        problems.append(
+            "--address after --: a job always uses its own cluster, so leave it out there"
+        )
     if grid["backend"] != "ray":
         problems.append(f"--backend {grid['backend']} after --: a job of a Ray cluster uses Ray")
     out = grid["out"]
     if out is None or not (is_url(out) or Path(out).is_absolute()):
         problems.append(
-            "a job's working directory goes when it ends: give -- --out with an absolute path "
-            "that all nodes share"
+            "a job's working directory is deleted when it ends: give -- --out with an absolute "
+            "path that all nodes share"
         )
     if problems:
         raise InputError(problems)

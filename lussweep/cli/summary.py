@@ -50,7 +50,7 @@ def summary_table(
 
 
 MOST_ACROSS = 4
-"""The most variants that fit beside each other in 80 columns."""
+"""Most variants that fit side by side in 80 columns."""
 Lines = Mapping[tuple[int, int], Mapping[str, Group]]
 """Groups by variant, by patient count and GAN epoch (0 if the epoch is not an axis)."""
 
@@ -132,7 +132,7 @@ def _status(cells: Sequence[Row]) -> str:
 
 
 def caption(groups: Sequence[Group], results: pa.Table) -> str:
-    """The caption: what the numbers were measured on, and what ± and [ ] mean."""
+    """The caption: the size of the holdout, and what ± and [ ] mean."""
     parts = [holdout_text(results)]
     if any(len(group.cells) > 1 for group in groups):
         parts.append("±: sample standard deviation over replicates.")

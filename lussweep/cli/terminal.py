@@ -71,7 +71,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
         _console().print(contrast_table(contrasts))
         if any(row["low"] is not None for row in contrasts):
             _console().print(
-                "Intervals and p-values are about other trainings and other patients. Intervals "
+                "Intervals and p-values cover other trainings and other patients. Intervals "
                 "for these trained models: conditional_low and conditional_high in "
                 "contrasts.parquet.",
                 soft_wrap=True,
@@ -84,7 +84,7 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
                 soft_wrap=True,
             )
         if any(row["status"] != "done" for row in contrasts):
-            _console().print("Why some are not given: reason in contrasts.parquet.")
+            _console().print("The column reason of contrasts.parquet says why some are not given.")
     worth = worth_table(written["worth"])
     if worth.row_count:
         _console().print(worth)
@@ -131,7 +131,7 @@ def _console() -> Console:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A copy of the progress in words, made in the driver's thread. The display adds the clock."""
+    """A copy of the progress as text, made in the driver's thread. The display adds the time."""
 
     rows: list[tuple[str, ...]]
     running: dict[str, list[tuple[str, str]]]
@@ -142,9 +142,9 @@ class _Shown:
 
     def line(self, now_s: float) -> str:
         """Counts, elapsed time and time left, in one line."""
-        left = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
+        left_s = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
         clock = f"{_clock(now_s)} elapsed"
-        return f"{self.state}; {clock}" + (f", about {_clock(left)} left" if left else "")
+        return f"{self.state}; {clock}" + (f", about {_clock(left_s)} left" if left_s else "")
 
     def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
         """The running steps of a stage, with their progress texts."""
@@ -182,11 +182,12 @@ def live_progress(
     def elapsed() -> float:
         return time.monotonic() - started
 
-    began: dict[int, float] = {}  # by plan, because data steps and grid run at different paces
+    # By progress, because data steps and other steps are separate plans with other paces.
+    began: dict[int, float] = {}
 
     def take(progress: Progress) -> None:
         if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
-            return  # a copy counts every step, which takes too long for each of many short steps
+            return  # a copy counts all steps, which takes too long after each of many short ones
         since = elapsed() - began.setdefault(id(progress), elapsed())
         shown[:] = [_picture(progress, elapsed(), since)]
 

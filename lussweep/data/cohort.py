@@ -24,8 +24,8 @@ def draw_cohort(
     `frames` is the train split's index. Positive frames come from positive patients. Negative
     frames come from negative patients or, with `negatives_from: all`, from all patients drawn.
     The larger class is cut without replacement, in proportion per patient. n_patients None takes
-    every patient and every frame. Raises InputError if a patient class has fewer than n patients,
-    or if a class has no usable frame.
+    every patient, and all of these frames without a cut. Raises InputError if a patient class has
+    fewer than n patients, or if a class of n patients has no usable frame.
     """
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
@@ -53,10 +53,10 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
     if val.n_patients is not None:
-        kept: list[str] = []
+        drawn: list[str] = []
         for label, word in ((1, "positive"), (0, "negative")):
-            kept += _draw_patients(_patients(usable, label), val.n_patients, rng, word)
-        usable = usable.filter(pc.is_in(usable["patient_id"], pa.array(kept)))
+            drawn += _draw_patients(_patients(usable, label), val.n_patients, rng, word)
+        usable = usable.filter(pc.is_in(usable["patient_id"], pa.array(drawn)))
     if val.frames_per_video is None:
         return usable
     videos = np.array(usable["video_id"].to_pylist())
@@ -123,7 +123,7 @@ def _draw_patients(
     order = rng.permutation(len(pool))
     if n_patients > len(pool):
         raise InputError(
-            f"{n_patients} {word} patients asked, {len(pool)} have usable frames: "
+            f"{n_patients} {word} patients needed, {len(pool)} have usable frames: "
             "ask for fewer, or check the labels and frame annotations"
         )
     return sorted(pool[i] for i in order[:n_patients])
@@ -157,8 +157,8 @@ def _cut(frames: pa.Table, n_frames: int, rng: np.random.Generator) -> pa.Table:
 def largest_remainder(quotas: Sequence[float | Fraction], total: int) -> list[int]:
     """Whole numbers that sum to `total`, each less than 1 away from its quota.
 
-    `quotas` sum to `total`. Each is rounded down, and what is left goes to those that lost most,
-    of equals to the first. Ties are found exactly only between Fractions.
+    `quotas` sum to `total`. Each is rounded down. The units that are left go to the quotas that
+    lost most, among equal losses to the first. Only Fractions make equal losses exact.
 
     >>> largest_remainder([1.5, 0.5], 2)
     [2, 0]

@@ -26,8 +26,8 @@ OTHER_NAMES = {
     "path": ("file", "filename", "file_name", "file_path", "video_path"),
     "frame": ("frames", "frame_number", "frame_index"),
 }
-"""Names that may stand for a column of ours. They are named in the refusal, not read: an id may be
-a video's or a patient's."""
+"""Names that other tables give to a column of ours. A refusal suggests them, but none is read: `id`
+may name a video or a patient."""
 
 _FLOAT = re.compile(r"\d+\.0")
 
@@ -47,7 +47,7 @@ class TextTable:
     ragged: list[int] = field(default_factory=list)
     """The numbers of rows with more or fewer cells than the header."""
     notes: tuple[str, ...] = ()
-    """What is unusual about the file and was recognised, such as its delimiter."""
+    """Unusual features of the file that were recognised, such as its delimiter. One line each."""
 
 
 def cell_text(value: Any) -> str:
@@ -71,7 +71,7 @@ def name_key(name: str) -> str:
 
 
 def drop_fractions(rows: Collection[tuple[int, TextRow]], columns: Collection[str]) -> None:
-    """Makes `1` of `1.0` in columns of ids where every text is so, as programs write numbers."""
+    """Turns `1.0` into `1` in a column of ids if all its texts have this form."""
     for column in columns:
         if all(_FLOAT.fullmatch(texts.get(column, "")) for _, texts in rows):
             for _, texts in rows:
@@ -101,9 +101,9 @@ def find_columns(header: Sequence[str], wanted: Collection[str]) -> dict[str, in
 
 def missing_columns(header: Sequence[str], required: Collection[str]) -> list[str]:
     """One line for each required column that the header lacks, with what may stand for it."""
-    found = find_columns(header, required)
+    places = find_columns(header, required)
     return [
-        f"no column {name}{_suggestion(name, header)}" for name in required if name not in found
+        f"no column {name}{_suggestion(name, header)}" for name in required if name not in places
     ]
 
 

@@ -54,8 +54,8 @@ def unused(
 ) -> list[str]:
     """One line for each kind of video or frame that serves no training, with the reason.
 
-    `frames` is the index of decoded frames. `stride` is the one that they are kept by.
-    `negatives_from` is the option of the cohorts.
+    `frames` is the index of decoded frames. One frame in `stride` was kept. `negatives_from` is the
+    value of the section `cohort`.
     """
     return [
         *_mixed_patients(manifest, frames, negatives_from),
@@ -76,16 +76,16 @@ def _mixed_patients(manifest: Manifest, frames: pa.Table | None, negatives_from:
     if not mixed or negatives_from == "all":
         return []
     n_negative = sum(not video.label for videos in patients for video in videos)
-    what = f"{len(mixed)} of {n_negative} negative training videos"
+    subject = f"{len(mixed)} of {n_negative} negative training videos"
     if frames is not None:
         negative = frames.filter(
             pc.and_(pc.equal(frames["split"], "train"), pc.equal(frames["label"], 0))
         )
         n_frames = pc.sum(pc.is_in(negative["video_id"], pa.array(mixed))).as_py() or 0
         share = n_frames / max(1, len(negative))
-        what += f" ({n_frames} of {len(negative)} frames, {share:.0%})"
+        subject += f" ({n_frames} of {len(negative)} frames, {share:.0%})"
     return [
-        f"not trained on: {what} are of positive patients; "
+        f"not trained on: {subject} are of positive patients; "
         "--set cohort.negatives_from=all makes them negatives of a cohort"
     ]
 
@@ -95,11 +95,11 @@ def _unlabelled(manifest: Manifest, frames: pa.Table | None, stride: int) -> lis
     videos = [v for v in manifest.videos if v.label and v.annotated_frames is not None]
     if not videos:
         return []
-    kept = {label: sum(_n_kept(_at(v, label), stride) for v in videos) for label in (0, 1)}
-    n_dropped = sum(len(_at(v, label)) for v in videos for label in (0, 1)) - sum(kept.values())
-    parts = [f"{kept[1]} frames annotated 1 are used", f"{kept[0]} annotated 0 are not"]
+    n_kept = {label: sum(_n_kept(_at(v, label), stride) for v in videos) for label in (0, 1)}
+    n_dropped = sum(len(_at(v, label)) for v in videos for label in (0, 1)) - sum(n_kept.values())
+    parts = [f"{n_kept[1]} frames annotated 1 are used", f"{n_kept[0]} annotated 0 are not"]
     if frames is not None:
-        n_without = frames["label"].null_count - kept[0]
+        n_without = frames["label"].null_count - n_kept[0]
         parts.append(f"{n_without} that are not annotated are not")
     lines = [f"{len(videos)} annotated positive videos: {', '.join(parts)}"]
     if n_dropped:
@@ -108,7 +108,7 @@ def _unlabelled(manifest: Manifest, frames: pa.Table | None, stride: int) -> lis
             "--frame-stride 1 (data.preprocess.frame_stride) keeps them"
         )
     if n_lost := sum(not _n_kept(_at(v, 1), stride) for v in videos):
-        lines.append(f"{n_lost} positive videos keep no positive frame: they serve nothing")
+        lines.append(f"{n_lost} positive videos keep no positive frame: they are not used")
     return lines
 
 

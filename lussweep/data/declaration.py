@@ -59,27 +59,29 @@ def check_declaration(
 
     `allowed` are the patients of the cell's cohort and `forbidden` those of validation and
     holdout, as plain ids. `where` names the set. `declared` may be a part of the cohort. An entry
-    of it stands for every patient whose id or hashed id it is, so a hash that fits two patients
-    counts for the forbidden one.
+    stands for every patient whose id or hashed id it is. An entry that fits an allowed and a
+    forbidden patient counts as the forbidden one.
 
     Raises LeakageError that names the forbidden patients and all others outside the cohort, known
     or not. Raises InputError if no patients are declared.
     """
     if not declared:
-        raise InputError(f"{where}: no patients are declared: list those its generator saw")
+        raise InputError(
+            f"{where}: no patients are declared: list the patients that its generator saw"
+        )
     forbidden_names, allowed_names = _by_entry(forbidden), _by_entry(allowed)
-    seen = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
+    seen_forbidden = sorted({p for entry in declared for p in forbidden_names.get(entry, ())})
     outside = sorted({e for e in declared if e not in forbidden_names and e not in allowed_names})
     problems = []
-    if seen:
+    if seen_forbidden:
         problems.append(
-            f"{where}: its generator saw patients of validation or holdout: {', '.join(seen)}; "
-            "train it without them"
+            f"{where}: its generator saw patients of validation or holdout: "
+            f"{', '.join(seen_forbidden)}; train it without them"
         )
     if outside:
         problems.append(
             f"{where}: its generator saw patients outside the cohort: {', '.join(outside)}; "
-            "train it on the cohort's alone"
+            "train it on the patients of the cohort only"
         )
     if problems:
         raise LeakageError(problems)

@@ -21,8 +21,8 @@ WESTERN = "cp1252"
 _BLOCK = 2**20
 _ASCII = bytes(range(128))
 _LETTERS = frozenset(range(0xC0, 0x100)) - {0xD7, 0xF7}
-"""Bytes of the accented letters in Latin-1 and Windows-1252. UTF-8 has no character without a byte
-outside of them, and neither have DOS and Mac encodings."""
+"""Bytes of the accented letters in Latin-1 and Windows-1252. Every accented letter in UTF-8, and in
+DOS and Mac encodings, has a byte outside this set."""
 _NOT_WESTERN = re.compile(rb"[\xc0-\xff]{3}")
 """Western languages write no three accented letters in a row; Cyrillic and Greek encodings do."""
 
@@ -30,17 +30,18 @@ _NOT_WESTERN = re.compile(rb"[\xc0-\xff]{3}")
 def read_delimited(path: Path, wanted: Collection[str]) -> TextTable:
     """Reads the wanted columns of a text table.
 
-    The encoding is UTF-8, UTF-16, or Windows-1252 if only its letters occur. The delimiter is the
-    one that gives most wanted columns, then most columns. A first line `sep=;`, as Excel reads it,
-    is obeyed. Raises ValueError or csv.Error with the reason, OSError, and UnicodeError.
+    The encoding is UTF-8 or UTF-16, or Windows-1252 if all bytes beyond ASCII are its letters. The
+    delimiter is the one that gives most wanted columns, then most columns. A first line `sep=;`,
+    which Excel knows, sets the delimiter. Raises ValueError or csv.Error with the reason, OSError,
+    and UnicodeError.
     """
     encoding = _encoding(path)
     notes = [f"its text is read as {encoding}"] if encoding not in ("utf-8", "utf-8-sig") else []
     with path.open(newline="", encoding=encoding) as file:
         lines = _lines(file)
         first = next((line for line in lines if line.strip()), "")
-        if told := re.fullmatch(r'"?sep=(.)"?\s*', first, re.IGNORECASE):
-            delimiter, first = told[1], next(lines, "")
+        if sep_line := re.fullmatch(r'"?sep=(.)"?\s*', first, re.IGNORECASE):
+            delimiter, first = sep_line[1], next(lines, "")
         else:
             delimiter = _delimiter(first, wanted)
         if delimiter != ",":

@@ -22,7 +22,7 @@ class Content:
     """What a video's path holds."""
 
     sha256: str
-    """Of a file's bytes, or over the names and digests of a folder's images."""
+    """The digest of a file's bytes, or of the names and digests of a folder's images."""
     files: dict[str, list[str]]
     """The names of the files by the digest of their bytes. A folder may hold an image twice."""
 
@@ -32,11 +32,11 @@ def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Conten
     # `Path.expanduser` raises where the user has no home.
     cache_file = Path(os.path.expanduser(cache_dir or CACHE_DIR)) / "sha256.json"
     cache = _load_cache(cache_file)
-    known = dict(cache)
-    found = {path: _content(path, cache) for path in paths}
-    if cache != known:
+    cache_before = dict(cache)
+    content_of = {path: _content(path, cache) for path in paths}
+    if cache != cache_before:
         _save_cache(cache_file, cache)
-    return found
+    return content_of
 
 
 def _content(path: Path, cache: dict[str, Any]) -> Content:
@@ -74,10 +74,10 @@ def _load_cache(file: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _save_cache(store: Path, cache: dict[str, Any]) -> None:
+def _save_cache(file: Path, cache: dict[str, Any]) -> None:
     """Write the digests. A cache that cannot be written costs time, not results.
 
-    Paths of videos may name patients, so that only the user may read it.
+    Paths of videos may name patients, so only the user may read the file.
     """
     with suppress(OSError):
-        write_whole(store, json.dumps(cache), shared=True, private=True)
+        write_whole(file, json.dumps(cache), shared=True, private=True)

@@ -33,7 +33,7 @@ PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"
 MAX_PROBLEMS = 20
 MAX_FILE_BYTES = 2**24
-"""Limit of one encoded image. The largest images of a study take a sixtieth uncompressed."""
+"""Most bytes of one encoded image: sixty times the largest image of a study, uncompressed."""
 MAX_DECODED_BYTES = 2**34
 """Limit of the grey levels of one set."""
 MAX_UNPACKED_BYTES = 2**28
@@ -79,14 +79,14 @@ def resolve(
     placeholder, a stray brace, an empty template, or a path that `paths.within` refuses.
     """
     values = dict(zip(PLACEHOLDERS, (str(n_patients), str(replicate), label), strict=True))
-    known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+    listed = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     if not template.strip():
-        raise InputError(f"the path of a set is empty: give one, with {known} where needed")
+        raise InputError(f"the path of a set is empty: give one, with {listed} where needed")
     # str.format would also look up attributes and pad to any width.
     placeholders = re.findall(r"\{[^{}]*\}|[{}]", template)
     unknown = [text for text in placeholders if text[1:-1] not in values]
     if unknown:
-        raise InputError(f"{template}: unknown placeholder {unknown[0]}; known are {known}")
+        raise InputError(f"{template}: unknown placeholder {unknown[0]}; known are {listed}")
     text = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
     try:
         return within(text, base, allow_absolute=allow_absolute)
@@ -170,7 +170,7 @@ def _frames(path: Path, image_size: int) -> Iterator[Frame]:
         else:
             yield frame
         if len(problems) == MAX_PROBLEMS:
-            problems.append(f"({path}: nothing was looked at after {Path(name).name})")
+            problems.append(f"({path}: images after {Path(name).name} were not checked)")
             break
     if problems:
         raise InputError(problems)
@@ -200,7 +200,9 @@ def _folder(path: Path) -> tuple[int, Iterator[Source]]:
             key=lambda file: file.name,
         )
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({reason_of(error)}): allow it") from None
+        raise InputError(
+            f"{path} cannot be read ({reason_of(error)}): change its permissions"
+        ) from None
     return len(files), ((str(file), file) for file in files)
 
 

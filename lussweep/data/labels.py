@@ -42,15 +42,15 @@ def parse_label(text: str, positive: Collection[str] = ()) -> int | None:
 
 
 def describe_labels(texts: Collection[str], positive: Collection[str]) -> tuple[str, list[str]]:
-    """What `positive` makes of the labels of all rows: a note, and the problems.
+    """A note that says which labels count as positive, and the problems with `positive`.
 
     A text of `positive` that no row has is a problem, because a typing error would make every
     video negative.
     """
     counts = Counter(text for text in texts if _key(text) not in MISSING)
-    known = {_key(text) for text in counts}
+    present = {_key(text) for text in counts}
     listed = ", ".join(f"{text!r} ({n})" for text, n in sorted(counts.items())[:10])
-    unknown = [word for word in positive if _key(word) not in known]
+    unknown = [word for word in positive if _key(word) not in present]
     problems = [
         f"--positive {word}: no row has this label; the labels are {listed}" for word in unknown
     ]

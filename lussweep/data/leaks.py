@@ -18,9 +18,9 @@ _DASHES = {"Pd": "-", "Zs": " ", "Cf": "", "Cc": " "}
 def normal_id(text: str) -> str:
     """The form in which ids of patients are compared.
 
-    Not counted are Unicode form (NFKC), case, invisible characters, kind of dash and digit, leading
-    zeros of a number, the fraction of a whole number (1.0), and spaces, except between two digits:
-    `1 23` and `12 3` may be two patients of two hospitals.
+    These differences do not count: Unicode form (NFKC), case, invisible characters, kind of dash
+    and digit, leading zeros of a number, the fraction of a whole number (1.0), and spaces. A space
+    between two digits counts: `1 23` and `12 3` may be two patients.
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     text = "".join(_plain(character) for character in text)
@@ -61,7 +61,7 @@ def same_patients(places: Mapping[str, str]) -> list[str]:
 
 
 def _visible(text: str) -> str:
-    """The text in quotes, and with escapes if it looks like others that it does not equal."""
+    """The text in quotes. A text beyond ASCII is followed by its escaped form."""
     return repr(text) if text.isascii() else f"'{text}' = {text!a}"
 
 
@@ -127,8 +127,8 @@ def _shared_images(shared: Mapping[str, Sequence[Video]], content: Mapping[str, 
     )
     n_patients = len({video.patient_id for group in shared.values() for video in group})
     return (
-        f"{n_files} image files of {n_patients} patients are another patient's as well: "
-        f"{'; '.join([*pairs.values()][:MAX_SHOWN])}: leave each image with the patient whose it is"
+        f"{n_files} image files of {n_patients} patients are also another patient's: "
+        f"{'; '.join([*pairs.values()][:MAX_SHOWN])}: keep each image with one patient only"
     )
 
 

@@ -124,7 +124,7 @@ def shorten(problems: list[str]) -> list[str]:
 
 def _check_ids(rows: list[Row], problems: list[str]) -> None:
     counts = Counter(row.video_id for row in rows if row.video_id)
-    problems += [f"video_id {v} is in {n} rows: ids are unique" for v, n in counts.items() if n > 1]
+    problems += [f"video_id {v} is in {n} rows: use each once" for v, n in counts.items() if n > 1]
     named = sum(bool(row.split) for row in rows)
     unnamed = sum(row.split == "" for row in rows)
     if named and unnamed:
@@ -154,7 +154,7 @@ def _check_named(listed: list[Annotation], rows: list[Row], problems: list[str])
         if video_id not in known:
             meant = similar.get(leaks.normal_id(video_id))
             problems.append(
-                f"annotations name the video {video_id}, which the manifest does not"
+                f"annotations name the video {video_id}, which is not in the manifest"
                 + (f": did you mean {meant}?" if meant else "")
             )
 
@@ -197,7 +197,7 @@ def _probe_videos(
 
 
 def _read_by(path: Path) -> dict[str, str]:
-    """Package and version of the plugin whose reader the file needs."""
+    """The field of a video that names its reader's plugin, if the reader is a plugin's."""
     plugin = reader_plugin(path)
     return {plugin.package: plugin.version} if plugin else {}
 

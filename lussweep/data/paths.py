@@ -1,4 +1,4 @@
-"""Paths in a table or an experiment. They must stay within its folder, symbolic links included."""
+"""Checks paths in a table or an experiment: they, and their symbolic links, stay in its folder."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ in style (probe, depth, gain, speckle grain, chest wall), videos in the place on
 in the phase of breathing and in speckle. Positive videos show a sub-pleural consolidation: it is
 tissue-like and hypoechoic, with hyperechoic splotches and a ragged "shred line" at its deep border.
 
-Random numbers are drawn for each (seed, role, patient, video). So a video does not depend on the
-number of other videos, and frame t does not depend on the number of frames after it.
+Random numbers are drawn for each (seed, role, patient, video). A video therefore does not depend on
+the number of other videos, and frame t does not depend on the number of frames after it.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def _lung_at(scene: Scene, shift_px: float) -> Grey:
 
 
 def _speckle_kernels(style: dict[str, float], size: int) -> tuple[Grey, Grey]:
-    """Lateral and axial blur. Their energy is 1, so that speckle has one variance at any grain."""
+    """Kernels of lateral and axial blur. Their energy is 1, so the grain changes no variance."""
     kernels = []
     for name in ("grain_lateral", "grain_axial"):
         sigma = style[name] * size

@@ -46,17 +46,17 @@ class Look:
 def look_at(frames: Frames, spec: PreprocessSpec) -> Look:
     """Draw the crop and the sector of a video (T, H, W).
 
-    Raises InputError where `preprocess` does.
+    Raises InputError for the same videos as `preprocess`.
     """
     blanked = blank_boxes(frames, spec.mask_boxes)
     crop, sector = find_window(blanked, spec)
-    kept = np.zeros_like(sector.mask)
+    kept_mask = np.zeros_like(sector.mask)
     x0, y0, x1, y1 = crop
-    kept[y0:y1, x0:x1] = sector.mask[y0:y1, x0:x1] if spec.mask_outside_sector else True
+    kept_mask[y0:y1, x0:x1] = sector.mask[y0:y1, x0:x1] if spec.mask_outside_sector else True
     for left, top, right, bottom in spec.mask_boxes:
-        kept[top:bottom, left:right] = False
+        kept_mask[top:bottom, left:right] = False
     chosen = (0, len(frames) // 2, len(frames) - 1)
-    pictures = tuple(_picture(frames[i], crop, sector.mask, kept) for i in chosen)
+    pictures = tuple(_picture(frames[i], crop, sector.mask, kept_mask) for i in chosen)
     height, width = sector.mask.shape
     return Look((width, height), len(frames), crop, sector, pictures)
 
@@ -69,13 +69,13 @@ def outliers(looks: Sequence[Look]) -> list[int]:
     the frame's width and height.
     """
     relative = np.array([np.divide(look.crop, look.size * 2) for look in looks]).reshape(-1, 4)
-    found = []
+    outlying = []
     for i, look in enumerate(looks):
         alike = [j for j, other in enumerate(looks) if other.size == look.size]
         group = relative[alike] if len(alike) >= MIN_GROUP else relative
         if _overlap(relative[i], np.median(group, axis=0)) < MIN_OVERLAP:
-            found.append(i)
-    return found
+            outlying.append(i)
+    return outlying
 
 
 def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

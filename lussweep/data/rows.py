@@ -19,8 +19,8 @@ OTHER_SPLITS = {
     "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
     "valid": "val", "dev": "val",
 }  # fmt: skip
-"""What other data sets call the splits. They are named in the refusal, not read: `test` is the
-validation split of some."""
+"""Our split for each name that other data use. In a manifest the names are refused with this split
+as a suggestion, because `test` can name the validation split. `tree.py` accepts them as folders."""
 EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
 """Texts, in lower case, that stand for an empty cell where an id belongs."""
 
@@ -55,15 +55,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class _Cells:
-    """The cells of one row. What is wrong with one goes to `findings`."""
+    """The cells of one row. A problem with a cell is added to `findings`."""
 
     name: str
     texts: TextRow
     findings: dict[str, list[str]]
-    """The names of the rows by what is wrong with them."""
+    """The names of the rows that have a problem, by problem."""
 
     def read(self, column: str, judge: Callable[[str], Any]) -> Any:
-        """What `judge` makes of a cell. None if the column is missing or the cell is wrong."""
+        """The value that `judge` returns for a cell. None without a column, or for a wrong cell."""
         try:
             return judge(self.texts[column]) if column in self.texts else None
         except InputError as error:
@@ -79,7 +79,7 @@ def read_rows(
     if disguised := split_in_disguise(table.header):
         problems.append(
             f"{path}: no column split, but {disguised!r}: rename it split if it says which "
-            "patients are train, val and holdout, or rename it otherwise to have the splits drawn"
+            "patients are train, val and holdout, or give it another name to have the splits drawn"
         )
     notes = [f"{path.name}: {note}" for note in table.notes]
     if positive and table.rows and label in table.rows[0][1]:
@@ -145,7 +145,7 @@ def _place(text: str, folder: Path, allow_absolute: bool) -> Path:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # its reader reports that
+    except (OSError, ValueError):  # the reader reports such a path
         return False
 
 

@@ -1,10 +1,10 @@
 """Finds the sector of an ultrasound video: the part of the screen that shows tissue.
 
-The sector is the convex hull of the components that are bright or change in time, and move. How
-sure that is follows from two other signs. Tissue is dense in single frames, while traces, clocks
-and letters are thin. The two sides of a sector are alike, unless a shadow hides one. The sides tell
-the probe too: those of a linear probe's sector are parallel, those of a phased probe's meet in a
-point at its top, those of a convex probe's would meet above it.
+The sector is the convex hull of the bright or changing components that move. Two other signs give
+the confidence. Tissue is dense in single frames, while traces, clocks and letters are thin. The two
+sides of a sector are alike, unless a shadow hides one. The sides also tell the probe: the sides of
+a linear probe's sector are parallel, those of a phased probe meet in a point at its top, and those
+of a convex probe would meet above the top.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ MIN_DENSITY = 0.5
 """A pixel is dense if this share of its surroundings, a 25th of the image wide, is bright in one
 frame. Lines and letters stay below it."""
 FRINGE_OF_NO_CONFIDENCE = 0.2
-"""The share of the hull beyond dense tissue that takes all confidence: a trace or a clock pulls the
-sector wide."""
+"""The share of the hull without dense tissue at which the confidence is 0: a trace or a clock has
+widened the sector."""
 SKEW_OF_NO_CONFIDENCE = 30.0
-"""The difference in degrees between the two sides that takes all confidence: a shadow has hidden a
-side."""
+"""The difference in degrees between the two sides at which the confidence is 0: a shadow has hidden
+a side."""
 STILL_CONFIDENCE = 0.6
 """Confidence in a video in which nothing moves."""
 
@@ -246,6 +246,6 @@ def _side(mask: Mask) -> _Side | None:
     n_side = int(widest[-1 if is_upright else 0]) + 1
     if n_side < MIN_SIDE_SHARE * len(rows) or distances[n_side // 2] == 0:
         return None
-    kept = slice(n_side // 5, n_side - n_side // 5)
-    slope, intercept = np.polyfit(rows[kept], distances[kept], 1)
+    middle = slice(n_side // 5, n_side - n_side // 5)
+    slope, intercept = np.polyfit(rows[middle], distances[middle], 1)
     return _Side(-float(slope), float(intercept))

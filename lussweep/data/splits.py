@@ -21,7 +21,8 @@ def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> d
     shares = (1 - split.val - split.holdout, split.val, split.holdout)
     if shares[0] <= 1e-9:
         raise InputError(
-            f"split.val {split.val} and split.holdout {split.holdout} leave no training patients"
+            f"split.val {split.val} and split.holdout {split.holdout} leave no training patients: "
+            "lower one"
         )
     splits: dict[str, str] = {}
     problems = []
@@ -65,19 +66,19 @@ def patient_splits(
         except InputError as error:
             problems += error.problems
             return {}
-    given = {row.patient_id or "": row.split or "" for row in rows}
-    present = {(given[patient], value) for patient, value in patients.items()}
+    split_of = {row.patient_id or "": row.split or "" for row in rows}
+    present = {(split_of[patient], value) for patient, value in patients.items()}
     problems += [
         f"the split {s} has no {name} patient: give at least one"
         for s in SPLITS
         for value, name in enumerate(CLASSES)
         if (s, value) not in present
     ]
-    return given
+    return split_of
 
 
 def splits_source(rows: Sequence[Row], split: SplitSpec, seed: int) -> str:
-    """Where the splits come from, in words for the user."""
+    """The origin of the splits, in words for the user."""
     if any(row.split for row in rows):
         return "read from the manifest"
     return (

@@ -53,7 +53,9 @@ def read_cells(
     problems += [f"{path}: {line}" for line in missing]
     if not table.rows and not table.ragged and not missing:
         problems.append(f"{path} has no rows: add at least one")
-    problems += [f"{path}: row {i} has more or fewer cells than the header" for i in table.ragged]
+    problems += [
+        f"{path}: row {i} has more or fewer cells than the header: correct it" for i in table.ragged
+    ]
     return table
 
 

@@ -14,13 +14,14 @@ from lussweep.errors import InputError
 from lussweep.study.spec import SPLITS
 
 VIDEO_SUFFIXES = (
-    ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv",
+    ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".npy", ".npz", ".ts",
+    ".webm", ".wmv",
 )  # fmt: skip
 FIELDS = ("patient", "label", "split")
 MAX_CLASSES = 8
-"""Most values that a level of folders may have to be taken for the class."""
+"""Most names that a level of folders may have if it is guessed to be the class."""
 VIDEOS_OF_A_CLASS = 3
-"""Least videos of each class, on average, to tell a level of classes from one of patients."""
+"""Least videos of each class, on average, in a level of classes. A level of patients has fewer."""
 
 _SPLIT_WORDS = {**{name: name for name in SPLITS}, **OTHER_SPLITS}
 
@@ -47,7 +48,7 @@ def find_videos(folder: Path) -> list[str]:
     Paths are relative to `folder`, with slashes, sorted. Hidden files and links are left out.
     Raises InputError if there are none.
     """
-    found: list[str] = []
+    paths: list[str] = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         here = PurePosixPath(Path(place).relative_to(folder).as_posix())
@@ -56,14 +57,14 @@ def find_videos(folder: Path) -> list[str]:
             for name in files
             if not name.startswith(".") and not (Path(place) / name).is_symlink()
         ]
-        found += [str(here / name) for name in shown if _has(name, VIDEO_SUFFIXES)]
+        paths += [str(here / name) for name in shown if _has(name, VIDEO_SUFFIXES)]
         if str(here) != "." and any(_has(name, SUFFIXES) for name in shown):
-            found.append(str(here))
-    if not found:
+            paths.append(str(here))
+    if not paths:
         raise InputError(
             f"{folder} holds no video: give {', '.join(VIDEO_SUFFIXES)} files or folders of images"
         )
-    return sorted(found)
+    return sorted(paths)
 
 
 def _has(name: str, suffixes: Sequence[str]) -> bool:
@@ -117,7 +118,7 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
     pattern without patient or label, an unknown name in braces, and paths that do not fit.
     """
     expression = _expression(pattern)
-    found, strangers, unknown = [], [], set()
+    videos, strangers, unknown = [], [], set()
     for path in paths:
         match = expression.fullmatch(_stem(path))
         if match is None:
@@ -127,7 +128,7 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
         split = parts.get("split", "").casefold()
         if split and split not in _SPLIT_WORDS:
             unknown.add(parts["split"])
-        found.append(Found(path, parts["patient"], parts["label"], _SPLIT_WORDS.get(split, "")))
+        videos.append(Found(path, parts["patient"], parts["label"], _SPLIT_WORDS.get(split, "")))
     problems = []
     if strangers:
         problems.append(
@@ -139,15 +140,15 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
             f"the pattern {pattern} gives the splits {', '.join(sorted(unknown)[:5])}: "
             f"known are {', '.join(_SPLIT_WORDS)}; put * there to have splits drawn"
         )
-    given = {video.split for video in found} - {""}
-    if given and not unknown and (missing := [name for name in SPLITS if name not in given]):
+    splits = {video.split for video in videos} - {""}
+    if splits and not unknown and (missing := [name for name in SPLITS if name not in splits]):
         problems.append(
             f"the folders give no {' and no '.join(missing)} split: add it, or put * in the place "
             "of {split} to have splits drawn"
         )
     if problems:
         raise InputError(problems)
-    return found
+    return videos
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

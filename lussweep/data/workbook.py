@@ -41,7 +41,7 @@ class _RefusedError(Exception):
 def _read(path: Path, wanted: Collection[str]) -> TextTable:
     import openpyxl
 
-    with path.open("rb") as file:  # by a path, openpyxl refuses suffixes that it does not know
+    with path.open("rb") as file:  # given a path, openpyxl refuses suffixes that it does not know
         book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
         sheets = [sheet for sheet in book.worksheets if _header(sheet)]
         if len(sheets) > 1:
@@ -74,7 +74,7 @@ def _header(sheet: Any) -> tuple[int, Sequence[Any]] | None:
 
 
 def _rows(sheet: Any, first: int, n_columns: int) -> Iterator[Sequence[Any]]:
-    # A sheet announces its size; rows beyond it would be left out without a word.
+    # A sheet announces its size. openpyxl would leave out rows beyond it without an error.
     sheet.reset_dimensions()
     rows = sheet.iter_rows(min_row=first, max_col=n_columns, values_only=True)
     for number, row in enumerate(rows):

@@ -72,7 +72,7 @@ def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> Win
 
 
 def patient_weighted(matrix: WinMatrix) -> WinMatrix:
-    """The win matrix in which every patient of a class weighs the same, however many frames.
+    """The win matrix in which every patient of a class weighs the same, whatever its frame count.
 
     A frame weighs 1 / (its patient's frames in its class). Counts become 1 for a patient with
     frames in the class and 0 for others; wins become the shares of pairs won. The AUC-ROC of the

@@ -66,9 +66,10 @@ class Reference:
         real_ND = check_samples("real", real_ND, device=device)
         real = Points.around(centre(real_ND), real_ND)
         bandwidth, k = real_bandwidth(real), min(k, len(real) - 1)
-        own = within(real, bandwidth=bandwidth, k=k, block_size=block_size)
-        nearest_N, kth_N = own.nearest_NK[:, 0].clone(), own.nearest_NK[:, -1].clone()
-        return Reference(real, k, bandwidth, own.mean_kernel, nearest_N, kth_N)
+        within_real = within(real, bandwidth=bandwidth, k=k, block_size=block_size)
+        nearest_NK = within_real.nearest_NK
+        nearest_N, kth_N = nearest_NK[:, 0].clone(), nearest_NK[:, -1].clone()
+        return Reference(real, k, bandwidth, within_real.mean_kernel, nearest_N, kth_N)
 
 
 def compare(
@@ -98,7 +99,7 @@ def compare(
     check_same_width(real.x_ND, fake_ND)
     check_equal_counts(len(real), len(fake_ND))
     fake = Points.around(real.centre_D, fake_ND)
-    own = within(fake, bandwidth=reference.bandwidth, k=1, block_size=block_size)
+    within_fake = within(fake, bandwidth=reference.bandwidth, k=1, block_size=block_size)
     cross = across(
         real,
         fake,
@@ -106,10 +107,10 @@ def compare(
         radius_N=reference.kth_N,
         block_size=block_size,
     )
-    nearest = accuracies(reference.nearest_N, own.nearest_NK[:, 0], cross)
+    nearest = accuracies(reference.nearest_N, within_fake.nearest_NK[:, 0], cross)
     covered_N = cross.nearest_N <= reference.kth_N * (1 + TIE)
     return Comparison(
-        kmmd=root_discrepancy(reference.mean_kernel, own.mean_kernel, cross.mean_kernel),
+        kmmd=root_discrepancy(reference.mean_kernel, within_fake.mean_kernel, cross.mean_kernel),
         one_nn=nearest.accuracy,
         one_nn_real=nearest.real_accuracy,
         one_nn_fake=nearest.fake_accuracy,

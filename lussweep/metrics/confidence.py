@@ -1,4 +1,4 @@
-"""Mean confidence: how consolidated synthetic positives look to the detector."""
+"""Mean confidence: the detector's mean probability that synthetic positives show consolidation."""
 
 from typing import Any
 

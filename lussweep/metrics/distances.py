@@ -22,9 +22,9 @@ _ROWS, _FEATURES = 1024, 4096
 """Samples of each set per tile, and features at a time: two float64 blocks of 32 MiB each."""
 _MID_GREY = 128
 _GREY_FEATURES = 1024
-"""Features at a time for grey levels. A product of two levels about mid-grey is at most 2^14, so
-this many products add up to at most 2^24, and float32 holds every whole number up to there.
-Products in float32 take less than half the time of float64."""
+"""Features at a time for grey levels. A product of two levels about mid-grey is at most 2^14. This
+many products add up to at most 2^24, and float32 holds every whole number up to 2^24. Products in
+float32 take less than half the time of float64."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def check_same_width(real_ND: Tensor, fake_MD: Tensor) -> None:
 
 
 def centre(x_ND: Tensor) -> Tensor:
-    """A point among the samples, shape (D,), float64: their mean, or mid-grey for grey levels."""
+    """The point to subtract, shape (D,), float64: the mean, or mid-grey for grey levels."""
     if x_ND.dtype == torch.uint8:
         grey = torch.full((x_ND.shape[1],), _MID_GREY, dtype=torch.float64)
         return grey.to(x_ND.device)

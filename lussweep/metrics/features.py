@@ -34,7 +34,7 @@ def embed(
     batch_size: int,
     device: torch.device | str,
 ) -> dict[str, NDArray[np.float32]]:
-    """Features of N frames in the spaces conv, logit and softmax; `pixels` gives the fourth.
+    """Features of N frames in the spaces conv, logit and softmax; `pixels` gives the space pixel.
 
     conv is the global average pool, N x D. logit and softmax are N x K. All are float32. The
     spaces are those of Yu et al. 2023 (arXiv 2310.03608), after Xu et al. 2018 (arXiv

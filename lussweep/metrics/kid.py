@@ -40,8 +40,8 @@ def kid(
     and so may be negative. Each of `n_subsets` estimates takes `subset_size` samples of each set,
     drawn without replacement. The default size is min(1000, max(2, N // 2)) with N the size of
     the smaller set. The value and the draws equal those of torchmetrics' KernelInceptionDistance
-    after torch.manual_seed(seed). That one multiplies each subset again; here one pass over all
-    pairs serves every subset.
+    after torch.manual_seed(seed). torchmetrics multiplies each subset again; here one pass over
+    all pairs serves every subset.
 
     low and high are mean -/+ 1.96 standard deviations over the subsets, as is customary in the
     literature. They show the spread of estimates from single subsets, which depends on

@@ -1,4 +1,4 @@
-"""Leave-one-out nearest-neighbour accuracy: does it separate real and synthetic samples?
+"""Leave-one-out nearest-neighbour accuracy: how well it tells real from synthetic samples.
 
 It is the 1-NN accuracy over the pooled 2N samples, by Euclidean distance (Yu et al. 2023, arXiv
 2310.03608, after Xu et al. 2018, arXiv 1806.07755). At 0.5 the two sets cannot be told apart, at 1

@@ -1,4 +1,4 @@
-"""Real and synthetic features in one space, and what the scores of generators read from them."""
+"""Real and synthetic features in one space, with the values that scores of generators read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RealSet:
 
     @cached_property
     def reference(self) -> Reference:
-        """What the comparison computes before any synthetic set is known."""
+        """The parts of the comparison that need no synthetic set."""
         return Reference.of(self.x_ND, k=self.settings.n_neighbours, device=self.device)
 
 
@@ -53,7 +53,7 @@ class Pair:
 
     @property
     def seed(self) -> int:
-        """Seeds what a score draws. All snapshots of a generator have the same."""
+        """The seed of a score's random draws. It is the same for all snapshots of a generator."""
         return self.real.seed
 
     @cached_property

@@ -42,9 +42,9 @@ def kmmd_test(
     The statistic is the unbiased MMD^2 (Gretton et al. 2012, JMLR 13:723, equation 3) with kernel
     exp(-distance^2 / 2s). It is 0 in expectation for one distribution. s is the mean squared
     distance over all pairs of the POOLED samples, because a permutation test is exact only if the
-    kernel does not know which samples are real. `lussweep.metrics.kmmd` takes s from the real set
-    and so is another estimator. p = (1 + number of permutations that score at least the observed
-    value) / (1 + n_permutations), which is never 0.
+    kernel does not depend on which samples are real. `lussweep.metrics.kmmd` takes s from the real
+    set and so is another estimator. p = (1 + number of permutations that score at least the
+    observed value) / (1 + n_permutations), which is never 0.
 
     The test exchanges frames as if they were independent. Frames of one patient are not, so p is
     too small: read it as a flag, not as a proof.

@@ -83,8 +83,8 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     sha256 is checked. None takes the published file from torch.hub's cache, after a download if
     needed.
 
-    Raises InputError, with the remedy, for a failed download, an unreadable file, a wrong hash,
-    or tensors that do not fit a ResNet-34; it names the first of them.
+    Raises InputError, with the remedy, for a failed download, an unreadable file, a wrong hash, or
+    tensors that do not fit a ResNet-34. The error names the first such tensor.
     """
     state = _download() if weights is None else _read(weights)
     where = "the downloaded weights" if weights is None else str(weights)
@@ -105,7 +105,7 @@ def embedder(weights: Path | None) -> features.Embed:
 def _layout() -> dict[str, torch.Tensor]:
     """torchvision's tensors by name, without values (He et al. 2015, table 1).
 
-    The network itself would tell, but building it imports a library that takes seconds.
+    The network itself would give them, but building it imports a library, which takes seconds.
     """
     layout: dict[str, torch.Tensor] = {}
 

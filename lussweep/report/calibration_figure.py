@@ -23,7 +23,7 @@ MOST_COLUMNS = 4
 def calibration_figure(calibration: pa.Table, stem: Path) -> list[Path]:
     """Writes the share of positive frames against the score as PNG and SVG.
 
-    Returns the paths, none if no cell has a curve.
+    Returns the paths. The list is empty if no cell has a curve.
     """
     figure = build_calibration_figure(calibration)
     return save(figure, stem) if figure else []

@@ -74,7 +74,7 @@ def epoch_is_axis(cells: pa.Table) -> bool:
         zip(*columns, strict=True), cells["gan_epoch"].to_pylist(), strict=True
     ):
         epochs.setdefault(coordinates, set()).add(epoch)
-    return any(len(own_epochs) > 1 for own_epochs in epochs.values())
+    return any(len(epochs_of_cell) > 1 for epochs_of_cell in epochs.values())
 
 
 def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
@@ -94,7 +94,7 @@ def is_shuffled(place: Coordinates, study: StudySpec) -> bool:
 
 
 def joined(*reasons: str | None) -> str | None:
-    """The reasons that there are, in one text. None without any."""
+    """Joins the reasons that are not None. None if there are none."""
     return "; ".join(filter(None, reasons)) or None
 
 
@@ -149,7 +149,7 @@ def _frames_by_place(
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[dict[Any, int], np.ndarray]:
-    """The integer code of each value, null included, and the column as codes (N,)."""
+    """The integer code of each value, including null, and the column as codes (N,)."""
     if not len(column):
         return {}, np.zeros(0, dtype=np.int64)
     coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()

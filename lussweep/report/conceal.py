@@ -24,20 +24,20 @@ def conceal(text: str, ids: Iterable[str], paths: Iterable[str] = ()) -> str:
     """
     flat = " ".join(text.split())
     image = rf"(?:[/:]\s*[^\n:]*?[^\s:]\.(?:{_MEDIA})(?!\w))?"
-    places, known = _occurring(paths, flat), _occurring(ids, flat)
+    places, occurring_ids = _occurring(paths, flat), _occurring(ids, flat)
     whole = [_flexible(form) + r"(?![\w.-])" + image for form in places]
-    names = [rf"(?<![^\W_]){_flexible(form)}(?![^\W_])" for form in known]
+    names = [rf"(?<![^\W_]){_flexible(form)}(?![^\W_])" for form in occurring_ids]
     pattern = "|".join([f"(?P<code>{_CODE})", *whole, _QUOTED_PATH, _PATH, _FILE, *names])
 
     def hashed(match: re.Match[str]) -> str:
         name = " ".join(match.group().split())
-        return "" if match["code"] else hashed_id(known.get(name, match.group()))
+        return "" if match["code"] else hashed_id(occurring_ids.get(name, match.group()))
 
     return re.sub(pattern, hashed, text)
 
 
 def _occurring(names: Iterable[str], flat: str) -> dict[str, str]:
-    """The names that occur in the text, by their spelling there; the longest first."""
+    """The names that occur in the text, by their spelling in it, with the longest first."""
     spelled = {
         " ".join(form.split()): name
         for name in names

@@ -33,7 +33,7 @@ Kind = Literal["png", "parquet"]
 
 PNG_LEVEL = 6
 ROWS_PER_GROUP = 1000
-"""Images in a row group. A reader of the Parquet file holds one group at a time."""
+"""Images in a row group, because a reader of the Parquet file holds one group at a time."""
 
 MEMORISATION_LINES = {
     "copy_share": "share of the images no farther from a training frame than copy_threshold; "
@@ -137,7 +137,7 @@ def _write_parquet(frames_NSS: np.ndarray, path: Path) -> None:
     field = pa.field("image", pa.binary(), nullable=False, metadata=notes)
     schema = pa.schema([field])
     images = _encoded(frames_NSS)
-    # PNG bytes are compressed already, and two images are hardly ever equal.
+    # PNG bytes are compressed already, and equal images are rare.
     options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, schema, **options) as writer:
         for start in range(0, len(frames_NSS), ROWS_PER_GROUP):
@@ -225,10 +225,10 @@ def _memorisation(numbers: dict[str, Any]) -> list[str]:
     if not numbers:
         return lines[:1]
     flat = _flat(numbers)
-    known = [key for key in MEMORISATION_LINES if key in flat]
+    explained = [key for key in MEMORISATION_LINES if key in flat]
     rows = [
         f"| {_show(key)} | {_show(flat[key])} | {MEMORISATION_LINES.get(key, '')} |"
-        for key in [*known, *sorted(flat.keys() - set(known))]
+        for key in [*explained, *sorted(flat.keys() - set(explained))]
     ]
     return [*lines, "| measure | value | what it says |", "|---|---|---|", *rows]
 

@@ -104,7 +104,7 @@ def _step(ticks: Sequence[int]) -> float:
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn of one point of the grid."""
+    """The marks of one point of the grid: mean, bar and replicates."""
 
     mean: float | None
     dots: tuple[float, ...]
@@ -115,7 +115,7 @@ class Marks:
 
 
 def _marks(group: Group) -> Marks:
-    """By frame. Without intervals, bars are the standard deviation over replicates, within 0, 1."""
+    """Marks by frame. Without intervals, bars are the SD over replicates, cut to [0, 1]."""
     bar = group.interval or group.lone_interval
     if bar is None and group.mean is not None and group.sd is not None:
         bar = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
@@ -253,9 +253,10 @@ def build_metric_figure(
 ) -> Figure:
     """Draws a column for each metric, a row for each class, a colour for each patient count.
 
-    Lines are means over replicates. If `embedder` is None, the first in the table is taken; if
-    `space` is None, the embedder's last one. A score that is not computed there is shown where it
-    is. Raises ValueError if the table has no kMMD in that space of that embedder.
+    Lines are means over replicates. If `embedder` is None, the first in the table is taken. If
+    `space` is None, the last space of the embedder is taken. A score that is not computed there is
+    shown in the first place where it is computed. Raises ValueError if the table has no kMMD in
+    that space of that embedder.
     """
     rows = gan_scores.to_pylist()
     name = NO_EMBEDDER if space == PIXEL else embedder or _first_embedder(rows)
@@ -302,7 +303,7 @@ def _metric_title(rows: Sequence[Row], metric: str) -> str:
     score = SCORES.get(metric)
     goal = f" ({score.goal})" if score and score.goal else ""
     lines = [((score and score.title) or metric) + goal]
-    if rows and not (score and score.embedders):  # the title of an embedder's own score names it
+    if rows and not (score and score.embedders):  # else the title names it
         embedder, space = _place(rows[0])
         lines.append("pixel space" if space == PIXEL else f"{space} space of {embedder}")
     if any(row["saw_all_train_patients"] for row in rows):
@@ -323,7 +324,7 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str, label: str) -> None
         ax.set_axis_off()
         text = "not scored"
         if score and label not in score.classes:
-            text = f"defined for {' and '.join(CLASS_WORDS[own] for own in score.classes)} only"
+            text = f"defined for {' and '.join(CLASS_WORDS[name] for name in score.classes)} only"
         place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
         ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
         return

@@ -44,7 +44,7 @@ def write_optuna(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with whole_file(path) as scratch:
-        scratch.unlink(missing_ok=True)  # Optuna would append to what a killed writer left
+        scratch.unlink(missing_ok=True)  # Optuna would append to the file that a killed writer left
         storage = JournalStorage(JournalFileBackend(str(scratch)))
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
         with warnings.catch_warnings():  # naming a metric is experimental
@@ -54,7 +54,8 @@ def write_optuna(
 
 
 def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[FrozenTrial]:
-    axes = AXES if epoch_is_axis(trials) else WITHOUT_EPOCH
+    axis = epoch_is_axis(trials) or epoch_is_axis(results)
+    axes = AXES if axis else WITHOUT_EPOCH
     by_trial = _by_trial(trials)
     distributions = _distributions([_parameters(rows[0], axes) for rows in by_trial])
     aurocs = {
@@ -65,8 +66,10 @@ def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[
     for number, rows in enumerate(by_trial):
         ends = clock + timedelta(seconds=sum(row["seconds"] or 0.0 for row in rows))
         place = tuple(rows[0][axis] for axis in axes)
-        own = _parameters(rows[0], axes)
-        yield _frozen(number, rows, merit, own, distributions, aurocs.get(place), clock, ends)
+        parameters = _parameters(rows[0], axes)
+        yield _frozen(
+            number, rows, merit, parameters, distributions, aurocs.get(place), clock, ends
+        )
         clock = ends
 
 
@@ -128,17 +131,17 @@ def _distributions(parameters: Sequence[Row]) -> dict[str, BaseDistribution]:
     return {name: _distribution(name, values) for name, values in values_of.items()}
 
 
-def _distribution(name: str, found: set[Any]) -> BaseDistribution:
+def _distribution(name: str, values: set[Any]) -> BaseDistribution:
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
         IntDistribution,
     )
 
-    kinds = {type(value) for value in found}
+    kinds = {type(value) for value in values}
     if kinds == {int}:
-        return IntDistribution(min(found), max(found))
+        return IntDistribution(min(values), max(values))
     if kinds == {float}:
-        log = name == "learning_rate" and min(found) > 0
-        return FloatDistribution(min(found), max(found), log=log)
-    return CategoricalDistribution(sorted(found, key=lambda value: (str(type(value)), value)))
+        log = name == "learning_rate" and min(values) > 0
+        return FloatDistribution(min(values), max(values), log=log)
+    return CategoricalDistribution(sorted(values, key=lambda value: (str(type(value)), value)))

@@ -1,4 +1,4 @@
-"""What every figure shares: light panels, one legend, a caption, and files without a date."""
+"""Parts of every figure: light panels, one legend, a caption, and files without a date."""
 
 from __future__ import annotations
 

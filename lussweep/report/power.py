@@ -1,4 +1,4 @@
-"""What moved the contrasts of a finished run, for the planning of the next one."""
+"""The variances of the contrasts of a finished run, to plan the next run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lussweep.store import tables
 from lussweep.study.coordinates import curve_name
 
 ASSUMED_PATIENT_SD, ASSUMED_TRAINING_SDS = 0.01, (0.007, 0.014, 0.021)
-"""For a plan without a run: of a difference of AUC-ROC. A user's own run says better."""
+"""Assumed SDs of a difference of AUC-ROC, for a plan without a run. A run of the user is better."""
 
 
 def measured_components(run: Path) -> dict[str, Components]:
@@ -25,7 +25,7 @@ def measured_components(run: Path) -> dict[str, Components]:
     if not path.exists():
         raise InputError(f"--from {run} holds no contrasts.parquet: let `lussweep grid` end first")
     rows = tables.read(path, CONTRASTS).to_pylist()
-    found = {
+    components = {
         f"{curve_name(row['variant'], row['gan_epoch'])} - {row['reference']}, "
         f"n = {row['n_patients']}":
         Components(
@@ -39,12 +39,12 @@ def measured_components(run: Path) -> dict[str, Components]:
         for row in rows
         if row["standard_error"] is not None
     }  # fmt: skip
-    if not found:
+    if not components:
         raise InputError(
             f"--from {run}: no contrast has an interval over trainings, which takes two replicates "
             "and five holdout patients of each class"
         )
-    return found
+    return components
 
 
 def assumed_components() -> dict[str, Components]:

@@ -55,13 +55,13 @@ def write_preview(
 
 
 def _reasons(looks: Sequence[Look]) -> list[list[str]]:
-    """Why a person should look at each video first."""
+    """The reasons, by video, why a person should look at it first; empty without a reason."""
     reasons: list[list[str]] = [[] for _ in looks]
     for i, look in enumerate(looks):
         if look.is_unsure:
             reasons[i].append(f"low confidence {look.sector.confidence:.2f}")
     for i in outliers(looks):
-        reasons[i].append("its crop is unlike that of the other videos")
+        reasons[i].append("its crop differs from that of the other videos")
     return reasons
 
 
@@ -90,9 +90,9 @@ def _head(n_videos: int, page: int, paths: Sequence[Path]) -> str:
         f"<p>{n_videos} videos: first, middle and last frame of each. "
         '<span class="key">Blue</span>: the crop. <span class="key">Yellow</span>: the sector. '
         '<span class="key">Red shade</span>: what is blanked or cut off. '
-        "Look for names and dates without shade, and for tissue under it. Confidence is low where "
-        "a trace, a clock or text may pull the sector wide, or a shadow may hide a part of it.</p>"
-        + (f"<p>Page {links}</p>" if len(paths) > 1 else "")
+        "Look for names and dates that no shade covers, and for tissue under a shade. Confidence "
+        "is low if a trace, a clock or text may make the sector too wide, or if a shadow may hide "
+        "a part of it.</p>" + (f"<p>Page {links}</p>" if len(paths) > 1 else "")
     )
 
 

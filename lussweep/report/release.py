@@ -28,7 +28,7 @@ from lussweep.study.spec import (
 
 
 class Origin(Spec):
-    """What a release needs of the experiment that a run has written."""
+    """The fields that a release reads from the experiment file of a run."""
 
     model_config = ConfigDict(extra="ignore")
     name: str
@@ -57,8 +57,8 @@ def matching_sets(
     every = tables.read(path, tables.MEMORISATION).to_pylist()
     rows = [row for row in every if all(row[k] == v for k, v in chosen.items())]
     if not rows:
-        known = "; ".join(sorted({_name(row) for row in every})) or "none"
-        raise InputError(f"{folder} has no such synthetic set; there are: {known}")
+        existing = "; ".join(sorted({_name(row) for row in every})) or "none"
+        raise InputError(f"{folder} has no such synthetic set; there are: {existing}")
     absent = [row for row in rows if not all(map(store.has, _refs(row)))]
     if absent:
         raise InputError(f"{_name(absent[0])} is not in {store.place}: give --store as to the grid")
@@ -110,7 +110,7 @@ def _refs(row: Mapping[str, Any]) -> tuple[str, str]:
 def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: ArtifactStore) -> bool:
     """Whether two steps made the same frames.
 
-    The last epoch and the same epoch by its number are different steps with the same frames.
+    `select: last` and `select: {epoch: N}` can be different steps with the same frames.
     """
     if any(one[name] != other[name] for name in tables.SYNTH_SET):
         return False
@@ -140,7 +140,7 @@ def _open_set(
     record = store.record(synth)
     role = "external" if "external" in record["inputs"] else "gan"
     made_by = store.record(record["inputs"][role])
-    # The generator of an external set may have seen both classes, whichever the set shows.
+    # The generator of an external set may have seen both classes, also if the set shows one.
     label = made_by["spec"]["class"] if role == "gan" else BOTH_CLASSES
     cohort = tables.read_frames(store.open(record["inputs"]["cohort"]) / names.COHORT)
     patients = patient_ids(cohort if label == BOTH_CLASSES else of_class(cohort, label))

@@ -17,7 +17,7 @@ class Reported:
 
     folder: Path
     study: StudySpec
-    """It has the variants of every grid that was run in the folder."""
+    """The study, with the variants of every grid that was run in the folder."""
     plan: Plan
     store: ArtifactStore
     redact: Callable[[str], str]

@@ -24,18 +24,18 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
     """Real and synthetic frames of both classes at the smallest and the largest patient count."""
     reported = collected.reported
     groups = []
-    made: dict[tuple[int, str], str] = {}
+    ref_of: dict[tuple[int, str], str] = {}
     cohorts: dict[int, str] = {}
     for cell in reported.plan.cells:
         for label in ("pos", "neg"):
             ref = cell.refs.get(f"synth_{label}")
             if ref and reported.store.has(ref):
                 n = cell.coordinates.n_patients
-                made.setdefault((n, label), ref)
+                ref_of.setdefault((n, label), ref)
                 cohorts.setdefault(n, cell.refs["cohort"])
     for n in dict.fromkeys((min(cohorts, default=0), max(cohorts, default=0))):
         for label in ("pos", "neg"):
-            if (n, label) not in made:
+            if (n, label) not in ref_of:
                 continue
             table = tables.read_frames(reported.store.open(cohorts[n]) / names.COHORT)
             frames = of_class(table, label)
@@ -44,7 +44,7 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
                 (f"real {WORDS[label]}, n = {n}", load_pixels(reported.store, frames.take(spread)))
             )
             synthetic = read_array(
-                reported.store.open(made[n, label]) / names.SYNTHETIC, np.uint8, mapped=True
+                reported.store.open(ref_of[n, label]) / names.SYNTHETIC, np.uint8, mapped=True
             )
             groups.append(
                 (f"synthetic {WORDS[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))

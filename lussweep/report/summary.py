@@ -18,7 +18,8 @@ SUMMARY_FIELDS = (
     "auroc_mean", "auroc_sd", "auroc_min", "auroc_max", "auroc_low", "auroc_high",
     "patient_auroc_mean", "patient_auroc_sd", "patient_auroc_low", "patient_auroc_high",
 )  # fmt: skip
-"""An AUC-ROC is by frame, and `patient_` by patient; low and high are those of MEANS."""
+"""Columns of the summary. AUC-ROCs are by frame, those with `patient_` by patient; low and high are
+those of MEANS."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def write_tensorboard(
 
 
 def tables_digest(*tables: pa.Table) -> str:
-    """The sha256 of the values, NaN included. Their division into chunks does not count."""
+    """The sha256 of the values, including NaN. The chunks of the tables do not count."""
     sha256 = hashlib.sha256(str(LAYOUT_VERSION).encode())
     for table in tables:
         sha256.update(repr(table.to_pydict()).encode())
@@ -181,8 +181,8 @@ def _hparams_config(trials: pa.Table) -> Summary:
             values_of.setdefault(name, set()).add(value)
     columns = [
         # Two kinds of classifier may give one name to values of different types.
-        HParam(name, Discrete(sorted(found)) if len(set(map(type, found))) == 1 else None)
-        for name, found in values_of.items()
+        HParam(name, Discrete(sorted(values)) if len(set(map(type, values))) == 1 else None)
+        for name, values in values_of.items()
     ]
     metrics = [
         Metric(BEST, display_name="val_accuracy (best epoch)"),

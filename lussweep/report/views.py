@@ -1,7 +1,7 @@
 """The views of a report: files that are made from its tables for people and dashboards.
 
-A view is an entry of VIEWS: a figure, a summary, a log. Like those of the sections, its files are
-listed and kept up to date from the entry alone.
+A view is an entry of VIEWS: a figure, a summary, a log. The entry alone says how its files are
+listed and kept up to date, as for sections.
 """
 
 from __future__ import annotations
@@ -118,6 +118,6 @@ VIEWS = {
     ),
     "events": View(version=1, files=("events.log",), write=_events, order=400),
     "tensorboard": View(version=1, files=("tensorboard",), write=_tensorboard, order=600),
-    "optuna": View(version=1, files=("optuna.log",), write=_optuna, order=610),
+    "optuna": View(version=2, files=("optuna.log",), write=_optuna, order=610),
 }
 """Every view by name."""

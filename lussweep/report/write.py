@@ -24,7 +24,7 @@ PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
 """Sections that a command shows when the report is written."""
 INTERIM_VIEWS = ("summary", "tensorboard", "optuna")
 OTHER_FILES = {"logs": 510, "experiment.yaml": 520}
-"""What a user reads beside the report, with its place in the list of files."""
+"""Other files of a run folder that a user reads, with their places in the list of files."""
 STATE_FILE = "report.json"
 
 
@@ -64,7 +64,7 @@ def _write_report(
         blocked=blocked,
     )
     for name in SECTIONS:
-        collected.table(name)  # a section that fails does so before any table is written
+        collected.table(name)  # if a section fails, it fails before any table is written
     for name in SECTIONS:
         _write_section(name, collected, folder)
     for name in VIEWS:

@@ -21,7 +21,7 @@ from lussweep.study.plan.step_specs import FeaturesStep
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
 CALIBRATION_EPOCHS = (1, 3)
-"""Two budgets, because one cannot separate the fixed cost of a step from the cost of an image."""
+"""Epochs of the short trainings. Two values separate the fixed cost from the cost of an image."""
 CALIBRATION_BATCHES = 16
 """Most batches in an epoch of a short GAN or trial."""
 CALIBRATION_TRIALS = 3
@@ -70,14 +70,14 @@ def calibrate(
 
 def _few_patients(manifest: Manifest, n_train: int) -> Manifest:
     """The manifest, cut to as few patients per class and split as the smallest cohort needs."""
-    kept: set[str] = set()
+    chosen: set[str] = set()
     for split in SPLITS:
         n = n_train if split == "train" else CALIBRATION_PATIENTS
         by_class: dict[int, list[str]] = {0: [], 1: []}
         for patient, videos in manifest.patients(split).items():
             by_class[max(video.label for video in videos)].append(patient)
-        kept |= {patient for patients in by_class.values() for patient in patients[:n]}
-    return Manifest(videos=tuple(v for v in manifest.videos if v.patient_id in kept))
+        chosen |= {patient for patients in by_class.values() for patient in patients[:n]}
+    return Manifest(videos=tuple(v for v in manifest.videos if v.patient_id in chosen))
 
 
 def _short_plan(
@@ -101,19 +101,19 @@ def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
         return gan.shortened(n_epochs, CALIBRATION_BATCHES)
 
     variants: dict[str, Recipe] = {}
-    known: list[GeneratorSpec] = []
+    gans: list[GeneratorSpec] = []
     for name in study.grid.variants:
         recipe = study.variants[name]
         sources = [recipe.generator(label) for label in CLASSES]
         gan = study.gan_of(recipe)
-        if "external" in sources or ("synthetic" in sources and gan in known):
+        if "external" in sources or ("synthetic" in sources and gan in gans):
             continue
         if "synthetic" in sources:
-            known.append(gan)
+            gans.append(gan)
         elif variants:
             continue
-        own = {"gan": short(recipe.gan)} if recipe.gan else {}
-        variants[name] = recipe.model_copy(update=own)
+        changes = {"gan": short(recipe.gan)} if recipe.gan else {}
+        variants[name] = recipe.model_copy(update=changes)
     if not variants:
         raise InputError("--calibrate has no images of other generators: use --from RUN")
     classifier = study.classifier.model_copy(

@@ -34,11 +34,11 @@ from lussweep.store.remote import StorageError
 from lussweep.study.spec import StudySpec
 
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
-"""Least seconds between two interim results, and the largest share of the time that they take."""
+"""Least seconds between two interim results, and the largest share of the run's time for them."""
 INTERRUPTION = "interrupted"
 Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Progress], None]]]
-"""Opens a display. Its argument returns the progress text of a step, by ref. It yields a function
-that takes the progress after each change."""
+"""Opens a display. Its argument is a function that returns the progress text of a step, by ref. It
+yields a function that takes the progress after each change."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _execute(
             shared = [] if run.folder.mirror else [ArtifactStore(run.folder.path)]
             with (
                 executor_of(
-                    run.requested, context, run.folder.path / "ray", options, run.study, hold.stop,
-                    shared, monitor.notify,
+                    run.requested, context, run.folder.path / "ray", options, hold.stop, shared,
+                    monitor.notify,
                 ) as executor,
                 display(executor.progress_text) as monitor.show,
                 monitor.heartbeat.asking(executor.progress_text),
@@ -132,7 +132,7 @@ def _execute(
                     run.requested, run.store, executor, monitor, pruning, options.retries, hold.stop
                 )
         claim(run)
-    except KeyboardInterrupt:  # running steps are lost, finished steps stay
+    except KeyboardInterrupt:  # the running steps are lost, the finished ones stay
         return INTERRUPTION
     except (BackendError, StorageError) as error:
         return str(error)

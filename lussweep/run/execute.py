@@ -28,7 +28,7 @@ def execute_data(
     retries: int = 0,
     stop: Stop | None = None,
 ) -> None:
-    """Execute the data steps of a plan, so that every video is in before anything is trained.
+    """Execute the data steps of a plan, so that every video is decoded before anything is trained.
 
     `requested` is the whole plan of the command. Raises InputError that lists every failed step, or
     every split that lacks frames of a class.
@@ -100,10 +100,11 @@ class SnapshotPruning:
         users = self.users.get(gan)
         if not users or not all(store.has(ref) for ref in users):
             return
-        kept = {*self.announced, *(store.record(ref)["summary"].get("epoch") for ref in users)}
+        sampled = (store.record(ref)["summary"].get("epoch") for ref in users)
+        kept_epochs = {*self.announced, *sampled}
         for name in store.files(gan):
             epoch = re.fullmatch(r"snapshots/epoch_(\d+)\.safetensors", name)
-            if epoch and int(epoch[1]) not in kept:
+            if epoch and int(epoch[1]) not in kept_epochs:
                 store.discard(gan, name)
 
 
@@ -136,7 +137,7 @@ def write_failure_logs(folder: Path, progress: Progress, conceal: Callable[[str]
     """
     logs = folder / "logs"
     for path in logs.glob("*.txt"):
-        if path.name.partition("-")[0] in STAGES:  # a folder of that name may be the user's
+        if path.name.partition("-")[0] in STAGES:  # `logs` may hold files of the user
             path.unlink(missing_ok=True)
     with suppress(OSError):  # not empty
         logs.rmdir()

@@ -67,13 +67,13 @@ class Run:
     @cached_property
     def paths(self) -> frozenset[str]:
         """Files and folders of this run, which `conceal` replaces."""
-        made = {e["path"] for e in self.described["external"]}
-        own = {
+        image_paths = {images["path"] for images in self.described["external"]}
+        folders = {
             str(self.folder.path),
             str(self.store.root),
             *(str(s.root) for s in self.store.also_read),
         }
-        return frozenset(own | made | {v.path for v in self.manifest.videos if v.path})
+        return frozenset(folders | image_paths | {v.path for v in self.manifest.videos if v.path})
 
     def conceal(self, text: str) -> str:
         """The text with ids and paths replaced by hashes, unchanged if the run reveals ids."""
@@ -116,14 +116,15 @@ def open_run(
     """Plan a study in a folder, which may hold cells of earlier commands, and return the run.
 
     `store` is the place of the artifacts if that is not the folder. `also_read` are further stores
-    to read from. `weights_digest` is the SHA-256 of the ImageNet weights. `external` describes
-    external images. `only` restricts this command to values of the axes. Writes nothing. Raises
-    InputError that names what differs if the folder belongs to another experiment.
+    to read from. `weights_digest` is the start of the SHA-256 of the ImageNet weights, 8 hex
+    digits. `external` describes external images. `only` restricts this command to values of the
+    axes. Writes nothing. Raises InputError that names what differs if the folder belongs to another
+    experiment.
     """
     study = study.with_embedders(weights_digest is not None)
 
     earlier = read_run_file(folder.path, folder.place)
-    known = {**external_of(earlier), **(external or {})}
+    all_external = {**external_of(earlier), **(external or {})}
 
     def plan_of(study: StudySpec, only: Mapping[str, Sequence[str]] | None = None) -> Plan:
         return make_plan(
@@ -131,12 +132,12 @@ def open_run(
             manifest,
             phantom=phantom,
             weights_digest=weights_digest,
-            external=known,
+            external=all_external,
             only=only,
         )
 
     requested = plan_of(study, only)
-    described = describe(study, requested, weights_digest, known, earlier)
+    described = describe(study, requested, weights_digest, all_external, earlier)
     refuse_other_experiment(folder.place, earlier, described)
     artifacts = artifact_store(store or folder.artifacts_place, also_read)
     try:
@@ -146,7 +147,7 @@ def open_run(
     plan = Plan(dict(requested.steps), list(requested.cells))
     considered = {cell.coordinates for cell in plan.cells}
     variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
-    for grid in reversed(described["grids"]):  # the latest is often the widest
+    for grid in reversed(described["grids"]):  # starts with the latest, which is often the widest
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
         earlier_study = study.model_copy(update=update)
         cells = set(grid_cells(earlier_study, {}))
@@ -200,11 +201,11 @@ def _order(at: Coordinates, variants: Sequence[str]) -> tuple[int, ...]:
 
 def _add_done_cells(plan: Plan, earlier: Plan, store: ArtifactStore) -> None:
     """Add to `plan` the cells that an earlier command has done, with the steps that they need."""
-    known = {cell.coordinates for cell in plan.cells}
+    requested_cells = {cell.coordinates for cell in plan.cells}
     done = [
         cell
         for cell in earlier.cells
-        if cell.coordinates not in known and store.has(cell.refs["evaluate"])
+        if cell.coordinates not in requested_cells and store.has(cell.refs["evaluate"])
     ]
     refs = {ref for cell in done for ref in cell.refs.values()}
     needed = refs | earlier.ancestors(*refs)

@@ -46,11 +46,11 @@ TimeLeft = Callable[["Progress", float], float | None]
 
 
 class Heartbeat:
-    """Keeps state.json up to date and obeys a cancel request, while it is entered.
+    """Keeps state.json up to date and obeys a cancel request, inside its `with` block.
 
     A cancel request acts as Ctrl-C does. The thread sends SIGNAL to the main thread, whose handler
-    calls that of SIGINT. SIGINT itself would not do: a driver that a shell has started in the
-    background ignores it.
+    calls the handler of SIGINT. SIGINT itself is not sent, because a driver that a shell has
+    started in the background ignores it.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Heartbeat:
         self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def asking(self, progress_text: Callable[[str], str]) -> Heartbeat:
-        """Use `progress_text` to learn how far a running step is, by ref. Returns this object."""
+        """Take the progress texts of running steps from this function. Returns this object."""
         self.progress_text = progress_text
         return self
 

@@ -15,7 +15,7 @@ from lussweep.run.mirror import WorkFolder
 
 @dataclass
 class Hold:
-    """A folder's lease in this command's hands. `lost` says why it was lost, if it was."""
+    """The lease of a folder that this command holds. `lost` says why it was lost, if it was."""
 
     stop: Stop = field(default_factory=Stop)
     lost: str = ""

@@ -49,7 +49,7 @@ class FrameStore:
     preprocess: PreprocessSpec
     artifacts: ArtifactStore
     splits: str
-    """Where its splits come from, in words."""
+    """The origin of its splits, in words."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Ingested:
     """The index of frames (schema FRAMES)."""
     skipped: Sequence[Skipped]
     splits: str
-    """Where its splits come from, in words."""
+    """The origin of its splits, in words."""
     notes: Sequence[str]
     """What was recognised in the manifest, and what the store no longer lists."""
 

@@ -1,8 +1,8 @@
 """Keeps two drivers out of one run folder, with a lease that its owner renews every few seconds.
 
-Two drivers would not damage artifacts, which are written whole. But they would do every step twice
-and overwrite each other's report. The lease is one small text. It lies in a file, or in an object
-store that can write conditionally (if-none-match, if-match).
+Two drivers would not damage artifacts, which are written whole. They would do every step twice,
+though, and overwrite each other's report. The lease is one small text. It lies in a file, or in an
+object store that can write conditionally (if-none-match, if-match).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class LocalLeaseFile:
         return True
 
     def replace(self, current: str, text: str | None) -> bool:
-        with locked(self.lock):  # compares and writes as one; on a disk without locks, almost
+        with locked(self.lock):  # so that no other process writes after the comparison
             if self.read() != current:
                 return False
             if text is None:
@@ -248,7 +248,7 @@ def _process_space() -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether a process runs. A zombie has ended; only its parent has not collected it yet."""
+    """Whether a process runs. A zombie does not: its parent has only not collected it yet."""
     try:
         os.kill(pid, 0)
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)

@@ -32,9 +32,9 @@ BUDGETS = {
     "data": {"phantom", "split", "label"},
     "memorisation": {"n_images", "release_gate"},
 }
-"""Settings by section of the experiment whose change needs no note: the work of a step counts them,
-or they cost no time. Another value of any other setting may change the seconds for equal work. The
-settings of the generator are the budgets of its kind."""
+"""Settings, by section of the experiment, whose change needs no note: the work of a step depends on
+them, or they cost no time. A change of any other setting may change the seconds for equal work. For
+the generator, the settings are the budgets of its kind."""
 ENOUGH_STEPS = 3
 """Least steps of a kind that must remain when its first step is left out."""
 
@@ -87,7 +87,7 @@ def _first_of_each_kind(
 ) -> frozenset[str]:
     """Refs of the first step of each kind, if at least ENOUGH_STEPS others remain.
 
-    Its seconds include what a process does once: start CUDA, choose algorithms, load libraries.
+    Its seconds include the start of a process: CUDA, choice of algorithms, libraries.
     """
     by_kind: dict[str, list[str]] = {}
     for ref in timed:

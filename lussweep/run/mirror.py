@@ -36,27 +36,27 @@ class Mirror:
 
         Raises InputError if the URL cannot be read.
         """
-        known = self._known()
+        synced = self._last_sync()
         try:
             there = self._there()
-            changed = {n: v for n, v in there.items() if known.get(n, ["", ""])[0] != v}
+            changed = {n: v for n, v in there.items() if synced.get(n, ["", ""])[0] != v}
             changed |= {n: v for n, v in there.items() if not (self.folder / n).exists()}
             self.remote.download({name: self.folder / name for name in changed})
         except StorageError as error:
             raise InputError(str(error)) from None
-        for name in known.keys() - there.keys():
+        for name in synced.keys() - there.keys():
             (self.folder / name).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = {n: known[n] for n in there.keys() - changed.keys()}
-        self._remember(kept | {n: [v, _digest(self.folder / n)] for n, v in changed.items()})
+        unchanged = {n: synced[n] for n in there.keys() - changed.keys()}
+        self._remember(unchanged | {n: [v, _digest(self.folder / n)] for n, v in changed.items()})
         return self.folder
 
     def push(self) -> None:
         """Upload what has changed in the folder, and delete at the URL what is gone here."""
-        known = self._known()
+        synced = self._last_sync()
         here = {name: _digest(self.folder / name) for name in self._here()}
-        changed = [n for n, digest in here.items() if known.get(n, ["", ""])[1] != digest]
-        gone = known.keys() - here.keys()
+        changed = [n for n, digest in here.items() if synced.get(n, ["", ""])[1] != digest]
+        gone = synced.keys() - here.keys()
         if not changed and not gone:
             return
         self.remote.upload({name: self.folder / name for name in changed})
@@ -66,7 +66,7 @@ class Mirror:
 
     def show(self, path: Path) -> None:
         """Upload one small file now; if that fails, the next push does it."""
-        with suppress(OSError, StorageError):  # a full local disk may have kept it from being made
+        with suppress(OSError, StorageError):  # on a full local disk the file may not exist
             self.remote.write(path.relative_to(self.folder).as_posix(), path.read_bytes())
 
     def _there(self) -> dict[str, str]:
@@ -79,15 +79,15 @@ class Mirror:
         names = (p.relative_to(self.folder).as_posix() for p in files)
         return sorted(n for n in names if n.split("/")[0] not in NOT_MIRRORED and n[0] != ".")
 
-    def _known(self) -> dict[str, list[str]]:
+    def _last_sync(self) -> dict[str, list[str]]:
         try:
-            known: dict[str, list[str]] = json.loads(self.state.read_text())
+            synced: dict[str, list[str]] = json.loads(self.state.read_text())
         except (OSError, ValueError):
             return {}
-        return known
+        return synced
 
-    def _remember(self, known: dict[str, list[str]]) -> None:
-        write_whole(self.state, json.dumps(known))
+    def _remember(self, synced: dict[str, list[str]]) -> None:
+        write_whole(self.state, json.dumps(synced))
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def work_folder(place: str) -> WorkFolder:
 
 
 def _version(info: dict[str, Any]) -> str:
-    """A text that changes whenever a file does. Each file system names such a mark differently."""
+    """A text that changes with the file. Each file system has another name for it."""
     mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
     return f"{info.get('size')} {mark}"
 

@@ -36,7 +36,7 @@ class RunRequest:
     store: str | None = None
     """The folder or URL of the artifacts; None keeps them in the run folder."""
     replicates: int | None = None
-    """None leaves the experiment's number."""
+    """Replicates of each cell; None leaves the experiment's number."""
     only: Sequence[str] = ()
     """Texts such as variant=baseline,n_patients=6; empty selects every cell."""
     overrides: Sequence[str] = ()

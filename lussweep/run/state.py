@@ -96,10 +96,10 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
             f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"
         ) from None
     if data is None:
-        known = folder.read(RUN_FILE) is not None
+        is_run_folder = folder.read(RUN_FILE) is not None
         raise InputError(
             f"{folder} has no {name}: run its `lussweep grid` command again, which writes it"
-            if known
+            if is_run_folder
             else f"{folder} is not a run folder: give the --out of a `lussweep grid`"
         )
     return content

@@ -10,7 +10,7 @@ from lussweep.store.folders import Folder
 
 
 def status_of(folder: Folder) -> dict[str, Any]:
-    """The driver's state, with `driver` (works, ended, may be gone), `silent_s`, `left_s` of now.
+    """The driver's state, with current `driver` (works, ended, may be gone), `silent_s`, `left_s`.
 
     Raises InputError if the state is missing or damaged.
     """

@@ -41,9 +41,9 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
     """Trains one configuration of the search list on a recipe's frames."""
     spec = TrialStep.of(step)
     classifier, search = spec.classifier, spec.search_spec()
-    known = [_known_trial(ref, search, context) for ref in _trials(step)]
-    config = propose(search, spec.search_seed, known)
-    is_hopeless = pruner(search, known)
+    known_trials = [_known_trial(ref, search, context) for ref in _trials(step)]
+    config = propose(search, spec.search_seed, known_trials)
+    is_hopeless = pruner(search, known_trials)
     cohort = cohort_frames(step, context)
     val = limit_val(split_index(step, context, "val"), spec.val, spec.val_seed)
     refuse_overlap("training and validation", patient_ids(cohort), patient_ids(val))

@@ -29,7 +29,7 @@ from lussweep.study.spec.classifiers import VGG
 
 @dataclass(frozen=True)
 class Context:
-    """The places of things, and the device to compute on. Nothing here enters a key."""
+    """The store, files and device that a step uses. Nothing here enters a key."""
 
     store: ArtifactStore
     device: str = "auto"
@@ -58,10 +58,10 @@ Stage = Callable[[Step, Context, Path], Summary]
 def load_classifier(ref: str, context: Context) -> Network:
     """The best classifier of a search, on the context's device, in evaluation mode."""
     summary = context.store.record(ref)["summary"]
-    own = TrialConfig.of(summary["config"]).hyperparameters
+    hyperparameters = TrialConfig.of(summary["config"]).hyperparameters
     with torch.random.fork_rng(devices=[]):
-        # Summaries of earlier versions name no kind: they are of the only one that there was.
-        model = build_network(summary.get("kind", VGG), own, summary["image_size"])
+        # Summaries of earlier versions name no kind, because `vgg` was the only one.
+        model = build_network(summary.get("kind", VGG), hyperparameters, summary["image_size"])
     model.load_state_dict(read_weights(context.store.open(ref) / names.WEIGHTS))
     return channels_last(model, context.torch_device()).eval()
 

@@ -1,4 +1,4 @@
-"""Passes messages between a driver and its running steps, wherever these run."""
+"""Passes messages between a driver and its running steps, on any machine."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ N_PAIRS = 20
 
 def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     """Measures whether synthetic frames are nearer to training frames than to holdout frames."""
-    given = MemorisationStep.of(step)
-    spec, label = given.memorisation, given.label
+    card_step = MemorisationStep.of(step)
+    spec, label = card_step.memorisation, card_step.label
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = usable_frames(split_index(step, context, "holdout"))
     refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
@@ -44,7 +44,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         np.array(holdout["patient_id"].to_pylist()),
         _shrunk(synthetic, spec.side),
         copy_quantile=spec.copy_quantile,
-        seed=given.seed,
+        seed=card_step.seed,
         device=context.torch_device(),
     )
     card = {
@@ -52,13 +52,13 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         "n_synthetic": len(synthetic),
         "n_train": len(train),
         "n_compared": measured.n_compared,
-        "ratio_median": _known(measured.ratio_median),
+        "ratio_median": _finite_or_none(measured.ratio_median),
         "nearer_train_share": measured.nearer_train_share,
         "copy_threshold": measured.copy_threshold,
         "copy_share": measured.copy_share,
         "most_copies_of_a_patient": max(measured.copies_per_patient.values()),
         "authenticity": measured.authenticity,
-        "authenticity_across_patients": _known(measured.authenticity_across_patients),
+        "authenticity_across_patients": _finite_or_none(measured.authenticity_across_patients),
     }
     tables.write(out / names.CARD, [card], tables.MEMORISATION)
     copies = [
@@ -82,7 +82,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     return card
 
 
-def _known(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     """The value, or None if it is not finite and so cannot be measured.
 
     A share between patients cannot be measured with one patient. A median ratio cannot be measured

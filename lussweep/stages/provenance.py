@@ -1,4 +1,4 @@
-"""The circumstances that a step's record keeps. They are never part of a key."""
+"""The circumstances of a step, for its record: host, versions, memory. They enter no key."""
 
 from __future__ import annotations
 

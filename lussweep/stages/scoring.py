@@ -30,9 +30,10 @@ FeaturesAt = dict[Place, NDArray[Any]]
 
 def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
-    given = FeaturesStep.of(step)
-    real, name = _real_frames(step, context, given.seed, given.n_images), given.embedder
-    features = _features({name: _embedder(name, step, context)}, real, given.batch_size)
+    features_step = FeaturesStep.of(step)
+    name = features_step.embedder
+    real = _real_frames(step, context, features_step.seed, features_step.n_images)
+    features = _features({name: _embedder(name, step, context)}, real, features_step.batch_size)
     save_file(
         {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
         out / names.FEATURES,
@@ -42,15 +43,15 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
 
 def run_score(step: Step, context: Context, out: Path) -> Summary:
     """Scores each snapshot of a GAN, or an external set, against real frames of its cohort."""
-    given = ScoreStep.of(step)
-    spec, label = given.score, given.label
+    score_step = ScoreStep.of(step)
+    spec, label = score_step.score, score_step.label
     scores = {name: SCORES[name] for name in spec.metrics if label in SCORES[name].classes}
-    # A score of the detector takes it, whichever embedders the experiment scores in.
+    # A score that is defined for the detector needs it, also if `score.embedders` leaves it out.
     needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
-    real = _real_frames(step, context, given.seed, _n_scored(step, context, spec))
+    real = _real_frames(step, context, score_step.seed, _n_scored(step, context, spec))
     real_sets = {
-        place: RealSet(x_ND, spec, given.seed, context.torch_device())
+        place: RealSet(x_ND, spec, score_step.seed, context.torch_device())
         for place, x_ND in _real_features(step, context, spec, embedders, real).items()
     }
     computed = [
@@ -59,9 +60,10 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         for name, score in scores.items()
         if score.is_in(*place, tuple(spec.embedders))
     ]
-    computed.sort(key=lambda one: bool(scores[one[0]].embedders))  # those of one embedder are last
+    # Scores of one embedder come last.
+    computed.sort(key=lambda one: bool(scores[one[0]].embedders))
     rows: list[dict[str, Any]] = []
-    for epoch, fake in _fakes(step, context, given, len(real), real.shape[1]):
+    for epoch, fake in _fakes(step, context, score_step, len(real), real.shape[1]):
         fake_features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(fake)}
         fake_features |= _features(embedders, fake, spec.batch_size)
         pairs = {place: Pair(real_sets[place], x_ND) for place, x_ND in fake_features.items()}
@@ -83,7 +85,7 @@ def _real_features(
     features: FeaturesAt = {(NO_EMBEDDER, PIXEL): pixels(real)}
     for name in spec.embedders:
         real_of = read_weights(context.store.open(step.inputs[f"real_{name}"]) / names.FEATURES)
-        for space in EMBEDDERS[name].spaces:  # rows follow this order
+        for space in EMBEDDERS[name].spaces:  # the rows have this order
             features[name, space] = real_of[space].numpy()[: len(real)]
     others = {name: embedder for name, embedder in embedders.items() if name not in spec.embedders}
     return features | _features(others, real, spec.batch_size)
@@ -124,14 +126,15 @@ def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:
 
 
 def _fakes(
-    step: Step, context: Context, given: ScoreStep, n_images: int, image_size: int
+    step: Step, context: Context, score_step: ScoreStep, n_images: int, image_size: int
 ) -> Iterator[tuple[int | None, np.ndarray]]:
     """Yields epoch and images of every snapshot, or None and the images of an external set."""
     if "external" in step.inputs:
-        yield None, external_images(step, context, given.seed, n_images)
+        yield None, external_images(step, context, score_step.seed, n_images)
         return
+    spec = score_step.score
     for epoch in trained_gan(step, context)[0].snapshot_epochs():
-        yield epoch, sampled(step, context, given, given.score, epoch, n_images, image_size)
+        yield epoch, sampled(step, context, score_step, spec, epoch, n_images, image_size)
 
 
 def _embedder(name: str, step: Step, context: Context) -> Embed:

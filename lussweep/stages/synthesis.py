@@ -28,14 +28,16 @@ from lussweep.study.spec import (
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
     """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
-    given = SynthStep.of(step)
+    synth_step = SynthStep.of(step)
     masks = load_masks(context.store, cohort_class(step, context))
-    n_images = given.synth.n_frames(len(masks))
+    n_images = synth_step.synth.n_frames(len(masks))
     if "external" in step.inputs:
-        epoch, frames = None, external_images(step, context, given.seed, n_images)
+        epoch, frames = None, external_images(step, context, synth_step.seed, n_images)
     else:
-        epoch = _selected_epoch(step, context, given)
-        frames = sampled(step, context, given, given.synth, epoch, n_images, masks.shape[1])
+        epoch = _selected_epoch(step, context, synth_step)
+        frames = sampled(
+            step, context, synth_step, synth_step.synth, epoch, n_images, masks.shape[1]
+        )
     if len(frames) < n_images:
         raise InputError(
             f"the external set has {len(frames)} images, the cell needs {n_images}: make more, or "
@@ -46,20 +48,21 @@ def run_synth(step: Step, context: Context, out: Path) -> Summary:
     return {"epoch": epoch, "n_frames": len(frames)}
 
 
-def _selected_epoch(step: Step, context: Context, given: SynthStep) -> int:
+def _selected_epoch(step: Step, context: Context, synth_step: SynthStep) -> int:
     scores = (
         tables.read(context.store.open(step.inputs["score"]) / names.SCORES, tables.GAN_SCORES)
         if "score" in step.inputs
         else tables.GAN_SCORES.empty_table()
     )
-    assert given.select is not None, "a generator has snapshots to select from"
-    return select_epoch(given.select, trained_gan(step, context)[0].n_epochs, scores.to_pylist())
+    assert synth_step.select is not None, "a generator has snapshots to select from"
+    gan, _ = trained_gan(step, context)
+    return select_epoch(synth_step.select, gan.n_epochs, scores.to_pylist())
 
 
 def sampled(
     step: Step,
     context: Context,
-    given: DrawnStep,
+    drawn_step: DrawnStep,
     how: ScoreSpec | SynthSpec,
     epoch: int,
     n_images: int,
@@ -69,7 +72,9 @@ def sampled(
     gan, folder = trained_gan(step, context)
     kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
     generator = kind.load(path, gan, image_size, context.torch_device())
-    images: np.ndarray = kind.sample(generator, n_images, CLASS_LABEL[given.label], given.seed, how)
+    images: np.ndarray = kind.sample(
+        generator, n_images, CLASS_LABEL[drawn_step.label], drawn_step.seed, how
+    )
     wanted = (n_images, image_size, image_size)
     if images.dtype != np.uint8 or images.shape != wanted:
         raise RuntimeError(
@@ -101,5 +106,7 @@ def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
     label = BOTH_CLASSES
     if "gan" in inputs:
         label = context.store.record(inputs["gan"])["spec"]["class"]
-    seen = Step(step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name)
-    return cohort_class(seen, context)
+    generator_step = Step(
+        step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name
+    )
+    return cohort_class(generator_step, context)

@@ -30,17 +30,17 @@ def run_gan(step: Step, context: Context, out: Path) -> Summary:
 def train_into(
     step: Step, context: Context, work: Path, rank: int = 0, world_size: int = 1
 ) -> Summary:
-    """Trains one rank in the workplace `work`, from where an earlier attempt ended if it can.
+    """Trains one rank in the workplace `work`, and continues an earlier attempt if the kind can.
 
-    Only rank 0 writes. Raises TrainingEnded if the training cannot succeed, and RuntimeError if it
-    has left out a snapshot.
+    Only rank 0 writes. Raises TrainingEnded if the training cannot succeed, and RuntimeError if a
+    snapshot is missing at its end.
     """
-    own = GanStep.of(step)
+    gan_step = GanStep.of(step)
     cohort = cohort_class(step, context)
     frames = load_pixels(context.store, cohort)
-    label = cohort["label"].to_numpy() if own.label == BOTH_CLASSES else None
+    label = cohort["label"].to_numpy() if gan_step.label == BOTH_CLASSES else None
     report = TrainingReport(
-        own.gan.n_epochs,
+        gan_step.gan.n_epochs,
         show=lambda text: context.link.tell(step.ref, text),
         checkpoints=Checkpoints(
             work / "checkpoints",
@@ -55,9 +55,9 @@ def train_into(
         world_size=world_size,
     )
     snapshot_path(work, 1).parent.mkdir(parents=True, exist_ok=True)
-    train, device = GENERATORS[own.gan.kind].train, context.torch_device()
+    train, device = GENERATORS[gan_step.gan.kind].train, context.torch_device()
     try:
-        train(frames, label, own.gan, own.seed, device, work, report)
+        train(frames, label, gan_step.gan, gan_step.seed, device, work, report)
     except TrainingEnded:  # there will be no artifact, so the report reads the workplace
         if rank == 0:
             _write_history(work, report)
@@ -65,10 +65,10 @@ def train_into(
         raise
     if rank == 0:
         _write_history(work, report)
-        for epoch in own.gan.snapshot_epochs():
+        for epoch in gan_step.gan.snapshot_epochs():
             if not snapshot_path(work, epoch).exists():
                 raise RuntimeError(
-                    f"the generator {own.gan.kind} has left no snapshot of epoch {epoch}: its "
+                    f"the generator {gan_step.gan.kind} has left no snapshot of epoch {epoch}: its "
                     "`train` must write one for each of spec.snapshot_epochs()"
                 )
     return {"n_frames": len(frames), **report.summary}

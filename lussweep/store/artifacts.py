@@ -21,6 +21,8 @@ from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
+SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
+"""Seconds after which an abandoned folder, or an unfinished step, is deleted."""
 
 
 class Record(TypedDict):
@@ -206,7 +208,7 @@ class ArtifactStore:
             )
 
     def clean_scratch(
-        self, older_than_s: float = 86_400, workplaces_s: float = 30 * 86_400
+        self, older_than_s: float = SCRATCH_S, workplaces_s: float = WORKPLACE_S
     ) -> None:
         """Removes what killed steps left behind.
 
@@ -257,8 +259,8 @@ class _Survey(ArtifactStore):
         stage, _, key = ref.partition("/")
         if stage not in self._listed:
             self._listed[stage] = frozenset(_names_in(self.root / stage))
-        own = key in self._listed[stage] and self._find(ref) is not None
-        if not own and self._lender(ref) is None:
+        is_here = key in self._listed[stage] and self._find(ref) is not None
+        if not is_here and self._lender(ref) is None:
             return False
         self._found.add(ref)
         return True

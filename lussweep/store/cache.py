@@ -90,7 +90,7 @@ class ArtifactCache:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Releases at the end of the block what was pinned within it."""
+        """Releases, at the end of the block, the copies that were pinned within it."""
         before = self._n_pinned()
         try:
             yield
@@ -103,7 +103,7 @@ class ArtifactCache:
 
     @contextmanager
     def fetching(self, entry: Path) -> Iterator[None]:
-        """Lets one process of the node at a time fetch. The others then find the copy."""
+        """Lets one process of the node at a time fetch, so that the others find its copy."""
         one_of_256 = hashlib.sha256(str(entry).encode()).hexdigest()[:2]
         # Without locks, two processes may make a copy each, both whole.
         with locked(self.root / ".fetching" / one_of_256):

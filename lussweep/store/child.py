@@ -1,10 +1,10 @@
 """Runs a function on a file from outside in a child process that has limits.
 
 A decoder can crash, fill the memory or never end on a file that is damaged or was made to do so.
-In a child process all three are refusals of that file. A child serves one call after another and
-ends when it was idle for IDLE_SECONDS. Whatever breaks a child that has served before is tried
-again in a fresh one, because the cause may lie in an earlier file. A child is no sandbox: it has
-the rights of its parent.
+In a child process each of the three becomes a refusal of that file. A child serves one call after
+another, and ends after IDLE_SECONDS without a call. If a call breaks a child that has served
+before, the call is tried again in a fresh child, because the cause may lie in an earlier file. A
+child is not a sandbox: it has the rights of its parent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lussweep.errors import InputError, one_line
 
 IDLE_SECONDS = 60.0
 MAX_IDLE = 2
-"""Most idle children of a process. Threads that call at once have one child each."""
+"""Most idle children that a process keeps. Threads that call at once have one child each."""
 COPY_AGAIN = "copy it again from its source or leave it out"
 
 
@@ -45,18 +45,18 @@ class Limits:
     """What one call may use."""
 
     memory_bytes: int = 2**31
-    """Private memory of the child (RLIMIT_DATA), some 100 MB of libraries among it."""
+    """Private memory of the child (RLIMIT_DATA), including some 100 MB of libraries."""
     cpu_seconds: int = 600
     wall_seconds: int = 3600
     output_bytes: int = 2**32
-    """Most bytes that a file may have to which the child writes."""
+    """Most bytes of a file that the child writes."""
 
 
 LIMITS = Limits()
 
 
 class _BrokenError(Exception):
-    """A finding: how the child died, or which limit it broke."""
+    """Says how the child died, or which limit it broke."""
 
 
 def call(
@@ -290,7 +290,7 @@ def _is_swollen() -> bool:
 def _pickled(kind: str, value: Any, keep: bool) -> bytes:
     try:
         answer = pickle.dumps((kind, value, keep))
-        if kind == "raised":  # some exceptions are pickled, but cannot be made again
+        if kind == "raised":  # some exceptions can be pickled, but not unpickled
             pickle.loads(answer)
         return answer
     except Exception:

@@ -26,10 +26,10 @@ class DiskFull(StorageError):
 
 def is_no_room(error: BaseException) -> bool:
     """Whether a full disk, a quota or a limit of the process prevented a write."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
+    while cause is not None and id(cause) not in visited:
+        visited.add(id(cause))
         text = str(cause)
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             return True

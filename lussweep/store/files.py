@@ -21,9 +21,10 @@ def whole_file(
 
     Makes the folder of `path`. After an error, the half-written file is deleted. The file of a
     killed process is overwritten by the next one, because the other name is always the same.
-    With `shared`, each process writes under a name of its own: processes that may write `path` at
-    once need that. With `durable`, the function waits until the disk holds the bytes, so that a
-    power cut cannot leave an empty file. With `private`, only the user may read the file.
+    With `shared`, each process writes under a name of its own. Use it if several processes may
+    write `path` at the same time. With `durable`, the function waits until the disk holds the
+    bytes, so that a power cut cannot leave an empty file. With `private`, only the user may read
+    the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _beside(path, shared)

@@ -30,8 +30,8 @@ def take(path: Path, *, wait: bool) -> FileLock:
     Makes the folder of `path`. Raises filelock.Timeout if another holder has the lock and
     `wait` is false. Raises NoLocksError if the file system has no locks.
     """
-    # filelock can fall back to a file whose existence is the lock. A killed process would leave it
-    # locked. A lock of one thread would end with that thread.
+    # By default filelock may use a file whose existence is the lock, which a killed process would
+    # leave behind. Its locks also belong to one thread, and would end with that thread.
     lock = FileLock(path, fallback_to_soft=False, thread_local=False)
     try:
         lock.acquire(blocking=wait)
@@ -57,7 +57,7 @@ def locked(path: Path) -> Iterator[None]:
 def locked_if_free(path: Path) -> Iterator[bool]:
     """Holds the lock inside the block if nobody has it. Gives whether the block may go on.
 
-    The block may go on, too, if the file system has no locks.
+    The block may also go on if the file system has no locks.
     """
     with ExitStack() as stack:
         try:

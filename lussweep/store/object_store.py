@@ -1,8 +1,8 @@
 """Artifacts in an object store, copied to a node when they are first opened there.
 
 A commit uploads its files below a name of its own, `stage/key/ATTEMPT/`. Then it creates
-`stage/key/record.json`, which names the attempt. Until then there is no artifact. If there are
-several commits, the first one counts, whole.
+`stage/key/record.json`, which names the attempt. Until then the artifact does not exist. If several
+commits upload the same artifact, the one that creates the record first counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from lussweep.errors import InputError
-from lussweep.store.artifacts import RECORD, RECORD_PARTS, ArtifactStore, Record
+from lussweep.store.artifacts import (
+    RECORD,
+    RECORD_PARTS,
+    SCRATCH_S,
+    WORKPLACE_S,
+    ArtifactStore,
+    Record,
+)
 from lussweep.store.cache import ArtifactCache, size_bytes
 from lussweep.store.files import write_whole
 from lussweep.store.folders import check_usable
@@ -31,7 +38,6 @@ ATTEMPT = "attempt"
 WHOLE = ".whole"
 """Name of a file that marks a copy with all files of the artifact."""
 CHECKPOINTS = "checkpoints/"
-SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
 
 
 def store_at(place: str, named: str) -> ArtifactStore:
@@ -201,18 +207,22 @@ class ObjectStore(ArtifactStore):
     def keep_workplace(self, ref: str, work: Path) -> None:
         """Uploads an unfinished step, checkpoints last.
 
-        If a checkpoint is there, all that was written before it is there too. An upload that
-        fails ends no training: the next checkpoint tries again.
+        A checkpoint at the URL therefore means that all earlier files are there too. A failed
+        upload does not end the training: the next checkpoint tries again.
         """
         try:
-            kept = self.remote.listing(_work(ref))
-            own = [n for n in _names(work) if n != "lock" and "partial" not in n]
-            new = [n for n in own if kept.get(n, {}).get("size") != (work / n).stat().st_size]
+            remote_files = self.remote.listing(_work(ref))
+            local_names = [n for n in _names(work) if n != "lock" and "partial" not in n]
+            new = [
+                n
+                for n in local_names
+                if remote_files.get(n, {}).get("size") != (work / n).stat().st_size
+            ]
             for last in (False, True):
                 part = [n for n in new if n.startswith(CHECKPOINTS) == last]
                 self.remote.upload({f"{_work(ref)}/{n}": work / n for n in part})
-            oldest = min((n for n in own if n.startswith(CHECKPOINTS)), default="")
-            old = [n for n in kept if n.startswith(CHECKPOINTS) and n < oldest]
+            oldest = min((n for n in local_names if n.startswith(CHECKPOINTS)), default="")
+            old = [n for n in remote_files if n.startswith(CHECKPOINTS) and n < oldest]
             self.remote.delete(f"{_work(ref)}/{n}" for n in old)
         except StorageError as error:
             logging.getLogger(__name__).warning("%s", error)

@@ -1,7 +1,7 @@
 """Reads Parquet files that others may have written. Checks their headers before any value.
 
-A value that is stored once may stand in a million rows, and a page of zeros unpacks to a
-thousand times its size. So neither the file's size nor its rows say how much memory it needs.
+A value that is stored once can fill a million rows, and a page of zeros unpacks to a thousand
+times its size. So neither the size of a file nor its number of rows says how much memory it needs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_table(
     max_rows: int | None = None,
     max_bytes: int | None = None,
 ) -> pa.Table:
-    """Reads the columns of a table, each as often as the file's schema has it.
+    """Reads columns of a table. A name that the file's schema repeats gives several columns.
 
     Raises OtherSchemaError if the file has another schema than `schema`, and OSError if it cannot
     be read. Raises ValueError with the reason if it is not a Parquet file, has more than

@@ -24,7 +24,7 @@ MAX_ELEMENTS = 10_000
 """Limit of the columns and groups of a schema."""
 MAX_DEPTH = 32
 MIN_PAGES = 10_000
-"""So many pages may be small. A file with more needs a kilobyte a page on average."""
+"""Most pages that may be small. A file with more pages needs a kilobyte a page on average."""
 
 Buffer = mmap.mmap | bytes
 Struct = dict[tuple[int, int], Any]
@@ -35,12 +35,12 @@ LISTS = {
     (0, 2): STRUCT, (0, 4): STRUCT, (0, 5): STRUCT, (0, 7): STRUCT, (2, 1): STRUCT,
     (2, 4): STRUCT, (5, 2): I32, (5, 3): BINARY, (5, 8): STRUCT, (5, 13): STRUCT,
 }  # fmt: skip
-"""Kind of a list's values, by depth and field. pyarrow reads this one, whatever the list says."""
+"""Kind of a list's values, by depth and field. pyarrow ignores the kind that the list states."""
 HEADERS = {0: (5, 2), 2: (7, 2), 3: (8, 4)}
 """Fields of header and encoding, by kind: data page, dictionary, data page of version 2."""
 DICTIONARY_PAGE = 2
 ENCODINGS = (0, 2, 3, 4, 5, 6, 8, 9)
-"""All but DELTA_BYTE_ARRAY. Its values share beginnings, so a bit can repeat a megabyte."""
+"""The encodings that are read: all but DELTA_BYTE_ARRAY, in which a bit can repeat a megabyte."""
 BITS = {I16: 16, I32: 32, I64: 64}
 DAMAGED = "its metadata is damaged"
 PADDING = 100
@@ -146,8 +146,8 @@ def _leaves(footer: Struct) -> list[tuple[str, int]]:
     leaves: list[tuple[str, int]] = []
     open_groups: list[list[Any]] = []  # first name of each, and how many children it lacks
     for element in elements:
-        own = element.get((4, BINARY), b"").decode("utf-8", "replace")
-        name = open_groups[-1][0] if len(open_groups) > 1 else own
+        element_name = element.get((4, BINARY), b"").decode("utf-8", "replace")
+        name = open_groups[-1][0] if len(open_groups) > 1 else element_name
         if open_groups:
             open_groups[-1][1] -= 1
         if n_children := element.get((5, I32), 0):
@@ -196,8 +196,8 @@ class _Mapped:
 class _Thrift:
     """Reads the compact protocol: at most `n_values` values, and no further than `end`.
 
-    Refuses what readers of Thrift understand in different ways: a field that occurs twice, and
-    numbers that do not fit their kind.
+    Refuses two things that readers of Thrift understand in different ways: a field that occurs
+    twice, and a number that does not fit its kind.
     """
 
     def __init__(self, data: Buffer, at: int, end: int, n_values: int) -> None:
@@ -205,13 +205,13 @@ class _Thrift:
 
     def struct(self, depth: int = 0) -> Struct:
         values: Struct = {}
-        field, seen = 0, set()
+        field, seen_fields = 0, set()
         while head := self._byte():
             kind = head & 15
             field = field + (head >> 4) if head >> 4 else self._signed(16)
-            if field in seen or not 0 < field < 2**15 or depth > MAX_DEPTH:
+            if field in seen_fields or not 0 < field < 2**15 or depth > MAX_DEPTH:
                 raise ValueError(DAMAGED)
-            seen.add(field)
+            seen_fields.add(field)
             boolean = kind in (TRUE, FALSE)
             values[field, kind] = kind == TRUE if boolean else self._value(kind, depth, field)
         return values

@@ -21,8 +21,8 @@ S3_PATIENCE: dict[str, Any] = {
     "read_timeout": 30,
     "retries": {"mode": "standard", "max_attempts": 6},
 }
-"""Settings of botocore. It retries server errors for up to half a minute, and takes 30 s without
-an answer for an error. `config_kwargs` in FSSPEC_S3 (fsspec's own variable) override them."""
+"""Settings of botocore: it retries server errors for up to half a minute, and treats 30 s without
+an answer as an error. `config_kwargs` in FSSPEC_S3 (fsspec's own variable) override them."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
@@ -31,6 +31,7 @@ class StorageError(RuntimeError):
 
 
 def is_url(place: object) -> bool:
+    """Whether a place is a URL, not a path."""
     return "://" in str(place)
 
 
@@ -76,8 +77,8 @@ class RemoteFolder:
     ) -> dict[str, dict[str, Any]]:
         """What the file system knows of each file, by name relative to `below`.
 
-        Files and folders named in `without` are left out and not listed. A name that would lead
-        out of a folder that it is copied to is left out too.
+        Files and folders named in `without` are left out and not listed. A name such as `../x`,
+        which would leave the folder that it is copied to, is left out too.
         """
         if without:
             return self._listing_without(below, without)
@@ -237,8 +238,8 @@ def file_system(url: str) -> tuple[Any, str]:
     scheme = url.partition("://")[0]
     options: dict[str, Any] = {"use_listings_cache": False}
     if EXTRAS.get(scheme) == "s3":
-        own = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
-        options["config_kwargs"] = {**S3_PATIENCE, **own}
+        user_config = fsspec.config.conf.get(scheme, {}).get("config_kwargs", {})
+        options["config_kwargs"] = {**S3_PATIENCE, **user_config}
     try:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:

@@ -180,15 +180,15 @@ SKIPPED = make_schema(
 
 def hyperparameter_columns(values: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters of a classifier as columns of a row: HYPERPARAMETERS."""
-    own = {name: v for name, v in values.items() if type(v) is OWN_COLUMN.get(name)}
-    others = {name: value for name, value in values.items() if name not in own}
-    return {**own, "hyperparameters": canonical(others) if others else None}
+    with_column = {name: v for name, v in values.items() if type(v) is OWN_COLUMN.get(name)}
+    others = {name: value for name, value in values.items() if name not in with_column}
+    return {**with_column, "hyperparameters": canonical(others) if others else None}
 
 
 def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters by name of a row that has the columns HYPERPARAMETERS."""
-    own = {name: row[name] for name in OWN_COLUMN if row[name] is not None}
-    return {**own, **json.loads(row["hyperparameters"] or "{}")}
+    with_column = {name: row[name] for name in OWN_COLUMN if row[name] is not None}
+    return {**with_column, **json.loads(row["hyperparameters"] or "{}")}
 
 
 def in_schema(rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -70,7 +70,7 @@ class Registry(dict[str, Entry]):
         return self._plugin_of.get(name)
 
     def unknown(self, name: object) -> str:
-        """Why no entry has this name: the closest name, and the plugins that may have it."""
+        """Says that no entry has this name. Names the closest one, or plugins that may add it."""
         close = difflib.get_close_matches(str(name), self, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(self)}"
         unused = sorted(point.name for point in _entry_points() if point.value not in _registered)
@@ -89,7 +89,7 @@ def load_plugins(names: Iterable[str]) -> tuple[Plugin, ...]:
     problems: list[str] = []
     for name in names:
         try:
-            plugins.append(_loaded(_found(name)))
+            plugins.append(_load_plugin(_find_plugin(name)))
         except InputError as error:
             problems += error.problems
     if problems:
@@ -106,7 +106,7 @@ def require_plugins(plugins: Iterable[Plugin]) -> None:
     for plugin in plugins:
         if plugin.module in _registered:
             continue
-        here = _loaded(_found(plugin.module))
+        here = _load_plugin(_find_plugin(plugin.module))
         if here.version != plugin.version:
             raise InputError(
                 f"this worker has {here.package} {here.version}, but the run was started with "
@@ -114,15 +114,15 @@ def require_plugins(plugins: Iterable[Plugin]) -> None:
             )
 
 
-def _found(name: str) -> Plugin:
+def _find_plugin(name: str) -> Plugin:
     """The plugin of this name. Imports nothing."""
     for point in _entry_points():
         if name in (point.name, point.value) and point.dist is not None:
             return Plugin(point.value, point.dist.name, point.dist.version)
     packages = metadata.packages_distributions().get(name.partition(".")[0])
     if not packages:
-        known = sorted(point.name for point in _entry_points())
-        close = f" (installed plugins: {', '.join(known)})" if known else ""
+        installed = sorted(point.name for point in _entry_points())
+        close = f" (installed plugins: {', '.join(installed)})" if installed else ""
         raise InputError(
             f"plugins names {name!r}, which no installed package has{close}: install it with pip, "
             "a file beside the experiment does not count"
@@ -130,7 +130,7 @@ def _found(name: str) -> Plugin:
     return Plugin(name, packages[0], metadata.version(packages[0]))
 
 
-def _loaded(plugin: Plugin) -> Plugin:
+def _load_plugin(plugin: Plugin) -> Plugin:
     if plugin.module in _registered:
         return _registered[plugin.module]
     try:
@@ -139,7 +139,7 @@ def _loaded(plugin: Plugin) -> Plugin:
         raise InputError(
             f"plugins names {plugin.module}, which has no function register(): it is not a plugin"
         ) from None
-    except Exception as error:  # the module of others may fail in any way
+    except Exception as error:  # another author's module may fail in any way
         raise InputError(
             f"the plugin {plugin.module} of {plugin.package} {plugin.version} cannot be imported: "
             f"{type(error).__name__}: {one_line(error)}"

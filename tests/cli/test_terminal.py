@@ -82,7 +82,8 @@ def test_the_width_of_the_intervals_is_told() -> None:
     assert line.startswith("A single cell's 95 % interval, over the holdout patients alone, is ")
     assert "0.20 wide (0.10 to 0.30)" in line
     assert interval_line(RESULTS.empty_table()) == "No cell is done yet."
-    assert interval_line(table.slice(4)) == "No cell has an interval: reason in results.parquet."
+    line = "No cell has an interval: see the column reason of results.parquet."
+    assert interval_line(table.slice(4)) == line
 
 
 def test_what_there_is_of_a_difference_is_told() -> None:
@@ -129,7 +130,7 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     text = capsys.readouterr().out
     assert "+0.010 [-0.020, +0.040]" in text
     assert "missing" in text
-    assert "reason in contrasts.parquet" in text
+    assert "The column reason of contrasts.parquet says why" in text
     assert "chance" in text
     print_statistics(written | {"contrasts": pa.Table.from_pylist([missing], CONTRASTS)})
     text = capsys.readouterr().out

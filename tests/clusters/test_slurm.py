@@ -174,7 +174,7 @@ def test_rays_words_are_kept_apart_from_the_grids(dry: Dry) -> None:
     assert done.stderr == ""
     (line,) = done.stdout.splitlines()
     log = dry.folder / f"lussweep-{dry.job}.ray.log"
-    assert line == f"head: node7 (192.0.2.7:6379); Ray's own words: {log}"
+    assert line == f"head: node7 (192.0.2.7:6379); Ray's output: {log}"
     assert log.exists()
 
 

@@ -229,7 +229,7 @@ def test_full_pools_of_two_seeds_hold_the_same_patients():
 
 
 def test_a_pool_that_is_too_small_is_an_input_error():
-    with pytest.raises(InputError, match="10 positive patients asked, 9 have usable frames"):
+    with pytest.raises(InputError, match="10 positive patients needed, 9 have usable frames"):
         draw_cohort(MIXED, 10, INDEPENDENT, 0)
 
 
@@ -241,7 +241,7 @@ def test_patients_without_a_usable_frame_are_no_part_of_the_pool():
         index.column_names.index("label"), tables.FRAMES.field("label"), labels
     )
     assert patient_ids(of_class(draw_cohort(index, 1, INDEPENDENT, 0), "pos")) == ["p00"]
-    with pytest.raises(InputError, match="2 positive patients asked, 1 have usable frames"):
+    with pytest.raises(InputError, match="2 positive patients needed, 1 have usable frames"):
         draw_cohort(index, 2, INDEPENDENT, 0)
 
 
@@ -279,7 +279,7 @@ def test_a_limit_of_patients_is_one_a_class():
     assert frame_ids(kept) == {
         r["row"] for r in MIXED.to_pylist() if r["patient_id"] in patient_ids(kept)
     }
-    with pytest.raises(InputError, match="10 positive patients asked"):
+    with pytest.raises(InputError, match="10 positive patients needed"):
         limit_val(MIXED, ValSpec(n_patients=10), 0)
 
 

@@ -74,5 +74,5 @@ def test_annotated_frames_by_reason() -> None:
         "7 that are not annotated are not",
         "3 annotated frames lie between those that frame_stride 2 keeps: "
         "--frame-stride 1 (data.preprocess.frame_stride) keeps them",
-        "1 positive videos keep no positive frame: they serve nothing",
+        "1 positive videos keep no positive frame: they are not used",
     ]

@@ -251,7 +251,7 @@ def test_after_twenty_problems_it_looks_no_further(tmp_path: Path, declaration: 
     folder = write_folder(tmp_path / "images", np.zeros((50, 4, 4), np.uint8))
     problems = problems_of(folder, declaration)
     assert len(problems) == module.MAX_PROBLEMS + 1
-    assert problems[-1] == f"({folder}: nothing was looked at after sample019.png)"
+    assert problems[-1] == f"({folder}: images after sample019.png were not checked)"
 
 
 def test_nothing_and_no_set_are_refused(tmp_path: Path, declaration: Path) -> None:
@@ -544,7 +544,7 @@ def test_patients_outside_the_cohort_known_or_not_are_named(name: Any) -> None:
         check_declaration([name("T9"), "P1"], COHORT, FORBIDDEN, "n6/pos")
     assert caught.value.problems == (
         f"n6/pos: its generator saw patients outside the cohort: {name('T9')}; "
-        "train it on the cohort's alone",
+        "train it on the patients of the cohort only",
     )
 
 

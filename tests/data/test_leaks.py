@@ -98,10 +98,10 @@ def test_an_image_of_two_patients_names_the_pair_in_two_splits_first() -> None:
         ("C", "c", "holdout", {"x": ["7.png"], "3": ["1.png"]}),
     )
     assert line == (
-        "4 image files of 3 patients are another patient's as well: "
+        "4 image files of 3 patients are also another patient's: "
         "a of A (train) shares 2 with c of C (holdout), such as 0.png = 7.png; "
         "a of A (train) shares 2 with b of B (train), such as 0.png = 0.png: "
-        "leave each image with the patient whose it is"
+        "keep each image with one patient only"
     )
 
 

@@ -232,7 +232,7 @@ def test_annotations_of_ids_that_a_program_made_numbers_of(tmp_path: Path, rows:
     assert videos == {**dict.fromkeys("012345"), "6": (0,), "7": (0,)}
     marks[0]["video_id"] = "V7"
     assert only_problem(rows, tmp_path, marks[:1]) == (
-        "annotations name the video V7, which the manifest does not: did you mean v7?"
+        "annotations name the video V7, which is not in the manifest: did you mean v7?"
     )
 
 
@@ -285,7 +285,7 @@ def test_all_problems_are_reported_at_once(tmp_path: Path, rows: Rows) -> None:
         "row 2 (video v1): patient_id is empty",
         "none.avi: does not exist",
         "video_id v3 is in 2 rows",
-        "the video v9, which the manifest does not",
+        "the video v9, which is not in the manifest",
     ):
         assert expected in lines
     assert lines.count("\n") == 4
@@ -449,7 +449,7 @@ def test_a_class_missing_in_a_split(tmp_path: Path, rows: Rows) -> None:
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
-        (("v9", 0, 1), "annotations name the video v9, which the manifest does not"),
+        (("v9", 0, 1), "annotations name the video v9, which is not in the manifest"),
         (("v0", 3, 1), "frame 3 of the video v0 is annotated 1, its video label is 0"),
         (("v7", 3, 0), "the positive video v7 is annotated without a positive frame"),
         (("v7", "1.5", 1), "frame is '1.5', not a whole number from 0"),

@@ -93,7 +93,7 @@ def test_images_in_folders_of_all_patients_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(CASES / "shared_frames" / "manifest.csv", tmp_path)
     (line,) = caught.value.problems
-    assert line.startswith("64 image files of 16 patients are another patient's as well: ")
+    assert line.startswith("64 image files of 16 patients are also another patient's: ")
     assert "000a of 000 (train) shares 4 with 008a of 008 (val), such as 0.png = 0.png" in line
     assert line.count(" shares 4 with ") == 3
-    assert line.endswith("leave each image with the patient whose it is")
+    assert line.endswith("keep each image with one patient only")

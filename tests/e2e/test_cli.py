@@ -190,7 +190,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
         (["--only", "variant"], "--only 'variant' is not of the form axis=value"),
         (["--only", "patients=6"], "--only knows n_patients, replicate, variant, gan_epoch"),
         (["--only", "variant=basline"], "did you mean baseline?"),
-        (["--set", "grid.n_patients=[6,500]"], "cohort of 500 positive patients asked, 120 in"),
+        (["--set", "grid.n_patients=[6,500]"], "cohort of 500 positive patients needed, 120 in"),
         (["--set", "grid.variants=[basline]"], "'basline': did you mean baseline?"),
         (["--device", "tpu"], "--device tpu is none of auto, cpu, cuda"),
         (["--backend", "slurm"], "--backend slurm is neither ray nor inline"),
@@ -263,7 +263,7 @@ def test_what_cannot_work_is_refused_before_training(tmp_path: Path, tiny_yaml: 
         "--set", "select={best: kmmd}", "--only", "variant=combine",
     )  # fmt: skip
     text = "\n".join(lines)
-    assert "validation of 50 positive patients asked, 2 in the val split" in text
+    assert "validation of 50 positive patients needed, 2 in the val split" in text
     assert "select takes kmmd in imagenet features" in text
     assert "--only variant=combine: the grid has no such value: did you mean combined?" in text
 

@@ -77,7 +77,7 @@ def test_a_lease_that_is_fresher_says_that_the_driver_works(finished: Path) -> N
     rewritten_state(finished, ended=None, written=time.time() - 3600)
     owner = replace(Owner.this(), host="node7", pid=4711)
     (finished / "lease.json").write_text(owner.text())
-    assert "driver pid 4711 on node7, heard of " in succeed("status", finished)
+    assert "driver pid 4711 on node7, last report " in succeed("status", finished)
     (finished / "lease.json").write_text("{}")
     assert "may be gone" in succeed("status", finished)
 
@@ -114,7 +114,7 @@ def test_a_cell_is_named_by_as_little_as_tells_it_apart(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
-        ("variant=combined", "2 cells are meant (variant=combined,n_patients=2,replicate=1; "),
+        ("variant=combined", "2 cells match (variant=combined,n_patients=2,replicate=1; "),
         ("variant=p,n_patients=2", "has no cell of variant=p"),
         ("variant=combned", "did you mean combined?"),
         ("n_patients=7", "has no cell of n_patients=7: known are 2, 3"),
@@ -205,7 +205,7 @@ def test_a_driver_that_does_not_answer_is_told(
     rewritten_state(finished, ended=None, written=time.time() - 7200)
     code, text = invoke("cancel", finished)
     assert code == 1
-    assert "does not answer, and was last heard of 2 h ago" in text
+    assert "does not answer; its last report was 2 h ago" in text
 
 
 # --- folders that are none -----------------------------------------------------------------

@@ -308,7 +308,7 @@ def test_a_set_that_cannot_take_part_is_one_clear_line(
         ),
         (
             {"pos": ["external"], "neg": ["real"]},
-            "the source external and the section external belong together",
+            "the source external and the section external belong together: give both",
         ),
     ],
     ids=["no class", "unknown placeholder", "no section"],

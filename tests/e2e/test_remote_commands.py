@@ -108,7 +108,7 @@ def test_a_driver_that_does_not_answer_is_told(
     RemoteFolder(url).write("state.json", json.dumps(gone).encode())
     code, text = invoke("cancel", url)
     assert code == 1
-    assert "pid 4711 on node7 does not answer, and was last heard of 2 h ago" in text
+    assert "pid 4711 on node7 does not answer; its last report was 2 h ago" in text
     assert RemoteFolder(url).read("cancel") == b"", "the request stays"
 
 

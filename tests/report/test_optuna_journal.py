@@ -46,9 +46,9 @@ RESULT_ROWS = [
 ]
 
 
-def written(path, rows=ROWS, select_by="accuracy"):
+def written(path, rows=ROWS, select_by="accuracy", result_rows=RESULT_ROWS):
     trials = pa.Table.from_pylist(rows, tables.TRIALS)
-    results = pa.Table.from_pylist(RESULT_ROWS, RESULTS)
+    results = pa.Table.from_pylist(result_rows, RESULTS)
     write_optuna(path, trials, results, "mine", select_by)
     storage = JournalStorage(JournalFileBackend(str(path)))
     return optuna.load_study(study_name="mine", storage=storage)
@@ -93,6 +93,14 @@ def test_attributes_tell_what_was_selected_and_what_holdout_said(tmp_path):
 def test_a_gan_epoch_that_is_an_axis_is_a_parameter(tmp_path):
     rows = [row for epoch in (5, 10) for row in trial((6, 1, "combined", epoch), 1, [0.5])]
     assert [t.params["gan_epoch"] for t in written(tmp_path / "optuna.log", rows).trials] == [5, 10]
+
+
+def test_a_gan_epoch_whose_trials_are_missing_takes_no_auroc_away(tmp_path):
+    cell = {"n_patients": 6, "replicate": 1, "variant": "combined"}
+    results = [cell | {"gan_epoch": 5, "auroc": 0.75}, cell | {"gan_epoch": 10, "auroc": None}]
+    rows = trial((6, 1, "combined", 5), 1, [0.5], selected=1)
+    (only,) = written(tmp_path / "optuna.log", rows, result_rows=results).trials
+    assert only.user_attrs["holdout_auroc"] == 0.75
 
 
 def test_the_file_is_written_anew(tmp_path):

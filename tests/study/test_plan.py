@@ -606,10 +606,10 @@ def test_every_cohort_larger_than_its_pool_is_named():
         plan_of(grid=grid, manifest=Manifest(videos=tuple(videos)))
     asked = [line.partition(":")[0] for line in caught.value.problems]
     assert asked == [
-        "cohort of 57 negative patients asked, 56 in the train split",
-        "cohort of 58 negative patients asked, 56 in the train split",
-        "cohort of 59 negative patients asked, 56 in the train split",
-        "cohort of 59 positive patients asked, 58 in the train split",
+        "cohort of 57 negative patients needed, 56 in the train split",
+        "cohort of 58 negative patients needed, 56 in the train split",
+        "cohort of 59 negative patients needed, 56 in the train split",
+        "cohort of 59 positive patients needed, 58 in the train split",
     ]
 
 

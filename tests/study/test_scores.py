@@ -107,7 +107,7 @@ def test_every_result_of_a_comparison_is_a_score() -> None:
             "'sharpnes': no score has this name: did you mean sharpn",
         ),
         ("score.extra_metrics=[kmmd]", "kmmd is always computed: leave it out"),
-        ("score.extra_metrics=[spread, spread]", "a score is named twice"),
+        ("score.extra_metrics=[spread, spread]", "a score is named twice: remove one"),
         ("score.embedders=[thumb]", "'thumb': no embedder has this name: did you mean thumbs?"),
         ("score.embedders=[]", "name at least one embedder"),
         ("select={best: sharpnes}", "metric: no score has this name: did you mean sharpness?"),
@@ -179,12 +179,12 @@ def test_an_embedder_that_has_seen_the_patients_selects_with_permission(
 
 
 def test_an_embedder_is_identified_and_has_spaces() -> None:
-    with pytest.raises(ValueError, match="needs a digest"):
+    with pytest.raises(ValueError, match="needs either a digest"):
         Embedder(function=lambda *given: None)
-    with pytest.raises(ValueError, match="needs a digest"):
+    with pytest.raises(ValueError, match="needs either a digest"):
         Embedder(function=lambda *given: None, digest="a", needs="weights")
     for spaces in ((), ("pixel",)):
-        with pytest.raises(ValueError, match="needs spaces"):
+        with pytest.raises(ValueError, match="needs one or more spaces"):
             Embedder(function=lambda *given: None, digest="a", spaces=spaces)
 
 

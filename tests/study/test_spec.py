@@ -177,7 +177,7 @@ def test_all_mistakes_are_reported_at_once():
         "unknown key gan.n_epoch: did you mean n_epochs?",
         "gan.batch_size: Input should be greater than or equal to 2 (got 1)",
         "cohort.sampling: Input should be 'independent' or 'nested' (got 'nestd')",
-        "search: n_trials is 99, the space has 45 combinations",
+        "search: n_trials is 99, the space has 45 combinations: lower n_trials, or add values",
         "seed: Input should be greater than or equal to 0 (got -1)",
     ):
         assert f"mine.yaml: {expected}" in found
@@ -267,7 +267,9 @@ def test_a_bad_override_is_an_input_error_that_shows_it(override, expected):
 
 def test_a_batch_is_shared_out_evenly_among_workers():
     assert GanSpec(batch_size=16, n_workers=4).n_workers == 4
-    with pytest.raises(ValidationError, match="batch_size 16 is not a multiple of n_workers 3"):
+    with pytest.raises(
+        ValidationError, match="batch_size 16 is not a multiple of n_workers 3: change one"
+    ):
         GanSpec(batch_size=16, n_workers=3)
 
 
@@ -302,7 +304,7 @@ def test_selection_has_short_forms(given, expected):
 
 @pytest.mark.parametrize("given", ["epoch", "{best: kmmd, epoch: 5}", "{rule: last, epoch: 5}"])
 def test_an_epoch_belongs_to_its_rule_and_to_no_other(given):
-    assert "give an epoch with the rule" in problem(f"{{name: a, select: {given}}}")
+    assert "no other rule has one" in problem(f"{{name: a, select: {given}}}")
 
 
 @pytest.mark.parametrize("given", ["first", "{best: kmd}", "{epoch: 0}", "[last]", "7"])
@@ -386,7 +388,7 @@ def test_shuffled_labels_are_for_real_frames():
     found = problem(
         "{name: a, variants: {x: {pos: [real, synthetic], neg: [real], labels: shuffled}}}"
     )
-    assert "labels: shuffled is for real frames alone" in found
+    assert "labels: shuffled is for real frames alone: use no other source" in found
 
 
 @pytest.mark.parametrize("values", [(), (3, 3)])
@@ -421,7 +423,10 @@ def test_an_axis_has_different_values_and_at_least_one(axis):
 @pytest.mark.parametrize("where", ["grid: {gan_epochs: [5, 7]}", "select: {epoch: 7}"])
 def test_an_epoch_without_a_snapshot_cannot_be_asked_for(where):
     message = problem(f"{{name: a, gan: {{n_epochs: 10}}, {where}}}")
-    assert message == "mine.yaml: epoch 7 is asked for, but snapshots exist only for [5, 10]"
+    assert message == (
+        "mine.yaml: epoch 7 is asked for, but snapshots exist only for [5, 10]: "
+        "name one of these, or change gan.snapshot_every"
+    )
 
 
 @pytest.mark.parametrize("recipe", ["{pos: [], neg: [real]}", "{pos: [real], neg: []}"])

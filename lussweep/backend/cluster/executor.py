@@ -34,7 +34,7 @@ from lussweep.stages import Context
 from lussweep.study.plan import Plan, Step
 
 NOTICE_S = 2.0
-"""Seconds between two checks for nodes that will be taken away. Clouds say so minutes before."""
+"""Seconds between two checks for nodes that will be taken away. Clouds say it minutes before."""
 LOOK_S = 30.0
 """Seconds without an end of a step after which the nodes are checked."""
 
@@ -81,7 +81,7 @@ class ClusterExecutor:
         self.leaving: set[str] = set()
         self.missing: set[Resources] = set()
         self._refuse_unplaceable()
-        if not self.use_gpu:  # what GPUs of other nodes support is known only there
+        if not self.use_gpu:  # only another node knows what its GPUs support
             refuse_unsupported(plan, torch.device("cpu"))
 
     def __enter__(self) -> ClusterExecutor:

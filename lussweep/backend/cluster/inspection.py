@@ -48,7 +48,7 @@ class ClusterFacts:
     gpus: Mapping[str, float]
     """GPUs that Ray gives to tasks, by node."""
     storage: Mapping[str, Mapping[str, str]]
-    """By folder or URL, then by node, why the node does not share it; empty if it does."""
+    """Why a node does not share a place, empty if it does: by folder or URL, then by node."""
 
 
 def inspect(dashboard_url: str, folders: Sequence[Path], urls: Sequence[str] = ()) -> ClusterFacts:

@@ -89,8 +89,8 @@ def _train_worker(config: dict[str, Any]) -> Summary:
     work.mkdir(parents=True, exist_ok=True)
     context.store.fetch_workplace(step.ref, work)
     if world.get_world_rank() == 0:
-        # Upload a checkpoint that an earlier attempt could not upload. Other workers may miss it in
-        # this start, but the next start has it.
+        # Upload a checkpoint that an earlier attempt could not upload. Other workers may not see it
+        # in this start, but they will in the next one.
         context.store.keep_workplace(step.ref, work)
     try:
         summary = train_into(
@@ -100,6 +100,6 @@ def _train_worker(config: dict[str, Any]) -> Summary:
             context.store.keep_workplace(step.ref, work)
         return summary
     except TrainingEnded as ended:
-        # Returned, because every rank raises it in the same epoch and a restart would not help. Any
-        # other error of one rank must reach Ray, which ends the ranks that wait for it.
+        # It is returned, because every rank raises it in the same epoch and a restart would not
+        # help. Any other error of a rank must reach Ray, which ends the ranks that wait for it.
         return {"ended": ended}

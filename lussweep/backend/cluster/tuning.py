@@ -1,11 +1,12 @@
 """Runs steps in one Ray Tune run, whose searcher suggests them as they become ready.
 
-To start a worker and import torch takes seconds, and a step of a small grid hardly more. So all
-steps with one worker share one Tuner, which reuses its workers: each step is a trial of Tune. The
+The start of a worker and the import of torch take seconds. A step of a small grid takes hardly
+more. All steps with one worker therefore share one Tuner, which reuses its workers: each step is a
+trial of Tune. The
 configurations of classifiers come from Optuna's list (models/classifiers/search_space.py).
 
-Tune writes its configurations and results into the run folder, and errors name patients. So Tune
-gets refs and states alone. Errors go to the driver through the memory of Ray's head.
+Tune writes its configurations and results into the run folder, and errors name patients. Tune
+therefore gets refs and states only. Errors go to the driver through the memory of Ray's head.
 """
 
 from __future__ import annotations
@@ -140,8 +141,8 @@ class TuneService:
         """Wait for the submitted steps, end the Tuner and delete its error files."""
         self.searcher.closed.set()
         self.thread.join()
-        for left in self.folder.glob("tune/*/error.*"):
-            left.unlink()  # logs/ has the errors, with paths concealed
+        for error_file in self.folder.glob("tune/*/error.*"):
+            error_file.unlink()  # logs/ has the errors, with paths concealed
 
     def _fit(self) -> None:
         try:

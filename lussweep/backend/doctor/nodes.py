@@ -32,7 +32,7 @@ def check_answers(n_nodes: int, silent: Mapping[str, str]) -> Finding:
 
 
 def check_clocks(clocks: Mapping[str, Clock]) -> Finding:
-    """Judge the clocks. One is off by the distance of its answer from [sent, received]."""
+    """Judge the clocks. A clock's error is the distance of its answer from [sent, received]."""
     off = {n: max(c.sent - c.answered, c.answered - c.received, 0.0) for n, c in clocks.items()}
     return judge(
         "clocks",

@@ -68,7 +68,7 @@ def _mapped(path: Path, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
 
 
 def _archived(path: Path, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The frames of one member, unpacked one by one, so that no claim of its size is believed."""
+    """The frames of one member, unpacked one by one, because its header may claim any size."""
     with zipfile.ZipFile(path) as archive:
         arrays = [name for name in archive.namelist() if name.endswith(".npy")]
         chosen = arrays if len(arrays) == 1 else [n for n in arrays if n == f"{MEMBER}.npy"]

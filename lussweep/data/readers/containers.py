@@ -1,4 +1,4 @@
-"""What FFmpeg does not say about a container: sizes that it ignores, and an end that is missing.
+"""Checks of a container that FFmpeg does not make: sizes that it ignores, and a missing end.
 
 FFmpeg believes the size in an mp4's track header, ignores the one in an AVI's main header, and
 reads an MPEG program stream that is cut between two pictures without an error. All other checks are
@@ -41,6 +41,7 @@ def check_container(path: Path, head: bytes) -> None:
 
 
 def truncated(kind: str, n_bytes: int) -> UnreadableError:
+    """The error for a file of this kind that ends too early."""
     return UnreadableError(f"the {kind} file is truncated at {n_bytes} bytes: {COPY_AGAIN}")
 
 

@@ -95,7 +95,7 @@ def reader_plugin(path: Path) -> Plugin | None:
     """The plugin whose reader reads an input; None if lussweep's own reads it, or none does."""
     plugins = {name: plugin for name in READERS if (plugin := READERS.plugin_of(name))}
     if not plugins:
-        return None  # no head is read of a file that only the child may trust
+        return None  # only the child may read the file, so its first bytes are not known here
     head = _head(path)
     names = [name for name, reader in READERS.items() if reader.matches(path, head)]
     return plugins.get(names[-1]) if names else None

@@ -33,9 +33,9 @@ DEMUXERS = (
 )
 """The containers that are read. FFmpeg also knows playlists, which name other files."""
 MAX_ANNOUNCED = 2**30
-"""An AVI that was written to a pipe announces so many frames. It did not know how many follow."""
+"""The number of frames in the header of an AVI that was written to a pipe. It means "unknown"."""
 LOOK_AHEAD = 3
-"""A picture that cannot be decoded, with fewer packets after it, was cut by the file's end."""
+"""If fewer packets follow a picture that cannot be decoded, the end of the file has cut it."""
 
 Log = tuple[int, str, str]
 """Level, part of FFmpeg, and text of a line of its log."""
@@ -46,6 +46,7 @@ Log = tuple[int, str, str]
 
 @contextmanager
 def opened(path: Path) -> Iterator[_Source]:
+    """Opens a video inside the block. Raises UnreadableError if FFmpeg cannot read the file."""
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -74,12 +75,12 @@ def opened(path: Path) -> Iterator[_Source]:
 
 
 def _check_head(head: bytes) -> None:
-    """Raises UnreadableError that says what a file is, for what often lies in a video's place."""
+    """Raises UnreadableError that names the kind of file, for kinds often taken for a video."""
     if not head:
         raise UnreadableError(f"the file is empty: {COPY_AGAIN}")
     if head.startswith(b"version https://git-lfs"):
         raise UnreadableError(
-            "is a Git LFS pointer, which stands for the video: fetch the video with `git lfs pull`"
+            "is a Git LFS pointer, not the video itself: fetch the video with `git lfs pull`"
         )
     if re.match(rb"\s*<(!doctype html|html|\?xml|head|body)", head, re.IGNORECASE):
         raise UnreadableError(
@@ -116,15 +117,15 @@ def _video_stream(container: InputContainer, logs: list[Log]) -> VideoStream:
 
 def _codec_tag(logs: list[Log]) -> str:
     """The four letters of a codec without a decoder, which only FFmpeg's log says."""
-    tags = [found[1] for _, _, text in logs if (found := re.search(r"\((\S+) / 0x", text))]
+    tags = [match[1] for _, _, text in logs if (match := re.search(r"\((\S+) / 0x", text))]
     return tags[0] if tags else "unknown"
 
 
 def _check_logged_sizes(logs: list[Log]) -> None:
     """Raises UnreadableError for a size that FFmpeg has refused. Only its log says the size."""
     for _, _, text in logs:
-        if found := re.search(r"Picture size (\d+)x(\d+)", text):
-            check_size(int(found[1]), int(found[2]))
+        if match := re.search(r"Picture size (\d+)x(\d+)", text):
+            check_size(int(match[1]), int(match[2]))
 
 
 # --- reading ------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class _Source:
             raise truncated(self.kind, self.n_bytes)
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
-        """Yields all packets, the empty last one that empties the decoder among them."""
+        """Yields all packets. The last one is empty and makes the decoder give its last frames."""
         end, last = Fraction(0), 0
         try:
             for packet in self.container.demux(self.stream):
@@ -236,9 +237,9 @@ class _Source:
     def _is_damaged_jpeg(self, packet: Packet[VideoStream], logs: list[Log]) -> bool:
         """Whether the decoder of motion JPEG found damage in a packet.
 
-        It is not told to raise an error, because there are films whose index points some bytes
-        before each JPEG: another program put a box in front. A player shows them, with the last
-        blocks of each picture missing, and the decoder notes an "overread" for each.
+        The decoder is not set to raise errors, because in some films the index points a few bytes
+        before each JPEG, where another program has put a box. A player shows these films without
+        the last blocks of each picture, and the decoder logs an "overread" for each.
         """
         errors = [text for _, _, text in _errors_of("mjpeg", logs)]
         if not errors:

@@ -130,12 +130,12 @@ def _images(content: bytes) -> Iterator[_Image]:
                 disposal, seconds = flags >> 2 & 7, hundredths / 100
         elif block == b",":
             left, top, width, height, flags = struct.unpack("<HHHHB", take(9))
-            own = colours(flags) or global_colours
-            if not own:
+            palette = colours(flags) or global_colours
+            if not palette:
                 raise UnreadableError("a frame of the gif has no palette: convert it to mp4")
             size_of_code = take(1)
             yield _Image(
-                left, top, width, height, bool(flags & 64), own, size_of_code + sub_blocks(),
+                left, top, width, height, bool(flags & 64), palette, size_of_code + sub_blocks(),
                 transparent, disposal, seconds,
             )  # fmt: skip
             n_images += 1

@@ -1,8 +1,8 @@
 """Reads the pages of one image file as grey levels, or refuses the file.
 
-Pillow decodes: unlike OpenCV it tells mode, pages, transparency and truncation. It does not tell
-everything. So the checksums of a PNG are compared here, and FFmpeg looks for errors in a JPEG,
-which Pillow decodes to the end whatever is missing in the middle.
+Pillow decodes, because unlike OpenCV it tells mode, pages, transparency and truncation. Two checks
+are added. The checksums of a PNG are compared here. FFmpeg looks for errors in a JPEG, because
+Pillow decodes a JPEG to its end even if data in the middle are missing.
 
 Colour becomes grey by its BT.601 luma, 0.299 R + 0.587 G + 0.114 B. A JPEG stores this luma, and it
 is taken as stored. What is transparent is black: a page is composited on black.
@@ -31,14 +31,12 @@ from lussweep.errors import one_line
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Images in a folder. A GIF is a video."""
-MAX_CHUNKS = 10**6
-"""Most chunks of a PNG. A file with more was made to keep its reader busy."""
 Grey = NDArray[np.uint8]
 Levels = Grey | NDArray[np.uint16]
 
 _MODES_8 = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _STEPS = {"1": 255, "L;2": 85, "L;4": 17}
-"""What one level of few bits counts as in 8, by Pillow's raw mode."""
+"""The step between two levels of 1, 2 or 4 bits on the scale of 8 bits, by Pillow's raw mode."""
 _RAW_MODES_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I;12")
 _TIFF_PHOTOMETRIC, _TIFF_SUBFILE, _TIFF_DESCRIPTION = 262, 254, 270
 _TIFF_MAXIMA = (341, 281)
@@ -56,7 +54,7 @@ class Page(NamedTuple):
     n_bits: int | None = None
     """Depth of 16-bit levels that the file states, if it does."""
     is_significant_bits: bool = False
-    """Whether the depth is a PNG's sBIT, which does not say if the levels were scaled to 16."""
+    """Whether a PNG's sBIT states the depth. It does not say if levels were scaled to 16 bits."""
     seconds: float | None = None
     """Time that an animation shows the page."""
 
@@ -134,7 +132,7 @@ def grey_and_opacity(image: ImageFile.ImageFile) -> tuple[Grey, Grey | None]:
         levels = np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
         if hidden is None:
             return levels, None
-        level = min(int(hidden) * step, 255)  # newer Pillows say 255 of 1 bit
+        level = min(int(hidden) * step, 255)  # newer versions of Pillow give 255 for 1 bit
         return levels, np.where(levels == level, 0, 255).astype(np.uint8)
     if image.mode == "RGB" and hidden is None:
         return _luma(np.asarray(image, np.uint8)), None
@@ -156,12 +154,12 @@ def upright(image: ImageFile.ImageFile, stored: Levels) -> Levels:
 
 
 def depth(image: ImageFile.ImageFile) -> int | None:
-    """Bits of the levels of the page at hand as they are decoded: 8, 16, or None for a mode that
-    is not read, because its levels have a sign or no stated range, or are 16-bit colour."""
-    # Only the raw mode tells 16-bit colour, whose lower bits Pillow drops without a word.
-    raw_modes = {
-        t.args if isinstance(t.args, str) else str((t.args or ("",))[0]) for t in image.tile
-    }
+    """Bits of the decoded levels of the current page, 8 or 16. None for a mode that is not read.
+
+    A mode is not read if its levels have a sign or no stated range, or are 16-bit colour.
+    """
+    # Only the raw mode tells 16-bit colour. Pillow drops its lower bits without a warning.
+    raw_modes = {_raw_mode(tile.args) for tile in image.tile}
     if image.mode.startswith("I") and raw_modes and raw_modes <= set(_RAW_MODES_16):
         return 16
     return 8 if image.mode in _MODES_8 and not any(";16" in raw for raw in raw_modes) else None
@@ -173,7 +171,7 @@ def _raw_mode(arguments: str | tuple[Any, ...] | None) -> str:
 
 @contextmanager
 def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
-    """Turns whatever Pillow says of a broken file, as an error or a warning, into UnreadableError.
+    """Turns every error and warning of Pillow about a broken file into UnreadableError.
 
     Its parsers can raise any error for a broken file (SyntaxError, struct.error, IndexError, ...).
     """
@@ -188,7 +186,8 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
     except UnreadableError:
         raise
     except Image.DecompressionBombError:
-        raise _too_wide() from None  # from twice MAX_PIXELS on, so one side is over MAX_SIDE
+        # Pillow raises this above 178 million pixels, so one side is over MAX_SIDE.
+        raise _too_wide() from None
     except UnidentifiedImageError:
         raise UnreadableError(
             f"is not a {kinds} image, or is cut within its header: replace it"
@@ -214,8 +213,8 @@ def _page(image: ImageFile.ImageFile, content: bytes | None) -> Page:
     n_bits = depth(image)
     if n_bits is None:
         raise UnreadableError(
-            f"has levels of a kind that is not read (mode {image.mode}): save it as grey levels "
-            "of 8 bits, or of 16 bits without sign"
+            f"has levels of a kind that is not read (mode {image.mode}): save it as unsigned "
+            "grey levels of 8 or 16 bits"
         )
     if n_bits == 8:
         levels = _on_black(*grey_and_opacity(image))

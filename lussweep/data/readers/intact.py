@@ -46,9 +46,9 @@ def read_content(file: BinaryIO) -> bytes | None:
 
 
 def name_impostor(head: bytes) -> str | None:
-    """What a file is whose first bytes are no image, with the remedy, if that is known."""
+    """The kind of a file that is not an image, with the remedy; None if the kind is not known."""
     if head.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, not the file that it stands for: get that by git lfs pull"
+        return "is a Git LFS pointer, not the file itself: fetch the file with `git lfs pull`"
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "is an HTML page saved under the name of an image: download the image itself"
     if head[128:132] == b"DICM":

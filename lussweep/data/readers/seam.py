@@ -32,7 +32,7 @@ class Frame:
     """One frame, with its place in the source."""
 
     index: int
-    """Number of the frame in the source, from 0, frames that the stride drops counted."""
+    """Number of the frame in the source, from 0. Frames that the stride drops count."""
     seconds: float | None
     """Time since the first frame, or None if the source has no times (a folder of images)."""
     pixels: NDArray[np.uint8]

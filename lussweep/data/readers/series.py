@@ -1,8 +1,8 @@
 """Reads a folder of images, or one image file, as the frames of a video.
 
-Nothing is left out silently: a folder with a file that is not read is refused, and so is one with
-two images of one name. 16-bit levels are scaled by their true depth, which one image alone does not
-tell: a dark image of 12 bits looks like one of 10. So the depth is decided for all images together.
+No file is left out silently: a folder is refused if it holds a file that is not read, or two images
+of one name. 16-bit levels are scaled by their true depth. One image alone does not tell the depth,
+because a dark image of 12 bits looks like one of 10. The depth is decided for all images together.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _is_image(path: Path, head: bytes) -> bool:
 
 
 def check(path: Path) -> None:
-    """Raises UnreadableError if the first image cannot be read, or a folder holds what is not."""
+    """Raises UnreadableError if the first image cannot be read, or a folder holds other files."""
     next(_numbered_pages(path, 1))
 
 
@@ -113,7 +113,7 @@ def _pages_of_one(pages_in_order: Iterator[Page], stride: int) -> Iterator[tuple
     for number, page in enumerate(pages_in_order):
         if number % stride == 0:
             yield number, page._replace(seconds=time if page.seconds else None)
-        # A file that gives one page no time gives the later ones none.
+        # If a file gives one page no time, the times of all later pages are unknown.
         time = time + page.seconds if time is not None and page.seconds else None
 
 

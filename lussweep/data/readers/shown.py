@@ -26,7 +26,7 @@ class Screen:
         """`ratio` is the width of a pixel by its height."""
         self.ratio = ratio
         self.scalers: dict[str, VideoReformatter] = {}
-        """By pixel format. A frame's own one would start threads of its own."""
+        """One converter for each pixel format. A frame's own converter would start threads."""
 
     def grey(self, frame: VideoFrame) -> Pixels:
         """The grey levels (H, W) of a frame, as a player shows it."""
@@ -57,7 +57,7 @@ def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:
 
 
 def deinterlaced(decoded: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-    """Yields one frame for each: as it is, or through bwdif from the first interlaced one on."""
+    """Yields each decoded frame. From the first interlaced one on, frames pass through bwdif."""
     graph = None
     for frame in decoded:
         if graph is None and frame.interlaced_frame:

@@ -1,6 +1,6 @@
 """Videos, read by FFmpeg through PyAV: every frame as a player shows it, or a refusal.
 
-The decoder raises an error where it would else conceal damage (`err_detect`). Frames
+The decoder raises an error for damage, which it would otherwise conceal (`err_detect`). Frames
 marked as interlaced are deinterlaced by FFmpeg's bwdif, one frame each. Display matrix (turned or
 mirrored), pixels that are not square, colour range and edit lists are honoured; transparent parts
 are black. Grey is the luma of a video, or the BT.601 luma of RGB.
@@ -23,7 +23,7 @@ from lussweep.data.readers.seam import Frame, Reader
 
 
 def matches(path: Path, head: bytes) -> bool:
-    """FFmpeg finds out what a file is, so every file is a video to begin with."""
+    """True for every file: FFmpeg decides whether it is a video. Later readers are preferred."""
     return path.is_file()
 
 

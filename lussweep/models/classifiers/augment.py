@@ -2,8 +2,8 @@
 
 The draws of a chunk are made at once, on the CPU. A CPU then takes the images one by one through
 OpenCV. A GPU takes them in groups that need the same operation at the same turn. All sums of grey
-levels are of whole numbers, so both ways give the same levels, with two exceptions: movement may
-round a level differently on another device, and noisy pixels are drawn separately.
+levels are sums of whole numbers, so a CPU and a GPU give the same levels, with two exceptions:
+movement may round a level differently on another device, and noisy pixels are drawn separately.
 """
 
 from __future__ import annotations
@@ -203,8 +203,9 @@ def blur_kernel(kind: str, size: int) -> np.ndarray:
     """Whole-number weights along one axis, float32, with as many before the pixel as after it.
 
     A box of even size reaches one pixel further right and down. The Gaussian has the standard
-    deviation of the box and is cut at three standard deviations. Its tail sums are rounded, not
-    its weights, so the weights add up, and a blurred step of 255 levels is right to half a level.
+    deviation of the box and is cut at three standard deviations. The sums of its tail are
+    rounded, not its weights. The weights therefore have the right sum, and the blur of a step of
+    255 levels is right to half a level.
     """
     if kind == "box":
         return np.array([0] * (size % 2 == 0) + [1] * size, np.float32)

@@ -1,4 +1,4 @@
-"""What training asks of a classifier's network, and how one is built by the name of its kind."""
+"""The interface of a classifier's network, and a function that builds one by its kind."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ class TrialConfig:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrialConfig:
-        """The configuration of values by name, the learning rate being one of them."""
-        own = {name: value for name, value in values.items() if name != LEARNING_RATE}
-        return cls(values[LEARNING_RATE], own)
+        """The configuration with these values by name. One of them is the learning rate."""
+        hyperparameters = {name: value for name, value in values.items() if name != LEARNING_RATE}
+        return cls(values[LEARNING_RATE], hyperparameters)
 
     def values(self) -> dict[str, Any]:
         """The values by name, the learning rate first."""
@@ -57,7 +57,7 @@ def search_list(search: SearchSpec, seed: int) -> list[TrialConfig]:
 
 
 def propose(search: SearchSpec, seed: int, known: Sequence[KnownTrial]) -> TrialConfig:
-    """Propose the configuration of trial number `search.n`, given the earlier trials it may know.
+    """Propose the configuration of trial number `search.n` from the earlier trials it may know.
 
     The result depends only on the arguments, not on the order in which trials really ran. The
     random list is used until a trial is known. From then on Optuna's TPE proposes, and may repeat
@@ -121,7 +121,7 @@ def _visits(space: tuple[tuple[str, tuple[Any, ...]], ...], seed: int) -> tuple[
     for _ in range(n):
         trial = study.ask(distributions)
         configs.append(TrialConfig.of(trial.params))
-        if len(configs) < n:  # after the last one the sampler would stop the study
+        if len(configs) < n:  # the sampler would stop the study after the last configuration
             study.tell(trial, 0.0)
     assert len(set(configs)) == n, "the sampler repeated a configuration"
     return tuple(configs)

@@ -20,9 +20,9 @@ _NAME = re.compile(r"checkpoint_(\d{8})\.pt")
 
 
 LOOK_S = 1.0
-"""Seconds between checks of whether the training must stop or its machine is about to go."""
+"""Seconds between checks of whether the training must stop or will lose its machine soon."""
 MINUTES_BEFORE_THE_END = 0.25
-"""Minutes between checkpoints on a machine that is about to go."""
+"""Minutes between checkpoints on a machine that will be taken away soon."""
 
 
 class Stopped(Exception):
@@ -47,7 +47,7 @@ class Checkpoints:
     asked_to_stop: Callable[[], bool] = lambda: False
     """Whether the training must save a checkpoint and end."""
     end_is_near: Callable[[], bool] = lambda: False
-    """Whether the machine is about to go. Checkpoints are then closer together."""
+    """Whether the machine will be taken away soon. Checkpoints are then closer together."""
     looked_at: float = 0.0
     is_asked: bool = False
     is_warned: bool = False
@@ -57,7 +57,7 @@ class Checkpoints:
         return time.monotonic() - self.saved_at
 
     def look(self) -> None:
-        """Ask whether to stop and whether the end is near, at most once in LOOK_S seconds."""
+        """Ask whether to stop and whether the machine will go, at most once in LOOK_S seconds."""
         now = time.monotonic()
         if now - self.looked_at >= LOOK_S:
             self.looked_at = now

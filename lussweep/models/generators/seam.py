@@ -52,9 +52,9 @@ def kept_snapshot(folder: Path, epoch: int) -> Path:
 
 @dataclass
 class TrainingReport:
-    """What a training reports, and what it may ask of the process that runs it.
+    """Takes what a training reports, and offers what the process that runs it provides.
 
-    A small generator calls `epoch`, and needs nothing else of it.
+    A small generator only calls `epoch`.
     """
 
     n_epochs: int
@@ -84,7 +84,7 @@ class TrainingReport:
         seconds: float | None = None,
         attempt: int = 1,
     ) -> None:
-        """Add the rows of an epoch, without a word about progress."""
+        """Add the rows of an epoch, without a change of the progress text."""
         self.losses += [
             {"attempt": attempt, "epoch": epoch, "name": name, "value": v, "seconds": seconds}
             for name, v in values.items()

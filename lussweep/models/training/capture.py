@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs. At small batches, launching single kernels takes most time."""
+"""Runs training steps as CUDA graphs, because small batches spend most time on kernel launches."""
 
 from __future__ import annotations
 

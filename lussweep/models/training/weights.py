@@ -45,9 +45,9 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
 def read_state(path: Path, *, archives_only: bool = False) -> Any:
     """Read what torch.save wrote, on the CPU. Only tensors and plain values are accepted.
 
-    torch.load leaves three things unchecked, which are checked here: the checksums that
-    torch.save writes (a changed weight would pass), the unpacked size of an archive, and that a
-    tensor is as large as its storage. Files from before PyTorch 1.6 are not archives;
+    Three checks are made that torch.load leaves out: of the checksums that torch.save writes (a
+    changed weight would pass), of the unpacked size of an archive, and of each tensor's size
+    against its storage. Files from before PyTorch 1.6 are not archives;
     `archives_only` refuses them. Raises ValueError with the reason, or OSError.
     """
     n_bytes = path.stat().st_size

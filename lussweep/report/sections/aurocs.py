@@ -81,19 +81,19 @@ def _auroc(units: Scored, level: str) -> Row:
     matrix = win_matrix(units.label_U, units.score_U, units.patient_U)
     if level == PATIENT_WEIGHTED:
         matrix = patient_weighted(matrix)
-    found = auroc_interval(won_by_patient(matrix))
-    low, high = found.interval or (None, None)
+    interval = auroc_interval(won_by_patient(matrix))
+    low, high = interval.interval or (None, None)
     return row | {
-        "auroc": found.estimate,
+        "auroc": interval.estimate,
         "low": low,
         "high": high,
-        "standard_error": found.standard_error,
-        "n_pos_patients": found.n_pos_patients,
-        "n_neg_patients": found.n_neg_patients,
-        "n_effective_pos": found.n_effective_pos,
-        "n_effective_neg": found.n_effective_neg,
-        "status": WITHHELD if found.withheld else DONE,
-        "reason": found.withheld,
+        "standard_error": interval.standard_error,
+        "n_pos_patients": interval.n_pos_patients,
+        "n_neg_patients": interval.n_neg_patients,
+        "n_effective_pos": interval.n_effective_pos,
+        "n_effective_neg": interval.n_effective_neg,
+        "status": WITHHELD if interval.withheld else DONE,
+        "reason": interval.withheld,
     }
 
 

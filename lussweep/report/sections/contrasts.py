@@ -69,12 +69,12 @@ def contrast_rows(collected: Collected) -> list[Row]:
         if paired is not None:
             judged[_line(row)][row["n_patients"]] = paired
     nested, margin = study.cohort.sampling == "nested", study.analysis.margin
-    found = {
+    contrast_of = {
         line: contrasts(by_count, *line[:2], nested=nested) for line, by_count in judged.items()
     }
     for row in rows:
         if row["status"] == DONE:
-            contrast, n = found[_line(row)][row["n_patients"]], row["n_patients"]
+            contrast, n = contrast_of[_line(row)][row["n_patients"]], row["n_patients"]
             overlap = overlap_of.get(n)
             reason = joined(
                 row["reason"],
@@ -91,7 +91,7 @@ def contrast_rows(collected: Collected) -> list[Row]:
 
 
 def planned_pairs(cells: ScoredCells, study: StudySpec) -> Iterator[list[Pair]]:
-    """Yields the pairs of each planned contrast that the grid has: one a replicate, done or not."""
+    """Yields the pairs of each planned contrast in the grid: a pair a replicate, done or not."""
     for n_patients in sorted({place.n_patients for place in cells.planned}):
         for variant, reference in study.analysis.contrasts:
             of_variant = [
@@ -143,7 +143,7 @@ def _paired(
 
 
 def _line(row: Row) -> tuple[str, str, int]:
-    """Rows of one line differ in their patient counts alone."""
+    """The values that rows of one line share. The rows differ in their patient counts only."""
     return row["variant"], row["reference"], row["gan_epoch"] or 0
 
 

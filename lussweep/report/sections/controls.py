@@ -1,4 +1,4 @@
-"""Whether variants with shuffled labels give chance."""
+"""Checks that variants with shuffled labels score as chance does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What failed, and which videos were left out, with patients and files hashed."""
+"""Failed steps, and videos that were left out. Patients and files are hashed."""
 
 from __future__ import annotations
 

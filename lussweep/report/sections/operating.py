@@ -44,9 +44,9 @@ def operating_rows(collected: Collected) -> list[Row]:
 
 def _operating(place: Coordinates, collected: Collected, wanted: float) -> Row:
     cells, val = collected.cells, collected.val_cells
-    for name, given in (("holdout", cells), ("validation", val)):
-        if place in given.refused:
-            return {"status": REFUSED, "reason": f"{name}: {given.refused[place]}"}
+    for name, split_cells in (("holdout", cells), ("validation", val)):
+        if place in split_cells.refused:
+            return {"status": REFUSED, "reason": f"{name}: {split_cells.refused[place]}"}
     if is_shuffled(place, collected.study):
         return {"status": REFUSED, "reason": "validation labels are shuffled"}
     frames, chosen_on = cells.scored[place], val.scored[place]

@@ -1,4 +1,4 @@
-"""Which training patients replicates share, and how a reason says so."""
+"""The training patients that replicates share, and the text that says so."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cohort_overlap(collected: Collected) -> dict[int, float]:
 
 
 def shared_text(overlap: float | None) -> str | None:
-    """Says that replicates share patients, which no statistic over replicates can see."""
+    """A text for replicates that share patients, which no statistic over replicates shows."""
     if overlap is None or overlap <= SHARED:
         return None
     if overlap == 1:

@@ -111,23 +111,23 @@ def calibration_rows(collected: Collected) -> list[Row]:
 def net_benefit_rows(collected: Collected) -> list[Row]:
     """The rows of each cell and threshold probability.
 
-    Each is given for the scores as they are, and for the scores that validation's calibration line
-    makes of them.
+    Each is computed twice: from the scores as they are, and from the scores that the calibration
+    line of validation frames recalibrates.
     """
     cells = collected.cells
     rows = _rows(cells, lambda frames: _net_benefits(frames, False))
     for place in cells.done:
         why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
-        if why:  # there is a row that says so
+        if why:  # `_rows` has made a row with the reason
             continue
         line = _line_of_validation(place, collected)
         if isinstance(line, str):
-            found: list[Row] = [{"recalibrated": True, "status": REFUSED, "reason": line}]
+            added: list[Row] = [{"recalibrated": True, "status": REFUSED, "reason": line}]
         else:
             frames = cells.scored[place]
             probable_U = recalibrated(line, frames.score_U)
-            found = _net_benefits(frames._replace(score_U=probable_U), True)
-        rows += [place.row() | row for row in found]
+            added = _net_benefits(frames._replace(score_U=probable_U), True)
+        rows += [place.row() | row for row in added]
     return rows
 
 
@@ -148,8 +148,8 @@ def _rows(cells: ScoredCells, of_frames: Callable[[Scored], list[Row]]) -> list[
     rows = []
     for place in cells.done:
         why = cells.refused.get(place) or _no_probabilities(cells.scored[place])
-        found = [{"status": REFUSED, "reason": why}] if why else of_frames(cells.scored[place])
-        rows += [place.row() | row for row in found]
+        of_cell = [{"status": REFUSED, "reason": why}] if why else of_frames(cells.scored[place])
+        rows += [place.row() | row for row in of_cell]
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The result of each cell, with the records of the steps that it can be traced to."""
+"""The result of each cell, with the steps that it was computed from."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _outcome(
         return row | _why_missing(cell, plan, failures)
     search = store.record(cell.refs["search"])
     chosen = search["summary"]
-    own = [ref, cell.refs["search"], *search["inputs"].values()]
+    refs = [ref, cell.refs["search"], *search["inputs"].values()]
     return row | {
         "status": DONE,
         **store.record(ref)["summary"],
@@ -152,7 +152,7 @@ def _outcome(
         "best_epoch": chosen["best"]["epoch"],
         "val_accuracy": chosen["best"]["val_accuracy"],
         **tables.hyperparameter_columns(chosen["config"]),
-        "seconds": sum(store.record(r)["circumstances"]["seconds"] for r in own if store.has(r)),
+        "seconds": sum(store.record(r)["circumstances"]["seconds"] for r in refs if store.has(r)),
     }
 
 

@@ -1,4 +1,4 @@
-"""Says what a section of a report is, and what its rows are made from.
+"""Defines a section of a report, and the values that its rows are made from.
 
 A section is one table of a report: an entry of SECTIONS. The files of a report, the list of them
 and the decision whether they are up to date derive from SECTIONS.
@@ -33,7 +33,7 @@ class Section:
     schema: pa.Schema
     """Names, types and units of the columns: `make_schema` of `store/tables.py`."""
     rows: Callable[[Collected], Rows]
-    """Makes the rows. Its order is the order of the file."""
+    """Makes the rows, in the order of the file."""
     order: int = 190
     """Place in the list of files, the smallest first: from 0 results and statistics, from 200
     figures, from 300 memorisation, from 400 what steps have written."""
@@ -63,7 +63,8 @@ class Collected:
     def table(self, name: str) -> pa.Table:
         """The table of a section, which is made at the first call.
 
-        So a section may ask for any other that does not depend on it. Raises ValueError if it does.
+        A section may ask for any section that does not depend on it. Raises ValueError for a
+        section that does.
         """
         if name not in self.made:
             if name in self._unfinished:

@@ -31,17 +31,17 @@ def trial_rows(collected: Collected) -> pa.Table:
 
 
 def _per_cell(collected: Collected, role: str, name: str, schema: pa.Schema) -> pa.Table:
-    """The table `name` of the step in this role of every cell; one that cells share comes once."""
+    """The table `name` of the step in this role of every cell. Shared steps come once."""
     plan, store = collected.reported.plan, collected.reported.store
-    by_ref = {}
+    table_of = {}
     for cell in plan.cells:
         ref = cell.refs[role]
         of_cell = "variant" in schema.names
         constants = sampled_place(cell, store).row() if of_cell else cell.coordinates.draw.row()
-        if store.has(ref) and (ref, *constants.values()) not in by_ref:
+        if store.has(ref) and (ref, *constants.values()) not in table_of:
             table = tables.read_any(store.open(ref, name) / name)
-            by_ref[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
-    return tables.concat(by_ref.values(), schema)
+            table_of[(ref, *constants.values())] = tables.with_columns(table, constants, schema)
+    return tables.concat(table_of.values(), schema)
 
 
 def _detector_trials(collected: Collected) -> pa.Table:

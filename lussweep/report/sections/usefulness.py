@@ -1,4 +1,4 @@
-"""Which score of GANs foretells the gain of a variant."""
+"""How well each score of a GAN predicts the gain of a variant."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ def usefulness_rows(collected: Collected) -> list[Row]:
         if gan is None:
             continue
         of_variant = [(row, gain) for row, gain in gained if row["variant"] == variant]
-        for what, known in scores:
-            head = {"variant": variant, **dict(zip(SCORE, what, strict=True))}
+        for score, value_of in scores:
+            head = {"variant": variant, **dict(zip(SCORE, score, strict=True))}
             correlations.append(
-                head | _usefulness_row(variant, gan, of_variant, what[0], known, collected)
+                head | _usefulness_row(variant, gan, of_variant, score[0], value_of, collected)
             )
     tested = [row for row in correlations if row.get("p_value") is not None]
     adjusted = benjamini_hochberg([row["p_value"] for row in tested])
@@ -124,7 +124,7 @@ def _usefulness_row(
     gan: str,
     gained: Sequence[tuple[Row, float]],
     metric: str,
-    known: Mapping[tuple[Any, ...], float],
+    value_of: Mapping[tuple[Any, ...], float],
     collected: Collected,
 ) -> Row:
     cells, study = collected.cells, collected.study
@@ -137,7 +137,7 @@ def _usefulness_row(
     try:
         one = usefulness(
             metric,
-            np.array([known.get(snapshot, np.nan) for snapshot in snapshots], dtype=np.float64),
+            np.array([value_of.get(snapshot, np.nan) for snapshot in snapshots], dtype=np.float64),
             np.array([gain for _, gain in gained]),
             np.array([row["n_patients"] for row in rows]),
             np.array([row["replicate"] for row in rows]),
@@ -160,8 +160,8 @@ def _correlations(one: Usefulness) -> Row:
             row[name] = estimate.value
             if not np.isnan(estimate.low):
                 row |= {f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-    given = WITHHELD if one.reason else DONE
-    return row | {"status": REFUSED if one.spearman is None else given}
+    status = WITHHELD if one.reason else DONE
+    return row | {"status": REFUSED if one.spearman is None else status}
 
 
 SECTIONS = {

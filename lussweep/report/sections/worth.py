@@ -83,7 +83,7 @@ def worth_rows(collected: Collected) -> WorthRows:
 
     If the GAN epoch is an axis, the name of a variant holds it. Variants with shuffled labels have
     no worth. There are no rows if the grid has no baseline, or the baseline at a single patient
-    count. Training patients that replicates share are a remark on the reason.
+    count. If replicates share training patients, the reason says so.
     """
     cells, study = collected.cells, collected.study
     overlap_of = collected.once(cohort_overlap)
@@ -100,8 +100,8 @@ def worth_rows(collected: Collected) -> WorthRows:
 
     worth_of: dict[tuple[str, int], Row] = {}
     multiplier_of: dict[str, Row] = {}
-    found = _pairs(baseline, cells, study, collected.seed)
-    for pair in found if isinstance(found, list) else []:
+    pairs = _pairs(baseline, cells, study, collected.seed)
+    for pair in pairs if isinstance(pairs, list) else []:
         law = _law(pair)
         for worth in worths(pair, law):
             line = (worth.variant, worth.n_patients)
@@ -115,7 +115,7 @@ def worth_rows(collected: Collected) -> WorthRows:
             multiplier_of[pair.variant] = _multiplier(one) | _outcome(one.withheld, lacking, shared)
 
     def absent(of: Sequence[Coordinates]) -> Row:
-        return cells.absence(of) if isinstance(found, list) else found
+        return cells.absence(of) if isinstance(pairs, list) else pairs
 
     level = study.analysis.level
     return WorthRows(
@@ -140,7 +140,7 @@ def _pairs(
 ) -> list[PairMeans] | Row:
     """The means of the baseline and of each variant, from the same resamples of patients.
 
-    Or the status and the reason if there are none.
+    If there are no means, returns the status and the reason.
     """
     if len({place.n_patients for place in baseline if place in cells.scored}) < 2:
         return cells.absence(baseline)
@@ -168,7 +168,7 @@ def _pairs(
 
 
 def _law(pair: PairMeans) -> PowerLaw | None:
-    """The inverse power law of the baseline in every resample, if there are counts enough."""
+    """The inverse power law of the baseline in every resample, if there are enough counts."""
     if len(pair.count_K) < 3:
         return None
     return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
@@ -199,17 +199,17 @@ def _worth(worth: Worth) -> Row:
     return row
 
 
-def _multiplier(found: Multiplier) -> Row:
-    low, high = found.interval or (None, None)
+def _multiplier(one: Multiplier) -> Row:
+    low, high = one.interval or (None, None)
     return {
-        "m": found.m,
+        "m": one.m,
         "low": low,
         "high": high,
-        "n_counts": found.n_counts,
-        "a": found.a,
-        "b": found.b,
-        "c": found.c,
-        "lack_of_fit_p": found.lack_of_fit_p,
+        "n_counts": one.n_counts,
+        "a": one.a,
+        "b": one.b,
+        "c": one.c,
+        "lack_of_fit_p": one.lack_of_fit_p,
     }
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 
 MOST_LOOKS = 4_000_000
-"""Most looks at tasks, over all sets that are tried. Every set gives a valid bound, so trying fewer
-makes the bound weaker, not wrong."""
+"""Limit of the sets that are tried, times the tasks in each. Every set gives a valid bound, so
+fewer sets make the bound weaker, not wrong."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def chains(tasks: Mapping[str, Task]) -> tuple[dict[str, float], dict[str, float
     head = dict.fromkeys(tasks, 0.0)
     tail = dict.fromkeys(tasks, 0.0)
     for name, task in tasks.items():
-        known = [parent for parent in task.inputs if parent in tasks]
-        head[name] = max((head[i] + tasks[i].seconds for i in known), default=0.0)
+        parents = [parent for parent in task.inputs if parent in tasks]
+        head[name] = max((head[i] + tasks[i].seconds for i in parents), default=0.0)
     for name in reversed(list(tasks)):
         for parent in tasks[name].inputs:
             if parent in tasks:
@@ -116,7 +116,7 @@ def _fullest(amounts: Sequence[float], n_places: int) -> float:
 
 def _some(values: Iterable[float], n: int) -> list[float]:
     """At most n distinct values, evenly spaced in rank, with the least and the largest."""
-    known = sorted(set(values))
-    if len(known) <= n:
-        return known
-    return [known[round(i * (len(known) - 1) / (n - 1))] for i in range(n)]
+    distinct = sorted(set(values))
+    if len(distinct) <= n:
+        return distinct
+    return [distinct[round(i * (len(distinct) - 1) / (n - 1))] for i in range(n)]

@@ -66,17 +66,17 @@ def estimate(
         unshared[plan.steps[ref].stage] += len(cells) * tasks[ref].work_s
     stages = []
     for stage, n in plan.counts().items():
-        own = [ref for ref, step in plan.steps.items() if step.stage == stage]
-        gpu_s = sum(tasks[ref].work_s for ref in own)
-        left_s = sum(tasks[ref].work_s for ref in own if ref not in done)
-        mean_s = sum(seconds[ref] for ref in own) / n
+        refs = [ref for ref, step in plan.steps.items() if step.stage == stage]
+        gpu_s = sum(tasks[ref].work_s for ref in refs)
+        left_s = sum(tasks[ref].work_s for ref in refs if ref not in done)
+        mean_s = sum(seconds[ref] for ref in refs) / n
         # Steps that no cell uses are run once even without sharing.
         alone_s = max(gpu_s, unshared[stage])
         hours = (gpu_s / HOUR_S, alone_s / HOUR_S, left_s / HOUR_S)
         stages.append(StageCost(stage, n, mean_s, *hours))
     stages.sort(key=lambda cost: STAGES.index(cost.stage))
-    left = {ref: task for ref, task in tasks.items() if ref not in done}
-    return CostEstimate(stages, wall_s, bounds(left, n_gpus), n_gpus)
+    missing = {ref: task for ref, task in tasks.items() if ref not in done}
+    return CostEstimate(stages, wall_s, bounds(missing, n_gpus), n_gpus)
 
 
 def plan_tasks(

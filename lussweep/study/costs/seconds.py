@@ -27,7 +27,7 @@ class Measured:
     alone: bool = False
     """Whether each step had its device to itself."""
     starts: frozenset[str] = frozenset()
-    """Steps that paid for the start of a process. The lines leave them out."""
+    """Steps whose seconds include the start of a process. The cost lines leave them out."""
 
 
 @dataclass(frozen=True)
@@ -95,5 +95,5 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
 
 def unknown_gans(plan: Plan, measured: Measured) -> int:
     """Number of GANs whose architecture was not measured. They are estimated from other GANs."""
-    known = {kind(step) for step in measured.steps.values()}
-    return sum(s.stage == "gan" and kind(s) not in known for s in plan.steps.values())
+    measured_kinds = {kind(step) for step in measured.steps.values()}
+    return sum(s.stage == "gan" and kind(s) not in measured_kinds for s in plan.steps.values())

@@ -1,8 +1,8 @@
 """The work of a step: the quantity that its seconds are proportional to.
 
 - gan: images that a worker sees, as the spec of the generator says;
-- trial: images seen, plus a third of the validation frames judged, because these need a forward
-  pass only;
+- trial: images of all epochs, plus a third of the validation frames of all epochs, because a
+  validation frame needs a forward pass only;
 - score: frames of all snapshots;
 - features, synth, memorisation, evaluate: frames;
 - shard: videos;
@@ -44,10 +44,10 @@ class Frames:
         """F of a patient count. For one that was not measured, F is proportional to patients."""
         if n_patients in self.by_cohort:
             return self.by_cohort[n_patients]
-        known = {n: f for n, f in self.by_cohort.items() if n is not None}
-        if n_patients is None or not known:
+        measured = {n: f for n, f in self.by_cohort.items() if n is not None}
+        if n_patients is None or not measured:
             return max(self.by_cohort.values())
-        return n_patients * sum(known.values()) / sum(known)
+        return n_patients * sum(measured.values()) / sum(measured)
 
 
 def work(step: Step, steps: Steps, frames: Frames) -> float:
@@ -73,21 +73,21 @@ def _cohort_frames(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _gan_work(step: Step, steps: Steps, frames: Frames) -> float:
-    own = GanStep.of(step)
-    n_classes = len(CLASSES) if own.label == BOTH_CLASSES else 1
-    return float(own.gan.work(n_classes * _cohort_frames(step, steps, frames)))
+    gan_step = GanStep.of(step)
+    n_classes = len(CLASSES) if gan_step.label == BOTH_CLASSES else 1
+    return float(gan_step.gan.work(n_classes * _cohort_frames(step, steps, frames)))
 
 
 def _trial_work(step: Step, steps: Steps, frames: Frames) -> float:
     spec, n_real = step.spec["classifier"], _cohort_frames(step, steps, frames)
 
     def size(label: str) -> float:
-        made = [
+        n_synthetic = [
             _synth_work(steps[step.inputs[role]], steps, frames)
             for role in [SYNTHETIC_ROLES[label]]
             if role in step.inputs
         ]
-        generated = made[0] if made else n_real
+        generated = n_synthetic[0] if n_synthetic else n_real
         sources = step.spec["recipe"][label]
         return sum(n_real if source in ("real", "noise") else generated for source in sources)
 
@@ -104,8 +104,8 @@ def _features_work(step: Step, steps: Steps, frames: Frames) -> float:
 
 
 def _score_work(step: Step, steps: Steps, frames: Frames) -> float:
-    asked = float(ScoreStep.of(step).score.n_images)
-    n_images = min(asked, _cohort_frames(step, steps, frames))
+    n_wanted = float(ScoreStep.of(step).score.n_images)
+    n_images = min(n_wanted, _cohort_frames(step, steps, frames))
     if "gan" not in step.inputs:
         return n_images
     gan = GanStep.of(steps[step.inputs["gan"]]).gan
@@ -119,8 +119,8 @@ def _synth_work(step: Step, steps: Steps, frames: Frames) -> float:
 
 def _memorisation_work(step: Step, steps: Steps, frames: Frames) -> float:
     limit = MemorisationStep.of(step).memorisation.n_images
-    made = _synth_work(steps[step.inputs["synth"]], steps, frames)
-    return min(limit, made) + _cohort_frames(step, steps, frames) + frames.holdout
+    n_synthetic = _synth_work(steps[step.inputs["synth"]], steps, frames)
+    return min(limit, n_synthetic) + _cohort_frames(step, steps, frames) + frames.holdout
 
 
 _WORK: dict[str, Callable[[Step, Steps, Frames], float]] = {

@@ -15,13 +15,14 @@ from lussweep.study.spec.base import Spec
 INGEST_VERSION = 1
 CPU_ONLY = Workers()
 SHARES_A_GPU = Workers(gpus=0.25)
-"""The workers of a step that is short, and neither the training of a generator nor a trial."""
+"""The workers of a short step, which trains neither a generator nor a classifier."""
 
 
 def plugin_fields(*used: Plugin | None) -> dict[str, Any]:
-    """The field of a step's spec that names the plugins that compute it; none for lussweep's own.
+    """The field `plugins` of a step's spec: the version of each plugin that computes the step.
 
-    A step whose code comes from a plugin has another key for another version of it.
+    No field if lussweep's own code computes it. A plugin of another version therefore gives the
+    step another key.
     """
     versions = {plugin.package: plugin.version for plugin in used if plugin is not None}
     return {"plugins": versions} if versions else {}
@@ -87,7 +88,9 @@ class PlanBuilder:
     def fields(self, spec: Spec, **changed: Any) -> Section:
         """`spec.key_fields()` with some fields changed. All steps share one object for it."""
         place = (id(spec), *changed.items())
-        if place not in self.known_sections:  # keeps the spec, so that its id stays taken
+        if (
+            place not in self.known_sections
+        ):  # keeps the spec alive, so that no other object gets its id
             self.known_sections[place] = (spec, Section({**spec.key_fields(), **changed}))
         return self.known_sections[place][1]
 

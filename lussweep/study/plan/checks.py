@@ -57,7 +57,7 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
     if study.val.n_patients is not None:
         needs.append(("val", "validation", study.val.n_patients, "val.n_patients"))
     problems += [
-        f"{what} of {n} {CLASS_WORDS[label]} patients asked, {pools[split][label]} in the {split} "
+        f"{what} of {n} {CLASS_WORDS[label]} patients needed, {pools[split][label]} in the {split} "
         f"split: lower {name}"
         for split, what, n, name in needs
         for label in CLASSES
@@ -112,11 +112,11 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
         if axis not in axes:
             problems.append(f"--only knows {', '.join(axes)}, not {axis}")
             continue
-        known = [str(value) for value in axes[axis]]
+        valid = [str(value) for value in axes[axis]]
         problems += [
-            f"--only {axis}={value}: the grid has no such value{nearest(value, known)}"
+            f"--only {axis}={value}: the grid has no such value{nearest(value, valid)}"
             for value in wanted
-            if value not in known
+            if value not in valid
         ]
     return problems
 

@@ -53,10 +53,10 @@ def plan_search(
             "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
         }
         n_known = max(0, trial - search.n_concurrent) if search.learns else 0
-        known = {**inputs, **dict(list(trials.items())[:n_known])} if n_known else inputs
+        trial_inputs = {**inputs, **dict(list(trials.items())[:n_known])} if n_known else inputs
         name = f"trial {trial} {place}"
         trials[f"trial_{trial:03d}"] = builder.add(
-            "trial", classifier.version, spec, known, name, workers
+            "trial", classifier.version, spec, trial_inputs, name, workers
         )
     chosen_by = {"select_by": search.select_by}
     return builder.add("search", search.version, chosen_by, trials, f"search {place}")
@@ -83,6 +83,7 @@ def plan_detector(builder: PlanBuilder) -> str:
 
 
 def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
+    """Plan the evaluation of the classifier that `search` chooses. `place` names the cell."""
     classifier = builder.study.classifier
     spec = {
         **builder.threads,

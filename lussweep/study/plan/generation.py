@@ -80,7 +80,7 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
     spec = {
         "class": at.label,
         "sha256": images.sha256,
-        # Hashed, so that the key is the same whether a patient is declared by id or by hash.
+        # Ids are hashed, so the key is the same whether a patient is declared by id or by hash.
         "patients": sorted({hashed_id(p) if p in builder.ids else p for p in images.patients}),
         "image_size": builder.study.data.preprocess.image_size,
     }

@@ -50,18 +50,18 @@ def make_plan(
         raise InputError(problems)
     external, only = external or {}, only or {}
     check_external(study, manifest, external, only)
-    kept = [
+    cells = [
         cell
         for cell in grid_cells(study, only)
         if _is_at_hand(cell.draw, study.variants[cell.variant], external)
     ]
-    if not kept:
+    if not cells:
         raise InputError(f"--only {dict(only)} matches no cell of the grid")
     builder = PlanBuilder(
         study, manifest, phantom=phantom, weights_digest=weights_digest, external=external
     )
     classifiers = {name: study.classifier_of(r) for name, r in study.variants.items()}
-    for cell in kept:
+    for cell in cells:
         builder.plan.cells.append(_plan_cell(builder, cell, classifiers[cell.variant]))
     return builder.plan
 

@@ -67,7 +67,7 @@ class ShardStep(StepSpec):
 
     @property
     def frame_stride(self) -> int:
-        """Every how many frames one is read."""
+        """One frame in this many is read."""
         return self.preprocess.frame_stride if self.preprocess else 1
 
 
@@ -91,7 +91,8 @@ class ExternalStep(StepSpec):
     label: ClassLabel
     sha256: str
     patients: tuple[str, ...]
-    """Patients whose frames the generator saw: hashed, or as declared if no video is theirs."""
+    """Patients whose frames the generator saw: by hashed id, or as declared if the manifest has no
+    such patient."""
     image_size: ImageSize
 
 

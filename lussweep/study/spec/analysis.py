@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from lussweep.study.spec.base import Spec
 
 Level = Literal["frame", "patient_mean", "patient_weighted"]
-"""What an AUC-ROC is over; see `AnalysisSpec.level`."""
+"""The level that AUC-ROC is computed over; see `AnalysisSpec.level`."""
 
 
 class AnalysisSpec(Spec):
@@ -27,8 +27,9 @@ class AnalysisSpec(Spec):
     (as many images, all real) and `classic` (heavier augmentation, no GAN) are controls that an
     experiment may add."""
     level: Level = "frame"
-    """What contrasts and worth are judged by: every frame alike, as in the paper; patients, by
-    their mean frame score; or frames, each patient's together weighing as much as any other's."""
+    """The level of contrasts and worth. frame: every frame weighs the same, as in the paper.
+    patient_mean: a patient's score is the mean of the frame scores. patient_weighted: frames are
+    compared, and every patient of a class weighs the same, however many frames it has."""
     margin: PositiveFloat = 0.02
     """The loss of AUC-ROC up to which a variant counts as non-inferior. Fix it beforehand."""
     n_resamples: Annotated[int, Field(ge=100)] = 2000
@@ -39,8 +40,8 @@ class AnalysisSpec(Spec):
     @model_validator(mode="after")
     def _pairs_differ(self) -> AnalysisSpec:
         if len(set(self.contrasts)) != len(self.contrasts):
-            raise ValueError("a contrast is planned twice")
+            raise ValueError("a contrast is planned twice: remove one")
         for variant, reference in self.contrasts:
             if variant == reference:
-                raise ValueError(f"{variant} cannot be its own reference")
+                raise ValueError(f"{variant} cannot be its own reference: name another variant")
         return self

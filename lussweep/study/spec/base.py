@@ -14,7 +14,7 @@ GENERATED = ("synthetic", "external")
 SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
-"""A number of things that are enumerated one by one before anything runs."""
+"""A number of things. The plan lists each of them before anything runs, so it has a limit."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 

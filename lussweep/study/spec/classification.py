@@ -31,8 +31,9 @@ class AugmentSpec(Spec):
     """Grey levels added to the noisy pixels."""
     noise_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     faults: Literal["corrected", "us_dcgan"] = "corrected"
-    """us_dcgan: gamma leaves grey levels in 0..1, and noise may add whole levels to those. Without
-    gamma, noise wraps (250 + 10 = 4). corrected: gamma keeps 0..255 and noise stops at 255."""
+    """us_dcgan: gamma scales grey levels to 0..1, and noise then adds whole levels to them.
+    Without gamma, noise wraps around (250 + 10 = 4). corrected: gamma keeps 0..255, and noise stops
+    at 255."""
     rotate_degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Largest angle in either direction. Rotation, shift and zoom are one operation, which is off
     if all are 0. The paper has none of them."""

@@ -65,18 +65,18 @@ class OfKind(NamedTuple):
     values: Any
 
 
-def _of_its_kind(given: Any) -> Any:
-    if not isinstance(given, OfKind):
-        return given
-    if not isinstance(given.kind, str) or given.kind not in CLASSIFIERS:
-        return VggSearchSpec()  # classifier.kind is refused; more errors would only confuse
-    wanted = CLASSIFIERS[given.kind].search
-    if isinstance(given.values, SearchSpec) and type(given.values) is not wanted:
+def _of_its_kind(search: Any) -> Any:
+    if not isinstance(search, OfKind):
+        return search
+    if not isinstance(search.kind, str) or search.kind not in CLASSIFIERS:
+        return VggSearchSpec()  # classifier.kind is refused already; a second error would confuse
+    wanted = CLASSIFIERS[search.kind].search
+    if isinstance(search.values, SearchSpec) and type(search.values) is not wanted:
         raise ValueError(
-            f"a {type(given.values).__name__}, but classifier.kind is {given.kind}, "
+            f"a {type(search.values).__name__}, but classifier.kind is {search.kind}, "
             f"which needs a {wanted.__name__}"
         )
-    return wanted.model_validate(given.values)
+    return wanted.model_validate(search.values)
 
 
 SearchOfKind = Annotated[SerializeAsAny[SearchSpec], BeforeValidator(_of_its_kind)]

@@ -91,7 +91,8 @@ class GanSpec(GeneratorSpec):
     def _batch_divides(self) -> GanSpec:
         if self.batch_size % self.n_workers:
             raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of n_workers {self.n_workers}"
+                f"batch_size {self.batch_size} is not a multiple of n_workers {self.n_workers}: "
+                "change one"
             )
         if self.sync_batchnorm and self.r1_gamma and not self.spectral_norm:
             raise ValueError(
@@ -99,7 +100,7 @@ class GanSpec(GeneratorSpec):
                 "sync_batchnorm: false or spectral_norm: true"
             )
         if len(set(self.augment)) != len(self.augment):
-            raise ValueError("augment names an augmentation twice")
+            raise ValueError("augment names an augmentation twice: remove one")
         return self
 
     def workers(self) -> int:

@@ -28,8 +28,8 @@ class Embedder:
     floats (N, D) by space, or one array where there is one space. It is called for the real frames
     and for every snapshot. If the embedder needs something, `function(needed)` returns it."""
     digest: str | None = None
-    """What stands for the embedder in keys. Another digest means other features. None for an
-    embedder that needs something, which is in the keys then."""
+    """Identifies the embedder in keys: another digest means other features. None for an embedder
+    that needs something, because the digest of what it needs is in the keys then."""
     spaces: tuple[str, ...] = ("features",)
     """The spaces of its features. Results and figures show the last one."""
     needs: Literal["weights", "detector"] | None = None
@@ -40,9 +40,9 @@ class Embedder:
 
     def __post_init__(self) -> None:
         if not self.spaces or PIXEL in self.spaces:
-            raise ValueError(f"an embedder needs spaces, and {PIXEL} is none of them")
+            raise ValueError(f"an embedder needs one or more spaces, none of them {PIXEL}")
         if (self.digest is None) != (self.needs is not None):
-            raise ValueError("an embedder needs a digest, unless `needs` says what identifies it")
+            raise ValueError("an embedder needs either a digest or `needs`, not both")
 
 
 IMAGENET, DETECTOR = "imagenet", "detector"

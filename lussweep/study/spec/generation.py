@@ -50,7 +50,7 @@ class ScoreSpec(Spec):
             if name in BUILT_IN_SCORES:
                 raise ValueError(f"{name} is always computed: leave it out")
         if len(set(metrics)) != len(metrics):
-            raise ValueError("a score is named twice")
+            raise ValueError("a score is named twice: remove one")
         return metrics
 
     @property
@@ -97,7 +97,9 @@ class SelectSpec(Spec):
         if metric not in SCORES:
             raise ValueError(SCORES.unknown(metric))
         if SCORES[metric].goal is None:
-            raise ValueError("this score has no goal, so no snapshot is the best by it")
+            raise ValueError(
+                "this score has no goal, so it cannot choose a snapshot: take another score"
+            )
         if set(SCORES[metric].classes) != set(CLASSES):
             raise ValueError(
                 f"this score is defined for {', '.join(SCORES[metric].classes)} alone, but a "
@@ -114,10 +116,11 @@ class SelectSpec(Spec):
 
     @model_validator(mode="after")
     def _one_place(self) -> SelectSpec:
-        score, own = SCORES[self.metric], EMBEDDERS[self.embedder].spaces
-        if self.space not in (PIXEL, *own):
+        score, spaces = SCORES[self.metric], EMBEDDERS[self.embedder].spaces
+        if self.space not in (PIXEL, *spaces):
             raise ValueError(
-                f"the embedder {self.embedder} has no space {self.space}{nearest(self.space, own)}"
+                f"the embedder {self.embedder} has no space {self.space}"
+                f"{nearest(self.space, spaces)}"
             )
         embedder = NO_EMBEDDER if self.space == PIXEL else self.embedder
         if not score.is_in(embedder, self.space, (self.embedder,)):
@@ -130,7 +133,9 @@ class SelectSpec(Spec):
     @model_validator(mode="after")
     def _one_rule(self) -> SelectSpec:
         if (self.rule == "epoch") != (self.epoch is not None):
-            raise ValueError("give an epoch with the rule `epoch: N`, and only there")
+            raise ValueError(
+                "the rule epoch needs an epoch, and no other rule has one: write `epoch: N`"
+            )
         has_seen = EMBEDDERS[self.embedder].has_seen
         if self.rule == "best" and has_seen and not self.allow_detector:
             raise ValueError(

@@ -122,14 +122,14 @@ def generator_kind(gan: Any) -> Any:
     return getattr(gan, "kind", DCGAN)
 
 
-def _of_its_kind(given: Any) -> Any:
+def _of_its_kind(section: Any) -> Any:
     """A section as the spec of the kind that it names."""
-    if not isinstance(given, Mapping):
-        return given
-    kind = generator_kind(given)
+    if not isinstance(section, Mapping):
+        return section
+    kind = generator_kind(section)
     if not isinstance(kind, str) or kind not in GENERATORS:
-        return GeneratorSpec.model_validate({"kind": kind})  # refuses the name, and nothing else
-    return GENERATORS[kind].spec.model_validate(given)
+        return GeneratorSpec.model_validate({"kind": kind})  # raises the error about the name alone
+    return GENERATORS[kind].spec.model_validate(section)
 
 
 GeneratorOfKind = Annotated[SerializeAsAny[GeneratorSpec], BeforeValidator(_of_its_kind)]

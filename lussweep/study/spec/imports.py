@@ -1,4 +1,4 @@
-"""Names functions of other packages, which are imported when they are called."""
+"""Refers to functions of other modules, and imports a module when its function is called."""
 
 from __future__ import annotations
 

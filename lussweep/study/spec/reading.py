@@ -91,7 +91,9 @@ class _PlainLoader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # not annotated
         if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "aliases (*) are not read: repeat it", mark)
+            raise yaml.MarkedYAMLError(
+                None, None, "aliases (*) are not read: write the value again", mark
+            )
         if self.depth == MAX_DEPTH:
             raise yaml.MarkedYAMLError(None, None, f"nested over {MAX_DEPTH} deep", mark)
         self.depth += 1
@@ -151,16 +153,16 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
         path = [*path[:-1], key] if path[-1:] == [key] else [*path, key]
         return f"{where}: unknown key {'.'.join(path)}{nearest(key, _keys_beside(kind, path))}"
     message = error["msg"].removeprefix("Value error, ")
-    given = error.get("input")
-    shown = f" (got {_short(given)})" if isinstance(given, (str, int, float, bool)) else ""
+    value = error.get("input")
+    shown = f" (got {_short(value)})" if isinstance(value, (str, int, float, bool)) else ""
     return ": ".join((*([where] if path else []), name, f"{message}{shown}"))
 
 
-def _short(given: Any) -> str:
+def _short(value: Any) -> str:
     """The value as Python writes it, shortened. Python refuses to write very long numbers."""
-    if isinstance(given, int) and given.bit_length() > MAX_SHOWN:
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN:
         return "a whole number of many digits"
-    return repr(given) if len(repr(given)) <= MAX_SHOWN else f"{repr(given)[:MAX_SHOWN]}..."
+    return repr(value) if len(repr(value)) <= MAX_SHOWN else f"{repr(value)[:MAX_SHOWN]}..."
 
 
 def _is_union_tag(part: str) -> bool:

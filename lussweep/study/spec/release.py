@@ -42,8 +42,8 @@ class ReleaseGateSpec(Spec):
     max_copy_share: Fraction | None = 0.1
     """Ten times the default `copy_quantile`, so frames of unseen patients would pass."""
     max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Off by default: frames made from a few patients lie nearer to those than to other patients,
-    even if no frame is a copy."""
+    """null by default, because frames made from a few patients lie nearer to those than to other
+    patients, even if no frame is a copy."""
     min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
 
     def failures(self, card: Mapping[str, Any]) -> list[str]:

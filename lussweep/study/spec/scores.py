@@ -26,10 +26,10 @@ class Goal:
 
     def __post_init__(self) -> None:
         if self.rule == "reach" and self.value is None:
-            raise ValueError("a goal to reach needs its value")
+            raise ValueError("a goal with the rule reach needs its value")
 
     def shortfall(self, score: float) -> float:
-        """Orders scores: the smaller it is, the better the score."""
+        """How far a score is from the goal. The score with the smallest shortfall is the best."""
         if self.value is not None and self.rule == "reach":
             return abs(score - self.value)
         return score if self.rule == "minimise" else -score
@@ -58,8 +58,8 @@ class Score:
 
     def is_in(self, embedder: str, space: str, scored_in: tuple[str, ...]) -> bool:
         """Whether it is computed in a space, if the experiment scores in some embedders."""
-        known = self.embedders or (NO_EMBEDDER, *scored_in)
-        return embedder in known and (not self.spaces or space in self.spaces)
+        embedders = self.embedders or (NO_EMBEDDER, *scored_in)
+        return embedder in embedders and (not self.spaces or space in self.spaces)
 
     def places(self) -> str:
         """The spaces and embedders that it is computed in, in words."""
@@ -68,7 +68,8 @@ class Score:
 
 
 _NEIGHBOUR = Goal("reach", 0.5)
-"""Chance, for sets that cannot be told apart: 1 is separable and 0 is memorised."""
+"""The goal of 1-NN accuracy is chance, 0.5: at 1 the sets are separable, at 0 the real set is
+memorised."""
 
 _BUILT_IN: dict[str, Score] = {
     "kmmd": Score(goal=Goal("minimise", 0.0), function=attrgetter("comparison.kmmd"), title="kMMD"),
@@ -81,8 +82,8 @@ _BUILT_IN: dict[str, Score] = {
     "density": Score(goal=Goal("reach", 1.0), function=attrgetter("comparison.density")),
     "coverage": Score(goal=Goal("maximise"), function=attrgetter("comparison.coverage")),
     "fid": Score(goal=Goal("minimise", 0.0), function=attrgetter("fid"), spaces=WIDE_SPACES),
-    # KID and the squared discrepancy are unbiased. Below 0 they are noise about 0, so that their
-    # goal is not a value to reach.
+    # KID and the squared discrepancy are unbiased, so noise can take them below 0. The smallest
+    # value is therefore taken as the best, not the value nearest to 0.
     "kid": Score(goal=Goal("minimise"), function=attrgetter("kid.mean"), spaces=WIDE_SPACES),
     "kid_low": Score(goal=None, function=attrgetter("kid.low"), spaces=WIDE_SPACES),
     "kid_high": Score(goal=None, function=attrgetter("kid.high"), spaces=WIDE_SPACES),

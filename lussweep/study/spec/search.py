@@ -85,6 +85,7 @@ class SearchSpec(Spec):
             raise ValueError("n_trials: all tries every combination, so sampler must be random")
         if self.sampler == "random" and self.n > self.n_combinations:
             raise ValueError(
-                f"n_trials is {self.n_trials}, the space has {self.n_combinations} combinations"
+                f"n_trials is {self.n_trials}, the space has {self.n_combinations} combinations: "
+                "lower n_trials, or add values"
             )
         return self

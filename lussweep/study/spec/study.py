@@ -32,7 +32,7 @@ class Recipe(Spec):
     neg: tuple[SourceName, ...]
     gan: GeneratorOfKind | None = None
     """The variant's own generator. A file gives only the values that differ from the study's
-    `gan`. One of another kind takes from there what all kinds have."""
+    `gan`. A generator of another kind takes from `gan` the fields that all kinds have."""
     external: ExternalSpec | None = None
     """The images of the source `external`."""
     augment: AugmentSpec | None = None
@@ -48,14 +48,16 @@ class Recipe(Spec):
             raise ValueError("a variant needs at least one source for pos and one for neg")
         named = {*self.pos, *self.neg}
         if ("external" in named) != (self.external is not None):
-            raise ValueError("the source external and the section external belong together")
+            raise ValueError(
+                "the source external and the section external belong together: give both"
+            )
         both = all(self.generator(label) == "external" for label in CLASSES)
         if both and self.external and "{class}" not in self.external.images:
             raise ValueError("external.images needs {class} where both classes take from it")
         if self.gan is not None and "synthetic" not in named:
-            raise ValueError("gan is set, but no class has the source synthetic")
+            raise ValueError("gan is set, but no class has the source synthetic: remove gan")
         if self.labels == "shuffled" and named != {"real"}:
-            raise ValueError("labels: shuffled is for real frames alone")
+            raise ValueError("labels: shuffled is for real frames alone: use no other source")
         for label in CLASSES:
             if set(GENERATED) <= set(getattr(self, label)):
                 raise ValueError(f"{label} has two generators, synthetic and external: use one")
@@ -139,22 +141,22 @@ class StudySpec(Spec):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_values_over_given_ones(cls, value: Any) -> Any:
+    def _fill_in(cls, value: Any) -> Any:
         """Fill in what a file leaves out.
 
-        Variants are added to the paper's. The detector's values replace single values of the
-        cells'.
+        Variants of the file are added to the paper's variants. A value of the detector replaces the
+        same value of the cells.
         """
         if not isinstance(value, dict):
             return value
         value = dict(value)
         if isinstance(value.get("variants"), dict):
             augment = _augment_of(value.get("classifier"))
-            own = {
+            variants = {
                 name: _over_base(recipe, value.get("gan"), augment)
                 for name, recipe in value["variants"].items()
             }
-            value["variants"] = {**PAPER_VARIANTS, **own}
+            value["variants"] = {**PAPER_VARIANTS, **variants}
         kind, search = kind_of(value.get("classifier")), value.get("search", {})
         value["search"] = OfKind(kind, search)
         detector = value.get("detector")
@@ -218,14 +220,15 @@ class StudySpec(Spec):
             for epoch in sorted(e for e in wanted if e is not None):
                 if epoch not in epochs:
                     raise ValueError(
-                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}"
+                        f"epoch {epoch} is asked for, but snapshots exist only for {list(epochs)}: "
+                        "name one of these, or change gan.snapshot_every"
                     )
         return self
 
     def classifier_of(self, recipe: Recipe) -> ClassifierSpec:
         """The classifier of a variant, with the variant's own augmentation if it has one."""
-        own = {"augment": recipe.augment} if recipe.augment else {}
-        return self.classifier.model_copy(update=own)
+        changes = {"augment": recipe.augment} if recipe.augment else {}
+        return self.classifier.model_copy(update=changes)
 
     def gan_of(self, recipe: Recipe) -> GeneratorSpec:
         """The variant's own generator, else the study's."""
@@ -241,14 +244,14 @@ class StudySpec(Spec):
         """The name in tables of the recipe's GAN: `base`, or its differences from the study's."""
         if recipe.gan is None:
             return "base"
-        base, own = self.gan, recipe.gan
+        base, gan = self.gan, recipe.gan
         # A field of another kind is compared with its default, even if the base has its name.
-        shared = type(own).model_fields if own.kind == base.kind else GeneratorSpec.model_fields
+        shared = type(gan).model_fields if gan.kind == base.kind else GeneratorSpec.model_fields
         differ = [
-            f"{name}={_short(key_value(getattr(own, name)))}"
-            for name, field in type(own).model_fields.items()
+            f"{name}={_short(key_value(getattr(gan, name)))}"
+            for name, field in type(gan).model_fields.items()
             if name not in GeneratorSpec.circumstance
-            and getattr(own, name)
+            and getattr(gan, name)
             != (
                 getattr(base, name)
                 if name in shared
@@ -281,38 +284,41 @@ def _over_base(recipe: Any, gan: Any, augment: Any) -> Any:
     """Complete a variant's own sections by the values of the study's."""
     if not isinstance(recipe, dict):
         return recipe
-    own = {}
+    completed = {}
     if isinstance(recipe.get("gan"), dict):
         base = gan if isinstance(gan, dict) else {}
         if recipe["gan"].get("kind", generator_kind(base)) != generator_kind(base):
             base = {n: v for n, v in base.items() if n in GeneratorSpec.model_fields}
-        own["gan"] = {**base, **recipe["gan"]}
+        completed["gan"] = {**base, **recipe["gan"]}
     if isinstance(recipe.get("augment"), dict):
-        own["augment"] = {**(augment if isinstance(augment, dict) else {}), **recipe["augment"]}
-    return {**recipe, **own}
+        completed["augment"] = {
+            **(augment if isinstance(augment, dict) else {}),
+            **recipe["augment"],
+        }
+    return {**recipe, **completed}
 
 
 def _detector(
     detector: Mapping[str, Any], classifier: Any, kind: Any, search: Any
 ) -> dict[str, Any]:
     """Complete the detector's own sections by those of the cells, whose kind is `kind`."""
-    own, own_kind = dict(detector), kind
-    if own.get("classifier") is not None:
-        own["classifier"] = _over(classifier, own["classifier"])
-        own_kind = kind_of(own["classifier"])
-    if own_kind != kind:
-        # The search of another kind has other hyperparameters: what both have is taken.
-        own["search"] = {} if own.get("search") is None else own["search"]
+    completed, detector_kind = dict(detector), kind
+    if completed.get("classifier") is not None:
+        completed["classifier"] = _over(classifier, completed["classifier"])
+        detector_kind = kind_of(completed["classifier"])
+    if detector_kind != kind:
+        # The search of another kind has other hyperparameters, so only shared fields are taken.
+        completed["search"] = {} if completed.get("search") is None else completed["search"]
         if isinstance(search, dict):
             search = {name: v for name, v in search.items() if name in SearchSpec.model_fields}
-    if own.get("search") is not None:
-        own["search"] = OfKind(own_kind, _over(search, own["search"]))
-    return own
+    if completed.get("search") is not None:
+        completed["search"] = OfKind(detector_kind, _over(search, completed["search"]))
+    return completed
 
 
-def _over(base: Any, own: Any) -> Any:
-    """The values of `own` over those of `base`, if both are sections of a file."""
-    return {**base, **own} if isinstance(base, dict) and isinstance(own, dict) else own
+def _over(base: Any, changes: Any) -> Any:
+    """The section `base` with `changes`, or `changes` alone unless both are sections."""
+    return {**base, **changes} if isinstance(base, dict) and isinstance(changes, dict) else changes
 
 
 def _augment_of(classifier: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """End of an error message: the known word closest to `word`, or else all known words."""
+    """The end of an error message: the known word closest to `word`, or else all known words."""
     options = list(known)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     if close:

@@ -190,7 +190,7 @@ def test_levels_without_a_range_are_refused(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
 def test_cmyk_is_refused(tmp_path: Path, name: str) -> None:
     Image.new("CMYK", (16, 16)).save(tmp_path / name)
-    assert "(mode CMYK): save it as grey levels" in problem_of(tmp_path / name)
+    assert "(mode CMYK): save it as unsigned grey levels" in problem_of(tmp_path / name)
 
 
 def test_a_tiff_in_which_0_is_white(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the workers of one training do together. With one worker nothing is sent."""
+"""Sums and decisions that the workers of one training share. One worker alone sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGREEMENTS = 10
 
 @dataclass(frozen=True)
 class Gang:
-    """The workers of one training, in a process group that is initialised, seen from one."""
+    """The workers of one training, as one of them sees them. Their process group is initialised."""
 
     rank: int = 0
     """The number of this worker."""
@@ -71,7 +71,8 @@ class CheckpointClock:
     def stop_is_asked(self) -> bool:
         """Whether this training was asked to stop.
 
-        Several workers would have to agree on it, so they go by the clock only.
+        With several workers the answer is always no: they would have to agree, so they save
+        checkpoints by the clock only.
         """
         if self.checkpoints is None or self.gang.size > 1:
             return False

@@ -22,7 +22,7 @@ SUMS = (
     "loss_d_real", "loss_d_fake", "loss_g", "r1", "d_accuracy_real", "d_accuracy_fake",
     "g_gradient_norm",
 )  # fmt: skip
-"""What steps add up on the device, weighted by their images. It is read once per epoch."""
+"""The sums over steps, each weighted by its images. They stay on the device until an epoch ends."""
 
 
 class GanStep:

@@ -111,7 +111,7 @@ def _attempt(
 
     Adds to `rows` and `events`, which hold those of earlier attempts. Raises Collapse without them.
     """
-    # --- set up: networks and optimisers, order and latents, the images to watch, dropout
+    # --- set up: networks, optimisers, random order and latents, the images to compare, dropout
     seed = seed if attempt == 1 else derive_seed(seed, "attempt", attempt)
     image_size = pool.frames.shape[1]
     step = GanStep(*_networks(spec, image_size, seed, gang), spec, device, gang.size)
@@ -124,7 +124,7 @@ def _attempt(
         first_epoch, n_done = saved["epoch"], saved["n_batches"]
         n_images_seen, seconds = saved["n_images_seen"], saved["seconds"]
         rng.set_state(saved["rng_at_epoch"])
-        step.load_state(saved.pop("step"))  # frees the networks and moments that it holds
+        step.load_state(saved.pop("step"))  # `pop` frees the saved networks and moments
         _restore_rank(saved["of_ranks"][gang.rank], step)
     run_step: StepCall = step
     how = "eager"
@@ -257,7 +257,7 @@ def _batches(n_images: int, batch_size: int, world_size: int) -> Iterator[tuple[
             yield start, n_batch
 
 
-# --- images to watch --------------------------------------------------------------------------
+# --- images that are compared after each epoch ------------------------------------------------
 
 
 @dataclass(frozen=True)
