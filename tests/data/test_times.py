@@ -142,7 +142,7 @@ def test_a_video_that_the_manifest_lacks_is_named_once(study: Path) -> None:
     with pytest.raises(InputError) as caught:
         read(study, "Train1,0.2s-0.8s,1", "Train1,2s,1")
     assert list(caught.value.problems) == [
-        "annotations name the video Train1, which the manifest does not: did you mean train1?"
+        "annotations name the video Train1, which is not in the manifest: did you mean train1?"
     ]
 
 
