@@ -13,9 +13,9 @@ import atexit
 import contextlib
 import errno
 import gc
+import json
 import math
 import os
-import pickle
 import resource
 import signal
 import socket
@@ -25,19 +25,21 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle, send_handle
+from multiprocessing.reduction import ForkingPickler, recv_handle, send_handle
 from pathlib import Path
 from typing import IO, Any
 
-from lussweep.errors import InputError, one_line
+from lussweep.errors import InputError
 
 IDLE_SECONDS = 60.0
 MAX_IDLE = 2
 """Most idle children that a process keeps. Threads that call at once have one child each."""
 COPY_AGAIN = "copy it again from its source or leave it out"
+MAX_ANSWER_BYTES = 2**28
+"""Most bytes of an answer: the numbers and times of a million frames take some 30 MB."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,24 @@ def call(
     out: IO[bytes] | None = None,
     limits: Limits = LIMITS,
     remedy: str = COPY_AGAIN,
+    errors: Collection[type[Exception]] = (),
 ) -> Any:
     """Returns `function(*args)`, or `function(*args, out)` with `out`, computed in a child process.
 
     `path` is the file that the function reads. `function` belongs to a module that the child can
-    import; arguments, value and exceptions are pickled. The child writes large arrays to `out`, an
-    open file (`scratch`), which is emptied before.
+    import. Its value comes back as JSON, so a tuple becomes a list: nothing that a child sends may
+    run code here, because a file may have taken the child over. The child writes large arrays to
+    `out`, an open file (`scratch`), which is emptied before.
 
-    Raises what the function raises. Raises InputError with `path`, the finding and `remedy` if the
-    child dies or breaks a limit.
+    Raises an error of the function if it is an InputError, an OSError or one of `errors`, whose
+    only argument is a text; other errors become a ValueError. Raises InputError with `path`, the
+    finding and `remedy` if the child dies or breaks a limit.
     """
     if (used := _take_idle()) is not None:
         with contextlib.suppress(_BrokenError):
-            return _run(used, function, args, out, limits)
+            return _run(used, function, args, out, limits, errors)
     try:
-        return _run(_Child(), function, args, out, limits)
+        return _run(_Child(), function, args, out, limits, errors)
     except _BrokenError as finding:
         raise InputError(f"{path}: {finding}: {remedy}") from None
 
@@ -144,6 +149,7 @@ def _run(
     args: tuple[Any, ...],
     out: IO[bytes] | None,
     limits: Limits,
+    errors: Collection[type[Exception]],
 ) -> Any:
     """Runs one call in `child`, and keeps the child if it can serve again."""
     keep = False
@@ -160,22 +166,41 @@ def _run(
     if kind == "broken":
         raise _BrokenError(value)
     if kind == "raised":
-        raise value
+        try:
+            error = _error_from(value, errors)
+        except (KeyError, TypeError):
+            raise _BrokenError("the process that reads it gave no valid answer") from None
+        raise error
     return value
+
+
+def _error_from(described: Mapping[str, Any], errors: Collection[type[Exception]]) -> Exception:
+    """The error that a child describes (`_described`), if its type is one that is expected."""
+    text = str(described["text"])
+    if described["type"] == "InputError":
+        return InputError(map(str, described["problems"]))
+    if described["type"] == "OSError":
+        return OSError(described["errno"], text, described["filename"])
+    expected = {error.__name__: error for error in errors}
+    error = expected.get(described["type"], ValueError)(text)
+    error.add_note(str(described["traceback"]))
+    return error
 
 
 def _exchange(child: _Child, task: tuple[Any, ...], out: IO[bytes] | None) -> tuple[str, Any, bool]:
     limits: Limits = task[-1]
     try:
-        child.connection.send(task)
+        child.connection.send(task)  # the child may trust its parent, and pickle is for that
         if out is not None:
             send_handle(child.connection, out.fileno(), child.process.pid)
         if not child.connection.poll(limits.wall_seconds):
             raise _BrokenError(f"reading it takes over {limits.wall_seconds} seconds")
-        kind, value, keep = pickle.loads(child.connection.recv_bytes())
+        kind, value, keep = json.loads(child.connection.recv_bytes(MAX_ANSWER_BYTES))
         return kind, value, keep
-    except (EOFError, ConnectionError, pickle.UnpicklingError):
+    except (EOFError, ConnectionError):
         raise _BrokenError(_death(child.process.wait(), limits)) from None
+    except (OSError, ValueError):
+        raise _BrokenError("the process that reads it gave no valid answer") from None
 
 
 def _death(status: int, limits: Limits) -> str:
@@ -239,7 +264,7 @@ def _serve(fd: int, parent: int, idle_seconds: float) -> None:
         if kind == "value":  # an error may hold frames, but here only modules are left
             gc.freeze()  # the next collection need not look at them
         keep = kind != "broken" and not _is_swollen()
-        connection.send_bytes(_pickled(kind, value, keep))
+        connection.send_bytes(_encoded(kind, value, keep))
 
 
 def _watch(parent: int) -> None:
@@ -252,7 +277,7 @@ def _watch(parent: int) -> None:
 def _answer(connection: Connection, task: bytes) -> tuple[str, Any]:
     limits = LIMITS
     try:
-        function, args, has_out, limits = pickle.loads(task)
+        function, args, has_out, limits = ForkingPickler.loads(task)
         _set_limits(limits)
         if not has_out:
             return "value", function(*args)
@@ -263,8 +288,7 @@ def _answer(connection: Connection, task: bytes) -> tuple[str, Any]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EFBIG:
             return "broken", f"it unpacks to over {_size(limits.output_bytes)}"
-        error.add_note(traceback.format_exc())
-        return "raised", error
+        return "raised", _described(error)
 
 
 def _set_limits(limits: Limits) -> None:
@@ -287,14 +311,27 @@ def _is_swollen() -> bool:
     return n_pages * resource.getpagesize() > resource.getrlimit(resource.RLIMIT_DATA)[0] / 2
 
 
-def _pickled(kind: str, value: Any, keep: bool) -> bytes:
+def _described(error: Exception) -> dict[str, Any]:
+    """An error in plain values."""
+    described: dict[str, Any] = {
+        "type": type(error).__name__,
+        "text": str(error),
+        "traceback": traceback.format_exc(),
+    }
+    if isinstance(error, InputError):
+        return {**described, "type": "InputError", "problems": error.problems}
+    if isinstance(error, OSError) and error.errno is not None:
+        name = None if error.filename is None else os.fsdecode(error.filename)
+        described |= {"type": "OSError", "errno": error.errno, "filename": name}
+        return {**described, "text": error.strerror or str(error)}
+    return described
+
+
+def _encoded(kind: str, value: Any, keep: bool) -> bytes:
     try:
-        answer = pickle.dumps((kind, value, keep))
-        if kind == "raised":  # some exceptions can be pickled, but not unpickled
-            pickle.loads(answer)
-        return answer
-    except Exception:
-        return pickle.dumps(("raised", ValueError(one_line(value)), keep))
+        return json.dumps([kind, value, keep]).encode()
+    except (TypeError, ValueError) as error:
+        return json.dumps(["raised", _described(error), keep]).encode()
 
 
 def _size(n_bytes: int) -> str:

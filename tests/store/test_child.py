@@ -51,12 +51,28 @@ def has_ended(pid: int, within_seconds: float = 10) -> bool:
 
 
 def test_values_and_exceptions_come_back_from_another_process() -> None:
-    assert call(FILE, in_child.echo, 1, "a", FILE) == (1, "a", FILE)
+    assert call(FILE, in_child.echo, 1, "a", 0.5, None, (2, 3)) == [1, "a", 0.5, None, [2, 3]]
     assert call(FILE, in_child.pid) != os.getpid()
     with pytest.raises(InputError, match="a: b: c"):
         call(FILE, in_child.fail, InputError("a: b: c"))
+    with pytest.raises(FileNotFoundError, match="gone") as caught:
+        call(FILE, in_child.fail, FileNotFoundError(2, "gone", "a.avi"))
+    assert (caught.value.errno, caught.value.filename) == (2, "a.avi")
+    with pytest.raises(in_child.OwnError, match=r"\Aa") as own:
+        call(FILE, in_child.fail, in_child.OwnError("a"), errors=(in_child.OwnError,))
+    assert "in fail" in "".join(own.value.__notes__)
+    with pytest.raises(ValueError, match=r"\Aa"):
+        call(FILE, in_child.fail, in_child.OwnError("a"))
     with pytest.raises(ValueError, match="1 and 2"):
         call(FILE, in_child.fail_with_an_error_that_cannot_be_made_again)
+
+
+def test_nothing_that_a_child_sends_runs_code() -> None:
+    """A file may have taken the child over: its answers are texts and numbers, or none."""
+    with pytest.raises(ValueError, match="not JSON serializable"):
+        call(FILE, in_child.echo, {1, 2})
+    for answer in (b"cos\nsystem\n.", b"[]", b'["raised", {}, true]', b"\xff"):
+        assert "gave no valid answer" in refusal(in_child.answer_with, answer)
 
 
 def test_one_child_serves_many_calls_without_torch_and_ray() -> None:
@@ -77,7 +93,7 @@ def test_bytes_are_handed_over_in_a_file() -> None:
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])
 def test_death_by_a_signal_is_a_refusal(number: signal.Signals) -> None:
     assert f"died of {number.name}" in refusal(in_child.die, int(number))
-    assert call(FILE, in_child.echo, 1) == (1,)
+    assert call(FILE, in_child.echo, 1) == [1]
 
 
 def test_each_limit_is_a_refusal() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import sys
 import time
+from multiprocessing.connection import Connection
 from typing import IO, Any
 
 
@@ -51,6 +54,19 @@ def write(content: bytes, times: int, out: IO[bytes]) -> int:
 
 def fail(error: Exception) -> None:
     raise error
+
+
+class OwnError(Exception):
+    """An error that a caller may expect."""
+
+
+def answer_with(content: bytes) -> None:
+    """Sends an answer of its own over the connection, which is the only socket of a child."""
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                Connection(number).send_bytes(content)
+                time.sleep(60)
 
 
 class HalfPickledError(Exception):

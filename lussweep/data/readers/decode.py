@@ -63,7 +63,7 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
         shape, indices, seconds = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
         flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
         pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
-    return Loop(pixels, indices, seconds)
+    return Loop(pixels, tuple(indices), tuple(seconds))
 
 
 def read_frames(path: Path, stride: int = 1) -> Frames:
@@ -111,7 +111,7 @@ def _in_child(
     try:
         return child.call(
             path, function, tuple(READERS.values()), path, *args,
-            out=out, remedy=COPY_AGAIN,
+            out=out, remedy=COPY_AGAIN, errors=(UnreadableError,),
         )  # fmt: skip
     except InputError:
         raise
