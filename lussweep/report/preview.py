@@ -14,6 +14,7 @@ from lussweep.data.sector import LOW_CONFIDENCE
 from lussweep.store.files import whole_file
 from lussweep.study.spec import Video
 
+TITLE = "Preview of preprocessing"
 VIDEOS_PER_PAGE = 100
 
 STYLE = """
@@ -36,7 +37,8 @@ def write_preview(
     """Write one page for each VIDEOS_PER_PAGE videos: `path`, then the same name with -2, -3, ...
 
     `refused` holds (patient_id, video_id, reason) of videos that cannot be used. The pages hold
-    their pictures and load nothing. Only the user may read them. Returns their paths.
+    their pictures and load nothing. Only the user may read them. Pages of an earlier preview that
+    was longer are deleted, because they hold pictures of patients. Returns the paths.
     """
     reasons = _reasons([look for _, look in looked_at])
     n_pages = max(1, -(-len(looked_at) // VIDEOS_PER_PAGE))
@@ -51,7 +53,19 @@ def write_preview(
         ]
         with whole_file(place, private=True) as scratch:
             scratch.write_text(_document("".join(body)), encoding="utf-8")
+    page = n_pages
+    while _is_preview(old := _page_path(path, page)):
+        old.unlink()
+        page += 1
     return paths
+
+
+def _is_preview(path: Path) -> bool:
+    """Whether a file is a page of a preview. It may be a file of the user instead."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return f"<title>{TITLE}<".encode() in file.read(1000)
 
 
 def _reasons(looks: Sequence[Look]) -> list[list[str]]:
@@ -74,7 +88,7 @@ def _document(body: str) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">"
-        f"<title>Preview of preprocessing</title><style>{STYLE}</style></head>"
+        f"<title>{TITLE}</title><style>{STYLE}</style></head>"
         f"<body>{body}</body></html>\n"
     )
 

@@ -21,7 +21,7 @@ from lussweep.store.remote import is_url
 from lussweep.study.costs import Frames, Measured, kind
 from lussweep.study.plan import STAGES, Plan, Step
 from lussweep.study.spec import GENERATORS, PhantomSpec, StudySpec
-from lussweep.study.spec.generators import generator_kind
+from lussweep.study.spec.generators import DCGAN
 
 BUDGETS = {
     "": {"name", "description", "seed", "grid", "variants", "analysis", "keep_snapshots"},
@@ -52,15 +52,19 @@ def measured_run(folder: Path, store: Path | None = None) -> Measured:
     root = store or _store_of(folder)
     steps: dict[str, Step] = {}
     records: dict[str, Record] = {}
+    kinds: set[str] = set()
     for path in (path for stage in STAGES for path in sorted(root.glob(f"{stage}/*/{RECORD}"))):
         try:
             record = json.loads(path.read_text())
             fields = (record[name] for name in ("stage", "version", "spec", "inputs", "name"))
             ref = f"{record['stage']}/{record['key']}"
             steps[ref], records[ref] = Step(*fields), record
+            if not isinstance(record["circumstances"], dict):
+                raise TypeError("its circumstances are not a JSON object")
+            if record["stage"] == "gan":
+                kinds.add(record["spec"]["gan"].get("kind", DCGAN))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"--from {folder}: {path} is damaged") from None
-    kinds = {generator_kind(step.spec["gan"]) for step in steps.values() if step.stage == "gan"}
     if unknown := sorted(kinds - GENERATORS.keys()):
         raise InputError(
             f"--from {folder} has generators of the kind {', '.join(unknown)}: name their plugin "

@@ -63,6 +63,16 @@ def test_many_videos_are_paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert 'href="p-3.html"' in pages[0].read_text()
 
 
+def test_pages_of_a_longer_preview_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "VIDEOS_PER_PAGE", 3)
+    write_preview(looked_at(7), [], tmp_path / "p.html")
+    (tmp_path / "p-4.html").write_text("a page of the user's own")
+    write_preview(looked_at(2), [], tmp_path / "p.html")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p-4.html", "p.html"]
+
+
 def test_the_command_names_outliers_and_refused_videos_first(tmp_path: Path) -> None:
     rows = ["patient_id,video_id,path,label,split"]
     ends = [90, 90, 90, 90, 90, 40, 0]

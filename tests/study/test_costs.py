@@ -213,12 +213,24 @@ def test_what_was_measured_alone_does_not_know_how_trials_share_a_gpu() -> None:
     assert notes_on(whole, plan, alone, []) == []
 
 
-@pytest.mark.parametrize("inputs", [None, [], {"gan": 5}, {"gan": ["gan/01"]}], ids=repr)
-def test_a_record_that_names_no_steps_as_inputs_is_damaged(tmp_path: Path, inputs: object) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"inputs": inputs} for inputs in (None, [], {"gan": 5}, {"gan": ["gan/01"]})),
+        {"circumstances": None},
+        {"stage": "gan", "spec": {}},
+        {"stage": "gan", "spec": {"gan": []}},
+    ],
+    ids=repr,
+)
+def test_a_record_with_a_wrong_part_is_damaged(tmp_path: Path, wrong: dict[str, object]) -> None:
     (tmp_path / "run.json").write_text("{}")
-    record = tmp_path / "artifacts" / "synth" / "0123456789abcdef" / "record.json"
-    record.parent.mkdir(parents=True)
-    told = {"stage": "synth", "version": 1, "spec": {}, "inputs": inputs, "name": "", "key": "01"}
-    record.write_text(json.dumps(told))
+    record = {
+        "stage": "synth", "version": 1, "spec": {}, "inputs": {}, "name": "", "key": "01",
+        "circumstances": {}, **wrong,
+    }  # fmt: skip
+    path = tmp_path / "artifacts" / str(record["stage"]) / "0123456789abcdef" / "record.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
     with pytest.raises(InputError, match=r"record\.json is damaged"):
         measured_run(tmp_path)
