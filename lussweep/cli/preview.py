@@ -68,7 +68,7 @@ def preview(
         for video in reading.manifest.videos:
             try:
                 frames = read_frames(Path(video.path or ""), spec.frame_stride)
-                looked_at.append((video, look_at(frames, spec)))
+                looked_at.append((video, look_at(frames, spec.of_video(video))))
             except InputError as error:
                 refused.append((video.patient_id, video.video_id, str(error)))
         for note in reading.notes:

@@ -61,17 +61,19 @@ def look_at(frames: Frames, spec: PreprocessSpec) -> Look:
     return Look((width, height), len(frames), crop, sector, pictures)
 
 
-def outliers(looks: Sequence[Look]) -> list[int]:
+def outliers(looks: Sequence[Look], devices: Sequence[str] = ()) -> list[int]:
     """The positions of videos whose crop is unlike that of the others.
 
-    Videos of one frame size are compared with each other, because one device exports one size. A
-    size of fewer than MIN_GROUP videos is compared with all videos. Crops are taken as shares of
-    the frame's width and height.
+    Videos of one device and frame size are compared with each other. Without names of `devices`
+    the frame size stands for the device. A group of fewer than MIN_GROUP videos is compared with
+    all videos. Crops are taken as shares of the frame's width and height.
     """
+    named = devices or [""] * len(looks)
+    kinds = [(look.size, device) for look, device in zip(looks, named, strict=True)]
     relative = np.array([np.divide(look.crop, look.size * 2) for look in looks]).reshape(-1, 4)
     outlying = []
-    for i, look in enumerate(looks):
-        alike = [j for j, other in enumerate(looks) if other.size == look.size]
+    for i in range(len(looks)):
+        alike = [j for j, kind in enumerate(kinds) if kind == kinds[i]]
         group = relative[alike] if len(alike) >= MIN_GROUP else relative
         if _overlap(relative[i], np.median(group, axis=0)) < MIN_OVERLAP:
             outlying.append(i)

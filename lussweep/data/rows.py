@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from lussweep.data.paths import within
 from lussweep.data.tables import read_cells
 from lussweep.errors import InputError
 from lussweep.study.spec import SPLITS
+from lussweep.study.spec.data import Box
 
 OTHER_SPLITS = {
     "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
@@ -41,6 +43,9 @@ class Row:
     path: Path | None
     label: int | None
     split: str | None
+    crop: Box | None = None
+    mask_boxes: tuple[Box, ...] = ()
+    device: str = ""
     is_unlabelled: bool = False
 
 
@@ -75,7 +80,8 @@ def read_rows(
     path: Path, label: str, positive: Collection[str], allow_absolute: bool, problems: list[str]
 ) -> Rows:
     """Reads the videos of a manifest. Adds one line to `problems` for each thing that is wrong."""
-    table = read_cells(path, ("patient_id", "video_id", "path", label), problems, (SPLIT,))
+    optional = (SPLIT, "crop", "mask_box", "device")
+    table = read_cells(path, ("patient_id", "video_id", "path", label), problems, optional)
     if disguised := split_in_disguise(table.header):
         problems.append(
             f"{path}: no column split, but {disguised!r}: rename it split if it says which "
@@ -102,6 +108,9 @@ def read_rows(
                 cells.read("path", lambda text: _place(text, path.parent, allow_absolute)),
                 value[0] if value else None,
                 cells.read(SPLIT, _split_name),
+                cells.read("crop", _crop),
+                cells.read("mask_box", _boxes) or (),
+                texts.get("device", ""),
                 value == (None,),
             )
         )
@@ -116,6 +125,25 @@ def _filled(text: str) -> str:
     if not text or text.casefold() in EMPTY_IDS:
         raise InputError("is empty")
     return text
+
+
+def _boxes(text: str) -> tuple[Box, ...]:
+    """The boxes of a cell, such as `10,20,300,400`. Semicolons separate several."""
+    boxes = []
+    for part in filter(None, map(str.strip, text.split(";"))):
+        corners = re.fullmatch(r"(\d{1,5})[, ]+(\d{1,5})[, ]+(\d{1,5})[, ]+(\d{1,5})", part)
+        x0, y0, x1, y1 = map(int, corners.groups()) if corners else (0, 0, 0, 0)
+        if not (x0 < x1 and y0 < y1):
+            raise InputError(f"is {text!r}: give x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1")
+        boxes.append((x0, y0, x1, y1))
+    return tuple(boxes)
+
+
+def _crop(text: str) -> Box | None:
+    boxes = _boxes(text)
+    if len(boxes) > 1:
+        raise InputError(f"is {text!r}: give one box")
+    return boxes[0] if boxes else None
 
 
 def _split_name(text: str) -> str:

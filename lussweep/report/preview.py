@@ -40,7 +40,8 @@ def write_preview(
     their pictures and load nothing. Only the user may read them. Pages of an earlier preview that
     was longer are deleted, because they hold pictures of patients. Returns the paths.
     """
-    reasons = _reasons([look for _, look in looked_at])
+    devices = [video.device for video, _ in looked_at]
+    reasons = _reasons([look for _, look in looked_at], devices)
     n_pages = max(1, -(-len(looked_at) // VIDEOS_PER_PAGE))
     paths = [_page_path(path, page) for page in range(n_pages)]
     for page, place in enumerate(paths):
@@ -68,13 +69,13 @@ def _is_preview(path: Path) -> bool:
         return f"<title>{TITLE}<".encode() in file.read(1000)
 
 
-def _reasons(looks: Sequence[Look]) -> list[list[str]]:
+def _reasons(looks: Sequence[Look], devices: Sequence[str]) -> list[list[str]]:
     """The reasons, by video, why a person should look at it first; empty without a reason."""
     reasons: list[list[str]] = [[] for _ in looks]
     for i, look in enumerate(looks):
         if look.is_unsure:
             reasons[i].append(f"low confidence {look.sector.confidence:.2f}")
-    for i in outliers(looks):
+    for i in outliers(looks, devices):
         reasons[i].append("its crop differs from that of the other videos")
     return reasons
 

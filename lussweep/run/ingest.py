@@ -24,7 +24,7 @@ from lussweep.store.folders import LocalFolder
 from lussweep.store.object_store import artifact_store
 from lussweep.study.plan import Plan, make_data_plan
 from lussweep.study.plugins import Plugin, load_plugins
-from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, parse
+from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, Video, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -217,7 +217,7 @@ def bring_in(
     reasons = {
         v.video_id: reason
         for v in manifest.videos
-        if v.patient_id in patients and (reason := _problem(Path(v.path or ""), preprocess))
+        if v.patient_id in patients and (reason := _problem(v, preprocess))
     }
     kept = tuple(v for v in manifest.videos if v.video_id not in reasons)
     skipped = [
@@ -237,13 +237,14 @@ def step_problem(error: str) -> str:
     return error.partition(": ")[2] if error.startswith("InputError") else error
 
 
-def _problem(path: Path, spec: PreprocessSpec) -> str | None:
+def _problem(video: Video, spec: PreprocessSpec) -> str | None:
     """Why a video cannot be decoded; None if it can."""
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_frames
 
     try:
-        preprocess(read_frames(path, spec.frame_stride), spec)
+        frames = read_frames(Path(video.path or ""), spec.frame_stride)
+        preprocess(frames, spec.of_video(video))
     except InputError as error:
         return str(error)
     return None

@@ -88,7 +88,8 @@ def _video_frames(
         )
     try:
         loop = read_loop(Path(path), spec.frame_stride)
-        return *preprocess(loop.pixels, spec.preprocess), _Source(loop.indices, loop.seconds)
+        own = spec.preprocess.of_video(video)
+        return *preprocess(loop.pixels, own), _Source(loop.indices, loop.seconds)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 

@@ -28,6 +28,13 @@ def plugin_fields(*used: Plugin | None) -> dict[str, Any]:
     return {"plugins": versions} if versions else {}
 
 
+def _video_fields(video: Video) -> dict[str, Any]:
+    """The fields of a video that its frames depend on. A crop of its own is there if it has one."""
+    excluded = {"path", "patient_id", "split", "negative_frames", "device", "read_by"}
+    excluded |= {name for name in ("crop", "mask_boxes") if not getattr(video, name)}
+    return video.model_dump(mode="json", exclude=excluded)
+
+
 class CohortClass(NamedTuple):
     """One class of one cohort, and the generator of its synthetic frames."""
 
@@ -124,8 +131,7 @@ class PlanBuilder:
 
     def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data
-        excluded = {"path", "patient_id", "split", "negative_frames", "read_by"}
-        video_fields = [video.model_dump(mode="json", exclude=excluded) for video in videos]
+        video_fields = [_video_fields(video) for video in videos]
         spec: dict[str, Any] = {"patient_id": patient, "videos": video_fields}
         if plugins := {name: v.read_by[name] for v in videos for name in v.read_by}:
             spec["plugins"] = plugins

@@ -8,6 +8,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from lussweep.study.spec.base import Count, ImageSize, Spec, SplitName
 
+Box = tuple[int, int, int, int]
+"""(x0, y0, x1, y1) in pixels of the video, without x1 and y1 themselves."""
+
 
 class Video(Spec):
     """One cine loop of one patient. `path` changes no result and enters no key."""
@@ -22,6 +25,12 @@ class Video(Spec):
     """Frames (from 0) that an annotator marked as positive. None: the video is not annotated."""
     negative_frames: tuple[NonNegativeInt, ...] = ()
     """Frames that an annotator marked as negative. They are counted, and change no result."""
+    crop: Box | None = None
+    """The video's own crop. None: that of the preprocessing."""
+    mask_boxes: tuple[Box, ...] = ()
+    """Boxes to blank in this video, beside those of the preprocessing."""
+    device: str = ""
+    """The device that made the video. It changes no result."""
     read_by: dict[str, str] = {}
     """Package and version of the plugin whose reader the file needs; empty for lussweep's own."""
 
@@ -64,14 +73,19 @@ class PreprocessSpec(Spec):
 
     version: ClassVar[int] = 2
     image_size: ImageSize = 256
-    crop: Literal["auto", "none"] | tuple[int, int, int, int] = "auto"
+    crop: Literal["auto", "none"] | Box = "auto"
     """`auto`: the smallest box around the sector of each video."""
-    mask_boxes: tuple[tuple[int, int, int, int], ...] = ()
+    mask_boxes: tuple[Box, ...] = ()
     """Boxes to blank before the crop, for burnt-in text at fixed places."""
     mask_outside_sector: bool = True
     """Blank everything outside the sector of the video."""
     frame_stride: PositiveInt = 1
     """Keep every k-th frame of a video."""
+
+    def of_video(self, video: Video) -> PreprocessSpec:
+        """The preprocessing of one video, whose manifest may give a crop and boxes of its own."""
+        boxes = (*self.mask_boxes, *video.mask_boxes)
+        return self.model_copy(update={"crop": video.crop or self.crop, "mask_boxes": boxes})
 
 
 class DataSpec(Spec):
