@@ -23,7 +23,6 @@ from lussweep.cli.options import (
 )
 from lussweep.errors import InputError
 from lussweep.study.plugins import load_plugins
-from lussweep.study.spec import SplitSpec
 
 
 def preview(
@@ -58,7 +57,7 @@ def preview(
             manifest,
             label=label,
             positive=positive or (),
-            split=SplitSpec(),
+            split=None,
             seed=0,
             skip_unreadable=skip_unreadable,
             skip_unlabelled=skip_unlabelled,

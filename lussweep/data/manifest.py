@@ -44,7 +44,7 @@ def read_manifest(
     label: str = "label",
     positive: Collection[str] = (),
     annotations: Path | None = None,
-    split: SplitSpec,
+    split: SplitSpec | None,
     seed: int,
     skip_unreadable: bool = False,
     skip_unlabelled: bool = False,
@@ -53,10 +53,11 @@ def read_manifest(
 ) -> ManifestReading:
     """Read the videos of a CSV, Parquet or XLSX table.
 
-    The columns are patient_id, video_id, path (relative to the table), `label` and optionally split
-    (train, val or holdout), which takes precedence over `split`. A label is 0 or 1, or a text that
-    is positive if it is in `positive`. `annotations` is a table of video_id, frame and label; see
-    `annotations.py`. In an annotated video only the frames labelled 1 count as positive. Videos
+    The required columns are patient_id, video_id, path (relative to the table) and `label`. A label
+    is 0 or 1, or a text that is positive if it is in `positive`. The column split (train, val or
+    holdout) takes precedence over `split`; without `split`, none is drawn. The columns crop,
+    mask_box and device are optional, too. `annotations` is a table of video_id, frame and label;
+    see `annotations.py`. In an annotated video only the frames labelled 1 count as positive. Videos
     with annotations in seconds are decoded for the times of their frames. With `skip_unreadable`,
     videos that are missing, unreadable or truncated are skipped, and with `skip_unlabelled` rows
     without a label. Videos must lie in the table's folder, unless `allow_absolute`. File digests

@@ -53,9 +53,15 @@ def _counts(n: int, shares: Iterable[float]) -> list[int]:
 
 
 def patient_splits(
-    rows: Sequence[Row], split: SplitSpec, seed: int, problems: list[str]
+    rows: Sequence[Row], split: SplitSpec | None, seed: int, problems: list[str]
 ) -> dict[str, str]:
-    """The split of each patient id, from the manifest or drawn."""
+    """The split of each patient id, from the manifest or drawn.
+
+    If `split` is None, nothing is trained: patients without a split count as train, and no split
+    needs patients of both classes.
+    """
+    if split is None:
+        return {row.patient_id or "": row.split or "train" for row in rows}
     patients: dict[str, int] = {}
     for row in rows:
         patient = row.patient_id or ""
@@ -77,10 +83,12 @@ def patient_splits(
     return split_of
 
 
-def splits_source(rows: Sequence[Row], split: SplitSpec, seed: int) -> str:
-    """The origin of the splits, in words for the user."""
+def splits_source(rows: Sequence[Row], split: SplitSpec | None, seed: int) -> str:
+    """The origin of the splits, in words for the user; empty if none was drawn or asked for."""
     if any(row.split for row in rows):
         return "read from the manifest"
+    if split is None:
+        return ""
     return (
         f"drawn at random by patient, stratified by class (val {split.val:g}, holdout "
         f"{split.holdout:g}, seed {seed}), because the manifest gives none"

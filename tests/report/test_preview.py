@@ -95,6 +95,15 @@ def test_the_command_names_outliers_and_refused_videos_first(tmp_path: Path) -> 
     assert len(re.findall("<img", text)) == 3 * 6
 
 
+def test_a_few_videos_need_no_splits(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", frames())
+    (tmp_path / "m.csv").write_text("patient_id,video_id,path,label\nP1,v1,a.npy,1\n")
+    out = tmp_path / "p.html"
+    done = CliRunner().invoke(app, ["preview", str(tmp_path / "m.csv"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "<h2>patient P1, video v1" in out.read_text()
+
+
 def test_a_page_of_another_kind_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["preview", "m.csv", "--out", str(tmp_path / "page.pdf")])
     assert result.exit_code == 2 and "ends in .html" in " ".join(result.output.split())
