@@ -33,7 +33,7 @@ PARTS = ("ceilings", "tests", "gan", "grid", "ray", "classifier", "packing")
 MEMORY_NEEDED_GB = 14
 """A GAN step at 256x256, ngf 64, batch 16 takes about 4 GB, and three run at once in the middle."""
 IMPORTED = (
-    "av", "cv2", "filelock", "fsspec", "matplotlib", "monai", "numpy", "optuna", "PIL", "psutil",
+    "cv2", "filelock", "fsspec", "matplotlib", "monai", "numpy", "optuna", "PIL", "psutil",
     "pyarrow", "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn", "tensorboard",
     "threadpoolctl", "torchmetrics", "typer", "yaml",
 )  # fmt: skip
