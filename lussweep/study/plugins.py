@@ -9,12 +9,12 @@ never to a file beside the experiment: its name and version say what computed a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, metadata
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lussweep.errors import InputError, one_line
 
@@ -34,23 +34,35 @@ class Plugin:
     version: str
 
 
-_registering: ContextVar[Plugin | None] = ContextVar("registering", default=None)
+@dataclass(frozen=True)
+class _Registration:
+    """A plugin whose `register()` runs, and the entries that it has added so far."""
+
+    plugin: Plugin
+    added: list[tuple[Registry[Any], str]] = field(default_factory=list)
+
+
+_registering: ContextVar[_Registration | None] = ContextVar("registering", default=None)
 _registered: dict[str, Plugin] = {}
 """The plugins whose entries are in the registries of this process, by module."""
 
 
-class Registry(dict[str, Entry]):
-    """Entries by name. It knows which plugin added an entry, and refuses a name that is taken."""
+class Registry(MutableMapping[str, Entry]):
+    """Entries by name. It knows which plugin added an entry, and refuses a name that is taken.
 
-    def __init__(self, what: str, entries: dict[str, Entry]) -> None:
+    It is not a `dict`, whose `update`, `setdefault` and `|=` pass `__setitem__` by.
+    """
+
+    def __init__(self, what: str, entries: Mapping[str, Entry]) -> None:
         """`what` says in messages what an entry is, such as `classifier`."""
-        super().__init__(entries)
         self.what = what
+        self._entries = dict(entries)
         self._plugin_of: dict[str, Plugin] = {}
 
     def __setitem__(self, name: str, entry: Entry) -> None:
-        plugin = _registering.get()
-        if plugin is not None:
+        registration = _registering.get()
+        if registration is not None:
+            plugin = registration.plugin
             if name in self:
                 other = self.plugin_of(name)
                 owner = f"the plugin {other.module}" if other else "lussweep"
@@ -59,11 +71,21 @@ class Registry(dict[str, Entry]):
                     "one of that name: give it another name"
                 )
             self._plugin_of[name] = plugin
-        super().__setitem__(name, entry)
+            registration.added.append((self, name))
+        self._entries[name] = entry
 
     def __delitem__(self, name: str) -> None:
+        del self._entries[name]
         self._plugin_of.pop(name, None)
-        super().__delitem__(name)
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def plugin_of(self, name: str) -> Plugin | None:
         """The plugin that added an entry; None for an entry of lussweep itself."""
@@ -134,27 +156,43 @@ def _load_plugin(plugin: Plugin) -> Plugin:
     if plugin.module in _registered:
         return _registered[plugin.module]
     try:
-        register = import_module(plugin.module).register
-    except AttributeError:
+        module = import_module(plugin.module)
+    except Exception as error:  # another author's module may fail in any way
+        raise InputError(_failed(plugin, "cannot be imported", error)) from None
+    register = getattr(module, "register", None)
+    if not callable(register):
         raise InputError(
             f"plugins names {plugin.module}, which has no function register(): it is not a plugin"
-        ) from None
-    except Exception as error:  # another author's module may fail in any way
-        raise InputError(
-            f"the plugin {plugin.module} of {plugin.package} {plugin.version} cannot be imported: "
-            f"{type(error).__name__}: {one_line(error)}"
-        ) from None
-    with _registered_by(plugin):
-        register()
+        )
+    try:
+        with _registered_by(plugin):
+            register()
+    except InputError:
+        raise
+    except Exception as error:  # so may its function
+        raise InputError(_failed(plugin, "cannot be registered", error)) from None
     _registered[plugin.module] = plugin
     return plugin
 
 
+def _failed(plugin: Plugin, what: str, error: Exception) -> str:
+    return (
+        f"the plugin {plugin.module} of {plugin.package} {plugin.version} {what}: "
+        f"{type(error).__name__}: {one_line(error)}"
+    )
+
+
 @contextmanager
 def _registered_by(plugin: Plugin) -> Iterator[None]:
-    token = _registering.set(plugin)
+    """Records which entries the plugin adds. Removes them again if it fails before its end."""
+    registration = _Registration(plugin)
+    token = _registering.set(registration)
     try:
         yield
+    except BaseException:
+        for registry, name in registration.added:
+            registry.pop(name, None)
+        raise
     finally:
         _registering.reset(token)
 

@@ -15,6 +15,13 @@ from lussweep.study.spec import CLASSIFIERS, ClassifierKind, SearchSpec
 def register():
     CLASSIFIERS["{name}"] = ClassifierKind(SearchSpec, lambda given, size: None)
 """
+FAILS = ADDS + "    raise KeyError('no such setting')\n"
+UPDATES = """
+from lussweep.study.spec import CLASSIFIERS, ClassifierKind, SearchSpec
+
+def register():
+    CLASSIFIERS.update({name}=ClassifierKind(SearchSpec, lambda given, size: None))
+"""
 STUDY = (
     "{{name: a, plugins: {plugins}, classifier: {{kind: {kind}}}, search: {{n_trials: 2}},"
     " grid: {{n_patients: [2]}}}}"
@@ -27,7 +34,12 @@ def site(tmp_path: Path) -> Path:
     install_package(tmp_path, "adds", ADDS.format(name="adds"))
     install_package(tmp_path, "takes", ADDS.format(name="vgg"))
     install_package(tmp_path, "breaks", "1 / 0")
+    install_package(tmp_path, "stumbles", "import math; math.no_such_name")
     install_package(tmp_path, "bare", "")
+    install_package(tmp_path, "named", "register = 'no function'")
+    install_package(tmp_path, "fails", FAILS.format(name="fails"))
+    install_package(tmp_path, "replaces", UPDATES.format(name="vgg"))
+    install_package(tmp_path, "updates", UPDATES.format(name="updates"))
     (tmp_path / "beside.py").write_text(ADDS.format(name="beside"))
     return tmp_path
 
@@ -86,7 +98,19 @@ def test_nothing_is_imported_that_the_experiment_does_not_name(site: Path) -> No
             "vgg",
             "plugin breaks of breaks 1.0 cannot be imported: ZeroDivisionError",
         ),
+        (
+            "[stumbles]",
+            "vgg",
+            "plugin stumbles of stumbles 1.0 cannot be imported: AttributeError: module 'math' has",
+        ),
         ("[bare]", "vgg", "plugins names bare, which has no function register()"),
+        ("[named]", "vgg", "plugins names named, which has no function register()"),
+        (
+            "[fails]",
+            "vgg",
+            "plugin fails of fails 1.0 cannot be registered: KeyError: 'no such setting'",
+        ),
+        ("[replaces]", "vgg", "plugin replaces adds the classifier 'vgg', but lussweep has one"),
         ("[takes]", "vgg", "the plugin takes adds the classifier 'vgg', but lussweep has one"),
         ("[adds]", "vgggg", "classifier.kind: no classifier has this name: did you mean vgg?"),
         ("[]", "pixels", "installed plugins that this experiment does not name: short-adds,"),
@@ -98,6 +122,26 @@ def test_a_plugin_that_cannot_be_used_is_one_clear_line(
 ) -> None:
     (line,) = refusal(site, STUDY.format(plugins=plugins, kind=kind)).splitlines()
     assert found in line
+
+
+def test_a_plugin_that_fails_half_way_leaves_no_entry_and_may_be_loaded_again(site: Path) -> None:
+    code = """
+for i in range(2):
+    try:
+        load_plugins(["fails"])
+    except InputError as error:
+        print(error)
+    print(sorted(CLASSIFIERS), CLASSIFIERS.plugin_of("fails"))
+"""
+    first, after, *again = in_process(site, code).splitlines()
+    assert "cannot be registered" in first and after == "['vgg'] None"
+    assert again == [first, after]
+
+
+@pytest.mark.parametrize("plugin", ["adds", "updates"])
+def test_an_entry_knows_its_plugin_however_it_was_added(site: Path, plugin: str) -> None:
+    code = f"load_plugins(['{plugin}']); print(CLASSIFIERS.plugin_of('{plugin}').package)"
+    assert in_process(site, code) == plugin
 
 
 def test_every_faulty_plugin_is_named_at_once(site: Path) -> None:
