@@ -15,7 +15,8 @@ from lussweep.store.folders import MARK
 from lussweep.study.coordinates import Draw
 from lussweep.study.keys import digest, hashed_id
 from lussweep.study.plan import ExternalKey, Plan
-from lussweep.study.spec import ExternalSpec, GridSpec, Recipe, StudySpec
+from lussweep.study.spec import GENERATORS, ExternalSpec, GridSpec, Recipe, StudySpec
+from lussweep.study.spec.generators import generator_kind
 
 UNCLAIMED = {"artifacts", "ray", "logs", LOCK_FILE, *OWN_FILES}
 """Names that a command which ended before training may leave in its folder."""
@@ -73,7 +74,7 @@ def read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
     """Read run.json. Returns None for a new folder.
 
     `place` is what the user calls the folder. Raises InputError if the folder is not a run folder,
-    or if the file is damaged.
+    if the file is damaged, or if a variant has a generator of a plugin that is not loaded.
     """
     path = folder / RUN_FILE
     if not path.exists():
@@ -84,14 +85,28 @@ def read_run_file(folder: Path, place: str) -> dict[str, Any] | None:
         described = read_json(path)
         for grid in described["grids"]:
             GridSpec.model_validate(grid)
+        _refuse_unknown_generators(described["variants"], place)
         for recipe in described["variants"].values():
             Recipe.model_validate(recipe)
         external_of(described)
         if not isinstance(described["identity"], dict):
             raise TypeError("no identity")
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{place}/{RUN_FILE} is damaged: choose another --out") from None
     return described
+
+
+def _refuse_unknown_generators(variants: Mapping[str, Any], place: str) -> None:
+    """Raises InputError if no loaded plugin has the generator of a variant."""
+    for name, recipe in variants.items():
+        kind = generator_kind(recipe.get("gan") or {})
+        if kind not in GENERATORS:
+            raise InputError(
+                f"{place} holds a variant {name} with the generator {kind!r}: "
+                f"{GENERATORS.unknown(kind)}; name its plugin in plugins, or choose another --out"
+            )
 
 
 def _is_strange(path: Path) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
+from lussweep.errors import InputError
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.mirror import WorkFolder
 from lussweep.study.coordinates import Draw
@@ -93,3 +94,15 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
     assert len(run.plan.cells) == len(run.requested.cells) == 16
     opened(only=SMALLER)
     assert len(planned) == 3, "the cells left out may be done"
+
+
+def test_an_earlier_variant_of_a_plugin_that_is_not_loaded_is_named(opened, tmp_path):
+    run = opened()
+    recipe = {"pos": ["synthetic"], "neg": ["real"], "gan": {"kind": "blurred", "blur": 8}}
+    run.described["variants"]["mine"] = recipe
+    claim(run)
+    with pytest.raises(InputError) as refused:
+        opened()
+    (line,) = refused.value.problems
+    assert "holds a variant mine with the generator 'blurred': no generator has this name" in line
+    assert "name its plugin in plugins" in line
