@@ -162,6 +162,7 @@ def _state(reported: Reported, failures: Mapping[str, str]) -> dict[str, Any]:
         "failures": dict(failures),
         "skipped": [list(row) for row in reported.skipped],
         "reveal_ids": reported.reveal_ids,
+        "name": reported.study.name,
         "memorisation": reported.study.memorisation.model_dump(mode="json"),
         "grid": reported.study.grid.model_dump(mode="json"),
         "analysis": reported.study.analysis.model_dump(mode="json"),

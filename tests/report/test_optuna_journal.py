@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from lussweep.report.optuna_journal import write_optuna
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
+from support.commands import succeed
 
 
 def trial(place, number, accuracies, ended="epochs", selected=None, **changes):
@@ -129,3 +130,9 @@ def test_hyperparameters_of_any_classifier_are_parameters(tmp_path):
     assert [t.params.get("channels") for t in trials] == [None, None, 3]
     assert trials[0].distributions["side"] == optuna.distributions.IntDistribution(2, 4)
     assert set(trials[0].distributions["whiten"].choices) == {True, False, "never"}
+
+
+def test_a_new_name_of_the_experiment_is_the_studys(finished, tiny_yaml):
+    succeed("grid", tiny_yaml, "--out", finished, "--backend", "inline", "--set", "name=renamed")
+    storage = JournalStorage(JournalFileBackend(str(finished / "optuna.log")))
+    assert [study.study_name for study in storage.get_all_studies()] == ["renamed"]
