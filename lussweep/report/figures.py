@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from lussweep.report.cells import Row, epoch_is_axis
 from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
 from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
+from lussweep.study.keys import digest
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
 from lussweep.study.spec.scores import BUILT_IN_SCORES
 
@@ -240,12 +242,22 @@ def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
     """
     paths = []
     with_epochs = gan_scores.filter(pc.is_valid(gan_scores["epoch"]))
-    for gan in with_epochs["gan"].unique().to_pylist():
+    for gan, suffix in _suffixes(with_epochs["gan"].unique().to_pylist()).items():
         of_gan = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
-        suffix = "" if gan == "base" else "_" + re.sub(r"[^A-Za-z0-9.+=]+", "-", gan)
         figure = build_metric_figure(of_gan)
         paths += save(figure, stem.with_name(stem.name + suffix))
     return paths
+
+
+def _suffixes(gans: Sequence[str]) -> dict[str, str]:
+    """The end of the file names of each GAN. Names of one spelling are told apart by a digest."""
+    spelt = {gan: re.sub(r"[^A-Za-z0-9.+=]+", "-", gan) for gan in gans if gan != "base"}
+    n_of = Counter(name.lower() for name in spelt.values())  # some disks ignore case
+    ends = {
+        gan: f"_{name}" if n_of[name.lower()] == 1 else f"_{name}-{digest(gan)[:8]}"
+        for gan, name in spelt.items()
+    }
+    return {gan: ends.get(gan, "") for gan in gans}
 
 
 def build_metric_figure(

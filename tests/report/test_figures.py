@@ -248,6 +248,16 @@ def test_each_gan_has_metrics_of_its_own_and_an_external_set_none(tmp_path):
     assert "GAN: loss=hinge." in " ".join(hinge.get_supxlabel().split())
 
 
+def test_gans_of_one_spelling_have_files_of_their_own(tmp_path):
+    gans = ("note=a_b", "note=a-b", "note=A-B", "note=c")
+    table = pa.concat_tables([scores(gan=gan) for gan in gans])
+    names = [path.name for path in metric_figure(table, tmp_path / "m")]
+    assert len({name.lower() for name in names}) == 2 * len(gans)
+    assert names[-2:] == ["m_note=c.png", "m_note=c.svg"]
+    again = [path.name for path in metric_figure(table.slice(0, len(table) - 1), tmp_path / "m")]
+    assert again == names
+
+
 def test_sample_sheet_shows_the_pixels_as_they_are(tmp_path):
     rng = np.random.default_rng(0)
     real, fake = (rng.integers(0, 256, size=(n, 16, 16), dtype=np.uint8) for n in (5, 2))
