@@ -135,23 +135,31 @@ def _frames_by_place(
     places: Iterable[Coordinates], scores: pa.Table, axis: bool
 ) -> dict[Coordinates, Scored]:
     """The frames of each cell. `axis` says whether the GAN epoch tells cells apart."""
-    codes = {name: _coded(scores[name]) for name in (AXES if axis else WITHOUT_EPOCH)}
-    patient_N, video_N = (_coded(scores[name])[1] for name in ("patient_id", "video_id"))
+    names = AXES if axis else WITHOUT_EPOCH
+    patient_N, video_N = (_coded(scores[name]) for name in ("patient_id", "video_id"))
     label_N, score_N, frame_N = (scores[name].to_numpy() for name in ("label", "score", "frame"))
     columns = (label_N, score_N, patient_N, video_N, frame_N)
+    rows_of = _rows_by_place(scores.select(names))
+    none = np.zeros(0, dtype=np.int64)
     frames_of = {}
     for place in places:
-        is_cell_N = np.ones(len(scores), dtype=bool)
-        for name, (code_of, code_N) in codes.items():
-            is_cell_N &= code_N == code_of.get(getattr(place, name), -1)
-        frames_of[place] = Scored(*(column[is_cell_N] for column in columns))
+        rows = rows_of.get(tuple(getattr(place, name) for name in names), none)
+        frames_of[place] = Scored(*(column[rows] for column in columns))
     return frames_of
 
 
-def _coded(column: pa.ChunkedArray) -> tuple[dict[Any, int], np.ndarray]:
-    """The integer code of each value, including null, and the column as codes (N,)."""
+def _rows_by_place(axes: pa.Table) -> dict[tuple[Any, ...], np.ndarray]:
+    """The numbers of the rows that agree in every column, ascending, by their values."""
+    numbered = axes.append_column("row", pa.array(np.arange(len(axes))))
+    grouped = numbered.group_by(axes.column_names, use_threads=False).aggregate([("row", "list")])
+    places = zip(*(grouped[name].to_pylist() for name in axes.column_names), strict=True)
+    rows = (scalar.values.to_numpy() for scalar in grouped["row_list"])
+    return dict(zip(places, rows, strict=True))
+
+
+def _coded(column: pa.ChunkedArray) -> np.ndarray:
+    """The column as integers (N,), which are equal where its values are."""
     if not len(column):
-        return {}, np.zeros(0, dtype=np.int64)
+        return np.zeros(0, dtype=np.int64)
     coded = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
-    codes = {value: i for i, value in enumerate(coded.dictionary.to_pylist())}
-    return codes, np.asarray(coded.indices, dtype=np.int64)
+    return np.asarray(coded.indices, dtype=np.int64)
