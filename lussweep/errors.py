@@ -30,3 +30,11 @@ def one_line(error: BaseException | str, limit: int | None = 200) -> str:
     """
     text = " ".join(str(error).split())[:limit]
     return text if text or isinstance(error, str) else type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or the name of its type if there is no text.
+
+    For errors of PyTorch, which go on with advice for programmers.
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

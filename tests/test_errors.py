@@ -1,6 +1,6 @@
 import pytest
 
-from lussweep.errors import InputError, one_line
+from lussweep.errors import InputError, first_line, one_line
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,18 @@ from lussweep.errors import InputError, one_line
 )
 def test_an_error_is_told_in_one_line(error, text):
     assert one_line(error) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RuntimeError("CUDA error\nSet an environment variable"), "CUDA error"),
+        (RuntimeError(), "RuntimeError"),
+        (RuntimeError("\nno first line"), "RuntimeError"),
+    ],
+)
+def test_the_first_line_of_an_error_without_text_is_its_type(error, text):
+    assert first_line(error) == text
 
 
 def test_long_texts_are_cut():

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, first_line
 from lussweep.metrics import features
 from lussweep.models.training.weights import (
     first_mismatch,
@@ -153,7 +153,7 @@ def _download() -> Any:
                 RESNET34_URL, map_location="cpu", check_hash=True, weights_only=True
             )
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
-        raise InputError(f"cannot get {RESNET34_URL} ({_first_line(error)}): {_REMEDY}") from error
+        raise InputError(f"cannot get {RESNET34_URL} ({first_line(error)}): {_REMEDY}") from error
 
 
 def _read(path: Path) -> Any:
@@ -172,7 +172,7 @@ def _read(path: Path) -> Any:
         return read_safetensors(path) if path.suffix == ".safetensors" else read_state(path)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot read weights from {path} ({_first_line(error)}): {_REMEDY}"
+            f"cannot read weights from {path} ({first_line(error)}): {_REMEDY}"
         ) from error
 
 
@@ -189,7 +189,3 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__

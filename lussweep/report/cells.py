@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.analysis.levels import Scored, check_units
+from lussweep.store import tables
 from lussweep.study.coordinates import AXES, Coordinates
 from lussweep.study.spec import StudySpec
 
@@ -85,6 +86,15 @@ def coordinates_of(row: Row, epoch_tells: bool) -> Coordinates:
     """
     coordinates = Coordinates.of_row(row)
     return coordinates if epoch_tells else replace(coordinates, gan_epoch=None)
+
+
+def parameters_of(trial: Row, axes: Sequence[str] = AXES) -> Row:
+    """The place of a trial in the grid and its hyperparameters, without what is null.
+
+    The detector belongs to no cell: it has no patient count and no replicate.
+    """
+    place = {axis: trial[axis] for axis in axes if trial[axis] is not None}
+    return {**place, **tables.hyperparameters_of(trial)}
 
 
 def is_shuffled(place: Coordinates, study: StudySpec) -> bool:

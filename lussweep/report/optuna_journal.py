@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lussweep.report.cells import WITHOUT_EPOCH, Row, epoch_is_axis
-from lussweep.store import tables
+from lussweep.report.cells import WITHOUT_EPOCH, Row, epoch_is_axis, parameters_of
 from lussweep.store.files import whole_file
 from lussweep.study.coordinates import AXES
 
@@ -57,7 +56,7 @@ def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[
     axis = epoch_is_axis(trials) or epoch_is_axis(results)
     axes = AXES if axis else WITHOUT_EPOCH
     by_trial = _by_trial(trials)
-    distributions = _distributions([_parameters(rows[0], axes) for rows in by_trial])
+    distributions = _distributions([parameters_of(rows[0], axes) for rows in by_trial])
     aurocs = {
         tuple(row[axis] for axis in axes): row["auroc"]
         for row in results.select([*axes, "auroc"]).to_pylist()
@@ -66,7 +65,7 @@ def _frozen_trials(trials: pa.Table, results: pa.Table, merit: str) -> Iterator[
     for number, rows in enumerate(by_trial):
         ends = clock + timedelta(seconds=sum(row["seconds"] or 0.0 for row in rows))
         place = tuple(rows[0][axis] for axis in axes)
-        parameters = _parameters(rows[0], axes)
+        parameters = parameters_of(rows[0], axes)
         yield _frozen(
             number, rows, merit, parameters, distributions, aurocs.get(place), clock, ends
         )
@@ -78,15 +77,6 @@ def _by_trial(trials: pa.Table) -> list[list[Row]]:
     for row in trials.to_pylist():
         by_trial.setdefault((*(row[axis] for axis in AXES), row["trial"]), []).append(row)
     return list(by_trial.values())
-
-
-def _parameters(row: Row, axes: Sequence[str]) -> Row:
-    """The place of a trial in the grid and its hyperparameters.
-
-    The detector belongs to no cell: it has no patient count and no replicate.
-    """
-    place = {axis: row[axis] for axis in axes if row[axis] is not None}
-    return {**place, **tables.hyperparameters_of(row)}
 
 
 def _frozen(

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from lussweep.errors import InputError
-from lussweep.report.cells import Row, coordinates_of, epoch_is_axis
+from lussweep.report.cells import Row, coordinates_of, epoch_is_axis, parameters_of
 from lussweep.store import tables
 from lussweep.store.files import whole_folder
 from lussweep.study.coordinates import AXES
@@ -177,7 +177,7 @@ def _hparams_config(trials: pa.Table) -> Summary:
 
     values_of: dict[str, set[Any]] = {axis: set() for axis in AXES}
     for row in trials.select([*AXES, *tables.HYPERPARAMETER_COLUMNS]).to_pylist():
-        for name, value in _hparams(row).items():
+        for name, value in parameters_of(row).items():
             values_of.setdefault(name, set()).add(value)
     columns = [
         # Two kinds of classifier may give one name to values of different types.
@@ -191,12 +191,6 @@ def _hparams_config(trials: pa.Table) -> Summary:
     return hparams_config_pb(columns, metrics)
 
 
-def _hparams(row: Row) -> Row:
-    """The place of a trial in the grid and its hyperparameters, without what is null."""
-    place = {axis: row[axis] for axis in AXES if row[axis] is not None}
-    return {**place, **tables.hyperparameters_of(row)}
-
-
 def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     """Start and end of one session. They lie in the run, so its scalars are the metrics."""
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -205,7 +199,7 @@ def _hparams_events(row: Row, name: str) -> Iterator[Event]:
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    started = hparams_pb(_hparams(row), trial_id=name, start_time_secs=0.0)
+    started = hparams_pb(parameters_of(row), trial_id=name, start_time_secs=0.0)
     for value in started.value:  # a protobuf map has another order of bytes in each process
         data = HParamsPluginData.FromString(value.metadata.plugin_data.content)
         value.metadata.plugin_data.content = data.SerializeToString(deterministic=True)

@@ -91,6 +91,12 @@ class Registry(MutableMapping[str, Entry]):
         """The plugin that added an entry; None for an entry of lussweep itself."""
         return self._plugin_of.get(name)
 
+    def known(self, name: str) -> str:
+        """The name, if an entry has it. Raises ValueError, with the closest name, if none has."""
+        if name not in self:
+            raise ValueError(self.unknown(name))
+        return name
+
     def unknown(self, name: object) -> str:
         """Says that no entry has this name. Names the closest one, or plugins that may add it."""
         close = difflib.get_close_matches(str(name), self, n=1, cutoff=0.5)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from lussweep.errors import first_line
+
 N_WARM_UP = 3
 """Steps before the capture. In them libraries choose algorithms and allocate workspaces."""
 
@@ -53,7 +55,7 @@ def captured(step: TrainingStep, example: tuple[Any, ...]) -> tuple[StepCall, st
         torch.cuda.synchronize(step.device)
         generator.graphsafe_set_state(spare)
         before.rewind(step)
-        return step, f"eager: the step could not be captured: {str(error).splitlines()[0]}"
+        return step, f"eager: the step could not be captured: {first_line(error)}"
     before.rewind(step)
     return replay, "captured"
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, first_line
 
 MAX_HEADER_BYTES = 2**20
 """Largest header of a safetensors file. That of a ResNet-34 has 22 kB."""
@@ -64,8 +64,7 @@ def read_state(path: Path, *, archives_only: bool = False) -> Any:
         raise
     except Exception as error:
         # Hostile bytes can make an unpickler raise any exception.
-        message = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise ValueError(message) from error
+        raise ValueError(first_line(error)) from error
     if max(held, default=0) > n_bytes:
         raise ValueError(f"a tensor of {max(held)} bytes in a file of {n_bytes}")
     return state

@@ -87,9 +87,7 @@ class ClassifierSpec(Spec):
     @field_validator("kind")
     @classmethod
     def _known_kind(cls, kind: str) -> str:
-        if kind not in CLASSIFIERS:
-            raise ValueError(CLASSIFIERS.unknown(kind))
-        return kind
+        return CLASSIFIERS.known(kind)
 
 
 class DetectorSpec(Spec):

@@ -94,9 +94,7 @@ class SelectSpec(Spec):
     @field_validator("metric")
     @classmethod
     def _can_be_best(cls, metric: str) -> str:
-        if metric not in SCORES:
-            raise ValueError(SCORES.unknown(metric))
-        if SCORES[metric].goal is None:
+        if SCORES[SCORES.known(metric)].goal is None:
             raise ValueError(
                 "this score has no goal, so it cannot choose a snapshot: take another score"
             )
@@ -110,9 +108,7 @@ class SelectSpec(Spec):
     @field_validator("embedder")
     @classmethod
     def _known_embedder(cls, embedder: str) -> str:
-        if embedder not in EMBEDDERS:
-            raise ValueError(EMBEDDERS.unknown(embedder))
-        return embedder
+        return EMBEDDERS.known(embedder)
 
     @model_validator(mode="after")
     def _one_place(self) -> SelectSpec:

@@ -50,9 +50,7 @@ class GeneratorSpec(Spec):
     @field_validator("kind")
     @classmethod
     def _known_kind(cls, kind: str) -> str:
-        if kind not in GENERATORS:
-            raise ValueError(GENERATORS.unknown(kind))
-        return kind
+        return GENERATORS.known(kind)
 
     @model_validator(mode="after")
     def _is_of_its_kind(self) -> Self:
