@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.costs import Frames, work
 from lussweep.study.plan import Plan
+from lussweep.study.plan.step_specs import CohortStep, IngestStep
 
 TYPICAL_COST = {
     "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,
@@ -76,7 +77,7 @@ def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
     validation, because the order of steps needs no exact counts.
     """
     by_split = {
-        step.spec["split"]: (store.record(ref)["summary"]["n_frames"], len(step.inputs))
+        IngestStep.of(step).split: (store.record(ref)["summary"]["n_frames"], len(step.inputs))
         for ref, step in plan.steps.items()
         if step.stage == "ingest" and store.has(ref)
     }
@@ -85,7 +86,7 @@ def expected_frames(plan: Plan, store: ArtifactStore) -> Frames | None:
     n_frames, n_all_patients = by_split["train"]
     n_train = n_frames / 2  # per class
     per_patient = n_frames / n_all_patients
-    counts = {s.spec["n_patients"] for s in plan.steps.values() if s.stage == "cohort"}
+    counts = {CohortStep.of(s).n_patients for s in plan.steps.values() if s.stage == "cohort"}
     by_cohort = {n: n_train if n is None else n * per_patient for n in counts}
     return Frames(by_cohort, by_split["val"][0], by_split["holdout"][0])
 

@@ -91,9 +91,9 @@ def cohort_frames(step: Step, context: Context) -> pa.Table:
     return cohort
 
 
-def cohort_class(step: Step, context: Context) -> pa.Table:
-    """The cohort's frames of the step's class, or of both classes if the step has both."""
-    cohort, label = cohort_frames(step, context), step.spec["class"]
+def cohort_class(step: Step, context: Context, label: str) -> pa.Table:
+    """The frames of a class of the step's cohort, or of both classes."""
+    cohort = cohort_frames(step, context)
     return cohort if label == BOTH_CLASSES else of_class(cohort, label)
 
 

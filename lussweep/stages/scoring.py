@@ -20,7 +20,7 @@ from lussweep.stages.context import Context, Summary, cohort_class, load_classif
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import names, tables
 from lussweep.study.plan import Step
-from lussweep.study.plan.step_specs import FeaturesStep, ScoreStep
+from lussweep.study.plan.step_specs import DrawnStep, FeaturesStep, ScoreStep
 from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
 
 Place = tuple[str, str]
@@ -32,7 +32,7 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     features_step = FeaturesStep.of(step)
     name = features_step.embedder
-    real = _real_frames(step, context, features_step.seed, features_step.n_images)
+    real = _real_frames(step, context, features_step, features_step.n_images)
     features = _features({name: _embedder(name, step, context)}, real, features_step.batch_size)
     save_file(
         {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
@@ -49,7 +49,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     # A score that is defined for the detector needs it, also if `score.embedders` leaves it out.
     needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
-    real = _real_frames(step, context, score_step.seed, _n_scored(step, context, spec))
+    real = _real_frames(step, context, score_step, _n_scored(step, context, spec))
     real_sets = {
         place: RealSet(x_ND, spec, score_step.seed, context.torch_device())
         for place, x_ND in _real_features(step, context, spec, embedders, real).items()
@@ -104,13 +104,13 @@ def _features(
     }
 
 
-def _real_frames(step: Step, context: Context, seed: int, n_images: int) -> np.ndarray:
-    """The first `n_images` frames of a seeded permutation, uint8 (N, S, S).
+def _real_frames(step: Step, context: Context, drawn: DrawnStep, n_images: int) -> np.ndarray:
+    """The first `n_images` frames of a seeded permutation of the class, uint8 (N, S, S).
 
     A smaller number gives the first of the same frames.
     """
-    cohort = cohort_class(step, context)
-    chosen = np.random.default_rng(seed).permutation(len(cohort))[:n_images]
+    cohort = cohort_class(step, context, drawn.label)
+    chosen = np.random.default_rng(drawn.seed).permutation(len(cohort))[:n_images]
     return load_pixels(context.store, cohort.take(chosen))
 
 

@@ -29,7 +29,7 @@ from lussweep.study.spec import (
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
     """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
     synth_step = SynthStep.of(step)
-    masks = load_masks(context.store, cohort_class(step, context))
+    masks = load_masks(context.store, cohort_class(step, context, synth_step.label))
     n_images = synth_step.synth.n_frames(len(masks))
     if "external" in step.inputs:
         epoch, frames = None, external_images(step, context, synth_step.seed, n_images)
@@ -106,7 +106,4 @@ def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
     label = BOTH_CLASSES
     if "gan" in inputs:
         label = context.store.record(inputs["gan"])["spec"]["class"]
-    generator_step = Step(
-        step.stage, step.version, {**step.spec, "class": label}, step.inputs, step.name
-    )
-    return cohort_class(generator_step, context)
+    return cohort_class(step, context, label)

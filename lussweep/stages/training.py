@@ -36,7 +36,7 @@ def train_into(
     snapshot is missing at its end.
     """
     gan_step = GanStep.of(step)
-    cohort = cohort_class(step, context)
+    cohort = cohort_class(step, context, gan_step.label)
     frames = load_pixels(context.store, cohort)
     label = cohort["label"].to_numpy() if gan_step.label == BOTH_CLASSES else None
     report = TrainingReport(
