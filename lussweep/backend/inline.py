@@ -16,6 +16,7 @@ from lussweep.models.generators.seam import TrainingEnded
 from lussweep.models.training.precision import check_precision
 from lussweep.stages import Context, execute
 from lussweep.stages.link import OwnProcess
+from lussweep.study.keys import canonical
 from lussweep.study.plan import Plan, Step
 from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GENERATORS
@@ -63,8 +64,11 @@ class InlineExecutor:
 
 def refuse_unsupported(plan: Plan, device: torch.device) -> None:
     """Raises InputError for settings that the device does not support, before any training."""
-    gans = {GanStep.of(step).gan for step in plan.steps.values() if step.stage == "gan"}
-    for gan in gans:
+    gan_steps = (step for step in plan.steps.values() if step.stage == "gan")
+    # The text tells specs apart, because the spec of a plugin may hold lists, which have no hash.
+    step_of = {canonical(step.spec["gan"]): step for step in gan_steps}
+    for step in step_of.values():
+        gan = GanStep.of(step).gan
         GENERATORS[gan.kind].check(gan, device)
     trials = [s.spec["classifier"] for s in plan.steps.values() if s.stage == "trial"]
     for precision in {classifier["precision"] for classifier in trials}:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+import torch
 from pydantic import PositiveFloat, PositiveInt, ValidationError
 
+from lussweep.backend.inline import refuse_unsupported
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.study.costs import Frames, kind, work
@@ -77,6 +79,35 @@ def test_kinds_with_the_same_fields_have_different_keys(monkeypatch: pytest.Monk
     monkeypatch.setitem(GENERATORS, "twin", GENERATORS["other"])
     specs = (OtherSpec(kind="other"), OtherSpec(kind="twin"))
     assert specs[0].key_fields() != specs[1].key_fields()
+
+
+def test_a_kind_with_a_default_of_its_own_is_refused() -> None:
+    """Its key would leave the kind out, and the step would train a DCGAN."""
+
+    class NamedSpec(GeneratorSpec):
+        kind: str = "named"
+
+    nothing: Any = lambda *arguments: None  # noqa: E731
+    with pytest.raises(ValueError, match=r"NamedSpec\.kind has a default: remove it"):
+        GeneratorKind(NamedSpec, nothing, nothing, nothing)
+
+
+def test_a_device_is_checked_for_each_spec_once_whatever_its_fields_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class ListedSpec(GeneratorSpec):
+        layers: list[int] = []
+
+    checked: list[GeneratorSpec] = []
+    nothing: Any = lambda *arguments: None  # noqa: E731
+    listed = GeneratorKind(
+        ListedSpec, nothing, nothing, nothing, check=lambda spec, device: checked.append(spec)
+    )
+    monkeypatch.setitem(GENERATORS, "listed", listed)
+    fields = {"kind": "listed", "layers": [3], "n_epochs": 2}
+    refuse_unsupported(plan_of(f"gan={fields}"), torch.device("cpu"))
+    (spec,) = checked
+    assert isinstance(spec, ListedSpec) and spec.layers == [3]
 
 
 def test_a_step_has_the_version_of_its_kind() -> None:

@@ -108,6 +108,11 @@ class GeneratorKind:
     """Whether `train` obeys a request to stop, with a checkpoint. Other trainings are broken off,
     and begin anew when the run goes on."""
 
+    def __post_init__(self) -> None:
+        # A key leaves out the default, so a step would not say that it is of another kind.
+        if self.spec.model_fields["kind"].default != DCGAN:
+            raise ValueError(f"{self.spec.__name__}.kind has a default: remove it")
+
 
 GENERATORS: Registry[GeneratorKind] = Registry("generator", {})
 """Every kind of generator by the name that `gan.kind` gives it."""
