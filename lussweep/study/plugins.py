@@ -132,14 +132,13 @@ def require_plugins(plugins: Iterable[Plugin]) -> None:
     started, because its results would differ.
     """
     for plugin in plugins:
-        if plugin.module in _registered:
-            continue
-        here = _load_plugin(_find_plugin(plugin.module))
+        here = _registered.get(plugin.module) or _find_plugin(plugin.module)
         if here.version != plugin.version:
             raise InputError(
                 f"this worker has {here.package} {here.version}, but the run was started with "
                 f"{plugin.version}: install the same version on every node"
             )
+        _load_plugin(here)
 
 
 def _find_plugin(name: str) -> Plugin:
