@@ -167,9 +167,11 @@ def _write_frames(
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of a folder."""
+    """The first bytes of a file; none of a folder. A pipe or a device raises UnreadableError."""
     if path.is_dir():
         return b""
+    if path.exists() and not path.is_file():  # reading it may never end
+        raise UnreadableError("is neither a file nor a folder: take it out of the manifest")
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
 
