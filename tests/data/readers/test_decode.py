@@ -1,6 +1,7 @@
 import csv
 import os
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -214,6 +215,22 @@ def test_an_honest_h264_video_is_read(tmp_path: Path) -> None:
     assert frames.shape == (3, 48, 64)
     assert [len(np.unique(frame)) for frame in frames] == [1, 1, 1]
     assert np.diff(frames[:, 0, 0]).min() > 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3, [], [[2, 3, 4], [0, 1], [0, 1]], [[2, 3, 2], [0], [0, 1]], [[12], [0], [0]]],
+)
+def test_an_answer_that_does_not_fit_the_frames_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    def call(*_: object, out: IO[bytes], **__: object) -> object:
+        out.write(bytes(12))
+        out.flush()
+        return answer
+
+    monkeypatch.setattr(decode.child, "call", call)
+    assert "gave no valid answer: copy it again" in refusal_of(tmp_path / "a.avi")
 
 
 def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
