@@ -60,8 +60,8 @@ def init(
         _check_labels(videos, positive or ())
         template = load_study(experiment_text(TEMPLATE), where=TEMPLATE)
         manifest = folder / MANIFEST
-        manifest.write_text(_table(videos), encoding="utf-8")
         try:
+            manifest.write_text(_table(videos), encoding="utf-8")
             read = read_manifest(
                 manifest,
                 positive=positive or (),
@@ -69,13 +69,14 @@ def init(
                 seed=template.seed,
                 skip_unreadable=skip_unreadable,
             )
-        except BaseException:
-            manifest.unlink()
+            train = read.manifest.patients("train").values()
+            classes = Counter(max(video.label for video in videos) for videos in train)
+            text = _experiment(folder.resolve().name, positive or (), min(classes[0], classes[1]))
+            (folder / EXPERIMENT).write_text(text, encoding="utf-8")
+        except BaseException:  # one file without the other would stop the next attempt
+            manifest.unlink(missing_ok=True)
+            (folder / EXPERIMENT).unlink(missing_ok=True)
             raise
-        train = read.manifest.patients("train").values()
-        classes = Counter(max(video.label for video in videos) for videos in train)
-        text = _experiment(folder.resolve().name, positive or (), min(classes[0], classes[1]))
-        (folder / EXPERIMENT).write_text(text, encoding="utf-8")
         print_data(read.manifest, read.splits, notes=read.notes, skipped=read.skipped)
         typer.echo(f"wrote {manifest} and {folder / EXPERIMENT}: look at both, then run")
         places = shlex.join([str(folder / EXPERIMENT), "--data", str(manifest)])

@@ -272,9 +272,12 @@ def _broken_parquet(path: Path, error: Exception) -> InputError:
 def _decode(source: Path | bytes | None, image_size: int) -> Frame:
     """Grey levels (S, S) of one image. The header is checked before a pixel is decoded."""
     content = _content(source)
-    with strictly(_FORMATS), open_image(content, _FORMATS) as image:
-        _check_header(image, image_size)
-        return _grey(image)
+    try:
+        with strictly(_FORMATS), open_image(content, _FORMATS) as image:
+            _check_header(image, image_size)
+            return _grey(image)
+    except MemoryError:
+        raise UnreadableError("takes more memory than there is: save it as PNG") from None
 
 
 def _content(source: Path | bytes | None) -> bytes:

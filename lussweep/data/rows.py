@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,7 @@ OTHER_SPLITS = {
     "test": "holdout", "testing": "holdout", "training": "train", "validation": "val",
     "valid": "val", "dev": "val",
 }  # fmt: skip
-"""Our split for each name that other data use. In a manifest the names are refused with this split
-as a suggestion, because `test` can name the validation split. `tree.py` accepts them as folders."""
+"""Our split for each name that other data use (`split_meanings`)."""
 EMPTY_IDS = ("nan", "#n/a", "<na>", "none", "null")
 """Texts, in lower case, that stand for an empty cell where an id belongs."""
 
@@ -93,6 +92,12 @@ def read_rows(
         notes.append(note)
         problems += wrong
     drop_fractions(table.rows, ("patient_id", "video_id"))
+    meanings = split_meanings([texts.get(SPLIT, "") for _, texts in table.rows])
+    notes += [
+        f"{path.name}: split {name!r} is read as {split}"
+        for name, split in meanings.items()
+        if name != split
+    ]
     findings: dict[str, list[str]] = {}
     rows = []
     for number, texts in table.rows:
@@ -107,7 +112,7 @@ def read_rows(
                 cells.read("video_id", _filled),
                 cells.read("path", lambda text: _place(text, path.parent, allow_absolute)),
                 value[0] if value else None,
-                cells.read(SPLIT, _split_name),
+                cells.read(SPLIT, lambda text: _split_name(text, meanings)),
                 cells.read("crop", _crop),
                 cells.read("mask_box", _boxes) or (),
                 texts.get("device", ""),
@@ -146,13 +151,26 @@ def _crop(text: str) -> Box | None:
     return boxes[0] if boxes else None
 
 
-def _split_name(text: str) -> str:
+def split_meanings(names: Iterable[str]) -> dict[str, str]:
+    """Our split for each name, in lower case, that a table or a tree may use.
+
+    `test` can mean the holdout or the validation split. So names of OTHER_SPLITS count only if all
+    `names` together give each of our splits one name.
+    """
+    used = {name.casefold() for name in names} - {""}
+    meanings = {name: OTHER_SPLITS.get(name, name) for name in sorted(used)}
+    if sorted(meanings.values()) == sorted(SPLITS):
+        return meanings
+    return {name: name for name in SPLITS}
+
+
+def _split_name(text: str, meanings: Mapping[str, str]) -> str:
     name = text.casefold()
-    if name not in ("", *SPLITS):
+    if name and name not in meanings:
         meant = OTHER_SPLITS.get(name)
         hint = f" ({meant} is the nearest)" if meant else ""
         raise InputError(f"is {text!r}: use {', '.join(SPLITS)}{hint}")
-    return name
+    return meanings.get(name, "")
 
 
 def _place(text: str, folder: Path, allow_absolute: bool) -> Path:

@@ -73,14 +73,19 @@ def patient_splits(
             problems += error.problems
             return {}
     split_of = {row.patient_id or "": row.split or "" for row in rows}
-    present = {(split_of[patient], value) for patient, value in patients.items()}
-    problems += [
-        f"the split {s} has no {name} patient: give at least one"
-        for s in SPLITS
-        for value, name in enumerate(CLASSES)
-        if (s, value) not in present
-    ]
+    problems += missing_classes((split_of[patient], value) for patient, value in patients.items())
     return split_of
+
+
+def missing_classes(places: Iterable[tuple[str, int]]) -> list[str]:
+    """One line for each class that a split lacks. `places` are the patients' splits and classes."""
+    present = set(places)
+    return [
+        f"the split {split} has no {name} patient: give at least one"
+        for split in SPLITS
+        for value, name in enumerate(CLASSES)
+        if (split, value) not in present
+    ]
 
 
 def splits_source(rows: Sequence[Row], split: SplitSpec | None, seed: int) -> str:

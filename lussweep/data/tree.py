@@ -46,7 +46,7 @@ def find_videos(folder: Path) -> list[str]:
     """The videos of a tree: files by their suffix, and folders that hold images.
 
     Paths are relative to `folder`, with slashes, sorted. Hidden files and links are left out.
-    Raises InputError if there are none.
+    Raises InputError if there are none, and for a name that no manifest can hold.
     """
     paths: list[str] = []
     for place, folders, files in os.walk(folder):
@@ -60,11 +60,22 @@ def find_videos(folder: Path) -> list[str]:
         paths += [str(here / name) for name in shown if _has(name, VIDEO_SUFFIXES)]
         if str(here) != "." and any(_has(name, SUFFIXES) for name in shown):
             paths.append(str(here))
+    if unwritable := [path for path in paths if not _is_text(path)]:
+        raise InputError(f"{unwritable[0]!a} is not a name in UTF-8: rename it")
     if not paths:
         raise InputError(
             f"{folder} holds no video: give {', '.join(VIDEO_SUFFIXES)} files or folders of images"
         )
     return sorted(paths)
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written as UTF-8. Its bytes on the disk may be of another encoding."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _has(name: str, suffixes: Sequence[str]) -> bool:
@@ -119,6 +130,7 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
     """
     expression = _expression(pattern)
     videos, strangers, unknown = [], [], set()
+    split_names: dict[str, set[str]] = {}
     for path in paths:
         match = expression.fullmatch(_stem(path))
         if match is None:
@@ -128,7 +140,9 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
         split = parts.get("split", "").casefold()
         if split and split not in _SPLIT_WORDS:
             unknown.add(parts["split"])
-        videos.append(Found(path, parts["patient"], parts["label"], _SPLIT_WORDS.get(split, "")))
+        meant = _SPLIT_WORDS.get(split, "")
+        split_names.setdefault(meant, set()).add(split)
+        videos.append(Found(path, parts["patient"], parts["label"], meant))
     problems = []
     if strangers:
         problems.append(
@@ -140,7 +154,12 @@ def read_paths(paths: Sequence[str], pattern: str) -> list[Found]:
             f"the pattern {pattern} gives the splits {', '.join(sorted(unknown)[:5])}: "
             f"known are {', '.join(_SPLIT_WORDS)}; put * there to have splits drawn"
         )
-    splits = {video.split for video in videos} - {""}
+    problems += [
+        f"the folders {' and '.join(sorted(names))} would all be {split}: give each split one name"
+        for split, names in split_names.items()
+        if split and len(names) > 1
+    ]
+    splits = split_names.keys() - {""}
     if splits and not unknown and (missing := [name for name in SPLITS if name not in splits]):
         problems.append(
             f"the folders give no {' and no '.join(missing)} split: add it, or put * in the place "

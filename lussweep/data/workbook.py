@@ -29,6 +29,8 @@ def read_workbook(path: Path, wanted: Collection[str]) -> TextTable:
         return _read(path, wanted)
     except _RefusedError as error:
         raise ValueError(str(error)) from None
+    except MemoryError:
+        raise ValueError("it takes more memory than there is: save it as CSV") from None
     except Exception as error:
         # openpyxl raises any error for a broken part (KeyError, ParseError, TypeError, ...).
         raise ValueError(f"it is not a whole XLSX workbook ({one_line(error)})") from None

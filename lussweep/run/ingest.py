@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lussweep.data.frames import INDEX, read_index
-from lussweep.data.manifest import read_manifest
+from lussweep.data.manifest import read_manifest, shorten
 from lussweep.data.rows import Skipped
+from lussweep.data.splits import missing_classes
 from lussweep.errors import InputError
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
@@ -24,7 +25,7 @@ from lussweep.store.folders import LocalFolder
 from lussweep.store.object_store import artifact_store
 from lussweep.study.plan import Plan, make_data_plan
 from lussweep.study.plugins import Plugin, load_plugins
-from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, Video, parse
+from lussweep.study.spec import SPLITS, DataSpec, Manifest, PreprocessSpec, StudySpec, Video, parse
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -201,7 +202,8 @@ def bring_in(
 
     A file can look whole and still fail while it is decoded. If `skip_unreadable`, the patients of
     failed steps are decoded again to find which of their videos fail, and the steps run a second
-    time without those. Raises InputError that lists every failed step otherwise.
+    time without those. Raises InputError that lists every failed step otherwise, and if a split
+    has no patient of a class left.
     """
     from lussweep.stages import Context
 
@@ -226,6 +228,13 @@ def bring_in(
         if v.video_id in reasons
     ]
     smaller = Manifest(videos=kept)
+    if missing := missing_classes(
+        (split, max(video.label for video in videos))
+        for split in SPLITS
+        for videos in smaller.patients(split).values()
+    ):
+        unread = [f"skipped {video} of {patient}: {reason}" for patient, video, reason in skipped]
+        raise InputError(shorten([*missing, *unread]))
     progress = run_steps(_plan(smaller, preprocess), context)
     if progress.failed:
         raise InputError([step_problem(o.error or "") for o in progress.failed.values()])

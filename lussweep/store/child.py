@@ -40,6 +40,7 @@ MAX_IDLE = 2
 COPY_AGAIN = "copy it again from its source or leave it out"
 MAX_ANSWER_BYTES = 2**28
 """Most bytes of an answer: the numbers and times of a million frames take some 30 MB."""
+NO_ANSWER = "the process that reads it gave no valid answer"
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def _run(
         try:
             error = _error_from(value, errors)
         except (KeyError, TypeError):
-            raise _BrokenError("the process that reads it gave no valid answer") from None
+            raise _BrokenError(NO_ANSWER) from None
         raise error
     return value
 
@@ -188,19 +189,33 @@ def _error_from(described: Mapping[str, Any], errors: Collection[type[Exception]
 
 
 def _exchange(child: _Child, task: tuple[Any, ...], out: IO[bytes] | None) -> tuple[str, Any, bool]:
+    """Sends a task and waits for the answer. A child that takes too long is killed.
+
+    The timer also frees this process from a child that stops in the middle of its answer, or that
+    closes the connection and lives on.
+    """
     limits: Limits = task[-1]
+    deadline = time.monotonic() + limits.wall_seconds
+    timer = threading.Timer(limits.wall_seconds, child.process.kill)
+    timer.daemon = True
+    timer.start()
     try:
         child.connection.send(task)  # the child may trust its parent, and pickle is for that
         if out is not None:
             send_handle(child.connection, out.fileno(), child.process.pid)
-        if not child.connection.poll(limits.wall_seconds):
-            raise _BrokenError(f"reading it takes over {limits.wall_seconds} seconds")
-        kind, value, keep = json.loads(child.connection.recv_bytes(MAX_ANSWER_BYTES))
-        return kind, value, keep
+        match json.loads(child.connection.recv_bytes(MAX_ANSWER_BYTES)):
+            case ["value" | "raised" | "broken" as kind, value, bool(keep)]:
+                return kind, value, keep
+        raise ValueError("not an answer")
     except (EOFError, ConnectionError):
-        raise _BrokenError(_death(child.process.wait(), limits)) from None
-    except (OSError, ValueError):
-        raise _BrokenError("the process that reads it gave no valid answer") from None
+        status = child.process.wait()
+        if status == -signal.SIGKILL and time.monotonic() >= deadline:
+            raise _BrokenError(f"reading it takes over {limits.wall_seconds} seconds") from None
+        raise _BrokenError(_death(status, limits)) from None
+    except (OSError, ValueError, RecursionError):
+        raise _BrokenError(NO_ANSWER) from None
+    finally:
+        timer.cancel()
 
 
 def _death(status: int, limits: Limits) -> str:

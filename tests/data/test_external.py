@@ -579,3 +579,13 @@ def test_only_a_part_of_the_cohort_without_forbidden_patients_passes(
     else:
         with pytest.raises(LeakageError):
             check_declaration(entries, allowed, forbidden, "set")
+
+
+def test_a_lack_of_memory_is_a_problem_of_the_image(
+    tmp_path: Path, declaration: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "_grey", fail)
+    assert "takes more memory than there is" in problem_of_image(encode(FRAMES[0]), declaration)

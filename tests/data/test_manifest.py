@@ -420,6 +420,20 @@ def test_unknown_splits_name_the_three(tmp_path: Path, rows: Rows, split: str) -
     assert ("(holdout is the nearest)" in line) == (split == "test")
 
 
+def test_names_of_other_data_count_where_they_leave_no_doubt(tmp_path: Path, rows: Rows) -> None:
+    """As the folders that `lussweep init` reads."""
+    others = {"train": "Training", "val": "val", "holdout": "test"}
+    named = [{**row, "split": others[row["split"]]} for row in with_splits(rows)]
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", named), split=SplitSpec(), seed=1, cache_dir=tmp_path
+    )
+    assert [v.split for v in reading.manifest.videos] == ["train", "train", "val", "holdout"] * 2
+    assert reading.notes == (
+        "manifest.csv: split 'test' is read as holdout",
+        "manifest.csv: split 'training' is read as train",
+    )
+
+
 def test_a_patient_in_two_splits_is_named(tmp_path: Path, rows: Rows) -> None:
     named = with_splits(rows)
     named[3]["patient_id"] = "P0"

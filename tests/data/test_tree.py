@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,21 @@ def test_a_split_that_no_folder_gives() -> None:
     paths = [path for path in SPLITS if not path.startswith("val")]
     with pytest.raises(InputError, match="the folders give no val split: add it, or put"):
         read_paths(paths, "{split}/{label}/{patient}-*")
+
+
+def test_two_folders_that_would_be_one_split() -> None:
+    paths = [*SPLITS, *(path.replace("val/", "holdout/") for path in SPLITS if "val/" in path)]
+    with pytest.raises(InputError, match="holdout and test would all be holdout: give each"):
+        read_paths(paths, "{split}/{label}/{patient}-*")
+
+
+def test_a_name_that_a_manifest_cannot_hold(tmp_path: Path) -> None:
+    try:
+        (tmp_path / os.fsdecode(b"a\xff.mp4")).touch()
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    with pytest.raises(InputError, match="is not a name in UTF-8: rename it"):
+        find_videos(tmp_path)
 
 
 def test_videos_of_a_tree(tmp_path: Path) -> None:

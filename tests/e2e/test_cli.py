@@ -586,14 +586,8 @@ def test_grid_takes_a_manifest_and_gives_the_cells_of_its_store(
 def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
     tmp_path: Path, tiny_yaml: Path
 ) -> None:
-    """Its container is whole and its first frame decodes; the frames after that are noise."""
     manifest = write_videos(tmp_path)
-    path = tmp_path / "v11.avi"
-    data = bytearray(path.read_bytes())
-    starts = [i for i in range(len(data) - 4) if data[i : i + 4] == b"00dc"]
-    for start, end in itertools.pairwise(starts[3:7]):
-        data[start + 8 : end] = bytes(end - start - 8)
-    path.write_bytes(bytes(data))
+    break_video(tmp_path / "v11.avi")
     run = tmp_path / "run"
     lines = refused("grid", tiny_yaml, "--data", manifest, "--out", run, "--backend", "inline")
     assert "video v11 of patient P101: " in lines[0]
@@ -606,6 +600,27 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
     assert "skipped v11 of P101" in output
     skipped = pq.read_table(store / "skipped.parquet").to_pylist()
     assert [row["video_id"] for row in skipped] == ["v11"]
+
+
+def test_ingest_skips_no_class_of_a_split(tmp_path: Path) -> None:
+    manifest, store = write_videos(tmp_path, n_patients=1), tmp_path / "store"
+    break_video(tmp_path / "v11.avi")
+    first, second = refused(
+        "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
+        "--skip-unreadable",
+    )  # fmt: skip
+    assert first == "error: the split val has no pos patient: give at least one"
+    assert second.startswith("error: skipped v11 of P101: ")
+    assert not (store / "store.json").exists()
+
+
+def break_video(path: Path) -> None:
+    """Its container stays whole and its first frame decodes; the frames after that are noise."""
+    data = bytearray(path.read_bytes())
+    starts = [i for i in range(len(data) - 4) if data[i : i + 4] == b"00dc"]
+    for start, end in itertools.pairwise(starts[3:7]):
+        data[start + 8 : end] = bytes(end - start - 8)
+    path.write_bytes(bytes(data))
 
 
 def test_an_annotation_beyond_the_end_of_a_video_is_refused(

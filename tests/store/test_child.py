@@ -71,7 +71,10 @@ def test_nothing_that_a_child_sends_runs_code() -> None:
     """A file may have taken the child over: its answers are texts and numbers, or none."""
     with pytest.raises(ValueError, match="not JSON serializable"):
         call(FILE, in_child.echo, {1, 2})
-    for answer in (b"cos\nsystem\n.", b"[]", b'["raised", {}, true]', b"\xff"):
+    for answer in (
+        b"cos\nsystem\n.", b"[]", b'["raised", {}, true]', b"\xff", b"3", b'"abc"',
+        b'["other", 1, true]', b'["value", 1, 2]', b"[" * 10**5,
+    ):  # fmt: skip
         assert "gave no valid answer" in refusal(in_child.answer_with, answer)
 
 
@@ -103,6 +106,8 @@ def test_each_limit_is_a_refusal() -> None:
     assert call(FILE, in_child.fill_memory, 2**29) == 2**29
     assert "over 1 seconds of CPU" in refusal(in_child.spin, limits=Limits(cpu_seconds=1))
     assert "takes over 1 seconds" in refusal(in_child.sleep, 60, limits=Limits(wall_seconds=1))
+    for hanging in (in_child.stop_in_the_answer, in_child.hang_up):
+        assert "takes over 1 seconds" in refusal(hanging, limits=Limits(wall_seconds=1))
     assert "ended with status 3" in refusal(in_child.exit_with, 3)
     with scratch() as out:
         message = refusal(

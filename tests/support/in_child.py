@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import stat
+import struct
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -61,12 +62,30 @@ class OwnError(Exception):
 
 
 def answer_with(content: bytes) -> None:
-    """Sends an answer of its own over the connection, which is the only socket of a child."""
+    """Sends an answer of its own."""
+    Connection(_socket()).send_bytes(content)
+    time.sleep(60)
+
+
+def stop_in_the_answer() -> None:
+    """Announces 100 bytes, and sends none."""
+    os.write(_socket(), struct.pack("!i", 100))
+    time.sleep(60)
+
+
+def hang_up() -> None:
+    """Closes the connection, and lives on."""
+    os.close(_socket())
+    time.sleep(60)
+
+
+def _socket() -> int:
+    """The connection to the parent, which is the only socket of a child."""
     for number in range(3, 64):
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
-                Connection(number).send_bytes(content)
-                time.sleep(60)
+                return number
+    raise AssertionError("no socket")
 
 
 class HalfPickledError(Exception):

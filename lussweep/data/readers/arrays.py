@@ -44,7 +44,7 @@ def frames(path: Path, stride: int) -> Iterator[Frame]:
         stack = _archived(path, stride) if is_archive else _mapped(path, stride)
         for index, levels in stack:
             yield Frame(index, None, _grey(levels))
-    except UnreadableError:
+    except (UnreadableError, MemoryError):  # of memory the child says which limit was broken
         raise
     except Exception as error:
         # The parsers of numpy and zipfile can raise any error for a broken file.

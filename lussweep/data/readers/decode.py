@@ -60,9 +60,25 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
     with child.scratch() as out:
-        shape, indices, seconds = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
-        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
-        pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
+        answer = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
+        try:
+            return _loop(out, *answer)
+        except (TypeError, ValueError):  # a file may have taken the child over
+            raise InputError(f"{path}: {child.NO_ANSWER}: {COPY_AGAIN}") from None
+
+
+def _loop(
+    out: IO[bytes],
+    shape: Sequence[int],
+    indices: Sequence[int],
+    seconds: Sequence[float | None],
+) -> Loop:
+    """The frames that a child has written. Raises TypeError or ValueError if they do not fit."""
+    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
+    pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
+    n_frames, _, _ = pixels.shape
+    if not n_frames == len(indices) == len(seconds):
+        raise ValueError(f"{n_frames} frames, {len(indices)} numbers and {len(seconds)} times")
     return Loop(pixels, tuple(indices), tuple(seconds))
 
 
@@ -167,9 +183,11 @@ def _write_frames(
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a file; none of a folder."""
+    """The first bytes of a file; none of a folder. A pipe or a device raises UnreadableError."""
     if path.is_dir():
         return b""
+    if path.exists() and not path.is_file():  # reading it may never end
+        raise UnreadableError("is neither a file nor a folder: take it out of the manifest")
     with path.open("rb") as file:
         return file.read(HEAD_BYTES)
 

@@ -174,6 +174,7 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
     """Turns every error and warning of Pillow about a broken file into UnreadableError.
 
     Its parsers can raise any error for a broken file (SyntaxError, struct.error, IndexError, ...).
+    A MemoryError says nothing about the file, and stays.
     """
     kinds = ", ".join(formats)
     lenient, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
@@ -183,7 +184,7 @@ def strictly(formats: Sequence[str] = FORMATS) -> Iterator[None]:
             for cut in ("Tag ", "Possibly corrupt", "Corrupt", "Invalid APNG", "Truncated"):
                 warnings.filterwarnings("error", cut)
             yield
-    except UnreadableError:
+    except (UnreadableError, MemoryError):
         raise
     except Image.DecompressionBombError:
         # Pillow raises this above 178 million pixels, so one side is over MAX_SIDE.

@@ -7,18 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lussweep.data.readers.arrays import ARRAY
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.errors import InputError
 from support.pictures import ramps
+from support.refused import refusal_of
 
 SAVERS = {"npy": np.save, "npz": np.savez, "packed.npz": np.savez_compressed}
 
 
 def problem_of(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        read_frames(path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"{path}: ") and "\n" not in line
+    line = refusal_of(path)
     assert probe(path) == line
     return line.removeprefix(f"{path}: ")
 
@@ -122,3 +121,16 @@ def test_a_stack_of_four_gigabytes_takes_no_memory(tmp_path: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert read_frames(tmp_path / "a.npy", 2**14).shape == (4, 256, 256)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kilobytes
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "npy", ramps(2))
+    monkeypatch.setattr(np, "load", fail)
+    with pytest.raises(MemoryError):
+        list(ARRAY.frames(path, 1))
+
+
+def fail(*_: object, **__: object) -> None:
+    raise MemoryError

@@ -1,5 +1,7 @@
 import csv
+import os
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -8,9 +10,9 @@ import pytest
 from lussweep.data.readers import decode
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.data.readers.seam import MAX_SIDE
-from lussweep.errors import InputError
 from support import hostile_video
 from support.commands import POCUS
+from support.refused import refusal_of
 
 CODECS = {".mp4": "mp4v", ".mov": "mp4v", ".avi": "MJPG", ".mpeg": "MPEG", ".MP4": "mp4v"}
 FORMATS = [*CODECS, ".gif"]
@@ -45,15 +47,6 @@ def write_images(folder: Path, frames: np.ndarray) -> Path:
     for i, frame in enumerate(frames):
         assert cv2.imwrite(str(folder / f"frame{i}.png"), frame)
     return folder
-
-
-def problem_of(path: Path) -> str:
-    """What read_frames says, which must be one line that begins with the path."""
-    with pytest.raises(InputError) as caught:
-        read_frames(path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"{path}: ") and "\n" not in line
-    return line
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -95,15 +88,15 @@ def test_half_a_file_is_truncated(tmp_path: Path, suffix: str) -> None:
     path = write_video(tmp_path / f"video{suffix}", noise(40))
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2 + 1])  # off the boundary of an mpeg pack
-    assert "is truncated at" in problem_of(path)
-    assert probe(path) == problem_of(path)
+    assert "is truncated at" in refusal_of(path)
+    assert probe(path) == refusal_of(path)
 
 
 def test_the_container_is_told_by_content_not_by_suffix(tmp_path: Path) -> None:
     path = write_video(tmp_path / "video.mp4", noise(5)).rename(tmp_path / "video.avi")
     assert len(read_frames(path)) == 5
     path.write_bytes(path.read_bytes()[:-10])
-    assert "mp4 file is truncated" in problem_of(path)
+    assert "mp4 file is truncated" in refusal_of(path)
 
 
 def test_an_mp4_with_its_index_first_is_truncated_too(tmp_path: Path) -> None:
@@ -111,9 +104,9 @@ def test_an_mp4_with_its_index_first_is_truncated_too(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
     index = b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov"
     path.write_bytes(index + b"\0\0\1\0mdat" + bytes(248))
-    assert "truncated" not in problem_of(path)
+    assert "truncated" not in refusal_of(path)
     path.write_bytes(index + b"\0\0\1\0mdat" + bytes(247))
-    assert "truncated" in problem_of(path)
+    assert "truncated" in refusal_of(path)
 
 
 def test_frames_that_are_missing_in_the_middle_show_in_the_index(tmp_path: Path) -> None:
@@ -122,8 +115,8 @@ def test_frames_that_are_missing_in_the_middle_show_in_the_index(tmp_path: Path)
     middle, end = len(content) // 2, len(content) - 500
     content[middle:end] = bytes(end - middle)
     path.write_bytes(content)
-    assert "truncated" in problem_of(path)
-    assert probe(path) == problem_of(path)
+    assert "truncated" in refusal_of(path)
+    assert probe(path) == refusal_of(path)
 
 
 @pytest.mark.parametrize(
@@ -138,19 +131,19 @@ def test_frames_that_are_missing_in_the_middle_show_in_the_index(tmp_path: Path)
 def test_files_that_are_no_video(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    assert message in problem_of(path)
-    assert probe(path) == problem_of(path)
+    assert message in refusal_of(path)
+    assert probe(path) == refusal_of(path)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    assert "does not exist: correct the path" in problem_of(tmp_path / "none.mp4")
-    assert probe(tmp_path / "none.mp4") == problem_of(tmp_path / "none.mp4")
+    assert "does not exist: correct the path" in refusal_of(tmp_path / "none.mp4")
+    assert probe(tmp_path / "none.mp4") == refusal_of(tmp_path / "none.mp4")
 
 
 def test_a_header_of_too_many_pixels_is_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.avi", noise(1, 16, MAX_SIDE + 16))
-    assert "its header gives 8208 x 16 pixels" in problem_of(path)
-    assert probe(path) == problem_of(path)
+    assert "its header gives 8208 x 16 pixels" in refusal_of(path)
+    assert probe(path) == refusal_of(path)
 
 
 def test_a_gif_header_of_billions_of_pixels(tmp_path: Path) -> None:
@@ -158,28 +151,28 @@ def test_a_gif_header_of_billions_of_pixels(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[6:10] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
-    assert "1 to 8192 a side are read" in problem_of(path)
+    assert "1 to 8192 a side are read" in refusal_of(path)
 
 
 def test_more_frames_than_memory_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "long.avi", noise(20))
     monkeypatch.setattr(decode, "MAX_BYTES", 19 * 48 * 64)
-    assert "cut it into parts" in problem_of(path)
+    assert "cut it into parts" in refusal_of(path)
     assert len(read_frames(path, stride=2)) == 10
 
 
 def test_folders_that_are_no_video(tmp_path: Path) -> None:
     folder = tmp_path / "loop"
     folder.mkdir()
-    assert "the folder holds no image" in problem_of(folder)
+    assert "the folder holds no image" in refusal_of(folder)
     (folder / "a.png").write_text("not a png")
-    assert "a.png: is not a PNG, JPEG, TIFF, BMP, WEBP, GIF image" in problem_of(folder)
-    assert probe(folder) == problem_of(folder)
+    assert "a.png: is not a PNG, JPEG, TIFF, BMP, WEBP, GIF image" in refusal_of(folder)
+    assert probe(folder) == refusal_of(folder)
     cv2.imwrite(str(folder / "a.png"), np.zeros((8, 9), np.uint8))
     cv2.imwrite(str(folder / "b.png"), np.zeros((8, 7), np.uint8))
-    assert "frame sizes differ (9 x 8 and 7 x 8)" in problem_of(folder)
+    assert "frame sizes differ (9 x 8 and 7 x 8)" in refusal_of(folder)
     cv2.imwrite(str(folder / "a.png"), np.zeros((1, MAX_SIDE + 1), np.uint8))
-    assert "8192 pixels a side" in problem_of(folder)
+    assert "8192 pixels a side" in refusal_of(folder)
 
 
 def test_broken_files_leave_stderr_alone(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
@@ -191,8 +184,8 @@ def test_broken_files_leave_stderr_alone(tmp_path: Path, capfd: pytest.CaptureFi
     mp4 = tmp_path / "bad.mp4"
     mp4.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" + b"\0\0\0\x08moov")
     capfd.readouterr()
-    problem_of(path)
-    problem_of(mp4)
+    refusal_of(path)
+    refusal_of(mp4)
     assert capfd.readouterr().err == ""
 
 
@@ -222,3 +215,24 @@ def test_an_honest_h264_video_is_read(tmp_path: Path) -> None:
     assert frames.shape == (3, 48, 64)
     assert [len(np.unique(frame)) for frame in frames] == [1, 1, 1]
     assert np.diff(frames[:, 0, 0]).min() > 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, 3, [], [[2, 3, 4], [0, 1], [0, 1]], [[2, 3, 2], [0], [0, 1]], [[12], [0], [0]]],
+)
+def test_an_answer_that_does_not_fit_the_frames_is_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    def call(*_: object, out: IO[bytes], **__: object) -> object:
+        out.write(bytes(12))
+        out.flush()
+        return answer
+
+    monkeypatch.setattr(decode.child, "call", call)
+    assert "gave no valid answer: copy it again" in refusal_of(tmp_path / "a.avi")
+
+
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.avi")
+    assert "is neither a file nor a folder" in refusal_of(tmp_path / "a.avi")

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from lussweep.data.readers.decode import probe, read_frames
+from lussweep.data.readers.images import strictly
 from lussweep.data.readers.series import IMAGE
 from lussweep.errors import InputError
 from support.pictures import HEIGHT, WIDTH, chunk, png, png_16, ramps, save, tiff
+from support.refused import problem_of
 
 LOSSLESS = {
     "a.png": {}, "a.bmp": {}, "a.gif": {}, "a.webp": {"lossless": True}, "raw.tif": {},
@@ -22,14 +24,6 @@ LOSSLESS = {
     "bits.tif": {"compression": "packbits"},
 }  # fmt: skip
 SERIES = {name: options for name, options in LOSSLESS.items() if name != "a.bmp"}
-
-
-def problem_of(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        read_frames(path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"{path}: ") and "\n" not in line
-    return line.removeprefix(f"{path}: ")
 
 
 def read_bytes(folder: Path, content: bytes, name: str = "a.png") -> np.ndarray:
@@ -326,3 +320,8 @@ def test_what_an_animation_clears_or_keeps(tmp_path: Path, name: str, disposal: 
     found = read_frames(tmp_path / name)
     expected = np.maximum.accumulate(squares) if name == "a.gif" and disposal < 2 else squares
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_lack_of_memory_is_not_taken_for_damage() -> None:
+    with pytest.raises(MemoryError), strictly():
+        raise MemoryError

@@ -8,20 +8,12 @@ from PIL import Image
 
 from lussweep.data.readers.decode import probe, read_frames
 from lussweep.data.readers.series import image_files
-from lussweep.errors import InputError
 from support.commands import ROOT
 from support.pictures import HEIGHT, WIDTH, chunk, png_16, ramps, save, save_all, tiff
+from support.refused import problem_of
 
 MEDIA = ROOT.parent / "shared" / "cases" / "media"
 needs_cases = pytest.mark.skipif(not MEDIA.is_dir(), reason=f"the example files are not at {MEDIA}")
-
-
-def problem_of(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        read_frames(path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"{path}: ") and "\n" not in line
-    return line.removeprefix(f"{path}: ")
 
 
 # --- what a folder holds ------------------------------------------------------------------

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from lussweep.data.readers.decode import probe, read_frames, read_loop
-from lussweep.errors import InputError
 from support.commands import ROOT
+from support.refused import refusal_of
 
 MEDIA = ROOT.parent / "shared" / "cases" / "media"
 HEIGHT, WIDTH, N_FRAMES, RATE = 64, 96, 24, 25
@@ -107,14 +107,6 @@ def write(
     return path
 
 
-def problem_of(path: Path) -> str:
-    with pytest.raises(InputError) as caught:
-        read_frames(path)
-    (line,) = caught.value.problems
-    assert line.startswith(f"{path}: ") and "\n" not in line
-    return line
-
-
 @pytest.mark.parametrize("name", FORMATS)
 def test_levels_order_and_times_are_those_that_were_written(tmp_path: Path, name: str) -> None:
     codec, pixels, options = FORMATS[name]
@@ -165,7 +157,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) 
     path = write(tmp_path / name, bars() // 2 + noise, codec, pixels, options=options)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert "truncated" in problem_of(path)
+    assert "truncated" in refusal_of(path)
 
 
 @pytest.mark.parametrize("name", ["h264.mp4", "h264.mkv", "mpeg4.avi", "mjpeg.avi", "h264.ts"])
@@ -177,7 +169,7 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path, name: str) -> None:
     middle = len(content) // 2
     content[middle : middle + middle // 4] = bytes(middle // 4)
     path.write_bytes(content)
-    assert "copy it again" in problem_of(path)
+    assert "copy it again" in refusal_of(path)
 
 
 def woven(n: int = 12) -> np.ndarray:
@@ -276,7 +268,7 @@ def test_a_picture_that_is_turned_by_30_degrees_is_refused(tmp_path: Path) -> No
     path = write(
         tmp_path / "turned.mp4", bars(), change=lambda s: s.set_display_rotation(30, False, False)
     )
-    assert "an angle between right ones: convert it" in problem_of(path)
+    assert "an angle between right ones: convert it" in refusal_of(path)
 
 
 @pytest.mark.parametrize(("ratio", "size"), [("2/1", (64, 192)), ("8/9", (72, 96))])
@@ -318,7 +310,7 @@ def test_transparent_parts_are_black(tmp_path: Path) -> None:
 def test_a_codec_that_ffmpeg_lacks_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.avi", bars(), "mjpeg", "yuvj420p")
     path.write_bytes(path.read_bytes().replace(b"MJPG", b"QZX7"))
-    line = problem_of(path)
+    line = refusal_of(path)
     assert "no decoder for its codec (QZX7): convert it to mp4" in line
     assert probe(path) == line
 
@@ -331,7 +323,7 @@ def test_a_file_of_sound_holds_no_video(tmp_path: Path) -> None:
         silence.sample_rate = 8000
         container.mux(stream.encode(silence))
         container.mux(stream.encode(None))
-    assert "holds no video stream" in problem_of(path)
+    assert "holds no video stream" in refusal_of(path)
 
 
 def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
@@ -342,7 +334,7 @@ def test_a_playlist_opens_no_other_file(tmp_path: Path) -> None:
         "ffconcat version 1.0\nfile a.ts\n",
     ):
         path.write_text(text)
-        assert "is not an mp4, mov" in problem_of(path)
+        assert "is not an mp4, mov" in refusal_of(path)
 
 
 @pytest.mark.parametrize("name", ["ünï côdé.mp4", "病人 7.mp4", "a:b%20'c.mp4"])
@@ -366,8 +358,8 @@ def test_what_lies_in_place_of_a_video_is_named(
 ) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
-    assert message in problem_of(path)
-    assert probe(path) == problem_of(path)
+    assert message in refusal_of(path)
+    assert probe(path) == refusal_of(path)
 
 
 # --- the shared cases ---------------------------------------------------------------------
@@ -418,4 +410,4 @@ def test_sound_cases_are_read(name: str, n_frames: int) -> None:
     ],
 )
 def test_other_cases_are_refused(name: str, message: str) -> None:
-    assert message in problem_of(MEDIA / name)
+    assert message in refusal_of(MEDIA / name)
