@@ -194,10 +194,10 @@ def test_a_reader_brings_in_frames_of_its_format(stacks: Path, site: Path) -> No
         assert spec["plugins"] == {"lussweep-blurred": "1.0"}
 
 
-def test_a_grid_reads_the_format_too(stacks: Path, site: Path) -> None:
+def test_a_grid_on_ray_reads_the_format_too(stacks: Path, site: Path) -> None:
     folder = stacks.parent
     shutil.copy(PLUGIN / "blurred.yaml", folder)
-    one = ("--only", "variant=baseline", "--backend", "inline", "--out", "run")
+    one = ("--only", "variant=baseline", "--backend", "ray", "--no-dashboard", "--out", "run")
     given = ("--set", "data.preprocess={image_size: 64, crop: none}", "--data", stacks)
     run("grid", "blurred.yaml", *one, *given, cwd=folder, site=site)
     (row,) = tables.read(folder / "run" / "results.parquet", RESULTS).to_pylist()

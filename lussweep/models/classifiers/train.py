@@ -109,27 +109,33 @@ def train_classifier(
     device = val.device
     cuda = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cuda), full_precision():
+        # --- set up: network, optimiser, the order of images
         torch.manual_seed(derive_seed(seed, "initialisation and dropout"))
         model = build_network(spec.kind, config.hyperparameters, val.frames.shape[1])
         set_batchnorm_momentum(model, spec.batchnorm_momentum)
         step = ClassifierStep(model, config.learning_rate, spec.precision, device)
         epochs = _Epochs(train_set, step, spec, seed)
-
         rows: list[TrialEpoch] = []
         best: TrialEpoch | None = None
         weights: Mapping[str, torch.Tensor] = {}
         val_score_N = np.empty(0)
         lowest, n_worse = math.inf, 0
         ended: Ended = "epochs"
+
         for epoch in range(1, spec.n_epochs + 1):
+            # --- one epoch of training, then a judgement of all validation frames
             started = time.perf_counter()
             train_loss = epochs.run()
             score_N = predict(model, val, spec.eval_batch_size, spec.precision)
             row = _row(epoch, epoch * epochs.n_images, train_loss, score_N, val_label_N, started)
             rows.append(row)
+
+            # --- the best epoch so far keeps its weights and scores
             if best is None or better(row, best, select_by):
                 best, val_score_N = row, score_N
                 weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+
+            # --- early stopping, and the search's pruner
             watched = row.val_loss if spec.early_stopping == "val_loss" else row.train_loss
             n_worse = 0 if watched < lowest else n_worse + 1
             lowest = min(lowest, watched)

@@ -18,7 +18,7 @@ from lussweep.study.spec import (
     SelectSpec,
 )
 
-EXTERNAL_VERSION = 1
+EXTERNAL_VERSION = 2
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
