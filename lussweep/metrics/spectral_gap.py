@@ -26,8 +26,8 @@ HIGHEST_FREQUENCY = 11.0
 """Upper end of the bands, in cycles per side of a frame. The bands begin at 0 and have one width. A
 box blur of 5 x 5 pixels at 64 x 64 takes away what lies above."""
 CONTRAST_SCALES = (1 / 64, 1 / 32, 1 / 16)
-"""Standard deviations of the Gaussian filters, as shares of the side. Local contrast is the absolute
-difference between a frame filtered at one scale and at twice that scale."""
+"""Standard deviations of the Gaussian filters, as shares of the side. Local contrast is the
+absolute difference between a frame filtered at one scale and at twice that scale."""
 EDGE = 1 / 8
 """Width of the cosine window at the border of the sector, as a share of the side."""
 SIDE = 64
@@ -47,7 +47,7 @@ class RealPattern:
     mask_NSS: Masks
     """The sector masks of the real frames. Synthetic frames get them in this order."""
     log_power_KB: Floats
-    """Of the real frames, by scale and band."""
+    """The spectrum of the real frames, by scale and band."""
     distance_to_shuffled: float
     """D(permuted, real)."""
 
