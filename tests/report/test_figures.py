@@ -183,6 +183,29 @@ def test_epoch_figure_holds_the_means_and_exists_only_for_an_axis(tmp_path):
     assert len(epoch_figure(swept, tmp_path / "epoch")) == 2
 
 
+def test_a_mean_is_crossed_where_a_generator_has_not_learned():
+    def with_noise(variant):
+        rows = [
+            {**row, "has_learned": None if row["variant"] == "baseline" else True}
+            for row in results().to_pylist()
+        ]
+        (at,) = (
+            row for row in rows
+            if (row["n_patients"], row["replicate"], row["variant"]) == (15, 2, variant)
+        )  # fmt: skip
+        at["has_learned"] = False
+        return pa.Table.from_pylist(rows, schema=RESULTS)
+
+    figure = build_auroc_figure(with_noise("combined"))
+    (cross,) = (one for one in figure.axes[0].lines if one.get_marker() == "x")
+    means = [auroc(15, replicate, "combined", None) for replicate in (1, 2, 3)]
+    assert cross.get_ydata() == pytest.approx([np.mean(means)])
+    assert "Crossed: a generator has not learned." in caption(figure)
+    whole = build_auroc_figure(results())
+    assert all(one.get_marker() != "x" for one in whole.axes[0].lines)
+    assert "Crossed" not in caption(whole)
+
+
 def test_metric_lines_hold_the_means_of_the_first_embedder():
     figure = build_metric_figure(scores(n_images=60))
     panels = np.array(figure.axes).reshape(2, 4)
