@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 from lussweep.data.phantom import phantom_manifest, render_video, sector_mask
@@ -23,7 +24,11 @@ from lussweep.metrics.spectral_gap import (
     contrast_spectrum,
     shuffled_inside,
 )
-from lussweep.study.spec import PhantomSpec, PreprocessSpec
+from lussweep.models.generators.dcgan.health import GanEpoch
+from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import sample
+from lussweep.models.generators.dcgan.train import train_gan
+from lussweep.study.spec import GanSpec, PhantomSpec, PreprocessSpec
 from lussweep.study.spec.generators import SPECTRAL_GAP_CEILING
 
 if TYPE_CHECKING:
@@ -245,6 +250,25 @@ def test_few_cohorts_of_any_seed_are_on_the_wrong_side(n: int, size: int) -> Non
             found += wrong(gaps_of_kinds(*patients(n, seed, group, size), seed))
     assert set(found) <= {"coarse smoke", "blurred unseen"}
     assert max(map(found.count, found), default=0) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [101, 102, 103])
+def test_a_gan_has_noise_after_few_steps_and_frames_after_more(seed: int) -> None:
+    frames, masks = patients(6, seed)[0]
+    pattern, device = RealPattern.of(frames, masks, seed), torch.device("cpu")
+    spec = GanSpec(
+        n_epochs=10, images_per_epoch=960, ngf=16, ndf=8, lr_generator=4e-4,
+        lr_discriminator=2e-4, dropout=0.0, augment=("brightness", "translation"), ema_decay=0.99,
+    )  # fmt: skip
+    gaps = {}
+
+    def look(row: GanEpoch, generator: Generator, due: bool) -> None:
+        options = {"batchnorm": "batch", "batch_size": 16, "seed": seed, "device": device}
+        gaps[row.epoch] = pattern.gap(sample(generator, len(frames), **options))
+
+    train_gan(frames, spec, seed=seed, device=device, on_epoch=look)
+    assert gaps[1] > SPECTRAL_GAP_CEILING > gaps[10]
 
 
 @pytest.mark.slow
