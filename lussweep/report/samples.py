@@ -29,7 +29,7 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
     for cell in reported.plan.cells:
         for label in ("pos", "neg"):
             ref = cell.refs.get(f"synth_{label}")
-            if ref and reported.store.has(ref):
+            if ref and cell.recipe.generator(label) and reported.store.has(ref):
                 n = cell.coordinates.n_patients
                 ref_of.setdefault((n, label), ref)
                 cohorts.setdefault(n, cell.refs["cohort"])

@@ -176,7 +176,7 @@ def _scaled(frames: Frames, small: Manifest, whole: Manifest, study: StudySpec) 
     def times(split: str) -> float:
         few, all_ = (patients(m, split).total() for m in (small, whole))
         limit = study.val.n_patients
-        if split == "val" and limit is not None:
+        if split == "val" and isinstance(limit, int):
             all_ = min(all_, limit * len(CLASSES))
         return all_ / few
 
