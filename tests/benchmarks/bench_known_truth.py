@@ -1,9 +1,10 @@
-"""Verdicts on variants of known worth: `PYTHONPATH=.:tests python tests/benchmarks/bench_known_truth.py`.
+"""Verdicts on variants of known worth, over twenty small studies.
 
-Each seed is one study of 63 cells on patients of its own. A false verdict is a difference with a
-p-value below 0.05 after Holm's adjustment where there is none, as in `known_truth.parquet`. The
-bounds of `test_known_truth.py` were fixed before a seed was run. With `--out FOLDER` the command
-goes on where it was stopped; `--seeds 1 6` runs the first six.
+`PYTHONPATH=.:tests python tests/benchmarks/bench_known_truth.py` prints them. Each seed is one
+study of 63 cells, on patients of its own. A false verdict is a difference with a p-value below 0.05
+after Holm's adjustment where there is none, as in `known_truth.parquet`. The bounds of
+`test_known_truth.py` were fixed before a seed was run. With `--out FOLDER` the command goes on
+where it was stopped; `--seeds 1 6` runs the first six.
 """
 
 from __future__ import annotations

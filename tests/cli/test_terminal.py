@@ -97,8 +97,8 @@ def test_what_there_is_of_a_difference_is_told() -> None:
 
 
 CONTROL = {
-    "n_patients": 15, "variant": "shuffled", "control": SHUFFLED, "n_permutations": 20, "auroc": 0.507, "low": 0.472,
-    "high": 0.541, "verdict": "chance", "status": "done",
+    "n_patients": 15, "variant": "shuffled", "control": SHUFFLED, "n_permutations": 20,
+    "auroc": 0.507, "low": 0.472, "high": 0.541, "verdict": "chance", "status": "done",
 }  # fmt: skip
 FEW = {"n_patients": 29, "n_permutations": 3, "verdict": None, "status": "withheld"}
 
@@ -137,8 +137,11 @@ def test_verdicts_on_known_variants_are_counted_over_patient_counts() -> None:
     def row(
         table: str, subject: str, truth: str, outcome: str, n: int | None = 6
     ) -> dict[str, Any]:
-        return {"n_patients": n, "table": table, "subject": subject, "truth": truth,
-                "outcome": outcome, "reference": "baseline" if table == "contrasts" else None}  # fmt: skip
+        reference = "baseline" if table == "contrasts" else None
+        return {
+            "n_patients": n, "table": table, "subject": subject, "truth": truth,
+            "outcome": outcome, "reference": reference,
+        }  # fmt: skip
 
     rows = [
         row("contrasts", "again", "none", "right"),
