@@ -140,9 +140,9 @@ class SimulatedPatients(Spec):
     n_patients: PositiveInt
     replicate: PositiveInt
     version: PositiveInt
-    """The phantom's."""
+    """The version of the phantom."""
     n_videos: PositiveInt
-    """Of each patient."""
+    """Videos of a patient."""
     image_size: ImageSize
     seed: Seed
 
