@@ -47,6 +47,7 @@ def matching_sets(
 ) -> list[dict[str, Any]]:
     """Returns the rows of `memorisation` for the sets of a run that `chosen` describes.
 
+    Without a choice of `gan`, sets of known worth count only if there are no others.
     Raises InputError if no set matches, if a set is not in the store, or if two sets would share
     a folder.
     """
@@ -57,6 +58,8 @@ def matching_sets(
         )
     every = tables.read(path, tables.MEMORISATION).to_pylist()
     rows = [row for row in every if all(row[k] == v for k, v in chosen.items())]
+    if "gan" not in chosen:
+        rows = [row for row in rows if row["gan"] not in KNOWN] or rows
     if not rows:
         existing = "; ".join(sorted({_name(row) for row in every})) or "none"
         raise InputError(f"{folder} has no such synthetic set; there are: {existing}")

@@ -172,6 +172,13 @@ def test_no_set_of_known_frames_may_be_released(ran: Ran, tmp_path: Path) -> Non
     copies = [row for row in cards.to_pylist() if row["gan"] == "copies"]
     assert [(row["class"], row["passed"]) for row in copies] == [("pos", False)] * 2
     assert [row["copy_share"] for row in copies] == [1.0, 1.0]
+    everything = matching_sets(tmp_path, {"class": "neg"}, ran.store)
+    assert {row["gan"] for row in everything} == {"simulated"}, "there are no others"
+    with_others = [*cards.to_pylist(), copies[0] | {"gan": "base"}]
+    (tmp_path / "other").mkdir()
+    tables.write(tmp_path / "other" / "memorisation.parquet", with_others, tables.MEMORISATION)
+    (row,) = matching_sets(tmp_path / "other", {"class": "pos", "replicate": 1}, ran.store)
+    assert row["gan"] == "base", "a set of known worth is taken only if it is named"
     for gate in (MemorisationSpec().release_gate, None):
         origin = Origin(name="a", seed=1, memorisation=MemorisationSpec(release_gate=gate))
         for source, label in (("copies", "pos"), ("simulated", "neg")):

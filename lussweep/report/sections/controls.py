@@ -85,6 +85,8 @@ def _masked(places: Sequence[Coordinates], collected: Collected) -> Row:
     patients alone.
     """
     row = _head(places, MASKS)
+    if not any(place in collected.cells.scored for place in places):
+        return row | collected.cells.absence(places)
     of_line = (places[0].n_patients, places[0].variant, "frame")
     table = "means" if len(places) > 1 else "aurocs"
     found = next(

@@ -55,7 +55,8 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
         if not pool[label]
     ]
     needs = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
-    for val in {study.val_of(study.variants[name]) for name in study.grid.variants} | {study.val}:
+    used = [study.val, *(study.val_of(study.variants[name]) for name in study.grid.variants)]
+    for val in dict.fromkeys(used):
         counts = study.grid.n_patients if val.n_patients == "cohort" else [val.n_patients]
         name = "grid.n_patients" if val.n_patients == "cohort" else "val.n_patients"
         needs += [("val", "validation", n, name) for n in counts if n is not None]
