@@ -164,8 +164,8 @@ def test_variants_of_simulated_patients_are_refused_on_other_data() -> None:
 def test_more_new_patients_than_the_simulator_makes_are_refused() -> None:
     lines = problems("ideal", "doubled", n_patients=(50, 51), replicates=100)
     assert lines == [
-        "ideal and doubled need 10100 new patients of each class, and the simulator makes at most "
-        "10000: lower grid.n_patients or grid.replicates"
+        "10100 new patients of each class needed for ideal and doubled, the simulator makes at "
+        "most 10000: lower grid.n_patients or grid.replicates"
     ]
 
 

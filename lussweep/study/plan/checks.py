@@ -145,8 +145,8 @@ def known_worth_problems(
     if n_fresh <= MAX_FRESH_PATIENTS:
         return []
     return [
-        f"{' and '.join(draws)} need {n_fresh} new patients of each class, and the simulator makes "
-        f"at most {MAX_FRESH_PATIENTS}: lower grid.n_patients or grid.replicates"
+        f"{n_fresh} new patients of each class needed for {' and '.join(draws)}, the simulator "
+        f"makes at most {MAX_FRESH_PATIENTS}: lower grid.n_patients or grid.replicates"
     ]
 
 
