@@ -31,7 +31,7 @@ def plan_search(
     """
     seed = builder.study.seed
     coordinates = (draw.n_patients, draw.replicate) if draw else ()
-    # No offset is in no seed, so that variants without one have seeds that leave the variant out.
+    # An offset of 0 is left out, so that all variants without an offset have the same seeds.
     offset = ("offset", recipe.seed_offset) if recipe.seed_offset else ()
     val = builder.study.val_of(recipe).of_cohort(draw.n_patients if draw else None)
     shared = {
