@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 
 from lussweep.analysis.chance import MIN_PERMUTATIONS
 from lussweep.report.cells import BASELINE
+from lussweep.report.sections.controls import SHUFFLED
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -115,9 +117,53 @@ def _ends(low: float, high: float) -> str:
     return f"{start} to {'more than the grid can tell' if high == math.inf else f'{high:.2f}'}"
 
 
+def mask_lines(controls: pa.Table) -> list[str]:
+    """One line for each patient count at which the sector masks alone score above chance."""
+    return [
+        f"WARNING: the sector masks alone ({row['variant']}), n = {row['n_patients']}: AUC-ROC "
+        f"{row['auroc']:.3f} ({row['low']:.2f} to {row['high']:.2f}), above chance: the outline of "
+        "the sector tells the class, and every variant can use it."
+        for row in controls.to_pylist()
+        if row["verdict"] == "above chance"
+    ]
+
+
+def known_truth_table(known_truth: pa.Table) -> Table:
+    """A table of how many verdicts on variants of known worth are right, wrong or withheld."""
+    from rich.text import Text
+
+    table = _table("Verdicts where the truth is known")
+    table.add_column("verdict on", overflow="fold")
+    table.add_column("truth", overflow="fold")
+    for outcome in ("right", "wrong", "withheld"):
+        table.add_column(outcome, justify="right", no_wrap=True)
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for row in known_truth.to_pylist():
+        counts.setdefault(_verdict_on(row), Counter())[row["outcome"]] += 1
+    for (subject, truth), of in counts.items():
+        numbers = (str(of[outcome]) for outcome in ("right", "wrong", "withheld"))
+        table.add_row(Text(subject), Text(truth), *numbers)
+    return table
+
+
+def _verdict_on(row: Mapping[str, Any]) -> tuple[str, str]:
+    """What a row of `known_truth` judges, and the truth in words that fit every patient count."""
+    if row["table"] == "contrasts":
+        words = {"none": "no difference", "above": "better"}
+        return f"{row['subject']} - {row['reference']}", words[row["truth"]]
+    if row["table"] == "worth":
+        times = int(row["truth"]) // row["n_patients"]
+        return f"worth of {row['subject']}", "n" if times == 1 else f"{times} n"
+    if row["table"] == "multiplier":
+        return f"multiplier of {row['subject']}", row["truth"]
+    if row["table"] == "memorisation":
+        return f"release of {row['subject']}", row["truth"]
+    return row["subject"], row["truth"]
+
+
 def control_lines(controls: pa.Table) -> list[str]:
     """One line for each variant with shuffled labels and each patient count."""
-    rows = controls.to_pylist()
+    rows = [row for row in controls.to_pylist() if row["control"] == SHUFFLED]
     several = len({row["variant"] for row in rows}) > 1
     lines = []
     for row in rows:

@@ -24,6 +24,8 @@ from lussweep.cli.statistics import (
     contrast_table,
     control_lines,
     interval_line,
+    known_truth_table,
+    mask_lines,
     worth_lines,
     worth_table,
 )
@@ -62,7 +64,7 @@ def print_summary(written: Mapping[str, pa.Table], study: StudySpec, source: str
 
 
 def print_statistics(written: Mapping[str, pa.Table]) -> None:
-    """Print the contrasts with their intervals and the worths, then the shuffled-label controls.
+    """Print contrasts and worths with their intervals, then controls and variants of known worth.
 
     `written` holds the tables of a report by name.
     """
@@ -91,6 +93,11 @@ def print_statistics(written: Mapping[str, pa.Table]) -> None:
     lines = worth_lines(written["worth"], written["multiplier"])
     for line in lines + control_lines(written["controls"]):
         _console().print(Text(line), soft_wrap=True)
+    for line in mask_lines(written["controls"]):
+        _console().print(Text(line), style="red", soft_wrap=True)
+    known = known_truth_table(written["known_truth"])
+    if known.row_count:
+        _console().print(known)
 
 
 def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[str], str]) -> None:

@@ -48,8 +48,10 @@ def draw_cohort(
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     """Draw the usable validation frames, within the limits of `val` per video and patient class.
 
-    Raises InputError if a patient class has fewer than `val.n_patients` patients.
+    `val` is that of a cohort (`ValSpec.of_cohort`). Raises InputError if a patient class has fewer
+    than `val.n_patients` patients.
     """
+    assert val.n_patients != "cohort", "the plan knows the cohort"
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
     if val.n_patients is not None:

@@ -77,21 +77,53 @@ def phantom_manifest(spec: PhantomSpec, seed: int) -> Manifest:
     return Manifest(videos=tuple(videos))
 
 
+def fresh_videos(
+    n_patients: int, replicate: int, group: str, n_videos: int, seed: int
+) -> list[Video]:
+    """The videos of class `group` of n new patients, whom no split holds.
+
+    The ids of the patients hold n and the replicate, so that no two cohorts share a patient. Videos
+    of a positive patient that show a healthy zone are left out.
+    """
+    label = int(group == "pos")
+    ids = [f"phantom-fresh-{n_patients}-{replicate}-{group}-{i + 1:03d}" for i in range(n_patients)]
+    return [
+        Video(
+            patient_id=patient_id,
+            video_id=_video_id(patient_id, video),
+            label=label,
+            split="train",  # a video has a split; nothing reads that of a video outside a manifest
+            sha256=digest([seed, patient_id, video]),
+        )
+        for patient_id in ids
+        for video in range(1, n_videos + 1)
+        if _label(patient_id, group, video, seed) == label
+    ]
+
+
+def _label(patient_id: str, group: str, video: int, seed: int) -> int:
+    # The first video of a positive patient is always positive. The second shows a healthy zone in
+    # some patients, whatever the number of videos.
+    healthy_zone = video == 2 and rng_of(seed, "mixed", patient_id).random() < MIXED_SHARE
+    return int(group == "pos" and not healthy_zone)
+
+
+def _video_id(patient_id: str, video: int) -> str:
+    return f"{patient_id}-{video:02d}"
+
+
 def _manifest_row(
     spec: PhantomSpec, seed: int, split: str, group: str, patient: int, video: int
 ) -> Video:
     patient_id = f"phantom-{split}-{group}-{patient:03d}"
-    # The first video of a positive patient is always positive. The second shows a healthy zone in
-    # some patients, whatever the number of videos.
-    healthy_zone = video == 2 and rng_of(seed, "mixed", patient_id).random() < MIXED_SHARE
-    label = int(group == "pos" and not healthy_zone)
+    label = _label(patient_id, group, video, seed)
     # The numbers of other patients and videos do not change this video.
     counts = {f"{name}_patients" for name in SPLITS} | {"videos_per_patient"}
     identity = [spec.version, spec.model_dump(exclude=counts), seed, patient_id, video, label]
     return Video.model_validate(
         {
             "patient_id": patient_id,
-            "video_id": f"{patient_id}-{video:02d}",
+            "video_id": _video_id(patient_id, video),
             "label": label,
             "split": split,
             "sha256": digest(identity),

@@ -18,6 +18,7 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Draw
 from lussweep.study.plan import BOTH_CLASSES
 from lussweep.study.spec import (
+    KNOWN,
     MemorisationSpec,
     ReleaseGateSpec,
     Spec,
@@ -46,6 +47,7 @@ def matching_sets(
 ) -> list[dict[str, Any]]:
     """Returns the rows of `memorisation` for the sets of a run that `chosen` describes.
 
+    Without a choice of `gan`, sets of known worth count only if there are no others.
     Raises InputError if no set matches, if a set is not in the store, or if two sets would share
     a folder.
     """
@@ -56,6 +58,8 @@ def matching_sets(
         )
     every = tables.read(path, tables.MEMORISATION).to_pylist()
     rows = [row for row in every if all(row[k] == v for k, v in chosen.items())]
+    if "gan" not in chosen:
+        rows = [row for row in rows if row["gan"] not in KNOWN] or rows
     if not rows:
         existing = "; ".join(sorted({_name(row) for row in every})) or "none"
         raise InputError(f"{folder} has no such synthetic set; there are: {existing}")
@@ -123,13 +127,12 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
 def _refusals(
     row: Mapping[str, Any], gate: ReleaseGateSpec | None, store: ArtifactStore
 ) -> list[str]:
-    if gate is None:
-        return []
     card = store.record(_refs(row)[1])["summary"]
-    return [
-        f"{_name(row)} must not be exported: {reason} (memorisation.release_gate)"
-        for reason in gate.failures(card)
-    ]
+    failures = gate.failures(card) if gate else []
+    reasons = [f"{reason} (memorisation.release_gate)" for reason in failures]
+    if not reasons and row["gan"] in KNOWN:
+        reasons = ["no generator made these frames: they are those of a variant of known worth"]
+    return [f"{_name(row)} must not be exported: {reason}" for reason in reasons]
 
 
 def _open_set(

@@ -13,6 +13,7 @@ from lussweep.data.frames import load_pixels
 from lussweep.report.sections import Collected
 from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
+from lussweep.study.spec import KNOWN
 
 SHEET_COLUMNS = 10
 WORDS = {"pos": "positive", "neg": "negative"}
@@ -29,7 +30,7 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
     for cell in reported.plan.cells:
         for label in ("pos", "neg"):
             ref = cell.refs.get(f"synth_{label}")
-            if ref and reported.store.has(ref):
+            if ref and cell.recipe.generator(label) and reported.store.has(ref):
                 n = cell.coordinates.n_patients
                 ref_of.setdefault((n, label), ref)
                 cohorts.setdefault(n, cell.refs["cohort"])
@@ -68,6 +69,7 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
             candidates = [
                 row for row in pairs.to_pylist() if (row["n_patients"], row["class"]) == (n, label)
             ]
+            candidates.sort(key=lambda row: row["gan"] in KNOWN)  # those of generators go first
             if not candidates:
                 continue
             first_set = [candidates[0][name] for name in tables.SYNTH_SET]

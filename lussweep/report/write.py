@@ -20,7 +20,7 @@ from lussweep.store.artifacts import read_json
 from lussweep.store.files import write_whole
 from lussweep.study.keys import digest
 
-PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls")
+PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls", "known_truth")
 """Sections that a command shows when the report is written."""
 INTERIM_VIEWS = ("summary", "tensorboard", "optuna")
 OTHER_FILES = {"logs": 510, "experiment.yaml": 520}

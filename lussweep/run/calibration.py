@@ -16,7 +16,7 @@ from lussweep.run.measuring import seen_frames, where_trained
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore, Record
 from lussweep.study.costs import Frames, Measured
-from lussweep.study.plan import Plan, Step, make_plan
+from lussweep.study.plan import Plan, Step, is_phantom, make_plan
 from lussweep.study.plan.step_specs import FeaturesStep
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
 
@@ -89,7 +89,7 @@ def _short_plan(
     return make_plan(
         _short_study(study, n_epochs, seed),
         manifest,
-        phantom=any("phantom" in s.spec for s in requested.steps.values() if s.stage == "shard"),
+        phantom=is_phantom(requested.steps),
         weights_digest=next((digest for digest in digests if digest), None),
     )
 
@@ -176,7 +176,7 @@ def _scaled(frames: Frames, small: Manifest, whole: Manifest, study: StudySpec) 
     def times(split: str) -> float:
         few, all_ = (patients(m, split).total() for m in (small, whole))
         limit = study.val.n_patients
-        if split == "val" and limit is not None:
+        if split == "val" and isinstance(limit, int):
             all_ = min(all_, limit * len(CLASSES))
         return all_ / few
 

@@ -19,7 +19,7 @@ from lussweep.store import names, tables
 from lussweep.store.artifacts import RECORD, Record
 from lussweep.store.remote import is_url
 from lussweep.study.costs import Frames, Measured, kind
-from lussweep.study.plan import STAGES, Plan, Step
+from lussweep.study.plan import STAGES, Plan, Step, is_phantom
 from lussweep.study.spec import GENERATORS, PhantomSpec, StudySpec
 from lussweep.study.spec.generators import DCGAN
 
@@ -110,7 +110,7 @@ def scaled_to(measured: Measured, folder: Path, study: StudySpec, plan: Plan) ->
     and in the length of videos, so frame counts are in proportion to these. Frame counts of other
     data are unknown before decoding. They are taken to be those of the measured run.
     """
-    if not (_is_phantom(measured.steps) and _is_phantom(plan.steps)):
+    if not (is_phantom(measured.steps) and is_phantom(plan.steps)):
         return measured
     there = _phantom_of(folder)
     here = study.data.phantom
@@ -151,11 +151,6 @@ def _experiment_of(folder: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return {}
     return experiment if isinstance(experiment, dict) else {}
-
-
-def _is_phantom(steps: Mapping[str, Step]) -> bool:
-    """Whether the frames of these steps are the phantom's."""
-    return any("phantom" in step.spec for step in steps.values() if step.stage == "shard")
 
 
 def differences(folder: Path, study: StudySpec) -> list[str]:

@@ -33,7 +33,7 @@ from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.keys import derive_seed
 from lussweep.study.plan import SYNTHETIC_ROLES, Step
-from lussweep.study.plan.step_specs import EvaluateStep, SearchStep, TrialStep
+from lussweep.study.plan.step_specs import EvaluateStep, SearchStep, ShownFrames, TrialStep
 from lussweep.study.spec import CLASSES, SearchSpec
 
 
@@ -46,14 +46,15 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
     is_hopeless = pruner(search, known_trials)
     cohort = cohort_frames(step, context)
     val = limit_val(split_index(step, context, "val"), spec.val, spec.val_seed)
-    refuse_overlap("training and validation", patient_ids(cohort), patient_ids(val))
+    fresh = _fresh_patients(step, cohort, context)
+    refuse_overlap("training and validation", [*patient_ids(cohort), *fresh], patient_ids(val))
     if spec.labels_seed is not None:
         cohort = shuffle_labels(cohort, derive_seed(spec.labels_seed, "train"))
         val = shuffle_labels(val, derive_seed(spec.labels_seed, "val"))
     by_class = {label: of_class(cohort, label) for label in CLASSES}
     train_set = make_train_set(
         spec.recipe,
-        real={label: load_pixels(context.store, rows) for label, rows in by_class.items()},
+        real={label: _shown(rows, spec.frames, context) for label, rows in by_class.items()},
         masks={
             label: load_masks(context.store, rows)
             for label, rows in by_class.items()
@@ -67,7 +68,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         seed=spec.search_seed,
     )
     # If a GPU holds the validation frames, the host does not keep them.
-    val_pool = FramePool(load_pixels(context.store, val), None, context.torch_device())
+    val_pool = FramePool(_shown(val, spec.frames, context), None, context.torch_device())
     trained = train_classifier(
         train_set,
         val_pool,
@@ -95,8 +96,29 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         "image_size": val_pool.frames.shape[1],
         "images_per_epoch": trained.images_per_epoch,
         "counts": train_set.counts,
-        "patients": {"train": patient_ids(cohort), "val": patient_ids(val)},
+        "patients": {
+            "train": patient_ids(cohort),
+            "val": patient_ids(val),
+            **({"simulated": fresh} if fresh else {}),
+        },
     }
+
+
+def _fresh_patients(step: Step, cohort: pa.Table, context: Context) -> list[str]:
+    """The patients outside the cohort whom the step's training frames show."""
+    made = [step.inputs[role] for role in SYNTHETIC_ROLES.values() if role in step.inputs]
+    shown = {p for ref in made for p in context.store.record(ref)["summary"].get("patients", ())}
+    return sorted(shown - set(patient_ids(cohort)))
+
+
+def _shown(frames: pa.Table, what: ShownFrames, context: Context) -> np.ndarray:
+    """What a classifier sees of some frames: their pixels, or their sector masks in white.
+
+    uint8 (N, S, S).
+    """
+    if what == "whole":
+        return load_pixels(context.store, frames)
+    return load_masks(context.store, frames).astype(np.uint8) * np.uint8(255)
 
 
 def run_search(step: Step, context: Context, out: Path) -> Summary:
@@ -163,8 +185,8 @@ def run_evaluate(step: Step, context: Context, out: Path) -> Summary:
     for role, patients in chosen["patients"].items():
         refuse_overlap(f"{role} and holdout", patients, patient_ids(holdout))
     model = load_classifier(step.inputs["search"], context)
-    pool = FramePool(load_pixels(context.store, holdout), None, context.torch_device())
     spec = EvaluateStep.of(step)
+    pool = FramePool(_shown(holdout, spec.frames, context), None, context.torch_device())
     score = predict(model, pool, spec.batch_size, spec.precision)
     scored = holdout.append_column("score", pa.array(score))
     tables.write(out / names.FRAME_SCORES, _scores(scored), tables.FRAME_SCORES)

@@ -1,18 +1,19 @@
-"""Stage that makes synthetic sets from a snapshot of a GAN or from external images."""
+"""Stage that makes synthetic sets, from a snapshot of a GAN, external images or known frames."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from lussweep.data.cohort import CLASS_LABEL
-from lussweep.data.frames import load_masks
+from lussweep.data.cohort import CLASS_LABEL, largest_remainder, patient_ids
+from lussweep.data.frames import load_masks, load_pixels
 from lussweep.errors import InputError
 from lussweep.models.generators.seam import kept_snapshot
 from lussweep.models.generators.select import select_epoch
-from lussweep.stages.context import Context, Summary, cohort_class
+from lussweep.stages.context import Context, Summary, cohort_class, refuse_overlap
 from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.study.plan import BOTH_CLASSES, Step
@@ -27,8 +28,15 @@ from lussweep.study.spec import (
 
 
 def run_synth(step: Step, context: Context, out: Path) -> Summary:
-    """Makes the cell's synthetic frames. Each gets the sector mask of a real frame."""
+    """Makes the cell's synthetic frames, or frames of known worth in their place.
+
+    A frame of a generator gets the sector mask of a real frame.
+    """
     synth_step = SynthStep.of(step)
+    if synth_step.source is not None:
+        frames, patients = known_frames(step, context, synth_step)
+        np.save(out / names.SYNTHETIC, frames)
+        return {"epoch": None, "n_frames": len(frames), "patients": patients}
     masks = load_masks(context.store, cohort_class(step, context, synth_step.label))
     n_images = synth_step.synth.n_frames(len(masks))
     if "external" in step.inputs:
@@ -46,6 +54,28 @@ def run_synth(step: Step, context: Context, out: Path) -> Summary:
     frames *= masks[np.arange(len(frames)) % len(masks)]
     np.save(out / names.SYNTHETIC, frames)
     return {"epoch": epoch, "n_frames": len(frames)}
+
+
+def known_frames(
+    step: Step, context: Context, synth_step: SynthStep
+) -> tuple[np.ndarray, list[str]]:
+    """The F frames of a source of known worth, uint8 (F, S, S), and the patients whom they show."""
+    cohort = cohort_class(step, context, synth_step.label)
+    if synth_step.simulated is None:
+        return load_pixels(context.store, cohort), patient_ids(cohort)
+    from lussweep.data.phantom import fresh_videos, render_video
+
+    new = synth_step.simulated
+    videos = fresh_videos(new.n_patients, new.replicate, synth_step.label, new.n_videos, new.seed)
+    refuse_overlap("cohort and new patients", patient_ids(cohort), {v.patient_id for v in videos})
+    # F frames, equally many of every video. Frame t of a video does not depend on their number.
+    n_frames = largest_remainder([Fraction(len(cohort), len(videos))] * len(videos), len(cohort))
+    frames = [
+        render_video(video, n, new.image_size, new.seed)
+        for video, n in zip(videos, n_frames, strict=True)
+        if n
+    ]
+    return np.concatenate(frames), sorted({video.patient_id for video in videos})
 
 
 def _selected_epoch(step: Step, context: Context, synth_step: SynthStep) -> int:
@@ -103,9 +133,14 @@ def external_images(step: Step, context: Context, seed: int, n_images: int) -> n
 
 
 def generator_frames(synth_ref: str, step: Step, context: Context) -> pa.Table:
-    """The cohort's frames that the generator of a synthetic set saw, or may have seen."""
-    inputs = context.store.record(synth_ref)["inputs"]
-    label = BOTH_CLASSES
+    """The cohort's frames that the generator of a synthetic set saw, or may have seen.
+
+    Those of the set's class, if no generator made the set.
+    """
+    record = context.store.record(synth_ref)
+    inputs, label = record["inputs"], BOTH_CLASSES
     if "gan" in inputs:
         label = context.store.record(inputs["gan"])["spec"]["class"]
+    elif "source" in record["spec"]:
+        label = record["spec"]["class"]
     return cohort_class(step, context, label)

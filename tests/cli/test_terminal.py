@@ -14,13 +14,16 @@ from lussweep.cli.statistics import (
     control_lines,
     difference_text,
     interval_line,
+    known_truth_table,
+    mask_lines,
     worth_lines,
     worth_table,
     worth_texts,
 )
 from lussweep.cli.terminal import print_statistics
 from lussweep.report.sections.contrasts import CONTRASTS
-from lussweep.report.sections.controls import CONTROLS
+from lussweep.report.sections.controls import CONTROLS, MASKS, SHUFFLED
+from lussweep.report.sections.known_truth import KNOWN_TRUTH
 from lussweep.report.sections.results import RESULTS
 from lussweep.report.sections.worth import MULTIPLIER, WORTH
 from lussweep.study.plan import Plan, Step
@@ -94,8 +97,8 @@ def test_what_there_is_of_a_difference_is_told() -> None:
 
 
 CONTROL = {
-    "n_patients": 15, "variant": "shuffled", "n_permutations": 20, "auroc": 0.507, "low": 0.472,
-    "high": 0.541, "verdict": "chance", "status": "done",
+    "n_patients": 15, "variant": "shuffled", "control": SHUFFLED, "n_permutations": 20,
+    "auroc": 0.507, "low": 0.472, "high": 0.541, "verdict": "chance", "status": "done",
 }  # fmt: skip
 FEW = {"n_patients": 29, "n_permutations": 3, "verdict": None, "status": "withheld"}
 
@@ -114,6 +117,51 @@ def test_shuffled_labels_are_told_in_a_line_a_row() -> None:
     assert control_lines(CONTROLS.empty_table()) == []
 
 
+MASKED = {
+    "n_patients": 6, "variant": "mask_only", "control": MASKS, "auroc": 0.84, "low": 0.79,
+    "high": 0.88, "verdict": "above chance", "status": "done",
+}  # fmt: skip
+
+
+def test_sector_masks_that_tell_the_class_are_a_warning() -> None:
+    chance = MASKED | {"n_patients": 15, "low": 0.46, "auroc": 0.53, "verdict": "chance"}
+    controls = pa.Table.from_pylist([MASKED, chance, CONTROL], CONTROLS)
+    (line,) = mask_lines(controls)
+    assert line.startswith(
+        "WARNING: the sector masks alone (mask_only), n = 6: AUC-ROC 0.840 (0.79 to 0.88), above"
+    )
+    assert len(control_lines(controls)) == 1, "no line of shuffled labels for masks"
+
+
+def test_verdicts_on_known_variants_are_counted_over_patient_counts() -> None:
+    def row(
+        table: str, subject: str, truth: str, outcome: str, n: int | None = 6
+    ) -> dict[str, Any]:
+        reference = "baseline" if table == "contrasts" else None
+        return {
+            "n_patients": n, "table": table, "subject": subject, "truth": truth,
+            "outcome": outcome, "reference": reference,
+        }  # fmt: skip
+
+    rows = [
+        row("contrasts", "again", "none", "right"),
+        row("contrasts", "again", "none", "wrong", 15),
+        row("worth", "doubled", "12", "right"),
+        row("worth", "doubled", "30", "withheld", 15),
+        row("multiplier", "doubled", "2", "right", None),
+        row("controls", "mask_only", "chance", "right"),
+        row("memorisation", "copies pos", "must not be released", "right"),
+    ]
+    table = known_truth_table(pa.Table.from_pylist(rows, KNOWN_TRUTH))
+    assert list(zip(*([str(cell) for cell in c.cells] for c in table.columns), strict=True)) == [
+        ("again - baseline", "no difference", "1", "1", "0"),
+        ("worth of doubled", "2 n", "1", "0", "1"),
+        ("multiplier of doubled", "2", "1", "0", "0"),
+        ("mask_only", "chance", "1", "0", "0"),
+        ("release of copies pos", "must not be released", "1", "0", "0"),
+    ]
+
+
 def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -123,7 +171,8 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     written = {
         "worth": WORTH.empty_table(),
         "multiplier": MULTIPLIER.empty_table(),
-        "controls": pa.Table.from_pylist([CONTROL], CONTROLS),
+        "controls": pa.Table.from_pylist([CONTROL, MASKED], CONTROLS),
+        "known_truth": KNOWN_TRUTH.empty_table(),
         "contrasts": pa.Table.from_pylist([pair | numbers, missing], CONTRASTS),
     }
     print_statistics(written)
@@ -132,6 +181,8 @@ def test_contrasts_that_are_not_there_stand_in_the_table_beside_those_that_are(
     assert "missing" in text
     assert "The column reason of contrasts.parquet says why" in text
     assert "chance" in text
+    assert "WARNING: the sector masks alone (mask_only), n = 6: AUC-ROC 0.840" in text
+    assert "Verdicts where the truth is known" not in text
     print_statistics(written | {"contrasts": pa.Table.from_pylist([missing], CONTRASTS)})
     text = capsys.readouterr().out
     assert "combined" not in text, "nothing is computed: no table"

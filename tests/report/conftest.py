@@ -17,7 +17,7 @@ from lussweep.study.spec import StudySpec, load_study
 
 STRENGTH = {
     "baseline": 1.0, "combined": 1.4, "pure_synthetic": 0.3, "oversample": 1.1, "classic": 1.2,
-    "shuffled": 0.0,
+    "shuffled": 0.0, "mask_only": 0.0, "outline": 1.4,
 }  # fmt: skip
 Tables = tuple[pa.Table, pa.Table, pa.Table, pa.Table]
 
@@ -37,7 +37,8 @@ def study_of() -> Callable[..., StudySpec]:
 def _study(
     variants: Sequence[str] = ("baseline", "combined", "pure_synthetic"), **grid: Any
 ) -> StudySpec:
-    own = {"oversample": {"pos": ["real", "real"]}, "shuffled": {"labels": "shuffled"}}
+    own = {"oversample": {"pos": ["real", "real"]}, "shuffled": {"labels": "shuffled"},
+           "outline": {"frames": "mask"}}  # fmt: skip
     real = {"pos": ["real"], "neg": ["real"]}
     axes = {"n_patients": [6, 15, 58], "replicates": 3, "variants": list(variants), **grid}
     study = {

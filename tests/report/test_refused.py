@@ -500,6 +500,39 @@ def test_permutations_that_are_missing_are_named(make_tables, study_of):
     assert part["reason"] == "2 of 20 permutations; missing: shuffled n=15 r=3"
 
 
+# --- sector masks -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_replicates", [1, 3])
+def test_masks_that_tell_the_class_are_above_chance(make_tables, study_of, n_replicates):
+    variants = ("baseline", "mask_only", "outline")
+    given = make_tables(variants, counts=[58], n_replicates=n_replicates)
+    study = study_of(variants, n_patients=[58], replicates=n_replicates)
+    found = statistics_of(*given, study)
+    chance, above = found["controls"].to_pylist()
+    assert (chance["variant"], chance["verdict"], chance["control"]) == (
+        "mask_only", "chance", "sector masks",
+    )  # fmt: skip
+    assert (above["variant"], above["verdict"], above["status"]) == (
+        "outline", "above chance", "done",
+    )  # fmt: skip
+    assert 0.5 < above["low"] < above["auroc"] < above["high"]
+    table = "means" if n_replicates > 1 else "aurocs"
+    (same,) = rows_of(found, table, variant="outline", level="frame")
+    assert (above["low"], above["high"]) == (same["low"], same["high"])
+    assert above["n_permutations"] is None
+
+
+def test_masks_that_are_missing_are_named(make_tables, study_of):
+    variants = ("baseline", "mask_only")
+    results, *others = make_tables(variants, counts=[6], n_replicates=1)
+    results = changed(results, {"status": "failed", "auroc": None}, {(6, 1, "mask_only")})
+    study = study_of(variants, n_patients=[6], replicates=1)
+    (row,) = statistics_of(results, *others, study)["controls"].to_pylist()
+    assert (row["status"], row["verdict"]) == ("missing", None)
+    assert row["reason"] == "missing: mask_only n=6 r=1"
+
+
 def test_thresholds_of_shuffled_validation_labels_are_refused(make_tables, study_of):
     variants = ("baseline", "shuffled")
     found = statistics_of(*make_tables(variants, counts=[6]), study_of(variants))

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from lussweep.errors import InputError
 from lussweep.study.spec import (
+    BUILT_IN,
     PAPER_VARIANTS,
     AugmentSpec,
     ClassifierSpec,
@@ -50,7 +51,7 @@ def test_a_name_is_enough_and_gives_the_study_of_the_paper():
     study = load_study("name: mine")
     assert study == StudySpec(name="mine")
     assert study.grid.n_patients == (6, 15, 29, 44, 58)
-    assert (study.grid.replicates, tuple(study.variants)) == (3, tuple(PAPER_VARIANTS))
+    assert (study.grid.replicates, tuple(study.variants)) == (3, tuple(BUILT_IN))
     assert (study.gan.lr_generator, study.gan.lr_discriminator) == (1e-5, 5e-6)
     assert (study.gan.batch_size, study.gan.n_epochs, study.gan.ngf, study.gan.ndf) == (
         16, 100, 64, 64,
@@ -560,9 +561,9 @@ def test_the_patients_of_a_split_and_their_videos_come_sorted():
     assert manifest.patients("holdout") == {}
 
 
-def test_own_variants_come_beside_those_of_the_paper() -> None:
+def test_own_variants_come_beside_those_that_are_built_in() -> None:
     study = load_study("name: a\nvariants: {oversample: {pos: [real, real], neg: [real]}}")
-    assert set(study.variants) == {*PAPER_VARIANTS, "oversample"}
+    assert set(study.variants) == {*BUILT_IN, "oversample"}
     assert study.variants["oversample"].pos == ("real", "real")
 
 
@@ -612,7 +613,7 @@ def test_a_study_with_a_gan_variant_reads_back_what_it_writes():
         ("{pos: [real], neg: [real], external: {images: a, patients: b}}", "belong together"),
         ("{pos: [real], neg: [real], gan: {ngf: 4}}", "gan is set, but no class has the source"),
         ("{pos: [external, synthetic], neg: [real], external: {images: a, patients: b}}",
-         "pos has two generators, synthetic and external: use one"),
+         "pos has both synthetic and external frames: use one"),
         ("{pos: [external], neg: [external], external: {images: a, patients: b}}",
          "external.images needs {class} where both classes take from it"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lussweep.study.keys import derive_seed
-from lussweep.study.spec import CLASSES, GENERATED
+from lussweep.study.spec import CLASSES, MADE
 
 
 @dataclass(frozen=True)
@@ -41,24 +41,23 @@ def make_train_set(
 ) -> TrainSet:
     """Join the sources of each class of a recipe, in order.
 
-    `real`, `synthetic` and `masks` hold arrays (N, S, S) by class, `neg` and `pos`. The source
-    `noise` is uniform grey noise, one image per real frame, inside that frame's sector mask. It
-    is a control: it shows neither anatomy nor any sign of the class. Only `noise` uses `masks`.
+    `real`, `synthetic` and `masks` hold arrays (N, S, S) by class, `neg` and `pos`. `synthetic`
+    holds the frames of the class's source in MADE. The source `noise` is uniform grey noise, one
+    image per real frame, inside that frame's sector mask. It is a control: it shows neither anatomy
+    nor any sign of the class. Only `noise` uses `masks`.
     """
 
     def size(label: str, source: str) -> int:
-        return len((synthetic if source in GENERATED else real)[label])
+        return len((synthetic if source in MADE else real)[label])
 
     def part(label: str, source: str) -> np.ndarray:
         if source == "real":
             return real[label]
-        if source in GENERATED:
+        if source in MADE:
             return synthetic[label]
         return noise_images(masks[label], derive_seed(seed, "noise", label))
 
-    counts = {
-        label: dict.fromkeys(("real", "synthetic", "external", "noise"), 0) for label in CLASSES
-    }
+    counts = {label: dict.fromkeys(("real", *MADE, "noise"), 0) for label in CLASSES}
     for label in CLASSES:
         for source in sources[label]:
             counts[label][source] += size(label, source)

@@ -133,7 +133,12 @@ def train_classifier(
             # --- the best epoch so far keeps its weights and scores
             if best is None or better(row, best, select_by):
                 best, val_score_N = row, score_N
-                weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+                # A file holds rows in their order, whatever the layout of the network in memory.
+                rows_first = torch.contiguous_format
+                weights = {
+                    name: value.detach().cpu().clone(memory_format=rows_first)
+                    for name, value in model.state_dict().items()
+                }
 
             # --- early stopping, and the search's pruner
             watched = row.val_loss if spec.early_stopping == "val_loss" else row.train_loss

@@ -9,6 +9,7 @@ from lussweep.report.sections import (
     controls,
     delong,
     failures,
+    known_truth,
     means,
     memorisation,
     operating,
@@ -24,8 +25,8 @@ from lussweep.study.plugins import Registry
 __all__ = ["SECTIONS", "Collected", "Rows", "Section"]
 
 _FAMILIES = (
-    results, means, contrasts, controls, worth, aurocs, quality, operating, delong, usefulness,
-    memorisation, steps, failures,
+    results, means, contrasts, controls, known_truth, worth, aurocs, quality, operating, delong,
+    usefulness, memorisation, steps, failures,
 )  # fmt: skip
 SECTIONS: Registry[Section] = Registry(
     "report section",

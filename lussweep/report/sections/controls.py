@@ -1,8 +1,8 @@
-"""Checks that variants with shuffled labels score as chance does."""
+"""Checks that shuffled labels score as chance does, and that sector masks alone do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,33 +14,54 @@ from lussweep.report.sections.columns import OUTCOME, axes
 from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
+from lussweep.study.spec import StudySpec
 
+SHUFFLED, MASKS = "shuffled labels", "sector masks"
 CONTROLS = make_schema(
     *axes("n_patients"),
-    ("variant", pa.string(), "trained with shuffled labels"),
-    ("n_permutations", pa.int32(), "replicates with scores, each one permutation of the labels"),
-    ("auroc", pa.float64(), "mean over permutations"),
-    ("low", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
-    ("high", pa.float64(), "95 % t interval over permutations, for these holdout patients"),
-    ("verdict", pa.string(), "chance where the interval contains 0.5, else not chance"),
+    ("variant", pa.string()),
+    ("control", pa.string(), f"what is unlike other variants: {SHUFFLED} or {MASKS}"),
+    ("n_permutations", pa.int32(), "of shuffled labels: replicates with scores"),
+    ("auroc", pa.float64(), "mean over replicates, by frame"),
+    ("low", pa.float64(), "95 %, shuffled: over permutations; masks: other trainings and patients"),
+    ("high", pa.float64(), "95 %, as low"),
+    ("verdict", pa.string(), "shuffled: chance, not chance; masks: chance, above chance"),
     *OUTCOME,
 )
 
 
 def control_rows(collected: Collected) -> list[Row]:
-    """One row for each patient count and variant with shuffled labels.
-
-    Each replicate is one permutation of the patients' labels.
-    """
+    """One row for each patient count and variant of shuffled labels or of sector masks."""
     cells, study = collected.cells, collected.study
+    shuffled = _lines(place for place in cells.planned if is_shuffled(place, study))
+    masks = _lines(place for place in cells.planned if _is_masked(place, study))
+    return [
+        *(_shuffled(places, cells) for places in shuffled),
+        *(_masked(places, collected) for places in masks),
+    ]
+
+
+def _is_masked(place: Coordinates, study: StudySpec) -> bool:
+    recipe = study.variants.get(place.variant)
+    return recipe is not None and recipe.frames == "mask"
+
+
+def _lines(places: Iterable[Coordinates]) -> list[list[Coordinates]]:
+    """The places by patient count and variant, in this order."""
     lines: dict[tuple[int, str], list[Coordinates]] = {}
-    for place in in_order(place for place in cells.planned if is_shuffled(place, study)):
+    for place in in_order(places):
         lines.setdefault((place.n_patients, place.variant), []).append(place)
-    return [_control(places, cells) for _, places in sorted(lines.items())]
+    return [places for _, places in sorted(lines.items())]
 
 
-def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
-    row: Row = {"n_patients": places[0].n_patients, "variant": places[0].variant}
+def _head(places: Sequence[Coordinates], control: str) -> Row:
+    first = places[0]
+    return {"n_patients": first.n_patients, "variant": first.variant, "control": control}
+
+
+def _shuffled(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
+    """Each replicate is one permutation of the patients' labels."""
+    row = _head(places, SHUFFLED)
     frames = [cells.scored[place] for place in places if place in cells.scored]
     row["n_permutations"] = len(frames)
     if not frames:
@@ -57,6 +78,29 @@ def _control(places: Sequence[Coordinates], cells: ScoredCells) -> Row:
     }
 
 
+def _masked(places: Sequence[Coordinates], collected: Collected) -> Row:
+    """Masks that score above chance tell the class, so every other variant may have used them.
+
+    The interval is that of `means`. A single replicate has that of `aurocs`, which is for other
+    patients alone.
+    """
+    row = _head(places, MASKS)
+    if not any(place in collected.cells.scored for place in places):
+        return row | collected.cells.absence(places)
+    of_line = (places[0].n_patients, places[0].variant, "frame")
+    table = "means" if len(places) > 1 else "aurocs"
+    found = next(
+        one
+        for one in collected.table(table).to_pylist()
+        if (one["n_patients"], one["variant"], one["level"]) == of_line
+    )
+    low = found["low"]
+    return row | {
+        **{name: found[name] for name in ("auroc", "low", "high", "status", "reason")},
+        "verdict": None if low is None else "above chance" if low > 0.5 else "chance",
+    }
+
+
 SECTIONS = {
-    "controls": Section(version=1, schema=CONTROLS, rows=control_rows, order=40),
+    "controls": Section(version=2, schema=CONTROLS, rows=control_rows, order=40),
 }

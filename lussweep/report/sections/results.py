@@ -21,7 +21,7 @@ from lussweep.study.spec.scores import SPECTRAL_GAP
 
 RESULTS = make_schema(
     *cell_columns("epoch of the snapshot that made the synthetic frames"),
-    ("gan", pa.string(), "base, what differs from the study's GAN, or external"),
+    ("gan", pa.string(), "base, what differs from the study's GAN, external, simulated, copies"),
     ("status", pa.string(), "done, failed, blocked, missing, or refused: scores without an AUC"),
     ("reason", pa.string(), "why it is not done, or has no interval"),
     ("auroc", pa.float64(), "on holdout, by frame"),
@@ -36,10 +36,14 @@ RESULTS = make_schema(
     ("n_pos_real", pa.int32(), "training frames"),
     ("n_pos_synthetic", pa.int32(), "training frames"),
     ("n_pos_external", pa.int32(), "training frames"),
+    ("n_pos_simulated", pa.int32(), "training frames"),
+    ("n_pos_copies", pa.int32(), "training frames"),
     ("n_pos_noise", pa.int32(), "training frames"),
     ("n_neg_real", pa.int32(), "training frames"),
     ("n_neg_synthetic", pa.int32(), "training frames"),
     ("n_neg_external", pa.int32(), "training frames"),
+    ("n_neg_simulated", pa.int32(), "training frames"),
+    ("n_neg_copies", pa.int32(), "training frames"),
     ("n_neg_noise", pa.int32(), "training frames"),
     ("images_per_epoch", pa.int32(), "images"),
     ("best_trial", pa.int32()),

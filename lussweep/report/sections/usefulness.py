@@ -102,7 +102,7 @@ def _gan_of(variant: str, study: StudySpec) -> str | None:
     It is None, too, for a variant of an earlier grid that the study no longer describes.
     """
     recipe = study.variants.get(variant)
-    return study.generator_name(recipe, "pos") if recipe else None
+    return study.generator_name(recipe, "pos") if recipe and recipe.generator("pos") else None
 
 
 def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[Any, ...], float]]:

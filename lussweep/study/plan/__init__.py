@@ -16,9 +16,10 @@ from lussweep.study.plan.steps import (
     Plan,
     Step,
     Workers,
+    is_phantom,
 )
 
 __all__ = [
     "BOTH_CLASSES", "DATA_STAGES", "STAGES", "SYNTHETIC_ROLES", "Cell", "ExternalKey", "Plan",
-    "Step", "Workers", "grid_cells", "make_data_plan", "make_plan",
+    "Step", "Workers", "grid_cells", "is_phantom", "make_data_plan", "make_plan",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lussweep.errors import LeakageError
-from lussweep.study.coordinates import AXES, Coordinates
+from lussweep.study.coordinates import AXES, Coordinates, Draw
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan.steps import ExternalKey, PlannedImages
 from lussweep.study.spec import (
@@ -21,6 +21,7 @@ from lussweep.study.spec import (
     StudySpec,
     nearest,
 )
+from lussweep.study.spec.known_worth import MAX_FRESH_PATIENTS
 
 CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
@@ -54,8 +55,11 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
         if not pool[label]
     ]
     needs = [("train", "cohort", n, "grid.n_patients") for n in study.grid.n_patients]
-    if study.val.n_patients is not None:
-        needs.append(("val", "validation", study.val.n_patients, "val.n_patients"))
+    used = [study.val, *(study.val_of(study.variants[name]) for name in study.grid.variants)]
+    for val in dict.fromkeys(used):
+        counts = study.grid.n_patients if val.n_patients == "cohort" else [val.n_patients]
+        name = "grid.n_patients" if val.n_patients == "cohort" else "val.n_patients"
+        needs += [("val", "validation", n, name) for n in counts if n is not None]
     problems += [
         f"{what} of {n} {CLASS_WORDS[label]} patients needed, {pools[split][label]} in the {split} "
         f"split: lower {name}"
@@ -63,7 +67,7 @@ def pool_problems(study: StudySpec, manifest: Manifest) -> list[str]:
         for label in CLASSES
         if 0 < pools[split][label] < n
     ]
-    return problems
+    return list(dict.fromkeys(problems))
 
 
 def score_problems(study: StudySpec) -> list[str]:
@@ -119,6 +123,31 @@ def only_problems(grid: GridSpec, only: Mapping[str, Sequence[str]]) -> list[str
             if value not in valid
         ]
     return problems
+
+
+def known_worth_problems(
+    study: StudySpec, only: Mapping[str, Sequence[str]], *, phantom: bool
+) -> list[str]:
+    """One line for each variant of simulated patients where the data are not the phantom's, and
+    one if there are more of those patients than the simulator makes."""
+    draws: dict[str, set[Draw]] = {}
+    for cell in grid_cells(study, only):
+        recipe = study.variants[cell.variant]
+        if "simulated" in map(recipe.known_source, CLASSES):
+            draws.setdefault(cell.variant, set()).add(cell.draw)
+    if not phantom:
+        return [
+            f"{variant} needs new simulated patients, and these data are not the phantom's: leave "
+            "it out of grid.variants"
+            for variant in draws
+        ]
+    n_fresh = sum(draw.n_patients or 0 for draw in set().union(*draws.values()))
+    if n_fresh <= MAX_FRESH_PATIENTS:
+        return []
+    return [
+        f"{n_fresh} new patients of each class needed for {' and '.join(draws)}, the simulator "
+        f"makes at most {MAX_FRESH_PATIENTS}: lower grid.n_patients or grid.replicates"
+    ]
 
 
 def check_external(

@@ -31,17 +31,22 @@ def plan_search(
     """
     seed = builder.study.seed
     coordinates = (draw.n_patients, draw.replicate) if draw else ()
+    # An offset of 0 is left out, so that all variants without an offset have the same seeds.
+    offset = ("offset", recipe.seed_offset) if recipe.seed_offset else ()
+    val = builder.study.val_of(recipe).of_cohort(draw.n_patients if draw else None)
     shared = {
-        "search_seed": derive_seed(seed, role, "search", *coordinates),
+        "search_seed": derive_seed(seed, role, "search", *coordinates, *offset),
         "classifier": builder.fields(classifier),
         "recipe": Section(recipe.sources()),
-        "val": builder.fields(builder.study.val),
+        "val": builder.fields(val),
         "val_seed": derive_seed(seed, "val"),
         **builder.threads,
         **plugin_fields(CLASSIFIERS.plugin_of(classifier.kind)),
     }
     if recipe.labels == "shuffled":
         shared["labels_seed"] = derive_seed(seed, "labels", *coordinates)
+    if recipe.frames != "whole":
+        shared["frames"] = recipe.frames
     trials: dict[str, str] = {}
     workers = Workers(gpus=search.gpus_per_trial)
     for trial in range(1, search.n + 1):
@@ -50,7 +55,7 @@ def plan_search(
             # The search up to this trial. A longer search then shares its first trials.
             "search": builder.fields(search, n_trials=trial),
             **shared,
-            "seed": derive_seed(seed, role, "classifier", *coordinates, trial),
+            "seed": derive_seed(seed, role, "classifier", *coordinates, trial, *offset),
         }
         n_known = max(0, trial - search.n_concurrent) if search.learns else 0
         trial_inputs = {**inputs, **dict(list(trials.items())[:n_known])} if n_known else inputs
@@ -82,14 +87,16 @@ def plan_detector(builder: PlanBuilder) -> str:
     return builder.known_detector
 
 
-def plan_evaluate(builder: PlanBuilder, search: str, place: str) -> str:
+def plan_evaluate(builder: PlanBuilder, search: str, recipe: Recipe, place: str) -> str:
     """Plan the evaluation of the classifier that `search` chooses. `place` names the cell."""
     classifier = builder.study.classifier
-    spec = {
+    spec: dict[str, Any] = {
         **builder.threads,
         "batch_size": classifier.eval_batch_size,
         "precision": classifier.precision,
     }
+    if recipe.frames != "whole":
+        spec["frames"] = recipe.frames
     inputs = {"search": search, "holdout": builder.splits["holdout"]}
     name = f"evaluate {place}"
     return builder.add("evaluate", EVALUATE_VERSION, spec, inputs, name, SHARES_A_GPU)

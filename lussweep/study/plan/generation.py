@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lussweep.study.coordinates import Coordinates
+from lussweep.study.coordinates import Coordinates, Draw
 from lussweep.study.keys import derive_seed, hashed_id
 from lussweep.study.plan.builder import SHARES_A_GPU, CohortClass, PlanBuilder, plugin_fields
 from lussweep.study.plan.classification import plan_detector
@@ -48,6 +48,31 @@ def plan_synthetic_set(
             **generator, "score": score, "synth": synth, "memorisation": card,
         }  # fmt: skip
     return builder.known_sets[place]
+
+
+def plan_known_set(
+    builder: PlanBuilder, source: str, label: str, draw: Draw, cohort: str
+) -> dict[str, str]:
+    """Plan the set of a source of known worth, with its card; returns refs by role.
+
+    No generator makes it, so it has no scores.
+    """
+    at = CohortClass(label, draw, cohort, source)
+    synth = builder.study.synth
+    spec = {"source": source, **builder.seeded("synth", at)}
+    if source == "simulated":
+        phantom = builder.study.data.phantom
+        assert phantom is not None, "simulated patients are of the phantom"
+        spec["simulated"] = {
+            **draw.row(),
+            "version": phantom.version,
+            "n_videos": phantom.videos_per_patient,
+            "image_size": builder.study.data.preprocess.image_size,
+            "seed": builder.study.seed,
+        }
+    inputs = builder.drawn_from(at)
+    ref = builder.add("synth", synth.version, spec, inputs, f"{source} {label} {draw}")
+    return {"synth": ref, "memorisation": _memorisation(builder, ref, at)}
 
 
 def _generator(builder: PlanBuilder, recipe: Recipe, at: CohortClass) -> dict[str, str]:

@@ -11,14 +11,15 @@ from lussweep.study.plan.checks import (
     check_disjoint,
     check_external,
     grid_cells,
+    known_worth_problems,
     only_problems,
     pool_problems,
     score_problems,
 )
 from lussweep.study.plan.classification import plan_evaluate, plan_search
-from lussweep.study.plan.generation import plan_synthetic_set
+from lussweep.study.plan.generation import plan_known_set, plan_synthetic_set
 from lussweep.study.plan.steps import SYNTHETIC_ROLES, Cell, ExternalKey, Plan, PlannedImages
-from lussweep.study.spec import ClassifierSpec, Manifest, Recipe, StudySpec
+from lussweep.study.spec import CLASSES, ClassifierSpec, Manifest, Recipe, StudySpec
 
 
 def make_plan(
@@ -35,7 +36,8 @@ def make_plan(
     `weights_digest` stands for the ImageNet weights, which are needed if `score.embedders` names
     them. `external` describes the external images; a cell without its images is left out. `only`
     keeps the cells with the listed coordinates. Raises InputError for every cohort that is larger
-    than its pool, for a score that the selection lacks, and if `only` matches no cell. Raises
+    than its pool, for a score that the selection lacks, for simulated patients beside other data or
+    beyond what the simulator makes, and if `only` matches no cell. Raises
     LeakageError for patients in more than one split, and for external generators that saw
     patients outside the train split.
     """
@@ -45,6 +47,7 @@ def make_plan(
         *pool_problems(study, manifest),
         *score_problems(study),
         *only_problems(study.grid, only or {}),
+        *known_worth_problems(study, only or {}, phantom=phantom),
     ]
     if problems:
         raise InputError(problems)
@@ -93,8 +96,13 @@ def _plan_cell(
     cohort = builder.cohort(at.draw)
     refs = {"cohort": cohort}
     inputs = {"train": builder.splits["train"], "val": builder.splits["val"], "cohort": cohort}
-    for label in recipe.generated_classes():
-        refs_of_set = plan_synthetic_set(builder, recipe, label, at, cohort)
+    for label in CLASSES:
+        if recipe.generator(label):
+            refs_of_set = plan_synthetic_set(builder, recipe, label, at, cohort)
+        elif source := recipe.known_source(label):
+            refs_of_set = plan_known_set(builder, source, label, at.draw, cohort)
+        else:
+            continue
         refs |= {f"{role}_{label}": ref for role, ref in refs_of_set.items()}
         inputs[SYNTHETIC_ROLES[label]] = refs_of_set["synth"]
     place = f"{at.draw} {at.variant}"
@@ -108,5 +116,5 @@ def _plan_cell(
         inputs,
         place,
     )
-    refs["evaluate"] = plan_evaluate(builder, refs["search"], place)
+    refs["evaluate"] = plan_evaluate(builder, refs["search"], recipe, place)
     return Cell(at, recipe, refs)

@@ -32,6 +32,10 @@ ClassLabel = Annotated[Literal["pos", "neg"], Field(alias="class")]
 """The class of a step. A spec calls it `class`, which is a word of Python."""
 
 
+ShownFrames = Literal["whole", "mask"]
+"""What a classifier sees of a frame: its pixels, or its sector mask."""
+
+
 class StepSpec(Spec):
     """Base of the specs of steps."""
 
@@ -130,12 +134,29 @@ class ScoreStep(DrawnStep):
     """The digest of ImageNet's weights, if scores use them."""
 
 
-class SynthStep(DrawnStep):
-    """The synthetic frames of a cell."""
+class SimulatedPatients(Spec):
+    """What the simulator needs to draw new patients of a class."""
 
-    synth: SynthSpec
+    n_patients: PositiveInt
+    replicate: PositiveInt
+    version: PositiveInt
+    """The version of the phantom."""
+    n_videos: PositiveInt
+    """Videos of a patient."""
+    image_size: ImageSize
+    seed: Seed
+
+
+class SynthStep(DrawnStep):
+    """The synthetic frames of a cell, or frames of known worth in their place."""
+
+    synth: SynthSpec = SynthSpec()
+    """The number of frames that a generator makes. Frames of known worth are F."""
     select: SelectSpec | None = None
-    """The choice of the snapshot. External images have none."""
+    """The choice of the snapshot. Only a GAN has one."""
+    source: Literal["simulated", "copies"] | None = None
+    """The source of known worth, if no generator makes the frames."""
+    simulated: SimulatedPatients | None = None
 
 
 class MemorisationStep(DrawnStep):
@@ -158,6 +179,7 @@ class TrialStep(StepSpec):
     val_seed: Seed
     labels_seed: Seed | None = None
     """Set where the labels are shuffled."""
+    frames: ShownFrames = "whole"
     seed: Seed
 
     def search_spec(self) -> SearchSpec:
@@ -176,6 +198,7 @@ class EvaluateStep(StepSpec):
 
     batch_size: PositiveInt
     precision: Literal["fp32", "bf16"]
+    frames: ShownFrames = "whole"
 
 
 STEP_SPECS: dict[str, type[StepSpec]] = {

@@ -65,6 +65,11 @@ def _keys_of(inputs: tuple[tuple[str, str], ...]) -> Section:
     return Section({role: ref.partition("/")[2] for role, ref in inputs})
 
 
+def is_phantom(steps: Mapping[str, Step]) -> bool:
+    """Whether the frames of these steps are the phantom's."""
+    return any("phantom" in step.spec for step in steps.values() if step.stage == "shard")
+
+
 class PlannedImages(Protocol):
     """What the plan needs to know about external images."""
 

@@ -5,7 +5,7 @@ fast to compute (paths, hosts, GPU counts) belongs to the command line.
 """
 
 from lussweep.study.spec.analysis import AnalysisSpec
-from lussweep.study.spec.base import CLASSES, GENERATED, SPLITS, Spec
+from lussweep.study.spec.base import CLASSES, GENERATED, KNOWN, MADE, SPLITS, Spec
 from lussweep.study.spec.classification import (
     AugmentSpec,
     ClassifierSpec,
@@ -31,20 +31,26 @@ from lussweep.study.spec.generators import (
     GeneratorSpec,
     generator_spec,
 )
+from lussweep.study.spec.known_worth import BUILT_IN, KNOWN_WORTH
 from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
+from lussweep.study.spec.recipe import PAPER_VARIANTS, Recipe
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
 from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
-from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
+from lussweep.study.spec.study import ComputeSpec, GridSpec, StudySpec
 from lussweep.study.spec.words import nearest
 
 __all__ = [
+    "BUILT_IN",
     "CLASSES",
     "CLASSIFIERS",
     "DETECTOR",
     "EMBEDDERS",
     "GENERATED",
     "GENERATORS",
+    "KNOWN",
+    "KNOWN_WORTH",
+    "MADE",
     "NO_EMBEDDER",
     "PAPER_VARIANTS",
     "PIXEL",

@@ -21,11 +21,15 @@ class AnalysisSpec(Spec):
         ("pure_synthetic", "baseline"),
         ("combined", "oversample"),
         ("combined", "classic"),
+        ("ideal", "baseline"),
+        ("doubled", "baseline"),
+        ("again", "baseline"),
+        ("memoriser", "oversample"),
     )
     """Planned pairs of (variant, reference). Holm's adjustment covers all of them at all patient
     counts, computed or not. A pair with a variant that the grid lacks is not planned. `oversample`
     (as many images, all real) and `classic` (heavier augmentation, no GAN) are controls that an
-    experiment may add."""
+    experiment may add. The last four are of known worth."""
     level: Level = "frame"
     """The level of contrasts and worth. frame: every frame weighs the same, as in the paper.
     patient_mean: a patient's score is the mean of the frame scores. patient_weighted: frames are

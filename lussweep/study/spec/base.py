@@ -8,9 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SPLITS = ("train", "val", "holdout")
 CLASSES = ("neg", "pos")
-SourceName = Literal["real", "synthetic", "external", "noise"]
+SourceName = Literal["real", "synthetic", "external", "simulated", "copies", "noise"]
 GENERATED = ("synthetic", "external")
 """Sources that a generator makes: the study's GAN, or another generator."""
+KNOWN = ("simulated", "copies")
+"""Sources of known worth: frames of new patients of the phantom, and the cohort's frames again."""
+MADE = (*GENERATED, *KNOWN)
+"""Sources whose frames are an artifact of their own. A class has at most one of them."""
 SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]

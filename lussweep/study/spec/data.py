@@ -114,5 +114,11 @@ class ValSpec(Spec):
     """The validation frames of every cell. None means all."""
 
     frames_per_video: PositiveInt | None = None
-    n_patients: PositiveInt | None = None
-    """Patients per class."""
+    n_patients: PositiveInt | Literal["cohort"] | None = None
+    """Patients per class. cohort: as many as the cell's cohort has; the detector sees all."""
+
+    def of_cohort(self, n_patients: int | None) -> ValSpec:
+        """The validation of a cohort of `n_patients` a class; None stands for every patient."""
+        if self.n_patients != "cohort":
+            return self
+        return self.model_copy(update={"n_patients": n_patients})

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt, model_validator
 
-from lussweep.study.spec.base import Fraction, Spec
+from lussweep.study.spec.base import KNOWN, Fraction, Spec
 
 
 class ExternalSpec(Spec):
@@ -30,6 +30,8 @@ class ExternalSpec(Spec):
     def _name_is_free(self) -> ExternalSpec:
         if self.name == "base":
             raise ValueError("base is the study's own GAN: give these images another name")
+        if self.name in KNOWN:
+            raise ValueError(f"{self.name} is a source of its own: give these images another name")
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from lussweep.study.spec.analysis import AnalysisSpec
-from lussweep.study.spec.base import CLASSES, GENERATED, Count, SourceName, Spec, key_value
+from lussweep.study.spec.base import Count, Spec, key_value
 from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec
 from lussweep.study.spec.classifiers import OfKind, SearchOfKind, VggSearchSpec, kind_of
 from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
@@ -17,71 +17,14 @@ from lussweep.study.spec.dcgan import GanSpec
 from lussweep.study.spec.embedders import DETECTOR, IMAGENET
 from lussweep.study.spec.generation import ScoreSpec, SelectSpec, SynthSpec
 from lussweep.study.spec.generators import GeneratorOfKind, GeneratorSpec, generator_kind
+from lussweep.study.spec.known_worth import BUILT_IN
+from lussweep.study.spec.recipe import PAPER_VARIANTS, Recipe
 from lussweep.study.spec.release import ExternalSpec, MemorisationSpec
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.words import nearest
 
 MAX_CELLS = 100_000
 """Most cells of a grid. All cells are planned before anything runs."""
-
-
-class Recipe(Spec):
-    """The sources of each class's training frames. A source that is named twice is used twice."""
-
-    pos: tuple[SourceName, ...]
-    neg: tuple[SourceName, ...]
-    gan: GeneratorOfKind | None = None
-    """The variant's own generator. A file gives only the values that differ from the study's
-    `gan`. A generator of another kind takes from `gan` the fields that all kinds have."""
-    external: ExternalSpec | None = None
-    """The images of the source `external`."""
-    augment: AugmentSpec | None = None
-    """The variant's own augmentation. A file gives only the values that differ from
-    `classifier.augment`."""
-    labels: Literal["true", "shuffled"] = "true"
-    """shuffled: a random half of the training and validation patients is called positive. A mean
-    AUC-ROC on the holdout that differs from chance then means leakage."""
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Recipe:
-        if not self.pos or not self.neg:
-            raise ValueError("a variant needs at least one source for pos and one for neg")
-        named = {*self.pos, *self.neg}
-        if ("external" in named) != (self.external is not None):
-            raise ValueError(
-                "the source external and the section external belong together: give both"
-            )
-        both = all(self.generator(label) == "external" for label in CLASSES)
-        if both and self.external and "{class}" not in self.external.images:
-            raise ValueError("external.images needs {class} where both classes take from it")
-        if self.gan is not None and "synthetic" not in named:
-            raise ValueError("gan is set, but no class has the source synthetic: remove gan")
-        if self.labels == "shuffled" and named != {"real"}:
-            raise ValueError("labels: shuffled is for real frames alone: use no other source")
-        for label in CLASSES:
-            if set(GENERATED) <= set(getattr(self, label)):
-                raise ValueError(f"{label} has two generators, synthetic and external: use one")
-        return self
-
-    def sources(self) -> dict[str, list[str]]:
-        """The sources by class, as plain values."""
-        return {label: list(getattr(self, label)) for label in CLASSES}
-
-    def generator(self, label: str) -> str | None:
-        """The generated source of a class, `synthetic` or `external`; None if it has none."""
-        return next((name for name in getattr(self, label) if name in GENERATED), None)
-
-    def generated_classes(self) -> tuple[str, ...]:
-        """The classes for which this recipe needs a generator."""
-        return tuple(label for label in CLASSES if self.generator(label))
-
-
-PAPER_VARIANTS = {
-    "baseline": Recipe(pos=("real",), neg=("real",)),
-    "combined": Recipe(pos=("real", "synthetic"), neg=("real",)),
-    "positive_synthetic": Recipe(pos=("synthetic",), neg=("real",)),
-    "pure_synthetic": Recipe(pos=("synthetic",), neg=("synthetic",)),
-}
 
 
 class GridSpec(Spec):
@@ -132,7 +75,7 @@ class StudySpec(Spec):
     search: SearchOfKind = VggSearchSpec()
     detector: DetectorSpec = DetectorSpec()
     analysis: AnalysisSpec = AnalysisSpec()
-    variants: dict[str, Recipe] = PAPER_VARIANTS
+    variants: dict[str, Recipe] = BUILT_IN
     grid: GridSpec = GridSpec()
     compute: ComputeSpec = ComputeSpec()
     keep_snapshots: Literal["selected", "all"] = "selected"
@@ -144,8 +87,8 @@ class StudySpec(Spec):
     def _fill_in(cls, value: Any) -> Any:
         """Fill in what a file leaves out.
 
-        Variants of the file are added to the paper's variants. A value of the detector replaces the
-        same value of the cells.
+        Variants of the file are added to those that are built in. A value of the detector replaces
+        the same value of the cells.
         """
         if not isinstance(value, dict):
             return value
@@ -153,10 +96,10 @@ class StudySpec(Spec):
         if isinstance(value.get("variants"), dict):
             augment = _augment_of(value.get("classifier"))
             variants = {
-                name: _over_base(recipe, value.get("gan"), augment)
+                name: _over_base(recipe, value.get("gan"), augment, value.get("val"))
                 for name, recipe in value["variants"].items()
             }
-            value["variants"] = {**PAPER_VARIANTS, **variants}
+            value["variants"] = {**BUILT_IN, **variants}
         kind, search = kind_of(value.get("classifier")), value.get("search", {})
         value["search"] = OfKind(kind, search)
         detector = value.get("detector")
@@ -230,15 +173,24 @@ class StudySpec(Spec):
         changes = {"augment": recipe.augment} if recipe.augment else {}
         return self.classifier.model_copy(update=changes)
 
+    def val_of(self, recipe: Recipe) -> ValSpec:
+        """The variant's own validation, else the study's."""
+        return recipe.val or self.val
+
     def gan_of(self, recipe: Recipe) -> GeneratorSpec:
         """The variant's own generator, else the study's."""
         return recipe.gan or self.gan
 
     def generator_name(self, recipe: Recipe, label: str) -> str | None:
-        """The name in tables of the generator of a class; None if the class has none."""
+        """The name in tables of what made a class's frames; None if nothing did.
+
+        It is the source itself, `simulated` or `copies`, where no generator made them.
+        """
         if recipe.generator(label) == "synthetic":
             return self.gan_label(recipe)
-        return recipe.external.name if recipe.generator(label) and recipe.external else None
+        if recipe.generator(label) and recipe.external:
+            return recipe.external.name
+        return recipe.known_source(label)
 
     def gan_label(self, recipe: Recipe) -> str:
         """The name in tables of the recipe's GAN: `base`, or its differences from the study's."""
@@ -280,7 +232,7 @@ class StudySpec(Spec):
         return self.key_fields()
 
 
-def _over_base(recipe: Any, gan: Any, augment: Any) -> Any:
+def _over_base(recipe: Any, gan: Any, augment: Any, val: Any) -> Any:
     """Complete a variant's own sections by the values of the study's."""
     if not isinstance(recipe, dict):
         return recipe
@@ -290,11 +242,9 @@ def _over_base(recipe: Any, gan: Any, augment: Any) -> Any:
         if recipe["gan"].get("kind", generator_kind(base)) != generator_kind(base):
             base = {n: v for n, v in base.items() if n in GeneratorSpec.model_fields}
         completed["gan"] = {**base, **recipe["gan"]}
-    if isinstance(recipe.get("augment"), dict):
-        completed["augment"] = {
-            **(augment if isinstance(augment, dict) else {}),
-            **recipe["augment"],
-        }
+    for name, base in (("augment", augment), ("val", val)):
+        if isinstance(recipe.get(name), dict):
+            completed[name] = {**(base if isinstance(base, dict) else {}), **recipe[name]}
     return {**recipe, **completed}
 
 

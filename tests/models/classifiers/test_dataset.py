@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lussweep.models.classifiers.dataset import epoch_indices, make_train_set, noise_images
-from lussweep.study.spec import PAPER_VARIANTS, Recipe
+from lussweep.study.spec import MADE, PAPER_VARIANTS, Recipe
 
 F, SIZE = 6, 64
 
@@ -77,6 +77,8 @@ def test_the_sources_of_each_variant_are_what_the_paper_says(variant, pos, neg):
             "real": n_real,
             "synthetic": n_synthetic,
             "external": 0,
+            "simulated": 0,
+            "copies": 0,
             "noise": 0,
         }
         assert (images[:n_real] == real).all()
@@ -119,8 +121,8 @@ NOISE = Recipe(pos=("real", "noise"), neg=("noise",))
 def test_noise_lies_inside_the_mask_of_each_frame_and_nowhere_else():
     train_set = made(NOISE)
     assert train_set.counts == {
-        "pos": {"real": F, "synthetic": 0, "external": 0, "noise": F},
-        "neg": {"real": 0, "synthetic": 0, "external": 0, "noise": F},
+        "pos": dict.fromkeys(MADE, 0) | {"real": F, "noise": F},
+        "neg": dict.fromkeys(MADE, 0) | {"real": 0, "noise": F},
     }
     assert ((train_set.images["pos"][F:] > 0) == MASKS["pos"]).all()
     assert ((train_set.images["neg"] > 0) == MASKS["neg"]).all()
