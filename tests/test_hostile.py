@@ -182,7 +182,7 @@ def lying_parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
              if (path.stem, kind) != ("fixed", "patients")]  # fmt: skip
     (folder / "set.parquet").write_bytes(hostile_parquet.image_set())
     (folder / "ids.txt").write_text("P1\n")
-    return [*found, ("images", folder / "set.parquet", "a page unpacks to 1073741824 bytes")]
+    return [*found, ("images", folder / "set.parquet", "GiB of memory")]
 
 
 def image_files(folder: Path) -> list[tuple[str, Path, str]]:

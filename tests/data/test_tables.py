@@ -249,7 +249,8 @@ def test_workbooks_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     read_cells(empty, WANTED, problems)
     assert problems[0] == f"{empty}: no column patient_id"
     monkeypatch.setattr(workbook, "MAX_UNPACKED_BYTES", 1000)
-    assert "bytes, over 1000" in finding(several)
+    with pytest.raises(ValueError, match="bytes, over 1000"):
+        read_table(several, WANTED)
 
 
 def test_a_cell_far_below_and_a_cell_far_to_the_right(tmp_path: Path) -> None:
