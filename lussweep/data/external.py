@@ -168,9 +168,7 @@ def _in_child(
 ) -> Any:
     """Runs `function(path, *args)` in a child. Every problem becomes an InputError."""
     try:
-        return child.call(
-            path, function, path, *args, out=out, limits=LIMITS, remedy=WRITE_AGAIN
-        )
+        return child.call(path, function, path, *args, out=out, limits=LIMITS, remedy=WRITE_AGAIN)
     except InputError:
         raise
     except (OSError, ValueError) as error:
