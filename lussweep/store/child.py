@@ -1,4 +1,4 @@
-"""Runs a function on a file from outside in a child process that has limits.
+"""Runs a function on a file that is not trusted in a child process that has limits.
 
 A decoder can crash, fill the memory or never end on a file that is damaged or was made to do so.
 In a child process each of the three becomes a refusal of that file. A child serves one call after
