@@ -156,8 +156,8 @@ def _claimed_bytes(file: pq.ParquetFile, names: Collection[str]) -> int:
             raise ValueError(f"a row group has {group.num_columns} of {len(leaves)} columns")
         for column in map(group.column, wanted):
             n_values = max(group.num_rows, column.num_values)
-            total += max(CELL_BYTES * n_values, column.total_uncompressed_size)
-    return max(total, CELL_BYTES * len(wanted) * file.metadata.num_rows)
+            total += max(CELL_BYTES * n_values, int(column.total_uncompressed_size))
+    return max(total, CELL_BYTES * len(wanted) * int(file.metadata.num_rows))
 
 
 def _check_size(n_bytes: int, limit: int) -> None:
