@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lussweep.data import workbook
 from lussweep.data.columns import split_in_disguise
 from lussweep.data.tables import read_cells, read_table
+from lussweep.store import child
 
 WANTED = ("patient_id", "video_id", "path", "label")
 ROWS = [["7", "v1", "a b.avi", "1"], ["007", "v2", "c.avi", "0"], ["Müller", "v3", "d.avi", "1"]]
@@ -202,6 +203,14 @@ def test_a_workbook_keeps_text_and_reads_behind_empty_rows(tmp_path: Path) -> No
     assert cells(path.rename(tmp_path / "m.csv")) == [*ROWS, ["8", "v9", "e.avi", "1"]], (
         "by content"
     )
+
+
+def test_a_child_that_was_taken_over_gives_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in (None, [], [[], ["a"], [1], [["x", "y"]], [], []], [[], [], ["x"], [[]], [], []]):
+        monkeypatch.setattr(child, "call", lambda *_, answer=answer, **__: answer)
+        assert "gave no valid answer" in finding(tmp_path / "m.csv")
 
 
 SHEET = "xl/worksheets/sheet1.xml"
