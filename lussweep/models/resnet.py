@@ -26,6 +26,8 @@ RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 PUBLISHED_DIGITS = 8
 MAX_WEIGHTS_BYTES = 2**28
 """Three times the published file."""
+LIMITS = child.Limits(memory_bytes=2**32)
+"""Limits of the child process, in which PyTorch itself takes several hundred megabytes."""
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 """Channels and blocks of each stage."""
 _HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
@@ -190,7 +192,9 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     """Read the tensors of a weights file in a child process, which writes them as safetensors."""
     try:
         with child.scratch() as out:
-            mismatch = child.call(path, _write_tensors, path, out=out, remedy=_REMEDY)
+            mismatch = child.call(
+                path, _write_tensors, path, out=out, limits=LIMITS, remedy=_REMEDY
+            )
             out.seek(0)
             state = {} if mismatch else safetensors.torch.load(out.read())
     except InputError:

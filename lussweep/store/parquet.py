@@ -38,7 +38,7 @@ class OtherSchemaError(ValueError):
 
 
 def read_table(path: Path, *, schema: pa.Schema | None = None, remedy: str) -> pa.Table:
-    """Reads a table. The schema of the result has no metadata except those of the columns.
+    """Reads a table. The schema of the result has no metadata except that of the columns.
 
     Raises OtherSchemaError if the file has another schema than `schema`, and OSError if it cannot
     be read. Raises ValueError with the reason if it is not a Parquet file, or unpacks to more than
@@ -129,7 +129,7 @@ def _readable() -> Iterator[None]:
 
 
 def _write_table(path: Path, schema: pa.Schema | None, out: IO[bytes]) -> None:
-    """Writes the table as an Arrow stream, in which texts need no more room than in memory."""
+    """Writes the table as an Arrow stream, the form that it has in memory."""
     file_schema = read_schema(path)
     if schema is not None and not file_schema.equals(schema):
         raise OtherSchemaError
