@@ -154,7 +154,8 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
         ),
         "many": pa.table({f"c{i}": [0] for i in range(1200)}),
     }  # fmt: skip
-    words = {"nested": "no plain values", "extension": "no plain values", "many": "columns, over"}
+    words = {"nested": "no plain values", "extension": "no plain values", "many": "columns, over",
+             "text": "GiB of memory"}  # fmt: skip
     found = []
     for name, table in bombs.items():
         path = folder / f"{name}.parquet"
@@ -164,7 +165,8 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
         found.append(("manifest", path, words.get(name, "unpacks to")))
         found.append(("table", path, "another schema"))
     found += [
-        ("any table", folder / f"{n}.parquet", "unpacks to") for n in ("rows", "text", "zeros")
+        ("any table", folder / f"{n}.parquet", words.get(n, "unpacks to"))
+        for n in ("rows", "text", "zeros")
     ]
     kinds = [(field, pa.nulls(3_000_000, field.type)) for field in tables.FRAMES]
     empty = pa.Table.from_arrays([nulls for _, nulls in kinds], schema=tables.FRAMES)
@@ -180,7 +182,7 @@ def lying_parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
              if (path.stem, kind) != ("fixed", "patients")]  # fmt: skip
     (folder / "set.parquet").write_bytes(hostile_parquet.image_set())
     (folder / "ids.txt").write_text("P1\n")
-    return [*found, ("images", folder / "set.parquet", "a page unpacks to 1073741824 bytes")]
+    return [*found, ("images", folder / "set.parquet", "GiB of memory")]
 
 
 def image_files(folder: Path) -> list[tuple[str, Path, str]]:

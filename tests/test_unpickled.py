@@ -261,5 +261,5 @@ def test_an_archive_of_too_many_members_is_not_listed(tmp_path: Path) -> None:
     at = len(whole) - 98 + 40 if whole[-98:-94] == b"PK\6\6" else len(whole) - 22 + 12
     n_bytes = 8 if at < len(whole) - 22 else 4
     path.write_bytes(whole[:at] + (2**31).to_bytes(n_bytes, "little") + whole[at + n_bytes :])
-    with pytest.raises(ValueError, match="its list of members claims 2147483648 bytes"):
+    with pytest.raises(ValueError, match="central directory"):
         read_state(path)

@@ -1,4 +1,8 @@
-"""Reads and checks the declaration of a set: the patients whose frames its generator saw."""
+"""Reads and checks the declaration of a set: the patients whose frames its generator saw.
+
+A child process that has limits opens the file. A declaration is read more strictly than a manifest
+(`data/tables.py`): an id that is read wrongly may hide a leak.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lussweep.errors import InputError, LeakageError, one_line
-from lussweep.store import parquet
+from lussweep.store import child, parquet
 from lussweep.study.keys import hashed_id
 
 PATIENT_COLUMN = "patient_id"
@@ -37,10 +41,15 @@ def read_patients(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise InputError(f"the declaration {path} does not exist: {remedy}")
     try:
-        ids = _read_ids(path)
+        found = child.call(
+            path, _read_ids, path, limits=parquet.LIMITS, remedy=remedy, errors=(RefusedError,)
+        )
+        ids = list(map(str, found))
     except RefusedError as error:
         raise InputError(f"the declaration {path} {error}: {remedy}") from None
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+    except InputError as error:
+        raise InputError(f"the declaration {error}") from None
+    except (OSError, TypeError, ValueError) as error:
         raise InputError(
             f"the declaration {path} cannot be read ({reason_of(error)}): {remedy}"
         ) from None
@@ -96,6 +105,14 @@ def _by_entry(patients: Collection[str]) -> dict[str, set[str]]:
     return by_entry
 
 
+def reason_of(error: Exception) -> str:
+    """The reason of an error in one line. Pillow and Arrow repeat paths and add lines."""
+    return one_line((isinstance(error, OSError) and error.strerror) or error)
+
+
+# --- in the child -------------------------------------------------------------------------
+
+
 def _read_ids(path: Path) -> list[str]:
     suffix = path.suffix.lower()
     if path.stat().st_size > MAX_DECLARATION_BYTES:
@@ -122,13 +139,12 @@ def _parquet_ids(path: Path) -> list[str]:
     if schema.names.count(PATIENT_COLUMN) != 1:
         raise RefusedError("has no single column patient_id")
     kind = schema.field(PATIENT_COLUMN).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not any(is_id(kind) for is_id in _ID_TYPES):
         raise RefusedError(f"holds {kind} as patient_id, neither text nor whole numbers")
-    table = parquet.read_table(
+    batches = parquet.read_batches(
         path, {PATIENT_COLUMN}, max_rows=MAX_IDS, max_bytes=MAX_UNPACKED_BYTES
     )
-    cells = table[PATIENT_COLUMN].to_pylist()
+    cells = (cell for batch in batches for cell in batch[PATIENT_COLUMN].to_pylist())
     return ["" if cell is None else str(cell).strip() for cell in cells]
 
 
@@ -137,8 +153,3 @@ _ID_TYPES = (
     pa.types.is_large_string,
     pa.types.is_integer,
 )
-
-
-def reason_of(error: Exception) -> str:
-    """The reason of an error in one line. Pillow and Arrow repeat paths and add lines."""
-    return one_line((isinstance(error, OSError) and error.strerror) or error)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lussweep.data.readers.series import image_files
-from lussweep.store.files import write_whole
+from lussweep.store.files import sha256_of, write_whole
 
 CACHE_DIR = "~/.cache/lussweep"
 
@@ -60,8 +60,7 @@ def _file_digest(path: Path, cache: dict[str, Any]) -> str:
         and entry[:2] == [info.st_size, info.st_mtime_ns]
     ):
         return str(entry[2])
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = sha256_of(path)
     cache[str(path)] = [info.st_size, info.st_mtime_ns, sha256]
     return sha256
 

@@ -3,18 +3,21 @@
 A set is a folder of images or one Parquet file with a column `image`. A row of that column holds
 the bytes of one image file, plain or as the struct of bytes and path that Hugging Face `datasets`
 writes. A set needs a declaration of the patients behind it, because the pixels do not say whose
-frames its generator was trained on. Sets come from elsewhere, so no header is trusted: sizes are
-checked before pixels are decoded. Every refusal is one line that names the image.
+frames its generator was trained on. Sets come from elsewhere, so no header is trusted: a child
+process that has limits reads a set (`store/child.py`), and sizes are checked before pixels are
+decoded. Every refusal is one line that names the image.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +30,7 @@ from lussweep.data.paths import within
 from lussweep.data.readers.images import depth, grey_and_opacity, open_image, strictly, upright
 from lussweep.data.readers.seam import UnreadableError
 from lussweep.errors import InputError
-from lussweep.store.parquet_pages import check_sizes, read_footer
+from lussweep.store import child
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")
 IMAGE_COLUMN = "image"
@@ -36,10 +39,11 @@ MAX_FILE_BYTES = 2**24
 """Most bytes of one encoded image: sixty times the largest image of a study, uncompressed."""
 MAX_DECODED_BYTES = 2**34
 """Limit of the grey levels of one set."""
-MAX_UNPACKED_BYTES = 2**28
-"""Limit of one page of a Parquet set, unpacked."""
+LIMITS = child.Limits(cpu_seconds=3600, wall_seconds=4 * 3600, output_bytes=MAX_DECODED_BYTES)
+"""Limits of the child process, for a set of hundreds of thousands of images."""
 
 _TOO_MANY_BYTES = f"has over {MAX_FILE_BYTES >> 20} MiB: save it as PNG"
+WRITE_AGAIN = "write the set again"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _PARQUET_ERRORS = (OSError, ValueError, pa.ArrowException)
@@ -111,19 +115,20 @@ def describe(path: Path, declaration: Path, image_size: int) -> ExternalImages:
     """
     problems: list[str] = []
     patients: tuple[str, ...] = ()
-    pixels, n_images = _new_digest(image_size), 0
     try:
         patients = read_patients(declaration)
     except InputError as error:
         problems += error.problems
     try:
-        for n_images, frame in enumerate(_frames(path, image_size), 1):  # noqa: B007
-            pixels.update(frame)
+        sha256, n_images = _in_child(path, _describe, image_size)
+        found = ExternalImages(path, str(sha256), int(n_images), patients)
     except InputError as error:
         problems += error.problems
+    except (TypeError, ValueError):  # a file may have taken the child over
+        problems.append(f"{path}: {child.NO_ANSWER}: {WRITE_AGAIN}")
     if problems:
         raise InputError(problems)
-    return ExternalImages(path, pixels.hexdigest(), n_images, patients)
+    return found
 
 
 def load_images(external: ExternalImages, image_size: int) -> Frame:
@@ -135,14 +140,13 @@ def load_images(external: ExternalImages, image_size: int) -> Frame:
         f"{external.path} has changed since the study was planned: restore its images, "
         "or plan the study again"
     )
-    frames = np.empty((external.n_images, image_size, image_size), np.uint8)
-    n_images = 0
-    for frame in _frames(external.path, image_size):
-        if n_images == len(frames):
+    shape = (external.n_images, image_size, image_size)
+    with child.scratch() as out:
+        n_images = _in_child(external.path, _write_frames, image_size, external.n_images, out=out)
+        if n_images != external.n_images or out.seek(0, 2) != math.prod(shape):
             raise changed
-        frames[n_images] = frame
-        n_images += 1
-    if n_images < len(frames) or pixel_digest(frames) != external.sha256:
+        frames = np.frombuffer(mmap.mmap(out.fileno(), 0), np.uint8).reshape(shape)
+    if pixel_digest(frames) != external.sha256:
         raise changed
     return frames
 
@@ -157,6 +161,40 @@ def pixel_digest(frames_NSS: Frame) -> str:
 def _new_digest(image_size: int) -> Any:
     """A digest of the size: the same bytes may be one large image or four small ones."""
     return hashlib.sha256(f"uint8 {image_size} x {image_size}\n".encode())
+
+
+def _in_child(
+    path: Path, function: Callable[..., Any], *args: Any, out: IO[bytes] | None = None
+) -> Any:
+    """Runs `function(path, *args)` in a child. Every problem becomes an InputError."""
+    try:
+        return child.call(path, function, path, *args, out=out, limits=LIMITS, remedy=WRITE_AGAIN)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({reason_of(error)}): {WRITE_AGAIN}") from None
+
+
+# --- in the child -------------------------------------------------------------------------
+
+
+def _describe(path: Path, image_size: int) -> tuple[str, int]:
+    """The digest of the frames, as `pixel_digest` computes it, and their number."""
+    pixels, n_images = _new_digest(image_size), 0
+    for n_images, frame in enumerate(_frames(path, image_size), 1):  # noqa: B007
+        pixels.update(np.ascontiguousarray(frame))
+    return pixels.hexdigest(), n_images
+
+
+def _write_frames(path: Path, image_size: int, n_expected: int, out: IO[bytes]) -> int:
+    """Writes the frames one after another, and one too many at most. Returns their number."""
+    n_images = 0
+    for frame in _frames(path, image_size):
+        n_images += 1
+        if n_images > n_expected:
+            break
+        out.write(np.ascontiguousarray(frame).data)
+    return n_images
 
 
 def _frames(path: Path, image_size: int) -> Iterator[Frame]:
@@ -208,17 +246,13 @@ def _folder(path: Path) -> tuple[int, Iterator[Source]]:
 
 def _parquet(path: Path) -> tuple[int, Iterator[Source]]:
     try:
-        footer = read_footer(path)
         with pq.ParquetFile(path) as file:
             _check_schema(path, file)
-            limit = MAX_FILE_BYTES * max(1, file.metadata.num_rows)
-        # Images are read one by one, but a page of them is unpacked as a whole.
-        n_images = check_sizes(path, footer, {IMAGE_COLUMN}, limit, MAX_UNPACKED_BYTES)
-    except InputError:
+            return file.metadata.num_rows, _parquet_images(path)
+    except (InputError, MemoryError):  # pyarrow's MemoryError is an ArrowException, too
         raise
     except _PARQUET_ERRORS as error:
         raise _broken_parquet(path, error) from None
-    return n_images, _parquet_images(path)
 
 
 def _check_schema(path: Path, file: pq.ParquetFile) -> None:
@@ -246,14 +280,16 @@ def _parquet_images(path: Path) -> Iterator[Source]:
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
             # A larger batch would hold a repeated value once for each of its rows.
-            for batch in file.iter_batches(batch_size=1, columns=[IMAGE_COLUMN]):
+            for batch in file.iter_batches(1, columns=[IMAGE_COLUMN], use_threads=False):
                 for cell in batch.column(0).to_pylist():
                     row += 1
                     image = cell["bytes"] if isinstance(cell, dict) else cell
                     if image is not None and len(image) > MAX_FILE_BYTES:  # read no more of these
                         raise InputError(f"{path}: row {row} {_TOO_MANY_BYTES}")
                     yield f"{path}: row {row}", image
-    except InputError:
+            if row != file.metadata.num_rows:
+                raise ValueError(f"it has {row} rows, and its footer says {file.metadata.num_rows}")
+    except (InputError, MemoryError):  # pyarrow's MemoryError is an ArrowException, too
         raise
     except _PARQUET_ERRORS as error:
         raise _broken_parquet(path, error) from None

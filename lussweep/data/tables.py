@@ -1,13 +1,13 @@
-"""Reads tables from elsewhere as text cells: CSV, Parquet and XLSX. Sizes are checked first.
+"""Reads tables from elsewhere as text cells: CSV, Parquet and XLSX.
 
-`read_table` is a function of a path, without side effects, so that another process can run it.
+A child process that has limits (`store/child.py`) opens them. Sizes are checked first.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from lussweep.data.columns import (
     MAX_ROWS,
@@ -19,13 +19,14 @@ from lussweep.data.columns import (
     renamed,
 )
 from lussweep.data.delimited import read_delimited
-from lussweep.errors import one_line
-from lussweep.store import parquet
+from lussweep.errors import InputError, one_line
+from lussweep.store import child, parquet
 
 MAX_TABLE_BYTES = 2**26
 MAX_UNPACKED_BYTES = 2**28
 """Most bytes of a Parquet table after decompression."""
 PARQUET = (".parquet", ".pq")
+COPY_AGAIN = "copy it again from its source or write it as CSV"
 
 _FOREIGN = (
     (b"\xd0\xcf\x11\xe0", "an old (.xls) or encrypted workbook: save it as .xlsx or CSV"),
@@ -45,8 +46,13 @@ def read_cells(
     missing or repeated column, no rows, a row of another length than the header.
     """
     try:
-        table = read_table(path, {*required, *optional})
-    except (OSError, ValueError, csv.Error) as error:
+        table = _from_plain(
+            child.call(path, _plain_table, path, {*required, *optional}, remedy=COPY_AGAIN)
+        )
+    except InputError as error:
+        problems += error.problems
+        return TextTable((), [])
+    except (OSError, ValueError) as error:
         problems.append(f"cannot read {path}: {one_line(error, limit=None)}")
         return TextTable((), [])
     missing = missing_columns(table.header, required)
@@ -57,6 +63,31 @@ def read_cells(
         f"{path}: row {i} has more or fewer cells than the header: correct it" for i in table.ragged
     ]
     return table
+
+
+def _from_plain(plain: Any) -> TextTable:
+    """The table that `_plain_table` describes. Raises ValueError if it describes none."""
+    try:
+        header, names, numbers, rows, ragged, notes = plain
+        cells = [dict(zip(names, map(str, row), strict=True)) for row in rows]
+        numbered = list(zip(map(int, numbers), cells, strict=True))
+        return TextTable(
+            tuple(map(str, header)), numbered, list(map(int, ragged)), tuple(map(str, notes))
+        )
+    except (TypeError, ValueError):  # a file may have taken the child over
+        raise ValueError(child.NO_ANSWER) from None
+
+
+# --- in the child -------------------------------------------------------------------------
+
+
+def _plain_table(path: Path, wanted: Collection[str]) -> tuple[Any, ...]:
+    """The table in plain values, with the names of the columns once and not in every row."""
+    table = read_table(path, wanted)
+    names = list(table.rows[0][1]) if table.rows else []
+    numbers = [number for number, _ in table.rows]
+    rows = [list(cells.values()) for _, cells in table.rows]
+    return table.header, names, numbers, rows, table.ragged, table.notes
 
 
 def read_table(path: Path, wanted: Collection[str]) -> TextTable:
@@ -95,14 +126,15 @@ def _read_parquet(path: Path, wanted: Collection[str]) -> TextTable:
     if nested:
         raise ValueError(f"{', '.join(nested)} holds no plain values: write text or numbers")
     written = {field.name: name for name, field in fields.items()}
-    table = parquet.read_table(
-        path, written.keys(), max_rows=MAX_ROWS, max_bytes=MAX_UNPACKED_BYTES
-    )
-    names = [written[name] for name in table.column_names]
-    values = zip(*(column.to_pylist() for column in table.columns), strict=True)
     rows: list[tuple[int, TextRow]] = []
-    for number, row in enumerate(values, 1):
-        cells = dict(zip(names, map(cell_text, row), strict=True))
-        if any(cells.values()):
-            rows.append((number, cells))
+    number = 0
+    for batch in parquet.read_batches(
+        path, written.keys(), max_rows=MAX_ROWS, max_bytes=MAX_UNPACKED_BYTES
+    ):
+        names = [written[name] for name in batch.schema.names]
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            number += 1
+            cells = dict(zip(names, map(cell_text, row), strict=True))
+            if any(cells.values()):
+                rows.append((number, cells))
     return TextTable(tuple(schema.names), rows, notes=tuple(renamed(schema.names, places)))

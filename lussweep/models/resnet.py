@@ -1,30 +1,33 @@
 """The ImageNet ResNet-34, an embedder for the GAN scores, and its published weights."""
 
-import contextlib
-import hashlib
 import re
-import sys
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
+from typing import IO
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from lussweep.errors import InputError, first_line
 from lussweep.metrics import features
+from lussweep.models.training.archive import check_archive, is_archive
 from lussweep.models.training.weights import (
     first_mismatch,
     is_counter,
+    load_state,
     read_safetensors,
-    read_state,
 )
+from lussweep.store import child
+from lussweep.store.files import sha256_of
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 """torchvision's IMAGENET1K_V1 weights. The name ends in the first digits of the file's sha256."""
 PUBLISHED_DIGITS = 8
 MAX_WEIGHTS_BYTES = 2**28
 """Three times the published file."""
+LIMITS = child.Limits(memory_bytes=2**32)
+"""Limits of the child process, in which PyTorch itself takes several hundred megabytes."""
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 """Channels and blocks of each stage."""
 _HASH_SUFFIX = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")
@@ -86,10 +89,11 @@ def load_resnet34(weights: Path | None = None) -> ImageNetResNet34:
     Raises InputError, with the remedy, for a failed download, an unreadable file, a wrong hash, or
     tensors that do not fit a ResNet-34. The error names the first such tensor.
     """
-    state = _download() if weights is None else _read(weights)
-    where = "the downloaded weights" if weights is None else str(weights)
-    if mismatch := first_mismatch(_layout(), state):
-        raise InputError(f"{where} is not torchvision's resnet34: {mismatch}: {_REMEDY}")
+    if weights is None:
+        state = _read(_published())
+    else:
+        _check_file(weights)
+        state = _read(weights)
     model = ImageNetResNet34()
     expected = model.net.state_dict()
     counters = {name: value for name, value in expected.items() if is_counter(name)}
@@ -143,49 +147,81 @@ def weights_digest(weights: Path | None) -> str:
         published = _HASH_SUFFIX.search(RESNET34_URL)
         assert published is not None
         return published[1]
-    return _sha256(weights)[:PUBLISHED_DIGITS]
-
-
-def _download() -> Any:
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # torch.hub announces itself on stdout
-            return torch.hub.load_state_dict_from_url(
-                RESNET34_URL, map_location="cpu", check_hash=True, weights_only=True
+        return sha256_of(weights)[:PUBLISHED_DIGITS]
+    except OSError as error:
+        raise _unreadable(weights, error) from None
+
+
+def _published() -> Path:
+    """The published file in torch.hub's cache, after a download if needed."""
+    path = Path(torch.hub.get_dir(), "checkpoints", RESNET34_URL.rpartition("/")[2])
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(
+                RESNET34_URL, str(path), hash_prefix=weights_digest(None)
             )
-    except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"cannot get {RESNET34_URL} ({first_line(error)}): {_REMEDY}") from error
+    return path
 
 
-def _read(path: Path) -> Any:
-    """Read a weights file after a check of its size and of the hash in its name."""
-    if (n_bytes := _size(path)) > MAX_WEIGHTS_BYTES:
-        raise InputError(
-            f"{path} has {n_bytes >> 20} MiB, over {MAX_WEIGHTS_BYTES >> 20}: {_REMEDY}"
-        )
-    suffix = _HASH_SUFFIX.search(path.name)
-    if suffix and not _sha256(path).startswith(suffix[1]):
-        raise InputError(
-            f"{path} has the sha256 {_sha256(path)[:8]}..., its name says {suffix[1]}: "
-            "download it again, or rename it if the change is meant"
-        )
+def _check_file(path: Path) -> None:
+    """Checks the size of a file that a user gives, and the hash in its name."""
     try:
-        return read_safetensors(path) if path.suffix == ".safetensors" else read_state(path)
-    except (OSError, ValueError) as error:
+        n_bytes, suffix = path.stat().st_size, _HASH_SUFFIX.search(path.name)
+        if n_bytes > MAX_WEIGHTS_BYTES:
+            raise InputError(
+                f"{path} has {n_bytes >> 20} MiB, over {MAX_WEIGHTS_BYTES >> 20}: {_REMEDY}"
+            )
+        if suffix and not (sha256 := sha256_of(path)).startswith(suffix[1]):
+            raise InputError(
+                f"{path} has the sha256 {sha256[:8]}..., its name says {suffix[1]}: "
+                "download it again, or rename it if the change is meant"
+            )
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot read {path}: {error.strerror or error}")
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    """Read the tensors of a weights file in a child process, which writes them as safetensors."""
+    try:
+        with child.scratch() as out:
+            mismatch = child.call(
+                path, _write_tensors, path, out=out, limits=LIMITS, remedy=_REMEDY
+            )
+            out.seek(0)
+            state = {} if mismatch else safetensors.torch.load(out.read())
+    except InputError:
+        raise
+    except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
             f"cannot read weights from {path} ({first_line(error)}): {_REMEDY}"
         ) from error
+    if mismatch := mismatch or first_mismatch(_layout(), state):
+        raise InputError(f"{path} is not torchvision's resnet34: {mismatch}: {_REMEDY}")
+    return state
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+# --- in the child -------------------------------------------------------------------------
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+def _write_tensors(path: Path, out: IO[bytes]) -> str | None:
+    """Writes the tensors of a file as safetensors, or says which of them does not fit."""
+    if path.suffix == ".safetensors":
+        state = read_safetensors(path)
+    else:
+        if is_archive(path):
+            check_archive(path)
+        state = load_state(path)
+    if mismatch := first_mismatch(_layout(), state):
+        return mismatch
+    plain = {name: torch.clone(tensor, memory_format=torch.contiguous_format)
+             for name, tensor in state.items()}  # fmt: skip
+    out.write(safetensors.torch.save(plain))
+    return None

@@ -12,7 +12,7 @@ from typing import Any
 from lussweep.errors import InputError
 from lussweep.run.state import OWN_FILES
 from lussweep.store.cache import cache_folder
-from lussweep.store.files import write_whole
+from lussweep.store.files import sha256_of, write_whole
 from lussweep.store.folders import Folder, LocalFolder
 from lussweep.store.remote import RemoteFolder, StorageError, is_url
 
@@ -48,13 +48,13 @@ class Mirror:
             (self.folder / name).unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         unchanged = {n: synced[n] for n in there.keys() - changed.keys()}
-        self._remember(unchanged | {n: [v, _digest(self.folder / n)] for n, v in changed.items()})
+        self._remember(unchanged | {n: [v, sha256_of(self.folder / n)] for n, v in changed.items()})
         return self.folder
 
     def push(self) -> None:
         """Upload what has changed in the folder, and delete at the URL what is gone here."""
         synced = self._last_sync()
-        here = {name: _digest(self.folder / name) for name in self._here()}
+        here = {name: sha256_of(self.folder / name) for name in self._here()}
         changed = [n for n, digest in here.items() if synced.get(n, ["", ""])[1] != digest]
         gone = synced.keys() - here.keys()
         if not changed and not gone:
@@ -139,8 +139,3 @@ def _version(info: dict[str, Any]) -> str:
     """A text that changes with the file. Each file system has another name for it."""
     mark = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
     return f"{info.get('size')} {mark}"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

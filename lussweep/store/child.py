@@ -1,4 +1,4 @@
-"""Runs a function on a file from outside in a child process that has limits.
+"""Runs a function on a file that is not trusted in a child process that has limits.
 
 A decoder can crash, fill the memory or never end on a file that is damaged or was made to do so.
 In a child process each of the three becomes a refusal of that file. A child serves one call after
@@ -120,12 +120,14 @@ class _Child:
             "MALLOC_MMAP_THRESHOLD_": str(2**25),
             "MALLOC_TRIM_THRESHOLD_": str(2**26),
         }
+        # Arrow's own pool reserves a gigabyte of addresses at once, which counts as memory.
+        plain_pool = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
         one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **one_thread, **keeps_memory},
+                env={**os.environ, **one_thread, **keeps_memory, **plain_pool},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # decoders write to it
@@ -335,7 +337,9 @@ def _described(error: Exception) -> dict[str, Any]:
     }
     if isinstance(error, InputError):
         return {**described, "type": "InputError", "problems": error.problems}
-    if isinstance(error, OSError) and error.errno is not None:
+    if isinstance(error, OSError):
+        if error.errno is None:  # pyarrow raises such errors for damaged files
+            return {**described, "type": "ValueError"}
         name = None if error.filename is None else os.fsdecode(error.filename)
         described |= {"type": "OSError", "errno": error.errno, "filename": name}
         return {**described, "text": error.strerror or str(error)}

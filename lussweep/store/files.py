@@ -1,10 +1,11 @@
-"""Writes files and folders whole: each has another name until it is complete.
+"""Writes files and folders whole: each has another name until it is complete. Digests files.
 
 A reader sees the old content or the new, never half of it, even if the writer is killed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -48,6 +49,12 @@ def write_whole(
     """Writes bytes, or text as UTF-8, through `whole_file`."""
     with whole_file(path, shared=shared, private=private) as scratch:
         scratch.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex digits. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

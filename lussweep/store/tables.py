@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lussweep.errors import InputError
+from lussweep.errors import InputError, one_line
 from lussweep.store import parquet
 from lussweep.store.files import whole_file
 from lussweep.study.coordinates import AXES, DRAW_AXES
 from lussweep.study.keys import canonical
 
+REMEDY = "restore it, or delete it so that it is made again"
 AXIS_TYPES = {
     "n_patients": pa.int32(),
     "replicate": pa.int32(),
@@ -212,16 +214,15 @@ def write(path: Path, rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.S
     return table
 
 
-def read(path: Path, schema: pa.Schema) -> pa.Table:
-    """Reads a table. Raises InputError that names the file, also if it has another schema."""
-    try:
-        return parquet.read_table(path, schema=schema)
-    except parquet.OtherSchemaError:
-        raise InputError(
-            f"{path} has another schema than this version of lussweep writes"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the table {path}: {error}") from None
+def read(path: Path, *schemas: pa.Schema) -> pa.Table:
+    """Reads a table that has one of the schemas.
+
+    Raises InputError that names the file, also if it has another schema.
+    """
+    for schema in schemas:
+        with suppress(parquet.OtherSchemaError):
+            return _read(path, schema)
+    raise InputError(f"{path} has another schema than this version of lussweep writes")
 
 
 def read_frames(path: Path) -> pa.Table:
@@ -230,18 +231,21 @@ def read_frames(path: Path) -> pa.Table:
     The schema is FRAMES. Raises InputError as `read` does.
     """
     earlier = pa.schema([field for field in FRAMES if field.name not in SOURCE_COLUMNS])
-    try:
-        return with_columns(parquet.read_table(path, schema=earlier), {}, FRAMES)
-    except (OSError, ValueError):  # of this version, or not readable: `read` says why
-        return read(path, FRAMES)
+    return with_columns(read(path, FRAMES, earlier), {}, FRAMES)
 
 
 def read_any(path: Path) -> pa.Table:
     """Reads a table of any schema. Raises InputError that names the file."""
+    return _read(path, None)
+
+
+def _read(path: Path, schema: pa.Schema | None) -> pa.Table:
     try:
-        return parquet.read_table(path)
+        return parquet.read_table(path, schema=schema, remedy=REMEDY)
+    except (InputError, parquet.OtherSchemaError):
+        raise
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the table {path}: {error}") from None
+        raise InputError(f"cannot read the table {path}: {one_line(error)}") from None
 
 
 def with_columns(table: pa.Table, constants: Mapping[str, Any], schema: pa.Schema) -> pa.Table:

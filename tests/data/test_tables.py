@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from lussweep.data import workbook
 from lussweep.data.columns import split_in_disguise
 from lussweep.data.tables import read_cells, read_table
+from lussweep.store import child
 
 WANTED = ("patient_id", "video_id", "path", "label")
 ROWS = [["7", "v1", "a b.avi", "1"], ["007", "v2", "c.avi", "0"], ["Müller", "v3", "d.avi", "1"]]
@@ -204,6 +205,14 @@ def test_a_workbook_keeps_text_and_reads_behind_empty_rows(tmp_path: Path) -> No
     )
 
 
+def test_a_child_that_was_taken_over_gives_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for answer in (None, [], [[], ["a"], [1], [["x", "y"]], [], []], [[], [], ["x"], [[]], [], []]):
+        monkeypatch.setattr(child, "call", lambda *_, answer=answer, **__: answer)
+        assert "gave no valid answer" in finding(tmp_path / "m.csv")
+
+
 SHEET = "xl/worksheets/sheet1.xml"
 
 
@@ -249,7 +258,8 @@ def test_workbooks_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     read_cells(empty, WANTED, problems)
     assert problems[0] == f"{empty}: no column patient_id"
     monkeypatch.setattr(workbook, "MAX_UNPACKED_BYTES", 1000)
-    assert "bytes, over 1000" in finding(several)
+    with pytest.raises(ValueError, match="bytes, over 1000"):
+        read_table(several, WANTED)
 
 
 def test_a_cell_far_below_and_a_cell_far_to_the_right(tmp_path: Path) -> None:

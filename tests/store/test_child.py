@@ -58,6 +58,8 @@ def test_values_and_exceptions_come_back_from_another_process() -> None:
     with pytest.raises(FileNotFoundError, match="gone") as caught:
         call(FILE, in_child.fail, FileNotFoundError(2, "gone", "a.avi"))
     assert (caught.value.errno, caught.value.filename) == (2, "a.avi")
+    with pytest.raises(ValueError, match=r"\Ano number"):  # such as pyarrow raises
+        call(FILE, in_child.fail, OSError("no number"))
     with pytest.raises(in_child.OwnError, match=r"\Aa") as own:
         call(FILE, in_child.fail, in_child.OwnError("a"), errors=(in_child.OwnError,))
     assert "in fail" in "".join(own.value.__notes__)

@@ -116,32 +116,32 @@ def files(folder: Path) -> dict[Path, str]:
     nested = [element(b"root", 1), *[element(b"a", 1)] * 5000, element(b"a")]
     contents = {
         # A gigabyte of zeros in a page, which its header confesses and the footer does not.
-        "page": (columns(page(DATA, 1, zeros, gigabyte), 1), "unpacks to"),
-        "second-page": (columns(first + page(DATA, 1, zeros, gigabyte), 2), "unpacks to"),
-        "unknown-page": (columns(page(DATA, 1, zeros, 2**31 - 1), 1), "unpacks to"),
-        "dictionary": (columns(empties + first, 1, dictionary=True), "unpacks to"),
+        "page": (columns(page(DATA, 1, zeros, gigabyte), 1), "GiB of memory"),
+        "second-page": (columns(first + page(DATA, 1, zeros, gigabyte), 2), "GiB of memory"),
+        "unknown-page": (columns(page(DATA, 1, zeros, 2**31 - 1), 1), "GiB of memory"),
+        "dictionary": (columns(empties + first, 1, dictionary=True), "GiB of memory"),
         "fixed": (columns(wide + page(DATA, 100_000, b"\0" + varint(200_000) + b"\0", 5, 8),
-                          100_000, UNCOMPRESSED, True, 500_000), "unpacks to"),
-        "chunk": (columns(one, 1, n_bytes=100 * gigabyte), "longer than the file"),
+                          100_000, UNCOMPRESSED, True, 500_000), "GiB of memory"),
+        "chunk": (columns(one, 1, n_bytes=100 * gigabyte), "damaged"),
         "values": (columns(one, 1, UNCOMPRESSED, n_values=2**29), "unpacks to"),
         "rows": (columns(one, 2**29, UNCOMPRESSED), "unpacks to"),
         "few-values": (columns(one, 2**29, UNCOMPRESSED, n_values=1), "unpacks to"),
         "negative": (columns(one, -1), "damaged"),
         "other-rows": (whole(one, footer(plain, 2**40, [group([chunk(4, 30, 1, 0, False)], 1)])),
-                       "other rows"),
-        "deep": (whole(b"", footer(nested, 0, [])), "nested over"),
+                       "unpacks to"),
+        "deep": (whole(b"", footer(nested, 0, [])), "too deeply nested"),
         "wide": (whole(b"", footer([element(b"root", 20_000), *[element(b"a")] * 20_000], 0, [])),
-                 "20001 elements"),
+                 "column"),
         "many": (whole(b"", footer([element(b"root", 200_000), *[element(b"a")] * 200_000], 0, [])),
-                 "too many values"),
-        "children": (whole(b"", footer([element(b"root", 2**31 - 1), plain[1]], 0, [])), "cut"),
-        "groups": (whole(b"", footer(plain, 0, [group([], 0)] * 200_000)), "too many values"),
-        "list": (whole(b"", b"\x15\2\x19\xfc" + varint(2**31 - 1) + b"\0\0"), "metadata"),
-        "text": (whole(b"", b"\x15\2\x18" + varint(2**31 - 1)), "cut"),
+                 "column"),
+        "children": (whole(b"", footer([element(b"root", 2**31 - 1), plain[1]], 0, [])), "damaged"),
+        "groups": (whole(b"", footer(plain, 0, [group([], 0)] * 200_000)), "of 1 columns"),
+        "list": (whole(b"", b"\x15\2\x19\xfc" + varint(2**31 - 1) + b"\0\0"), "damaged"),
+        "text": (whole(b"", b"\x15\2\x18" + varint(2**31 - 1)), "damaged"),
         "kinds": (whole(b"", b"\x15\2\x19\xf5" + varint(3) + bytes(9)), "damaged"),
         "twice": (whole(b"", b"\x15\2\5\2\4\0"), "damaged"),
-        "footer": (b"PAR1" + bytes(8) + struct.pack("<I", 2**32 - 1) + b"PAR1", "claims"),
-        "empty-pages": (columns(page(DATA, 0, b"", 0) * 100_000, 1), "pages"),
+        "footer": (b"PAR1" + bytes(8) + struct.pack("<I", 2**32 - 1) + b"PAR1", "damaged"),
+        "empty-pages": (columns(page(DATA, 0, b"", 0) * 100_000, 1), "its footer says"),
     }  # fmt: skip
     found = {}
     for name, (content, word) in contents.items():
@@ -152,7 +152,7 @@ def files(folder: Path) -> dict[Path, str]:
     shared = folder / "beginnings.parquet"
     pq.write_table(beginnings, shared, use_dictionary=False, compression="zstd",
                    column_encoding="DELTA_BYTE_ARRAY", store_schema=False)  # fmt: skip
-    return {**found, shared: "write plain ones"}
+    return {**found, shared: "GiB of memory"}
 
 
 def image_set() -> bytes:

@@ -110,7 +110,7 @@ class Checkpoints:
 def _read(path: Path) -> dict[str, Any] | None:
     """Read what `save` wrote; None if it is damaged."""
     try:
-        state = read_state(path, archives_only=True)
+        state = read_state(path)
     except (OSError, ValueError):
         return None
     return state if isinstance(state, dict) and isinstance(state.get("key"), str) else None

@@ -1,8 +1,13 @@
-"""Safe reading of tensors from files: no code runs, and claimed sizes are checked first."""
+"""Reads tensors from files. No code runs, and claimed sizes are checked first.
+
+Files of our own are read in this process, because workers read them often: a safetensors file has
+a short header, and its loader checks that the tensors fill the file. A checkpoint is checked in a
+child process before torch.load reads it here. A weights file that a user gives is read in a child
+process (`models/resnet.py`).
+"""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +17,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lussweep.errors import InputError, first_line
+from lussweep.models.training.archive import check_archive
+from lussweep.store import child
 
 MAX_HEADER_BYTES = 2**20
 """Largest header of a safetensors file. That of a ResNet-34 has 22 kB."""
-MAX_MEMBERS = 10_000
-"""Most members of an archive that torch.save wrote. It has about one per tensor."""
-MAX_ENTRY_BYTES = 500
-"""Most bytes per entry in the archive's list of members, on average."""
 
 
 def read_weights(path: Path, remedy: str = "") -> dict[str, torch.Tensor]:
@@ -42,21 +45,21 @@ def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         raise ValueError(str(error)) from None
 
 
-def read_state(path: Path, *, archives_only: bool = False) -> Any:
-    """Read what torch.save wrote, on the CPU. Only tensors and plain values are accepted.
+def read_state(path: Path) -> Any:
+    """Read an archive that torch.save wrote, on the CPU. Only tensors and plain values pass.
 
-    Three checks are made that torch.load leaves out: of the checksums that torch.save writes (a
-    changed weight would pass), of the unpacked size of an archive, and of each tensor's size
-    against its storage. Files from before PyTorch 1.6 are not archives;
-    `archives_only` refuses them. Raises ValueError with the reason, or OSError.
+    A child process checks it first (`check_archive`). Raises ValueError with the reason, or
+    OSError.
     """
-    n_bytes = path.stat().st_size
-    with path.open("rb") as file:
-        is_archive = file.read(4) == b"PK\3\4"  # the test that torch.load makes
-    if is_archive:
-        _check_archive(path, n_bytes)
-    elif archives_only:
-        raise ValueError("it is not an archive")
+    child.call(path, check_archive, path)
+    return load_state(path)
+
+
+def load_state(path: Path) -> Any:
+    """What torch.load gives of a file whose archive was checked. Raises as `read_state` does.
+
+    torch.load does not compare the size of a tensor with that of its storage. That is done here.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         held = [_n_bytes(tensor) for tensor in _tensors(state, set())]
@@ -65,44 +68,9 @@ def read_state(path: Path, *, archives_only: bool = False) -> Any:
     except Exception as error:
         # Hostile bytes can make an unpickler raise any exception.
         raise ValueError(first_line(error)) from error
-    if max(held, default=0) > n_bytes:
+    if max(held, default=0) > (n_bytes := path.stat().st_size):
         raise ValueError(f"a tensor of {max(held)} bytes in a file of {n_bytes}")
     return state
-
-
-def _check_archive(path: Path, n_bytes: int) -> None:
-    """Raise ValueError if a member is damaged or compressed; torch.save never compresses."""
-    _check_directory(path, n_bytes)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS or sum(m.file_size for m in members) > n_bytes:
-                raise ValueError("it unpacks to more than its size")
-            if any(m.compress_type != zipfile.ZIP_STORED for m in members):
-                raise ValueError("its members are compressed")
-            if damaged := archive.testzip():
-                raise ValueError(f"its member {damaged} is damaged")
-    except (zipfile.BadZipFile, EOFError, LookupError, RuntimeError) as error:
-        raise ValueError(str(error)) from None
-
-
-def _check_directory(path: Path, n_bytes: int) -> None:
-    """Raise ValueError if the list of members is too large, because zipfile reads it at once.
-
-    Its size stands in the end record in the last 22 bytes, or in the 64-bit end record before
-    (APPNOTE 4.3.14 to 4.3.16).
-    """
-    with path.open("rb") as file:
-        file.seek(max(0, n_bytes - 98))
-        tail = file.read().rjust(98, b"\0")
-    end, end64 = tail[-22:], tail[:56]
-    if end[:4] != b"PK\5\6":
-        raise ValueError("it is cut, or has a comment")
-    size = int.from_bytes(end[12:16], "little")
-    if tail[56:60] == b"PK\6\7" and end64[:4] == b"PK\6\6":
-        size = max(0 if size == 2**32 - 1 else size, int.from_bytes(end64[40:48], "little"))
-    if size > MAX_MEMBERS * MAX_ENTRY_BYTES:
-        raise ValueError(f"its list of members claims {size} bytes")
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[torch.Tensor]:
