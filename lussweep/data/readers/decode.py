@@ -6,7 +6,6 @@ decoder, fills the memory or never ends is refused like any other that is damage
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from lussweep.data.readers.seam import (
 from lussweep.data.readers.series import FOLDER, IMAGE
 from lussweep.data.readers.video import VIDEO
 from lussweep.errors import InputError, one_line
-from lussweep.store import child
+from lussweep.store import buffers, child
 from lussweep.study.plugins import Plugin, Registry
 
 MAX_BYTES = 2**32
@@ -59,23 +58,22 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
     """
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
-    with child.scratch() as out:
-        answer = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
-        try:
-            return _loop(out, *answer)
-        except (TypeError, ValueError):  # a file may have taken the child over
-            raise InputError(f"{path}: {child.NO_ANSWER}: {COPY_AGAIN}") from None
+    buffer = buffers.take()
+    answer = _in_child(path, _write_frames, stride, MAX_BYTES, out=buffer.file)
+    try:
+        return _loop(buffer.levels(), *answer)
+    except (TypeError, ValueError):  # a file may have taken the child over
+        raise InputError(f"{path}: {child.NO_ANSWER}: {COPY_AGAIN}") from None
 
 
 def _loop(
-    out: IO[bytes],
+    levels: NDArray[np.uint8],
     shape: Sequence[int],
     indices: Sequence[int],
     seconds: Sequence[float | None],
 ) -> Loop:
     """The frames that a child has written. Raises TypeError or ValueError if they do not fit."""
-    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
-    pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
+    pixels = levels.reshape(shape)
     n_frames, _, _ = pixels.shape
     if not n_frames == len(indices) == len(seconds):
         raise ValueError(f"{n_frames} frames, {len(indices)} numbers and {len(seconds)} times")
