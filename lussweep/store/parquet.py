@@ -18,8 +18,9 @@ from lussweep.store.parquet_pages import check_sizes, read_footer
 
 SMALL_BYTES = 2**26
 """A table up to this size is read, however small its file is."""
-MAX_RATIO = 200
-"""Largest ratio of a table's size to its file's. Our tables have many equal values: some 130."""
+MAX_RATIO = 500
+"""Largest ratio of a table's size to its file's. Our tables have many equal values: the ratio is
+some 210 for an index of a million frames."""
 MAX_COLUMNS = 1000
 
 
@@ -64,13 +65,30 @@ def read_table(
     try:
         # A dictionary holds a repeated value once.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            table = file.read(columns=[field.name for field in wanted])
-        n_bytes = sum(_text_bytes(column) for column in table.columns)
-        if n_bytes > limit:
-            raise ValueError(f"its text unpacks to {n_bytes} bytes, over {limit}")
-        return table.cast(pa.schema([file_schema.field(i) for i in _places(file_schema, columns)]))
+            return _read_columns(file, pa.schema(wanted), limit)
     except (pa.ArrowException, UnicodeError, MemoryError, KeyError) as error:
         raise ValueError(one_line(error)) from None
+
+
+def _read_columns(file: pq.ParquetFile, schema: pa.Schema, limit: int) -> pa.Table:
+    """Reads the columns of a schema, one at a time: the memory of one serves the next.
+
+    Raises ValueError if the texts take more than `limit` bytes.
+    """
+    found: dict[str, list[pa.ChunkedArray]] = {}
+    columns: list[pa.ChunkedArray] = []
+    n_text_bytes = 0
+    for field in schema:
+        if not found.get(field.name):
+            found[field.name] = file.read(columns=[field.name]).columns
+        column = found[field.name].pop(0)
+        n_text_bytes += _text_bytes(column)
+        if n_text_bytes > limit:
+            raise ValueError(f"its text unpacks to {n_text_bytes} bytes or more, over {limit}")
+        columns.append(column.cast(field.type))
+        del column
+        pa.default_memory_pool().release_unused()
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _schema(path: Path) -> pa.Schema:
@@ -78,10 +96,6 @@ def _schema(path: Path) -> pa.Schema:
         return pq.read_schema(path)
     except pa.ArrowException as error:
         raise ValueError(one_line(error)) from None
-
-
-def _places(schema: pa.Schema, columns: Collection[str] | None) -> list[int]:
-    return [i for i, name in enumerate(schema.names) if columns is None or name in columns]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -102,5 +116,5 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
     for chunk in column.chunks:
         if pa.types.is_dictionary(chunk.type) and _is_text(chunk.type.value_type):
             lengths = pc.binary_length(chunk.dictionary)
-            total += pc.sum(pc.cast(pc.take(lengths, chunk.indices), pa.int64())).as_py() or 0
+            total += pc.sum(pc.take(lengths, chunk.indices)).as_py() or 0
     return total
