@@ -22,16 +22,18 @@ from pathlib import Path
 from lussweep.data.frames import read_index
 from lussweep.run.ingest import open_store
 def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024 / 1e6
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024 / 1e6
 imported = peak()
-start = time.perf_counter()
+start, used = time.perf_counter(), time.process_time()
 store = open_store(sys.argv[1])
 opened = time.perf_counter()
 index = read_index(Path(sys.argv[1]))
 end = time.perf_counter()
+used = time.process_time() - used
 print(
     f"{len(store.manifest.videos)} videos, {len(index)} rows: {end - start:.2f} s (manifest "
-    f"{opened - start:.2f}, index {end - opened:.2f}), peak {peak():.0f} MB, "
+    f"{opened - start:.2f}, index {end - opened:.2f}; CPU {used:.2f}), peak {peak():.0f} MB, "
     f"{imported:.0f} MB of it by imports"
 )
 """
