@@ -254,11 +254,11 @@ def step_problem(error: str) -> str:
 def _problem(video: Video, spec: PreprocessSpec) -> str | None:
     """Why a video cannot be decoded; None if it can."""
     from lussweep.data.preprocess import preprocess
-    from lussweep.data.readers.decode import read_frames
+    from lussweep.data.readers.decode import read_loop
 
     try:
-        frames = read_frames(Path(video.path or ""), spec.frame_stride)
-        preprocess(frames, spec.of_video(video))
+        loop = read_loop(Path(video.path or ""), spec.frame_stride)
+        preprocess(loop.pixels, spec.of_video(video), loop.extremes)
     except InputError as error:
         return str(error)
     return None

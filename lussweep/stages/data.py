@@ -95,7 +95,7 @@ def _video_frames(
     try:
         loop = read_loop(Path(path), spec.frame_stride)
         own = spec.preprocess.of_video(video)
-        return *preprocess(loop.pixels, own), _Source(loop.indices, loop.seconds)
+        return *preprocess(loop.pixels, own, loop.extremes), _Source(loop.indices, loop.seconds)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 

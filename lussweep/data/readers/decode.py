@@ -44,6 +44,9 @@ class Loop:
 
     pixels: Frames
     """Grey levels (T, H, W)."""
+    extremes: Frames
+    """The greatest and the least level of each pixel (2, H, W), also over frames that the stride
+    drops, if the reader decodes them."""
     indices: tuple[int, ...]
     """Number of each frame in the source, from 0."""
     seconds: tuple[float | None, ...]
@@ -73,11 +76,11 @@ def _loop(
     seconds: Sequence[float | None],
 ) -> Loop:
     """The frames that a child has written. Raises TypeError or ValueError if they do not fit."""
-    pixels = levels.reshape(shape)
-    n_frames, _, _ = pixels.shape
-    if not n_frames == len(indices) == len(seconds):
+    n_frames, height, width = shape
+    pixels = levels.reshape((n_frames + 2, height, width))
+    if not 0 < n_frames == len(indices) == len(seconds):
         raise ValueError(f"{n_frames} frames, {len(indices)} numbers and {len(seconds)} times")
-    return Loop(pixels, tuple(indices), tuple(seconds))
+    return Loop(pixels[:-2], pixels[-2:], tuple(indices), tuple(seconds))
 
 
 def read_frames(path: Path, stride: int = 1) -> Frames:
@@ -159,15 +162,25 @@ def _times(readers: Sequence[Reader], path: Path) -> list[float | None]:
 def _write_frames(
     readers: Sequence[Reader], path: Path, stride: int, max_bytes: int, out: IO[bytes]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...]]:
-    """Writes the frames one after another. Returns their shape, numbers and times."""
+    """Writes the frames one after another, then the greatest and the least levels.
+
+    Returns the shape of the frames, their numbers and times.
+    """
     size: tuple[int, ...] | None = None
     indices: list[int] = []
     seconds: list[float | None] = []
-    for frame in _reader_of(readers, path).frames(path, stride):
-        size = size or frame.pixels.shape
+    brightest = darkest = np.empty(0, np.uint8)
+    reader = _reader_of(readers, path)
+    for frame in reader.frames(path, 1 if reader.reads_all else stride):
+        if size is None:
+            size, brightest, darkest = frame.pixels.shape, frame.pixels.copy(), frame.pixels.copy()
         if frame.pixels.shape != size:
             sizes = " and ".join(f"{w} x {h}" for h, w in (size, frame.pixels.shape))
             raise UnreadableError(f"frame sizes differ ({sizes}): give frames of one size")
+        np.maximum(brightest, frame.pixels, out=brightest)
+        np.minimum(darkest, frame.pixels, out=darkest)
+        if frame.index % stride:
+            continue
         if (len(indices) + 1) * frame.pixels.size > max_bytes:
             raise UnreadableError(
                 f"has over {max_bytes / 2**30:.3g} GiB of frames: cut it into parts"
@@ -177,6 +190,7 @@ def _write_frames(
         seconds.append(frame.seconds)
     if size is None:
         raise UnreadableError(NO_FRAME)
+    out.write(np.stack([brightest, darkest]).data)
     return (len(indices), *size), tuple(indices), tuple(seconds)
 
 
