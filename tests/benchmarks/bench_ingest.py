@@ -41,12 +41,13 @@ def processes(root: int) -> list[int]:
 
 
 def cpu_seconds() -> float:
-    """CPU seconds so far of this process and of its children."""
+    """CPU seconds so far of this process and of its children, those that have ended included."""
+    ended = os.times()
     nanoseconds = 0
-    for pid in processes(os.getpid()):
+    for pid in processes(os.getpid())[1:]:
         for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             nanoseconds += int(task.read_text().split()[0])
-    return nanoseconds / 1e9
+    return time.process_time() + ended.children_user + ended.children_system + nanoseconds / 1e9
 
 
 def memory_bytes(root: int) -> int:
