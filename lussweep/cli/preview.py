@@ -46,7 +46,7 @@ def preview(
     with clear_errors(debug):
         from lussweep.data.manifest import read_manifest
         from lussweep.data.preview import look_at
-        from lussweep.data.readers.decode import read_frames
+        from lussweep.data.readers.decode import read_loop
         from lussweep.report.preview import write_preview
 
         if out.suffix.lower() not in (".html", ".htm"):
@@ -66,8 +66,9 @@ def preview(
         looked_at, refused = [], list(reading.skipped)
         for video in reading.manifest.videos:
             try:
-                frames = read_frames(Path(video.path or ""), spec.frame_stride)
-                looked_at.append((video, look_at(frames, spec.of_video(video))))
+                loop = read_loop(Path(video.path or ""), spec.frame_stride)
+                look = look_at(loop.pixels, spec.of_video(video), loop.extremes)
+                looked_at.append((video, look))
             except InputError as error:
                 refused.append((video.patient_id, video.video_id, str(error)))
         for note in reading.notes:

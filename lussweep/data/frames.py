@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,17 @@ MASKS = "masks.npy"
 INDEX = "frames.parquet"
 
 
-def write_shard(out: Path, frames_NSS: np.ndarray, masks_VSS: np.ndarray) -> None:
-    """Write a patient's frames, uint8 (N, S, S), and each video's sector mask, bool (V, S, S)."""
-    np.save(out / PIXELS, frames_NSS)
+def write_shard(out: Path, videos: Sequence[np.ndarray], masks_VSS: np.ndarray) -> None:
+    """Write the frames of a patient's videos and each video's sector mask, bool (V, S, S).
+
+    The frames, uint8 (T, S, S) for each video, become one array (N, S, S) without a copy in memory.
+    """
+    shape = (sum(map(len, videos)), *videos[0].shape[1:])
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with (out / PIXELS).open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for frames in videos:
+            file.write(np.ascontiguousarray(frames).data)
     np.save(out / MASKS, masks_VSS)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from lussweep.data.sector import BLACK_LEVEL, Box, Frames, Mask, Sector, detect_sector
+from lussweep.data.sector import BLACK_LEVEL, Box, Frames, Mask, Sector, detect_sector, extremes_of
 from lussweep.errors import InputError
 from lussweep.study.spec import PreprocessSpec
 
@@ -15,8 +15,13 @@ N_CHANNELS = 4
 """The most that OpenCV resizes by area."""
 
 
-def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
+def preprocess(
+    frames: Frames, spec: PreprocessSpec, extremes: Frames | None = None
+) -> tuple[Frames, Mask]:
     """Blank, crop, pad to a square and resize the frames (T, H, W) of one video.
+
+    `extremes` (2, H, W) are the greatest and the least level of each pixel over the whole video, if
+    `frames` are but some of its frames.
 
     Returns uint8 frames (T, S, S) and a bool mask (S, S) of the pixels that may differ from zero.
     The mask is the sector if `mask_outside_sector`, else the crop without its padding. The aspect
@@ -24,7 +29,7 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     the sector, and a black video.
     """
     frames = blank_boxes(frames, spec.mask_boxes)
-    (x0, y0, x1, y1), sector = find_window(frames, spec)
+    (x0, y0, x1, y1), sector = find_window(frames, spec, extremes)
     frames, shown = frames[:, y0:y1, x0:x1], sector.mask[y0:y1, x0:x1]
     visible = (shown if spec.mask_outside_sector else np.ones_like(shown)).astype(np.uint8)
     whole = np.full((1, *visible.shape), 255, np.uint8)
@@ -34,14 +39,20 @@ def preprocess(frames: Frames, spec: PreprocessSpec) -> tuple[Frames, Mask]:
     return resized, mask
 
 
-def find_window(blanked: Frames, spec: PreprocessSpec) -> tuple[Box, Sector]:
+def find_window(
+    blanked: Frames, spec: PreprocessSpec, extremes: Frames | None = None
+) -> tuple[Box, Sector]:
     """The crop and the sector of frames (T, H, W) whose mask boxes are blanked.
 
-    Raises InputError for a black video, and for a crop outside the image or the sector.
+    `extremes` (2, H, W) are those of the whole video, not blanked; None if the frames are all of
+    it. Raises InputError for a black video, and for a crop outside the image or the sector.
     """
-    if blanked.max() <= BLACK_LEVEL:
+    if extremes is None:
+        extremes = extremes_of(blanked)
+    extremes = blank_boxes(extremes, spec.mask_boxes)
+    if blanked[0].max() <= BLACK_LEVEL and blanked.max() <= BLACK_LEVEL:
         raise InputError("the video is black: take it out of the manifest or export it again")
-    sector = detect_sector(blanked)
+    sector = detect_sector(blanked, extremes)
     x0, y0, x1, y1 = box = _crop_box(spec, sector)
     if not sector.mask[y0:y1, x0:x1].any():
         raise InputError(f"the crop {list(box)} holds no part of the sector")

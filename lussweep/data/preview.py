@@ -43,13 +43,13 @@ class Look:
         return self.sector.confidence < LOW_CONFIDENCE
 
 
-def look_at(frames: Frames, spec: PreprocessSpec) -> Look:
+def look_at(frames: Frames, spec: PreprocessSpec, extremes: Frames | None = None) -> Look:
     """Draw the crop and the sector of a video (T, H, W).
 
-    Raises InputError for the same videos as `preprocess`.
+    `extremes` are those of `preprocess`. Raises InputError for the same videos as it does.
     """
     blanked = blank_boxes(frames, spec.mask_boxes)
-    crop, sector = find_window(blanked, spec)
+    crop, sector = find_window(blanked, spec, extremes)
     kept_mask = np.zeros_like(sector.mask)
     x0, y0, x1, y1 = crop
     kept_mask[y0:y1, x0:x1] = sector.mask[y0:y1, x0:x1] if spec.mask_outside_sector else True

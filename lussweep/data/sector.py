@@ -1,10 +1,11 @@
 """Finds the sector of an ultrasound video: the part of the screen that shows tissue.
 
-The sector is the convex hull of the bright or changing components that move. Two other signs give
-the confidence. Tissue is dense in single frames, while traces, clocks and letters are thin. The two
-sides of a sector are alike, unless a shadow hides one. The sides also tell the probe: the sides of
-a linear probe's sector are parallel, those of a phased probe meet in a point at its top, and those
-of a convex probe would meet above the top.
+The sector is the convex hull of the bright or changing components that move. It is found from the
+greatest and the least level of each pixel over the whole video, because too little moves in a few
+frames. Two other signs give the confidence. Tissue is dense in single frames, while traces, clocks
+and letters are thin. The two sides of a sector are alike, unless a shadow hides one. The sides also
+tell the probe: the sides of a linear probe's sector are parallel, those of a phased probe meet in a
+point at its top, and those of a convex probe would meet above the top.
 """
 
 from __future__ import annotations
@@ -72,12 +73,18 @@ class Sector:
     """0 (nothing was found: the mask is the whole image) to 1."""
 
 
-def detect_sector(frames: Frames) -> Sector:
+def extremes_of(frames: Frames) -> Frames:
+    """The greatest and the least level of each pixel (2, H, W) over frames (T, H, W)."""
+    return np.stack([frames.max(axis=0), frames.min(axis=0)])
+
+
+def detect_sector(frames: Frames, extremes: Frames | None = None) -> Sector:
     """Find the sector of a video of grey levels (T, H, W).
 
-    If nothing is found, as in a black video, the sector is the whole image with confidence 0.
+    `extremes` (2, H, W) are those of the whole video, if `frames` are but some of its frames. If
+    nothing is found, as in a black video, the sector is the whole image with confidence 0.
     """
-    brightest, darkest = frames.max(axis=0), frames.min(axis=0)
+    brightest, darkest = extremes_of(frames) if extremes is None else extremes
     level = _ground_level(brightest) + BLACK_LEVEL
     moving = brightest.astype(np.int16) - darkest > MOTION_LEVELS
     foreground = (brightest > level) | moving
@@ -180,7 +187,8 @@ def _confidence(mask: Mask, dense: Mask, left: _Side | None, right: _Side | None
     if not core.any():
         return 0.0
     fringe = 1 - _filled_hull(core).sum() / mask.sum()
-    confidence = max(0.0, 1 - fringe / FRINGE_OF_NO_CONFIDENCE)
+    # The hull of the core can be wider than the sector by a pixel.
+    confidence = min(1.0, max(0.0, 1 - fringe / FRINGE_OF_NO_CONFIDENCE))
     if left and right:
         confidence *= max(0.0, 1 - abs(left.degrees - right.degrees) / SKEW_OF_NO_CONFIDENCE)
     return float(confidence)

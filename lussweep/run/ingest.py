@@ -108,7 +108,7 @@ def ingest_manifest(request: IngestRequest, run_steps: RunSteps) -> Ingested:
         if hold.lost:  # the command that took the folder writes the index
             raise TakenOver(hold.lost)
         skipped = [*read.skipped, *undecodable]
-        index = _describe(folder.path, manifest, preprocess, skipped, store, read.splits)
+        index = _write_tables(folder.path, manifest, preprocess, skipped, store, read.splits)
         folder.publish()
     notes = [*read.notes, *_gone(earlier, manifest)]
     return Ingested(manifest, index, skipped, read.splits, notes)
@@ -144,7 +144,7 @@ def _gone(earlier: FrameStore | None, manifest: Manifest) -> list[str]:
     return [f"{n_gone} videos of the store are not in this manifest: the store lists them no more"]
 
 
-def _describe(
+def _write_tables(
     folder: Path,
     manifest: Manifest,
     preprocess: PreprocessSpec,
@@ -159,13 +159,18 @@ def _describe(
     tables.write(folder / INDEX, index, tables.FRAMES)
     rows = [dict(zip(tables.SKIPPED.names, row, strict=True)) for row in skipped]
     tables.write(folder / SKIPPED_FILE, rows, tables.SKIPPED)
+    describe(folder, manifest, preprocess, splits)
+    return index
+
+
+def describe(folder: Path, manifest: Manifest, preprocess: PreprocessSpec, splits: str) -> None:
+    """Write what `open_store` reads. The paths of the videos are left out."""
     described = {
         "preprocess": preprocess.model_dump(mode="json"),
         "manifest": manifest.model_dump(mode="json", exclude={"videos": {"__all__": {"path"}}}),
         "splits": splits,
     }
     LocalFolder(folder).write(STORE_FILE, json.dumps(described, indent=1).encode())
-    return index
 
 
 def open_store(place: str) -> FrameStore:
@@ -184,7 +189,7 @@ def open_store(place: str) -> FrameStore:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} is damaged: run `lussweep ingest` again") from None
     videos = parse(Manifest, manifest, str(path))
-    if any(video.path for video in videos.videos):  # `_describe` writes no paths
+    if any(video.path for video in videos.videos):  # `describe` writes no paths
         raise InputError(f"{path} names video files: run `lussweep ingest` again")
     artifacts = artifact_store(folder.artifacts_place)
     return FrameStore(videos, parse(PreprocessSpec, preprocess, str(path)), artifacts, splits)
@@ -249,11 +254,11 @@ def step_problem(error: str) -> str:
 def _problem(video: Video, spec: PreprocessSpec) -> str | None:
     """Why a video cannot be decoded; None if it can."""
     from lussweep.data.preprocess import preprocess
-    from lussweep.data.readers.decode import read_frames
+    from lussweep.data.readers.decode import read_loop
 
     try:
-        frames = read_frames(Path(video.path or ""), spec.frame_stride)
-        preprocess(frames, spec.of_video(video))
+        loop = read_loop(Path(video.path or ""), spec.frame_stride)
+        preprocess(loop.pixels, spec.of_video(video), loop.extremes)
     except InputError as error:
         return str(error)
     return None

@@ -13,6 +13,7 @@ from lussweep.data.declaration import check_declaration
 from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
 from lussweep.errors import InputError
+from lussweep.models.generators.checkpoint import Stopped
 from lussweep.stages.context import Context, Summary, cohort_frames, split_index
 from lussweep.store import names, tables
 from lussweep.study.keys import hashed_id
@@ -22,13 +23,18 @@ from lussweep.study.spec import Video
 
 
 def run_shard(step: Step, context: Context, out: Path) -> Summary:
-    """Turns one patient's videos into pixels, sector masks and index rows."""
+    """Turns one patient's videos into pixels, sector masks and index rows.
+
+    Raises Stopped between two videos if a stop is asked.
+    """
     spec = ShardStep.of(step)
     videos = spec.of_patient()
     pixels: list[np.ndarray] = []
     masks: list[np.ndarray] = []
     rows: list[dict[str, Any]] = []
     for mask_row, video in enumerate(videos):
+        if mask_row and context.link.stop_is_asked():
+            raise Stopped(f"stopped after {mask_row} of {len(videos)} videos")
         frames, mask, source = _video_frames(video, spec, context)
         _check_annotations(video, source.indices[-1] + spec.frame_stride)
         first = sum(len(p) for p in pixels)
@@ -51,7 +57,7 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
         ]
         pixels.append(frames)
         masks.append(mask)
-    write_shard(out, np.concatenate(pixels), np.stack(masks))
+    write_shard(out, pixels, np.stack(masks))
     tables.write(out / INDEX, rows, tables.FRAMES)
     return {"n_frames": len(rows), "n_videos": len(videos)}
 
@@ -89,7 +95,7 @@ def _video_frames(
     try:
         loop = read_loop(Path(path), spec.frame_stride)
         own = spec.preprocess.of_video(video)
-        return *preprocess(loop.pixels, own), _Source(loop.indices, loop.seconds)
+        return *preprocess(loop.pixels, own, loop.extremes), _Source(loop.indices, loop.seconds)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 

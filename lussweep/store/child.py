@@ -76,7 +76,8 @@ def call(
     `path` is the file that the function reads. `function` belongs to a module that the child can
     import. Its value comes back as JSON, so a tuple becomes a list: nothing that a child sends may
     run code here, because a file may have taken the child over. The child writes large arrays to
-    `out`, an open file (`scratch`), which is emptied before.
+    `out`, an open file (`scratch`), from its beginning. Afterwards the position in the file is the
+    end of what was written; bytes of an earlier call may follow.
 
     Raises an error of the function if it is an InputError, an OSError or one of `errors`, whose
     only argument is a text; other errors become a ValueError. Raises InputError with `path`, the
@@ -158,8 +159,7 @@ def _run(
     keep = False
     try:
         if out is not None:
-            out.seek(0)
-            out.truncate()
+            os.lseek(out.fileno(), 0, os.SEEK_SET)
         kind, value, keep = _exchange(child, (function, args, out is not None, limits), out)
     finally:
         if not keep:

@@ -1,27 +1,34 @@
-"""From videos to frames: against a bare PyAV loop on one core, and a whole `lussweep ingest`.
+"""From videos to a store of frames: against a bare PyAV loop, and a whole `lussweep ingest`.
 
-The bare loop decodes and converts to grey, and keeps nothing. Both are measured in CPU seconds of
-all their processes, so other jobs on the machine change little.
+The bare loop decodes and converts to grey on one core, and keeps nothing. CPU seconds are those of
+all processes, so other jobs on the machine change little.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
-import cv2
 
+from lussweep.backend.driver import Progress, run_plan
+from lussweep.backend.inline import InlineExecutor
+from lussweep.data.manifest import read_manifest
 from lussweep.data.preprocess import preprocess
 from lussweep.data.readers.decode import read_loop
-from lussweep.study.spec import PreprocessSpec
+from lussweep.run.ingest import bring_in
+from lussweep.stages import Context
+from lussweep.store import child
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.plan import Plan
+from lussweep.study.spec import Manifest, PreprocessSpec, SplitSpec
 
 
 def processes(root: int) -> list[int]:
@@ -34,12 +41,13 @@ def processes(root: int) -> list[int]:
 
 
 def cpu_seconds() -> float:
-    """CPU seconds so far of this process and of its children."""
+    """CPU seconds so far of this process and of its children, those that have ended included."""
+    ended = os.times()
     nanoseconds = 0
-    for pid in processes(os.getpid()):
+    for pid in processes(os.getpid())[1:]:
         for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             nanoseconds += int(task.read_text().split()[0])
-    return nanoseconds / 1e9
+    return time.process_time() + ended.children_user + ended.children_system + nanoseconds / 1e9
 
 
 def memory_bytes(root: int) -> int:
@@ -60,27 +68,24 @@ def cost(work: Callable[[], int]) -> tuple[int, float]:
     return work(), cpu_seconds() - before
 
 
+def bare(paths: list[Path]) -> int:
+    """Decodes videos, converts their frames to grey, and keeps nothing. The number of frames."""
+    n_frames = 0
+    for path in paths:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            for frame in container.decode(stream):
+                frame.to_ndarray(format="gray")
+                n_frames += 1
+    return n_frames
+
+
 def compare(paths: list[Path]) -> None:
     """Prints the frames a CPU second of the bare loop and of ours, and what the parts cost."""
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    cv2.setNumThreads(1)
     spec = PreprocessSpec(image_size=256)
-
-    def bare() -> int:
-        n_frames = 0
-        for path in paths:
-            with av.open(str(path)) as container:
-                stream = container.streams.video[0]
-                stream.codec_context.thread_count = 1
-                for frame in container.decode(stream):
-                    frame.to_ndarray(format="gray")
-                    n_frames += 1
-        return n_frames
-
-    bare()
-    read_loop(paths[0])
     for _ in range(3):
-        n_frames, bare_seconds = cost(bare)
+        n_frames, bare_seconds = cost(lambda: bare(paths))
         reading = preparing = 0.0
         for path in paths:
             before = cpu_seconds()
@@ -95,6 +100,53 @@ def compare(paths: list[Path]) -> None:
             f"{bare_seconds / ours:.2f} times as fast as bare",
             flush=True,
         )
+
+
+def into_store(manifest: Manifest) -> tuple[float, float]:
+    """Seconds by the clock and of CPU in which the videos become artifacts of a new store."""
+
+    def run_steps(plan: Plan, context: Context) -> Progress:
+        return run_plan(plan, context.store, InlineExecutor(plan, context))
+
+    with TemporaryDirectory() as folder:
+        start, before = time.perf_counter(), cpu_seconds()
+        bring_in(manifest, PreprocessSpec(image_size=256), ArtifactStore(Path(folder)),
+                 skip_unreadable=False, run_steps=run_steps)  # fmt: skip
+        return time.perf_counter() - start, cpu_seconds() - before
+
+
+def on_cores(manifest: Manifest, n_rounds: int = 3) -> None:
+    """Prints the frames a second from file to store on one core and on two, and of the bare loop.
+
+    The best of several rounds counts, because other jobs on the machine slow a round down.
+    """
+    paths = [Path(video.path or "") for video in manifest.videos]
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    seconds: dict[str, list[float]] = defaultdict(list)
+    n_frames = 0
+    for _ in range(n_rounds):
+        os.sched_setaffinity(0, cores[:1])
+        start = time.perf_counter()
+        n_frames, cpu = cost(lambda: bare(paths))
+        seconds["bare loop"].append(time.perf_counter() - start)
+        seconds["bare loop, CPU"].append(cpu)
+        for n_cores in range(1, len(cores) + 1):
+            child.end_children()  # they keep their cores
+            os.sched_setaffinity(0, cores[:n_cores])
+            clock, cpu = into_store(manifest)
+            seconds[f"{n_cores} cores"].append(clock)
+            seconds[f"{n_cores} cores, CPU"].append(cpu)
+    best = {name: min(found) for name, found in seconds.items()}
+    for name, found in best.items():
+        print(f"{name}: {n_frames / found:.0f} frames/s")
+    kept = best["bare loop, CPU"] / best["1 cores, CPU"]
+    print(f"to the store on one core {kept:.2f} times as fast as bare, by CPU seconds", end="")
+    if len(cores) > 1:
+        print(
+            f"; on two cores {best['1 cores'] / best['2 cores']:.2f} times as fast as on one",
+            end="",
+        )
+    print(flush=True)
 
 
 def whole(manifest: Path, label: str, options: list[str]) -> None:
@@ -125,9 +177,11 @@ def main() -> None:
     given = parser.parse_args()
     for backend in given.backend:
         whole(given.manifest, given.label, ["--backend", backend])
-    with given.manifest.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    compare([given.manifest.parent / row["path"] for row in rows[:: given.every]])
+    read = read_manifest(given.manifest, label=given.label, split=SplitSpec(), seed=0).manifest
+    chosen = Manifest(videos=read.videos[:: given.every])
+    on_cores(chosen)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    compare([Path(video.path or "") for video in chosen.videos])
 
 
 if __name__ == "__main__":

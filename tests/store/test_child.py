@@ -88,11 +88,13 @@ def test_one_child_serves_many_calls_without_torch_and_ray() -> None:
 def test_bytes_are_handed_over_in_a_file() -> None:
     with scratch() as out:
         assert call(FILE, in_child.write, b"abc", 1000, out=out) == 1000
+        assert os.lseek(out.fileno(), 0, os.SEEK_CUR) == 3000
         out.seek(0)
         assert out.read() == b"abc" * 1000
         call(FILE, in_child.write, b"d", 2, out=out)
+        assert os.lseek(out.fileno(), 0, os.SEEK_CUR) == 2, "what follows is of the first call"
         out.seek(0)
-        assert out.read() == b"dd"
+        assert out.read(2) == b"dd"
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGABRT])

@@ -10,6 +10,7 @@ from lussweep.errors import InputError
 from lussweep.report.sections import SECTIONS
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
+from support.big_store import index_of
 
 SCHEMAS = {
     **{name: value for name, value in vars(tables).items() if isinstance(value, pa.Schema)},
@@ -230,3 +231,12 @@ def test_hyperparameters_come_back_from_their_columns(tmp_path, values, text):
     for schema in (tables.TRIALS, RESULTS):
         (row,) = tables.write(tmp_path / "one.parquet", [columns], schema).to_pylist()
         assert tables.hyperparameters_of(row) == values
+
+
+def test_an_index_of_a_million_frames_is_not_taken_for_a_file_that_was_made_to_fill_memory(
+    tmp_path: Path,
+) -> None:
+    index = index_of(n_videos=20_000, n_frames=50)
+    tables.write(tmp_path / "frames.parquet", index, tables.FRAMES)
+    found = tables.read_frames(tmp_path / "frames.parquet")
+    assert found.equals(index) and len(found) == 1_000_000

@@ -53,7 +53,7 @@ def frames(path: Path, stride: int) -> Iterator[Frame]:
         ) from None
 
 
-ARRAY = Reader("array", _matches, check, frames)
+ARRAY = Reader("array", _matches, check, frames, reads_all=True)
 
 
 def _mapped(path: Path, stride: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:

@@ -6,7 +6,6 @@ decoder, fills the memory or never ends is refused like any other that is damage
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from lussweep.data.readers.seam import (
 from lussweep.data.readers.series import FOLDER, IMAGE
 from lussweep.data.readers.video import VIDEO
 from lussweep.errors import InputError, one_line
-from lussweep.store import child
+from lussweep.store import buffers, child
 from lussweep.study.plugins import Plugin, Registry
 
 MAX_BYTES = 2**32
@@ -45,6 +44,9 @@ class Loop:
 
     pixels: Frames
     """Grey levels (T, H, W)."""
+    extremes: Frames
+    """The greatest and the least level of each pixel (2, H, W), also over frames that the stride
+    drops, if the reader decodes them."""
     indices: tuple[int, ...]
     """Number of each frame in the source, from 0."""
     seconds: tuple[float | None, ...]
@@ -59,27 +61,26 @@ def read_loop(path: Path, stride: int = 1) -> Loop:
     """
     if stride < 1:
         raise ValueError(f"stride must be at least 1, got {stride}")
-    with child.scratch() as out:
-        answer = _in_child(path, _write_frames, stride, MAX_BYTES, out=out)
-        try:
-            return _loop(out, *answer)
-        except (TypeError, ValueError):  # a file may have taken the child over
-            raise InputError(f"{path}: {child.NO_ANSWER}: {COPY_AGAIN}") from None
+    buffer = buffers.take()
+    answer = _in_child(path, _write_frames, stride, MAX_BYTES, out=buffer.file)
+    try:
+        return _loop(buffer.levels(), *answer)
+    except (TypeError, ValueError):  # a file may have taken the child over
+        raise InputError(f"{path}: {child.NO_ANSWER}: {COPY_AGAIN}") from None
 
 
 def _loop(
-    out: IO[bytes],
+    levels: NDArray[np.uint8],
     shape: Sequence[int],
     indices: Sequence[int],
     seconds: Sequence[float | None],
 ) -> Loop:
     """The frames that a child has written. Raises TypeError or ValueError if they do not fit."""
-    flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)  # all pages will be read
-    pixels = np.frombuffer(mmap.mmap(out.fileno(), 0, flags), np.uint8).reshape(shape)
-    n_frames, _, _ = pixels.shape
-    if not n_frames == len(indices) == len(seconds):
+    n_frames, height, width = shape
+    pixels = levels.reshape((n_frames + 2, height, width))
+    if not 0 < n_frames == len(indices) == len(seconds):
         raise ValueError(f"{n_frames} frames, {len(indices)} numbers and {len(seconds)} times")
-    return Loop(pixels, tuple(indices), tuple(seconds))
+    return Loop(pixels[:-2], pixels[-2:], tuple(indices), tuple(seconds))
 
 
 def read_frames(path: Path, stride: int = 1) -> Frames:
@@ -161,15 +162,25 @@ def _times(readers: Sequence[Reader], path: Path) -> list[float | None]:
 def _write_frames(
     readers: Sequence[Reader], path: Path, stride: int, max_bytes: int, out: IO[bytes]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...]]:
-    """Writes the frames one after another. Returns their shape, numbers and times."""
+    """Writes the frames one after another, then the greatest and the least levels.
+
+    Returns the shape of the frames, their numbers and times.
+    """
     size: tuple[int, ...] | None = None
     indices: list[int] = []
     seconds: list[float | None] = []
-    for frame in _reader_of(readers, path).frames(path, stride):
-        size = size or frame.pixels.shape
+    brightest = darkest = np.empty(0, np.uint8)
+    reader = _reader_of(readers, path)
+    for frame in reader.frames(path, 1 if reader.reads_all else stride):
+        if size is None:
+            size, brightest, darkest = frame.pixels.shape, frame.pixels.copy(), frame.pixels.copy()
         if frame.pixels.shape != size:
             sizes = " and ".join(f"{w} x {h}" for h, w in (size, frame.pixels.shape))
             raise UnreadableError(f"frame sizes differ ({sizes}): give frames of one size")
+        np.maximum(brightest, frame.pixels, out=brightest)
+        np.minimum(darkest, frame.pixels, out=darkest)
+        if frame.index % stride:
+            continue
         if (len(indices) + 1) * frame.pixels.size > max_bytes:
             raise UnreadableError(
                 f"has over {max_bytes / 2**30:.3g} GiB of frames: cut it into parts"
@@ -179,6 +190,7 @@ def _write_frames(
         seconds.append(frame.seconds)
     if size is None:
         raise UnreadableError(NO_FRAME)
+    out.write(np.stack([brightest, darkest]).data)
     return (len(indices), *size), tuple(indices), tuple(seconds)
 
 

@@ -54,6 +54,9 @@ class Reader:
     """Yields frames 0, stride, 2 * stride, ... in their order, one at a time. Raises
     UnreadableError if the input is damaged, truncated, or beyond MAX_SIDE or MAX_PIXELS. The
     caller checks that there is a frame, that all have one size, and how many bytes they take."""
+    reads_all: bool = False
+    """Whether `frames` is called with stride 1, and the caller drops frames. The sector is then
+    sought in the whole video. True for readers that decode dropped frames too, or cheaply could."""
 
 
 def check_size(width: float, height: float) -> None:

@@ -74,8 +74,8 @@ def frames(path: Path, stride: int) -> Iterator[Frame]:
         yield Frame(number, page.seconds, _scaled(page.levels, full_level))
 
 
-FOLDER = Reader("folder of images", _is_folder, check, frames)
-IMAGE = Reader("image", _is_image, check, frames)
+FOLDER = Reader("folder of images", _is_folder, check, frames, reads_all=True)
+IMAGE = Reader("image", _is_image, check, frames, reads_all=True)
 
 
 # --- pages --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -15,6 +16,10 @@ from numpy.typing import NDArray
 from lussweep.data.readers.seam import UnreadableError, check_size
 
 CONVERT = "convert it to mp4 (H.264)"
+
+POINTWISE_COLOURS = (2, 5, 6)
+"""The colour spaces (ITU-T H.273) in which FFmpeg makes grey of the luma alone: unspecified and
+BT.601. In others it also looks at the chroma."""
 
 Pixels = NDArray[np.uint8]
 
@@ -27,11 +32,16 @@ class Screen:
         self.ratio = ratio
         self.scalers: dict[str, VideoReformatter] = {}
         """One converter for each pixel format. A frame's own converter would start threads."""
+        self.tables: dict[tuple[str, int, int], Pixels] = {}
+        """The grey level of each level of luma, by pixel format, colour range and colour space."""
 
     def grey(self, frame: VideoFrame) -> Pixels:
         """The grey levels (H, W) of a frame, as a player shows it."""
         width, height = _square(frame.width, frame.height, self.ratio)
-        grey = self._levels(frame, width, height, "gray")
+        if (width, height) == (frame.width, frame.height) and _is_pointwise(frame):
+            grey = np.asarray(cv2.LUT(_plane(frame), self._table(frame)), np.uint8)
+        else:
+            grey = self._levels(frame, width, height, "gray")
         if not any(component.is_alpha for component in frame.format.components):
             return _oriented(grey, frame)
         opacity = self._levels(frame, width, height, "rgba")[..., 3]
@@ -41,9 +51,42 @@ class Screen:
     def _levels(self, frame: VideoFrame, width: int, height: int, kind: str) -> Pixels:
         scaler = self.scalers.setdefault(kind, VideoReformatter())
         scaled = scaler.reformat(frame, width, height, kind, dst_color_range="JPEG", threads=1)
-        plane: Any = scaled.planes[0]
-        rows: Pixels = np.frombuffer(plane, np.uint8).reshape(height, -1)  # padded; not a copy
-        return rows[:, :width] if kind == "gray" else rows[:, : 4 * width].reshape(height, width, 4)
+        return _plane(scaled) if kind == "gray" else _plane(scaled, 4).reshape(height, width, 4)
+
+    def _table(self, frame: VideoFrame) -> Pixels:
+        """What FFmpeg makes of the luma levels 0 to 255 in frames like this one.
+
+        To look levels up in it gives FFmpeg's pixels in less time.
+        """
+        kind = (frame.format.name, int(frame.color_range), int(frame.colorspace))
+        if kind not in self.tables:
+            ramp = VideoFrame(256, 2, frame.format.name)
+            for plane in ramp.planes:
+                plane.update(b"\x80" * plane.buffer_size)
+            _plane(ramp)[:] = np.arange(256)
+            ramp.color_range, ramp.colorspace = frame.color_range, frame.colorspace
+            self.tables[kind] = self._levels(ramp, 256, 2, "gray")[0].copy()
+        return self.tables[kind]
+
+
+def _is_pointwise(frame: VideoFrame) -> bool:
+    """Whether the grey level of a pixel depends on its luma alone, which has a plane of 8 bits."""
+    luma, *others = frame.format.components
+    return (
+        luma.is_luma
+        and luma.bits == 8
+        and all(other.plane != luma.plane for other in others)
+        and not frame.format.has_palette
+        and int(frame.colorspace) in POINTWISE_COLOURS
+    )
+
+
+def _plane(frame: VideoFrame, n_bytes: int = 1) -> Pixels:
+    """The first plane (H, W times the bytes of a pixel) of a frame, in its memory."""
+    plane: Any = frame.planes[0]
+    rows: Pixels = np.frombuffer(plane, np.uint8).reshape(frame.height, -1)  # padded
+    from_top = rows if plane.line_size > 0 else rows[::-1]
+    return from_top[:, : n_bytes * frame.width]
 
 
 def _square(width: int, height: int, ratio: Fraction | None) -> tuple[int, int]:

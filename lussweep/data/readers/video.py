@@ -46,4 +46,4 @@ def frames(path: Path, stride: int) -> Iterator[Frame]:
         yield from source.frames(stride)
 
 
-VIDEO = Reader("video", matches, check, frames)
+VIDEO = Reader("video", matches, check, frames, reads_all=True)

@@ -26,7 +26,10 @@ MINUTES_BEFORE_THE_END = 0.25
 
 
 class Stopped(Exception):
-    """A training was asked to stop and has saved a checkpoint. It is neither done nor failed."""
+    """A step was asked to stop and has ended early. It is neither done nor failed.
+
+    A training has saved a checkpoint.
+    """
 
 
 @dataclass

@@ -71,7 +71,7 @@ class PreprocessSpec(Spec):
     """Preprocessing of raw videos to square grey-level frames. Boxes are (x0, y0, x1, y1) in
     pixels."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     image_size: ImageSize = 256
     crop: Literal["auto", "none"] | Box = "auto"
     """`auto`: the smallest box around the sector of each video."""

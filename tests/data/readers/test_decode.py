@@ -3,9 +3,11 @@ import os
 from pathlib import Path
 from typing import IO
 
+import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from lussweep.data.readers import decode
 from lussweep.data.readers.decode import probe, read_frames
@@ -217,9 +219,46 @@ def test_an_honest_h264_video_is_read(tmp_path: Path) -> None:
     assert np.diff(frames[:, 0, 0]).min() > 0
 
 
+@pytest.mark.parametrize("kind", ["video", "array", "folder", "animation"])
+def test_extremes_are_those_of_all_frames_at_every_stride(tmp_path: Path, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 256, (7, 24, 32)).astype(np.uint8)
+    path = tmp_path / "a"
+    if kind == "video":
+        path = tmp_path / "a.avi"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("ffv1", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 32, 24, "gray"
+            for frame in levels:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+            container.mux(stream.encode(None))
+    elif kind == "array":
+        np.save(path := tmp_path / "a.npy", levels)
+    elif kind == "folder":
+        path.mkdir()
+        for number, frame in enumerate(levels):
+            Image.fromarray(frame).save(path / f"{number}.png")
+    else:
+        first, *others = map(Image.fromarray, levels)
+        first.save(path := tmp_path / "a.tif", save_all=True, append_images=others)
+    for stride in (1, 3, 100):
+        loop = decode.read_loop(path, stride)
+        np.testing.assert_array_equal(loop.pixels, levels[::stride])
+        np.testing.assert_array_equal(loop.extremes, [levels.max(axis=0), levels.min(axis=0)])
+
+
 @pytest.mark.parametrize(
     "answer",
-    [None, 3, [], [[2, 3, 4], [0, 1], [0, 1]], [[2, 3, 2], [0], [0, 1]], [[12], [0], [0]]],
+    [
+        None,
+        3,
+        [],
+        [[1, 3, 2], [0], [0]],
+        [[2, 3, 1], [0], [0, 1]],
+        [[12], [0], [0]],
+        [[0, 3, 2], [], []],
+        [[4, 3, 1], [0, 1, 2, 3], [0, 1, 2, 3]],
+    ],
 )
 def test_an_answer_that_does_not_fit_the_frames_is_a_refusal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: object

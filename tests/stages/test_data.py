@@ -1,0 +1,71 @@
+"""The frames of a patient with several videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lussweep.data.preprocess import preprocess
+from lussweep.data.sector import extremes_of
+from lussweep.models.generators.checkpoint import Stopped
+from lussweep.stages import STAGES, Context
+from lussweep.stages.link import OwnProcess
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.plan import Step, make_data_plan
+from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, Video
+
+STRIDE = 3
+SPEC = PreprocessSpec(image_size=64, frame_stride=STRIDE)
+
+
+@pytest.fixture
+def stacks(tmp_path: Path) -> list[np.ndarray]:
+    """Two videos of noise that grows from frame to frame, so that few frames show a part of it."""
+    rng = np.random.default_rng(0)
+    found = []
+    for number, n_frames in enumerate((9, 4)):
+        video = rng.integers(40, 255, (n_frames, 96, 128)).astype(np.uint8)
+        for t, frame in enumerate(video):
+            frame[:, 30 + 10 * (t + 1) :] = 0
+        np.save(tmp_path / f"{number}.npy", video)
+        found.append(video)
+    return found
+
+
+def step_of(n_videos: int) -> Step:
+    videos = tuple(
+        Video(patient_id="p", video_id=f"v{i}", label=1, split="train", sha256=f"{i:064x}")
+        for i in range(n_videos)
+    )
+    study = StudySpec(name="a", data=DataSpec(preprocess=SPEC))
+    steps = make_data_plan(study, Manifest(videos=videos)).steps.values()
+    (shard,) = (step for step in steps if step.stage == "shard")
+    return shard
+
+
+def context_of(folder: Path, is_stopped: bool = False) -> Context:
+    paths = {f"{i:064x}": str(folder / f"{i}.npy") for i in range(2)}
+    link = OwnProcess(lambda: is_stopped)
+    return Context(ArtifactStore(folder / "store"), "cpu", paths, link=link)
+
+
+def test_the_videos_of_a_patient_follow_each_other(
+    tmp_path: Path, stacks: list[np.ndarray]
+) -> None:
+    summary = STAGES["shard"](step_of(2), context_of(tmp_path), tmp_path)
+    assert summary == {"n_frames": 3 + 2, "n_videos": 2}
+    expected = [preprocess(s[::STRIDE], SPEC, extremes_of(s)) for s in stacks]
+    frames, masks = np.load(tmp_path / "frames.npy"), np.load(tmp_path / "masks.npy")
+    np.testing.assert_array_equal(frames, np.concatenate([frames for frames, _ in expected]))
+    np.testing.assert_array_equal(masks, [mask for _, mask in expected])
+    _, of_kept = preprocess(stacks[0][::STRIDE], SPEC)
+    assert (masks[0] != of_kept).any(), "the mask is that of all frames"
+
+
+def test_a_stop_is_obeyed_between_two_videos(tmp_path: Path, stacks: list[np.ndarray]) -> None:
+    context = context_of(tmp_path, is_stopped=True)
+    with pytest.raises(Stopped, match="after 1 of 2 videos"):
+        STAGES["shard"](step_of(2), context, tmp_path)
+    assert STAGES["shard"](step_of(1), context, tmp_path)["n_videos"] == 1
