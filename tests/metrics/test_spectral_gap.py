@@ -273,6 +273,7 @@ def test_a_gan_has_noise_after_few_steps_and_frames_after_more(seed: int) -> Non
 
 @pytest.mark.slow
 def test_real_frames_of_other_patients_are_below_the_ceiling(pocus: Path) -> None:
+    """Noise and fine smoke are above it. Smoke of a quarter of the side may be below it, too."""
     videos: dict[str, list[Set]] = {}
     for row in csv.DictReader(pocus.read_text().splitlines()):
         loop = read_loop(pocus.parent / row["path"], 10).pixels
@@ -288,4 +289,4 @@ def test_real_frames_of_other_patients_are_below_the_ceiling(pocus: Path) -> Non
             for half in (order[:15], order[15:30])
         )
         found += wrong(gaps_of_kinds(real, unseen, seed))
-    assert max(map(found.count, found), default=0) <= 1
+    assert set(found) <= {"coarse smoke"}
