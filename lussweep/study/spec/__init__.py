@@ -32,7 +32,7 @@ from lussweep.study.spec.generators import (
     generator_spec,
 )
 from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
-from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec, Verdict
 from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import PAPER_VARIANTS, ComputeSpec, GridSpec, Recipe, StudySpec
@@ -83,6 +83,7 @@ __all__ = [
     "StudySpec",
     "SynthSpec",
     "ValSpec",
+    "Verdict",
     "VggSearchSpec",
     "Video",
     "dump_study",
