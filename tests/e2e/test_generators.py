@@ -136,8 +136,9 @@ def cohorts(ground: Path) -> dict[int, list[str]]:
 def judged(ground: Path, grid: Callable[..., tuple[int, str]]) -> Path:
     """The run of an experiment whose synthetic frames are those that the first run gave away."""
     study = write_study(ground, {"made": MADE, "packed": PACKED})
-    code, output = grid(study, "--out", ground / "judged", "--set", "memorisation.release_gate="
-                        "{max_copy_share: 0.99, max_nearer_train_share: null}")  # fmt: skip
+    no_copy_limit = "{max_copy_share: null, max_frame_share: null, max_recognisable_share: null}"
+    gate = f"memorisation.release_gate={no_copy_limit}"
+    code, output = grid(study, "--out", ground / "judged", "--set", gate)
     assert code == 0, output
     return ground / "judged"
 
@@ -184,8 +185,8 @@ def test_an_external_set_is_scored_carded_and_judged(ground: Path, judged: Path)
     assert {(r["class"], r["metric"], r["embedder"], r["space"]) for r in scores} == places
 
     cards = rows(judged, "memorisation")
-    assert {(card["gan"], card["gan_epoch"], card["passed"]) for card in cards} == {
-        ("external", None, True)
+    assert {(card["gan"], card["gan_epoch"], card["verdict"]) for card in cards} == {
+        ("external", None, "passed")
     }
     mine, theirs = result(judged, "made"), result(ground / "run", "pure_synthetic")
     assert (mine["status"], mine["gan"], mine["gan_epoch"]) == ("done", "external", None)
@@ -228,7 +229,7 @@ def test_cells_of_other_generators_stay_when_another_variant_is_asked_for(
     assert code == 0, output
     after = {name: rows(run, name) for name in names}
     for card in before["memorisation"] + after["memorisation"]:  # the gate is another one now
-        del card["passed"], card["failed_because"]
+        del card["verdict"], card["verdict_because"]
     assert after == before
     code, output = grid(study, "--out", run, "--only", "variant=made")
     assert code == 2

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import nct, norm
 
+from benchmarks.bench_gate import words_of
 from lussweep.metrics.copies import (
     CONFIDENCE,
     MIN_RATIO,
@@ -90,12 +91,14 @@ def test_the_gate_knows_copies_and_passes_fresh_patients() -> None:
 
 @pytest.mark.slow
 def test_of_40_studies_38_are_judged_right() -> None:
-    counts = Counter()
+    """A set may be unjudged instead, but hardly any is: 2 of 40, with 12 holdout patients 8."""
+    wrong, unjudged = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for seed in SEEDS:
-        splits = rendered(seed)
-        for n_train, n_holdout in COUNTS:
-            for name, one in judge_sets(splits, n_train, n_holdout, seed).items():
+        for place, words in words_of(seed, COUNTS).items():
+            assert set(words) == {*CHANGES, *HONEST, *ONE_FRAME}
+            for name, word in words.items():
                 right = "passed" if name in HONEST else "refused"
-                counts[n_train, name] += one.word in (right, "unjudged")
-    assert len(counts) == len(COUNTS) * len(CHANGES | HONEST | ONE_FRAME)
-    assert {place: n for place, n in counts.items() if n < 38} == {}
+                unjudged[place, name] += word == "unjudged"
+                wrong[place, name] += word not in (right, "unjudged")
+    assert {at: n for at, n in wrong.items() if n > 2} == {}
+    assert {at: n for at, n in unjudged.items() if n > (8 if at[0] == str(COUNTS[0]) else 2)} == {}

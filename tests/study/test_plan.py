@@ -392,7 +392,7 @@ DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
             {"score": ScoreSpec(n_permutations=9, embedders=("imagenet", "detector"))},
             {"score"},
         ),
-        ({"memorisation": MemorisationSpec(copy_quantile=0.1)}, {"memorisation"}),
+        ({"memorisation": MemorisationSpec(side=32)}, {"memorisation"}),
         ({"memorisation": MemorisationSpec(release_gate=None)}, set()),
         ({"gan": GanSpec(gpus=0.5, checkpoint_minutes=1, keep_checkpoints=1)}, set()),
         ({"search": VggSearchSpec(n_trials=2, gpus_per_trial=0.125)}, set()),
