@@ -98,7 +98,7 @@ GAN_EVENTS = make_schema(
     ("kind", pa.string(), "what is wrong in a word, such as low_diversity"),
     ("message", pa.string()),
 )
-GAN_SCORES = make_schema(
+_SCORE: tuple[Column, ...] = (
     *GAN,
     ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
@@ -108,6 +108,19 @@ GAN_SCORES = make_schema(
     ("n_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("saw_all_train_patients", pa.bool_(), "true where the embedder has, as the detector has"),
 )
+SNAPSHOT_SCORES = make_schema(*_SCORE)
+"""The scores of one generator's snapshots."""
+GAN_SCORES = make_schema(
+    *_SCORE,
+    (
+        "floor_draw",
+        pa.int32(),
+        "from 1, in rows of the floor: real frames of other training patients in the place of "
+        "synthetic ones; null in rows of a GAN",
+    ),
+    ("floor_withheld", pa.string(), "why there is no floor; null otherwise"),
+)
+"""The scores of every generator, and their floors, which have no GAN and no replicate."""
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
 """The columns that name one synthetic set of a run."""

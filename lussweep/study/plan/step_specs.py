@@ -130,6 +130,15 @@ class ScoreStep(DrawnStep):
     """The digest of ImageNet's weights, if scores use them."""
 
 
+class FloorStep(DrawnStep):
+    """The scores of real frames against those of other patients."""
+
+    score: ScoreSpec
+    n_draws: PositiveInt
+    n_pool: PositiveInt
+    """Most frames of all training patients that the draws are made of."""
+
+
 class SynthStep(DrawnStep):
     """The synthetic frames of a cell."""
 
@@ -186,6 +195,7 @@ STEP_SPECS: dict[str, type[StepSpec]] = {
     "gan": GanStep,
     "features": FeaturesStep,
     "score": ScoreStep,
+    "floor": FloorStep,
     "synth": SynthStep,
     "memorisation": MemorisationStep,
     "trial": TrialStep,
