@@ -25,8 +25,8 @@ whom the generator did not see."""
 N_DISGUISED = 64
 """Training frames that are disguised, to see whether the threshold would catch them."""
 DISGUISE_ZOOM = 0.05
-"""Disguised frames are mirrored and, in turn, made larger or smaller by this share. Of the changes
-that were tried, a zoom is the hardest to see through."""
+"""Disguised frames are mirrored and, in turn, made larger or smaller by this share. A zoom is the
+hardest to see through of the changes that were tried."""
 _NOISE_OF_RATIO = 0.02
 """It is added to both unexplained shares, so that the ratio of an exact copy is finite."""
 

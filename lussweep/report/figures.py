@@ -268,10 +268,10 @@ def build_metric_figure(
 ) -> Figure:
     """Draws a column for each metric, a row for each class, a colour for each patient count.
 
-    Lines are means over replicates. Rows of the floor make bands. If `embedder` is None, the first in the table is taken. If
-    `space` is None, the last space of the embedder is taken. A score that is not computed there is
-    shown in the first place where it is computed. Raises ValueError if the table has no kMMD in
-    that space of that embedder.
+    Lines are means over replicates. Rows of the floor make bands. If `embedder` is None, the first
+    in the table is taken. If `space` is None, the last space of the embedder is taken. A score that
+    is not computed there is shown in the first place where it is computed. Raises ValueError if the
+    table has no kMMD in that space of that embedder.
     """
     every = gan_scores.to_pylist()
     rows = [row for row in every if row["gan"] is not None]
