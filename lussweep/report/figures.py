@@ -316,13 +316,15 @@ def _at_place(floor: Sequence[Row], metric: str, shown: Sequence[Row]) -> list[R
 
 
 def _draw_floor(ax: Axes, floor: Sequence[Row], counts: Sequence[int]) -> None:
-    """Draws the range of the floor's draws as a band for each patient count."""
+    """Draws the range of the floor's draws as a band with dotted edges for each patient count."""
     for n_patients in counts:
         of_count = [row["value"] for row in floor if row["n_patients"] == n_patients]
         values = [value for value in of_count if math.isfinite(value)]
         if values:
             color = sequential(n_patients, counts)
-            ax.axhspan(min(values), max(values), color=color, alpha=0.13, linewidth=0, zorder=0.5)
+            ax.axhspan(min(values), max(values), color=color, alpha=0.1, linewidth=0, zorder=0.5)
+            for edge in (min(values), max(values)):  # tells bands apart that overlap
+                ax.axhline(edge, color=color, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.6)
 
 
 def _floor_caption(rows: Sequence[Row]) -> str:
