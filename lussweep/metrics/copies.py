@@ -146,6 +146,20 @@ def find_copies(found: Ratios, threshold: float, train_patient_N: NDArray[np.str
     )
 
 
+def spread_over_patients(
+    patient_N: NDArray[Any], n_frames: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw at most `n_frames` rows, as many of each patient as the patient's frames allow."""
+    order = rng.permutation(len(patient_N))
+    code_N = np.unique(patient_N[order], return_inverse=True)[1]
+    by_patient = np.argsort(code_N, kind="stable")
+    starts_P = np.cumsum(np.bincount(code_N)) - np.bincount(code_N)
+    rank_N = np.empty(len(order), np.int64)
+    rank_N[by_patient] = np.arange(len(order)) - starts_P[code_N[by_patient]]
+    rows: NDArray[np.int64] = np.sort(order[np.argsort(rank_N, kind="stable")[:n_frames]])
+    return rows
+
+
 def disguised(frames: Frames) -> Frames:
     """Copies of frames (N, S, S) as somebody may hide them: mirrored, larger or smaller in turn."""
     size = frames.shape[1]

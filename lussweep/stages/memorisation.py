@@ -16,7 +16,7 @@ import pyarrow as pa
 from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
-from lussweep.metrics.copies import Copies, find_copies, ratios, yardstick
+from lussweep.metrics.copies import Copies, find_copies, ratios, spread_over_patients, yardstick
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
 from lussweep.stages.context import Context, Summary, refuse_overlap, split_index
@@ -41,7 +41,8 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     frames = load_pixels(context.store, train), load_pixels(context.store, holdout), synthetic
     patients = [np.array(table["patient_id"].to_pylist()) for table in (train, holdout)]
     seed, device = card_step.seed, context.torch_device()
-    by = yardstick(*frames[:2], patients[1], seed=seed, device=device)
+    seen = spread_over_patients(patients[1], spec.n_images, np.random.default_rng(seed))
+    by = yardstick(frames[0], frames[1][seen], patients[1][seen], seed=seed, device=device)
     copies = find_copies(ratios(by, synthetic), by.threshold, patients[0])
     train_ND, holdout_MD, synthetic_KD = (_shrunk(some, spec.side) for some in frames)
     measured = memorisation(

@@ -17,6 +17,7 @@ from lussweep.metrics.copies import (
     disguised,
     find_copies,
     ratios,
+    spread_over_patients,
     tolerance_limit,
     yardstick,
 )
@@ -72,6 +73,17 @@ def test_disguised_frames_are_mirrored_and_zoomed_in_turn() -> None:
     frames[:, 32, 52:55] = 200
     columns = [np.flatnonzero(frame[32] > 50) for frame in disguised(frames)]
     assert [round(float(32 - where.mean())) for where in columns] == [22, 20]
+
+
+@pytest.mark.parametrize("n_frames", [1, 3, 9, 12, 99])
+def test_frames_are_drawn_evenly_over_patients(n_frames: int) -> None:
+    patient_N = np.array(["a"] * 9 + ["b"] * 2 + ["c"])
+    for seed in range(20):
+        rows = spread_over_patients(patient_N, n_frames, np.random.default_rng(seed))
+        assert len(rows) == len(set(rows.tolist())) == min(n_frames, len(patient_N))
+        counts = [int((patient_N[rows] == patient).sum()) for patient in "abc"]
+        level = max(counts)  # a patient with fewer has no more
+        assert all(n >= level - 1 or n == most for n, most in zip(counts, (9, 2, 1), strict=True))
 
 
 def test_patients_of_another_number_are_refused() -> None:

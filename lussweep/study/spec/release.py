@@ -113,7 +113,8 @@ class MemorisationSpec(Spec):
     version: ClassVar[int] = 2
     circumstance: ClassVar[frozenset[str]] = frozenset({"release_gate"})
     n_images: Annotated[int, Field(ge=2)] = 2000
-    """Most synthetic frames that are compared. Training and holdout frames are all compared."""
+    """Most synthetic frames that are compared, and most holdout frames that say what a copy is.
+    Training frames are all compared."""
     side: PositiveInt = 64
     """Frames are shrunk to this many pixels per side before their grey levels are compared. The
     search for copies has a size of its own."""
