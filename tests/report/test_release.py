@@ -24,6 +24,7 @@ pytestmark = pytest.mark.any_processor
 
 SETS = {f"{n}/1/{label}" for n in (2, 3) for label in ("pos", "neg")}
 NO_COPY_LIMIT = {"max_copy_share": None, "max_frame_share": None, "max_recognisable_share": None}
+ANY_THRESHOLD = {**NO_COPY_LIMIT, "min_caught_share": None}
 OPEN = ReleaseGateSpec(**NO_COPY_LIMIT)
 
 
@@ -74,9 +75,7 @@ def test_a_set_that_fails_the_gate_is_refused_with_the_number_and_the_limit(
 def test_one_set_that_fails_keeps_the_others_from_being_written(run: Path, tmp_path: Path) -> None:
     victim = cards(run)[-1]
     change_card(run, victim, {"copy_share": 0.5})
-    set_gate(
-        run, ReleaseGateSpec(**NO_COPY_LIMIT | {"max_copy_share": 0.25}, min_caught_share=None)
-    )
+    set_gate(run, ReleaseGateSpec(**ANY_THRESHOLD | {"max_copy_share": 0.25}))
     line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert "copy_share is 0.5, allowed is at most 0.25" in line
     assert not (tmp_path / "out").exists()
@@ -133,9 +132,9 @@ def give_shares(run: Path) -> list[float]:
 @pytest.mark.parametrize(
     "gate",
     [
-        ReleaseGateSpec(**NO_COPY_LIMIT | {"max_copy_share": 0.99}),
-        ReleaseGateSpec(**NO_COPY_LIMIT | {"max_frame_share": 0.99}),
-        ReleaseGateSpec(**NO_COPY_LIMIT | {"max_recognisable_share": 0.99}),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_copy_share": 0.99}),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_frame_share": 0.99}),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_recognisable_share": 0.99}),
         ReleaseGateSpec(**NO_COPY_LIMIT, max_nearer_train_share=1.0),
         ReleaseGateSpec(**NO_COPY_LIMIT, min_authenticity=0.0),
     ],
