@@ -11,8 +11,8 @@ from lussweep.study.plan import Plan
 from lussweep.study.plan.step_specs import CohortStep, IngestStep
 
 TYPICAL_COST = {
-    "gan": 20.0, "trial": 5.0, "score": 3.0, "evaluate": 1.0, "features": 1.0, "memorisation": 1.0,
-    "synth": 0.5,
+    "gan": 20.0, "trial": 5.0, "score": 3.0, "floor": 3.0, "evaluate": 1.0, "features": 1.0,
+    "memorisation": 1.0, "synth": 0.5,
 }  # fmt: skip
 """Rough relative durations of stages, for use before any step was measured."""
 OTHER_COST = 0.1

@@ -33,6 +33,12 @@ def export_synthetic(
     ] = None,
     gan_epoch: Annotated[int | None, typer.Option(help="Export this epoch only.")] = None,
     format_: Annotated[str, typer.Option("--format", help="png or parquet.")] = "png",
+    allow_unjudged: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unjudged", help="Export sets, too, that the release gate cannot judge."
+        ),
+    ] = False,
     store: StoreOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -44,7 +50,7 @@ def export_synthetic(
             "gan_epoch": gan_epoch,
         }  # fmt: skip
         chosen = {name: value for name, value in options.items() if value is not None}
-        for folder in export_sets(run, out, kind, chosen, store):
+        for folder in export_sets(run, out, kind, chosen, store, allow_unjudged=allow_unjudged):
             typer.echo(str(folder))
 
 
@@ -54,12 +60,15 @@ def export_sets(
     kind: Kind,
     chosen: Mapping[str, Any],
     store: Path | str | None = None,
+    *,
+    allow_unjudged: bool = False,
 ) -> list[Path]:
     """Export the synthetic sets that `chosen` selects from `run`, a folder or URL.
 
     Returns the new folders. `chosen` maps columns of memorisation.parquet to values. `store` holds
     the artifacts if the run folder does not. Raises InputError if there is no run, if no set is
-    selected, or if the release gate refuses.
+    selected, or if the release gate refuses. It does so, too, if the gate cannot judge a set,
+    unless `allow_unjudged` is given.
     """
     from lussweep.report.release import Origin, matching_sets, release
     from lussweep.run.folder import EXPERIMENT_FILE
@@ -69,7 +78,8 @@ def export_sets(
     artifacts = artifact_store(store or f"{str(run).rstrip('/')}/artifacts")
     folder = work_folder(str(run)).path
     sets = matching_sets(folder, chosen, artifacts)
-    return release(sets, Origin.read(folder / EXPERIMENT_FILE), artifacts, out, kind)
+    origin = Origin.read(folder / EXPERIMENT_FILE)
+    return release(sets, origin, artifacts, out, kind, allow_unjudged=allow_unjudged)
 
 
 def _kind(text: str) -> Kind:

@@ -47,7 +47,7 @@ def kmmd_test(
     observed value) / (1 + n_permutations), which is never 0.
 
     The test exchanges frames as if they were independent. Frames of one patient are not, so p is
-    too small: read it as a flag, not as a proof.
+    too small, also for a generator that makes real frames: nothing is judged by it.
 
     real_ND: N x D, fake_MD: M x D floats, N and M >= 2. One pass over the pooled pairs serves all
     permutations. Besides the tiles, memory is (N + M) x n_permutations float64. `block_size`

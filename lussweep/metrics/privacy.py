@@ -20,29 +20,19 @@ from lussweep.metrics.distances import (
     own_distance_tiles,
 )
 
-Float64s = NDArray[np.float64]
-
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
     """Memorisation of N training frames in K synthetic frames; see `memorisation`.
 
-    Shares are in [0, 1]. Distances are Euclidean, in units of the feature space. nearest_train_K:
-    index of each synthetic frame's nearest training frame. distance_K: the distance to it.
-    is_copy_K: whether that distance is within `copy_threshold`.
+    Shares are in [0, 1].
     """
 
     n_compared: int
     ratio_median: float
     nearer_train_share: float
-    copy_threshold: float
-    copy_share: float
-    copies_per_patient: dict[str, int]
     authenticity: float
     authenticity_across_patients: float
-    nearest_train_K: NDArray[np.int64]
-    distance_K: Float64s
-    is_copy_K: NDArray[np.bool_]
 
 
 def memorisation(
@@ -52,7 +42,6 @@ def memorisation(
     holdout_patient_M: NDArray[Any],
     synthetic_KD: Features,
     *,
-    copy_quantile: float = 0.01,
     seed: int,
     device: Device = "cpu",
     block_size: int | None = None,
@@ -68,14 +57,6 @@ def memorisation(
     - nearer_train_share: share of synthetic frames that are nearer to training frames than to
       holdout frames. It is about 0.5 without memorisation. Ties count half.
 
-    Copies, against all training frames.
-    - copy_threshold: the `copy_quantile` quantile of the distances from holdout frames to their
-      nearest training frames. Every holdout patient weighs the same. About `copy_quantile` of the
-      frames of unseen patients are thus as near as a copy; compare copy_share with that.
-    - is_copy_K: distance <= threshold. An exact copy counts even if the threshold is 0.
-    - copies_per_patient: number of copies by the patient of their nearest training frame. It
-      lists all patients.
-
     Authenticity (Alaa et al. 2022, arXiv 2102.08921, section on authenticity). It is the share of
     synthetic frames that are further from their nearest training frame than that frame is from
     its own nearest other training frame. A tie counts as inauthentic, and so does a copy of a
@@ -86,41 +67,23 @@ def memorisation(
     train_ND: N x D, holdout_MD: M x D, synthetic_KD: K x D floats of one feature space.
     train_patient_N, holdout_patient_M: one patient id per frame. Distances are float64, on
     `device`; no K x N matrix is held. `block_size` bounds memory and changes results by rounding
-    only. Raises ValueError for bad shapes, values that are not finite, or a quantile outside
-    [0, 1].
+    only. Raises ValueError for bad shapes or values that are not finite.
     """
     train, holdout, synthetic = _points(train_ND, holdout_MD, synthetic_KD, device)
-    patients, code_N = _patient_codes("train", train_patient_N, len(train))
-    _, holdout_code_M = _patient_codes("holdout", holdout_patient_M, len(holdout))
-    if not 0 <= copy_quantile <= 1:
-        raise ValueError(f"copy_quantile is {copy_quantile}, not in [0, 1]")
+    code_N = _patient_codes("train", train_patient_N, len(train))
+    holdout_code_M = _patient_codes("holdout", holdout_patient_M, len(holdout))
     train_drawn_N, holdout_drawn_M = _drawn(code_N, holdout_code_M, np.random.default_rng(seed))
     to_train = _nearest(synthetic, train, train_drawn_N, block_size)
     to_holdout = _nearest(synthetic, holdout, holdout_drawn_M, block_size)
-    nearest_K = to_train.index_K.cpu().numpy()
-    distance_K = np.sqrt(to_train.squared_K.cpu().numpy())
-
     near = _neighbours(train, torch.from_numpy(code_N).to(train.norm_N.device), block_size)
-    calibration = _nearest(holdout, train, np.ones(len(train), dtype=np.bool_), block_size)
-    threshold = _patient_quantile(
-        np.sqrt(calibration.squared_K.cpu().numpy()), holdout_code_M, copy_quantile
-    )
-    is_copy_K = distance_K <= threshold
-    copies_P = np.bincount(code_N[nearest_K[is_copy_K]], minlength=len(patients))
     return Memorisation(
         n_compared=int(train_drawn_N.sum()),
         ratio_median=_median_ratio(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
         nearer_train_share=_nearer_share(to_train.drawn_squared_K, to_holdout.drawn_squared_K),
-        copy_threshold=threshold,
-        copy_share=float(is_copy_K.mean()),
-        copies_per_patient=dict(zip(patients, copies_P.tolist(), strict=True)),
         authenticity=_authentic_share(to_train, near.any_N),
         authenticity_across_patients=(
-            _authentic_share(to_train, near.other_patient_N) if len(patients) > 1 else math.nan
+            _authentic_share(to_train, near.other_patient_N) if code_N.max() > 0 else math.nan
         ),
-        nearest_train_K=nearest_K,
-        distance_K=distance_K,
-        is_copy_K=is_copy_K,
     )
 
 
@@ -155,26 +118,11 @@ def _points(
     return train, holdout, synthetic
 
 
-def _patient_codes(
-    name: str, patient_N: NDArray[Any], n_frames: int
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the sorted patient ids, and each frame's index into them."""
+def _patient_codes(name: str, patient_N: NDArray[Any], n_frames: int) -> NDArray[np.int64]:
+    """Return each frame's index into the sorted patient ids."""
     if np.shape(patient_N) != (n_frames,):
         raise ValueError(f"{n_frames} {name} frames, patient ids of shape {np.shape(patient_N)}")
-    patients, code_N = np.unique(patient_N, return_inverse=True)
-    return [str(patient) for patient in patients], code_N.astype(np.int64)
-
-
-def _patient_quantile(value_N: Float64s, code_N: NDArray[np.int64], quantile: float) -> float:
-    """The smallest value that a share `quantile` of the frames does not exceed.
-
-    A frame weighs one over its patient's number of frames.
-    """
-    weight_N = 1 / np.bincount(code_N)[code_N]
-    order = np.argsort(value_N, kind="stable")
-    total_N = np.cumsum(weight_N[order])
-    # If a frame just reaches the quantile, rounding must not move the result to the next frame.
-    return float(value_N[order][np.searchsorted(total_N, (quantile - 1e-9) * total_N[-1])])
+    return np.unique(patient_N, return_inverse=True)[1].astype(np.int64)
 
 
 def _drawn(

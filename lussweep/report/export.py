@@ -36,8 +36,10 @@ ROWS_PER_GROUP = 1000
 """Images in a row group, because a reader of the Parquet file holds one group at a time."""
 
 MEMORISATION_LINES = {
-    "copy_share": "share of the images no farther from a training frame than copy_threshold; "
-    "best 0",
+    "copy_share": "share of the images that are copies of training frames; best 0",
+    "frame_share": "copies of the training frame that is copied most often, as a share of the "
+    "images; best 0",
+    "recognisable_share": "share of the training patients of whom there is a copy; best 0",
     "nearer_train_share": "share of the images nearer to a training frame than to a frame of as "
     "many unseen patients; about 0.5 without memorisation",
     "ratio_median": "median distance to the nearest training frame, divided by that to the "
@@ -47,8 +49,12 @@ MEMORISATION_LINES = {
     "authenticity_across_patients": "the same with frames of other patients alone, as those of "
     "one patient are near-duplicates and hide repetition",
     "most_copies_of_a_patient": "copies of the patient who is copied most often; best 0",
-    "copy_threshold": "the distance within which an image counts as a copy; hardly any frame of "
-    "unseen patients is so near to a training frame",
+    "copy_threshold": "an image is a copy if the nearest frame of unseen patients leaves so many "
+    "times as much of its structure unexplained as the nearest training frame; hardly any frame of "
+    "unseen patients does",
+    "caught_share": "share of mirrored and zoomed training frames that copy_threshold catches; "
+    "best 1",
+    "n_holdout_patients": "unseen patients behind copy_threshold",
     "n_compared": "training frames, and as many of unseen patients, behind the first shares",
     "n_synthetic": "images looked at",
     "n_train": "frames that the generator saw",
@@ -209,9 +215,12 @@ _IMAGES_LINE = {
 
 
 def _verdict(card: dict[str, Any]) -> list[str]:
-    if card.get("passed") is None:
+    word = card.get("verdict")
+    if word is None:
         return []
-    if not card["passed"]:
+    if word == "unjudged":
+        return [f"**The release gate could NOT judge the set: {card['verdict_because']}.**", ""]
+    if word != "passed":
         return ["**The set did NOT pass its release gate.**", ""]
     if not card.get("release_gate"):
         return ["**No release gate was set: nothing was demanded of these images.**", ""]

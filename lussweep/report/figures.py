@@ -250,9 +250,12 @@ def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
     """
     paths = []
     with_epochs = gan_scores.filter(pc.is_valid(gan_scores["epoch"]))
+    floors = gan_scores.filter(pc.is_null(gan_scores["gan"]))
     for gan, suffix in _suffixes(with_epochs["gan"].unique().to_pylist()).items():
         of_gan = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
-        figure = build_metric_figure(of_gan)
+        counts = of_gan["n_patients"].unique()
+        floor = floors.filter(pc.is_in(floors["n_patients"], counts))
+        figure = build_metric_figure(pa.concat_tables([of_gan, floor]))
         paths += save(figure, stem.with_name(stem.name + suffix))
     return paths
 
@@ -273,12 +276,14 @@ def build_metric_figure(
 ) -> Figure:
     """Draws a column for each metric, a row for each class, a colour for each patient count.
 
-    Lines are means over replicates. If `embedder` is None, the first in the table is taken. If
-    `space` is None, the last space of the embedder is taken. A score that is not computed there is
-    shown in the first place where it is computed. Raises ValueError if the table has no kMMD in
-    that space of that embedder.
+    Lines are means over replicates. Rows of the floor make bands. If `embedder` is None, the first
+    in the table is taken. If `space` is None, the last space of the embedder is taken. A score that
+    is not computed there is shown in the first place where it is computed. Raises ValueError if the
+    table has no kMMD in that space of that embedder.
     """
-    rows = gan_scores.to_pylist()
+    every = gan_scores.to_pylist()
+    rows = [row for row in every if row["gan"] is not None]
+    floor = [row for row in every if row["gan"] is None]
     name = NO_EMBEDDER if space == PIXEL else embedder or _first_embedder(rows)
     spaces = [r["space"] for r in rows if r["metric"] == "kmmd" and r["embedder"] == name]
     if not spaces or space not in (None, *spaces):
@@ -286,14 +291,18 @@ def build_metric_figure(
     place = (name, space or spaces[-1])
     extra = dict.fromkeys(r["metric"] for r in rows if r["metric"] not in BUILT_IN_SCORES)
     metrics = (*METRICS, *extra)
+    counts = sorted({row["n_patients"] for row in rows})
     shown = [row for metric in (*metrics, *HALVES) for row in _in_one_place(rows, metric, place)]
     classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in shown)]
+    floor = [r for m in metrics for r in _at_place(floor, m, shown)]
     width, height = 3.2 * len(metrics), 1.3 + 2.5 * len(classes)
     figure, axes = new_figure(width, height, len(classes), len(metrics))
     for column, metric in enumerate(metrics):
         for line, label in zip(axes, classes, strict=True):
             _draw_metric(line[column], [r for r in shown if r["class"] == label], metric, label)
-        of_metric = [row for row in shown if row["metric"] == metric]
+            of_panel = [r for r in floor if (r["class"], r["metric"]) == (label, metric)]
+            _draw_floor(line[column], of_panel, counts)
+        of_metric = [row for row in (*shown, *floor) if row["metric"] == metric]
         axes[0][column].set_title(_metric_title(of_metric, metric), fontsize=8.5)
         if metric in METRICS:
             values = [row["value"] for row in of_metric if math.isfinite(row["value"])]
@@ -303,8 +312,42 @@ def build_metric_figure(
         axes[-1][column].set_xlabel("epoch")
     for line, label in zip(axes, classes, strict=True):
         line[0].set_ylabel(CLASS_TITLES[label])
-    finish(figure, _metric_caption(shown), legend_title="patients per class")
+    text = _metric_caption(shown) + _floor_caption(every)
+    finish(figure, text, legend_title="patients per class")
     return figure
+
+
+def _at_place(floor: Sequence[Row], metric: str, shown: Sequence[Row]) -> list[Row]:
+    """The rows of the floor of a metric, in the place that the figure shows it in."""
+    places = {_place(row) for row in shown if row["metric"] == metric}
+    return [row for row in floor if row["metric"] == metric and _place(row) in places]
+
+
+def _draw_floor(ax: Axes, floor: Sequence[Row], counts: Sequence[int]) -> None:
+    """Draws the range of the floor's draws as a band with dotted edges for each patient count."""
+    for n_patients in counts:
+        of_count = [row["value"] for row in floor if row["n_patients"] == n_patients]
+        values = [value for value in of_count if math.isfinite(value)]
+        if values:
+            color = sequential(n_patients, counts)
+            ax.axhspan(min(values), max(values), color=color, alpha=0.1, linewidth=0, zorder=0.5)
+            for edge in (min(values), max(values)):  # tells bands apart that overlap
+                ax.axhline(edge, color=color, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.6)
+
+
+def _floor_caption(rows: Sequence[Row]) -> str:
+    floor = [row for row in rows if row["gan"] is None]
+    drawn = {row["floor_draw"] for row in floor} - {None}
+    withheld = sorted({row["n_patients"] for row in floor if row["floor_withheld"]})
+    text = ""
+    if drawn:
+        text += (
+            f" Bands: the floor, {max(drawn)} draws of real frames of some training patients "
+            "against as many of others."
+        )
+    if withheld:
+        text += f" No floor for n = {', '.join(map(str, withheld))}: too few training patients."
+    return text
 
 
 def _place(row: Row) -> tuple[str, str]:

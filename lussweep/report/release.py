@@ -20,8 +20,8 @@ from lussweep.study.plan import BOTH_CLASSES
 from lussweep.study.spec import (
     KNOWN,
     MemorisationSpec,
-    ReleaseGateSpec,
     Spec,
+    Verdict,
     parse,
     plain_values,
     read_text,
@@ -79,27 +79,39 @@ def matching_sets(
 
 
 def release(
-    sets: Sequence[Mapping[str, Any]], origin: Origin, store: ArtifactStore, out: Path, kind: Kind
+    sets: Sequence[Mapping[str, Any]],
+    origin: Origin,
+    store: ArtifactStore,
+    out: Path,
+    kind: Kind,
+    *,
+    allow_unjudged: bool = False,
 ) -> list[Path]:
     """Writes every set to `out`/n_patients/replicate/class, and returns these folders.
 
     Each folder holds images (or one Parquet file), a card and a declaration of patients. The
-    source `external` can read it. Raises InputError if the release gate refuses any set;
-    then nothing is written.
+    source `external` can read it. Raises InputError if the release gate refuses any set, or cannot
+    judge it and `allow_unjudged` is not given; then nothing is written.
     """
     gate = origin.memorisation.release_gate
-    refused = [line for row in sets for line in _refusals(row, gate, store)]
-    if refused:
-        raise InputError(refused)
+    verdicts = [origin.memorisation.verdict(store.record(_refs(row)[1])["summary"]) for row in sets]
+    held = [
+        line
+        for row, verdict in zip(sets, verdicts, strict=True)
+        for line in _refusals(row, verdict, allow_unjudged)
+    ]
+    if held:
+        raise InputError(held)
     folders = []
-    for row in sets:
+    for row, verdict in zip(sets, verdicts, strict=True):
         folder = out / str(row["n_patients"]) / str(row["replicate"]) / row["class"]
         frames, patients, card = _open_set(row, store)
         card |= {
             "study": origin.name,
             "study_seed": origin.seed,
             "release_gate": gate.model_dump(mode="json") if gate else {},
-            "passed": True,
+            "verdict": verdict.word,
+            "verdict_because": "; ".join(verdict.reasons) or None,
         }
         write_images(frames, folder, kind, card=card, patients=patients)
         folders.append(folder)
@@ -124,15 +136,17 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
     return np.array_equal(first, second)
 
 
-def _refusals(
-    row: Mapping[str, Any], gate: ReleaseGateSpec | None, store: ArtifactStore
-) -> list[str]:
-    card = store.record(_refs(row)[1])["summary"]
-    failures = gate.failures(card) if gate else []
-    reasons = [f"{reason} (memorisation.release_gate)" for reason in failures]
-    if not reasons and row["gan"] in KNOWN:
-        reasons = ["no generator made these frames: they are those of a variant of known worth"]
+def _refusals(row: Mapping[str, Any], verdict: Verdict, allow_unjudged: bool) -> list[str]:
+    if verdict.word == "unjudged" and not allow_unjudged:
+        remedy = "add holdout patients, or give --allow-unjudged"
+        return [f"{_name(row)} {reason}: {remedy}" for reason in verdict.reasons]
+    reasons = [f"{reason} (memorisation.release_gate)" for reason in verdict.reasons]
+    if verdict.word != "refused":
+        reasons = [_NOT_MADE] if row["gan"] in KNOWN else []
     return [f"{_name(row)} must not be exported: {reason}" for reason in reasons]
+
+
+_NOT_MADE = "no generator made these frames: they are those of a variant of known worth"
 
 
 def _open_set(

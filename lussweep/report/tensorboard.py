@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lussweep.errors import InputError
 from lussweep.report.cells import Row, coordinates_of, epoch_is_axis, parameters_of
@@ -82,7 +83,8 @@ def tables_digest(*tables: pa.Table) -> str:
 
 def gan_runs(gan_losses: pa.Table, gan_scores: pa.Table) -> dict[str, list[Event]]:
     """Events by run, one run for each GAN: losses of every epoch, scores of every snapshot."""
-    losses, scores = _by_run(gan_losses, _gan_name), _by_run(gan_scores, _gan_name)
+    of_gans = gan_scores.filter(pc.is_valid(gan_scores["gan"]))
+    losses, scores = _by_run(gan_losses, _gan_name), _by_run(of_gans, _gan_name)
     return {
         name: [*_loss_events(losses.get(name, [])), *_score_events(scores.get(name, []))]
         for name in sorted({*losses, *scores})

@@ -11,6 +11,7 @@ from lussweep.stages.context import (
     Summary,
     load_classifier,
 )
+from lussweep.stages.floor import run_floor
 from lussweep.stages.memorisation import run_memorisation
 from lussweep.stages.scoring import run_features, run_score
 from lussweep.stages.synthesis import run_synth
@@ -19,6 +20,6 @@ from lussweep.stages.training import run_gan
 
 __all__ = [
     "STAGES", "Context", "Stage", "Summary", "execute", "load_classifier", "run_evaluate",
-    "run_features", "run_gan", "run_memorisation", "run_score", "run_search", "run_synth",
-    "run_trial",
+    "run_features", "run_floor", "run_gan", "run_memorisation", "run_score", "run_search",
+    "run_synth", "run_trial",
 ]  # fmt: skip

@@ -80,9 +80,10 @@ def split_index(step: Step, context: Context, split: str) -> pa.Table:
     return index
 
 
-def cohort_frames(step: Step, context: Context) -> pa.Table:
-    """The cohort's frames. Raises LeakageError if a patient is outside the train split."""
-    cohort = tables.read_frames(context.store.open(step.inputs["cohort"]) / names.COHORT)
+def cohort_frames(step: Step, context: Context, role: str = "cohort") -> pa.Table:
+    """The frames of the cohort in a role. Raises LeakageError for patients outside the train
+    split."""
+    cohort = tables.read_frames(context.store.open(step.inputs[role]) / names.COHORT)
     _only_split(cohort, "train")
     train = patient_ids(split_index(step, context, "train"))
     strangers = sorted(set(patient_ids(cohort)) - set(train))
@@ -91,9 +92,9 @@ def cohort_frames(step: Step, context: Context) -> pa.Table:
     return cohort
 
 
-def cohort_class(step: Step, context: Context, label: str) -> pa.Table:
-    """The frames of a class of the step's cohort, or of both classes."""
-    cohort = cohort_frames(step, context)
+def cohort_class(step: Step, context: Context, label: str, role: str = "cohort") -> pa.Table:
+    """The frames of a class of the step's cohort in a role, or of both classes."""
+    cohort = cohort_frames(step, context, role)
     return cohort if label == BOTH_CLASSES else of_class(cohort, label)
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
+from lussweep.errors import InputError
+from lussweep.metrics.copies import Copies, find_copies, ratios, spread_over_patients, yardstick
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import memorisation
 from lussweep.stages.context import Context, Summary, refuse_overlap, split_index
@@ -31,62 +35,85 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     card_step = MemorisationStep.of(step)
     spec, label = card_step.memorisation, card_step.label
     train = generator_frames(step.inputs["synth"], step, context)
-    holdout = usable_frames(split_index(step, context, "holdout"))
-    refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
-    if set(train["label"].to_pylist()) != {0, 1}:
-        holdout = of_class(holdout, label)
+    holdout = _holdout_frames(step, context, train, label)
     synthetic = read_array(context.store.open(step.inputs["synth"]) / names.SYNTHETIC, np.uint8)
     synthetic = synthetic[: spec.n_images]
+    frames = load_pixels(context.store, train), load_pixels(context.store, holdout), synthetic
+    patients = [np.array(table["patient_id"].to_pylist()) for table in (train, holdout)]
+    seed, device = card_step.seed, context.torch_device()
+    seen = spread_over_patients(patients[1], spec.n_images, np.random.default_rng(seed))
+    by = yardstick(frames[0], frames[1][seen], patients[1][seen], seed=seed, device=device)
+    copies = find_copies(ratios(by, synthetic), by.threshold, patients[0])
+    train_ND, holdout_MD, synthetic_KD = (_shrunk(some, spec.side) for some in frames)
     measured = memorisation(
-        _shrunk(load_pixels(context.store, train), spec.side),
-        np.array(train["patient_id"].to_pylist()),
-        _shrunk(load_pixels(context.store, holdout), spec.side),
-        np.array(holdout["patient_id"].to_pylist()),
-        _shrunk(synthetic, spec.side),
-        copy_quantile=spec.copy_quantile,
-        seed=card_step.seed,
-        device=context.torch_device(),
+        train_ND, patients[0], holdout_MD, patients[1], synthetic_KD, seed=seed, device=device
     )
     card = {
         "class": label,
         "n_synthetic": len(synthetic),
         "n_train": len(train),
+        "n_holdout_patients": by.n_patients,
+        "copy_threshold": _finite_or_none(by.threshold),
+        "caught_share": by.caught_share,
+        "copy_share": copies.copy_share,
+        "frame_share": copies.frame_share,
+        "most_copies_of_a_patient": max(copies.of_patient.values()),
+        "recognisable_share": copies.recognisable_share,
         "n_compared": measured.n_compared,
         "ratio_median": _finite_or_none(measured.ratio_median),
         "nearer_train_share": measured.nearer_train_share,
-        "copy_threshold": measured.copy_threshold,
-        "copy_share": measured.copy_share,
-        "most_copies_of_a_patient": max(measured.copies_per_patient.values()),
         "authenticity": measured.authenticity,
         "authenticity_across_patients": _finite_or_none(measured.authenticity_across_patients),
     }
     tables.write(out / names.CARD, [card], tables.MEMORISATION)
-    copies = [
+    rows = [
         {"class": label, "patient_id": patient, "n_copies": n}
-        for patient, n in measured.copies_per_patient.items()
+        for patient, n in copies.of_patient.items()
     ]
-    tables.write(out / names.COPIES, copies, tables.COPIES)
-    nearest = np.argsort(measured.distance_K, kind="stable")[:N_PAIRS]
-    near_train = train.take(measured.nearest_train_K[nearest]).to_pylist()
-    pairs = [
+    tables.write(out / names.COPIES, rows, tables.COPIES)
+    tables.write(out / names.PAIRS, _closest_pairs(copies, train, label), tables.PAIRS)
+    return card
+
+
+def _holdout_frames(step: Step, context: Context, train: pa.Table, label: str) -> pa.Table:
+    """Frames of unseen patients, of the generator's class unless it saw both.
+
+    Raises LeakageError if the generator saw one of them, and InputError if there are none.
+    """
+    holdout = usable_frames(split_index(step, context, "holdout"))
+    refuse_overlap("training and holdout", patient_ids(train), patient_ids(holdout))
+    if set(train["label"].to_pylist()) != {0, 1}:
+        holdout = of_class(holdout, label)
+    if not len(holdout):
+        raise InputError(
+            f"no holdout patient has a usable frame of class {label}, so the release gate cannot "
+            "tell a copy: move such patients to the holdout split"
+        )
+    return holdout
+
+
+def _closest_pairs(copies: Copies, train: pa.Table, label: str) -> list[dict[str, Any]]:
+    """The synthetic frames that are nearest to training frames beside holdout frames."""
+    ratio_K = copies.ratios.ratio_K
+    nearest = np.argsort(-ratio_K, kind="stable")[:N_PAIRS]
+    near_train = train.take(copies.ratios.nearest_train_K[nearest]).to_pylist()
+    return [
         {
             "class": label,
             "synthetic_row": int(row),
-            "distance": float(measured.distance_K[row]),
-            "is_copy": bool(measured.is_copy_K[row]),
+            "ratio": float(ratio_K[row]),
+            "is_copy": bool(copies.is_copy_K[row]),
             **{name: frame[name] for name in ("patient_id", "video_id", "frame")},
         }
         for row, frame in zip(nearest, near_train, strict=True)
     ]
-    tables.write(out / names.PAIRS, pairs, tables.PAIRS)
-    return card
 
 
 def _finite_or_none(value: float) -> float | None:
     """The value, or None if it is not finite and so cannot be measured.
 
-    A share between patients cannot be measured with one patient. A median ratio cannot be measured
-    if half of the distances to holdout frames are zero.
+    A share between patients cannot be measured with one patient, nor can the threshold of a copy.
+    A median ratio cannot be measured if half of the distances to holdout frames are zero.
     """
     return value if math.isfinite(value) else None
 

@@ -79,7 +79,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
         for name, place in computed:
             value = scores[name].function(pairs[place])
             rows.append(_score_row(label, epoch, name, place, value, len(real)))
-    tables.write(out / names.SCORES, rows, tables.GAN_SCORES)
+    tables.write(out / names.SCORES, rows, tables.SNAPSHOT_SCORES)
     return {"n_images": len(real), "embedders": list(spec.embedders)}
 
 

@@ -80,9 +80,9 @@ def known_frames(
 
 def _selected_epoch(step: Step, context: Context, synth_step: SynthStep) -> int:
     scores = (
-        tables.read(context.store.open(step.inputs["score"]) / names.SCORES, tables.GAN_SCORES)
+        tables.read(context.store.open(step.inputs["score"]) / names.SCORES, tables.SNAPSHOT_SCORES)
         if "score" in step.inputs
-        else tables.GAN_SCORES.empty_table()
+        else tables.SNAPSHOT_SCORES.empty_table()
     )
     assert synth_step.select is not None, "a generator has snapshots to select from"
     gan, _ = trained_gan(step, context)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import Context, Stage
 from lussweep.stages.data import run_cohort, run_external, run_ingest, run_shard
+from lussweep.stages.floor import run_floor
 from lussweep.stages.memorisation import run_memorisation
 from lussweep.stages.provenance import circumstances, peak_memory_bytes
 from lussweep.stages.scoring import run_features, run_score
@@ -31,6 +32,7 @@ STAGES: dict[str, Stage] = {
     "features": run_features,
     "score": run_score,
     "synth": run_synth,
+    "floor": run_floor,
     "memorisation": run_memorisation,
     "trial": run_trial,
     "search": run_search,

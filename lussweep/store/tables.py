@@ -100,7 +100,7 @@ GAN_EVENTS = make_schema(
     ("kind", pa.string(), "what is wrong in a word, such as low_diversity"),
     ("message", pa.string()),
 )
-GAN_SCORES = make_schema(
+_SCORE: tuple[Column, ...] = (
     *GAN,
     ("epoch", pa.int32(), "null for an external set"),
     ("metric", pa.string()),
@@ -110,6 +110,19 @@ GAN_SCORES = make_schema(
     ("n_images", pa.int32(), "real frames, and as many synthetic ones"),
     ("saw_all_train_patients", pa.bool_(), "true where the embedder has, as the detector has"),
 )
+SNAPSHOT_SCORES = make_schema(*_SCORE)
+"""The scores of one generator's snapshots."""
+GAN_SCORES = make_schema(
+    *_SCORE,
+    (
+        "floor_draw",
+        pa.int32(),
+        "from 1, in rows of the floor: real frames of other training patients in the place of "
+        "synthetic ones; null in rows of a GAN",
+    ),
+    ("floor_withheld", pa.string(), "why there is no floor; null otherwise"),
+)
+"""The scores of every generator, and their floors, which have no GAN and no replicate."""
 CARD = (*GAN, ("gan_epoch", pa.int32(), "null for an external set"))
 SYNTH_SET = (*DRAW_AXES, "class", "gan", "gan_epoch")
 """The columns that name one synthetic set of a run."""
@@ -117,20 +130,25 @@ MEMORISATION = make_schema(
     *CARD,
     ("n_synthetic", pa.int32(), "frames looked at"),
     ("n_train", pa.int32(), "frames that the generator saw"),
-    ("n_compared", pa.int32(), "training frames, and as many holdout frames"),
-    ("ratio_median", pa.float64(), "distance to the nearest training over nearest holdout frame"),
-    ("nearer_train_share", pa.float64(), "of synthetic frames; 0.5 without memorisation"),
+    ("n_holdout_patients", pa.int32(), "with a frame that was compared"),
     (
         "copy_threshold",
         pa.float64(),
-        "grey levels, a quantile of holdout frames' distances to the nearest training one",
+        "structure that the nearest holdout frame leaves unexplained over that of the nearest "
+        "training frame; null if no threshold can be told",
     ),
-    ("copy_share", pa.float64(), "of synthetic frames within the threshold of a training frame"),
+    ("caught_share", pa.float64(), "of disguised training frames that the threshold catches"),
+    ("copy_share", pa.float64(), "of synthetic frames above the threshold"),
+    ("frame_share", pa.float64(), "copies of the training frame with most, over synthetic frames"),
     ("most_copies_of_a_patient", pa.int32(), "synthetic frames"),
+    ("recognisable_share", pa.float64(), "of training patients: those with a copy"),
+    ("n_compared", pa.int32(), "training frames, and as many holdout frames"),
+    ("ratio_median", pa.float64(), "distance to the nearest training over nearest holdout frame"),
+    ("nearer_train_share", pa.float64(), "of synthetic frames; 0.5 without memorisation"),
     ("authenticity", pa.float64(), "Alaa et al. 2022"),
     ("authenticity_across_patients", pa.float64(), "with distances between patients alone"),
-    ("passed", pa.bool_(), "the experiment's release gate; true without one"),
-    ("failed_because", pa.string()),
+    ("verdict", pa.string(), "of the release gate: passed, refused, unjudged; passed without one"),
+    ("verdict_because", pa.string()),
     ("synth_key", pa.string()),
     ("memorisation_key", pa.string()),
 )
@@ -143,9 +161,10 @@ PAIRS = make_schema(
     *CARD,
     ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
     (
-        "distance",
+        "ratio",
         pa.float64(),
-        "grey levels, Euclidean over the shrunk frames, to the nearest training frame",
+        "structure that the nearest holdout frame leaves unexplained over that of the training "
+        "frame",
     ),
     ("is_copy", pa.bool_()),
     ("patient_id", pa.string(), "of the training frame"),

@@ -40,8 +40,8 @@ from lussweep.study.spec import load_study
 from support.shares import SHARES, sharing
 
 GPU_SECONDS = {
-    "gan": 3600.0, "score": 120.0, "features": 60.0, "synth": 20.0, "memorisation": 30.0,
-    "trial": 300.0, "evaluate": 20.0,
+    "gan": 3600.0, "score": 120.0, "floor": 120.0, "features": 60.0, "synth": 20.0,
+    "memorisation": 30.0, "trial": 300.0, "evaluate": 20.0,
 }  # fmt: skip
 """Assumed means, of a whole GPU."""
 CPU_SECONDS = {"shard": 2.0, "ingest": 5.0, "cohort": 2.0, "search": 1.0, "external": 5.0}

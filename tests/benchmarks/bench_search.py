@@ -16,7 +16,7 @@ from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
-LEARNING = ("gan", "features", "score", "synth", "memorisation", "trial", "evaluate")
+LEARNING = ("gan", "features", "score", "floor", "synth", "memorisation", "trial", "evaluate")
 """Stages that train, sample, score or judge."""
 
 

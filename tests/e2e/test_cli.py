@@ -385,6 +385,8 @@ def test_scores_in_imagenet_features_choose_the_snapshot_and_run_again(
     output = succeed(*arguments)
     assert "GANs scored in imagenet features." in output
     scores = pq.read_table(tmp_path / "run" / "gan_scores.parquet").to_pandas()
+    assert (scores.floor_draw.notna() | scores.floor_withheld.notna()).any()
+    scores = scores[scores.gan.notna()]
     assert set(scores.embedder) == {"imagenet", "detector", "none"}
     assert set(scores.space) == {"pixel", "conv", "logit", "softmax"}
     conv = scores[(scores.metric == "kmmd") & (scores.space == "conv")]

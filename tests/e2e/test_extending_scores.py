@@ -41,7 +41,8 @@ def ran(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scores(ran: Path) -> list[Row]:
-    return tables.read(ran / "gan_scores.parquet", tables.GAN_SCORES).to_pylist()
+    rows = tables.read(ran / "gan_scores.parquet", tables.GAN_SCORES).to_pylist()
+    return [row for row in rows if row["gan"] is not None]
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,7 @@ def steps_by_stage(phantom: bool) -> dict[str, Step]:
         "gan": cell.refs["gan_pos"],
         "features": plan.steps[cell.refs["score_pos"]].inputs["real_imagenet"],
         "score": cell.refs["score_pos"],
+        "floor": cell.refs["floor_pos"],
         "synth": cell.refs["synth_pos"],
         "memorisation": cell.refs["memorisation_pos"],
         "trial": search.inputs["trial_002"],

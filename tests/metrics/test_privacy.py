@@ -1,5 +1,4 @@
 import math
-from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -46,46 +45,22 @@ def sets():
     return Sets(*train, *holdout, population(n_frames, seed=2)[0])
 
 
-def loop_threshold(distance, patient, quantile):
-    """The smallest distance within which lies that share of the patients' frames, as a mean over
-    patients; in whole fractions."""
-    own_distances = [distance[patient == p].tolist() for p in sorted(set(patient))]
-    for candidate in sorted(distance.tolist()):
-        within = [Fraction(sum(d <= candidate for d in own), len(own)) for own in own_distances]
-        if sum(within) >= Fraction(quantile) * len(within):
-            return candidate
-    raise AssertionError
-
-
-def loop_scores(train, patient, synthetic, threshold):
-    """Copies and both authenticities by the definitions, on full matrices."""
+def loop_scores(train, patient, synthetic):
+    """Distances to the nearest training frames and both authenticities, on full matrices."""
     own, to_train = cdist(train, train), cdist(synthetic, train)
     np.fill_diagonal(own, np.inf)
     across = np.where(patient[:, None] == patient[None], np.inf, own)
     nearest, distance = to_train.argmin(axis=1), to_train.min(axis=1)
-    copies = dict.fromkeys(sorted(set(patient)), 0)
-    for k in np.flatnonzero(distance <= threshold):
-        copies[patient[nearest[k]]] += 1
     authentic, authentic_across = (
         (distance > neighbour.min(axis=1)[nearest]).mean() for neighbour in (own, across)
     )
-    return nearest, distance, copies, authentic, authentic_across
+    return distance, authentic, authentic_across
 
 
 @pytest.mark.parametrize("block_size", [None, 7, 50])
-@pytest.mark.parametrize("quantile", [0.0, 0.1, 0.25, 0.9, 1.0])
-def test_equals_the_definitions_on_full_matrices(sets, quantile, block_size):
-    found = memorisation(*sets, copy_quantile=quantile, seed=0, block_size=block_size)
-    calibration = cdist(sets.holdout, sets.train).min(axis=1)
-    threshold = loop_threshold(calibration, sets.holdout_patient, quantile)
-    assert found.copy_threshold == pytest.approx(threshold)
-    nearest, distance, copies, authentic, across = loop_scores(
-        sets.train, sets.patient, sets.synthetic, found.copy_threshold
-    )
-    assert (found.nearest_train_K == nearest).all()
-    np.testing.assert_allclose(found.distance_K, distance)
-    assert found.copies_per_patient == copies
-    assert found.copy_share == sum(copies.values()) / len(distance) == found.is_copy_K.mean()
+def test_equals_the_definitions_on_full_matrices(sets, block_size):
+    found = memorisation(*sets, seed=0, block_size=block_size)
+    distance, authentic, across = loop_scores(sets.train, sets.patient, sets.synthetic)
     assert (found.authenticity, found.authenticity_across_patients) == (authentic, across)
     to_holdout = cdist(sets.synthetic, sets.holdout).min(axis=1)
     assert found.n_compared == len(sets.train)
@@ -102,116 +77,27 @@ def test_a_fresh_sample_is_no_nearer_to_train_than_to_holdout():
     assert found.authenticity == found.authenticity_across_patients
 
 
-# --- the threshold of a copy ---------------------------------------------------------------
+# --- authenticity and copies --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_train", [1, 20, 400])
-@pytest.mark.parametrize("quantile", [0.01, 0.1, 0.5])
-def test_of_a_fresh_sample_the_share_of_the_quantile_is_copies(quantile, n_train):
-    """However many training frames there are; 5 standard errors of a difference of two shares."""
-    n = 2000
-    found = memorisation(*strangers(n_train, n, n), copy_quantile=quantile, seed=0)
-    error = 5 * math.sqrt(2 * quantile * (1 - quantile) / n)
-    assert found.copy_share == pytest.approx(quantile, abs=error)
-
-
-@pytest.mark.parametrize("quantile", [0.02, 0.1, 0.5])
-def test_the_holdout_itself_has_the_share_of_the_quantile(sets, quantile):
-    """Every patient weighing the same, and one frame at most beyond it."""
-    found = memorisation(
-        *sets._replace(synthetic=sets.holdout), copy_quantile=quantile, seed=0, block_size=1000
-    )
-    shares = {p: found.is_copy_K[sets.holdout_patient == p].mean() for p in sets.holdout_patient}
-    counts = {p: (sets.holdout_patient == p).sum() for p in shares}
-    assert quantile <= np.mean(list(shares.values())) < quantile + 1 / min(counts.values())
-
-
-def test_frames_of_a_holdout_patient_weigh_less_the_more_there_are(sets):
-    """All of a patient's frames twice or 20 times tell nothing new."""
-    for patient in sorted(set(sets.holdout_patient)):
-        own = np.flatnonzero(sets.holdout_patient == patient)
-        for times in (1, 19):
-            order = np.concatenate([np.arange(len(sets.holdout)), np.tile(own, times)])
-            more = sets._replace(
-                holdout=sets.holdout[order], holdout_patient=sets.holdout_patient[order]
-            )
-            for quantile in (0.05, 0.25, 0.5):
-                plain = memorisation(*sets, copy_quantile=quantile, seed=0)
-                found = memorisation(*more, copy_quantile=quantile, seed=0)
-                assert found.copy_threshold == pytest.approx(plain.copy_threshold)
-                assert (found.is_copy_K == plain.is_copy_K).all()
-
-
-def test_a_patient_of_many_near_frames_does_not_set_the_threshold_alone():
-    """One of ten patients has nine tenths of the frames, all of them on training frames."""
-    train, patient = population([1] * 50, seed=0)
-    near, far = train[:45].repeat(2, axis=0), 100 + np.arange(9)[:, None] + np.zeros((9, 6))
-    holdout_patient = np.repeat(np.arange(10), [90] + [1] * 9)
-    sets = Sets(train, patient, np.concatenate([near, far]), holdout_patient, train + 50)
-    thresholds = [
-        memorisation(*sets, copy_quantile=q, seed=0).copy_threshold for q in (0.1, 0.11, 0.2, 0.21)
-    ]
-    assert thresholds[0] == 0 < 100 < thresholds[1] == thresholds[2] < thresholds[3]
-
-
-def test_the_threshold_is_monotone_and_knows_nothing_of_the_synthetic_frames(sets):
-    quantiles = np.linspace(0, 1, 21)
-    found = [memorisation(*sets, copy_quantile=q, seed=0) for q in quantiles]
-    thresholds = [card.copy_threshold for card in found]
-    assert thresholds == sorted(thresholds) and thresholds[0] < thresholds[-1]
-    assert [card.copy_share for card in found] == sorted(card.copy_share for card in found)
-    other = sets._replace(synthetic=sets.train[:5])
-    assert thresholds == [
-        memorisation(*other, copy_quantile=q, seed=0).copy_threshold for q in quantiles
-    ]
-
-
-@pytest.mark.parametrize("n_per_patient", [3, 500])
-def test_a_quantile_that_rounding_just_misses_is_reached(n_per_patient):
-    """A half and all of so many frames that the sum of their weights is inexact."""
-    n_frames = 600_000
-    holdout = np.arange(1.0, n_frames + 1)[:, None]
-    patient = np.arange(n_frames) // n_per_patient
-    train = np.zeros((1, 1))
-    for quantile in (0.5, 1.0):
-        found = memorisation(
-            train, np.array(["a"]), holdout, patient, train, copy_quantile=quantile, seed=0
-        )
-        assert found.copy_threshold == quantile * n_frames
-
-
-def test_near_duplicates_within_a_training_patient_move_no_threshold(sets):
+def test_near_duplicates_within_a_training_patient_hide_what_other_patients_show(sets):
     """A second, jittered copy of every frame."""
     jitter = 1e-6 * np.random.default_rng(3).normal(size=sets.train.shape)
     doubled = sets._replace(
         train=np.concatenate([sets.train, sets.train + jitter]), patient=np.tile(sets.patient, 2)
     )
-    plain = memorisation(*sets, copy_quantile=0.1, seed=0)
-    found = memorisation(*doubled, copy_quantile=0.1, seed=0)
-    assert found.copy_threshold == pytest.approx(plain.copy_threshold, rel=1e-5)
-    assert found.copies_per_patient == plain.copies_per_patient
+    plain, found = memorisation(*sets, seed=0), memorisation(*doubled, seed=0)
     assert found.authenticity == 1  # every frame now has a nearer neighbour than any synthetic one
     assert found.authenticity_across_patients == pytest.approx(
         plain.authenticity_across_patients, abs=0.02
     )
 
 
-# --- copies --------------------------------------------------------------------------------
-
-
-def test_exact_copies_are_counted_and_laid_to_their_patients(sets):
+def test_exact_copies_are_not_authentic(sets):
     source = np.array([3, 14, 15, 72, 65])
     mixed = np.concatenate([sets.synthetic, sets.train[source]])
     without = memorisation(*sets, seed=0)
     found = memorisation(*sets._replace(synthetic=mixed), seed=0)
-    assert (found.nearest_train_K[-5:] == source).all()
-    assert (found.distance_K[-5:] == 0).all() and found.is_copy_K[-5:].all()
-    gained = {
-        p: found.copies_per_patient[p] - without.copies_per_patient[p]
-        for p in found.copies_per_patient
-    }
-    assert gained == {p: int((sets.patient[source] == p).sum()) for p in gained}
-    assert set(gained) == set(sets.patient) and 0 in gained.values()
     share = len(source) / len(mixed)
     assert found.authenticity == pytest.approx(without.authenticity * (1 - share))
     assert found.authenticity_across_patients == pytest.approx(
@@ -221,16 +107,15 @@ def test_exact_copies_are_counted_and_laid_to_their_patients(sets):
 
 def test_a_set_of_copies_is_all_memorised(sets):
     found = memorisation(*sets._replace(synthetic=sets.train[::-1]), seed=0)
-    assert (found.ratio_median, found.nearer_train_share, found.copy_share) == (0, 1, 1)
+    assert (found.ratio_median, found.nearer_train_share) == (0, 1)
     assert (found.authenticity, found.authenticity_across_patients) == (0, 0)
-    assert found.copies_per_patient == {p: (sets.patient == p).sum() for p in sets.patient}
 
 
 def test_copies_with_the_rounding_of_another_batch_size_are_exact(sets):
     train, holdout = (x.astype(np.float32) for x in (sets.train, sets.holdout))
     jittered = train * np.float32(1 + 1e-7)
     found = memorisation(train, sets.patient, holdout, sets.holdout_patient, jittered, seed=0)
-    assert found.copy_share == 1 and (found.distance_K == 0).all()
+    assert (found.ratio_median, found.authenticity) == (0, 0)
 
 
 def test_copies_of_the_holdout_are_the_mirror_image(sets):
@@ -252,29 +137,14 @@ def test_a_copy_of_a_duplicated_frame_is_inauthentic(sets):
     train[2] = train[-1] = train[1]
     found = memorisation(*sets._replace(train=train, synthetic=train[1:2]), seed=0)
     assert (found.authenticity, found.authenticity_across_patients) == (0, 0)
-    assert found.nearest_train_K.tolist() == [1]  # of equally near frames the first
-
-
-def test_an_exact_copy_counts_where_the_threshold_is_zero(sets):
-    """A holdout patient's frame is a training frame, so that real frames themselves are 0 apart."""
-    holdout = sets.holdout.copy()
-    holdout[0] = sets.train[-1]
-    mixed = np.concatenate([sets.synthetic, sets.train[5:6]])
-    changed = sets._replace(holdout=holdout, synthetic=mixed)
-    found = memorisation(*changed, copy_quantile=0.0, seed=0)
-    assert found.copy_threshold == 0
-    assert found.is_copy_K.tolist() == [False] * len(sets.synthetic) + [True]
 
 
 def test_one_training_patient_leaves_only_what_is_between_patients_unknown(sets):
     """What is found among all training frames is as if they were of several patients."""
     one = sets._replace(patient=np.full(len(sets.patient), "p"))
-    plain = memorisation(*sets, copy_quantile=0.2, seed=0)
-    found = memorisation(*one, copy_quantile=0.2, seed=0)
+    plain, found = memorisation(*sets, seed=0), memorisation(*one, seed=0)
     assert math.isnan(found.authenticity_across_patients)
-    assert found.copies_per_patient == {"p": sum(plain.copies_per_patient.values())}
-    for name in ("copy_threshold", "copy_share", "authenticity"):
-        assert getattr(found, name) == getattr(plain, name)
+    assert found.authenticity == plain.authenticity
 
 
 # --- draws, order, input -------------------------------------------------------------------
@@ -287,11 +157,6 @@ def test_the_larger_set_is_cut_to_the_size_of_the_smaller():
         found = memorisation(*sets, seed=0)
         assert found.n_compared == 100
         assert found.nearer_train_share == pytest.approx(0.5, abs=0.14)
-        # copies are looked for among all training frames, and calibrated on all of the holdout
-        expected = cdist(sets.synthetic, sets.train).min(axis=1)
-        np.testing.assert_allclose(found.distance_K, expected)
-        calibration = cdist(sets.holdout, sets.train).min(axis=1)
-        assert found.copy_threshold == pytest.approx(np.sort(calibration)[n_holdout // 100 - 1])
 
 
 def test_few_training_patients_meet_as_few_holdout_patients():
@@ -318,8 +183,7 @@ def test_the_seed_decides_the_draw_and_nothing_ambient_does(sets):
     assert again.ratio_median == first.ratio_median
     assert again.nearer_train_share == first.nearer_train_share
     assert first.ratio_median != other.ratio_median
-    for name in ("copy_threshold", "copy_share", "authenticity"):
-        assert getattr(first, name) == getattr(other, name)
+    assert first.authenticity == other.authenticity
 
 
 def test_order_of_frames_does_not_matter(sets):
@@ -332,11 +196,8 @@ def test_order_of_frames_does_not_matter(sets):
         sets.holdout_patient[turned],
         sets.synthetic,
     )
-    plain = memorisation(*sets, copy_quantile=0.1, seed=0)
-    found = memorisation(*moved, copy_quantile=0.1, seed=0)
-    assert (order[found.nearest_train_K] == plain.nearest_train_K).all()
-    assert found.copy_threshold == pytest.approx(plain.copy_threshold)
-    assert found.copies_per_patient == plain.copies_per_patient
+    plain, found = memorisation(*sets, seed=0), memorisation(*moved, seed=0)
+    assert found.authenticity == plain.authenticity
     assert found.authenticity_across_patients == plain.authenticity_across_patients
     assert found.ratio_median == pytest.approx(plain.ratio_median)
 
@@ -349,8 +210,7 @@ def test_tensors_and_ids_of_other_types_are_taken(sets):
         train, numbers[0], holdout, numbers[1], synthetic, seed=0, device=torch.device("cpu")
     )
     assert found.ratio_median == plain.ratio_median
-    assert found.copy_threshold == plain.copy_threshold
-    assert list(found.copies_per_patient.values()) == list(plain.copies_per_patient.values())
+    assert found.authenticity_across_patients == plain.authenticity_across_patients
 
 
 @pytest.mark.parametrize(
@@ -366,9 +226,3 @@ def test_tensors_and_ids_of_other_types_are_taken(sets):
 def test_bad_input_is_refused(sets, change, message):
     with pytest.raises(ValueError, match=message):
         memorisation(*sets._replace(**change), seed=0)
-
-
-@pytest.mark.parametrize("quantile", [-0.1, 1.5, math.nan])
-def test_a_quantile_that_is_no_share_is_refused(sets, quantile):
-    with pytest.raises(ValueError, match=f"copy_quantile is {quantile}, not in"):
-        memorisation(*sets, copy_quantile=quantile, seed=0)

@@ -39,7 +39,7 @@ CARD: dict[str, Any] = {
         "copies_per_patient": {"Pat-1": 3, "Pat-2": 0},
     },
     "release_gate": {"max_copy_share": 0.05, "note": "a | b"},
-    "passed": True,
+    "verdict": "passed",
 }
 KINDS = pytest.mark.parametrize("kind", list(IMAGES))
 
@@ -169,9 +169,11 @@ def test_the_readme_says_what_the_set_is(tmp_path: Path) -> None:
 
 
 def test_the_readme_says_what_is_amiss(tmp_path: Path) -> None:
-    failed = (export(tmp_path / "failed", passed=False) / "README.md").read_text()
+    failed = (export(tmp_path / "failed", verdict="refused") / "README.md").read_text()
     assert "**The set did NOT pass its release gate.**" in failed
-    unmeasured = (export(tmp_path / "bare", memorisation={}, passed=None) / "README.md").read_text()
+    unmeasured = (
+        export(tmp_path / "bare", memorisation={}, verdict=None) / "README.md"
+    ).read_text()
     assert "Not measured for this set" in unmeasured and "passed its" not in unmeasured
     ungated = (export(tmp_path / "ungated", release_gate=None) / "README.md").read_text()
     assert "No release gate was set" in ungated and "passed its" not in ungated

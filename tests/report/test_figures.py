@@ -330,3 +330,46 @@ def test_a_score_of_ones_own_has_a_column_with_its_title_and_goal(monkeypatch):
         assert line(panel, "6").get_ydata() == pytest.approx(means)
         assert len([drawn for drawn in panel.lines if set(drawn.get_ydata()) == {0.7}]) == 1
         assert len([drawn for drawn in unknown.lines if set(drawn.get_ydata()) == {0.7}]) == 0
+
+
+# --- the floor of scores -------------------------------------------------------------------
+
+
+def floor_rows(n_patients, label, values, metric="kmmd"):
+    return [
+        {"n_patients": n_patients, "class": label, "metric": metric, "embedder": "imagenet",
+         "space": "softmax", "value": value, "n_images": 60, "floor_draw": number,
+         "saw_all_train_patients": False}
+        for number, value in enumerate(values, start=1)
+    ]  # fmt: skip
+
+
+def bands(ax):
+    """Bottom and top of each band of a panel."""
+    boxes = [patch.get_bbox() for patch in ax.patches]
+    return sorted((round(box.y0, 6), round(box.y1, 6)) for box in boxes)
+
+
+def with_floor(table, *rows):
+    return pa.concat_tables([table, pa.Table.from_pylist([*rows], schema=tables.GAN_SCORES)])
+
+
+def test_the_floor_is_a_band_for_each_patient_count_of_its_class(tmp_path):
+    counts = sorted(set(scores()["n_patients"].to_pylist()))
+    withheld = {"n_patients": counts[-1], "class": "pos", "floor_withheld": "too few"}
+    table = with_floor(
+        scores(n_images=60),
+        *floor_rows(counts[0], "pos", (0.3, 0.1, 0.2)),
+        *floor_rows(counts[0], "neg", (0.4, 0.5)),
+        {**floor_rows(counts[0], "pos", (9.0,))[0], "space": "conv"},
+        withheld,
+    )
+    figure = build_metric_figure(table)
+    kmmd = figure.axes[0], figure.axes[3]
+    assert [bands(ax) for ax in kmmd] == [[(0.1, 0.3)], [(0.4, 0.5)]]
+    assert not any(bands(ax) for ax in figure.axes if ax not in kmmd)
+    text = " ".join(figure.texts[-1].get_text().split()) if figure.texts else ""
+    text = text or " ".join(str(figure.get_supxlabel()).split())
+    assert "Bands: the floor, 3 draws of real frames of some training patients" in text
+    assert f"No floor for n = {counts[-1]}: too few training patients." in text
+    assert len(metric_figure(table, tmp_path / "m")) == 2

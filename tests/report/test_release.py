@@ -23,7 +23,9 @@ from support.commands import refusal, refused, succeed
 pytestmark = pytest.mark.any_processor
 
 SETS = {f"{n}/1/{label}" for n in (2, 3) for label in ("pos", "neg")}
-OPEN = ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=None)
+NO_COPY_LIMIT = {"max_copy_share": None, "max_frame_share": None, "max_recognisable_share": None}
+ANY_THRESHOLD = {**NO_COPY_LIMIT, "min_caught_share": None}
+OPEN = ReleaseGateSpec(**NO_COPY_LIMIT)
 
 
 def cards(run: Path) -> list[dict[str, Any]]:
@@ -59,7 +61,7 @@ def run(finished: Path) -> Path:
 def test_a_set_that_fails_the_gate_is_refused_with_the_number_and_the_limit(
     finished: Path, tmp_path: Path
 ) -> None:
-    set_gate(finished, ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=0.0))
+    set_gate(finished, ReleaseGateSpec(**NO_COPY_LIMIT, max_nearer_train_share=0.0))
     shares = give_shares(finished)
     lines = refused("export-synthetic", finished, "--out", tmp_path / "out")
     assert lines == [
@@ -73,12 +75,40 @@ def test_a_set_that_fails_the_gate_is_refused_with_the_number_and_the_limit(
 def test_one_set_that_fails_keeps_the_others_from_being_written(run: Path, tmp_path: Path) -> None:
     victim = cards(run)[-1]
     change_card(run, victim, {"copy_share": 0.5})
-    set_gate(run, ReleaseGateSpec(max_copy_share=0.25, max_nearer_train_share=None))
+    set_gate(run, ReleaseGateSpec(**ANY_THRESHOLD | {"max_copy_share": 0.25}))
     line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert "copy_share is 0.5, allowed is at most 0.25" in line
     assert not (tmp_path / "out").exists()
     chosen = ("--n-patients", str(cards(run)[0]["n_patients"]))
     succeed("export-synthetic", run, "--out", tmp_path / "out", *chosen)
+
+
+def test_a_set_that_cannot_be_judged_leaves_only_if_the_user_says_so(
+    run: Path, tmp_path: Path
+) -> None:
+    for row in cards(run):
+        kept = {"copy_share": 0.0, "frame_share": 0.0, "recognisable_share": 0.0}
+        change_card(run, row, {**kept, "caught_share": 0.9, "n_holdout_patients": 12})
+    unsure = cards(run)[0]
+    change_card(run, unsure, {"caught_share": 0.25, "n_holdout_patients": 5})
+    set_gate(run, ReleaseGateSpec())
+    out = tmp_path / "out"
+    line = refusal("export-synthetic", run, "--out", out)
+    assert line.endswith(
+        f"r=1 {unsure['class']} base epoch=2 cannot be judged with 5 holdout patients: "
+        "caught_share is 0.25, needed is at least 0.8: add holdout patients, or give "
+        "--allow-unjudged"
+    )
+    assert not out.exists()
+    succeed("export-synthetic", run, "--out", out, "--allow-unjudged")
+    assert written(out) == SETS
+    place = out / str(unsure["n_patients"]) / "1" / unsure["class"]
+    assert card(place)["verdict"] == "unjudged"
+    assert "could NOT judge the set: cannot be judged" in (place / "README.md").read_text()
+    change_card(run, unsure, {"copy_share": 0.5})
+    assert "must not be exported" in refusal(
+        "export-synthetic", run, "--out", tmp_path / "again", "--allow-unjudged"
+    )
 
 
 def change_card(run: Path, row: dict[str, Any], change: dict[str, Any]) -> None:
@@ -102,17 +132,19 @@ def give_shares(run: Path) -> list[float]:
 @pytest.mark.parametrize(
     "gate",
     [
-        ReleaseGateSpec(max_copy_share=0.99, max_nearer_train_share=None),
-        ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=1.0),
-        ReleaseGateSpec(max_copy_share=None, max_nearer_train_share=None, min_authenticity=0.0),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_copy_share": 0.99}),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_frame_share": 0.99}),
+        ReleaseGateSpec(**ANY_THRESHOLD | {"max_recognisable_share": 0.99}),
+        ReleaseGateSpec(**NO_COPY_LIMIT, max_nearer_train_share=1.0),
+        ReleaseGateSpec(**NO_COPY_LIMIT, min_authenticity=0.0),
     ],
-    ids=["copies", "nearness", "authenticity"],
+    ids=["copies", "one frame", "recognisable", "nearness", "authenticity"],
 )
 def test_a_card_without_numbers_fails_every_gate_that_asks_something(
     gate: ReleaseGateSpec, run: Path, tmp_path: Path
 ) -> None:
-    lost = {"copy_share": None, "nearer_train_share": None, "authenticity": None}
-    change_card(run, cards(run)[0], lost)
+    asked = ("copy_share", "frame_share", "recognisable_share", "nearer_train_share")
+    change_card(run, cards(run)[0], dict.fromkeys((*asked, "authenticity")))
     set_gate(run, gate)
     line = refusal("export-synthetic", run, "--out", tmp_path / "out")
     assert "is unknown, allowed is" in line
@@ -141,19 +173,24 @@ def test_a_change_of_the_gate_alone_redoes_nothing_and_changes_the_verdict(
     def verdicts(*changes: str) -> list[tuple[bool, str | None]]:
         sets = [part for change in changes for part in ("--set", change)]
         succeed("grid", tiny_yaml, "--out", finished, "--backend", "inline", *sets)
-        return [(card["passed"], card["failed_because"]) for card in cards(finished)]
+        return [(card["verdict"], card["verdict_because"]) for card in cards(finished)]
 
     gate = "memorisation.release_gate"
-    assert verdicts(f"{gate}=null") == [(True, None)] * 4
-    strict = verdicts(f"{gate}.max_nearer_train_share=0", f"{gate}.min_authenticity=0.5")
+    assert verdicts(f"{gate}=null") == [("passed", None)] * 4
+    no_copy_limit = (f"{gate}.{name}=null" for name in NO_COPY_LIMIT)
+    strict = verdicts(
+        *no_copy_limit, f"{gate}.max_nearer_train_share=0", f"{gate}.min_authenticity=0.5"
+    )
     assert strict == [
-        (False, f"nearer_train_share is {share}, allowed is at most 0") for share in shares
+        ("refused", f"nearer_train_share is {share}, allowed is at most 0") for share in shares
     ]
     kept = load_study((finished / "experiment.yaml").read_text()).memorisation.release_gate
-    assert kept == ReleaseGateSpec(max_nearer_train_share=0.0, min_authenticity=0.5)
-    assert kept.max_copy_share == ReleaseGateSpec().max_copy_share
+    assert kept == ReleaseGateSpec(
+        **NO_COPY_LIMIT, max_nearer_train_share=0.0, min_authenticity=0.5
+    )
+    assert kept.min_caught_share == ReleaseGateSpec().min_caught_share
     assert steps() == before
-    verdict = ("passed", "failed_because")
+    verdict = ("verdict", "verdict_because")
     rest = [{k: v for k, v in card.items() if k not in verdict} for card in cards(finished)]
     assert rest == [{k: v for k, v in card.items() if k not in verdict} for card in numbers]
 
@@ -304,7 +341,7 @@ def test_the_card_says_how_the_set_was_made(run: Path, tmp_path: Path) -> None:
         )  # fmt: skip
         assert (found["study"], found["study_seed"]) == ("tiny", 2023)
         assert (found["n_images"], found["image_size"]) == (synth["summary"]["n_frames"], 64)
-        assert found["passed"] is True
+        assert (found["verdict"], found["verdict_because"]) == ("passed", None)
         assert found["release_gate"] == OPEN.model_dump(mode="json")
         measured = {name: row[name] for name in found["memorisation"]}
         assert found["memorisation"] == measured

@@ -60,7 +60,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, An
         for step in plan.steps.values():
             if step.ref in needed:
                 execute(step, Context(store, "cpu"))
-        yield tables.read(store.open(ref) / names.SCORES, tables.GAN_SCORES).to_pylist()
+        yield tables.read(store.open(ref) / names.SCORES, tables.SNAPSHOT_SCORES).to_pylist()
 
 
 def places(rows: list[dict[str, Any]], metric: str) -> list[tuple[str, str]]:

@@ -181,7 +181,8 @@ def test_of_nothing_and_of_cpus_alone() -> None:
 
 def test_sharing_is_what_cells_would_have_cost_alone() -> None:
     """One hour a step. 8 cells: 2 counts x (baseline, combined, positive, pure) have 0 + 1 + 1 + 2
-    GANs each, 2 of them different; a cell has 2 trials and 6 of 8 cells want the detector's 2."""
+    GANs each, 2 of them different; a cell has 2 trials and 6 of 8 cells want the detector's 2. Two
+    counts of two classes have 4 floors, on 2 features of all training patients."""
     plan = plan_of().on_whole_gpus()
     found = estimate(plan, dict.fromkeys(plan.steps, 3600.0), (), 4, wall_s=7200.0)
     costs = {cost.stage: cost for cost in found.stages}
@@ -189,7 +190,7 @@ def test_sharing_is_what_cells_would_have_cost_alone() -> None:
     assert (costs["trial"].gpu_hours, costs["trial"].unshared_gpu_hours) == (18, 16 + 12)
     assert (costs["evaluate"].gpu_hours, costs["evaluate"].unshared_gpu_hours) == (8, 8)
     assert costs["shard"].gpu_hours == 0
-    assert found.total("gpu_hours") == 4 * 4 + 4 + 18 + 8
+    assert found.total("gpu_hours") == 4 * 4 + 4 + 6 + 18 + 8
     assert found.price(2.5) == 4 * 2 * 2.5
 
 

@@ -95,8 +95,9 @@ def test_the_grid_of_the_paper_has_sixty_cells_and_thirty_gans(paper):
         "ingest": 3,
         "cohort": 15 + 1,
         "gan": 30,
-        "features": 2 * 30,
+        "features": 2 * 30 + 2 * 2,
         "score": 30,
+        "floor": 2 * 5,
         "synth": 30,
         "memorisation": 30,
         "trial": 12 * 61,
@@ -110,7 +111,7 @@ def test_the_grid_of_the_paper_has_sixty_cells_and_thirty_gans(paper):
 
 def test_no_gan_is_trained_for_the_baseline():
     plan = plan_of(grid=GridSpec(n_patients=(2,), variants=("baseline",)))
-    assert not refs(plan, "gan", "features", "score", "synth", "memorisation")
+    assert not refs(plan, "gan", "features", "score", "floor", "synth", "memorisation")
     assert len(refs(plan, "search")) == 3, "and there is nothing to score, so no detector"
 
 
@@ -195,6 +196,23 @@ def test_holdout_is_an_ancestor_of_evaluate_and_memorisation_and_of_nothing_else
 def test_nothing_comes_after_what_has_seen_holdout(paper):
     for step in paper.steps.values():
         assert not any(ref.partition("/")[0] in LEAVES for ref in step.inputs.values())
+
+
+def test_nothing_is_selected_or_trained_by_the_floor():
+    plan = plan_of(select=SelectSpec(rule="best", metric="kmmd", embedder="imagenet"))
+    floors = refs(plan, "floor")
+    assert floors and "score" in steps(plan, "synth")[0].inputs
+    for step in plan.steps.values():
+        assert not floors & set(step.inputs.values()), step.name
+
+
+def test_all_replicates_and_generators_of_a_patient_count_share_one_floor(paper):
+    for n in PAPER.grid.n_patients:
+        of_count = [c for c in paper.cells if c.coordinates.n_patients == n]
+        for role in ("floor_pos", "floor_neg"):
+            (floor,) = {c.refs[role] for c in of_count if role in c.refs}
+            cohort = paper.steps[paper.steps[floor].inputs["cohort"]]
+            assert cohort.spec["n_patients"] == n
 
 
 def test_validation_is_an_input_of_trials_alone(paper):
@@ -373,7 +391,7 @@ def by_stage(plan: Plan) -> dict[str, set[str]]:
 
 FEATURES = {"features imagenet", "features detector"}
 EVERY_STAGE = {*STAGES, *FEATURES} - {"external", "features"}
-DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
+DOWNSTREAM = {"trial", "search", "features detector", "score", "floor", "evaluate"}
 
 
 @pytest.mark.parametrize(
@@ -386,13 +404,13 @@ DOWNSTREAM = {"trial", "search", "features detector", "score", "evaluate"}
         ({"search": VggSearchSpec(n_trials=2, dropouts=(0.1,))}, DOWNSTREAM),
         (
             {"score": ScoreSpec(n_images=10, embedders=("imagenet", "detector"))},
-            {"score", *FEATURES},
+            {"score", "floor", *FEATURES},
         ),
         (
             {"score": ScoreSpec(n_permutations=9, embedders=("imagenet", "detector"))},
-            {"score"},
+            {"score", "floor"},
         ),
-        ({"memorisation": MemorisationSpec(copy_quantile=0.1)}, {"memorisation"}),
+        ({"memorisation": MemorisationSpec(side=32)}, {"memorisation"}),
         ({"memorisation": MemorisationSpec(release_gate=None)}, set()),
         ({"gan": GanSpec(gpus=0.5, checkpoint_minutes=1, keep_checkpoints=1)}, set()),
         ({"search": VggSearchSpec(n_trials=2, gpus_per_trial=0.125)}, set()),
@@ -428,7 +446,7 @@ def test_a_change_of_the_generator_leaves_the_baseline_and_the_detector_alone(ch
 
 def test_other_weights_change_scores_and_nothing_else():
     other = make_plan(SMALL, MANIFEST, phantom=False, weights_digest="00000000")
-    assert changed_stages(plan_of(), other) == {"features imagenet", "score"}
+    assert changed_stages(plan_of(), other) == {"features imagenet", "score", "floor"}
 
 
 def test_automatic_embedders_mean_what_is_at_hand():

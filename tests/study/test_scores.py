@@ -208,7 +208,7 @@ def test_extra_scores_enter_the_key_of_scores_alone() -> None:
     assert ScoreSpec(extra_metrics=("sharpness",)).key_fields()["extra_metrics"] == ["sharpness"]
     before, after = plan(), plan(SHARP)
     changed = {after.steps[ref].stage for ref in after.steps.keys() - before.steps.keys()}
-    assert changed == {"score"}
+    assert changed == {"score", "floor"}
 
 
 def test_the_digest_of_an_embedder_enters_the_keys_of_its_features_and_of_scores(
@@ -226,6 +226,7 @@ def test_the_digest_of_an_embedder_enters_the_keys_of_its_features_and_of_scores
     assert {(step.stage, step.spec.get("embedder")) for step in changed} == {
         ("features", "thumbs"),
         ("score", None),
+        ("floor", None),
     }
 
 

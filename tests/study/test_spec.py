@@ -21,6 +21,7 @@ from lussweep.study.spec import (
     SelectSpec,
     StudySpec,
     SynthSpec,
+    Verdict,
     VggSearchSpec,
     Video,
     dump_study,
@@ -675,11 +676,57 @@ def test_circumstances_enter_no_key_and_no_identity():
     assert changed.identity() != study.identity()
 
 
+CARD = {
+    "n_synthetic": 100,
+    "n_holdout_patients": 12,
+    "copy_share": 0.1,
+    "frame_share": 0.05,
+    "recognisable_share": 0.2,
+    "caught_share": 0.8,
+    "authenticity": 0.5,
+}
+"""Just within the limits."""
+
+
 def test_a_gate_lets_through_what_is_within_its_limits_and_nothing_else():
-    gate = ReleaseGateSpec(max_copy_share=0.1, max_nearer_train_share=None, min_authenticity=0.5)
-    assert gate.failures({"copy_share": 0.1, "authenticity": 0.5}) == []
-    assert gate.failures({"copy_share": 0.11, "authenticity": 0.49}) == [
-        "copy_share is 0.11, allowed is at most 0.1",
-        "authenticity is 0.49, allowed is at least 0.5",
-    ]
-    assert gate.failures({"authenticity": 0.9}) == ["copy_share is unknown, allowed is at most 0.1"]
+    gate = ReleaseGateSpec(min_authenticity=0.5)
+    assert gate.verdict(CARD) == Verdict("passed")
+    broken = {"copy_share": 0.11, "authenticity": 0.49}
+    assert gate.verdict({**CARD, **broken}) == Verdict(
+        "refused",
+        (
+            "copy_share is 0.11, allowed is at most 0.1",
+            "authenticity is 0.49, allowed is at least 0.5",
+        ),
+    )
+    missing = {name: value for name, value in CARD.items() if name != "recognisable_share"}
+    assert gate.verdict(missing) == Verdict(
+        "refused", ("recognisable_share is unknown, allowed is at most 0.2",)
+    )
+
+
+def test_one_copy_of_a_frame_is_allowed_however_small_the_set():
+    small = {**CARD, "n_synthetic": 10, "copy_share": 0.1, "frame_share": 0.1}
+    assert ReleaseGateSpec().verdict(small).word == "passed"
+    assert ReleaseGateSpec().verdict({**small, "frame_share": 0.2}) == Verdict(
+        "refused", ("frame_share is 0.2, allowed is at most 0.1",)
+    )
+
+
+@pytest.mark.parametrize("caught", [0.79, 0.0, None])
+def test_a_card_that_catches_too_few_copies_cannot_be_judged(caught):
+    card = {**CARD, "caught_share": caught, "n_holdout_patients": 5}
+    shown = "unknown" if caught is None else f"{caught:g}"
+    assert ReleaseGateSpec().verdict(card) == Verdict(
+        "unjudged",
+        (
+            "cannot be judged with 5 holdout patients: caught_share is "
+            f"{shown}, needed is at least 0.8",
+        ),
+    )
+    assert ReleaseGateSpec(min_caught_share=None).verdict(card).word == "passed"
+    assert ReleaseGateSpec().verdict({**card, "copy_share": 0.5}).word == "refused"
+    no_copies = ReleaseGateSpec(
+        max_copy_share=None, max_frame_share=None, max_recognisable_share=None
+    )
+    assert no_copies.verdict(card).word == "passed", "no limit needs the threshold"

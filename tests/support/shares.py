@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lussweep.study.plan import Plan, Step, Workers
 
-GPU_STAGES = ("gan", "trial", "features", "score", "synth", "memorisation", "evaluate")
+GPU_STAGES = ("gan", "trial", "features", "score", "floor", "synth", "memorisation", "evaluate")
 SHARES = {**dict.fromkeys(GPU_STAGES, 0.25), "gan": 1.0}
 """The share of a GPU that a step of each stage holds where an experiment does not say."""
 

@@ -15,7 +15,7 @@ from lussweep.study.spec import CLASSES
 def _cards(collected: Collected, name: str, schema: pa.Schema) -> pa.Table:
     """A table of the memorisation steps, each synthetic set once.
 
-    If the schema has `passed`, it also holds the verdict of the release gate.
+    If the schema has `verdict`, it also holds the verdict of the release gate.
     """
     plan, study, store = collected.reported.plan, collected.study, collected.reported.store
     by_ref = {}
@@ -31,12 +31,11 @@ def _cards(collected: Collected, name: str, schema: pa.Schema) -> pa.Table:
                 "gan": study.generator_name(cell.recipe, label),
                 "gan_epoch": store.record(synth)["summary"]["epoch"],
             }
-            if "passed" in schema.names:
-                gate = study.memorisation.release_gate
-                reasons = gate.failures(store.record(ref)["summary"]) if gate else []
+            if "verdict" in schema.names:
+                verdict = study.memorisation.verdict(store.record(ref)["summary"])
                 constants |= {
-                    "passed": not reasons,
-                    "failed_because": "; ".join(reasons) or None,
+                    "verdict": verdict.word,
+                    "verdict_because": "; ".join(verdict.reasons) or None,
                     "synth_key": plan.steps[synth].key,
                     "memorisation_key": plan.steps[ref].key,
                 }

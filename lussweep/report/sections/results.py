@@ -191,7 +191,7 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
         if not ref or not store.has(ref):
             continue
         rows = tables.read(
-            store.open(ref, names.SCORES) / names.SCORES, tables.GAN_SCORES
+            store.open(ref, names.SCORES) / names.SCORES, tables.SNAPSHOT_SCORES
         ).to_pylist()
         synth = cell.refs[f"synth_{label}"]
         if not store.has(synth):

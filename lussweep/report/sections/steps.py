@@ -81,6 +81,28 @@ def _per_gan(collected: Collected, role: str, name: str, schema: pa.Schema) -> p
     return tables.concat(by_ref.values(), schema)
 
 
+def score_rows(collected: Collected) -> pa.Table:
+    """The scores of every generator's snapshots, then the floor of each patient count and class."""
+    plan, store = collected.reported.plan, collected.reported.store
+    of_gans = _per_gan(collected, "score", names.SCORES, tables.GAN_SCORES)
+    n_patients_of = {
+        cell.refs[role]: cell.coordinates.n_patients
+        for cell in plan.cells
+        for role in (f"floor_{label}" for label in CLASSES)
+        if role in cell.refs
+    }
+    floors = [
+        tables.with_columns(
+            tables.read_any(store.open(ref, names.FLOOR) / names.FLOOR),
+            {"n_patients": n_patients},
+            tables.GAN_SCORES,
+        )
+        for ref, n_patients in n_patients_of.items()
+        if store.has(ref)
+    ]
+    return tables.concat([of_gans, *floors], tables.GAN_SCORES)
+
+
 def _of_cells(role: str, name: str, schema: pa.Schema, order: int) -> Section:
     rows = partial(_per_cell, role=role, name=name, schema=schema)
     return Section(version=1, schema=schema, rows=rows, order=order)
@@ -96,7 +118,7 @@ SECTIONS = {
     "frame_scores": _of_cells("evaluate", names.FRAME_SCORES, tables.FRAME_SCORES, 420),
     "val_scores": _of_cells("search", names.VAL_SCORES, tables.FRAME_SCORES, 430),
     "trials": Section(version=1, schema=tables.TRIALS, rows=trial_rows, order=440),
-    "gan_scores": _of_gans("score", names.SCORES, tables.GAN_SCORES, 450),
+    "gan_scores": Section(version=2, schema=tables.GAN_SCORES, rows=score_rows, order=450),
     "gan_losses": _of_gans("gan", names.LOSSES, tables.GAN_LOSSES, 460),
     "cohorts": _of_cells("cohort", names.COHORT, COHORTS, 470),
     "frames": Section(version=1, schema=tables.FRAMES, rows=frame_rows, order=480),

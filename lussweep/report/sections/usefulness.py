@@ -113,7 +113,11 @@ def _positive_scores(gan_scores: pa.Table) -> dict[tuple[str, ...], dict[tuple[A
     values: dict[tuple[str, ...], dict[tuple[Any, ...], float]] = {}
     for row in gan_scores.to_pylist():
         score = SCORES.get(row["metric"])
-        if row["class"] == "pos" and (score is None or score.goal is not None):
+        if (
+            row["gan"] is not None
+            and row["class"] == "pos"
+            and (score is None or score.goal is not None)
+        ):
             at = (Draw.of_row(row), row["gan"], row["epoch"])
             values.setdefault(tuple(row[name] for name in SCORE), {})[at] = row["value"]
     return values

@@ -4,6 +4,7 @@
 - trial: images of all epochs, plus a third of the validation frames of all epochs, because a
   validation frame needs a forward pass only;
 - score: frames of all snapshots;
+- floor: frames of all draws;
 - features, synth, memorisation, evaluate: frames;
 - shard: videos;
 - other stages: 1, because they are too short to matter.
@@ -18,6 +19,7 @@ from lussweep.study.keys import canonical
 from lussweep.study.plan import BOTH_CLASSES, SYNTHETIC_ROLES, Step
 from lussweep.study.plan.step_specs import (
     FeaturesStep,
+    FloorStep,
     GanStep,
     MemorisationStep,
     ScoreStep,
@@ -112,6 +114,11 @@ def _score_work(step: Step, steps: Steps, frames: Frames) -> float:
     return len(gan.snapshot_epochs()) * n_images
 
 
+def _floor_work(step: Step, steps: Steps, frames: Frames) -> float:
+    floor = FloorStep.of(step)
+    return floor.n_draws * min(float(floor.score.n_images), _cohort_frames(step, steps, frames))
+
+
 def _synth_work(step: Step, steps: Steps, frames: Frames) -> float:
     n_real = round(_cohort_frames(step, steps, frames))
     return SynthStep.of(step).synth.n_frames(n_real)
@@ -129,6 +136,7 @@ _WORK: dict[str, Callable[[Step, Steps, Frames], float]] = {
     "trial": _trial_work,
     "features": _features_work,
     "score": _score_work,
+    "floor": _floor_work,
     "synth": _synth_work,
     "memorisation": _memorisation_work,
     "evaluate": lambda step, steps, frames: frames.holdout,

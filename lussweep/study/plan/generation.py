@@ -19,6 +19,9 @@ from lussweep.study.spec import (
 )
 
 EXTERNAL_VERSION = 2
+FLOOR_VERSION = 1
+N_FLOOR_DRAWS = 20
+"""Pairs of disjoint sets of training patients, whose scores are the floor."""
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
@@ -43,10 +46,13 @@ def plan_synthetic_set(
         generator = _generator(builder, recipe, at)
         score = _score(builder, generator, at)
         synth = _synth(builder, generator, score, cell.gan_epoch, at)
-        card = _memorisation(builder, synth, at)
         builder.known_sets[place] = {
-            **generator, "score": score, "synth": synth, "memorisation": card,
-        }  # fmt: skip
+            **generator,
+            "score": score,
+            "floor": _floor(builder, at),
+            "synth": synth,
+            "memorisation": _memorisation(builder, synth, at),
+        }
     return builder.known_sets[place]
 
 
@@ -113,12 +119,12 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
     return builder.add("external", EXTERNAL_VERSION, spec, builder.drawn_from(at), name)
 
 
-def _features(builder: PlanBuilder, embedder: str, at: CohortClass) -> str:
+def _features(builder: PlanBuilder, embedder: str, at: CohortClass, n_images: int) -> str:
     """Plan the features of a class's real frames, which all generators share."""
     score, entry = builder.study.score, EMBEDDERS[embedder]
     spec = {
         "embedder": embedder,
-        "n_images": score.n_images,
+        "n_images": n_images,
         "batch_size": score.batch_size,
         **builder.seeded("score", at),
         "weights": builder.weights_digest if entry.needs == "weights" else entry.digest,
@@ -141,9 +147,36 @@ def _score(builder: PlanBuilder, generator: Mapping[str, str], at: CohortClass) 
     }
     inputs = {**builder.drawn_from(at), **generator, "detector": plan_detector(builder)}
     for embedder in score.embedders:
-        inputs[f"real_{embedder}"] = _features(builder, embedder, at)
+        inputs[f"real_{embedder}"] = _features(builder, embedder, at, score.n_images)
     name = f"scores {at.name()}"
     return builder.add("score", score.version, spec, inputs, name, SHARES_A_GPU)
+
+
+def _floor(builder: PlanBuilder, at: CohortClass) -> str:
+    """Plan the floor of a class's scores at a patient count. No other step may use it.
+
+    It takes its number of frames from the cohort of replicate 1, so that all replicates and
+    generators of a patient count share it.
+    """
+    score, n_pool = builder.study.score, 2 * builder.study.score.n_images
+    everyone = Draw(None, 1)
+    pool = CohortClass(at.label, everyone, builder.cohort(everyone), "")
+    spec = {
+        "score": builder.fields(score),
+        "n_draws": N_FLOOR_DRAWS,
+        "n_pool": n_pool,
+        **builder.seeded("score", pool),
+        **plugin_fields(*map(SCORES.plugin_of, score.extra_metrics)),
+    }
+    inputs = {
+        "train": builder.splits["train"],
+        "pool": pool.cohort,
+        "cohort": builder.cohort(Draw(at.draw.n_patients, 1)),
+    }
+    for embedder in score.embedders:
+        inputs[f"pool_{embedder}"] = _features(builder, embedder, pool, n_pool)
+    name = f"floor {at.label} n={at.draw.n_patients}"
+    return builder.add("floor", FLOOR_VERSION, spec, inputs, name, SHARES_A_GPU)
 
 
 def _synth(

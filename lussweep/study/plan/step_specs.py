@@ -134,6 +134,15 @@ class ScoreStep(DrawnStep):
     """The digest of ImageNet's weights, if scores use them."""
 
 
+class FloorStep(DrawnStep):
+    """The scores of real frames against those of other patients."""
+
+    score: ScoreSpec
+    n_draws: PositiveInt
+    n_pool: PositiveInt
+    """Most frames of all training patients that the draws are made of."""
+
+
 class SimulatedPatients(Spec):
     """What the simulator needs to draw new patients of a class."""
 
@@ -209,6 +218,7 @@ STEP_SPECS: dict[str, type[StepSpec]] = {
     "gan": GanStep,
     "features": FeaturesStep,
     "score": ScoreStep,
+    "floor": FloorStep,
     "synth": SynthStep,
     "memorisation": MemorisationStep,
     "trial": TrialStep,

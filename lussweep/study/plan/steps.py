@@ -14,7 +14,7 @@ from lussweep.study.spec import CLASSES, ExternalSpec, Recipe
 
 STAGES = (
     "shard", "ingest", "cohort", "external", "gan", "trial", "search", "features", "score",
-    "synth", "memorisation", "evaluate",
+    "floor", "synth", "memorisation", "evaluate",
 )  # fmt: skip
 """All stages in the order of the data. Summaries list them in this order."""
 DATA_STAGES = ("shard", "ingest")

@@ -34,7 +34,7 @@ from lussweep.study.spec.generators import (
 from lussweep.study.spec.known_worth import BUILT_IN, KNOWN_WORTH
 from lussweep.study.spec.reading import dump_study, load_study, parse, plain_values, read_text
 from lussweep.study.spec.recipe import PAPER_VARIANTS, Recipe
-from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec
+from lussweep.study.spec.release import ExternalSpec, MemorisationSpec, ReleaseGateSpec, Verdict
 from lussweep.study.spec.scores import SCORES, Goal, Score
 from lussweep.study.spec.search import SearchSpec
 from lussweep.study.spec.study import ComputeSpec, GridSpec, StudySpec
@@ -89,6 +89,7 @@ __all__ = [
     "StudySpec",
     "SynthSpec",
     "ValSpec",
+    "Verdict",
     "VggSearchSpec",
     "Video",
     "dump_study",

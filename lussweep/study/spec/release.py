@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -35,6 +35,13 @@ class ExternalSpec(Spec):
         return self
 
 
+class Verdict(NamedTuple):
+    """What a release gate says of a memorisation card, and why unless it passed."""
+
+    word: Literal["passed", "refused", "unjudged"]
+    reasons: tuple[str, ...] = ()
+
+
 class ReleaseGateSpec(Spec):
     """The limits that a memorisation card must keep before its frames may be exported.
 
@@ -42,40 +49,80 @@ class ReleaseGateSpec(Spec):
     """
 
     max_copy_share: Fraction | None = 0.1
-    """Ten times the default `copy_quantile`, so frames of unseen patients would pass."""
+    max_frame_share: Fraction | None = 0.05
+    """The share of the set that may be copies of one training frame. One copy is always allowed."""
+    max_recognisable_share: Fraction | None = 0.2
+    """The share of training patients of whom the set may hold a copy."""
+    min_caught_share: Fraction | None = 0.8
+    """The share of disguised training frames that the card must catch. If it catches fewer, the
+    set cannot be judged: with few holdout patients the threshold of a copy is uncertain."""
     max_nearer_train_share: Annotated[float, Field(ge=0, le=1)] | None = None
     """null by default, because frames made from a few patients lie nearer to those than to other
     patients, even if no frame is a copy."""
     min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
 
-    def failures(self, card: Mapping[str, Any]) -> list[str]:
-        """One line for each limit that the card fails. A missing number counts as failed."""
+    def verdict(self, card: Mapping[str, Any]) -> Verdict:
+        """Passed, refused, or unjudged: no limit is broken, but copies might not be seen.
+
+        A missing number counts as a broken limit.
+        """
+        if broken := self._broken_limits(card):
+            return Verdict("refused", tuple(broken))
+        copy_limits = (self.max_copy_share, self.max_frame_share, self.max_recognisable_share)
+        if self.min_caught_share is None or all(limit is None for limit in copy_limits):
+            return Verdict("passed")
+        caught, n_patients = card.get("caught_share"), card.get("n_holdout_patients")
+        if caught is not None and caught >= self.min_caught_share:
+            return Verdict("passed")
+        patients = "1 holdout patient" if n_patients == 1 else f"{n_patients} holdout patients"
+        return Verdict(
+            "unjudged",
+            (
+                f"cannot be judged with {patients}: caught_share is {_shown(caught)}, needed is "
+                f"at least {self.min_caught_share:g}",
+            ),
+        )
+
+    def _broken_limits(self, card: Mapping[str, Any]) -> list[str]:
+        """One line for each limit that the card breaks."""
         limits = (
             ("copy_share", self.max_copy_share, "at most", operator.le),
+            ("frame_share", self._frame_limit(card), "at most", operator.le),
+            ("recognisable_share", self.max_recognisable_share, "at most", operator.le),
             ("nearer_train_share", self.max_nearer_train_share, "at most", operator.le),
             ("authenticity", self.min_authenticity, "at least", operator.ge),
         )
-        failures = []
-        for name, limit, words, passes in limits:
+        broken = []
+        for name, limit, words, keeps in limits:
             value = card.get(name)
-            if limit is None or (value is not None and passes(value, limit)):
+            if limit is None or (value is not None and keeps(value, limit)):
                 continue
-            shown = "unknown" if value is None else f"{value:.3g}"
-            failures.append(f"{name} is {shown}, allowed is {words} {limit:g}")
-        return failures
+            broken.append(f"{name} is {_shown(value)}, allowed is {words} {limit:.3g}")
+        return broken
+
+    def _frame_limit(self, card: Mapping[str, Any]) -> float | None:
+        limit, n = self.max_frame_share, card.get("n_synthetic")
+        return max(limit, 1 / n) if limit is not None and n else limit
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
 
 
 class MemorisationSpec(Spec):
     """The memorisation card: how near a synthetic set lies to the frames that its generator saw."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     circumstance: ClassVar[frozenset[str]] = frozenset({"release_gate"})
     n_images: Annotated[int, Field(ge=2)] = 2000
-    """Most synthetic frames that are compared. Training and holdout frames are all compared."""
+    """Most synthetic frames that are compared, and most holdout frames that say what a copy is.
+    Training frames are all compared."""
     side: PositiveInt = 64
-    """Frames are shrunk to this many pixels per side before their pixels are compared."""
-    copy_quantile: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """A frame is a copy if it lies as near to a training frame as the nearest holdout frames do.
-    This is the share of holdout frames that sets the distance; patients weigh the same."""
+    """Frames are shrunk to this many pixels per side before their grey levels are compared. The
+    search for copies has a size of its own."""
     release_gate: ReleaseGateSpec | None = ReleaseGateSpec()
     """The limits for `export-synthetic`. null exports everything. Changes no result."""
+
+    def verdict(self, card: Mapping[str, Any]) -> Verdict:
+        """What the release gate says of a card. Without a gate, every card passes."""
+        return self.release_gate.verdict(card) if self.release_gate else Verdict("passed")

@@ -53,6 +53,8 @@ class Score:
     """The embedders that it is defined for. Empty: every embedder that the experiment scores in."""
     classes: tuple[str, ...] = CLASSES
     """The classes whose generators it is defined for."""
+    has_floor: bool = True
+    """Whether it is also computed between real frames of different patients."""
     title: str = ""
     """Its title in figures. Empty: its name."""
 
@@ -87,15 +89,24 @@ _BUILT_IN: dict[str, Score] = {
     # KID and the squared discrepancy are unbiased, so noise can take them below 0. The smallest
     # value is therefore taken as the best, not the value nearest to 0.
     "kid": Score(goal=Goal("minimise"), function=attrgetter("kid.mean"), spaces=WIDE_SPACES),
-    "kid_low": Score(goal=None, function=attrgetter("kid.low"), spaces=WIDE_SPACES),
-    "kid_high": Score(goal=None, function=attrgetter("kid.high"), spaces=WIDE_SPACES),
+    "kid_low": Score(
+        goal=None, function=attrgetter("kid.low"), spaces=WIDE_SPACES, has_floor=False
+    ),
+    "kid_high": Score(
+        goal=None, function=attrgetter("kid.high"), spaces=WIDE_SPACES, has_floor=False
+    ),
     "mmd2_unbiased": Score(
         goal=Goal("minimise"),
         function=attrgetter("kernel_test.mmd2_unbiased"),
         spaces=WIDE_SPACES,
+        has_floor=False,  # each would take all permutations of the kernel test
     ),
+    # It has no goal: frames of one patient are alike, so that a perfect generator is rejected, too.
     "mmd2_p_value": Score(
-        goal=Goal("maximise"), function=attrgetter("kernel_test.p_value"), spaces=WIDE_SPACES
+        goal=None,
+        function=attrgetter("kernel_test.p_value"),
+        spaces=WIDE_SPACES,
+        has_floor=False,
     ),
     "confidence": Score(
         goal=Goal("maximise", 1.0),
