@@ -121,6 +121,21 @@ def test_every_value_of_the_gan_that_is_named_exists() -> None:
     assert [name for name in named if name not in GanSpec.model_fields] == []
 
 
+@pytest.mark.parametrize("name", ["paper", "quickstart", "pocus"])
+def test_the_table_of_recipes_is_that_of_the_experiments(name: str) -> None:
+    table = PAGES["docs/experiments.md"].split("| value of `gan:` | `paper`")[1].split("\n\n")[0]
+    header, _, *rows = ("| value of `gan:` | `paper`" + table).splitlines()
+    column = [cell.strip(" `") for cell in header.split("|")].index(name)
+    cells = [[cell.strip(" `") for cell in row.split("|")] for row in rows]
+    lines = "".join(f"  {row[1]}: {row[column]}\n" for row in cells)
+    study = load_study((ROOT / "experiments" / f"{name}.yaml").read_text())
+    told = load_study(f"name: told\ngan:\n{lines}").gan
+    assert len(rows) >= 10
+    assert {row[1]: getattr(told, row[1]) for row in cells} == {
+        row[1]: getattr(study.gan, row[1]) for row in cells
+    }
+
+
 @pytest.mark.parametrize(("section", "at_least"), [("search", 6), ("classifier", 3)])
 def test_every_value_of_the_search_that_is_named_can_be_written(
     section: str, at_least: int
