@@ -39,7 +39,7 @@ TRAINS = re.compile(
 """What a file holds that trains networks, or looks at a run that did."""
 
 NO_SECOND_RUN = {
-    "trains nothing: its steps are made up": "test_driver test_schedule test_memory",
+    "trains nothing: its steps are made up": "test_driver test_inline test_schedule test_memory",
     "compares runs of one machine with each other": """
         test_faults test_faults_cells test_faults_nodes test_remote_runs test_training_workers""",
     "asks for files, codes and messages, whatever was learned": """

@@ -56,8 +56,8 @@ class ExecutionOptions:
 def backend_of_ingest(address: str | None, cpus: int | None, step_minutes: float | None) -> str:
     """The backend of `lussweep ingest` if none is named: inline, unless an option is for Ray.
 
-    On two cores one process, whose child decodes, is as fast as Ray and takes a quarter of the
-    memory (tests/benchmarks/RESULTS.md).
+    On two cores one process with two children takes a third of Ray's memory, for the same work
+    (tests/benchmarks/RESULTS.md).
     """
     for_ray = address or os.environ.get("RAY_ADDRESS") or cpus or step_minutes
     return "ray" if for_ray else "inline"

@@ -85,16 +85,16 @@ def to_squares(frames: Frames, visible: Frames, size: int) -> Frames:
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
     squares = np.zeros((N_CHANNELS, side, side), np.uint8)
-    resized = np.empty((n_frames, size, size), np.uint8)
+    n_groups = -(-n_frames // N_CHANNELS)
+    resized = np.empty((n_groups * N_CHANNELS, size, size), np.uint8)
     for first in range(0, n_frames, N_CHANNELS):
         group = frames[first : first + N_CHANNELS]
         within = squares[: len(group), top : top + height, left : left + width]
         np.multiply(group, visible, out=within)
         image = cv2.merge(list(squares))
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-        for place, channel in zip(resized[first:], cv2.split(image), strict=False):
-            place[:] = channel
-    return resized
+        cv2.split(image, list(resized[first : first + N_CHANNELS]))  # writes them in place
+    return resized[:n_frames]
 
 
 def _crop_box(spec: PreprocessSpec, sector: Sector) -> Box:

@@ -133,6 +133,7 @@ def on_cores(manifest: Manifest, n_rounds: int = 3) -> None:
         for n_cores in range(1, len(cores) + 1):
             child.end_children()  # they keep their cores
             os.sched_setaffinity(0, cores[:n_cores])
+            into_store(Manifest(videos=manifest.videos[:n_cores]))  # starts the children
             clock, cpu = into_store(manifest)
             seconds[f"{n_cores} cores"].append(clock)
             seconds[f"{n_cores} cores, CPU"].append(cpu)
