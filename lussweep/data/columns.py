@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from lussweep.study.spec import nearest
-
 MAX_COLUMNS = 1000
 MAX_ROWS = 10**6
 SPLIT = "split"
@@ -108,6 +106,9 @@ def missing_columns(header: Sequence[str], required: Collection[str]) -> list[st
 
 
 def _suggestion(name: str, header: Sequence[str]) -> str:
+    # Child processes import this module, and the package of the specs takes long to import.
+    from lussweep.study.spec import nearest
+
     keys = {name_key(written): written for written in header if written.strip()}
     other = next((keys[word] for word in OTHER_NAMES.get(name, ()) if word in keys), None)
     if other is not None:

@@ -28,7 +28,7 @@ some 210 for an index of a million frames."""
 CELL_BYTES = 16
 """Rough size of one value in memory."""
 MAX_COLUMNS = 1000
-LIMITS = child.Limits(memory_bytes=2**30, cpu_seconds=120, output_bytes=2**36)
+LIMITS = child.Limits(memory_bytes=2**29, cpu_seconds=120, output_bytes=2**36)
 """For a call that reads a table some rows at a time."""
 MAPPED_BYTES = 2**20
 """A larger table is mapped into memory and not copied. Each mapping takes a file descriptor."""
