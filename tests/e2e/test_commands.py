@@ -21,6 +21,7 @@ from lussweep.cli import cancel
 from lussweep.data.phantom import phantom_manifest
 from lussweep.run.lease import Owner
 from lussweep.run.measuring import ENOUGH_STEPS, differences, measured_run, scaled_to
+from lussweep.study.costs.work import work
 from lussweep.study.plan import make_plan
 from lussweep.study.spec import load_study
 from support.commands import TINY, command, environment, invoke, refusal, refused, succeed
@@ -229,12 +230,24 @@ def test_what_is_no_run_folder_is_one_clear_line(
 # --- plan: what it costs ------------------------------------------------------------------
 
 
+def record_seconds(run: Path) -> None:
+    """Gives each step of a run the seconds of a quiet machine: a start, and a share of its work."""
+    measured = measured_run(run)
+    for ref, step in measured.steps.items():
+        path = run / "artifacts" / ref / "record.json"
+        record = json.loads(path.read_text())
+        seconds = 0.01 + work(step, measured.steps, measured.frames) / 1000
+        record["circumstances"]["seconds"] = seconds + (ref in measured.starts)
+        path.write_text(json.dumps(record))
+
+
 def test_costs_come_from_an_earlier_run(finished: Path, tiny_yaml: Path, tmp_path: Path) -> None:
     """The same study again, on one worker, takes what its GPU steps took together.
 
     The first step of each kind paid for the start of its process: the cost lies between the sums
     without it and with it, about.
     """
+    record_seconds(finished)
     plan = ("plan", tiny_yaml, "--out", tmp_path / "again", "--from", finished)
     text = succeed(*plan, "--gpus", "1", "--price", "3600")
     recorded = sum(
