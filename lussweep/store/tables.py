@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -230,10 +231,10 @@ def read_frames(path: Path) -> pa.Table:
     The schema is FRAMES. Raises InputError as `read` does.
     """
     earlier = pa.schema([field for field in FRAMES if field.name not in SOURCE_COLUMNS])
-    try:
-        return with_columns(parquet.read_table(path, schema=earlier), {}, FRAMES)
-    except (OSError, ValueError):  # of this version, or not readable: `read` says why
-        return read(path, FRAMES)
+    for schema in (FRAMES, earlier):
+        with suppress(OSError, ValueError):
+            return with_columns(parquet.read_table(path, schema=schema), {}, FRAMES)
+    return read(path, FRAMES)  # it is not readable, and `read` says why
 
 
 def read_any(path: Path) -> pa.Table:
