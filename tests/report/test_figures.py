@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lussweep.report.figures import (
+    METRICS,
     SEEN_ALL,
     auroc_figure,
     build_auroc_figure,
@@ -365,7 +366,7 @@ def test_the_floor_is_a_band_for_each_patient_count_of_its_class(tmp_path):
         withheld,
     )
     figure = build_metric_figure(table)
-    kmmd = figure.axes[0], figure.axes[3]
+    kmmd = figure.axes[0], figure.axes[len(METRICS)]
     assert [bands(ax) for ax in kmmd] == [[(0.1, 0.3)], [(0.4, 0.5)]]
     assert not any(bands(ax) for ax in figure.axes if ax not in kmmd)
     text = " ".join(figure.texts[-1].get_text().split()) if figure.texts else ""
