@@ -22,8 +22,9 @@ from lussweep.store import child
 
 SMALL_BYTES = 2**26
 """A table up to this size is read, however small its file is."""
-MAX_RATIO = 200
-"""Largest ratio of a table's size to its file's. Our tables have many equal values: some 130."""
+MAX_RATIO = 500
+"""Largest ratio of a table's size to its file's. Our tables have many equal values: the ratio is
+some 210 for an index of a million frames."""
 CELL_BYTES = 16
 """Rough size of one value in memory."""
 MAX_COLUMNS = 1000
