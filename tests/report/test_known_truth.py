@@ -102,7 +102,7 @@ def test_a_worth_is_right_if_its_interval_holds_the_true_one(
 
 
 def test_multipliers_masks_and_releases_are_compared_too() -> None:
-    card = {"n_patients": 6, "replicate": 2, "class": "pos", "passed": True}
+    card = {"n_patients": 6, "replicate": 2, "class": "pos", "verdict": "passed"}
     found = known(
         multiplier=[{"variant": "doubled", "low": 1.2, "high": 1.9}, {"variant": "again"}],
         controls=[
@@ -112,7 +112,7 @@ def test_multipliers_masks_and_releases_are_compared_too() -> None:
         memorisation=[
             card | {"gan": "copies"},
             card | {"gan": "simulated"},
-            card | {"gan": "copies", "passed": None, "failed_because": "too few patients"},
+            card | {"gan": "copies", "verdict": "unjudged", "verdict_because": "too few patients"},
             card | {"gan": "base"},
         ],
     )
@@ -145,7 +145,7 @@ def test_nothing_is_known_of_a_variant_that_a_study_has_redefined() -> None:
 
 def test_a_gate_that_lets_everything_out_gives_no_verdict() -> None:
     study = load_study("{name: a, memorisation: {release_gate: null}}")
-    card = {"n_patients": 6, "replicate": 2, "class": "pos", "passed": True, "gan": "copies"}
+    card = {"n_patients": 6, "replicate": 2, "class": "pos", "verdict": "passed", "gan": "copies"}
     assert known(study, memorisation=[card]) == []
 
 

@@ -152,11 +152,12 @@ def _masks(collected: Collected) -> Iterator[Row]:
 def _releases(collected: Collected) -> Iterator[Row]:
     if collected.study.memorisation.release_gate is None:
         return
-    words = {True: "may be released", False: "must not be released", None: None}
+    words = {"passed": "may be released", "refused": "must not be released"}
     for row in collected.table("memorisation").to_pylist():
         if row["gan"] in MAY_BE_RELEASED:
-            truth, verdict = words[MAY_BE_RELEASED[row["gan"]]], words[row["passed"]]
-            outcome, reason = _compared(verdict, truth, row["failed_because"])
+            may = MAY_BE_RELEASED[row["gan"]]
+            truth, verdict = words["passed" if may else "refused"], words.get(row["verdict"])
+            outcome, reason = _compared(verdict, truth, row["verdict_because"])
             yield {
                 "n_patients": row["n_patients"],
                 "replicate": row["replicate"],
