@@ -170,7 +170,7 @@ def test_no_set_of_known_frames_may_be_released(ran: Ran, tmp_path: Path) -> Non
     cards = collected.table("memorisation")
     tables.write(tmp_path / "memorisation.parquet", cards, tables.MEMORISATION)
     copies = [row for row in cards.to_pylist() if row["gan"] == "copies"]
-    assert [(row["class"], row["passed"]) for row in copies] == [("pos", False)] * 2
+    assert [(row["class"], row["verdict"]) for row in copies] == [("pos", "refused")] * 2
     assert [row["copy_share"] for row in copies] == [1.0, 1.0]
     everything = matching_sets(tmp_path, {"class": "neg"}, ran.store)
     assert {row["gan"] for row in everything} == {"simulated"}, "there are no others"
