@@ -191,7 +191,7 @@ def _look(
 
 
 def _events(path: Path | None) -> tuple[str, ...]:
-    """The collapse events of a GAN, one line each. Imports pyarrow only if there are any."""
+    """The events of a GAN, one line each. Imports pyarrow only if there are any."""
     if path is None or not path.exists():
         return ()
     from lussweep.store.tables import read_any

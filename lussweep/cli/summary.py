@@ -49,6 +49,8 @@ def summary_table(
     return table
 
 
+NOT_LEARNED = "*"
+"""Marks the mean of cells one of whose generators has not learned."""
 MOST_ACROSS = 4
 """Most variants that fit side by side in 80 columns."""
 Lines = Mapping[tuple[int, int], Mapping[str, Group]]
@@ -89,6 +91,8 @@ def _variants_down(
 def cell_text(group: Group, *, wide: bool = True) -> str:
     """`mean ± sd [low, high]`, and how many replicates are missing.
 
+    The mean is marked if a generator has not learned.
+
     The interval is for other trainings and other holdout patients. That of a single replicate is
     for other holdout patients alone.
     Without `wide` the text has two lines, so that four variants fit 80 columns.
@@ -96,7 +100,7 @@ def cell_text(group: Group, *, wide: bool = True) -> str:
     separator = " " if wide else "\n"
     if not group.done:
         return _status(group.cells)
-    text = f"{group.mean:.3f}"
+    text = f"{group.mean:.3f}{NOT_LEARNED if group.n_not_learned else ''}"
     if len(group.cells) == 1:
         if group.lone_interval is None:
             return text
@@ -140,4 +144,10 @@ def caption(groups: Sequence[Group], results: pa.Table) -> str:
         parts.append("[low, high] of one replicate: 95 % for other holdout patients alone.")
     if any(group.interval for group in groups):
         parts.append("[low, high]: 95 % for other trainings and other holdout patients.")
+    if n := sum(group.n_not_learned for group in groups):
+        n_synthetic = sum(cell["has_learned"] is not None for g in groups for cell in g.cells)
+        parts.append(
+            f"{NOT_LEARNED}: a generator has not learned (in {n} of {n_synthetic} cells with "
+            "synthetic frames), so its frames are nearer to noise than to real ones."
+        )
     return " ".join(parts)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -13,6 +14,7 @@ from lussweep.metrics.comparison import Comparison, Reference, compare
 from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import Kid, kid
 from lussweep.metrics.permutation import KernelTest, kmmd_test
+from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.study.spec import ScoreSpec
 
 
@@ -24,6 +26,14 @@ class RealSet:
     settings: ScoreSpec
     seed: int
     device: torch.device
+    mask_NSS: NDArray[np.bool_] | None = None
+    """The sector mask of each real frame. Only the space `pixel` has them."""
+
+    @cached_property
+    def pattern(self) -> RealPattern:
+        """The spectra of real frames. They exist only in the space `pixel`."""
+        assert self.mask_NSS is not None, "the spectral gap needs sector masks"
+        return RealPattern.of(self.x_ND.reshape(self.mask_NSS.shape), self.mask_NSS, self.seed)
 
     @cached_property
     def reference(self) -> Reference:
@@ -59,6 +69,11 @@ class Pair:
     @cached_property
     def comparison(self) -> Comparison:
         return compare(self.real.reference, self.fake_ND)
+
+    @cached_property
+    def spectral_gap(self) -> float:
+        pattern = self.real.pattern
+        return pattern.gap(self.fake_ND.reshape(-1, *pattern.mask_NSS.shape[1:]))
 
     @cached_property
     def fid(self) -> float:

@@ -1,4 +1,4 @@
-"""Whether a generator has learned: spectra of local contrast of synthetic, real and shuffled frames.
+"""The spectral gap: how far synthetic frames are from real ones, in spectra of local contrast.
 
 Noise and smoke have no lines and no shadows, so their local contrast is spread evenly over the
 sector. In ultrasound frames, local contrast has a pattern of its own: bright at the pleural line,
@@ -21,15 +21,13 @@ Frames = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
-HAS_LEARNED_BELOW = 0.5
-"""A generator has learned if its spectral gap is at most this."""
 N_BANDS = 16
 HIGHEST_FREQUENCY = 11.0
 """Upper end of the bands, in cycles per side of a frame. The bands begin at 0 and have one width. A
 box blur of 5 x 5 pixels at 64 x 64 takes away what lies above."""
 CONTRAST_SCALES = (1 / 64, 1 / 32, 1 / 16)
-"""Standard deviations of the Gaussian filters, as shares of the side. Local contrast is the absolute
-difference between a frame filtered at one scale and at twice that scale."""
+"""Standard deviations of the Gaussian filters, as shares of the side. Local contrast is the
+absolute difference between a frame filtered at one scale and at twice that scale."""
 EDGE = 1 / 8
 """Width of the cosine window at the border of the sector, as a share of the side."""
 SIDE = 64
@@ -44,12 +42,12 @@ _QUANTISATION = 1 / 12
 
 @dataclass(frozen=True, eq=False)
 class RealPattern:
-    """The spectra of real frames, which the synthetic frames of many snapshots are compared with."""
+    """The spectra of real frames, which the images of many snapshots are compared with."""
 
     mask_NSS: Masks
     """The sector masks of the real frames. Synthetic frames get them in this order."""
     log_power_KB: Floats
-    """Of the real frames, by scale and band."""
+    """The spectrum of the real frames, by scale and band."""
     distance_to_shuffled: float
     """D(permuted, real)."""
 
@@ -84,11 +82,6 @@ class RealPattern:
         masks = self.mask_NSS[np.arange(len(images)) % len(self.mask_NSS)]
         synthetic_KB = contrast_spectrum(images * masks, masks)
         return _distance(synthetic_KB, self.log_power_KB) / self.distance_to_shuffled
-
-
-def has_not_learned(gap: float, most: float = HAS_LEARNED_BELOW) -> bool:
-    """Whether a gap says that a generator has not learned. A gap that is NaN says nothing."""
-    return gap > most
 
 
 def contrast_spectrum(frames_NSS: Frames, mask_NSS: Masks) -> Floats:

@@ -22,7 +22,7 @@ from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, s
 from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
 from lussweep.study.keys import digest
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
-from lussweep.study.spec.scores import BUILT_IN_SCORES
+from lussweep.study.spec.scores import BUILT_IN_SCORES, SPECTRAL_GAP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 DODGE = 0.012
 """Sideways step between variants, as a share of the range of patient counts."""
 TITLES = ("by frame", "by patient (mean frame score)")
-METRICS = {"kmmd": None, "one_nn": 1.0, "confidence": 1.0}
+METRICS = {"kmmd": None, "one_nn": 1.0, "confidence": 1.0, SPECTRAL_GAP: None}
 """The built-in scores that the figure shows, with the top of their axis; None: the largest value.
 The figure also shows every score that is not built in."""
 HALVES = {"one_nn_real": ":", "one_nn_fake": "--"}
@@ -114,6 +114,8 @@ class Marks:
     bar: tuple[float, float] | None
     is_whole: bool
     """Whether no replicate is missing."""
+    has_learned: bool = True
+    """Whether the generators of all replicates have learned, as far as is known."""
 
 
 def _marks(group: Group) -> Marks:
@@ -122,7 +124,8 @@ def _marks(group: Group) -> Marks:
     if bar is None and group.mean is not None and group.sd is not None:
         bar = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
     dots = tuple(group.aurocs) if len(group.cells) > 1 else ()
-    return Marks(group.mean, dots, bar, len(group.done) == len(group.cells))
+    is_whole = len(group.done) == len(group.cells)
+    return Marks(group.mean, dots, bar, is_whole, not group.n_not_learned)
 
 
 def _patient_marks(group: Group) -> Marks:
@@ -131,7 +134,7 @@ def _patient_marks(group: Group) -> Marks:
         return Marks(None, (), None, is_whole)
     dots = tuple(row["aurocs"]) if len(group.cells) > 1 else ()
     bar = None if row["low"] is None else (row["low"], row["high"])
-    return Marks(row["auroc"], dots, bar, is_whole)
+    return Marks(row["auroc"], dots, bar, is_whole, not group.n_not_learned)
 
 
 def _draw_line(
@@ -139,7 +142,8 @@ def _draw_line(
 ) -> None:
     """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
 
-    The line is broken where no cell is done. A marker is hollow where replicates are missing.
+    The line is broken where no cell is done. A marker is hollow where replicates are missing, and
+    crossed where a generator has not learned.
     """
     means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
     ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
@@ -147,6 +151,8 @@ def _draw_line(
         if marks.mean is not None and not marks.is_whole:
             face = {"markerfacecolor": "white", "markeredgecolor": color}
             ax.plot([x], [marks.mean], linestyle="none", marker=marker, zorder=4, **face)
+        if marks.mean is not None and not marks.has_learned:
+            ax.plot([x], [marks.mean], "x", color="black", markersize=9, zorder=5)
         if marks.bar is not None:
             bar = {"color": color, "alpha": 0.45, "linewidth": 1.3, "marker": "_"}
             ax.plot([x, x], list(marks.bar), zorder=2, **bar)
@@ -182,6 +188,8 @@ def _auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
         parts.append("Bars of a lone replicate: 95 % for other holdout patients alone.")
     if any(group.done and len(group.done) < len(group.cells) for group in groups):
         parts.append("Hollow: some replicates are missing.")
+    if any(group.done and group.n_not_learned for group in groups):
+        parts.append("Crossed: a generator has not learned.")
     return " ".join(parts)
 
 
@@ -280,7 +288,7 @@ def build_metric_figure(
     metrics = (*METRICS, *extra)
     shown = [row for metric in (*metrics, *HALVES) for row in _in_one_place(rows, metric, place)]
     classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in shown)]
-    width, height = 9.6 + 3.2 * len(extra), 1.3 + 2.5 * len(classes)
+    width, height = 3.2 * len(metrics), 1.3 + 2.5 * len(classes)
     figure, axes = new_figure(width, height, len(classes), len(metrics))
     for column, metric in enumerate(metrics):
         for line, label in zip(axes, classes, strict=True):

@@ -17,9 +17,10 @@ SUMMARY_FIELDS = (
     "n_patients", "variant", "gan_epoch", "n_done", "n_cells",
     "auroc_mean", "auroc_sd", "auroc_min", "auroc_max", "auroc_low", "auroc_high",
     "patient_auroc_mean", "patient_auroc_sd", "patient_auroc_low", "patient_auroc_high",
+    "n_not_learned",
 )  # fmt: skip
 """Columns of the summary. AUC-ROCs are by frame, those with `patient_` by patient; low and high are
-those of MEANS."""
+those of MEANS. n_not_learned counts the cells whose generator has not learned."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Group:
     @property
     def aurocs(self) -> list[float]:
         return [cell["auroc"] for cell in self.done]
+
+    @property
+    def n_not_learned(self) -> int:
+        """Number of cells whose synthetic frames come from a generator that has not learned."""
+        return sum(cell["has_learned"] is False for cell in self.cells)
 
     @property
     def mean(self) -> float | None:
@@ -141,6 +147,7 @@ def _summary_row(group: Group) -> Row:
         "patient_auroc_sd": by_patient.get("sd"),
         "patient_auroc_low": by_patient.get("low"),
         "patient_auroc_high": by_patient.get("high"),
+        "n_not_learned": group.n_not_learned,
     }
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from lussweep.data.frames import load_pixels
+from lussweep.data.frames import load_masks, load_pixels
 from lussweep.metrics.features import Embed, features_by_space, pixels
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.models.training.weights import read_weights
@@ -32,7 +33,8 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     features_step = FeaturesStep.of(step)
     name = features_step.embedder
-    real = _real_frames(step, context, features_step, features_step.n_images)
+    drawn = _real_cohort(step, context, features_step, features_step.n_images)
+    real = load_pixels(context.store, drawn)
     features = _features({name: _embedder(name, step, context)}, real, features_step.batch_size)
     save_file(
         {space: torch.from_numpy(x_ND) for (_, space), x_ND in features.items()},
@@ -49,9 +51,16 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     # A score that is defined for the detector needs it, also if `score.embedders` leaves it out.
     needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
-    real = _real_frames(step, context, score_step, _n_scored(step, context, spec))
+    drawn = _real_cohort(step, context, score_step, _n_scored(step, context, spec))
+    real, masks = (load(context.store, drawn) for load in (load_pixels, load_masks))
     real_sets = {
-        place: RealSet(x_ND, spec, score_step.seed, context.torch_device())
+        place: RealSet(
+            x_ND,
+            spec,
+            score_step.seed,
+            context.torch_device(),
+            masks if place == (NO_EMBEDDER, PIXEL) else None,
+        )
         for place, x_ND in _real_features(step, context, spec, embedders, real).items()
     }
     computed = [
@@ -104,14 +113,14 @@ def _features(
     }
 
 
-def _real_frames(step: Step, context: Context, drawn: DrawnStep, n_images: int) -> np.ndarray:
-    """The first `n_images` frames of a seeded permutation of the class, uint8 (N, S, S).
+def _real_cohort(step: Step, context: Context, drawn: DrawnStep, n_images: int) -> pa.Table:
+    """The first `n_images` rows of a seeded permutation of the class's frames.
 
     A smaller number gives the first of the same frames.
     """
     cohort = cohort_class(step, context, drawn.label)
     chosen = np.random.default_rng(drawn.seed).permutation(len(cohort))[:n_images]
-    return load_pixels(context.store, cohort.take(chosen))
+    return cohort.take(chosen)
 
 
 def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:

@@ -56,7 +56,9 @@ def _selected_epoch(step: Step, context: Context, synth_step: SynthStep) -> int:
     )
     assert synth_step.select is not None, "a generator has snapshots to select from"
     gan, _ = trained_gan(step, context)
-    return select_epoch(synth_step.select, gan.n_epochs, scores.to_pylist())
+    return select_epoch(
+        synth_step.select, gan.n_epochs, scores.to_pylist(), gap_ceiling=gan.gap_ceiling()
+    )
 
 
 def sampled(

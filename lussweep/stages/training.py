@@ -6,11 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
-from lussweep.data.frames import load_pixels
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lussweep.data.frames import load_masks, load_pixels
+from lussweep.metrics.spectral_gap import N_COMPARED, RealPattern
 from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.seam import TrainingEnded, TrainingReport, snapshot_path
 from lussweep.stages.context import Context, Summary, cohort_class
 from lussweep.store import names, tables
+from lussweep.study.keys import derive_seed
 from lussweep.study.plan import BOTH_CLASSES, Step
 from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GENERATORS
@@ -53,6 +59,7 @@ def train_into(
         ),
         rank=rank,
         world_size=world_size,
+        patterns=_patterns(context, cohort, gan_step.seed),
     )
     snapshot_path(work, 1).parent.mkdir(parents=True, exist_ok=True)
     train, device = GENERATORS[gan_step.gan.kind].train, context.torch_device()
@@ -72,6 +79,18 @@ def train_into(
                     "`train` must write one for each of spec.snapshot_epochs()"
                 )
     return {"n_frames": len(frames), **report.summary}
+
+
+def _patterns(context: Context, cohort: pa.Table, seed: int) -> dict[int, RealPattern]:
+    """The spectra of the cohort's frames by class, from at most N_COMPARED frames of each."""
+    patterns = {}
+    for label in sorted(set(cohort["label"].to_pylist())):
+        frames = cohort.filter(pc.equal(cohort["label"], label))
+        rng = np.random.default_rng(derive_seed(seed, "pattern", label))
+        chosen = frames.take(rng.permutation(len(frames))[:N_COMPARED])
+        real, masks = (load(context.store, chosen) for load in (load_pixels, load_masks))
+        patterns[label] = RealPattern.of(real, masks, seed)
+    return patterns
 
 
 def _write_history(work: Path, report: TrainingReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,32 @@ def test_losses_of_both_kinds_are_rows_of_one_table(ran: Path) -> None:
     assert {"loss_g", "diversity"} < {row["name"] for row in losses if row["gan"] == DCGAN}
     shown = EventAccumulator(str(ran / "tensorboard" / "gan" / "n003_r1_pos")).Reload()
     assert [event.value for event in shown.Scalars("loss/loss")] == pytest.approx(values)
+
+
+def test_the_generator_that_has_not_learned_is_an_event_and_marks_its_cell(ran: Path) -> None:
+    """Blurred copies are no noise. Two epochs on few frames teach a DCGAN nothing."""
+    results = {row["variant"]: row for row in rows(ran, "results")}
+    learned = {variant: row["has_learned"] for variant, row in results.items()}
+    assert learned == {"baseline": None, "combined": True, "dcgan": False}
+    assert results["combined"]["spectral_gap_pos"] < 0.5 < results["dcgan"]["spectral_gap_pos"]
+    assert results["dcgan"]["spectral_gap_neg"] is None
+    last = {"base": 3, DCGAN: 2}
+    gaps = {
+        row["gan"]: row["value"]
+        for row in rows(ran, "gan_scores")
+        if (row["metric"], row["epoch"]) == ("spectral_gap", last[row["gan"]])
+    }
+    assert gaps == {
+        "base": results["combined"]["spectral_gap_pos"],
+        DCGAN: results["dcgan"]["spectral_gap_pos"],
+    }
+    events = [(row["gan"], row["epoch"], row["kind"]) for row in rows(ran, "gan_events")]
+    assert events == [(DCGAN, 2, "not_learned")]
+    assert results["dcgan"]["events_pos"] == "not_learned at epoch 2"
+    assert "not_learned: the images are nearer to noise" in (ran / "events.log").read_text()
+    with (ran / "summary.csv").open() as file:
+        counts = {row["variant"]: row["n_not_learned"] for row in csv.DictReader(file)}
+    assert counts == {"baseline": "0", "combined": "0", "dcgan": "1"}
 
 
 def test_synthetic_frames_are_blurred_frames_of_the_cohort(ran: Path) -> None:

@@ -522,9 +522,10 @@ def losses(run: Path, name: str) -> list[dict[str, Any]]:
 
 
 def unhealthy(folder: Path, policy: str) -> tuple[str | Path, ...]:
-    """Arguments of a grid in which every epoch of every GAN is an event."""
+    """Arguments of a grid in which every epoch of every GAN is an event, and nothing else is."""
     study = write_study(folder, {}, known=("baseline", "positive_synthetic"))
-    health = f"gan.health={{diversity_floor: 1000, patience: 1, policy: {policy}}}"
+    signs = "diversity_floor: 1000, patience: 1, spectral_gap_ceiling: 1000"
+    health = f"gan.health={{{signs}, policy: {policy}}}"
     return (study, "--out", folder / "run", "--set", health)
 
 

@@ -10,6 +10,7 @@ from lussweep.metrics.frechet import fid
 from lussweep.metrics.kid import kid
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.metrics.permutation import kmmd_test
+from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.study.spec import SCORES, ScoreSpec
 
 pytestmark = pytest.mark.any_processor
@@ -37,7 +38,19 @@ def test_built_in_scores_are_those_of_their_functions():
         "confidence": mean_confidence(FAKE[:, 1]),
     }
     one = pair()
-    assert {name: score.function(one) for name, score in SCORES.items()} == expected
+    others = {name: score for name, score in SCORES.items() if name != "spectral_gap"}
+    assert {name: score.function(one) for name, score in others.items()} == expected
+
+
+def test_the_spectral_gap_is_that_of_frames_with_their_masks():
+    rng = np.random.default_rng(0)
+    real, fake = (np.clip(rng.normal(90, s, (6, 64, 64)), 0, 255).astype(np.uint8) for s in (9, 30))
+    masks = rng.random((6, 64, 64)) < 0.9
+    real[:, 20:24] = 250
+    real *= masks
+    of_real = RealSet(real.reshape(6, -1), SETTINGS, 5, torch.device("cpu"), masks)
+    gap = SCORES["spectral_gap"].function(Pair(of_real, fake.reshape(6, -1)))
+    assert gap == RealPattern.of(real, masks, 5).gap(fake) > 0.5
 
 
 def test_what_several_scores_need_is_computed_once():

@@ -75,7 +75,8 @@ def scores(embedders=("imagenet", "detector"), labels=("pos", "neg"), n_images=N
         for label in labels
         for epoch in (5, 10)
         for embedder in (*embedders, "none")
-        for metric in ("kmmd", "one_nn", "one_nn_real", "one_nn_fake", "confidence")
+        for metric in ("kmmd", "one_nn", "one_nn_real", "one_nn_fake", "confidence", "spectral_gap")
+        if metric != "spectral_gap" or embedder == "none"
         if metric != "confidence" or (label == "pos" and embedder == embedders[0])
     ]
     return pa.Table.from_pylist(rows, schema=tables.GAN_SCORES)
@@ -182,14 +183,40 @@ def test_epoch_figure_holds_the_means_and_exists_only_for_an_axis(tmp_path):
     assert len(epoch_figure(swept, tmp_path / "epoch")) == 2
 
 
+def test_a_mean_is_crossed_where_a_generator_has_not_learned():
+    def with_noise(variant):
+        rows = [
+            {**row, "has_learned": None if row["variant"] == "baseline" else True}
+            for row in results().to_pylist()
+        ]
+        (at,) = (
+            row for row in rows
+            if (row["n_patients"], row["replicate"], row["variant"]) == (15, 2, variant)
+        )  # fmt: skip
+        at["has_learned"] = False
+        return pa.Table.from_pylist(rows, schema=RESULTS)
+
+    figure = build_auroc_figure(with_noise("combined"))
+    (cross,) = (one for one in figure.axes[0].lines if one.get_marker() == "x")
+    means = [auroc(15, replicate, "combined", None) for replicate in (1, 2, 3)]
+    assert cross.get_ydata() == pytest.approx([np.mean(means)])
+    assert "Crossed: a generator has not learned." in caption(figure)
+    whole = build_auroc_figure(results())
+    assert all(one.get_marker() != "x" for one in whole.axes[0].lines)
+    assert "Crossed" not in caption(whole)
+
+
 def test_metric_lines_hold_the_means_of_the_first_embedder():
     figure = build_metric_figure(scores(n_images=60))
-    panels = np.array(figure.axes).reshape(2, 3)
+    panels = np.array(figure.axes).reshape(2, 4)
     for row, label in enumerate(("pos", "neg")):
         for column, metric in enumerate(("kmmd", "one_nn")):
             for n in COUNTS:
                 means = [score_value(n, 1.5, label, epoch, metric) for epoch in (5, 10)]
                 assert line(panels[row, column], str(n)).get_ydata() == pytest.approx(means)
+        for n in COUNTS:
+            gaps = [score_value(n, 1.5, label, epoch, "spectral_gap") for epoch in (5, 10)]
+            assert line(panels[row, 3], str(n)).get_ydata() == pytest.approx(gaps)
     titles = [ax.get_title() for ax in panels[0]]
     assert "softmax space of imagenet" in titles[0]
     assert "defined for positives only" in [text.get_text() for text in panels[1, 2].texts]
@@ -216,7 +243,7 @@ def test_a_diverged_gan_leaves_a_gap():
 
 
 def test_one_class_alone_and_an_unknown_space():
-    assert len(build_metric_figure(scores(labels=("pos",))).axes) == 3
+    assert len(build_metric_figure(scores(labels=("pos",))).axes) == 4
     with pytest.raises(ValueError, match="conv space of imagenet"):
         build_metric_figure(scores(), space="conv")
     with pytest.raises(ValueError, match="no kMMD in the last space"):
@@ -293,12 +320,12 @@ def test_a_score_of_ones_own_has_a_column_with_its_title_and_goal(monkeypatch):
         if (row["metric"], row["embedder"]) == ("kmmd", "none")
     ]
     table = pa.Table.from_pylist(rows, schema=tables.GAN_SCORES)
-    unknown = build_metric_figure(table).axes[3]
+    unknown = build_metric_figure(table).axes[4]
     assert unknown.get_title() == "edges\npixel space"
     monkeypatch.setitem(SCORES, "edges", own)
-    panels = np.array(build_metric_figure(table).axes).reshape(2, 4)
-    assert panels[0, 3].get_title() == "sharpness (goal 0.7)\npixel space"
-    for panel, label in zip(panels[:, 3], ("pos", "neg"), strict=True):
+    panels = np.array(build_metric_figure(table).axes).reshape(2, 5)
+    assert panels[0, 4].get_title() == "sharpness (goal 0.7)\npixel space"
+    for panel, label in zip(panels[:, 4], ("pos", "neg"), strict=True):
         means = [score_value(6, 1.5, label, epoch, "kmmd") for epoch in (5, 10)]
         assert line(panel, "6").get_ydata() == pytest.approx(means)
         assert len([drawn for drawn in panel.lines if set(drawn.get_ydata()) == {0.7}]) == 1

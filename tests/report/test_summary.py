@@ -120,6 +120,20 @@ def test_terminal_table_shows_spread_and_what_is_missing():
     assert "[low, high] of one replicate: 95 % for other holdout" in " ".join(text.split())
 
 
+def test_cells_of_a_generator_that_has_not_learned_are_counted_and_marked():
+    table = results(
+        cell(6, 1, "baseline", 0.90) | {"has_learned": None},
+        cell(6, 2, "baseline", 0.92) | {"has_learned": None},
+        cell(6, 1, "combined", 0.91) | {"has_learned": True},
+        cell(6, 2, "combined", 0.93) | {"has_learned": False},
+    )
+    assert [row["n_not_learned"] for row in summary_rows(table)] == [0, 1]
+    text = " ".join(printed(summary_table(table)).split())
+    assert "0.910 ± 0.014" in text and "0.920* ± 0.014" in text
+    assert "*: a generator has not learned (in 1 of 2 cells with synthetic frames)" in text
+    assert "*" not in printed(summary_table(three_replicates()))
+
+
 def means(low=0.88):
     rows = [
         {"n_patients": 6, "variant": "combined", "level": level, "auroc": mean, "sd": 0.01,

@@ -95,7 +95,7 @@ def test_each_epoch_has_every_score_in_one_order(rows: list[dict[str, Any]]) -> 
     )
     assert first == second
     pixel = [metric for metric, space in first if space == "pixel"]
-    assert pixel == [*BUILT_IN_SCORES[:6], "of_grey"]
+    assert pixel == [*BUILT_IN_SCORES[:6], "spectral_gap", "of_grey"]
     assert [metric for metric, _ in first[-2:]] == ["of_detector", "confidence"]
 
 

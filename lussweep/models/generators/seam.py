@@ -22,10 +22,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lussweep.errors import InputError
 from lussweep.models.generators.checkpoint import Checkpoints
+
+if TYPE_CHECKING:
+    from lussweep.metrics.spectral_gap import RealPattern
 
 Row = dict[str, Any]
 
@@ -65,6 +68,8 @@ class TrainingReport:
     rank: int = 0
     """The number of this worker among `world_size`. Only the worker 0 writes files."""
     world_size: int = 1
+    patterns: Mapping[int, RealPattern] = field(default_factory=dict)
+    """By class (0 or 1), what images are compared with to see whether the generator has learned."""
     losses: list[Row] = field(default_factory=list)
     """The rows of `losses.parquet`: one for each value of each epoch."""
     events: list[Row] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.tables import HYPERPARAMETERS, cell_columns, make_schema
 from lussweep.study.plan import Cell, Plan
 from lussweep.study.spec import CLASSES, EMBEDDERS, StudySpec
+from lussweep.study.spec.scores import SPECTRAL_GAP
 
 RESULTS = make_schema(
     *cell_columns("epoch of the snapshot that made the synthetic frames"),
@@ -51,6 +53,13 @@ RESULTS = make_schema(
     ("confidence_pos", pa.float64(), "mean detector probability of synthetic positives"),
     ("events_pos", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
     ("events_neg", pa.string(), "what went wrong in the GAN's training, and at which epoch"),
+    ("spectral_gap_pos", pa.float64(), "of the snapshot that made the synthetic frames"),
+    ("spectral_gap_neg", pa.float64(), "of the snapshot that made the synthetic frames"),
+    (
+        "has_learned",
+        pa.bool_(),
+        "false if a spectral gap is above its ceiling; null without synthetic frames",
+    ),
     ("copy_share_pos", pa.float64(), "of the memorisation card"),
     ("copy_share_neg", pa.float64(), "of the memorisation card"),
     ("score_embedder", pa.string(), "of kmmd and one_nn; the detector saw all training patients"),
@@ -171,6 +180,8 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
     columns: dict[str, Any] = {}
     embedder = study.score.embedders[0]
     headline = (embedder, EMBEDDERS[embedder].spaces[-1])
+    gan = study.gan_of(cell.recipe)
+    ceiling = gan.gap_ceiling()
     for label in CLASSES:
         ref = cell.refs.get(f"score_{label}")
         if not ref or not store.has(ref):
@@ -188,6 +199,11 @@ def _headline_scores(cell: Cell, study: StudySpec, store: ArtifactStore) -> dict
                 continue
             if row["metric"] == "confidence":
                 columns["confidence_pos"] = row["value"]
+            elif row["metric"] == SPECTRAL_GAP and math.isfinite(row["value"]):
+                columns[f"{SPECTRAL_GAP}_{label}"] = row["value"]
+                columns["has_learned"] = (
+                    columns.get("has_learned", True) and row["value"] <= ceiling
+                )
             elif (row["embedder"], row["space"]) == headline and row["metric"] in HEADLINE_SCORES:
                 columns[f"{row['metric']}_{label}"] = row["value"]
     return columns

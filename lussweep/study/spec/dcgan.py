@@ -8,7 +8,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from lussweep.study.spec.base import CLASSES, Fraction, Spec
-from lussweep.study.spec.generators import DCGAN, GENERATORS, GeneratorKind, GeneratorSpec
+from lussweep.study.spec.generators import (
+    DCGAN,
+    GENERATORS,
+    SPECTRAL_GAP_CEILING,
+    GeneratorKind,
+    GeneratorSpec,
+)
 from lussweep.study.spec.imports import imported
 
 
@@ -19,18 +25,19 @@ class RetrySpec(Spec):
 
 
 class RetryPolicy(Spec):
-    """The policy `retry`: train a collapsed GAN again."""
+    """The policy `retry`: train a GAN again that has collapsed or has not learned."""
 
     retry: RetrySpec = RetrySpec()
 
 
 class HealthSpec(Spec):
-    """When a GAN counts as collapsed, and what happens then.
+    """When a GAN has collapsed or has not learned, and what happens then.
 
     Losses that are not finite end a training under every policy. `warn` and `stop` then fail the
     step with the reason. `retry` starts again from another seed, and fails if none is left.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"spectral_gap_ceiling"})
     policy: Literal["warn", "stop"] | RetryPolicy = "warn"
     patience: PositiveInt = 3
     """Epochs in a row after which a signal becomes an event."""
@@ -40,6 +47,9 @@ class HealthSpec(Spec):
     diversity_floor: Annotated[float, Field(ge=0)] = 0.1
     """Least mean distance between two synthetic images, as a share of that between two real
     images. Distances are Euclidean, over pixels."""
+    spectral_gap_ceiling: PositiveFloat = SPECTRAL_GAP_CEILING
+    """A GAN has not learned if the spectral gap of its images after the last epoch is above this
+    (metrics/spectral_gap.py). A snapshot above it is not selected by a score."""
 
     def n_attempts(self) -> int:
         """Most trainings of one GAN."""
@@ -54,7 +64,7 @@ Augmentation = Literal["brightness", "translation", "cutout"]
 class GanSpec(GeneratorSpec):
     """The DCGAN and its training. Defaults are the paper's."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     budgets: ClassVar[frozenset[str]] = GeneratorSpec.budgets | {
         "images_per_epoch", "n_workers", "sync_batchnorm",
     }  # fmt: skip
@@ -102,6 +112,9 @@ class GanSpec(GeneratorSpec):
         if len(set(self.augment)) != len(self.augment):
             raise ValueError("augment names an augmentation twice: remove one")
         return self
+
+    def gap_ceiling(self) -> float:
+        return self.health.spectral_gap_ceiling
 
     def workers(self) -> int:
         return self.n_workers

@@ -15,7 +15,7 @@ from lussweep.study.spec.words import nearest
 class ScoreSpec(Spec):
     """Scoring of snapshots: N synthetic frames against N real frames of the GAN's own cohort."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     added: ClassVar[frozenset[str]] = frozenset({"extra_metrics"})
     n_images: Annotated[int, Field(ge=2)] = 2000
     """N, at most the cohort's frames. Keep it within the smallest cohort: kMMD depends on N."""
@@ -70,7 +70,8 @@ class SelectSpec(Spec):
     rule: Literal["last", "epoch", "best"] = "last"
     epoch: PositiveInt | None = None
     metric: str = "kmmd"
-    """A name in SCORES. `best` takes the snapshot whose score is best by its goal."""
+    """A name in SCORES. `best` takes the snapshot whose score is best by its goal, among those that
+    have learned if there are any."""
     embedder: str = IMAGENET
     """A name in EMBEDDERS. The space `pixel` needs none."""
     space: str = "softmax"

@@ -19,6 +19,8 @@ from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import Count, Spec
 
 DCGAN = "dcgan"
+SPECTRAL_GAP_CEILING = 0.5
+"""A generator whose spectral gap is above this has not learned (metrics/spectral_gap.py)."""
 
 
 class GeneratorSpec(Spec):
@@ -66,6 +68,10 @@ class GeneratorSpec(Spec):
         """The epochs (from 1) after which a snapshot is kept, always including the last one."""
         every = range(self.snapshot_every, self.n_epochs + 1, self.snapshot_every)
         return tuple(sorted({*every, self.n_epochs}))
+
+    def gap_ceiling(self) -> float:
+        """The spectral gap above which a snapshot has not learned."""
+        return SPECTRAL_GAP_CEILING
 
     def workers(self) -> int:
         """The number of processes that train one generator together."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from lussweep.study.plugins import Registry
 from lussweep.study.spec.base import CLASSES
-from lussweep.study.spec.embedders import DETECTOR, NO_EMBEDDER, WIDE_SPACES
+from lussweep.study.spec.embedders import DETECTOR, NO_EMBEDDER, PIXEL, WIDE_SPACES
 from lussweep.study.spec.imports import imported
 
 Compute = Callable[[Any], float]
@@ -67,6 +67,8 @@ class Score:
         return f"{spaces} of {' or '.join(self.embedders) or 'every embedder'}"
 
 
+SPECTRAL_GAP = "spectral_gap"
+"""The score that says whether a snapshot has learned."""
 _NEIGHBOUR = Goal("reach", 0.5)
 """The goal of 1-NN accuracy is chance, 0.5: at 1 the sets are separable, at 0 the real set is
 memorised."""
@@ -102,6 +104,12 @@ _BUILT_IN: dict[str, Score] = {
         embedders=(DETECTOR,),
         classes=("pos",),
         title="detector confidence",
+    ),
+    SPECTRAL_GAP: Score(
+        goal=Goal("minimise", 0.0),
+        function=attrgetter("spectral_gap"),
+        spaces=(PIXEL,),
+        title="spectral gap",
     ),
 }
 SCORES: Registry[Score] = Registry("score", _BUILT_IN)

@@ -5,7 +5,7 @@ import pytest
 
 from lussweep.errors import InputError
 from lussweep.models.generators.select import select_epoch
-from lussweep.study.spec import SCORES, Goal, Score, SelectSpec
+from lussweep.study.spec import SCORES, GanSpec, Goal, Score, SelectSpec
 
 
 def row(epoch, value, metric="kmmd", embedder="imagenet", space="softmax"):
@@ -75,6 +75,36 @@ def test_a_score_of_ones_own_selects_by_its_goal(monkeypatch, goal, expected):
     monkeypatch.setitem(SCORES, "mine", Score(goal=goal, function=lambda pair: 0.0))
     rows = [row(epoch, v, "mine") for epoch, v in zip((5, 10, 15), (0.1, 0.5, 0.9), strict=True)]
     assert select_epoch(best("mine"), 100, rows) == expected
+
+
+def gap(epoch, value):
+    return row(epoch, value, "spectral_gap", "none", "pixel")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expected"),
+    [
+        ((0.5, 0.5, 0.5), 10),
+        ((0.4, 0.51, 0.4), 15),
+        ((0.4, 0.9, 0.9), 5),
+        ((math.nan, math.nan, math.nan), 10),
+        ((0.6, 0.8, 0.7), 10),
+    ],
+    ids=["all", "not the best", "the worst alone", "unknown", "none"],
+)
+def test_the_best_is_taken_of_the_snapshots_that_have_learned(gaps, expected):
+    """Without any, it is the best of all, so that the run goes on."""
+    rows = [*ROWS, *(gap(epoch, value) for epoch, value in zip((5, 10, 15), gaps, strict=True))]
+    assert select_epoch(best(), 100, rows) == expected
+    assert select_epoch(SelectSpec(rule="last"), 100, rows) == 100
+
+
+def test_the_ceiling_is_that_of_the_generator():
+    rows = [*ROWS, gap(5, 0.9), gap(10, 0.8), gap(15, 0.4)]
+    assert select_epoch(best(), 100, rows, gap_ceiling=0.7) == 15
+    assert select_epoch(best(), 100, rows, gap_ceiling=0.8) == 10
+    assert GanSpec().gap_ceiling() == 0.5
+    assert GanSpec(health={"spectral_gap_ceiling": 0.8}).gap_ceiling() == 0.8
 
 
 def test_scores_that_are_not_finite_select_nothing():

@@ -1,15 +1,21 @@
-"""Collapse and divergence of a GAN: the signals of each epoch, and when they become an event."""
+"""What can be wrong with a GAN: its signals by epoch, and when they become an event.
+
+It diverges (its losses are not finite), collapses (the discriminator wins, or its images are all
+alike), or has not learned when its training ends.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import sample
 from lussweep.models.generators.seam import TrainingEnded
 from lussweep.study.spec import HealthSpec
 
@@ -43,7 +49,7 @@ class Event:
     attempt: int
     epoch: int
     kind: str
-    """not_finite, discriminator_won or low_diversity."""
+    """not_finite, discriminator_won, low_diversity or not_learned."""
     message: str
 
 
@@ -96,6 +102,21 @@ def new_events(rows: Sequence[GanEpoch], health: HealthSpec) -> list[Event]:
     return events
 
 
+def learning_events(last: GanEpoch, gap: float, health: HealthSpec) -> list[Event]:
+    """Return the event of a GAN whose training ends with this epoch and spectral gap, if any.
+
+    A gap that is NaN makes no event: the real frames have no pattern to learn.
+    """
+    if not gap > health.spectral_gap_ceiling:
+        return []
+    message = (
+        f"the images are nearer to noise than to real frames (spectral gap {gap:.2g}, above "
+        f"{health.spectral_gap_ceiling:g}): the generator has not learned; raise gan.n_epochs or "
+        "gan.images_per_epoch, or change the learning rates"
+    )
+    return [Event(last.attempt, last.epoch, "not_learned", message)]
+
+
 def _is_finite(row: GanEpoch) -> bool:
     values = (row.loss_d_real, row.loss_d_fake, row.loss_g, row.r1, row.diversity)
     return all(map(math.isfinite, values))
@@ -116,6 +137,36 @@ def mean_distance(images_N1SS: torch.Tensor) -> torch.Tensor:
     """Mean Euclidean distance over all pairs of images (N, 1, S, S), a scalar on their device."""
     flat = images_N1SS.flatten(1).double()
     return torch.pdist(flat).mean()
+
+
+def largest_gap(
+    generator: Generator,
+    patterns: Mapping[int, RealPattern],
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+) -> torch.Tensor:
+    """The largest spectral gap of the classes in `patterns`, a float64 scalar on `device`.
+
+    A class has as many images as frames to compare with, and they have batch statistics. Without a
+    gap that is a number, it is NaN.
+    """
+    gaps = [
+        pattern.gap(
+            sample(
+                generator,
+                len(pattern.mask_NSS),
+                batchnorm="batch",
+                batch_size=max(batch_size, 2),
+                seed=seed,
+                device=device,
+                class_label=label,
+            )
+        )
+        for label, pattern in patterns.items()
+    ]
+    known = [gap for gap in gaps if math.isfinite(gap)]
+    return torch.tensor(max(known, default=math.nan), dtype=torch.float64, device=device)
 
 
 @torch.no_grad()

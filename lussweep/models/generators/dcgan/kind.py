@@ -34,8 +34,8 @@ def train(
 ) -> None:
     """Train one rank, from the latest checkpoint if there is one.
 
-    Raises InputError with advice if the device has too little memory, Collapse if the GAN
-    collapses, and Stopped after the checkpoint that a stop asks for.
+    Raises InputError with advice if the device has too little memory, Collapse if the policy ends
+    a GAN that collapses or has not learned, and Stopped after the checkpoint that a stop asks for.
     """
 
     def on_epoch(row: GanEpoch, generator: Generator, snapshot_due: bool) -> None:
@@ -55,6 +55,7 @@ def train(
             rank=report.rank,
             world_size=report.world_size,
             checkpoints=report.checkpoints,
+            patterns=report.patterns,
         )
     except torch.OutOfMemoryError as error:
         raise InputError(memory_advice(spec, frames_NSS.shape[1], device)) from error

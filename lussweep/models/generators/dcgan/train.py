@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from lussweep.errors import InputError
+from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.models.generators.checkpoint import Checkpoints, Stopped
 from lussweep.models.generators.dcgan.gang import CheckpointClock, Gang
 from lussweep.models.generators.dcgan.health import (
@@ -20,6 +21,8 @@ from lussweep.models.generators.dcgan.health import (
     Collapse,
     Event,
     GanEpoch,
+    largest_gap,
+    learning_events,
     mean_distance,
     new_events,
     sampled_distance,
@@ -35,6 +38,7 @@ from lussweep.study.spec import CLASSES, GanSpec
 OnEpoch = Callable[[GanEpoch, Generator, bool], None]
 """Called after every epoch with its row, the generator to sample from, and whether a snapshot
 is due."""
+NO_PATTERNS: Mapping[int, RealPattern] = {}
 
 
 @dataclass
@@ -59,6 +63,7 @@ def train_gan(
     rank: int = 0,
     world_size: int = 1,
     checkpoints: Checkpoints | None = None,
+    patterns: Mapping[int, RealPattern] = NO_PATTERNS,
 ) -> TrainedGan:
     """Train on uint8 frames (N, S, S) of one class (paper section 2.2: BCE, one D and one G step).
 
@@ -66,6 +71,9 @@ def train_gan(
     a process group must be initialised. All ranks draw the same permutation and latent vectors,
     and each takes its share. Gradients are summed. BatchNorm normalises each rank's own share or,
     with `sync_batchnorm`, the whole batch. A last batch smaller than `world_size` is left out.
+
+    After the last epoch, images are compared with `patterns` (by class) to see whether the GAN has
+    learned. Without patterns they are not.
 
     With `checkpoints`, training resumes from the latest one and ends with the same weights (on a
     CPU, to the bit). Raises ValueError for too few frames, InputError for what the device cannot
@@ -86,7 +94,7 @@ def train_gan(
             try:
                 return _attempt(
                     pool, spec, seed, device, attempt, gang, checkpoints, saved, rows, events,
-                    on_epoch,
+                    on_epoch, patterns,
                 )  # fmt: skip
             except Collapse as collapse:
                 if attempt == n_attempts:
@@ -106,6 +114,7 @@ def _attempt(
     rows: list[GanEpoch],
     events: list[Event],
     on_epoch: OnEpoch,
+    patterns: Mapping[int, RealPattern],
 ) -> TrainedGan:
     """Train one attempt to its end, from the checkpoint `saved` if there is one.
 
@@ -188,6 +197,10 @@ def _attempt(
 
         # --- health: an event may end the attempt
         new = new_events([row for row in rows if row.attempt == attempt], spec.health)
+        if patterns and epoch == spec.n_epochs:
+            look = derive_seed(seed, "has learned")
+            gap = largest_gap(step.sampler, patterns, spec.batch_size, look, device)
+            new += learning_events(row, float(gang.of_first(gap)), spec.health)
         events += new
         for event in new:
             if event.kind == "not_finite" or spec.health.policy != "warn":

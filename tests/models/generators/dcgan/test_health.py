@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 import torch
 
+from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.generators.dcgan.health import (
     Collapse,
     Event,
     GanEpoch,
+    largest_gap,
+    learning_events,
     mean_distance,
     new_events,
     sampled_distance,
 )
 from lussweep.models.generators.dcgan.networks import Generator
+from lussweep.models.generators.dcgan.sample import sample
 from lussweep.models.generators.dcgan.step import GanStep
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import HealthSpec
 from support.trainings import (
+    CPU,
     STANDS_STILL,
     copy_of,
     equal,
@@ -115,6 +120,15 @@ def test_floors_are_those_of_the_spec():
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_is_an_event_at_once(name, value):
     assert events_of([{}, {name: value}], HealthSpec(patience=9)) == [(2, "not_finite")]
+
+
+@pytest.mark.parametrize(
+    ("gap", "ceiling", "found"),
+    [(0.5, 0.5, 0), (0.51, 0.5, 1), (0.51, 0.6, 0), (math.nan, 0.5, 0)],
+)
+def test_a_gan_has_not_learned_if_its_gap_is_above_the_ceiling(gap, ceiling, found):
+    events = learning_events(HEALTHY, gap, HealthSpec(spectral_gap_ceiling=ceiling))
+    assert [event.kind for event in events] == ["not_learned"] * found
 
 
 def test_messages_name_the_remedy():
@@ -228,6 +242,69 @@ def test_stop_ends_the_training_at_the_event_with_its_message():
     with pytest.raises(Collapse, match=r"^epoch 2: .*the generator has collapsed$"):
         train(frames_of(0, 256), spec, on_epoch=lambda row, g, due: done.append(row.epoch))
     assert done == [1]
+
+
+# --- has it learned -----------------------------------------------------------------------
+
+
+def pattern_of(frames):
+    return RealPattern.of(frames, np.ones(frames.shape, bool), seed=0)
+
+
+def striped_frames(n=16):
+    """Dark frames with a few bright lines and noise: their local contrast has a pattern."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 40, (n, 16, 16))
+    frames[:, 3] += 200
+    return frames.astype(np.uint8)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_gap_of_a_training_is_that_of_its_last_generator(conditional):
+    frames = striped_frames()
+    spec = spec_of(n_epochs=2, conditional=conditional)
+    patterns = {label: pattern_of(frames[label::2]) for label in range(1 + conditional)}
+    trained, _ = train(frames, spec, patterns=patterns)
+    look = derive_seed(1, "has learned")
+    gaps = [
+        pattern.gap(
+            sample(
+                trained.generator, 8, batchnorm="batch", batch_size=spec.batch_size, seed=look,
+                device=CPU, class_label=label,
+            )
+        )
+        for label, pattern in patterns.items()
+    ]  # fmt: skip
+    assert float(largest_gap(trained.generator, patterns, spec.batch_size, look, CPU)) == max(gaps)
+    assert [(e.epoch, e.kind) for e in trained.events] == [(2, "not_learned")]
+    assert f"spectral gap {max(gaps):.2g}, above 0.5" in trained.events[0].message
+
+
+def test_looking_at_the_gap_changes_no_training():
+    frames = striped_frames()
+    (alone, _), (watched, _) = (
+        train(frames, spec_of(n_epochs=2), **options)
+        for options in ({}, {"patterns": {1: pattern_of(frames)}})
+    )
+    assert equal(copy_of(alone.generator), copy_of(watched.generator))
+    assert without_seconds(alone.rows) == without_seconds(watched.rows)
+
+
+def test_frames_without_a_pattern_make_no_event():
+    frames = random_frames(16)
+    trained, _ = train(frames, spec_of(n_epochs=1), patterns={1: pattern_of(frames)})
+    assert trained.events == []
+
+
+def test_retry_tries_every_seed_of_a_gan_that_does_not_learn():
+    frames = striped_frames()
+    spec = spec_of(n_epochs=2, health={"policy": RETRY})
+    with pytest.raises(
+        Collapse, match=r"^epoch 2: .*has not learned; raise gan\.n_epochs"
+    ) as raised:
+        train(frames, spec, patterns={1: pattern_of(frames)})
+    found = [(e.attempt, e.epoch, e.kind) for e in raised.value.events]
+    assert found == [(attempt, 2, "not_learned") for attempt in (1, 2, 3)]
 
 
 # --- beginning again ----------------------------------------------------------------------
