@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lussweep.store.files import write_whole
 from support.known_studies import N_PATIENTS, study_of, tables_of
 
 SEEDS = range(1, 21)
@@ -28,12 +30,15 @@ Found = dict[str, list[dict[str, Any]]]
 
 
 def found_by(seed: int, folder: Path) -> Found:
-    """The tables of one seed's study: those in the folder, or else new ones."""
-    kept = folder / f"{seed}.json"
+    """The tables of one seed's study: those in the folder, or else new ones.
+
+    The artifacts of a study lie in the folder until its tables do.
+    """
+    kept, artifacts = folder / f"{seed}.json", folder / f"{seed}-artifacts"
     if not kept.exists():
-        with tempfile.TemporaryDirectory() as scratch:
-            found = tables_of(study_of(seed), Path(scratch), "contrasts", "worth", "known_truth")
-        kept.write_text(json.dumps(found))
+        found = tables_of(study_of(seed), artifacts, "contrasts", "worth", "known_truth")
+        write_whole(kept, json.dumps(found))
+        shutil.rmtree(artifacts)
     result: Found = json.loads(kept.read_text())
     return result
 
