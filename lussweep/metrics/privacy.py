@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lussweep.metrics.arrays import ArrayLike, as_ids
 from lussweep.metrics.distances import (
     TIE,
     Device,
@@ -156,9 +157,10 @@ def _points(
 
 
 def _patient_codes(
-    name: str, patient_N: NDArray[Any], n_frames: int
+    name: str, patient_N: ArrayLike, n_frames: int
 ) -> tuple[list[str], NDArray[np.int64]]:
     """Return the sorted patient ids, and each frame's index into them."""
+    patient_N = as_ids(patient_N, f"{name} patients")
     if np.shape(patient_N) != (n_frames,):
         raise ValueError(f"{n_frames} {name} frames, patient ids of shape {np.shape(patient_N)}")
     patients, code_N = np.unique(patient_N, return_inverse=True)
