@@ -22,7 +22,7 @@ from lussweep.metrics.sets import as_floats, as_samples
 from lussweep.study.spec import ReleaseGateSpec
 
 NO_PATIENTS = (
-    "patients are not known, so each frame counts as a patient of its own: near frames of one video "
+    "patients are not known, so each frame counts as a patient of its own: near frames of a video "
     "can hide a copy from authenticity_across_patients"
 )
 SIDE = 64
