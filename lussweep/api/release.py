@@ -29,7 +29,7 @@ SIDE = 64
 """Frames are shrunk to this many pixels a side, as `memorisation.side` of an experiment says."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReleaseCard:
     """How near K synthetic frames lie to the frames that their generator saw, and the verdict.
 
@@ -50,7 +50,8 @@ class ReleaseCard:
         """Whether the card keeps every limit of the gate. It does not prove anonymity."""
         return not self.failures
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        """The verdict, what failed, and the numbers, a line each."""
         lines = [_verdict(self), *(f"- {line}" for line in (*self.failures, *self.notes))]
         width = max(map(len, self.values))
         return "\n".join(

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lussweep.errors import InputError
-from lussweep.report.cells import DONE
+from lussweep.report.cells import DONE, epoch_is_axis
 from lussweep.report.summary import Group, group_cells
 from lussweep.run.folder import EXPERIMENT_FILE
 from lussweep.run.mirror import work_folder
@@ -23,6 +23,7 @@ from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.object_store import artifact_store
+from lussweep.study.coordinates import curve_name
 
 if TYPE_CHECKING:
     import pandas
@@ -142,7 +143,9 @@ class LoadedRun(Mapping[str, pa.Table]):
             "95 %, trainings and patients",
         )
         titles = "".join(f"<th>{escape(title)}</th>" for title in columns)
-        rows = "".join(map(_html_row, _groups(self)))
+        groups = _groups(self)
+        with_epoch = bool(groups) and epoch_is_axis(self["results"])
+        rows = "".join(_html_row(group, with_epoch) for group in groups)
         listed = escape(", ".join(self))
         return f"{head}<table><tr>{titles}</tr>{rows}</table><p>Tables: {listed}</p>"
 
@@ -172,7 +175,6 @@ def _auroc(run: LoadedRun) -> Figure:
 
 
 def _auroc_by_epoch(run: LoadedRun) -> Figure | None:
-    from lussweep.report.cells import epoch_is_axis
     from lussweep.report.figures import build_epoch_figure
 
     return build_epoch_figure(run["results"]) if epoch_is_axis(run["results"]) else None
@@ -224,10 +226,10 @@ def _done_text(run: LoadedRun) -> str:
     return f"{n_done} of {n_cells} cells {DONE}"
 
 
-def _html_row(group: Group) -> str:
+def _html_row(group: Group, with_epoch: bool) -> str:
     mean = "" if group.mean is None else f"{group.mean:.3f}"
     interval = "" if group.interval is None else "{:.3f} to {:.3f}".format(*group.interval)
-    name = group.variant if group.gan_epoch is None else f"{group.variant} epoch {group.gan_epoch}"
+    name = curve_name(group.variant, group.gan_epoch if with_epoch else None)
     cells: list[Any] = [
         group.n_patients, name, f"{len(group.done)} of {len(group.cells)}", mean, interval,
     ]  # fmt: skip

@@ -55,7 +55,7 @@ def run_study(
     >>> import lussweep
     >>> lussweep.run_study({"name": "mine", "gan": {"n_epoch": 5}})
     Traceback (most recent call last):
-    lussweep.errors.InputError: study: unknown key gan.n_epoch, did you mean gan.n_epochs?
+    lussweep.errors.InputError: study: unknown key gan.n_epoch: did you mean n_epochs?
     """
     if threading.current_thread() is not threading.main_thread():
         raise InputError(

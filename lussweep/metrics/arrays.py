@@ -76,6 +76,8 @@ def as_ids(values: ArrayLike, name: str) -> NDArray[Any]:
     which 1 and "1" may be one patient or two.
     """
     array = as_array(values, name)
+    if isinstance(values, Sequence) and array.ndim == 1:  # a list may mix True and 1
+        array = np.asarray(values, dtype=object)
     if array.dtype.kind == "O":
         _refuse_missing(_is_missing(array), name)
         kinds = {_kind(value) for value in array.ravel()}
@@ -84,7 +86,7 @@ def as_ids(values: ArrayLike, name: str) -> NDArray[Any]:
                 f"{name} are of several types ({', '.join(sorted(kinds))}): give all ids as texts, "
                 "or all as whole numbers"
             )
-        return np.asarray(array.tolist()) if kinds else array
+        array = np.asarray(array.tolist())
     if array.dtype.kind == "f":
         _refuse_missing(np.isnan(array), name)
         if not (array == np.floor(array)).all():

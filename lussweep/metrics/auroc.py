@@ -35,8 +35,9 @@ def check_scored(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
     label_N, score_N = as_numbers(labels, "labels"), as_numbers(scores, "scores")
     if label_N.ndim != 1 or label_N.shape != score_N.shape:
         raise ValueError(f"labels have shape {label_N.shape}, scores {score_N.shape}")
-    if not np.isfinite(score_N).all():
-        raise ValueError("scores hold a value that is not finite")
+    if not (is_finite_N := np.isfinite(score_N)).all():
+        row = int(np.argmin(is_finite_N))
+        raise ValueError(f"scores hold a value that is not finite, the first in row {row} (from 0)")
     classes = set(np.unique(label_N).tolist())
     if not classes <= {0, 1}:
         raise ValueError(f"labels must be 0 or 1, found {sorted(classes)[:5]}")
