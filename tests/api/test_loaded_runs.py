@@ -16,7 +16,8 @@ import yaml
 import lussweep
 from lussweep.data.frames import PIXELS
 from lussweep.errors import InputError
-from support.commands import TINY
+from support.commands import ROOT, TINY
+from support.pages import blocks
 
 
 def test_every_table_is_there_in_three_forms(uninterrupted: Path) -> None:
@@ -104,6 +105,21 @@ def test_artifacts_in_another_place_are_asked_for(finished: Path, tmp_path: Path
     with pytest.raises(InputError, match="give load_run the --store of the grid"):
         lussweep.load_run(finished).frames(rows)
     assert len(lussweep.load_run(finished, store=store).frames(rows)) == 2
+
+
+def test_the_page_on_python_runs_as_it_stands(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lussweep-runs").mkdir()
+    (tmp_path / "lussweep-runs" / "quickstart").symlink_to(uninterrupted)
+    monkeypatch.chdir(tmp_path)
+    code = blocks((ROOT / "docs" / "python.md").read_text(), "python")
+    assert len(code) == 2
+    names: dict[str, object] = {}
+    for block in code:
+        exec(block, names)
+    assert isinstance(names["real"], np.ndarray) and len(names["real"]) == 10
+    assert isinstance(names["synthetic"], np.ndarray) and names["synthetic"].ndim == 3
 
 
 def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
