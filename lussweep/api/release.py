@@ -115,7 +115,7 @@ def release_card(
         samples = {name: as_floats(x_ND) for name, x_ND in samples.items()}
     if (training_patients is None) != (holdout_patients is None):
         raise ValueError("give both training_patients and holdout_patients, or neither")
-    if training_patients is None:
+    if training_patients is None or holdout_patients is None:
         n_train, n_holdout = len(samples["training"]), len(samples["holdout"])
         train_id_N, holdout_id_M = np.arange(n_train), np.arange(n_train, n_train + n_holdout)
     else:

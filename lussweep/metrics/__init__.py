@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["fid", "kid", "kmmd", "one_nn"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lussweep.metrics import sets
+if not TYPE_CHECKING:  # else checkers would believe any name
 
-    return getattr(sets, name)
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from lussweep.metrics import sets
+
+        return getattr(sets, name)
 
 
 def __dir__() -> list[str]:

@@ -8,14 +8,20 @@ pandas column looks a number up in its index, so `column[order]` gives other val
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-ArrayLike = Any
-"""An array, a list, a tensor, or a column of pandas, polars or Arrow. Typing knows no such union
-without an import of all four."""
+
+class SupportsArray(Protocol):
+    """What NumPy turns into an array: arrays, tensors, columns and data frames."""
+
+    def __array__(self, *args: Any, **others: Any) -> Any: ...
+
+
+ArrayLike: TypeAlias = Sequence[Any] | SupportsArray
+"""An array, a list, a tensor, or a column of pandas, polars or Arrow."""
 
 TEXT_KINDS, NUMBER_KINDS = "SU", "biuf"
 """The kinds of dtypes whose values are texts or real numbers."""
@@ -100,10 +106,10 @@ def check_one_table(columns: Mapping[str, ArrayLike]) -> None:
     Rows are paired by position. Columns with different indexes come from different tables, or from
     one table in two orders, and paired by position they would mix up rows without a word.
     """
-    indexed = {
-        name: values.index
+    indexed: dict[str, Any] = {
+        name: getattr(values, "index")  # noqa: B009  # a list has a method of this name
         for name, values in columns.items()
-        if hasattr(values, "iloc") and hasattr(values, "index")
+        if hasattr(values, "iloc")
     }
     first = next(iter(indexed), "")
     for name, index in indexed.items():

@@ -46,26 +46,26 @@ def check_scored(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
     return label_N, score_N
 
 
-def auroc(label_N: ArrayLike, score_N: ArrayLike) -> float:
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Share of (positive, negative) pairs in which the positive scores higher; ties count half.
 
-    Pairs are counted in integers, so the result is exact. label_N: 0 or 1. score_N: finite
-    floats. Raises ValueError for bad input or a single class.
+    Pairs are counted in integers, so the result is exact. labels: (N,), 0 or 1. scores: (N,),
+    finite. Raises ValueError for bad input or a single class.
     """
-    label_N, score_N = check_scored(label_N, score_N)
+    label_N, score_N = check_scored(labels, scores)
     pos, neg = score_N[label_N == 1], np.sort(score_N[label_N == 0])
     return int(_doubled_wins(pos, neg).sum()) / (2 * len(pos) * len(neg))
 
 
-def win_matrix(label_N: ArrayLike, score_N: ArrayLike, patient_N: ArrayLike) -> WinMatrix:
+def win_matrix(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> WinMatrix:
     """Count the pairs that each patient's positive frames win against each patient's negatives.
 
-    It takes P binary searches over sorted scores and holds no frame x frame matrix. patient_N:
-    ids of any sortable type. Raises ValueError for bad input or a single class.
+    It takes P binary searches over sorted scores and holds no frame x frame matrix. patients: (N,),
+    ids that are texts or whole numbers. Raises ValueError for bad input or a single class.
     """
-    check_one_table({"labels": label_N, "scores": score_N, "patients": patient_N})
-    label_N, score_N = check_scored(label_N, score_N)
-    patient_N = as_ids(patient_N, "patients")
+    check_one_table({"labels": labels, "scores": scores, "patients": patients})
+    label_N, score_N = check_scored(labels, scores)
+    patient_N = as_ids(patients, "patients")
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
     ids, index_N = np.unique(patient_N, return_inverse=True)
