@@ -19,14 +19,14 @@ from lussweep.metrics.distances import Device
 from lussweep.metrics.features import pixels
 from lussweep.metrics.privacy import Memorisation, memorisation
 from lussweep.metrics.sets import as_floats, as_samples
-from lussweep.study.spec import ReleaseGateSpec
+from lussweep.study.spec import MemorisationSpec, ReleaseGateSpec
 
 NO_PATIENTS = (
     "patients are not known, so each frame counts as a patient of its own: near frames of a video "
     "can hide a copy from authenticity_across_patients"
 )
-SIDE = 64
-"""Frames are shrunk to this many pixels a side, as `memorisation.side` of an experiment says."""
+SIDE = MemorisationSpec().side
+"""Frames are shrunk to this many pixels a side, as in a run: `memorisation.side`."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,11 +88,11 @@ def release_card(
 
     synthetic: (K, H, W) grey frames of type uint8, or (K, D) features. training: the frames that
     the generator saw, (N, H, W) or (N, D). holdout: frames of other patients, (M, H, W) or (M, D).
-    Frames are shrunk to 64 x 64 pixels, as in a run. training_patients (N,) and holdout_patients
-    (M,) are texts or whole numbers. Without them each frame counts as a patient, and `notes` says
-    so. `gate` holds the limits; by default at most a tenth of the frames may be copies. `seed`
-    draws equally many patients and frames of both sides. Raises ValueError for sets of different
-    shapes, missing or infinite values, or a patient in both training and holdout.
+    Larger frames are shrunk to 64 x 64 pixels, as in a run. training_patients (N,) and
+    holdout_patients (M,) are texts or whole numbers. Without them each frame counts as a patient,
+    and `notes` says so. `gate` holds the limits; by default at most a tenth of the frames may be
+    copies. `seed` draws equally many patients and frames of both sides. Raises ValueError for sets
+    of different shapes, missing or infinite values, or a patient in both training and holdout.
 
     >>> import numpy as np
     >>> import lussweep

@@ -49,8 +49,9 @@ def run_study(
     a StudySpec. data: a manifest or frame store; None takes the phantom. out: the run folder; None
     stands for `lussweep-runs/NAME`. `only` and `overrides` are texts as for `--only` and `--set`,
     such as "variant=combined" and "gan.n_epochs=5". backend: "ray" with all CPUs, or `cpus` of
-    them, or "inline", which computes in this process. `notify` takes a line now and then. Raises
-    InputError, which lists every mistake in the arguments, before anything is trained.
+    them, or "inline", which computes in this process. `notify` takes a line now and then. Other
+    arguments are the options of `lussweep grid` with the same names. Raises InputError, which lists
+    every mistake in the arguments, before anything is trained.
 
     >>> import lussweep
     >>> lussweep.run_study({"name": "mine", "gan": {"n_epoch": 5}})

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -55,6 +56,32 @@ def test_pixels_are_those_of_the_rows(uninterrupted: Path) -> None:
     sets = run.synthetic()
     assert [len(images) for images in sets] == run["memorisation"]["n_synthetic"].to_pylist()
     assert len(run.frames()) == len(run["frames"])
+
+
+def test_a_release_card_is_that_of_the_run(uninterrupted: Path) -> None:
+    """What depends on no draw is equal: the same frames and patients give the same card."""
+    run = lussweep.load_run(uninterrupted)
+    row = next(row for row in run["memorisation"].to_pylist() if row["class"] == "pos")
+    drawn = (pc.field("n_patients") == row["n_patients"]) & (
+        pc.field("replicate") == row["replicate"]
+    )
+    is_pos = pc.field("label") == 1
+    train = run["cohorts"].filter(drawn & is_pos)
+    holdout = run["frames"].filter((pc.field("split") == "holdout") & is_pos)
+    (synthetic,) = run.synthetic(run["memorisation"].slice(0, 1))
+    assert row["synth_key"] == run["memorisation"]["synth_key"][0].as_py()
+    card = lussweep.release_card(
+        synthetic,
+        run.frames(train),
+        run.frames(holdout),
+        training_patients=train["patient_id"],
+        holdout_patients=holdout["patient_id"],
+    )
+    for name in ("n_synthetic", "n_train", "copy_threshold", "copy_share", "authenticity",
+                 "authenticity_across_patients", "most_copies_of_a_patient"):  # fmt: skip
+        assert card.values[name] == pytest.approx(row[name], rel=1e-9), name
+    assert card.passed == row["passed"]
+    assert "passes the release gate" in card._repr_html_()
 
 
 def test_figures_are_objects_of_matplotlib(uninterrupted: Path) -> None:
