@@ -26,14 +26,17 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.unhurried
 def test_the_import_brings_nothing_heavy() -> None:
     assert loaded("import lussweep; dir(lussweep)") == set()
 
 
+@pytest.mark.unhurried
 def test_statistics_need_no_torch() -> None:
     assert not {"torch", "ray", "matplotlib"} & loaded("import lussweep; lussweep.contrast")
 
 
+@pytest.mark.unhurried
 def test_loading_a_run_needs_no_torch_and_no_ray() -> None:
     assert not {"torch", "ray"} & loaded("import lussweep; lussweep.load_run")
 
