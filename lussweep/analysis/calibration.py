@@ -11,6 +11,7 @@ from scipy.special import expit
 from lussweep.analysis.jackknife import CHUNK, Estimate, jackknife_estimate, leave_one_out
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.analysis.shares import share_interval
+from lussweep.metrics.arrays import as_numbers
 from lussweep.metrics.auroc import Labels, Scores, check_scored
 
 Float64s = NDArray[np.float64]
@@ -62,7 +63,7 @@ def brier(units: Scored, *, confidence: float = 0.95) -> Estimate:
     The source is Brier 1950. Raises ValueError unless scores are probabilities, for bad input or
     a single class.
     """
-    check_units(units)
+    units = check_units(units)
     y_U, p_U = _checked(units.label_U, units.score_U)
     ids, index_U = np.unique(units.patient_U, return_inverse=True)
     sum_P = np.bincount(index_U, (p_U - y_U) ** 2, len(ids))
@@ -100,7 +101,7 @@ def line_estimate(units: Scored, *, confidence: float = 0.95) -> LineEstimate:
 
     The jackknife refits the line without each patient. Errors as for `calibration_line`.
     """
-    check_units(units)
+    units = check_units(units)
     line = calibration_line(units.label_U, units.score_U)
     ids, index_U = np.unique(units.patient_U, return_inverse=True)
     without_P2 = np.full((len(ids), 2), np.nan)
@@ -193,8 +194,9 @@ def recalibrated(line: CalibrationLine, score_N: Scores) -> Float64s:
 
     Scores are clipped by `CLIP`. Raises ValueError unless they are probabilities.
     """
-    _check_probabilities(score_N)
-    logit_N = line.intercept + line.slope * _logit(score_N.astype(np.float64))
+    p_N = as_numbers(score_N, "scores").astype(np.float64)
+    _check_probabilities(p_N)
+    logit_N = line.intercept + line.slope * _logit(p_N)
     return np.asarray(expit(logit_N))
 
 
@@ -220,7 +222,7 @@ def calibration_curve(
     The share of a bin has the interval of `shares.share_interval`. Bins are taken as given. Errors
     as for `calibration_line`.
     """
-    check_units(units)
+    units = check_units(units)
     y_U, p_U = _checked(units.label_U, units.score_U)
     bin_U = _bins(p_U, n_bins)
     bins = []
@@ -250,8 +252,8 @@ def _bins(p_N: Float64s, n_bins: int) -> NDArray[np.int64]:
 
 def _checked(label_N: Labels, score_N: Scores) -> tuple[Float64s, Float64s]:
     """Return labels and scores as float64. Raises ValueError unless scores are probabilities."""
+    label_N, score_N = check_scored(label_N, score_N)
     _check_probabilities(score_N)
-    check_scored(label_N, score_N)
     return (label_N == 1).astype(np.float64), score_N.astype(np.float64)
 
 

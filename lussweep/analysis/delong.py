@@ -37,8 +37,7 @@ def delong_test(variant: Scored, reference: Scored, *, confidence: float = 0.95)
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, it must lie between 0 and 1")
-    for units in (variant, reference):
-        _check_patients(units)
+    variant, reference = _checked(variant), _checked(reference)
     check_same_patients(variant, reference)
     won_MN, reference_won_MN = _won(variant), _won(reference)
     difference_MN = won_MN - reference_won_MN
@@ -70,8 +69,8 @@ def check_same_patients(variant: Scored, reference: Scored) -> None:
             raise ValueError(f"variant and reference differ in {name}")
 
 
-def _check_patients(units: Scored) -> None:
-    check_units(units)
+def _checked(units: Scored) -> Scored:
+    units = check_units(units)
     if units.video_U is not None or units.frame_U is not None:
         raise ValueError("DeLong's test is for one score a patient, not for frames or videos")
     if len(np.unique(units.patient_U)) < len(units.patient_U):
@@ -79,6 +78,7 @@ def _check_patients(units: Scored) -> None:
     n_pos = int((units.label_U == 1).sum())
     if min(n_pos, len(units.label_U) - n_pos) < 2:
         raise ValueError("DeLong's test needs two patients of each class")
+    return units
 
 
 def _won(units: Scored) -> Float64s:

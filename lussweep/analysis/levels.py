@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.metrics.arrays import as_ids, check_one_table
 from lussweep.metrics.auroc import Float64s, Labels, Scores, check_scored
 from lussweep.study.spec.analysis import Level
 
@@ -58,13 +59,21 @@ def top_k_mean(k: int) -> Aggregate:
     return Aggregate("top_k_mean", k)
 
 
-def check_units(units: Scored) -> None:
-    """Raise ValueError unless labels, scores and ids have one shape and both classes occur."""
-    check_scored(units.label_U, units.score_U)
+def check_units(units: Scored) -> Scored:
+    """The units with an array in each field, row by row, whatever array-likes they hold.
+
+    Raises ValueError unless labels, scores and ids have one shape and both classes occur.
+    """
+    check_one_table({n: column for n, column in units._asdict().items() if column is not None})
+    label_U, score_U = check_scored(units.label_U, units.score_U)
+    ids = {}
     for name in ("patient_U", "video_U", "frame_U"):
         id_U = getattr(units, name)
-        if id_U is not None and id_U.shape != units.label_U.shape:
-            raise ValueError(f"{name} has shape {id_U.shape}, labels {units.label_U.shape}")
+        if id_U is not None:
+            ids[name] = as_ids(id_U, name)
+            if ids[name].shape != label_U.shape:
+                raise ValueError(f"{name} has shape {ids[name].shape}, labels {label_U.shape}")
+    return Scored(label_U, score_U, **ids)
 
 
 def to_videos(frames: Scored, aggregate: Aggregate = MEAN) -> Scored:
@@ -75,7 +84,8 @@ def to_videos(frames: Scored, aggregate: Aggregate = MEAN) -> Scored:
     """
     if frames.video_U is None:
         raise ValueError("there are no video ids to aggregate by")
-    check_units(frames)
+    frames = check_units(frames)
+    assert frames.video_U is not None
     videos, video_code_U = np.unique(frames.video_U, return_inverse=True)
     patient_code_U = np.unique(frames.patient_U, return_inverse=True)[1]
     code_U = patient_code_U * len(videos) + video_code_U
@@ -97,7 +107,7 @@ def to_patients(units: Scored, aggregate: Aggregate = MEAN) -> Scored:
     frame the same weight. `to_patients(to_videos(frames), MAX)` takes the highest of a patient's
     video scores. Raises ValueError for bad input.
     """
-    check_units(units)
+    units = check_units(units)
     patient_G, group_U = np.unique(units.patient_U, return_inverse=True)
     return Scored(
         _any_positive(units.label_U, group_U),

@@ -54,7 +54,7 @@ def net_benefits(
     interval, shifted. Both are withheld if a class has too few patients. Raises
     ValueError for bad input, a single class, or a threshold outside (0, 1).
     """
-    check_units(units)
+    units = check_units(units)
     ids, index_U = np.unique(units.patient_U, return_inverse=True)
     is_pos_U = units.label_U == 1
     prevalence = float(is_pos_U.mean())

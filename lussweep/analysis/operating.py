@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lussweep.analysis.bootstrap import Interval
 from lussweep.analysis.effective import MIN_PATIENTS, effective_patients
 from lussweep.analysis.shares import share_interval
+from lussweep.metrics.arrays import as_ids, check_one_table
 from lussweep.metrics.auroc import Labels, Scores, check_scored
 from lussweep.metrics.classification import at_threshold
 
@@ -54,7 +55,7 @@ def threshold_for_specificity(label_N: Labels, score_N: Scores, wanted: float) -
     highest scores or are tied with them. Give it validation scores. Raises ValueError for bad
     input, a single class, or `wanted` outside (0, 1].
     """
-    check_scored(label_N, score_N)
+    label_N, score_N = check_scored(label_N, score_N)
     if not 0 < wanted <= 1:
         raise ValueError(f"the wanted specificity is {wanted}, not in (0, 1]")
     neg = np.sort(score_N[label_N == 0])
@@ -78,7 +79,9 @@ def operating_point(
     The estimates are those of `at_threshold`, the intervals those of `share_interval`. Raises
     ValueError for bad input, a single class, or a confidence outside (0, 1).
     """
-    check_scored(label_N, score_N)
+    check_one_table({"labels": label_N, "scores": score_N, "patients": patient_N})
+    label_N, score_N = check_scored(label_N, score_N)
+    patient_N = as_ids(patient_N, "patients")
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
     index_N = np.unique(patient_N, return_inverse=True)[1]

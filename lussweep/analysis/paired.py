@@ -50,12 +50,12 @@ def pair_up(cells: Mapping[CellKey, Scored], level: Level = "frame") -> PairedWi
     """
     if not cells:
         raise ValueError("there are no cells to compare")
-    (first, first_units), *others = cells.items()
+    units_of = {cell: check_units(units) for cell, units in cells.items()}
+    (first, first_units), *others = units_of.items()
     _check_identified(first, first_units)
     for cell, units in others:
-        check_units(units)
         _check_aligned(first, first_units, cell, units)
-    matrices = {cell: matrix_at(level, units) for cell, units in cells.items()}
+    matrices = {cell: matrix_at(level, units) for cell, units in units_of.items()}
     wins = {cell: matrix.wins_PP for cell, matrix in matrices.items()}
     return PairedWins(wins, matrices[first].n_pos_P, matrices[first].n_neg_P)
 
@@ -71,7 +71,6 @@ def matrix_at(level: Level, frames: Scored) -> WinMatrix:
 
 def _check_identified(cell: CellKey, units: Scored) -> None:
     """Raise ValueError unless (patient, video, frame) names each unit once."""
-    check_units(units)
     code_U = np.zeros(len(units.label_U), dtype=np.int64)
     for id_U in (units.patient_U, units.video_U, units.frame_U):
         if id_U is not None:

@@ -17,7 +17,7 @@ def average_precision(units: Scored, *, confidence: float = 0.95) -> Estimate:
 
     Chance is the share of positive units. Raises ValueError for bad input or a single class.
     """
-    check_units(units)
+    units = check_units(units)
     ids, index_U = np.unique(units.patient_U, return_inverse=True)
     weight_RP = np.concatenate([np.ones((1, len(ids)), np.int64), leave_one_out(len(ids))])
     value_R = weighted_average_precision(units.label_U, units.score_U, index_U, weight_RP)
@@ -38,7 +38,7 @@ def weighted_average_precision(
     equal score share a threshold. Frames are sorted once for all samples. Time grows with R x N.
     Raises ValueError for bad input or a single class.
     """
-    check_scored(label_N, score_N)
+    label_N, score_N = check_scored(label_N, score_N)
     pos, pos_patient = _falling(score_N, index_N, label_N == 1)
     neg, neg_patient = _falling(score_N, index_N, label_N == 0)
     end_T = np.flatnonzero(np.append(pos[1:] != pos[:-1], True))  # the last frame of each threshold

@@ -17,7 +17,7 @@ from lussweep.store import tables
 from lussweep.study.spec import CLASSES, Manifest
 
 if TYPE_CHECKING:
-    from lussweep.cli.arguments import Data
+    from lussweep.run.arguments import Data
     from lussweep.run.folder import Run
 
 

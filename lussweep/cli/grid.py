@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from lussweep.backend.stop import INTERRUPTED
-from lussweep.cli.arguments import make_context, open_arguments
 from lussweep.cli.exits import CELLS_MISSING, OK, clear_errors
 from lussweep.cli.options import (
     DEFAULT_EXPERIMENT,
@@ -36,6 +35,7 @@ from lussweep.cli.options import (
     UnlabelledOption,
     WeightsOption,
 )
+from lussweep.run.arguments import make_context, open_arguments
 from lussweep.run.request import RunRequest, Trust
 
 if TYPE_CHECKING:

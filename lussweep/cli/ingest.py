@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lussweep.backend.stop import INTERRUPTED
-from lussweep.cli.arguments import preprocess_spec
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import (
     AbsoluteOption,
@@ -28,6 +27,7 @@ from lussweep.cli.options import (
     TimeoutOption,
     UnlabelledOption,
 )
+from lussweep.run.arguments import preprocess_spec
 from lussweep.run.request import IngestRequest, Trust
 from lussweep.study.spec import SplitSpec, parse
 

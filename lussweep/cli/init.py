@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 import yaml
 
-from lussweep.cli.arguments import experiment_text
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption, PositiveOption, SkipOption
 from lussweep.errors import InputError
+from lussweep.run.arguments import experiment_text
 from lussweep.study.spec import StudySpec, load_study
 
 if TYPE_CHECKING:

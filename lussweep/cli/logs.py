@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lussweep.cli.arguments import parse_coordinates
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.errors import InputError
+from lussweep.run.arguments import parse_coordinates
 from lussweep.run.state import driver_of, read_plan, read_state
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.folders import Folder

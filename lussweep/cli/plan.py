@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lussweep.cli.arguments import make_context, open_arguments
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import (
     COST,
@@ -41,6 +40,7 @@ from lussweep.cli.options import (
 )
 from lussweep.cli.status import duration
 from lussweep.errors import InputError
+from lussweep.run.arguments import make_context, open_arguments
 from lussweep.run.request import RunRequest, Trust
 from lussweep.study.costs import (
     HOUR_S,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lussweep.cli.arguments import preprocess_spec
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import (
     AbsoluteOption,
@@ -22,6 +21,7 @@ from lussweep.cli.options import (
     UnlabelledOption,
 )
 from lussweep.errors import InputError
+from lussweep.run.arguments import preprocess_spec
 from lussweep.study.plugins import load_plugins
 
 

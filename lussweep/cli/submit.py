@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from lussweep.cli.arguments import experiment_text
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption
 from lussweep.errors import InputError
+from lussweep.run.arguments import experiment_text
 from lussweep.store.remote import is_url
 from lussweep.study.spec import load_study
 

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers, check_one_table
+
 Float64s = NDArray[np.float64]
 Int64s = NDArray[np.int64]
 Labels = NDArray[np.integer[Any]] | NDArray[np.bool_]
@@ -24,37 +26,46 @@ class WinMatrix(NamedTuple):
     n_neg_P: Int64s
 
 
-def check_scored(label_N: Labels, score_N: Scores) -> None:
-    """Raise ValueError unless labels are 0 and 1, both occur, and each has a finite score."""
+def check_scored(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
+    """Labels and scores as arrays (N,), row by row.
+
+    Raises ValueError unless labels are 0 and 1, both occur, and each has a finite score.
+    """
+    check_one_table({"labels": labels, "scores": scores})
+    label_N, score_N = as_numbers(labels, "labels"), as_numbers(scores, "scores")
     if label_N.ndim != 1 or label_N.shape != score_N.shape:
         raise ValueError(f"labels have shape {label_N.shape}, scores {score_N.shape}")
-    if not np.isfinite(score_N).all():
-        raise ValueError("scores hold a value that is not finite")
+    if not (is_finite_N := np.isfinite(score_N)).all():
+        row = int(np.argmin(is_finite_N))
+        raise ValueError(f"scores hold a value that is not finite, the first in row {row} (from 0)")
     classes = set(np.unique(label_N).tolist())
     if not classes <= {0, 1}:
         raise ValueError(f"labels must be 0 or 1, found {sorted(classes)[:5]}")
     if len(classes) < 2:
         raise ValueError(f"both classes are needed, found {sorted(map(int, classes)) or 'none'}")
+    return label_N, score_N
 
 
-def auroc(label_N: Labels, score_N: Scores) -> float:
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Share of (positive, negative) pairs in which the positive scores higher; ties count half.
 
-    Pairs are counted in integers, so the result is exact. label_N: 0 or 1. score_N: finite
-    floats. Raises ValueError for bad input or a single class.
+    Pairs are counted in integers, so the result is exact. labels: (N,), 0 or 1. scores: (N,),
+    finite. Raises ValueError for bad input or a single class.
     """
-    check_scored(label_N, score_N)
+    label_N, score_N = check_scored(labels, scores)
     pos, neg = score_N[label_N == 1], np.sort(score_N[label_N == 0])
     return int(_doubled_wins(pos, neg).sum()) / (2 * len(pos) * len(neg))
 
 
-def win_matrix(label_N: Labels, score_N: Scores, patient_N: NDArray[Any]) -> WinMatrix:
+def win_matrix(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> WinMatrix:
     """Count the pairs that each patient's positive frames win against each patient's negatives.
 
-    It takes P binary searches over sorted scores and holds no frame x frame matrix. patient_N:
-    ids of any sortable type. Raises ValueError for bad input or a single class.
+    It takes P binary searches over sorted scores and holds no frame x frame matrix. patients: (N,),
+    ids that are texts or whole numbers. Raises ValueError for bad input or a single class.
     """
-    check_scored(label_N, score_N)
+    check_one_table({"labels": labels, "scores": scores, "patients": patients})
+    label_N, score_N = check_scored(labels, scores)
+    patient_N = as_ids(patients, "patients")
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patient ids have shape {patient_N.shape}, labels {label_N.shape}")
     ids, index_N = np.unique(patient_N, return_inverse=True)

@@ -22,7 +22,7 @@ def at_threshold(label_N: Labels, score_N: Scores, threshold: float = 0.5) -> Co
     f1 is the F1 score of the positive class. Raises ValueError for bad input, or for a single
     class, because sensitivity or specificity does not exist then.
     """
-    check_scored(label_N, score_N)
+    label_N, score_N = check_scored(label_N, score_N)
     is_pos_N, called_N = label_N == 1, score_N >= threshold
     true_pos = int(np.count_nonzero(is_pos_N & called_N))
     false_pos = int(np.count_nonzero(~is_pos_N & called_N))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from lussweep.metrics.discrepancy import real_bandwidth, root_discrepancy
 from lussweep.metrics.distances import (
     TIE,
     Device,
@@ -14,7 +15,6 @@ from lussweep.metrics.distances import (
     check_same_width,
     check_samples,
 )
-from lussweep.metrics.kmmd import real_bandwidth, root_discrepancy
 from lussweep.metrics.nearest import accuracies, check_equal_counts
 from lussweep.metrics.passes import across, within
 
@@ -77,8 +77,8 @@ def compare(
 ) -> Comparison:
     """kMMD, 1-NN accuracy, density and coverage of N synthetic samples against N real ones.
 
-    The modules `kmmd` and `nearest` define the first two. Density and coverage follow Naeem et
-    al. 2020 (arXiv 2002.09797, section 3). A ball around each real sample reaches to its k-th
+    The modules `discrepancy` and `nearest` define the first two. Density and coverage follow Naeem
+    et al. 2020 (arXiv 2002.09797, section 3). A ball around each real sample reaches to its k-th
     nearest real neighbour.
 
     - Density is the number of (ball, synthetic sample) pairs with the sample inside the ball,

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lussweep.metrics.arrays import ArrayLike, as_numbers
+
 Features = NDArray[np.floating[Any]] | NDArray[np.uint8] | Tensor
 """Floating-point features, or uint8 grey levels. Distances of grey levels are exact and cheaper."""
 Device = torch.device | str
@@ -75,12 +77,14 @@ def check_features(
     return real_ND, fake_MD
 
 
-def check_samples(name: str, x_ND: Features, *, device: Device = "cpu") -> Tensor:
+def check_samples(name: str, given: ArrayLike, *, device: Device = "cpu") -> Tensor:
     """Return the samples as a tensor on `device`, sharing memory with the input where possible.
 
-    Raises ValueError, which calls them `name`, unless they are a matrix of finite floats or of
-    uint8 grey levels with at least one row and one column.
+    Rows are taken by position, whatever array-like they come in. Raises ValueError, which calls
+    them `name`, unless they are a matrix of finite floats or of uint8 grey levels with at least one
+    row and one column.
     """
+    x_ND = given if isinstance(given, Tensor) else as_numbers(given, f"{name} features")
     if x_ND.ndim != 2 or 0 in x_ND.shape:
         raise ValueError(f"{name} features have shape {tuple(x_ND.shape)}, not (samples, features)")
     if isinstance(x_ND, np.ndarray):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lussweep.metrics.comparison import Comparison, Reference, compare
 from lussweep.metrics.frechet import fid
-from lussweep.metrics.kid import Kid, kid
+from lussweep.metrics.inception import Kid, kid
 from lussweep.metrics.permutation import KernelTest, kmmd_test
 from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.study.spec import ScoreSpec

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lussweep.metrics.arrays import ArrayLike, as_ids
 from lussweep.metrics.distances import (
     TIE,
     Device,
@@ -118,8 +119,9 @@ def _points(
     return train, holdout, synthetic
 
 
-def _patient_codes(name: str, patient_N: NDArray[Any], n_frames: int) -> NDArray[np.int64]:
+def _patient_codes(name: str, patient_N: ArrayLike, n_frames: int) -> NDArray[np.int64]:
     """Return each frame's index into the sorted patient ids."""
+    patient_N = as_ids(patient_N, f"{name} patients")
     if np.shape(patient_N) != (n_frames,):
         raise ValueError(f"{n_frames} {name} frames, patient ids of shape {np.shape(patient_N)}")
     return np.unique(patient_N, return_inverse=True)[1].astype(np.int64)

@@ -47,8 +47,8 @@ def test_the_order_of_frames_does_not_matter(statistic):
         ([1, 1], [0.1, 0.2], "both classes are needed"),
         ([0, 2], [0.1, 0.2], "labels must be 0 or 1"),
         ([0, 1, 1], [0.1, 0.2], "labels have shape"),
-        ([0, 1], [0.1, np.inf], "probabilities"),
-        ([0, 1], [0.1, np.nan], "probabilities"),
+        ([0, 1], [0.1, np.inf], "not finite"),
+        ([0, 1], [0.1, np.nan], "not finite"),
     ],
 )
 def test_bad_input_is_refused(statistic, label, score, message):

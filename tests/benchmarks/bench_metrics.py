@@ -25,7 +25,7 @@ from lussweep.analysis.precision import average_precision, weighted_average_prec
 from lussweep.metrics.auroc import patient_weights, win_matrix
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.frechet import fid
-from lussweep.metrics.kid import kid
+from lussweep.metrics.inception import kid
 from lussweep.metrics.permutation import kmmd_test
 from lussweep.metrics.privacy import memorisation
 

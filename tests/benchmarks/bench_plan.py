@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 from lussweep.backend.driver import run_plan
 from lussweep.backend.inline import InlineExecutor
-from lussweep.cli.arguments import make_context, open_arguments
+from lussweep.run.arguments import make_context, open_arguments
 from lussweep.run.calibration import calibrate
 from lussweep.run.folder import claim
 from lussweep.run.measuring import measured_run

@@ -17,7 +17,7 @@ import torch
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.features import embed, pixels
 from lussweep.metrics.frechet import fid
-from lussweep.metrics.kid import kid
+from lussweep.metrics.inception import kid
 from lussweep.metrics.permutation import kmmd_test
 from lussweep.models.resnet import ImageNetResNet34
 

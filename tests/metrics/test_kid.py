@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lussweep.metrics.kid import kid
+from lussweep.metrics.inception import kid
 
 pytestmark = pytest.mark.any_processor
 

@@ -7,7 +7,7 @@ import torch
 from lussweep.metrics.comparison import Reference, compare
 from lussweep.metrics.confidence import mean_confidence
 from lussweep.metrics.frechet import fid
-from lussweep.metrics.kid import kid
+from lussweep.metrics.inception import kid
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.metrics.permutation import kmmd_test
 from lussweep.metrics.spectral_gap import RealPattern

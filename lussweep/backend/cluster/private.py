@@ -15,6 +15,8 @@ Functions import Ray themselves, because ENVIRONMENT must be set before Ray is i
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Literal
 
 ENVIRONMENT = {
@@ -39,6 +41,19 @@ def read_environment_again() -> None:
     from ray._raylet import Config  # type: ignore[attr-defined]  # its stub leaves Config out
 
     Config.initialize("")
+
+
+def temporary_folder() -> Path:
+    """The folder in which a local Ray makes the folder of its session."""
+    from ray._common.utils import get_default_ray_temp_dir
+
+    return Path(get_default_ray_temp_dir()).absolute()
+
+
+def session_socket(folder: Path) -> str:
+    """The longest path of a socket that a local Ray makes below its temporary folder."""
+    session = f"session_2026-01-01_00-00-00_000000_{os.getpid()}"
+    return str(folder / session / "sockets" / "plasma_store")
 
 
 def leaving_nodes() -> set[str]:

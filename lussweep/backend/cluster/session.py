@@ -11,8 +11,9 @@ from pathlib import Path
 import ray
 
 from lussweep.backend.cluster.environment import ALLOCATOR
-from lussweep.backend.cluster.private import read_environment_again
+from lussweep.backend.cluster.private import read_environment_again, temporary_folder
 from lussweep.backend.cluster.reach import check_reachable
+from lussweep.backend.cluster.startable import check_startable
 from lussweep.errors import InputError, one_line
 
 
@@ -39,13 +40,16 @@ def ray_session(
     """Connect to Ray at `address`, and disconnect at the end of the block.
 
     "local" starts a Ray on this machine. None stands for $RAY_ADDRESS, or local. Yields the URL of
-    the dashboard, empty if there is none. Raises InputError if no cluster answers at the address.
+    the dashboard, empty if there is none. Raises InputError if no cluster answers at the address,
+    or if no Ray can start here.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     if not local:
         show_token()
-    if not local and address != "auto":
+    if local:
+        check_startable(token_file())
+    elif address != "auto":
         check_reachable(address)
     try:
         context = ray.init(
@@ -57,21 +61,35 @@ def ray_session(
             logging_level=logging.ERROR,
             configure_logging=True,
         )
-    except (ray.exceptions.RayError, ConnectionError, ValueError, RuntimeError) as error:
+    except (ray.exceptions.RayError, OSError, ValueError, RuntimeError) as error:
+        if local:
+            raise InputError(
+                f"no Ray starts on this machine, with its files in {temporary_folder()} and its "
+                f"token in {token_file()}: {one_line(error)}: try --backend inline"
+            ) from None
         raise InputError(
             f"no Ray cluster answers at {address}, or not with this token ({token_file()}): "
             f"{one_line(error)}"
         ) from None
-    if local:
-        _close_token_file()
     try:
+        if local:
+            _close_token_file()
         yield f"http://{context.dashboard_url}" if context.dashboard_url else ""
     finally:
         ray.shutdown()
 
 
 def _close_token_file() -> None:
-    """Make the token readable for its owner alone. Ray writes it readable for everyone."""
-    if token_file().exists():
-        token_file().chmod(0o600)
-        token_file().parent.chmod(0o700)
+    """Make the token readable for its owner alone. Ray writes it readable for everyone.
+
+    Raises InputError if that cannot be changed.
+    """
+    for path, mode in ((token_file(), 0o600), (token_file().parent, 0o700)):
+        if path.exists() and path.stat().st_mode & 0o077:
+            try:
+                path.chmod(mode)
+            except OSError as error:
+                raise InputError(
+                    f"others may read Ray's token in {path} ({error.strerror}): set HOME to a "
+                    "folder of your own"
+                ) from None

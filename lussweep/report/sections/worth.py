@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
+from lussweep.analysis.grid_means import UnlikeUnits, baseline_law, grid_means
 from lussweep.analysis.multiplier import Multiplier, multiplier
-from lussweep.analysis.paired import pair_up
-from lussweep.analysis.power_law import PowerLaw, fit_power_law
-from lussweep.analysis.resampled_means import PairMeans, resampled_means
+from lussweep.analysis.resampled_means import PairMeans
 from lussweep.analysis.worth import Worth, worths
-from lussweep.metrics.auroc import patient_weights, resampled_auroc
 from lussweep.report.cells import (
     BASELINE,
     DONE,
@@ -102,7 +99,7 @@ def worth_rows(collected: Collected) -> WorthRows:
     multiplier_of: dict[str, Row] = {}
     pairs = _pairs(baseline, cells, study, collected.seed)
     for pair in pairs if isinstance(pairs, list) else []:
-        law = _law(pair)
+        law = baseline_law(pair)
         for worth in worths(pair, law):
             line = (worth.variant, worth.n_patients)
             lacking = cells.lacking([*lines[line], *baseline])
@@ -131,10 +128,6 @@ def worth_rows(collected: Collected) -> WorthRows:
     )
 
 
-def _unit(place: Coordinates) -> tuple[str, int]:
-    return f"{place.curve} n={place.n_patients}", place.replicate
-
-
 def _pairs(
     baseline: Sequence[Coordinates], cells: ScoredCells, study: StudySpec, seed: int
 ) -> list[PairMeans] | Row:
@@ -146,32 +139,15 @@ def _pairs(
         return cells.absence(baseline)
     places = [place for place in cells.scored if not is_shuffled(place, study)]
     try:
-        paired = pair_up({_unit(p): cells.scored[p] for p in places}, study.analysis.level)
-    except ValueError as error:  # the frames differ; the message names the two cells
+        return grid_means(
+            {(p.curve, p.n_patients, p.replicate): cells.scored[p] for p in places},
+            level=study.analysis.level,
+            n_resamples=study.analysis.n_resamples,
+            nested=study.cohort.sampling == "nested",
+            seed=seed,
+        )
+    except UnlikeUnits as error:  # the message names the two cells
         return {"status": REFUSED, "reason": str(error)}
-    n_all_patients = len(paired.n_pos_P)
-    ones = np.ones((1, n_all_patients), dtype=np.int64)
-    weights = patient_weights(n_all_patients, study.analysis.n_resamples, seed=seed)
-    matrices = [paired.matrix(paired.wins[_unit(place)]) for place in places]
-    # A class with a single patient has hardly any resample with both classes, and no interval.
-    drawn = ones if paired.n_scarcer < 2 else weights
-    return resampled_means(
-        [place.curve for place in places],
-        np.array([place.n_patients for place in places]),
-        np.array([place.replicate for place in places]),
-        np.array([resampled_auroc(m, ones)[0] for m in matrices]),
-        np.stack([resampled_auroc(m, drawn) for m in matrices], axis=1),
-        n_scarcer=paired.n_scarcer,
-        nested=study.cohort.sampling == "nested",
-        seed=seed,
-    )
-
-
-def _law(pair: PairMeans) -> PowerLaw | None:
-    """The inverse power law of the baseline in every resample, if there are enough counts."""
-    if len(pair.count_K) < 3:
-        return None
-    return fit_power_law(pair.count_K, pair.baseline_RK, pair.weight_K)
 
 
 def _outcome(withheld: str | None, lacking: str | None, shared: str | None) -> Row:

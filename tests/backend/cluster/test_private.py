@@ -23,6 +23,7 @@ from support.commands import ROOT
 RAY = metadata.version("ray")
 WHERE = "lussweep/backend/cluster/private.py"
 PARTS = (
+    "ray._common.utils:get_default_ray_temp_dir",
     "ray._private.grpc_utils:init_grpc_channel",
     "ray._private.state:state.get_draining_nodes",
     "ray._raylet:Config.initialize",

@@ -1,4 +1,4 @@
-"""Turns command-line arguments into a Run and reports every error at once."""
+"""Turns the request of a user into a Run and reports every error at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import lussweep
 from lussweep.errors import InputError
 from lussweep.store.remote import is_url
 from lussweep.study.plugins import load_plugins
@@ -50,10 +49,11 @@ class Data:
     """External images, by their SHA-256."""
 
 
-def open_arguments(request: RunRequest) -> tuple[Run, Data]:
+def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, Data]:
     """Find the data of a request, and open and plan its run.
 
-    Raises one InputError that lists every error in the arguments.
+    `text` is the experiment's YAML, if `request.experiment` is but a name for it. Raises one
+    InputError that lists every error in the arguments.
     """
     from lussweep.run.folder import open_run
     from lussweep.run.mirror import work_folder
@@ -65,7 +65,8 @@ def open_arguments(request: RunRequest) -> tuple[Run, Data]:
         changes.append(f"data.label={request.label}")
     if request.positive:
         changes.append(f"data.positive={json.dumps(list(request.positive))}")
-    text = experiment_text(request.experiment)
+    if text is None:
+        text = experiment_text(request.experiment)
     study = load_study(text, overrides=changes, where=request.experiment)
     problems: list[str] = []
     cells: dict[str, list[str]] = {}
@@ -189,7 +190,7 @@ def experiment_text(experiment: str) -> str:
 
 def _shipped_experiments() -> Path:
     """The folder of shipped experiments: in the installed package, or beside it in a checkout."""
-    package = Path(lussweep.__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "experiments"
     return installed if installed.is_dir() else package.parent / "experiments"
 

@@ -1,0 +1,130 @@
+"""What a public function cannot use is one line: the thing, the finding, the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import lussweep
+
+LABELS = [0, 1] * 8
+SCORES = np.linspace(0.1, 0.9, 16)
+PATIENTS = np.arange(16) // 2 * 2 + np.arange(16) % 2
+
+
+def changed(values: Any, at: int, value: Any) -> list[Any]:
+    return [value if i == at else v for i, v in enumerate(list(values))]
+
+
+STATISTICS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "auroc_interval": lambda y, s, p: lussweep.auroc_interval(y, s, p),
+    "contrast": lambda y, s, p: lussweep.contrast(y, s, SCORES[: len(s)], p),
+    "worth": lambda y, s, p: lussweep.worth(
+        y, {("baseline", 3, 1): s, ("baseline", 6, 1): s}, p, n_resamples=100
+    ),
+}
+ROWS = [
+    (LABELS[:-1], SCORES, PATIENTS, r"labels have shape \(15,\), scores \(16,\)"),
+    (LABELS, SCORES, PATIENTS[:-1], r"patients have shape \(15,\), labels \(16,\)"),
+    (changed(LABELS, 3, 2), SCORES, PATIENTS, r"labels must be 0 or 1, found \[0, 1, 2\]"),
+    (changed(LABELS, 3, "yes"), SCORES, PATIENTS, "labels hold texts, such as 'yes': give"),
+    (changed(LABELS, 3, None), SCORES, PATIENTS, r"labels hold 1 missing value, .*row 3"),
+    ([1] * 16, SCORES, PATIENTS, r"both classes are needed, found \[1\]"),
+    (LABELS, changed(SCORES, 5, np.nan), PATIENTS, "scores hold a value that is not finite"),
+    (LABELS, changed(SCORES, 5, None), PATIENTS, "scores hold 1 missing value, the first in row 5"),
+    (LABELS, pd.array(changed(SCORES, 5, None), "Float64"), PATIENTS, "scores hold .*row 5"),
+    (LABELS, np.ma.masked_less(SCORES, 0.2), PATIENTS, "scores hold 2 missing values, .*row 0"),
+    (LABELS, SCORES, changed(PATIENTS, 5, "P5"), r"several types \(text, whole number\)"),
+    (LABELS, SCORES, changed(PATIENTS, 5, True), r"several types \(truth value, whole number\)"),
+    (LABELS, SCORES, changed(PATIENTS, 5, None), "patients hold 1 missing value, .*row 5"),
+    (LABELS, SCORES, changed(PATIENTS, 5, np.nan), "patients hold 1 missing value, .*row 5"),
+    (LABELS, SCORES, pl.Series(changed(PATIENTS.tolist(), 5, None)), "patients hold 1 missing"),
+    (LABELS, SCORES, PATIENTS + 0.5, "patients are numbers with fractions: give whole numbers"),
+    (dict(enumerate(LABELS)), SCORES, PATIENTS, "labels are of type dict: give an array, a list"),
+    ((y for y in LABELS), SCORES, PATIENTS, "labels are of type generator: give an array"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("case", range(len(ROWS)))
+def test_rows_that_cannot_be_used_are_one_line(case: int, name: str) -> None:
+    labels, scores, patients, message = ROWS[case]
+    if name != "auroc_interval" and case == len(ROWS) - 1:
+        labels = (y for y in LABELS)  # the first function has used the other one up
+    with pytest.raises(ValueError, match=message) as caught:
+        STATISTICS[name](labels, scores, patients)
+    assert "\n" not in str(caught.value)
+
+
+def test_ids_of_one_spelling_and_two_types_are_not_merged() -> None:
+    mixed = [str(p) if i < 8 else int(p) for i, p in enumerate(PATIENTS)]
+    with pytest.raises(ValueError, match="give all ids as texts, or all as whole numbers"):
+        lussweep.auroc_interval(LABELS, SCORES, mixed)
+
+
+@pytest.mark.parametrize("name", ["kmmd", "one_nn", "kid", "fid"])
+@pytest.mark.parametrize(
+    ("real", "synthetic", "message"),
+    [
+        ([0.0, 1.0], [[0.0]], r"real samples have shape \(2,\), not \(samples, features\)"),
+        (np.zeros((3, 4, 4)), [[0.0]], r"reshape images \(N, H, W\) to \(N, H x W\)"),
+        ([[0.0], [1.0, 2.0]], [[0.0]], "real samples have rows of different lengths"),
+        ([[0.0], [1.0]], [["a"], ["b"]], "synthetic samples are of type <U1: give numbers"),
+        ([[0.0], [np.nan]], [[0.0], [1.0]], "real samples hold .* 1 of 2 rows, the first in row 1"),
+        ([[0.0], [1.0]], [[0.0], [np.inf]], "synthetic samples hold a value that is missing or"),
+        ([[0.0], [1.0]], [[0.0, 1.0], [1.0, 0.0]], "real samples have 1 features, synth"),
+        (np.zeros((0, 3)), [[0.0]], r"real samples have shape \(0, 3\)"),
+    ],
+)  # fmt: skip
+def test_samples_that_cannot_be_used_are_one_line(
+    name: str, real: Any, synthetic: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        getattr(lussweep, name)(real, synthetic)
+    assert "\n" not in str(caught.value)
+
+
+def test_scores_of_other_shapes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"shapes \(16, 2\) and \(16, 1\): give as many trainings"):
+        lussweep.contrast(LABELS, np.stack([SCORES] * 2, axis=1), SCORES, PATIENTS)
+    with pytest.raises(ValueError, match="level is 'video': give frame, patient_mean or"):
+        lussweep.auroc_interval(LABELS, SCORES, PATIENTS, level="video")  # type: ignore[arg-type]
+
+
+def test_keys_of_worth_are_checked() -> None:
+    with pytest.raises(ValueError, match="scores are no dict: give the scores of each model by"):
+        lussweep.worth(LABELS, SCORES, PATIENTS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"\('baseline', 3\) is no key of scores: give"):
+        lussweep.worth(LABELS, {("baseline", 3): SCORES}, PATIENTS)  # type: ignore[dict-item]
+    with pytest.raises(ValueError, match="no variant 'baseline': name it with baseline="):
+        lussweep.worth(LABELS, {("real", 3, 1): SCORES}, PATIENTS)
+    with pytest.raises(ValueError, match="'baseline' has 1 patient counts, a curve needs 2"):
+        lussweep.worth(LABELS, {("baseline", 3, 1): SCORES}, PATIENTS)
+
+
+FRAMES = np.random.default_rng(0).integers(256, size=(12, 80, 80), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training_patients": range(12)}, "give both training_patients and holdout_patients"),
+        ({"training_patients": range(12), "holdout_patients": range(6, 18)},
+         r"6 patients are in training and in holdout \(6, 7, 8\)"),
+        ({"training_patients": range(11), "holdout_patients": range(20, 32)},
+         r"12 train frames, patient ids of shape \(11,\)"),
+        ({"holdout": FRAMES[:, :40, :40]}, "differ in their number of features or pixels"),
+        ({"synthetic": FRAMES / 255}, "synthetic frames are images of type float64: give grey"),
+        ({"training": FRAMES[:0]}, "training frames have shape"),
+    ],
+)  # fmt: skip
+def test_frames_that_cannot_be_used_are_one_line(changes: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"synthetic": FRAMES, "training": FRAMES, "holdout": FRAMES[::-1]}
+    with pytest.raises(ValueError, match=message) as caught:
+        lussweep.release_card(**given | changes)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,212 @@
+"""A run in a notebook: tables, frames, figures; and a study that is run from Python."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import lussweep
+from lussweep.data.frames import PIXELS
+from lussweep.errors import InputError
+from support.commands import ROOT, TINY
+from support.pages import blocks
+
+
+def test_every_table_is_there_in_three_forms(uninterrupted: Path) -> None:
+    run = lussweep.load_run(uninterrupted)
+    assert set(run) == {path.stem for path in uninterrupted.glob("*.parquet")}
+    for name in run:
+        stored = pq.read_table(uninterrupted / f"{name}.parquet")
+        assert run[name].equals(stored)
+        assert run[name].schema.equals(stored.schema, check_metadata=True)
+        frame, other = run.pandas(name), run.polars(name)
+        assert isinstance(frame, pd.DataFrame) and isinstance(other, pl.DataFrame)
+        assert list(frame) == other.columns == stored.column_names
+        assert len(frame) == len(other) == len(stored)
+    with pytest.raises(KeyError, match="has no table 'result'; there are: aurocs, "):
+        run["result"]
+
+
+def test_scores_of_a_run_give_its_own_auroc(uninterrupted: Path) -> None:
+    run = lussweep.load_run(str(uninterrupted))
+    row = run["results"].to_pylist()[0]
+    cell = f"variant == {row['variant']!r} and n_patients == {row['n_patients']}"
+    frames = run.pandas("frame_scores").query(cell).sample(frac=1, random_state=0)
+    found = lussweep.auroc_interval(frames["label"], frames["score"], frames["patient_id"])
+    assert found.estimate == pytest.approx(row["auroc"], abs=1e-12)
+
+
+def test_pixels_are_those_of_the_rows(uninterrupted: Path) -> None:
+    run = lussweep.load_run(uninterrupted)
+    rows = run["frames"].take([5, 0, 9])
+    images = run.frames(rows)
+    assert images.dtype == np.uint8 and images.shape[0] == 3
+    for image, row in zip(images, rows.to_pylist(), strict=True):
+        shard = np.load(run.store.open(row["shard"]) / PIXELS)
+        assert np.array_equal(image, shard[row["row"]])
+    sets = run.synthetic()
+    assert [len(images) for images in sets] == run["memorisation"]["n_synthetic"].to_pylist()
+    assert len(run.frames()) == len(run["frames"])
+
+
+def test_a_release_card_is_that_of_the_run(uninterrupted: Path) -> None:
+    """What depends on no draw is equal: the same frames and patients give the same card."""
+    run = lussweep.load_run(uninterrupted)
+    row = next(row for row in run["memorisation"].to_pylist() if row["class"] == "pos")
+    drawn = (pc.field("n_patients") == row["n_patients"]) & (
+        pc.field("replicate") == row["replicate"]
+    )
+    is_pos = pc.field("label") == 1
+    train = run["cohorts"].filter(drawn & is_pos)
+    holdout = run["frames"].filter((pc.field("split") == "holdout") & is_pos)
+    (synthetic,) = run.synthetic(run["memorisation"].slice(0, 1))
+    assert row["synth_key"] == run["memorisation"]["synth_key"][0].as_py()
+    card = lussweep.release_card(
+        synthetic,
+        run.frames(train),
+        run.frames(holdout),
+        training_patients=train["patient_id"],
+        holdout_patients=holdout["patient_id"],
+    )
+    for name in ("n_synthetic", "n_train", "copy_threshold", "copy_share", "authenticity",
+                 "authenticity_across_patients", "most_copies_of_a_patient"):  # fmt: skip
+        assert card.values[name] == pytest.approx(row[name], rel=1e-9), name
+    assert card.passed == row["passed"]
+    assert "passes the release gate" in card._repr_html_()
+
+
+def test_figures_are_objects_of_matplotlib(uninterrupted: Path) -> None:
+    from matplotlib.figure import Figure
+
+    run = lussweep.load_run(uninterrupted)
+    assert run.figures == ("auroc", "auroc_by_epoch", "calibration", "gan_metrics")
+    for name in ("auroc", "calibration", "gan_metrics"):
+        figure = run.figure(name)
+        assert isinstance(figure, Figure)
+        assert any(ax.lines or ax.collections for ax in figure.axes)
+    with pytest.raises(ValueError, match="results has nothing to draw for 'auroc_by_epoch'"):
+        run.figure("auroc_by_epoch")
+    with pytest.raises(ValueError, match="no figure 'roc'; there are: auroc, "):
+        run.figure("roc")
+
+
+def test_the_page_of_a_run_has_its_numbers_and_no_markup_from_outside(finished: Path) -> None:
+    folder = finished.rename(finished.with_name("<b>run"))
+    run = lussweep.load_run(folder)
+    page = run._repr_html_()
+    assert "&lt;b&gt;run" in page and "<b>run" not in page
+    assert "8 of 8 cells done" in page and "8 of 8 cells done" in repr(run)
+    for group in run["results"].group_by(["n_patients", "variant"]).aggregate(
+        [("auroc", "mean")]
+    ).to_pylist():  # fmt: skip
+        assert (
+            f"<td>{group['variant']}</td><td>1 of 1</td><td>{group['auroc_mean']:.3f}</td>" in page
+        )
+
+
+def test_a_run_that_goes_on_has_what_there_is(finished: Path) -> None:
+    for path in finished.glob("*.parquet"):
+        if path.stem != "results":
+            path.unlink()
+    run = lussweep.load_run(finished)
+    assert list(run) == ["results"]
+    assert run.figures == ("auroc", "auroc_by_epoch")
+    assert "8 of 8 cells done" in run._repr_html_()
+    (finished / "results.parquet").unlink()
+    assert "no results yet" in run._repr_html_()
+    assert run.figures == ()
+
+
+def test_artifacts_in_another_place_are_asked_for(finished: Path, tmp_path: Path) -> None:
+    store = (finished / "artifacts").rename(tmp_path / "store")
+    rows = lussweep.load_run(finished)["frames"].slice(0, 2)
+    with pytest.raises(InputError, match="give load_run the --store of the grid"):
+        lussweep.load_run(finished).frames(rows)
+    assert len(lussweep.load_run(finished, store=store).frames(rows)) == 2
+
+
+def test_the_page_on_python_runs_as_it_stands(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lussweep-runs").mkdir()
+    (tmp_path / "lussweep-runs" / "quickstart").symlink_to(uninterrupted)
+    monkeypatch.chdir(tmp_path)
+    code = blocks((ROOT / "docs" / "python.md").read_text(), "python")
+    assert len(code) == 2
+    names: dict[str, object] = {}
+    for block in code:
+        exec(block, names)
+    assert isinstance(names["real"], np.ndarray) and len(names["real"]) == 10
+    assert isinstance(names["synthetic"], np.ndarray) and names["synthetic"].ndim == 3
+
+
+def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no run folder: give the --out of a `lussweep grid`"):
+        lussweep.load_run(tmp_path)
+
+
+def test_run_study_goes_on_where_the_command_line_was(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dict of an experiment gives the keys of its file, so there is nothing left to do."""
+    before = lussweep.load_run(finished)["results"]
+    lines: list[str] = []
+    run = lussweep.run_study(
+        yaml.safe_load(TINY), out=finished, backend="inline", notify=lines.append
+    )
+    assert run["results"].equals(before)
+    assert lines == []
+
+
+def test_run_study_does_what_is_missing(finished: Path) -> None:
+    keep = {"variant": "baseline", "n_patients": 2}
+    rows = lussweep.load_run(finished)["results"].to_pylist()
+    (row,) = [row for row in rows if keep.items() <= row.items()]
+    for folder in (finished / "artifacts" / "evaluate").iterdir():
+        if folder.name == row["evaluate_key"]:
+            shutil.rmtree(folder)
+    lines: list[str] = []
+    run = lussweep.run_study(
+        yaml.safe_load(TINY),
+        out=finished,
+        only=["variant=baseline,n_patients=2"],
+        backend="inline",
+        notify=lines.append,
+    )
+    assert lines[-1].endswith("steps done")
+    (again,) = [row for row in run["results"].to_pylist() if keep.items() <= row.items()]
+    assert again["auroc"] == row["auroc"]
+
+
+def test_mistakes_in_the_arguments_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        lussweep.run_study(yaml.safe_load(TINY), out=tmp_path, only=["variant"], data="none.csv")
+    assert len(caught.value.problems) == 2
+    with pytest.raises(InputError, match="no experiment nothing: give a YAML file, or one of"):
+        lussweep.run_study("nothing", out=tmp_path)
+    with pytest.raises(InputError, match="the study holds a value that YAML has no text for"):
+        lussweep.run_study({"name": object()}, out=tmp_path)
+
+
+def test_another_thread_is_refused(tmp_path: Path) -> None:
+    found: list[Exception] = []
+
+    def call() -> None:
+        try:
+            lussweep.run_study("quickstart", out=tmp_path)
+        except InputError as error:
+            found.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    assert "in the main thread only" in str(found[0])
