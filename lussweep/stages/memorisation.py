@@ -5,20 +5,17 @@ No other step uses the card, because it is made from holdout frames too.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
 from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
 from lussweep.errors import InputError
-from lussweep.metrics.copies import Copies, find_copies, ratios, spread_over_patients, yardstick
-from lussweep.metrics.features import pixels
-from lussweep.metrics.privacy import memorisation
+from lussweep.metrics.card import memorisation_card
+from lussweep.metrics.copies import Copies
 from lussweep.stages.context import Context, Summary, refuse_overlap, split_index
 from lussweep.stages.synthesis import generator_frames
 from lussweep.store import names, tables
@@ -37,34 +34,19 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
     train = generator_frames(step.inputs["synth"], step, context)
     holdout = _holdout_frames(step, context, train, label)
     synthetic = read_array(context.store.open(step.inputs["synth"]) / names.SYNTHETIC, np.uint8)
-    synthetic = synthetic[: spec.n_images]
-    frames = load_pixels(context.store, train), load_pixels(context.store, holdout), synthetic
     patients = [np.array(table["patient_id"].to_pylist()) for table in (train, holdout)]
-    seed, device = card_step.seed, context.torch_device()
-    seen = spread_over_patients(patients[1], spec.n_images, np.random.default_rng(seed))
-    by = yardstick(frames[0], frames[1][seen], patients[1][seen], seed=seed, device=device)
-    copies = find_copies(ratios(by, synthetic), by.threshold, patients[0])
-    train_ND, holdout_MD, synthetic_KD = (_shrunk(some, spec.side) for some in frames)
-    measured = memorisation(
-        train_ND, patients[0], holdout_MD, patients[1], synthetic_KD, seed=seed, device=device
+    values, copies = memorisation_card(
+        load_pixels(context.store, train),
+        patients[0],
+        load_pixels(context.store, holdout),
+        patients[1],
+        synthetic,
+        n_images=spec.n_images,
+        side=spec.side,
+        seed=card_step.seed,
+        device=context.torch_device(),
     )
-    card = {
-        "class": label,
-        "n_synthetic": len(synthetic),
-        "n_train": len(train),
-        "n_holdout_patients": by.n_patients,
-        "copy_threshold": _finite_or_none(by.threshold),
-        "caught_share": by.caught_share,
-        "copy_share": copies.copy_share,
-        "frame_share": copies.frame_share,
-        "most_copies_of_a_patient": max(copies.of_patient.values()),
-        "recognisable_share": copies.recognisable_share,
-        "n_compared": measured.n_compared,
-        "ratio_median": _finite_or_none(measured.ratio_median),
-        "nearer_train_share": measured.nearer_train_share,
-        "authenticity": measured.authenticity,
-        "authenticity_across_patients": _finite_or_none(measured.authenticity_across_patients),
-    }
+    card = {"class": label, **values}
     tables.write(out / names.CARD, [card], tables.MEMORISATION)
     rows = [
         {"class": label, "patient_id": patient, "n_copies": n}
@@ -107,20 +89,3 @@ def _closest_pairs(copies: Copies, train: pa.Table, label: str) -> list[dict[str
         }
         for row, frame in zip(nearest, near_train, strict=True)
     ]
-
-
-def _finite_or_none(value: float) -> float | None:
-    """The value, or None if it is not finite and so cannot be measured.
-
-    A share between patients cannot be measured with one patient, nor can the threshold of a copy.
-    A median ratio cannot be measured if half of the distances to holdout frames are zero.
-    """
-    return value if math.isfinite(value) else None
-
-
-def _shrunk(frames_NSS: np.ndarray, side: int) -> np.ndarray:
-    """Frames (N, S, S) as rows of grey levels, shrunk to at most `side` pixels a side."""
-    if frames_NSS.shape[1] > side:
-        small = [cv2.resize(f, (side, side), interpolation=cv2.INTER_AREA) for f in frames_NSS]
-        frames_NSS = np.stack(small)
-    return pixels(frames_NSS)
