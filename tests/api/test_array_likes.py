@@ -21,6 +21,7 @@ from lussweep.analysis.net_benefit import net_benefits
 from lussweep.analysis.operating import operating_point, threshold_for_specificity
 from lussweep.analysis.paired import pair_up
 from lussweep.analysis.precision import average_precision
+from lussweep.metrics.arrays import as_numbers
 from lussweep.metrics.auroc import auroc, win_matrix
 from lussweep.metrics.classification import at_threshold
 
@@ -116,9 +117,28 @@ def worth(c: Columns) -> Any:
 
 
 def card(c: Columns) -> Any:
-    given = {"training_patients": c["patient"], "holdout_patients": [f"H{i}" for i in range(40)]}
-    made = lussweep.release_card(c["features"], c["features"], unlike(40), **given)
-    return dict(made.values), made.nearest_training_K.tolist()
+    patients = {
+        "training_patients": c["patient"][:40],
+        "holdout_patients": [f"H{i % 5}" for i in range(10)],
+    }
+    frames, others = frames_of(c["features"])[:40], frames_of(unlike(10))
+    made = lussweep.release_card(frames, frames, others, **patients)
+    rows = made.ratio_K.tolist(), made.is_copy_K.tolist(), made.nearest_training_K.tolist()
+    return dict(made.values), made.copies_of_patient, made.verdict, rows
+
+
+def frames_of(features: Any) -> Any:
+    """Frames (N, 16, 16), each with waves of its row's features: a list or a tensor, or an array.
+
+    Tables have no frames.
+    """
+    across, down = np.meshgrid(np.arange(16), np.arange(16))
+    row_ND11 = as_numbers(features, "features")[:, :, None, None]
+    waves = np.sin(across + row_ND11[:, 0]) * np.cos(row_ND11[:, 1] * down + row_ND11[:, 2])
+    frames = np.round(127 + 120 * waves).astype(np.uint8)
+    if isinstance(features, torch.Tensor):
+        return torch.from_numpy(frames)
+    return frames.tolist() if isinstance(features, list) else frames
 
 
 def unlike(n: int) -> np.ndarray:

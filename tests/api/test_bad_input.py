@@ -117,10 +117,19 @@ FRAMES = np.random.default_rng(0).integers(256, size=(12, 80, 80), dtype=np.uint
         ({"training_patients": range(12), "holdout_patients": range(6, 18)},
          r"6 patients are in training and in holdout \(6, 7, 8\)"),
         ({"training_patients": range(11), "holdout_patients": range(20, 32)},
-         r"12 train frames, patient ids of shape \(11,\)"),
-        ({"holdout": FRAMES[:, :40, :40]}, "differ in their number of features or pixels"),
-        ({"synthetic": FRAMES / 255}, "synthetic frames are images of type float64: give grey"),
-        ({"training": FRAMES[:0]}, "training frames have shape"),
+         r"training_patients have shape \(11,\), there are 12 training frames: give the patient"),
+        ({"training_patients": range(12), "holdout_patients": [f"{i}" for i in range(12)]},
+         "are of two types, texts and numbers: give one"),
+        ({"training_patients": range(12), "holdout_patients": changed(range(20, 32), 3, None)},
+         "holdout_patients hold 1 missing value, the first in row 3"),
+        ({"holdout": FRAMES[:, :40, :40]},
+         r"size of their frames \(synthetic 80 x 80, training 80 x 80, holdout 40 x 40\): resize"),
+        ({"synthetic": FRAMES / 255}, "synthetic frames are of type float64, from 0 to 1: give gr"),
+        ({"synthetic": FRAMES.astype(int) * 2}, "of type int64, from 0 to 510: give grey levels"),
+        ({"synthetic": FRAMES[:, :, 0]}, r"synthetic frames have shape \(12, 80\), not .*features"),
+        ({"training": FRAMES[:0]}, "training frames have shape .*: give at least one frame"),
+        ({"training": FRAMES[:, :40]}, r"shape \(12, 40, 80\): crop or pad them to squares"),
+        ({"n_images": 1}, "n_images is 1: give 2 or more"),
     ],
 )  # fmt: skip
 def test_frames_that_cannot_be_used_are_one_line(changes: dict[str, Any], message: str) -> None:
@@ -128,3 +137,24 @@ def test_frames_that_cannot_be_used_are_one_line(changes: dict[str, Any], messag
     with pytest.raises(ValueError, match=message) as caught:
         lussweep.release_card(**given | changes)
     assert "\n" not in str(caught.value)
+
+
+def test_frames_without_patients_are_not_passed() -> None:
+    """Frames of one patient are alike, so a threshold over frames would not hold for patients."""
+    rng = np.random.default_rng(2)
+    sets = rng.integers(256, size=(3, 30, 16, 16), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    synthetic, training, holdout = sets
+    patients = {"training_patients": range(30), "holdout_patients": range(30, 60)}
+    known = lussweep.release_card(synthetic, training, holdout, **patients)
+    unknown = lussweep.release_card(synthetic, training, holdout)
+    assert known.passed and known.notes == ()
+    assert unknown.values == known.values
+    assert (unknown.verdict.word, unknown.passed) == ("unjudged", False)
+    assert "patients are not known" in unknown.notes[0] and "unjudged" in repr(unknown)
+    assert lussweep.release_card(training, training, holdout).verdict.word == "refused"
+
+
+def test_a_card_says_that_it_compares_the_first_frames_only() -> None:
+    card = lussweep.release_card(FRAMES, FRAMES, FRAMES[::-1], n_images=5)
+    assert card.values["n_synthetic"] == len(card.is_copy_K) == 5
+    assert "the first 5 of 12 synthetic frames are compared" in card.notes[-1]

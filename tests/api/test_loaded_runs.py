@@ -58,30 +58,38 @@ def test_pixels_are_those_of_the_rows(uninterrupted: Path) -> None:
     assert len(run.frames()) == len(run["frames"])
 
 
-def test_a_release_card_is_that_of_the_run(uninterrupted: Path) -> None:
-    """What depends on no draw is equal: the same frames and patients give the same card."""
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_release_card_is_that_of_the_run(at: int, uninterrupted: Path) -> None:
+    """The same frames, patients and seed give every number and the verdict of the run's step."""
     run = lussweep.load_run(uninterrupted)
-    row = next(row for row in run["memorisation"].to_pylist() if row["class"] == "pos")
+    cards = run["memorisation"]
+    row = cards.to_pylist()[at]
     drawn = (pc.field("n_patients") == row["n_patients"]) & (
         pc.field("replicate") == row["replicate"]
     )
-    is_pos = pc.field("label") == 1
-    train = run["cohorts"].filter(drawn & is_pos)
-    holdout = run["frames"].filter((pc.field("split") == "holdout") & is_pos)
-    (synthetic,) = run.synthetic(run["memorisation"].slice(0, 1))
-    assert row["synth_key"] == run["memorisation"]["synth_key"][0].as_py()
-    card = lussweep.release_card(
+    of_class = pc.field("label") == int(row["class"] == "pos")
+    train = run["cohorts"].filter(drawn & of_class)
+    holdout = run["frames"].filter((pc.field("split") == "holdout") & of_class)
+    (synthetic,) = run.synthetic(cards.slice(at, 1))
+    step = run.store.record(f"memorisation/{row['memorisation_key']}")
+    made = lussweep.release_card(
         synthetic,
         run.frames(train),
         run.frames(holdout),
         training_patients=train["patient_id"],
         holdout_patients=holdout["patient_id"],
+        seed=step["spec"]["seed"],
     )
-    for name in ("n_synthetic", "n_train", "copy_threshold", "copy_share", "authenticity",
-                 "authenticity_across_patients", "most_copies_of_a_patient"):  # fmt: skip
-        assert card.values[name] == pytest.approx(row[name], rel=1e-9), name
-    assert card.passed == row["passed"]
-    assert "passes the release gate" in card._repr_html_()
+    assert {"class": row["class"], **made.values} == step["summary"]
+    assert made.values.items() <= row.items()
+    assert made.verdict.word == row["verdict"]
+    assert ("; ".join(made.verdict.reasons) or None) == row["verdict_because"]
+    of_card = [pc.field(name) == row[name] for name in ("class", "n_patients", "replicate")]
+    copies = run["copies"].filter(of_card[0] & of_card[1] & of_card[2])
+    assert made.copies_of_patient == dict(
+        zip(copies["patient_id"].to_pylist(), copies["n_copies"].to_pylist(), strict=True)
+    )
+    assert f"release gate: {row['verdict']}" in made._repr_html_()
 
 
 def test_figures_are_objects_of_matplotlib(uninterrupted: Path) -> None:
