@@ -22,11 +22,11 @@ import numpy as np
 
 from lussweep.backend.driver import run_plan
 from lussweep.backend.inline import InlineExecutor
-from lussweep.cli.arguments import make_context, open_arguments
 from lussweep.data.cohort import of_class
 from lussweep.data.frames import load_masks, load_pixels
 from lussweep.metrics.spectral_gap import RealPattern
 from lussweep.report.sheet import sample_sheet
+from lussweep.run.arguments import make_context, open_arguments
 from lussweep.run.folder import Run
 from lussweep.run.request import RunRequest
 from lussweep.stages import table
