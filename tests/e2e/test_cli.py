@@ -51,7 +51,7 @@ def test_grid_from_an_empty_folder_runs_the_built_in_experiment_on_ray(tmp_path:
 
 def test_the_quickstart_is_the_grid_of_the_readme() -> None:
     output = succeed("plan", "--replicates", "3", "--out", "none")
-    assert "quickstart: 60 cells" in output
+    assert "quickstart: 75 cells" in output
 
 
 def plan_rows(output: str) -> dict[str, list[str]]:
@@ -254,7 +254,7 @@ def test_a_folder_named_like_an_experiment_does_not_hide_it(
 ) -> None:
     (tmp_path / "quickstart").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert "60 cells" in succeed("plan", "quickstart")
+    assert "75 cells" in succeed("plan", "quickstart")
 
 
 def test_what_cannot_work_is_refused_before_training(tmp_path: Path, tiny_yaml: Path) -> None:

@@ -16,7 +16,7 @@ def test_more_patients_make_a_better_baseline(tmp_path: Path) -> None:
     done = lussweep("grid", "--replicates", "3", "--out", "run", cwd=tmp_path, timeout_s=1800)
     assert done.returncode == 0, done.stderr
     results = pq.read_table(tmp_path / "run" / "results.parquet").to_pandas()
-    assert len(results) == 60
+    assert len(results) == 75
     assert set(results.status) == {"done"}
     baseline = results[results.variant == "baseline"].groupby("n_patients").auroc.mean()
     assert baseline[58] >= 0.85
