@@ -120,6 +120,9 @@ class _Child:
         keeps_memory = {
             "MALLOC_MMAP_THRESHOLD_": str(2**25),
             "MALLOC_TRIM_THRESHOLD_": str(2**26),
+            # A Ray worker reserves 64 MiB at a time and for each thread. This counts as memory, so
+            # the child would be ended after each call.
+            "MALLOC_TOP_PAD_": str(2**17),
         }
         # Arrow's own pool reserves a gigabyte of addresses at once, which counts as memory.
         plain_pool = {"ARROW_DEFAULT_MEMORY_POOL": "system"}

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lussweep.backend.cluster.environment import ALLOCATOR
 from lussweep.errors import InputError
 from lussweep.store import child, parquet
 from lussweep.store.parquet import OtherSchemaError, read_batches, read_table
@@ -35,6 +36,23 @@ def test_rows_and_units_come_back(tmp_path: Path, n_rows: int) -> None:
     found = read(path, SCHEMA)
     assert found.equals(table)
     assert found.schema.equals(SCHEMA, check_metadata=True)
+
+
+def test_one_child_reads_many_tables_for_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers have settings of memory of their own. Under these a child must not look full."""
+    for name, value in ALLOCATOR.items():
+        monkeypatch.setenv(name, value)
+    child.end_children()
+    paths = [tmp_path / f"{i}.parquet" for i in range(3)]
+    pids = set()
+    for path in paths:
+        pq.write_table(rows(100_000), path)
+        read(path)
+        pids |= {idle.process.pid for idle in child._idle}
+    child.end_children()
+    assert len(pids) == 1
 
 
 def test_what_pandas_adds_does_not_come_back(tmp_path: Path) -> None:
