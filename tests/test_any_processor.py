@@ -44,7 +44,8 @@ NO_SECOND_RUN = {
         test_faults test_faults_cells test_faults_nodes test_remote_runs test_training_workers""",
     "asks for files, codes and messages, whatever was learned": """
         test_cli test_commands test_concealed test_extending_sections test_ingest test_interim
-        test_nothing_told test_optuna_journal test_readme test_remote_commands test_times""",
+        test_nothing_told test_optuna_journal test_readme test_remote_commands test_report
+        test_times""",
     "slow": "test_quickstart",
 }
 """Files that train and need no second run, by the reason."""

@@ -50,6 +50,14 @@ def write_whole(
         scratch.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def remove(path: Path) -> None:
+    """Deletes a file, or a folder with all that it holds."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Gives an empty folder to fill. It is renamed to `path` if the block raises no error.
