@@ -45,7 +45,7 @@ NO_SECOND_RUN = {
     "asks for files, codes and messages, whatever was learned": """
         test_cli test_commands test_concealed test_extending_sections test_ingest test_interim
         test_loaded_runs test_nothing_told test_optuna_journal test_readme test_remote_commands
-        test_startable test_times""",
+        test_report test_startable test_times""",
     "slow": "test_quickstart",
 }
 """Files that train and need no second run, by the reason."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,9 @@ from lussweep.cli.init import init
 from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
 from lussweep.cli.preview import preview
+from lussweep.cli.report import report
 from lussweep.cli.status import status
+from lussweep.cli.streams import make_printable
 from lussweep.cli.submit import submit
 from lussweep.store.versions import installed_versions
 
@@ -44,11 +47,14 @@ def every_command(
         ),
     ] = False,
 ) -> None:
-    """Handle the options that stand before a command."""
+    """Prepare what every command needs, whatever the environment says."""
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's may not be installed, and a desktop's needs one
+    make_printable()
 
 
 for command in (
-    grid, plan, init, preview, ingest, export_synthetic, doctor, status, logs, cancel, submit,
+    grid, plan, init, preview, ingest, export_synthetic, report, doctor, status, logs, cancel,
+    submit,
 ):  # fmt: skip
     app.command(command.__name__.replace("_", "-"))(command)
 

@@ -99,6 +99,7 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
         print_outputs,
         print_statistics,
         print_summary,
+        print_unwritten,
         say_again,
     )
 
@@ -109,6 +110,7 @@ def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
     print_statistics(outcome.tables)
     print_failures(run.plan, outcome.failures, run.conceal)
     print_outputs(run.folder)
+    print_unwritten(outcome.unwritten)
     if outcome.broken:
         say_again(f"{outcome.broken}: run the same command again to go on")
 

@@ -118,6 +118,13 @@ def print_outputs(folder: WorkFolder) -> None:
         _console().print(Text(shown), soft_wrap=True)
 
 
+def print_unwritten(failed: Mapping[str, str]) -> None:
+    """Print one line for each file of the report that could not be made."""
+    for name, error in failed.items():
+        line = f"not written: {name}: {error}: the same command again tries it again"
+        _console().print(Text(line), style="red", soft_wrap=True)
+
+
 def notify(line: str) -> None:
     """Print a line on standard error, because standard output holds the report."""
     typer.echo(line, err=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lussweep.report.cells import Row
-from lussweep.report.panels import GREY, finish, new_figure, save, sequential
+from lussweep.report.panels import GREY, finish, new_figure, save, sequential, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def build_calibration_figure(calibration: pa.Table) -> Figure | None:
             mine = [r for r in rows if (r["variant"], r["n_patients"]) == (variant, n_patients)]
             color = sequential(n_patients, counts)
             _draw_curve(ax, mine, str(n_patients), color, bars=n_patients == counts[-1])
-        ax.set_title(variant, fontsize=10)
+        ax.set_title(wrapped(variant, 26), fontsize=10)
         ax.set_xlim(-0.03, 1.03)
         ax.set_ylim(-0.03, 1.03)
         ax.set_aspect("equal")

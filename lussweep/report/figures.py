@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.report.cells import Row, epoch_is_axis
-from lussweep.report.panels import GREY, MARKERS, PALETTE, finish, new_figure, save, sequential
+from lussweep.report.panels import (
+    GREY,
+    count_ticks,
+    finish,
+    new_figure,
+    save,
+    sequential,
+    style_of,
+    wrapped,
+)
 from lussweep.report.summary import Group, group_cells, holdout_text, variants_of
 from lussweep.study.keys import digest
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
@@ -29,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DODGE = 0.012
-"""Sideways step between variants, as a share of the range of patient counts."""
+"""Sideways step between lines, as a share of the range of the axis."""
 TITLES = ("by frame", "by patient (mean frame score)")
 METRICS = {"kmmd": None, "one_nn": 1.0, "confidence": 1.0, SPECTRAL_GAP: None}
 """The built-in scores that the figure shows, with the top of their axis; None: the largest value.
@@ -61,23 +71,26 @@ def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figu
     counts = sorted({group.n_patients for group in groups})
     n_panels = 2 if any(group.by_patient for group in groups) else 1
     figure, (axes,) = new_figure(6.4 if n_panels == 1 else 9.6, 4.4, 1, n_panels)
+    step = _ratio(counts, len(variants))
+    edge = step ** (5 + len(variants) / 2)
     every = [
         marks_of(group) for marks_of in (_marks, _patient_marks)[:n_panels] for group in groups
     ]
     for ax, marks_of, title in zip(axes, (_marks, _patient_marks), TITLES, strict=False):
         marks = {(group.n_patients, group.variant): marks_of(group) for group in groups}
         for i, variant in enumerate(variants):
+            aside = step ** (i - (len(variants) - 1) / 2)
             line = {
-                n_patients + _dodge(i, len(variants), counts): marks[n_patients, variant]
+                n_patients * aside: marks[n_patients, variant]
                 for n_patients in counts
                 if (n_patients, variant) in marks
             }
-            style = {"color": PALETTE[i % len(PALETTE)], "marker": MARKERS[i % len(MARKERS)]}
-            _draw_line(ax, line, variant, **style)
+            _draw_line(ax, line, variant, **style_of(i))
         ax.set_title(title, fontsize=10)
-        ax.set_xticks(counts)
-        ax.set_xlim(counts[0] - 5 * _step(counts), counts[-1] + 5 * _step(counts))
-        ax.set_xlabel("patients per class")
+        ax.set_xscale("log")
+        ax.set_xlim(counts[0] / edge, counts[-1] * edge)
+        count_ticks(ax.xaxis, counts, 4.2)
+        ax.set_xlabel("patients per class (logarithmic)")
         _limit_auroc(ax, every)
     axes[0].set_ylabel("AUC-ROC on holdout")
     text = _auroc_caption(results, groups)
@@ -86,6 +99,14 @@ def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figu
         text += f" Synthetic frames of GAN epoch {' or '.join(map(str, last))}."
     finish(figure, text)
     return figure
+
+
+def _ratio(counts: Sequence[int], n_lines: int) -> float:
+    """The ratio of x between two lines, such that those of two patient counts do not mix."""
+    if len(counts) < 2:
+        return 1 + DODGE
+    nearest = min(b / a for a, b in pairwise(counts))
+    return float(min((counts[-1] / counts[0]) ** DODGE, nearest ** (0.7 / n_lines)))
 
 
 def _last_epochs(groups: Sequence[Group]) -> list[Group]:
@@ -138,15 +159,17 @@ def _patient_marks(group: Group) -> Marks:
 
 
 def _draw_line(
-    ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str
-) -> None:
+    ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str,
+    linestyle: str = "-",
+) -> None:  # fmt: skip
     """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
 
     The line is broken where no cell is done. A marker is hollow where replicates are missing, and
     crossed where a generator has not learned.
     """
     means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
-    ax.plot(list(line), means, color=color, marker=marker, markersize=6, label=label, zorder=3)
+    style = {"color": color, "marker": marker, "linestyle": linestyle}
+    ax.plot(list(line), means, markersize=6, label=label, zorder=3, **style)
     for x, marks in line.items():
         if marks.mean is not None and not marks.is_whole:
             face = {"markerfacecolor": "white", "markeredgecolor": color}
@@ -229,7 +252,7 @@ def build_epoch_figure(results: pa.Table) -> Figure:
             _draw_line(ax, line, str(n_patients), color=color, marker="o")
             if n_patients in level:
                 ax.axhline(level[n_patients], color=color, linestyle="--", linewidth=1, alpha=0.7)
-        ax.set_title(f"{variant}, by frame", fontsize=10)
+        ax.set_title(wrapped(f"{variant}, by frame", 26), fontsize=10)
         ax.set_xticks(epochs)
         ax.set_xlabel("GAN epoch")
         _limit_auroc(ax, map(_marks, groups))

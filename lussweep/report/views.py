@@ -13,6 +13,9 @@ from pathlib import Path
 from lussweep.report.calibration_figure import calibration_figure
 from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure
 from lussweep.report.optuna_journal import write_optuna
+from lussweep.report.page.pixels import is_phantom
+from lussweep.report.page.seam import PageSource
+from lussweep.report.page.write import PAGE, write_page
 from lussweep.report.samples import SHEET_COLUMNS, Labelled, nearest_frames, sampled_frames
 from lussweep.report.sections import Collected
 from lussweep.report.sheet import sample_sheet
@@ -34,6 +37,11 @@ class View:
     patterns are removed: an earlier report left them."""
     order: int
     """Place in the list of files, among those of the sections."""
+
+
+def _page(collected: Collected, folder: Path) -> list[Path]:
+    source = PageSource(collected, is_phantom=is_phantom(collected))
+    return [write_page(source, folder / PAGE)]
 
 
 def _summary(collected: Collected, folder: Path) -> list[Path]:
@@ -82,7 +90,7 @@ def _events(collected: Collected, folder: Path) -> list[Path]:
     ]
     if not lines:
         return []
-    path.write_text("".join(lines))
+    path.write_text("".join(lines), encoding="utf-8")
     return [path]
 
 
@@ -105,6 +113,7 @@ def _figure(name: str) -> tuple[str, str]:
 
 
 VIEWS = {
+    "page": View(version=1, files=(PAGE,), write=_page, order=-10),
     "summary": View(version=1, files=("summary.csv",), write=_summary, order=0),
     "auroc": View(version=1, files=_figure("auroc"), write=_auroc, order=200),
     "auroc_by_epoch": View(

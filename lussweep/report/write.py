@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from lussweep.report.alone import alone
+from lussweep.report.page.write import SHAREABLE_PAGE
+from lussweep.report.publication import FOLDER as PUBLICATION
 from lussweep.report.reported import Reported
 from lussweep.report.sections import SECTIONS, Collected
 from lussweep.report.sections.means import MEANS
 from lussweep.report.sections.results import collect_outcomes
+from lussweep.report.sections.seam import later
 from lussweep.report.views import VIEWS
 from lussweep.store import tables
 from lussweep.store.artifacts import read_json
-from lussweep.store.files import write_whole
+from lussweep.store.files import remove, write_whole
 from lussweep.study.keys import digest
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a command shows of a report that it has written."""
+
+    tables: Mapping[str, pa.Table]
+    """The tables PRINTED, by name. One that could not be made is empty; the results are then the
+    outcomes of the cells."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """The error of each file, or part of the page, that could not be made."""
+
 
 PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls", "known_truth")
 """Sections that a command shows when the report is written."""
-INTERIM_VIEWS = ("summary", "tensorboard", "optuna")
-OTHER_FILES = {"logs": 510, "experiment.yaml": 520}
+INTERIM_VIEWS = ("summary", "tensorboard", "optuna", "page")
+INTERIM_SECTIONS = ("frames", "cohorts", "gan_losses", "gan_events", "gan_scores", "trials")
+"""Sections beside the results that views of a run that goes on may use. They compute nothing."""
+OTHER_FILES = {SHAREABLE_PAGE: -9, PUBLICATION: 260, "logs": 510, "experiment.yaml": 520}
 """Other files of a run folder that a user reads, with their places in the list of files."""
 STATE_FILE = "report.json"
 
@@ -32,10 +50,10 @@ def write_report(
     reported: Reported,
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
-) -> dict[str, pa.Table]:
-    """Writes the tables and views of a run, and returns the tables PRINTED by name.
+) -> Report:
+    """Writes the tables and views of a run. Each fails alone: the others are written.
 
-    Leaves every file as it is if nothing has changed since the last report.
+    Leaves every file as it is if nothing has changed since the last report, and nothing failed.
     """
     with reported.store.in_use():
         now = replace(reported, store=reported.store.surveyed(0))
@@ -46,13 +64,14 @@ def _write_report(
     reported: Reported,
     failures: Mapping[str, str],
     blocked: Mapping[str, str],
-) -> dict[str, pa.Table]:
+) -> Report:
     """Writes every file, and at the end the state that the files were made from."""
     folder, earlier = reported.folder, _earlier_state(reported.folder)
     state = digest(_state(reported, failures))
     if earlier.get("state") == state and all((folder / name).exists() for name in earlier["files"]):
-        return {name: tables.read(_table_path(folder, name), SECTIONS[name].schema)
-                for name in PRINTED}  # fmt: skip
+        known = (_table_path(folder, name) for name in PRINTED)
+        read = [tables.read(path, SECTIONS[path.stem].schema) for path in known]
+        return Report(dict(zip(PRINTED, read, strict=True)))
     _remove_tables_without_section(folder, earlier.get("files", []))
     (folder / STATE_FILE).unlink(missing_ok=True)  # from here on some files are old, some new
     reported.store.read_records(_read_refs(reported))
@@ -64,14 +83,24 @@ def _write_report(
         blocked=blocked,
     )
     for name in SECTIONS:
-        collected.table(name)  # if a section fails, it fails before any table is written
-    for name in SECTIONS:
         _write_section(name, collected, folder)
-    for name in VIEWS:
+    for name in _page_last(VIEWS):
         _write_view(name, collected, folder)
     files = [str(path.relative_to(folder)) for path in outputs(folder)]
-    write_whole(folder / STATE_FILE, json.dumps({"state": state, "files": files}, indent=1))
-    return {name: collected.table(name) for name in PRINTED}
+    written = {"state": "" if collected.failed else state, "files": files}
+    write_whole(folder / STATE_FILE, json.dumps(written, indent=1))
+    return Report({name: _shown(name, collected) for name in PRINTED}, collected.failed)
+
+
+def _shown(name: str, collected: Collected) -> pa.Table:
+    if name in collected.made:
+        return collected.made[name]
+    return collected.outcomes if name == "results" else SECTIONS[name].schema.empty_table()
+
+
+def _page_last(names: Iterable[str]) -> list[str]:
+    """The views in their order, the page at the end, so that it can say what has failed."""
+    return sorted(names, key=lambda name: name == "page")
 
 
 def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
@@ -83,13 +112,13 @@ def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
         outcomes = collect_outcomes(now, failures)
         collected = Collected(
             reported=now,
-            sections=SECTIONS,
+            sections={n: s if n in INTERIM_SECTIONS else later(n, s) for n, s in SECTIONS.items()},
             outcomes=outcomes,
             failures=failures,
             made={"results": outcomes, "means": MEANS.empty_table()},
         )
         _write_section("results", collected, folder)
-        for name in INTERIM_VIEWS:
+        for name in _page_last(INTERIM_VIEWS):
             _write_view(name, collected, folder)
 
 
@@ -109,20 +138,26 @@ def _table_path(folder: Path, name: str) -> Path:
 
 
 def _write_section(name: str, collected: Collected, folder: Path) -> None:
-    section, table, path = SECTIONS[name], collected.table(name), _table_path(folder, name)
-    if section.is_optional and not len(table):
+    """Writes the table of a section. If it fails, an earlier table would not fit: it is removed."""
+    section, path = SECTIONS[name], _table_path(folder, name)
+    with alone(path.name, collected.failed, collected.reported.redact):
+        table = collected.table(name)
+        if section.is_optional and not len(table):
+            path.unlink(missing_ok=True)
+        else:
+            tables.write(path, table, section.schema)
+    if path.name in collected.failed:
         path.unlink(missing_ok=True)
-    else:
-        tables.write(path, table, section.schema)
 
 
 def _write_view(name: str, collected: Collected, folder: Path) -> None:
     """Writes the files of a view and removes those that it no longer has."""
-    view = VIEWS[name]
-    written = view.write(collected, folder)
+    view, written = VIEWS[name], []
+    with alone(view.files[0], collected.failed, collected.reported.redact):
+        written = list(view.write(collected, folder))
     for pattern in view.files:
         for path in set(folder.glob(pattern)) - set(written):
-            path.unlink()
+            remove(path)
 
 
 def _remove_tables_without_section(folder: Path, earlier_files: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -49,6 +49,8 @@ class RunOutcome:
     """Tables of the report that a command shows; None if nothing was trained."""
     failures: Mapping[str, str]
     """The errors of failed steps, by ref."""
+    unwritten: Mapping[str, str] = field(default_factory=dict)
+    """The error of each file of the report that could not be made. It changes no exit code."""
     broken: str = ""
     """Why the command ended early; empty if it ran to its end."""
 
@@ -86,7 +88,7 @@ def drive(
         if hold.lost:  # the command that took the folder writes the report
             raise TakenOver(hold.lost)
         if broken and not is_claimed(run.folder.path):
-            return RunOutcome(None, {}, broken)
+            return RunOutcome(None, {}, broken=broken)
         return monitor.finish(broken)
 
 
@@ -195,9 +197,9 @@ class RunMonitor:
         """Write the logs of failed steps and the report. `broken` says why the run ended early."""
         self._write_failure_logs()
         failures = self._failures()
-        results = write_report(self.reported, failures, self.progress.blocked)
+        report = write_report(self.reported, failures, self.progress.blocked)
         self.folder.publish()
-        return RunOutcome(results, failures, broken)
+        return RunOutcome(report.tables, failures, report.failed, broken)
 
     def _write_failure_logs(self) -> None:
         write_failure_logs(self.folder.path, self.progress, self.reported.redact)

@@ -57,6 +57,14 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def remove(path: Path) -> None:
+    """Deletes a file, or a folder with all that it holds."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def whole_folder(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """Gives an empty folder to fill. It is renamed to `path` if the block raises no error.

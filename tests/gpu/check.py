@@ -33,9 +33,9 @@ PARTS = ("ceilings", "tests", "gan", "grid", "ray", "classifier", "packing")
 MEMORY_NEEDED_GB = 14
 """A GAN step at 256x256, ngf 64, batch 16 takes about 4 GB, and three run at once in the middle."""
 IMPORTED = (
-    "cv2", "filelock", "fsspec", "matplotlib", "monai", "numpy", "optuna", "PIL", "psutil",
-    "pyarrow", "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn", "tensorboard",
-    "threadpoolctl", "torchmetrics", "typer", "yaml",
+    "cv2", "filelock", "fsspec", "jinja2", "matplotlib", "monai", "numpy", "optuna", "PIL",
+    "psutil", "pyarrow", "pydantic", "pytest", "rich", "safetensors", "scipy", "sklearn",
+    "tensorboard", "threadpoolctl", "torchmetrics", "typer", "yaml",
 )  # fmt: skip
 """Modules that lussweep and its tests import where there is no Ray."""
 REMEDY = "bash tests/gpu/wheels.sh fills a folder for --wheels"

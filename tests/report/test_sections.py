@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -13,10 +14,16 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lussweep.errors import LeakageError
+from lussweep.report.alone import alone
+from lussweep.report.reported import Reported
 from lussweep.report.sections import SECTIONS, Collected, Section
+from lussweep.report.sections.seam import NotMade
 from lussweep.report.views import VIEWS, View
 from lussweep.report.write import PRINTED, _write_view, outputs
+from lussweep.store.remote import StorageError
 from lussweep.store.tables import make_schema
+from lussweep.study.plan import Plan
 from support.commands import ROOT, environment
 from support.packages import install_package
 
@@ -88,8 +95,51 @@ def test_a_view_removes_the_files_that_it_no_longer_has(
     monkeypatch.setitem(VIEWS, "view", View(version=1, files=("view_*.png",), write=write, order=1))
     for name in ("view_a.png", "view_b.png", "other_a.png"):
         (tmp_path / name).touch()
-    _write_view("view", collected_of(), tmp_path)
+    reported = Reported(tmp_path, None, Plan(), None, str)
+    _write_view("view", replace(collected_of(), reported=reported), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"view_b.png", "other_a.png"}
+
+
+def test_a_view_that_fails_is_named_and_leaves_no_file_of_an_earlier_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(collected: Collected, folder: Path) -> list[Path]:
+        raise ZeroDivisionError("of patient p7")
+
+    def redact(text: str) -> str:
+        return text.replace("p7", "#")
+
+    monkeypatch.setitem(VIEWS, "view", View(version=1, files=("view_*.png",), write=fail, order=1))
+    (tmp_path / "view_a.png").touch()
+    collected = replace(collected_of(), reported=Reported(tmp_path, None, Plan(), None, redact))
+    _write_view("view", collected, tmp_path)
+    assert collected.failed == {"view_*.png": "ZeroDivisionError: of patient #"}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), StorageError("gone"),
+                                   LeakageError("a patient in two splits")])  # fmt: skip
+def test_an_error_that_concerns_every_file_is_raised(error: Exception) -> None:
+    failed: dict[str, str] = {}
+    with pytest.raises(type(error)), alone("a file", failed):
+        raise error
+    assert failed == {}
+
+
+def test_a_section_that_needs_one_that_failed_says_so() -> None:
+    calls = []
+
+    def first(collected: Collected) -> list[dict[str, int]]:
+        calls.append("first")
+        raise ZeroDivisionError
+
+    collected = collected_of(first=first, second=lambda c: c.table("first"), third=lambda _: [])
+    with pytest.raises(ZeroDivisionError):
+        collected.table("first")
+    with pytest.raises(NotMade, match="needs first, which could not be made"):
+        collected.table("second")
+    assert collected.table("third").num_rows == 0
+    assert calls == ["first"]
 
 
 def test_every_table_stands_on_the_page_of_the_run_folder() -> None:

@@ -28,8 +28,22 @@ def statistics_of(
     cohorts: pa.Table | None = None,
 ) -> dict[str, pa.Table]:
     """Every table that is computed from scores, by name. Without `cohorts` no patient is shared."""
+    collected = collected_of(outcomes, frame_scores, val_scores, gan_scores, study, cohorts)
+    return {name: collected.table(name) for name in STATISTICS}
+
+
+def collected_of(
+    outcomes: pa.Table,
+    frame_scores: pa.Table,
+    val_scores: pa.Table,
+    gan_scores: pa.Table,
+    study: StudySpec,
+    cohorts: pa.Table | None = None,
+    **made: pa.Table,
+) -> Collected:
+    """What a report is made from, without a run. `made` are further tables by name."""
     nowhere = Path("nowhere")
-    collected = Collected(
+    return Collected(
         reported=Reported(nowhere, study, Plan(), ArtifactStore(nowhere), str),
         sections=SECTIONS,
         outcomes=outcomes,
@@ -38,6 +52,6 @@ def statistics_of(
             "val_scores": val_scores,
             "gan_scores": gan_scores,
             "cohorts": COHORTS.empty_table() if cohorts is None else cohorts,
+            **made,
         },
     )
-    return {name: collected.table(name) for name in STATISTICS}

@@ -19,10 +19,10 @@ from lussweep.report.sections import (
     usefulness,
     worth,
 )
-from lussweep.report.sections.seam import Collected, Rows, Section
+from lussweep.report.sections.seam import Collected, NotWritten, Rows, Section
 from lussweep.study.plugins import Registry
 
-__all__ = ["SECTIONS", "Collected", "Rows", "Section"]
+__all__ = ["SECTIONS", "Collected", "NotWritten", "Rows", "Section"]
 
 _FAMILIES = (
     results, means, contrasts, controls, known_truth, worth, aurocs, quality, operating, delong,

@@ -7,7 +7,7 @@ and the decision whether they are up to date derive from SECTIONS.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,6 +22,14 @@ from lussweep.study.spec import StudySpec
 T = TypeVar("T")
 Rows: TypeAlias = Sequence[Mapping[str, Any]] | pa.Table
 """The rows of a section. A column that a row lacks is null."""
+
+
+class NotMade(RuntimeError):
+    """A table that another one needs could not be made."""
+
+
+class NotWritten(LookupError):
+    """A table that a run has not come to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,9 @@ class Collected:
     """The failed step that each blocked step waits for, both by their refs."""
     made: dict[str, pa.Table] = field(default_factory=dict)
     """The tables that are made already, by section."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """The error of everything that could not be made, by its name."""
+    _broken: set[str] = field(default_factory=set)
     _unfinished: list[str] = field(default_factory=list)
     _shared: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -64,16 +75,25 @@ class Collected:
         """The table of a section, which is made at the first call.
 
         A section may ask for any section that does not depend on it. Raises ValueError for a
-        section that does.
+        section that does, and NotMade for a section that has failed before.
         """
         if name not in self.made:
             if name in self._unfinished:
                 circle = ", ".join([*self._unfinished, name])
                 raise ValueError(f"sections need each other: {circle}")
+            if name in self._broken:
+                raise NotMade(f"needs {name}, which could not be made")
             self._unfinished.append(name)
             section = self.sections[name]
-            self.made[name] = tables.in_schema(section.rows(self), section.schema)
-            self._unfinished.remove(name)
+            try:
+                self.made[name] = tables.in_schema(section.rows(self), section.schema)
+            except NotWritten:
+                raise
+            except Exception:
+                self._broken.add(name)
+                raise
+            finally:
+                self._unfinished.remove(name)
         return self.made[name]
 
     def once(self, make: Callable[[Collected], T]) -> T:
@@ -102,3 +122,17 @@ class Collected:
     def val_cells(self) -> ScoredCells:
         """The cells, with the scores of their validation frames."""
         return gather_cells(self.outcomes, self.table("val_scores"))
+
+
+def later(name: str, section: Section) -> Section:
+    """A section without its rows, for a report of a run that has not come to it.
+
+    It raises NotWritten where it is asked for. An optional section has no rows.
+    """
+
+    def rows(collected: Collected) -> Rows:
+        if section.is_optional:
+            return []
+        raise NotWritten(f"{name}.parquet is not written")
+
+    return replace(section, rows=rows)

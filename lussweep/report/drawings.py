@@ -1,0 +1,147 @@
+"""The figures of a report by name: how each is drawn, and what it says in words.
+
+A figure is an entry of DRAWINGS. The page shows it, and `figures/` of a publication holds it as
+PNG, SVG and PDF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from lussweep.report.calibration_figure import build_calibration_figure
+from lussweep.report.figures import build_auroc_figure, build_metric_figure
+from lussweep.report.forest_figure import build_forest_figure
+from lussweep.report.gan_figure import build_losses_figure
+from lussweep.report.net_benefit_figure import build_net_benefit_figure
+from lussweep.report.roc_figure import build_roc_figure
+from lussweep.report.search_figure import build_search_figure
+from lussweep.report.sections import Collected
+from lussweep.report.usefulness_figure import build_usefulness_figure
+from lussweep.report.worth_figure import build_worth_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """One figure of a report."""
+
+    title: str
+    build: Callable[[Collected], Figure | None]
+    """Draws it from the tables; None if there is nothing to draw."""
+    describe: Callable[[Collected], str]
+    """What it shows, for readers who do not see it."""
+
+
+def _auroc(collected: Collected) -> Figure:
+    return build_auroc_figure(collected.table("results"), collected.table("means"))
+
+
+def _auroc_text(collected: Collected) -> str:
+    n = len(collected.table("results"))
+    return (
+        "Mean AUC-ROC on holdout against patients per class, one line for each variant, with "
+        f"intervals and single replicates, of {n} cells. The table below has its numbers."
+    )
+
+
+def _gan_metrics(collected: Collected) -> Figure | None:
+    """The scores of the study's own generators, or of the first one that has some."""
+    scores = collected.table("gan_scores")
+    scores = scores.filter(pc.is_valid(scores["epoch"]))
+    gans = scores["gan"].unique().to_pylist()
+    if not gans:
+        return None
+    shown = "base" if "base" in gans else gans[0]
+    return build_metric_figure(scores.filter(pc.equal(scores["gan"], shown)))
+
+
+def _said(text: str) -> Callable[[Collected], str]:
+    return lambda collected: text
+
+
+DRAWINGS = {
+    "auroc": Drawing(
+        title="AUC-ROC on holdout against patients per class", build=_auroc, describe=_auroc_text
+    ),
+    "contrasts": Drawing(
+        title="Differences between variants",
+        build=lambda collected: build_forest_figure(collected.table("contrasts")),
+        describe=_said(
+            "Differences of AUC-ROC between variants, one row for each planned contrast and "
+            "patient count, with intervals and a line at no difference. The table below has the "
+            "numbers."
+        ),
+    ),
+    "worth": Drawing(
+        title="Worth in patients of the baseline",
+        build=lambda collected: build_worth_figure(collected.table("worth")),
+        describe=_said(
+            "Patients of the baseline that are as good as a variant, against the patients that "
+            "the variant was trained with. The table below has the numbers."
+        ),
+    ),
+    "roc": Drawing(
+        title="ROC curves with operating points",
+        build=lambda collected: build_roc_figure(collected.cells, collected.table("operating")),
+        describe=_said(
+            "Sensitivity against 1 - specificity on holdout frames, one line for each variant, at "
+            "up to three patient counts. The table below has the operating points."
+        ),
+    ),
+    "calibration": Drawing(
+        title="Calibration",
+        build=lambda collected: build_calibration_figure(collected.table("calibration")),
+        describe=_said(
+            "Share of positive frames against the score, one panel for each variant and one line "
+            "for each patient count. The table below has slopes and intercepts."
+        ),
+    ),
+    "net_benefit": Drawing(
+        title="Net benefit",
+        build=lambda collected: build_net_benefit_figure(collected.table("net_benefit")),
+        describe=_said(
+            "Net benefit against the threshold probability, one line for each variant, beside "
+            "calling all frames positive and calling none positive."
+        ),
+    ),
+    "gan_losses": Drawing(
+        title="Training of the generators",
+        build=lambda collected: build_losses_figure(
+            collected.table("gan_losses"), collected.table("gan_events")
+        ),
+        describe=_said(
+            "Losses against the epoch, one row for each class and one line for each patient count."
+        ),
+    ),
+    "gan_metrics": Drawing(
+        title="Scores of the generators",
+        build=_gan_metrics,
+        describe=_said(
+            "Scores of the generators' snapshots against the epoch, one row for each class and one "
+            "line for each patient count, with the goal of each score."
+        ),
+    ),
+    "usefulness": Drawing(
+        title="Gain against the generator's score",
+        build=lambda collected: build_usefulness_figure(collected.table("results")),
+        describe=_said(
+            "Gain in AUC-ROC against kMMD of the synthetic positives, one mark for each cell. The "
+            "table below has the correlations."
+        ),
+    ),
+    "search": Drawing(
+        title="Trials of all searches",
+        build=lambda collected: build_search_figure(collected.table("trials")),
+        describe=_said(
+            "Parallel coordinates: one line for each trial over its hyperparameters to its "
+            "accuracy on validation. The table below has the selected trials."
+        ),
+    ),
+}
+"""Every figure of the page by name."""

@@ -1,0 +1,87 @@
+"""Draws what generators report in each epoch of their training, such as losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lussweep.report.cells import Row
+from lussweep.report.panels import GREY, finish, new_figure, sequential, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_NAMES = 4
+CLASS_TITLES = {"pos": "positive frames", "neg": "negative frames", "both": "both classes"}
+
+
+def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
+    """Draws a column for each loss, a row for each class and a colour for each patient count.
+
+    Lines are means over replicates of the last attempts of the study's own generators. Crosses
+    mark events. None without losses.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    rows = [r for r in losses.to_pylist() if r["gan"] == "base" and r["name"].startswith("loss")]
+    names = list(dict.fromkeys(row["name"] for row in rows))[:MOST_NAMES]
+    if not names:
+        return None
+    rows = _last_attempts(rows)
+    classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in rows)]
+    counts = sorted({row["n_patients"] for row in rows})
+    size = (1.2 + 2.6 * max(len(names), 2), 1.3 + 2.1 * len(classes))
+    figure, axes = new_figure(*size, len(classes), len(names))
+    noted = events.to_pylist()
+    for line, label in zip(axes, classes, strict=True):
+        for ax, name in zip(line, names, strict=True):
+            mine = [r for r in rows if (r["class"], r["name"]) == (label, name)]
+            for n in counts:
+                epochs, means = _means([row for row in mine if row["n_patients"] == n])
+                ax.plot(epochs, means, color=sequential(n, counts), linewidth=1.3, label=str(n))
+            of_class = [e for e in noted if e["class"] == label and e["gan"] == "base"]
+            _mark(ax, of_class, mine)
+        line[0].set_ylabel(CLASS_TITLES[label])
+    for ax, name in zip(axes[0], names, strict=True):
+        ax.set_title(wrapped(name, 24), fontsize=9.5)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    text = "Losses of the generators' training, means over replicates."
+    text += " Crosses: events, such as a collapse." if noted else ""
+    finish(figure, text, legend_title="patients per class")
+    return figure
+
+
+def _last_attempts(rows: Sequence[Row]) -> list[Row]:
+    last: dict[tuple[object, ...], int] = {}
+    for row in rows:
+        place = (row["n_patients"], row["replicate"], row["class"])
+        last[place] = max(last.get(place, 0), row["attempt"])
+    return [
+        row
+        for row in rows
+        if row["attempt"] == last[row["n_patients"], row["replicate"], row["class"]]
+    ]
+
+
+def _means(rows: Sequence[Row]) -> tuple[list[int], list[float]]:
+    values: dict[int, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["epoch"], []).append(row["value"])
+    epochs = sorted(values)
+    return epochs, [fmean(values[epoch]) for epoch in epochs]
+
+
+def _mark(ax: Axes, events: Sequence[Row], rows: Sequence[Row]) -> None:
+    """Marks the loss of each generator at the epoch of its event."""
+    value_of = {(r["n_patients"], r["replicate"], r["epoch"]): r["value"] for r in rows}
+    at = [(e["epoch"], value_of.get((e["n_patients"], e["replicate"], e["epoch"]))) for e in events]
+    known = [(epoch, value) for epoch, value in at if value is not None]
+    if known:
+        epochs, values = zip(*known, strict=True)
+        ax.plot(epochs, values, linestyle="none", marker="x", color=GREY, markersize=7, zorder=4)

@@ -1,0 +1,166 @@
+"""Writes the answer of a run as plain sentences with numbers, from its tables, by rules.
+
+Every function is pure. A sentence says what a number is about, and what could not be said.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from lussweep.report.cells import BASELINE, DONE, WITHHELD
+from lussweep.report.page.sentences import Facts, Sentence
+from lussweep.report.page.verdicts import (
+    contrast_lines,
+    first_contrast,
+    headline,
+    other_contrasts,
+    with_n,
+)
+from lussweep.report.page.wording import counted, listed, spread, two_digits
+from lussweep.study.coordinates import curve_name
+
+
+def answer(facts: Facts) -> list[Sentence]:
+    """The sentences of the answer, in reading order."""
+    sentences = [*progress(facts), *phantom(facts)]
+    if any(row["status"] == DONE for row in facts.results):
+        sentences += [*headline(facts), *first_contrast(facts), *worth(facts)]
+        sentences += other_contrasts(facts)
+        sentences += holdout(facts)
+    return [*sentences, *controls(facts), *generators(facts), *copies(facts)]
+
+
+# --- how far the run is, and what it is about -----------------------------------------------
+
+
+def progress(facts: Facts) -> list[Sentence]:
+    """Nothing for a whole run. Else how many cells are done, and why others are not."""
+    n, status = len(facts.results), Counter(row["status"] for row in facts.results)
+    others = [
+        f"{status[word]} {text}"
+        for word, text in (
+            ("failed", "failed"),
+            ("blocked", "wait for a step that failed"),
+            ("refused", "have scores without an AUC-ROC"),
+            ("missing", "are not there"),
+        )
+        if status[word]
+    ]
+    sentences = []
+    if others or not n:
+        text = f"This run is not whole: {status[DONE]} of {counted(n, 'cell')} are done"
+        text += f", {listed(others)}" if others else ""
+        end = " The numbers below are of the cells that are done." if status[DONE] else ""
+        sentences.append(Sentence(f"{text}.{end}", "progress", "warning"))
+    if facts.failures:
+        text = f"{counted(len(facts.failures), 'step')} failed: see Events and failures."
+        sentences.append(Sentence(text, "progress", "warning"))
+    return sentences
+
+
+def phantom(facts: Facts) -> list[Sentence]:
+    """Says so if the frames are not those of patients."""
+    text = "The frames are simulated: these numbers say nothing about patients."
+    return [Sentence(text, "data")] if facts.is_phantom else []
+
+
+def holdout(facts: Facts) -> list[Sentence]:
+    """How many patients judge."""
+    done = [row for row in facts.results if row["status"] == DONE]
+    patients = sorted({row["n_holdout_patients"] for row in done} - {None})
+    frames = sorted({row["n_holdout_frames"] for row in done} - {None})
+    if not patients or not frames:
+        return []
+    who, what = spread([f"{n:,}" for n in patients]), spread([f"{n:,}" for n in frames])
+    text = (
+        f"Every classifier was judged once, on {what} frames of {who} holdout patients whom no "
+        "training and no selection has seen."
+    )
+    return [Sentence(text, "data")]
+
+
+# --- worth, and what a reader must know -----------------------------------------------------
+
+
+def worth(facts: Facts) -> list[Sentence]:
+    """What one patient counts as, with the variant of the first contrast."""
+    lines = contrast_lines(facts) if facts.contrasts else []
+    if not lines or lines[0][-1]["reference"] != BASELINE:
+        return []
+    last = lines[0][-1]
+    name = curve_name(last["variant"], last["gan_epoch"])
+    row = next((row for row in facts.multiplier if row["variant"] == name), None)
+    if row is None:
+        return []
+    if row["m"] is None:
+        why = f": {row['reason']}" if row["reason"] else ""
+        verb = "is withheld" if row["status"] == WITHHELD else "is not known"
+        text = f"How many patients one patient counts as with {name} {verb}{why}."
+        return [Sentence(text, "multiplier")]
+    low, high = row["low"], row["high"]
+    if low is None or high is None:
+        ends, verdict = "without an interval", ""
+    else:
+        ends = f"95 % {_bound(low, 'below what the grid can tell')} to "
+        ends += _bound(high, "above what the grid can tell")
+        if low > 1:
+            verdict = ": more than one"
+        elif high < 1:
+            verdict = ": fewer than one"
+        else:
+            verdict = ", which does not differ from one"
+    text = (
+        f"With {name}, a patient's data counted as {two_digits(row['m'])} ({ends}) patients of "
+        f"real frames alone{verdict}."
+    )
+    return [Sentence(text, "multiplier")]
+
+
+def _bound(value: float, beyond: str) -> str:
+    return beyond if math.isinf(value) else two_digits(value)
+
+
+def controls(facts: Facts) -> list[Sentence]:
+    """Whether variants with shuffled labels score as chance does."""
+    judged = [row for row in facts.controls if row["verdict"] is not None]
+    wrong = [row for row in judged if row["verdict"] != "chance"]
+    if wrong:
+        text = (
+            f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
+            "selection, so no number of this run can be trusted."
+        )
+        return [Sentence(text, "control", "warning")]
+    if judged:
+        return [Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control")]
+    return []
+
+
+def generators(facts: Facts) -> list[Sentence]:
+    """How many generators collapsed or diverged."""
+    place = ("n_patients", "replicate", "class", "gan")
+    with_events = {tuple(row[name] for name in place) for row in facts.gan_events}
+    if not with_events:
+        return []
+    kinds = listed(dict.fromkeys(row["kind"].replace("_", " ") for row in facts.gan_events))
+    text = (
+        f"{len(with_events)} of {counted(facts.gans, 'generator')} had an event in training "
+        f"({kinds}): what their frames add is not what a sound generator would."
+    )
+    return [Sentence(text, "gan", "warning")]
+
+
+def copies(facts: Facts) -> list[Sentence]:
+    """Whether synthetic sets failed the release gate."""
+    failed = [row for row in facts.memorisation if not row["passed"]]
+    if not failed:
+        return []
+    n = counted(len(facts.memorisation), "synthetic set")
+    text = f"{len(failed)} of {n} failed the release gate: they may not be exported."
+    return [Sentence(text, "copies", "warning")]
+
+
+def text_of(sentences: Iterable[Sentence]) -> str:
+    """The answer as one paragraph."""
+    return " ".join(sentence.text for sentence in sentences)

@@ -1,0 +1,31 @@
+"""Collects the rows that the answer of a page is made from."""
+
+from __future__ import annotations
+
+from lussweep.report.page.seam import PageSource
+from lussweep.report.page.sentences import Facts
+
+
+def facts_of(source: PageSource) -> Facts:
+    """The rows of a run's tables. A table that the run has not come to is empty."""
+    study = source.study
+    order = {pair: i for i, pair in enumerate(study.analysis.contrasts)}
+    contrasts = sorted(
+        source.rows_if_written("contrasts"),
+        key=lambda row: (order.get((row["variant"], row["reference"]), len(order)),
+                         row["n_patients"], row["gan_epoch"] or 0),
+    )  # fmt: skip
+    losses = source.rows_if_written("gan_losses")
+    place = ("n_patients", "replicate", "class", "gan")
+    return Facts(
+        results=source.rows("results"),
+        contrasts=contrasts,
+        multiplier=source.rows_if_written("multiplier"),
+        controls=source.rows_if_written("controls"),
+        memorisation=source.rows_if_written("memorisation"),
+        gan_events=source.rows_if_written("gan_events"),
+        gans=len({tuple(row[name] for name in place) for row in losses}),
+        failures=source.rows_if_written("failures"),
+        recipes=study.variants,
+        is_phantom=source.is_phantom,
+    )

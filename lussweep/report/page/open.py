@@ -1,0 +1,45 @@
+"""Opens the tables of a run folder as the source of a page, without the data and without a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lussweep.errors import InputError
+from lussweep.report.conceal import conceal
+from lussweep.report.page.pixels import is_phantom
+from lussweep.report.page.seam import PageSource
+from lussweep.report.reported import Reported
+from lussweep.report.sections import SECTIONS, Collected
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.seam import later
+from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
+from lussweep.study.plan import Plan
+from lussweep.study.spec import load_study
+
+EXPERIMENT_FILE = "experiment.yaml"
+
+
+def source_of(
+    folder: Path, store: ArtifactStore | None = None, *, is_shareable: bool = False
+) -> PageSource:
+    """The source of the page of a run folder, from the tables that are there.
+
+    Raises InputError if the folder holds no run with results, or a table of another version.
+    """
+    if not (folder / EXPERIMENT_FILE).exists():
+        raise InputError(f"{folder} is not a run folder: give the --out of a `lussweep grid`")
+    artifacts = store or ArtifactStore(folder / "artifacts")
+    study = load_study((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
+    paths = {name: folder / f"{name}.parquet" for name in SECTIONS}
+    made = {n: tables.read(p, SECTIONS[n].schema) for n, p in paths.items() if p.exists()}
+    if "results" not in made:
+        raise InputError(f"{folder} has no results.parquet yet: wait until a cell is done")
+    made.setdefault("means", MEANS.empty_table())  # while a run goes on, results have no intervals
+    collected = Collected(
+        reported=Reported(folder, study, Plan(), artifacts, lambda text: conceal(text, ())),
+        sections={name: later(name, section) for name, section in SECTIONS.items()},
+        outcomes=made["results"],
+        made=made,
+    )
+    return PageSource(collected, is_shareable, is_phantom(collected))

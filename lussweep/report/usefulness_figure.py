@@ -1,0 +1,71 @@
+"""Draws the gain of each cell against a score of its generator."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from lussweep.report.cells import BASELINE, DONE
+from lussweep.report.panels import GREY, MARKERS, finish, new_figure, sequential, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_COLUMNS = 3
+
+
+def build_usefulness_figure(results: pa.Table) -> Figure | None:
+    """Draws a panel for each variant with synthetic positives, and a mark for each cell.
+
+    The gain is the cell's AUC-ROC less that of the baseline of the same draw. None if no cell has
+    both a gain and a score.
+    """
+    rows = [row for row in results.to_pylist() if row["status"] == DONE]
+    base = {
+        (row["n_patients"], row["replicate"]): row["auroc"]
+        for row in rows
+        if row["variant"] == BASELINE
+    }
+    marks = [
+        (row, row["auroc"] - base[row["n_patients"], row["replicate"]])
+        for row in rows
+        if row["kmmd_pos"] is not None
+        and math.isfinite(row["kmmd_pos"])
+        and (row["n_patients"], row["replicate"]) in base
+    ]
+    if not marks:
+        return None
+    variants = list(dict.fromkeys(row["variant"] for row, _ in marks))
+    counts = sorted({row["n_patients"] for row, _ in marks})
+    n_columns = min(len(variants), MOST_COLUMNS)
+    n_lines = math.ceil(len(variants) / n_columns)
+    size = (1.4 + 2.9 * n_columns, 1.5 + 2.5 * n_lines)
+    figure, axes = new_figure(*size, n_lines, n_columns)
+    panels = [ax for line in axes for ax in line]
+    for ax, variant in zip(panels, variants, strict=False):
+        ax.axhline(0, color=GREY, linewidth=0.9)
+        for i, n in enumerate(counts):
+            here = [
+                (r, gain) for r, gain in marks if (r["variant"], r["n_patients"]) == (variant, n)
+            ]
+            ax.scatter(
+                [row["kmmd_pos"] for row, _ in here], [gain for _, gain in here], s=26,
+                color=[sequential(n, counts)] * len(here), marker=MARKERS[i % len(MARKERS)],
+                label=str(n),
+            )  # fmt: skip
+        ax.set_title(wrapped(variant, 26), fontsize=9.5)
+    for ax in panels[len(variants) :]:
+        ax.set_axis_off()
+    for ax in panels[max(0, len(variants) - n_columns) : len(variants)]:
+        ax.set_xlabel("kMMD of the positives' generator")
+    for line in axes:
+        line[0].set_ylabel("gain in AUC-ROC")
+    finish(
+        figure,
+        "Each mark is a cell: its AUC-ROC less that of the baseline with the same patients, "
+        "against kMMD of its synthetic positives (a smaller kMMD is better).",
+        legend_title="patients per class",
+    )
+    return figure

@@ -1,0 +1,239 @@
+"""The answer says what the tables show, for every kind of outcome."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from lussweep.report.page.answer import answer, text_of
+from lussweep.report.page.outcomes import KINDS, kind_of
+from lussweep.report.page.sentences import Facts, Sentence
+from lussweep.study.spec.study import PAPER_VARIANTS, Recipe
+
+
+def contrast(n: int = 15, **changes: Any) -> dict[str, Any]:
+    """A row of `contrasts` in which nothing is shown."""
+    row = {
+        "n_patients": n, "gan_epoch": None, "variant": "combined", "reference": "baseline",
+        "level": "frame", "difference": 0.004, "low": -0.011, "high": 0.019, "p_value": 0.6,
+        "p_holm": 1.0, "margin": 0.005, "non_inferior": False, "detectable": 0.0301,
+        "status": "done", "reason": None,
+    }  # fmt: skip
+    return row | changes
+
+
+GAIN = {"difference": 0.03, "low": 0.012, "high": 0.048, "p_value": 0.001, "p_holm": 0.004}
+LOSS = {"difference": -0.03, "low": -0.048, "high": -0.012, "p_value": 0.001, "p_holm": 0.004}
+NON_INFERIOR = {"margin": 0.02, "non_inferior": True}
+UNADJUSTED = {"difference": 0.03, "low": 0.002, "high": 0.058, "p_value": 0.03, "p_holm": 0.3}
+NO_INTERVAL = dict.fromkeys(
+    ("low", "high", "p_value", "p_holm", "non_inferior", "detectable"), None
+)
+WITHHELD = {**NO_INTERVAL, "status": "withheld", "reason": "one replicate has no training variance"}
+MISSING = {**NO_INTERVAL, "difference": None, "status": "missing", "reason": "missing: combined"}
+REFUSED = {**NO_INTERVAL, "difference": None, "status": "refused", "reason": "one class alone"}
+
+
+def results(n_done: int = 6, **others: int) -> list[dict[str, Any]]:
+    done = {"status": "done", "n_holdout_patients": 120, "n_holdout_frames": 960}
+    bad = {"n_holdout_patients": None, "n_holdout_frames": None}
+    return [done] * n_done + [
+        {"status": status, **bad} for status, n in others.items() for _ in range(n)
+    ]
+
+
+def facts(*contrasts: dict[str, Any], **others: Any) -> Facts:
+    return Facts(
+        **{"results": results(), "contrasts": contrasts, "recipes": PAPER_VARIANTS, **others}
+    )
+
+
+def about(sentences: list[Sentence], kind: str) -> str:
+    """The text of the only sentence about something."""
+    (text,) = (s.text for s in sentences if s.about == kind)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("gain", GAIN), ("loss", LOSS), ("non_inferior", NON_INFERIOR), ("unadjusted", UNADJUSTED),
+        ("nothing", {}), ("withheld", WITHHELD), ("missing", MISSING), ("refused", REFUSED),
+        ("loss", LOSS | {"non_inferior": True}), ("gain", GAIN | {"non_inferior": True}),
+        ("nothing", {"p_holm": 0.01}), ("withheld", {"p_holm": None}),
+    ],
+)  # fmt: skip
+def test_an_outcome_follows_from_the_interval_and_the_adjusted_p_value(
+    kind: str, changes: dict[str, Any]
+) -> None:
+    assert kind_of(contrast(**changes)) == kind
+    assert about(answer(facts(contrast(**changes))), kind)
+
+
+def test_every_kind_of_outcome_has_a_test() -> None:
+    marks = test_an_outcome_follows_from_the_interval_and_the_adjusted_p_value.pytestmark
+    assert {kind for mark in marks for kind, _ in mark.args[1]} == set(KINDS)
+
+
+def test_nothing_shown_says_what_could_have_been_detected() -> None:
+    assert about(answer(facts(contrast())), "nothing") == (
+        "Adding synthetic positives (combined against baseline) changed the AUC-ROC of frames with "
+        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; this "
+        "study could have detected 0.030 (power 80 %)."
+    )
+
+
+def test_a_gain_and_a_loss_are_said_with_their_size_and_adjusted_p_value() -> None:
+    said = answer(facts(contrast(6, **GAIN), contrast(15, **LOSS)))
+    assert (
+        "raised the AUC-ROC of frames with 6 patients a class, by 0.030 (95 % +0.012 to +0.048)"
+        in (about(said, "gain"))
+    )
+    assert "p = 0.0040" in about(said, "gain")
+    assert about(said, "loss").startswith("It lowered the AUC-ROC of frames with 15 patients")
+
+
+def test_a_non_inferior_variant_is_not_called_equal() -> None:
+    said = about(answer(facts(contrast(**NON_INFERIOR))), "non_inferior")
+    assert "no difference was shown, and a loss of more than 0.02, the margin, is excluded" in said
+
+
+def test_an_interval_without_0_is_no_gain_before_adjustment() -> None:
+    said = about(answer(facts(contrast(**UNADJUSTED))), "unadjusted")
+    assert "leaves out 0, but after adjustment for every planned contrast (p = 0.30)" in said
+
+
+def test_what_is_withheld_or_refused_has_its_reason_and_no_verdict() -> None:
+    said = about(answer(facts(contrast(**WITHHELD))), "withheld")
+    assert "by +0.004, without an interval or a verdict (one replicate has no training" in said
+    assert "cannot be judged with 15 patients a class (one class alone)" in about(
+        answer(facts(contrast(**REFUSED))), "refused"
+    )
+    for changes in (WITHHELD, REFUSED, MISSING):
+        text = text_of(answer(facts(contrast(**changes))))
+        assert "No verdict on combined against baseline is given." in text
+        words = ("raised", "lowered", "o difference", "detected", "better", "worse", "cover")
+        assert not any(word in text for word in words)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ((contrast(6, **GAIN), contrast(15), contrast(29, **GAIN)),
+         "Compared with baseline, combined was better with 6 and 29 patients a class."),
+        ((contrast(6, **GAIN), contrast(15, **LOSS)),
+         "Compared with baseline, combined was better with 6 patients a class and worse with 15 "
+         "patients a class."),
+        ((contrast(6, **NON_INFERIOR), contrast(15, **UNADJUSTED), contrast(29, **MISSING)),
+         "No difference between combined and baseline was shown."),
+    ],
+)  # fmt: skip
+def test_the_verdict_comes_first_in_a_few_words(rows: tuple[Any, ...], said: str) -> None:
+    first, second, *_ = answer(facts(*rows, is_phantom=True))
+    assert first.about == "data" and second.weight == "strong" and second.text == said
+
+
+def test_patient_counts_with_one_outcome_share_a_sentence() -> None:
+    rows = [contrast(n, difference=d) for n, d in ((6, -0.01), (15, 0.0), (58, 0.0002))]
+    said = about(answer(facts(*rows)), "nothing")
+    assert "with 6, 15 and 58 patients a class by -0.010 to 0.000 (95 % intervals within" in said
+
+
+def test_a_run_that_is_not_whole_says_so_first() -> None:
+    said = answer(facts(contrast(), results=results(3, missing=2, failed=1)))
+    assert said[0].about == "progress" and said[0].weight == "warning"
+    assert said[0].text.startswith(
+        "This run is not whole: 3 of 6 cells are done, 1 failed and 2 are not there."
+    )
+
+
+def test_without_a_cell_there_is_no_verdict() -> None:
+    said = answer(facts(contrast(**MISSING), results=results(0, missing=6)))
+    assert [s.about for s in said] == ["progress"]
+
+
+def test_without_a_contrast_there_is_no_verdict() -> None:
+    assert "no verdict is given" in about(answer(facts()), "missing")
+
+
+def test_simulated_frames_are_no_patients() -> None:
+    assert answer(facts(contrast(), is_phantom=True))[0].text == (
+        "The frames are simulated: these numbers say nothing about patients."
+    )
+    assert "simulated" not in text_of(answer(facts(contrast())))
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"m": 1.1, "low": 0.8, "high": 1.4}, "counted as 1.1 (95 % 0.80 to 1.4) patients of real "
+         "frames alone, which does not differ from one"),
+        ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
+         "patients of real frames alone: more than one"),
+        ({"m": 0.4, "low": -math.inf, "high": 0.7}, ": fewer than one"),
+        ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
+         "is withheld: it is flat"),
+    ],
+)  # fmt: skip
+def test_the_multiplier_is_said_with_its_interval_or_its_reason(
+    row: dict[str, Any], said: str
+) -> None:
+    whole = {"variant": "combined", "status": "done", "reason": None} | row
+    assert said in about(answer(facts(contrast(), multiplier=[whole])), "multiplier")
+
+
+def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
+    def control(verdict: str) -> dict[str, Any]:
+        return {"n_patients": 15, "verdict": verdict}
+
+    wrong = answer(facts(contrast(), controls=[control("not chance")]))
+    (warning,) = (s for s in wrong if s.about == "control")
+    assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
+    right = about(answer(facts(contrast(), controls=[control("chance")])), "control")
+    assert right == "Shuffled labels gave chance with 15 patients a class."
+
+
+def test_collapsed_generators_and_failed_cards_are_warnings() -> None:
+    event = {
+        "n_patients": 6,
+        "replicate": 1,
+        "class": "pos",
+        "gan": "base",
+        "kind": "low_diversity",
+    }
+    said = answer(
+        facts(contrast(), gan_events=[event, event], gans=30,
+              memorisation=[{"passed": False}, {"passed": True}])
+    )  # fmt: skip
+    assert about(said, "gan").startswith(
+        "1 of 30 generators had an event in training (low diversity)"
+    )
+    assert about(said, "copies").startswith("1 of 2 synthetic sets failed the release gate")
+    assert {s.about for s in said if s.weight == "warning"} == {"gan", "copies"}
+
+
+@pytest.mark.parametrize(
+    ("pos", "neg", "said"),
+    [
+        (("real", "synthetic"), ("real", "synthetic"),
+         "Adding synthetic positives and synthetic negatives (new against baseline)"),
+        (("synthetic",), ("real",),
+         "Training on synthetic positives in place of real ones (new against baseline)"),
+        (("real",), ("real",), "Using new in place of baseline"),
+    ],
+)  # fmt: skip
+def test_a_sentence_begins_with_what_the_variant_changes(
+    pos: tuple[str, ...], neg: tuple[str, ...], said: str
+) -> None:
+    recipes = {**PAPER_VARIANTS, "new": Recipe(pos=pos, neg=neg)}
+    text = about(answer(facts(contrast(variant="new"), recipes=recipes)), "nothing")
+    assert text.startswith(f"{said} changed")
+
+
+def test_further_contrasts_are_brief_and_counted() -> None:
+    others = [contrast(variant=f"v{i}", **(LOSS if i == 0 else {})) for i in range(5)]
+    said = [s.text for s in answer(facts(contrast(), *others))]
+    assert "Using v0 in place of baseline: worse with 15 patients a class (-0.030)." in said
+    assert "2 further contrasts: see Contrasts." in said
