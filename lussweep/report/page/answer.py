@@ -20,6 +20,7 @@ from lussweep.report.page.verdicts import (
 )
 from lussweep.report.page.wording import counted, listed, spread, two_digits
 from lussweep.study.coordinates import curve_name
+from lussweep.study.spec import KNOWN
 
 
 def answer(facts: Facts) -> list[Sentence]:
@@ -152,13 +153,19 @@ def generators(facts: Facts) -> list[Sentence]:
 
 
 def copies(facts: Facts) -> list[Sentence]:
-    """Whether synthetic sets failed the release gate."""
-    failed = [row for row in facts.memorisation if not row["passed"]]
-    if not failed:
-        return []
-    n = counted(len(facts.memorisation), "synthetic set")
-    text = f"{len(failed)} of {n} failed the release gate: they may not be exported."
-    return [Sentence(text, "copies", "warning")]
+    """Which sets of generators the release gate refuses, or cannot judge."""
+    sets = [row for row in facts.memorisation if row["gan"] not in KNOWN]
+    n, sentences = counted(len(sets), "synthetic set"), []
+    for verdict, text in _NOT_PASSED.items():
+        if n_of := sum(row["verdict"] == verdict for row in sets):
+            sentences.append(Sentence(f"{n_of} of {n} {text}", "copies", "warning"))
+    return sentences
+
+
+_NOT_PASSED = {
+    "refused": "failed the release gate: they may not be exported.",
+    "unjudged": "cannot be judged by the release gate: there are too few holdout patients.",
+}
 
 
 def text_of(sentences: Iterable[Sentence]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lussweep.report.cells import Row
-from lussweep.study.spec.study import Recipe
+from lussweep.study.spec import Recipe
 
 Weight = Literal["plain", "strong", "warning"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from lussweep.study.spec import StudySpec
-from lussweep.study.spec.study import Recipe
+from lussweep.study.spec import Recipe, StudySpec
 
 CLASS_WORDS = {"pos": "positives", "neg": "negatives"}
 NO_NUMBER = "-"

@@ -204,13 +204,23 @@ def test_collapsed_generators_and_failed_cards_are_warnings() -> None:
         "kind": "low_diversity",
     }
     said = answer(
-        facts(contrast(), gan_events=[event, event], gans=30,
-              memorisation=[{"passed": False}, {"passed": True}])
-    )  # fmt: skip
+        facts(
+            contrast(),
+            gan_events=[event, event],
+            gans=30,
+            memorisation=[
+                {"gan": "base", "verdict": "refused"},
+                {"gan": "base", "verdict": "unjudged"},
+                {"gan": "copies", "verdict": "refused"},
+            ],
+        )
+    )
     assert about(said, "gan").startswith(
         "1 of 30 generators had an event in training (low diversity)"
     )
-    assert about(said, "copies").startswith("1 of 2 synthetic sets failed the release gate")
+    refused, unjudged = (s.text for s in said if s.about == "copies")
+    assert refused.startswith("1 of 2 synthetic sets failed the release gate")
+    assert unjudged.startswith("1 of 2 synthetic sets cannot be judged by the release gate")
     assert {s.about for s in said if s.weight == "warning"} == {"gan", "copies"}
 
 

@@ -30,7 +30,7 @@ def _gans(source: PageSource) -> Context | None:
     losses = source.rows("gan_losses")
     if not losses:
         return None
-    scores = source.rows_if_written("gan_scores")
+    scores = [row for row in source.rows_if_written("gan_scores") if row["gan"] is not None]
     last: dict[tuple[object, ...], int] = {}
     place = ("n_patients", "replicate", "class", "gan")
     for row in scores:
@@ -74,17 +74,16 @@ def _memorisation(source: PageSource) -> Context | None:
     rows = source.rows("memorisation")
     if not rows:
         return None
-    for row in rows:
-        row["verdict"] = "passed" if row["passed"] else "failed"
     columns = [
         N, REPLICATE, CLASS, GAN, Column("gan_epoch", "GAN epoch"),
         Column("n_synthetic", "synthetic", "frames"),
         share("copy_share", "copies", "share of frames"),
+        share("recognisable_share", "recognisable", "share of training patients"),
         Column("most_copies_of_a_patient", "copies", "most of a patient"),
         share("nearer_train_share", "nearer to training", "0.5 without memorisation"),
         share("authenticity_across_patients", "authentic", "share, between patients"),
         Column("verdict", "release gate", is_number=False),
-        Column("failed_because", "remark", is_number=False),
+        Column("verdict_because", "remark", is_number=False),
     ]  # fmt: skip
     caption = "Memorisation cards: how near synthetic frames are to frames that their GAN saw."
     return {
@@ -92,7 +91,8 @@ def _memorisation(source: PageSource) -> Context | None:
                             "memorisation.parquet"),
         "pairs": [] if source.is_shareable else nearest_pairs(source),
         "note": NO_FRAMES if source.is_shareable else "",
-        "n_failed": sum(not row["passed"] for row in rows),
+        "n_refused": sum(row["verdict"] == "refused" for row in rows),
+        "n_unjudged": sum(row["verdict"] == "unjudged" for row in rows),
         "n_sets": len(rows),
     }  # fmt: skip
 

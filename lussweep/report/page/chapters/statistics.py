@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from lussweep.report.cells import BASELINE
 from lussweep.report.page.columns import (
@@ -109,6 +110,26 @@ def _worth(source: PageSource) -> Context | None:
     }
 
 
+def _known_truth(source: PageSource) -> Context | None:
+    rows = source.rows("known_truth")
+    if not rows:
+        return None
+    columns = [
+        N, Column("replicate", "replicate"), Column("subject", "verdict on", is_number=False),
+        Column("reference", "against", is_number=False), Column("truth", "truth", is_number=False),
+        Column("verdict", "verdict", is_number=False),
+        Column("outcome", "outcome", is_number=False), REASON,
+    ]  # fmt: skip
+    caption = "Verdicts of this run where the truth is known by construction."
+    return {
+        "counts": Counter(row["outcome"] for row in rows),
+        "n_verdicts": len(rows),
+        "table": page_table(
+            "known-truth-table", caption, filled(columns, rows), rows, "known_truth.parquet"
+        ),
+    }
+
+
 CHAPTERS = {
     "auroc": Chapter(title="AUC-ROC against patients", make=_auroc, nothing="No cell is planned."),
     "contrasts": Chapter(
@@ -118,5 +139,10 @@ CHAPTERS = {
         title="Worth in patients",
         make=_worth,
         nothing="Worth needs the baseline at two patient counts, and another variant.",
+    ),
+    "known_truth": Chapter(
+        title="Known truth",
+        make=_known_truth,
+        nothing="This grid has no variant whose worth is known beforehand.",
     ),
 }
