@@ -137,13 +137,17 @@ def _is_same_set(one: Mapping[str, Any], other: Mapping[str, Any], store: Artifa
 
 
 def _refusals(row: Mapping[str, Any], verdict: Verdict, allow_unjudged: bool) -> list[str]:
+    if row["gan"] in KNOWN and verdict.word != "refused":
+        return [f"{_name(row)} must not be exported: {_NOT_MADE}"]
     if verdict.word == "unjudged" and not allow_unjudged:
         remedy = "add holdout patients, or give --allow-unjudged"
         return [f"{_name(row)} {reason}: {remedy}" for reason in verdict.reasons]
-    reasons = [f"{reason} (memorisation.release_gate)" for reason in verdict.reasons]
     if verdict.word != "refused":
-        reasons = [_NOT_MADE] if row["gan"] in KNOWN else []
-    return [f"{_name(row)} must not be exported: {reason}" for reason in reasons]
+        return []
+    return [
+        f"{_name(row)} must not be exported: {reason} (memorisation.release_gate)"
+        for reason in verdict.reasons
+    ]
 
 
 _NOT_MADE = "no generator made these frames: they are those of a variant of known worth"

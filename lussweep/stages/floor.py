@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.data.cohort import patient_ids
-from lussweep.data.frames import load_pixels
+from lussweep.data.frames import load_masks, load_pixels
 from lussweep.metrics.features import pixels
 from lussweep.metrics.floor import Rows, disjoint_sets
 from lussweep.metrics.pair import Pair, RealSet
@@ -49,6 +49,7 @@ def run_floor(step: Step, context: Context, out: Path) -> Summary:
         row = {"class": label, "n_images": n_images, "floor_withheld": reason}
         tables.write(out / names.FLOOR, [row], tables.GAN_SCORES)
         return {"n_images": n_images, "withheld": reason}
+    mask_NSS = load_masks(context.store, pool)
     features: dict[Place, NDArray[Any]] = {
         (NO_EMBEDDER, PIXEL): pixels(load_pixels(context.store, pool))
     }
@@ -59,7 +60,7 @@ def run_floor(step: Step, context: Context, out: Path) -> Summary:
         row
         for place, x_ND in features.items()
         for number, drawn in enumerate(sets, start=1)
-        for row in _scores(floor_step, place, x_ND, number, drawn, context)
+        for row in _scores(floor_step, place, x_ND, mask_NSS, number, drawn, context)
     ]
     tables.write(out / names.FLOOR, rows, tables.GAN_SCORES)
     return {"n_images": n_images, "withheld": None}
@@ -69,15 +70,17 @@ def _scores(
     step: FloorStep,
     place: Place,
     x_ND: NDArray[Any],
+    mask_NSS: NDArray[np.bool_],
     number: int,
     drawn: tuple[Rows, Rows],
     context: Context,
 ) -> list[dict[str, Any]]:
     """The rows of one draw in one space: the second set in the place of synthetic frames."""
     first, second = drawn
-    real = RealSet(x_ND[first], step.score, step.seed, context.torch_device())
-    pair, embedders = Pair(real, x_ND[second]), tuple(step.score.embedders)
     embedder, space = place
+    masks = mask_NSS[first] if space == PIXEL else None
+    real = RealSet(x_ND[first], step.score, step.seed, context.torch_device(), masks)
+    pair, embedders = Pair(real, x_ND[second]), tuple(step.score.embedders)
     return [
         {
             "class": step.label,

@@ -116,7 +116,6 @@ def test_a_rising_transform_changes_nothing_and_a_negation_mirrors():
         ("kid", 0.3, 0.1),
         ("kid", 0.0, -0.1),
         ("mmd2_unbiased", 0.2, 0.1),
-        ("mmd2_p_value", 0.01, 0.4),
         ("one_nn", 1.0, 0.6),
         ("one_nn", 0.1, 0.6),
         ("one_nn_real", 0.9, 0.5),

@@ -22,6 +22,9 @@ EXTERNAL_VERSION = 2
 FLOOR_VERSION = 1
 N_FLOOR_DRAWS = 20
 """Pairs of disjoint sets of training patients, whose scores are the floor."""
+FLOOR_POOL = 4
+"""Frames that the draws are made of, per frame of a set. Twice is too few: a set takes all frames
+of its patients and leaves some out, so the rest would not fill the second set."""
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
@@ -158,7 +161,7 @@ def _floor(builder: PlanBuilder, at: CohortClass) -> str:
     It takes its number of frames from the cohort of replicate 1, so that all replicates and
     generators of a patient count share it.
     """
-    score, n_pool = builder.study.score, 2 * builder.study.score.n_images
+    score, n_pool = builder.study.score, FLOOR_POOL * builder.study.score.n_images
     everyone = Draw(None, 1)
     pool = CohortClass(at.label, everyone, builder.cohort(everyone), "")
     spec = {
