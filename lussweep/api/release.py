@@ -28,7 +28,7 @@ DEFAULT = MemorisationSpec()
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReleaseCard:
-    """Which of K synthetic frames are copies of frames that their generator saw, and the verdict.
+    """The memorisation card of K synthetic frames: its numbers, the copies and the verdict.
 
     values: the numbers by name, as in memorisation.parquet; shares are in [0, 1], ratios have no
     unit, and None could not be measured. ratio_K: how much nearer each synthetic frame is to

@@ -131,7 +131,7 @@ def _kind(value: Any) -> str:
 
 
 def _is_missing(array: NDArray[Any]) -> NDArray[np.bool_]:
-    """Which values are None, NaN, NaT or pandas' NA."""
+    """A mask of the values that are None, NaN, NaT or pandas' NA, in the shape of `array`."""
     flat = (value is None or type(value).__name__ == "NAType" or bool(value != value)
             for value in array.ravel())  # fmt: skip
     return np.fromiter(flat, dtype=np.bool_, count=array.size).reshape(array.shape)

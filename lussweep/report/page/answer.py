@@ -153,7 +153,7 @@ def generators(facts: Facts) -> list[Sentence]:
 
 
 def copies(facts: Facts) -> list[Sentence]:
-    """Which sets of generators the release gate refuses, or cannot judge."""
+    """The numbers of sets of generators that the release gate refuses, or cannot judge."""
     sets = [row for row in facts.memorisation if row["gan"] not in KNOWN]
     n, sentences = counted(len(sets), "synthetic set"), []
     for verdict, text in _NOT_PASSED.items():
