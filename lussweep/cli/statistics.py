@@ -149,7 +149,7 @@ def known_truth_table(known_truth: pa.Table) -> Table:
 def _verdict_on(row: Mapping[str, Any]) -> tuple[str, str]:
     """What a row of `known_truth` judges, and the truth in words that fit every patient count."""
     if row["table"] == "contrasts":
-        words = {"none": "no difference", "above": "better"}
+        words = {"none": "no difference", "not below": "not worse"}
         return f"{row['subject']} - {row['reference']}", words[row["truth"]]
     if row["table"] == "worth":
         times = int(row["truth"]) // row["n_patients"]

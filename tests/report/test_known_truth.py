@@ -61,9 +61,9 @@ def contrast(variant: str, difference: float, p_holm: float | None, **more: Any)
         (contrast("again", -0.09, 0.01), "none", "below", "wrong"),
         (contrast("again", 0.01, None, reason="few"), "none", None, "withheld"),
         (contrast("memoriser", 0.0, None, reason="no variance"), "none", "none", "right"),
-        (contrast("ideal", 0.09, 0.01), "above", "above", "right"),
-        (contrast("ideal", 0.09, 0.2), "above", "none", "withheld"),
-        (contrast("doubled", -0.09, 0.01), "above", "below", "wrong"),
+        (contrast("ideal", 0.09, 0.01), "not below", "above", "right"),
+        (contrast("ideal", 0.09, 0.2), "not below", "none", "withheld"),
+        (contrast("doubled", -0.09, 0.01), "not below", "below", "wrong"),
     ],
 )
 def test_a_difference_is_right_if_it_is_the_true_one(

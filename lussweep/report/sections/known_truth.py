@@ -60,7 +60,9 @@ def _differences(collected: Collected) -> Iterator[Row]:
             continue
         verdict = _difference(row)
         outcome, reason = _compared(verdict, truth, row["reason"])
-        if (truth, verdict) == ("above", "none"):
+        if truth == "not below" and verdict == "above":
+            outcome = RIGHT
+        elif truth == "not below" and verdict == "none":
             # That no difference was found does not say that there is none.
             outcome, reason = WITHHELD, "no difference was found"
         yield {
