@@ -15,6 +15,7 @@ import json
 import logging
 import queue
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from lussweep.backend.admission import Resources
@@ -36,6 +39,8 @@ from lussweep.stages import Context
 from lussweep.study.plan import Step
 
 STEPS_PER_PIECE = 500
+START_S = 10.0
+"""Seconds within which a worker starts, the import of torch included."""
 
 
 class StepSearcher(Searcher):
@@ -71,6 +76,37 @@ class StepSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """See `save`."""
+
+
+class StepScheduler(FIFOScheduler):
+    """Chooses the step of an idle worker: the newest one, unless another waits for long.
+
+    Tune holds a step for each worker that starts. If an idle worker takes this step, Tune ends the
+    worker that starts. Where steps are shorter than the start of a worker, one worker would do all
+    of them, however many fit. An idle worker therefore leaves an older step for START_S seconds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[Trial, float] = {}
+        """The steps that wait for a worker, in their order, and since when."""
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        self._waiting[trial] = time.monotonic()
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        self._waiting = {
+            trial: since for trial, since in self._waiting.items() if trial.status == Trial.PENDING
+        }
+        waited_since = time.monotonic() - START_S
+        for trial, since in self._waiting.items():
+            if since < waited_since:
+                return trial
+        return next(reversed(self._waiting), None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """See StepSearcher."""
+        return {}
 
 
 class LostSteps(tune.Callback):
@@ -116,6 +152,7 @@ class TuneService:
             ),
             tune_config=tune.TuneConfig(
                 search_alg=self.searcher,
+                scheduler=StepScheduler(),
                 num_samples=-1,
                 reuse_actors=True,
                 metric="done",

@@ -184,5 +184,5 @@ def _is_known(variant: str, study: StudySpec) -> bool:
 
 
 SECTIONS = {
-    "known_truth": Section(version=1, schema=KNOWN_TRUTH, rows=known_truth_rows, order=45),
+    "known_truth": Section(version=2, schema=KNOWN_TRUTH, rows=known_truth_rows, order=45),
 }
