@@ -87,7 +87,7 @@ class StepScheduler(FIFOScheduler):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Ray has no types here
         self._waiting: dict[Trial, float] = {}
         """The steps that wait for a worker, in their order, and since when."""
 
