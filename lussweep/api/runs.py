@@ -169,13 +169,13 @@ def load_run(path: Path | str, *, store: Path | str | None = None) -> LoadedRun:
 
 
 def _auroc(run: LoadedRun) -> Figure:
-    from lussweep.report.figures import build_auroc_figure
+    from lussweep.report.auroc_figure import build_auroc_figure
 
     return build_auroc_figure(run["results"], run.get("means"))
 
 
 def _auroc_by_epoch(run: LoadedRun) -> Figure | None:
-    from lussweep.report.figures import build_epoch_figure
+    from lussweep.report.epoch_figure import build_epoch_figure
 
     return build_epoch_figure(run["results"]) if epoch_is_axis(run["results"]) else None
 
@@ -189,7 +189,7 @@ def _calibration(run: LoadedRun) -> Figure | None:
 def _gan_metrics(run: LoadedRun) -> Figure | None:
     import pyarrow.compute as pc
 
-    from lussweep.report.figures import build_metric_figure
+    from lussweep.report.metric_figure import build_metric_figure
 
     scores = run["gan_scores"]
     own = scores.filter(pc.and_(pc.is_valid(scores["epoch"]), pc.equal(scores["gan"], "base")))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from lussweep.report.auroc_figure import build_auroc_figure
 from lussweep.report.calibration_figure import build_calibration_figure
-from lussweep.report.figures import build_auroc_figure, build_metric_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
+from lussweep.report.metric_figure import build_metric_figure
 from lussweep.report.net_benefit_figure import build_net_benefit_figure
 from lussweep.report.roc_figure import build_roc_figure
 from lussweep.report.search_figure import build_search_figure

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lussweep.report.auroc_figure import auroc_figure
 from lussweep.report.calibration_figure import calibration_figure
-from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure
+from lussweep.report.epoch_figure import epoch_figure
+from lussweep.report.metric_figure import metric_figure
 from lussweep.report.optuna_journal import write_optuna
 from lussweep.report.page.pixels import is_phantom
 from lussweep.report.page.seam import PageSource

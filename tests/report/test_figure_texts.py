@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from lussweep.analysis.levels import Scored
+from lussweep.report.auroc_figure import build_auroc_figure
 from lussweep.report.calibration_figure import build_calibration_figure
 from lussweep.report.cells import ScoredCells
-from lussweep.report.figures import build_auroc_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
 from lussweep.report.net_benefit_figure import build_net_benefit_figure
