@@ -12,13 +12,14 @@ import pyarrow as pa
 from lussweep.report.auroc_marks import (
     auroc_caption,
     draw_line,
+    epoch_text,
+    last_epochs,
     limit_auroc,
     marks_by_frame,
     marks_by_patient,
 )
-from lussweep.report.cells import epoch_is_axis
 from lussweep.report.panels import count_ticks, finish, new_figure, save, style_of
-from lussweep.report.summary import Group, group_cells, variants_of
+from lussweep.report.summary import group_cells, variants_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figu
     Where `means` has AUC-ROCs by patient, a second panel shows them. If the GAN epoch is an axis,
     each variant is shown at its last epoch.
     """
-    groups, variants = _last_epochs(group_cells(results, means)), variants_of(results)
+    groups, variants = last_epochs(group_cells(results, means)), variants_of(results)
     counts = sorted({group.n_patients for group in groups})
     n_panels = 2 if any(group.by_patient for group in groups) else 1
     figure, (axes,) = new_figure(6.4 if n_panels == 1 else 9.6, 4.4, 1, n_panels)
@@ -70,11 +71,7 @@ def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figu
         ax.set_xlabel("patients per class (logarithmic)")
         limit_auroc(ax, every)
     axes[0].set_ylabel("AUC-ROC on holdout")
-    text = auroc_caption(results, groups)
-    if epoch_is_axis(results):
-        last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})
-        text += f" Synthetic frames of GAN epoch {' or '.join(map(str, last))}."
-    finish(figure, text)
+    finish(figure, auroc_caption(results, groups) + epoch_text(results, groups))
     return figure
 
 
@@ -84,10 +81,3 @@ def _ratio(counts: Sequence[int], n_lines: int) -> float:
         return 1 + DODGE
     nearest = min(b / a for a, b in pairwise(counts))
     return float(min((counts[-1] / counts[0]) ** DODGE, nearest ** (0.7 / n_lines)))
-
-
-def _last_epochs(groups: Sequence[Group]) -> list[Group]:
-    last: dict[tuple[int, str], Group] = {}
-    for group in groups:
-        last[group.n_patients, group.variant] = group
-    return list(last.values())

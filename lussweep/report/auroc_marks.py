@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lussweep.report.cells import epoch_is_axis
 from lussweep.report.panels import GREY
 from lussweep.report.summary import Group, holdout_text
 
@@ -54,12 +55,12 @@ def marks_by_patient(group: Group) -> Marks:
 
 def draw_line(
     ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str,
-    linestyle: str = "-",
+    linestyle: str = "-", dot: Any = None,
 ) -> None:  # fmt: skip
     """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
 
     The line is broken where no cell is done. A marker is hollow where replicates are missing, and
-    crossed where a generator has not learned.
+    crossed where a generator has not learned. `dot` is the colour of dots, if it is another one.
     """
     means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
     style = {"color": color, "marker": marker, "linestyle": linestyle}
@@ -75,7 +76,7 @@ def draw_line(
             ax.plot([x, x], list(marks.bar), zorder=2, **bar)
         if marks.dots:
             dots = [x] * len(marks.dots)
-            ax.scatter(dots, marks.dots, s=10, color=color, alpha=0.55, linewidths=0)
+            ax.scatter(dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0)
 
 
 def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:
@@ -103,8 +104,34 @@ def auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
         parts.append(f"Lines: means over replicates; bars: {bars}; dots: single replicates.")
     if any(group.lone_interval for group in groups):
         parts.append("Bars of a lone replicate: 95 % for other holdout patients alone.")
+    return " ".join([*parts, *remarks(groups)])
+
+
+def remarks(groups: Sequence[Group]) -> list[str]:
+    """What hollow and crossed marks mean, where there are some."""
+    parts = []
     if any(group.done and len(group.done) < len(group.cells) for group in groups):
         parts.append("Hollow: some replicates are missing.")
-    if any(group.done and group.n_not_learned for group in groups):
-        parts.append("Crossed: a generator has not learned.")
-    return " ".join(parts)
+    return parts + learning_remark(groups)
+
+
+def learning_remark(groups: Sequence[Group]) -> list[str]:
+    """What crossed marks mean, where there are some."""
+    crossed = any(group.done and group.n_not_learned for group in groups)
+    return ["Crossed: a generator has not learned."] if crossed else []
+
+
+def last_epochs(groups: Sequence[Group]) -> list[Group]:
+    """The groups of the last GAN epoch of each patient count and variant."""
+    last: dict[tuple[int, str], Group] = {}
+    for group in groups:
+        last[group.n_patients, group.variant] = group
+    return list(last.values())
+
+
+def epoch_text(results: pa.Table, groups: Sequence[Group]) -> str:
+    """Which GAN epoch is shown, if the GAN epoch is an axis."""
+    if not epoch_is_axis(results):
+        return ""
+    last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})
+    return f" Synthetic frames of GAN epoch {' or '.join(map(str, last))}."

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.report.cells import Row
-from lussweep.report.panels import GREY, finish, new_figure, save, sequential
+from lussweep.report.gan_marks import mark_chosen, mark_events, of_generator
+from lussweep.report.panels import GREY, MARKERS, finish, new_figure, save, sequential, wrapped
 from lussweep.study.keys import digest
 from lussweep.study.spec import NO_EMBEDDER, PIXEL, SCORES
 from lussweep.study.spec.scores import BUILT_IN_SCORES, SPECTRAL_GAP
@@ -29,14 +30,19 @@ The figure also shows every score that is not built in."""
 HALVES = {"one_nn_real": ":", "one_nn_fake": "--"}
 CLASS_WORDS = {"pos": "positives", "neg": "negatives"}
 CLASS_TITLES = {"pos": "positive GANs", "neg": "negative GANs"}
-SEEN_ALL = "(detector features: seen all training patients)"
+MOST_GANS = 6
+"""Generators of one figure."""
+SEEN_ALL = "(has seen all training patients)"
 
 
-def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
+def metric_figure(
+    gan_scores: pa.Table, stem: Path, *, chosen: Sequence[Row] = (), events: Sequence[Row] = ()
+) -> list[Path]:
     """Writes kMMD, 1-NN accuracy, confidence and extra scores against epoch as PNG and SVG.
 
     Each GAN with snapshots gets a pair of files: `stem` for the study's own GAN, `stem`_NAME for
-    one that differs from it. An external set has no epochs and no figure. Returns the paths.
+    one that differs from it. An external set has no epochs and no figure. `chosen` and `events` are
+    as in `build_metric_figure`. Returns the paths.
     """
     paths = []
     with_epochs = gan_scores.filter(pc.is_valid(gan_scores["epoch"]))
@@ -45,7 +51,8 @@ def metric_figure(gan_scores: pa.Table, stem: Path) -> list[Path]:
         of_gan = with_epochs.filter(pc.equal(with_epochs["gan"], gan))
         counts = of_gan["n_patients"].unique()
         floor = floors.filter(pc.is_in(floors["n_patients"], counts))
-        figure = build_metric_figure(pa.concat_tables([of_gan, floor]))
+        of_one = pa.concat_tables([of_gan, floor])
+        figure = build_metric_figure(of_one, chosen=chosen, events=events)
         paths += save(figure, stem.with_name(stem.name + suffix))
     return paths
 
@@ -62,11 +69,18 @@ def _suffixes(gans: Sequence[str]) -> dict[str, str]:
 
 
 def build_metric_figure(
-    gan_scores: pa.Table, *, space: str | None = None, embedder: str | None = None
+    gan_scores: pa.Table,
+    *,
+    space: str | None = None,
+    embedder: str | None = None,
+    chosen: Sequence[Row] = (),
+    events: Sequence[Row] = (),
 ) -> Figure:
-    """Draws a column for each metric, a row for each class, a colour for each patient count.
+    """Draws a column for each metric and a row for each generator and class.
 
-    Lines are means over replicates. Rows of the floor make bands. If `embedder` is None, the first
+    Each patient count has a colour and a marker. Lines are means over replicates. Rows of the floor
+    make bands. `chosen` has rows of synthetic sets (GAN and `gan_epoch`), whose epochs get rings,
+    and `events` rows of GAN_EVENTS, which get marks. If `embedder` is None, the first
     in the table is taken. If `space` is None, the last space of the embedder is taken. A score that
     is not computed there is shown in the first place where it is computed. Raises ValueError if the
     table has no kMMD in that space of that embedder.
@@ -83,15 +97,24 @@ def build_metric_figure(
     metrics = (*METRICS, *extra)
     counts = sorted({row["n_patients"] for row in rows})
     shown = [row for metric in (*metrics, *HALVES) for row in _in_one_place(rows, metric, place)]
-    classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in shown)]
+    gans = list(dict.fromkeys(row["gan"] for row in shown))
+    lines = [
+        (gan, label)
+        for gan in gans[:MOST_GANS]
+        for label in CLASS_TITLES
+        if any((r["gan"], r["class"]) == (gan, label) for r in shown)
+    ]
     floor = [r for m in metrics for r in _at_place(floor, m, shown)]
-    width, height = 3.2 * len(metrics), 1.3 + 2.5 * len(classes)
-    figure, axes = new_figure(width, height, len(classes), len(metrics))
+    width, height = 0.6 + 2.35 * max(len(metrics), 3), 1.3 + 2.3 * len(lines)
+    figure, axes = new_figure(width, height, len(lines), len(metrics))
     for column, metric in enumerate(metrics):
-        for line, label in zip(axes, classes, strict=True):
-            _draw_metric(line[column], [r for r in shown if r["class"] == label], metric, label)
+        for line, (gan, label) in zip(axes, lines, strict=True):
+            ax, own = line[column], [r for r in shown if (r["gan"], r["class"]) == (gan, label)]
+            _draw_metric(ax, own, metric, label, counts)
             of_panel = [r for r in floor if (r["class"], r["metric"]) == (label, metric)]
-            _draw_floor(line[column], of_panel, counts)
+            _draw_floor(ax, of_panel, counts)
+            mine = [row for row in own if row["metric"] == metric]
+            _mark(ax, mine, of_generator(chosen, gan, label), of_generator(events, gan, label))
         of_metric = [row for row in (*shown, *floor) if row["metric"] == metric]
         axes[0][column].set_title(_metric_title(of_metric, metric), fontsize=8.5)
         if metric in METRICS:
@@ -100,11 +123,26 @@ def build_metric_figure(
             for line in axes:
                 line[column].set_ylim(-0.03 * top, 1.05 * top)
         axes[-1][column].set_xlabel("epoch")
-    for line, label in zip(axes, classes, strict=True):
-        line[0].set_ylabel(CLASS_TITLES[label])
+    for line, (gan, label) in zip(axes, lines, strict=True):
+        name = f"\n{wrapped(gan, 26)}" if len(gans) > 1 else ""
+        line[0].set_ylabel(f"score, {CLASS_TITLES[label]}{name}", fontsize=9)
     text = _metric_caption(shown) + _floor_caption(every)
-    finish(figure, text, legend_title="patients per class")
+    if chosen:
+        text += " Rings: the snapshots that made the synthetic frames."
+    if len(gans) > MOST_GANS:
+        text += f" Only the first {MOST_GANS} of {len(gans)} generators are shown."
+    has_marks = any(chosen) or any(events)
+    finish(figure, text, legend_title="patients per class" + (", and marks" if has_marks else ""))
     return figure
+
+
+def _mark(ax: Axes, rows: Sequence[Row], chosen: Sequence[Row], events: Sequence[Row]) -> None:
+    """Marks chosen snapshots and events on the line of each patient count of a panel."""
+    for n_patients in sorted({row["n_patients"] for row in rows}):
+        curve = _epoch_means(rows, n_patients)
+        epochs = {row["gan_epoch"] for row in chosen if row["n_patients"] == n_patients} - {None}
+        mark_chosen(ax, sorted(epochs), curve)
+        mark_events(ax, [row for row in events if row["n_patients"] == n_patients], curve)
 
 
 def _at_place(floor: Sequence[Row], metric: str, shown: Sequence[Row]) -> list[Row]:
@@ -169,7 +207,9 @@ def _first_embedder(rows: Sequence[Row]) -> str:
     return next((name for name in named if name != NO_EMBEDDER), NO_EMBEDDER)
 
 
-def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str, label: str) -> None:
+def _draw_metric(
+    ax: Axes, rows: Sequence[Row], metric: str, label: str, counts: Sequence[int]
+) -> None:
     """Draws one metric of one class against epoch, with its goal as a grey line."""
     score = SCORES.get(metric)
     of_metric = [row for row in rows if row["metric"] == metric]
@@ -181,12 +221,11 @@ def _draw_metric(ax: Axes, rows: Sequence[Row], metric: str, label: str) -> None
         place: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
         ax.text(0.5, 0.5, text, color=GREY, fontsize=8.5, **place)
         return
-    counts = sorted({row["n_patients"] for row in rows})
-    for n_patients in counts:
+    for i, n_patients in enumerate(counts):
         color = sequential(n_patients, counts)
-        ax.plot(
-            *_epoch_means(of_metric, n_patients), color=color, marker=".", label=str(n_patients)
-        )
+        marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4}
+        curve = _epoch_means(of_metric, n_patients)
+        ax.plot(*curve, color=color, label=str(n_patients), **marker)
         for half, style in HALVES.items() if metric == "one_nn" else ():
             halves = [row for row in rows if row["metric"] == half]
             ax.plot(*_epoch_means(halves, n_patients), color=color, alpha=0.4, linestyle=style)
