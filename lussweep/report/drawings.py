@@ -17,6 +17,7 @@ from lussweep.report.auroc_figure import build_auroc_figure
 from lussweep.report.bars_figure import build_bars_figure
 from lussweep.report.calibration_figure import build_calibration_figure
 from lussweep.report.cells import Row
+from lussweep.report.feature_figure import build_feature_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
 from lussweep.report.metric_figure import build_metric_figure
@@ -171,6 +172,15 @@ DRAWINGS = {
             "Scores of the generators' snapshots against the epoch, one row for each generator and "
             "class and one line for each patient count, with the goal of each score, the floor as "
             "bands, rings at chosen snapshots and marks at events."
+        ),
+    ),
+    "features": Drawing(
+        title="Features of real and synthetic frames",
+        build=lambda collected: build_feature_figure(collected.table("feature_map")),
+        describe=_said(
+            "Training, holdout and synthetic frames as points in the plane of the first two "
+            "principal components of their features, one row for each class and one column for "
+            "each number of patients per class."
         ),
     ),
     "usefulness": Drawing(
