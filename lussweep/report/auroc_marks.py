@@ -76,7 +76,10 @@ def draw_line(
             ax.plot([x, x], list(marks.bar), zorder=2, **bar)
         if marks.dots:
             dots = [x] * len(marks.dots)
-            ax.scatter(dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0)
+            named = {"label": f"_{label}, one replicate"}  # not in the legend, but on the page
+            ax.scatter(
+                dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0, **named
+            )
 
 
 def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:

@@ -133,7 +133,7 @@ def test_bars_go_from_chance_to_the_means() -> None:
     assert list(drawn) == list(VARIANTS)
     for variant, bars in drawn.items():
         assert bars == [pytest.approx((CHANCE, value(n, 2, variant))) for n in COUNTS]
-    errors = [list(one.get_ydata()) for one in ax.lines if len(one.get_ydata()) == 2][1:]
+    errors = [list(one.get_ydata()) for one in ax.lines if len(one.get_ydata()) == 2]
     assert pytest.approx([value(6, 2, "baseline") - 0.1, value(6, 2, "baseline") + 0.1]) in errors
     assert [text.get_text() for text in ax.get_xticklabels()] == [str(n) for n in COUNTS]
 
