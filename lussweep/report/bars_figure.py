@@ -82,7 +82,8 @@ def _draw_bars(
             if len(group.cells) > 1:
                 ax.scatter(
                     [x] * len(group.aurocs), group.aurocs, s=7, color="white",
-                    edgecolors="black", linewidths=0.5, zorder=4, label=f"_{variant}, one replicate",
+                    edgecolors="black", linewidths=0.5, zorder=4,
+                    label=f"_{variant}, one replicate",
                 )  # fmt: skip
     ax.set_xticks(range(len(counts)), [str(n) for n in counts])
 
