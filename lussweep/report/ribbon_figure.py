@@ -96,7 +96,9 @@ def _extremes(group: Group) -> Iterator[Marks]:
 
 def _draw_variant(ax: Axes, groups: Sequence[Group | None], counts: Sequence[int]) -> None:
     for label, (ends, look) in RIBBONS.items():
-        _draw_ribbon(ax, [group and ends(group) for group in groups], counts, label, **look)
+        _draw_ribbon(
+            ax, [ends(group) if group else None for group in groups], counts, label, **look
+        )
     line = {}
     for n, group in zip(counts, groups, strict=True):
         if group is not None:

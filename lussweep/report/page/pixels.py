@@ -153,7 +153,8 @@ def nearest_pairs(source: PageSource) -> list[Group]:
                 continue
             frames = read_array(store.open(ref) / names.SYNTHETIC, np.uint8, mapped=True)
             synthetic = np.array(frames[[row["synthetic_row"] for row in shown]])
-            strips = [strip("synthetic frames", synthetic)]
+            ratios = f"{shown[0]['ratio']:.2f} to {shown[-1]['ratio']:.2f}"
+            strips = [strip(f"synthetic frames, ratios from {ratios}", synthetic)]
             for title, ids in NEAREST.items():
                 found = frames_of(collected, shown, ids)
                 if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ def embedder_at_hand(collected: Collected) -> AtHand:
                 name,
                 EMBEDDERS[name].spaces[0],
                 EMBEDDERS[name].has_seen,
-                lambda frames, name=name, ref=detector: _embedded(collected, name, ref, frames),
+                partial(_embedded, collected, name, detector),
             )
     return AtHand(NO_EMBEDDER, PIXEL, False, _shrunk)
 
@@ -53,8 +54,6 @@ def _embedded(
     collected: Collected, name: str, detector: str | None, frames: NDArray[np.uint8]
 ) -> Features:
     """The features on the CPU, with as many threads as a step has."""
-    from functools import partial
-
     import torch
     from threadpoolctl import threadpool_limits
 
