@@ -76,10 +76,10 @@ def draw_line(
             ax.plot([x, x], list(marks.bar), zorder=2, **bar)
         if marks.dots:
             dots = [x] * len(marks.dots)
-            named = {"label": f"_{label}, one replicate"}  # not in the legend, but on the page
             ax.scatter(
-                dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0, **named
-            )
+                dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0,
+                label=f"_{label}, one replicate",  # not in the legend
+            )  # fmt: skip
 
 
 def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:

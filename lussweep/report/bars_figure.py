@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -64,21 +65,22 @@ def _draw_bars(
 ) -> None:
     share = 1 / (len(variants) + 1)
     for i, variant in enumerate(variants):
-        of_variant = [g for g in groups if g.variant == variant and g.mean is not None]
+        of_variant = [g for g in groups if g.variant == variant and g.done]
         at = [
             counts.index(g.n_patients) + (i - (len(variants) - 1) / 2) * share for g in of_variant
         ]
-        heights = [(g.mean or CHANCE) - CHANCE for g in of_variant]
+        tops = [fmean(g.aurocs) for g in of_variant]
+        heights = [top - CHANCE for top in tops]
         ax.bar(
             at or [math.nan], heights or [math.nan], share, bottom=CHANCE, edgecolor="black",
             linewidth=0.5, label=variant, zorder=2, **bar_style(i),
         )  # fmt: skip
-        for x, group in zip(at, of_variant, strict=True):
+        for x, top, group in zip(at, tops, of_variant, strict=True):
             bar = marks_by_frame(group).bar
             if bar is not None:
                 ax.plot([x, x], bar, color="black", linewidth=1.0, marker="_", markersize=4)
             if group.n_not_learned:
-                ax.plot([x], [group.mean], "x", color="black", markersize=7, zorder=5)
+                ax.plot([x], [top], "x", color="black", markersize=7, zorder=5)
             if len(group.cells) > 1:
                 ax.scatter(
                     [x] * len(group.aurocs), group.aurocs, s=7, color="white",

@@ -64,12 +64,13 @@ def _gan_metrics(collected: Collected) -> Figure | None:
     shown = scores.filter(pc.or_(pc.is_valid(scores["epoch"]), pc.is_null(scores["gan"])))
     if not any(shown["gan"].to_pylist()):
         return None
-    return build_metric_figure(shown, **gan_marks(collected))
+    marks = gan_marks(collected)
+    return build_metric_figure(shown, chosen=marks["chosen"], events=marks["events"])
 
 
 def gan_marks(collected: Collected) -> dict[str, list[Row]]:
     """The chosen snapshots and the events of a run, as far as their tables are there."""
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {"chosen": [], "events": []}
     for name, table in (("chosen", "memorisation"), ("events", "gan_events")):
         with suppress(NotWritten, NotMade):
             rows[name] = collected.table(table).to_pylist()
@@ -79,9 +80,9 @@ def gan_marks(collected: Collected) -> dict[str, list[Row]]:
 def _generators(study: StudySpec) -> dict[str, str]:
     """The generator of the positives of each variant that has one."""
     return {
-        name: study.generator_name(recipe, "pos")
+        name: generator
         for name, recipe in study.variants.items()
-        if recipe.generator("pos")
+        if recipe.generator("pos") and (generator := study.generator_name(recipe, "pos"))
     }
 
 

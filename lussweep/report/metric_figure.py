@@ -223,9 +223,10 @@ def _draw_metric(
         return
     for i, n_patients in enumerate(counts):
         color = sequential(n_patients, counts)
-        marker = {"marker": MARKERS[i % len(MARKERS)], "markersize": 4}
-        curve = _epoch_means(of_metric, n_patients)
-        ax.plot(*curve, color=color, label=str(n_patients), **marker)
+        ax.plot(
+            *_epoch_means(of_metric, n_patients), color=color, label=str(n_patients),
+            marker=MARKERS[i % len(MARKERS)], markersize=4,
+        )  # fmt: skip
         for half, style in HALVES.items() if metric == "one_nn" else ():
             halves = [row for row in rows if row["metric"] == half]
             ax.plot(*_epoch_means(halves, n_patients), color=color, alpha=0.4, linestyle=style)
@@ -252,9 +253,9 @@ def _metric_caption(rows: Sequence[Row]) -> str:
             "that number, so compare lines of equal number only."
         )
     text += " Lines: means over replicates; grey: goal."
-    changed = sorted({row["gan"] for row in rows} - {"base", None})
-    if changed:
-        text += f" GAN: {', '.join(changed)}."
+    gans = {row["gan"] for row in rows}
+    if len(gans) == 1 and "base" not in gans:
+        text += f" GAN: {gans.pop()}."
     if any(row["metric"] in HALVES for row in rows):
         text += " 1-NN: faint dots are the real half, faint dashes the synthetic half."
     return text

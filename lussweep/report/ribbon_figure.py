@@ -126,8 +126,10 @@ def _draw_ribbon(
             for side in (low, high):
                 ax.plot(at, side, color=COLOR, linewidth=0.8, linestyle=linestyle, zorder=2)
         else:
-            bar = {"color": COLOR, "alpha": min(1.0, 2 * alpha), "linewidth": width}
-            ax.plot(at * 2, [*low, *high], marker="_", label=label, zorder=2, **bar)
+            ax.plot(
+                at * 2, [*low, *high], marker="_", label=label, zorder=2, color=COLOR,
+                alpha=min(1.0, 2 * alpha), linewidth=width,
+            )  # fmt: skip
 
 
 def _caption(results: pa.Table, groups: Sequence[Group]) -> str:
