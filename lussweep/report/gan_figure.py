@@ -41,12 +41,13 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
         for ax, name in zip(line, names, strict=True):
             mine = [r for r in rows if (r["class"], r["name"]) == (label, name)]
             own = of_generator(noted, "base", label)
-            for i, n in enumerate(counts):
-                curve = _means([row for row in mine if row["n_patients"] == n])
+            curves = {n: _means([r for r in mine if r["n_patients"] == n]) for n in counts}
+            for i, (n, curve) in enumerate(curves.items()):
                 ax.plot(
                     *curve, color=sequential(n, counts), linewidth=1.3, label=str(n), markersize=4,
                     marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(curve[0]) // 8),
                 )  # fmt: skip
+            for n, curve in curves.items():  # below all lines in the legend
                 mark_events(ax, [row for row in own if row["n_patients"] == n], curve)
         line[0].set_ylabel(f"loss, {CLASS_TITLES[label]}", fontsize=9)
     for ax, name in zip(axes[0], names, strict=True):
