@@ -54,13 +54,17 @@ def build_feature_figure(points: pa.Table) -> Figure | None:
                 if at:
                     ax.scatter(*zip(*at, strict=True), label=name, **look)
             _limit(ax, of_class)
-            ax.set_xlabel(f"component 1 ({of_class[0]['share_1']:.0%}), SD", fontsize=8.5)
-        title = f"{CLASS_TITLES[label]} frames\ncomponent 2 ({of_class[0]['share_2']:.0%}), SD"
+            ax.set_xlabel(_axis_title(1, of_class[0]), fontsize=8.5)
+        title = f"{CLASS_TITLES[label]} frames\n{_axis_title(2, of_class[0])}"
         line[0].set_ylabel(title, fontsize=8.5)
     for ax, n in zip(axes[0], counts, strict=True):
         ax.set_title(f"{n} patients per class", fontsize=9)
     finish(figure, _caption(rows))
     return figure
+
+
+def _axis_title(component: int, row: Row) -> str:
+    return f"component {component} ({100 * row[f'share_{component}']:.0f} %), SD"
 
 
 def _limit(ax: Any, rows: Sequence[Row]) -> None:

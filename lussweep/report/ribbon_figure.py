@@ -54,8 +54,8 @@ def build_ribbon_figure(results: pa.Table, means: pa.Table | None = None) -> Fig
     """
     groups, variants = last_epochs(group_cells(results, means)), variants_of(results)
     counts = sorted({group.n_patients for group in groups})
-    n_columns = min(len(variants), MOST_COLUMNS)
-    n_lines = math.ceil(len(variants) / n_columns)
+    n_lines = math.ceil(len(variants) / MOST_COLUMNS)
+    n_columns = math.ceil(len(variants) / n_lines)
     height = 1.9 + 2.1 * n_lines
     figure, axes = new_figure(1.0 + 2.15 * max(n_columns, 2), height, n_lines, n_columns)
     panels = [ax for line in axes for ax in line]
