@@ -174,6 +174,24 @@ def _auroc(run: LoadedRun) -> Figure:
     return build_auroc_figure(run["results"], run.get("means"))
 
 
+def _auroc_ribbons(run: LoadedRun) -> Figure:
+    from lussweep.report.ribbon_figure import build_ribbon_figure
+
+    return build_ribbon_figure(run["results"], run.get("means"))
+
+
+def _auroc_bars(run: LoadedRun) -> Figure:
+    from lussweep.report.bars_figure import build_bars_figure
+
+    return build_bars_figure(run["results"], run.get("means"))
+
+
+def _features(run: LoadedRun) -> Figure | None:
+    from lussweep.report.feature_figure import build_feature_figure
+
+    return build_feature_figure(run["feature_map"])
+
+
 def _auroc_by_epoch(run: LoadedRun) -> Figure | None:
     from lussweep.report.epoch_figure import build_epoch_figure
 
@@ -198,16 +216,22 @@ def _gan_metrics(run: LoadedRun) -> Figure | None:
 
 FIGURES = {
     "auroc": "results",
+    "auroc_ribbons": "results",
+    "auroc_bars": "results",
     "auroc_by_epoch": "results",
     "calibration": "calibration",
     "gan_metrics": "gan_scores",
+    "features": "feature_map",
 }
 """The figures by name, with the table that each is drawn from."""
 _DRAW: Mapping[str, Callable[[LoadedRun], Figure | None]] = {
     "auroc": _auroc,
+    "auroc_ribbons": _auroc_ribbons,
+    "auroc_bars": _auroc_bars,
     "auroc_by_epoch": _auroc_by_epoch,
     "calibration": _calibration,
     "gan_metrics": _gan_metrics,
+    "features": _features,
 }
 
 

@@ -36,7 +36,7 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
     counts = sorted({row["n_patients"] for row in rows})
     size = (1.2 + 2.6 * max(len(names), 2), 1.3 + 2.1 * len(classes))
     figure, axes = new_figure(*size, len(classes), len(names))
-    noted = events.to_pylist()
+    noted = [row for row in events.to_pylist() if row["gan"] == "base"]
     for line, label in zip(axes, classes, strict=True):
         for ax, name in zip(line, names, strict=True):
             mine = [r for r in rows if (r["class"], r["name"]) == (label, name)]
