@@ -97,8 +97,8 @@ DRAWINGS = {
             collected.table("results"), collected.table("means")
         ),
         describe=_said(
-            "Mean AUC-ROC on holdout against patients per class, one panel for each variant. A "
-            "dark ribbon is the interval over other patients, a light one that over other "
+            "Mean AUC-ROC on holdout against patients per class, one panel for each variant. "
+            "The inner ribbon is the interval over other patients, the outer one that over other "
             "trainings and patients, and dots are replicates. The table below has the numbers."
         ),
     ),

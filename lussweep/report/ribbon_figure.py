@@ -138,12 +138,12 @@ def _caption(results: pa.Table, groups: Sequence[Group]) -> str:
     parts = [holdout_text(results)]
     if any(group.interval for group in groups):
         parts.append(
-            "Light with dashed edges, or a thin bar: 95 % for other trainings and other holdout "
-            "patients. Dark, or a thick bar: 95 % for other holdout patients alone, with these "
-            "trained models."
+            "Outer ribbon with dashed edges, or thin bar: 95 % for other trainings and other "
+            "holdout patients. Inner ribbon, or thick bar: 95 % for other holdout patients alone, "
+            "with these trained models."
         )
     elif any(group.lone_interval for group in groups):
-        parts.append("Dark: 95 % for other holdout patients alone, with these trained models.")
+        parts.append("Ribbons: 95 % for other holdout patients alone, with these trained models.")
     elif any(len(group.done) > 1 for group in groups):
         parts.append("Bars: the sample standard deviation over replicates.")
     if any(len(group.cells) > 1 for group in groups):

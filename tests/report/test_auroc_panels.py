@@ -78,7 +78,7 @@ def test_both_ribbons_end_at_the_intervals_of_the_means() -> None:
         assert sorted(dots[:, 1]) == pytest.approx(
             sorted(value(n, k, variant) for n in COUNTS for k in (1, 2, 3))
         )
-    assert "a thin bar: 95 % for other trainings" in caption(figure)
+    assert "or thin bar: 95 % for other trainings" in caption(figure)
 
 
 def label_of(one: Any) -> str:
