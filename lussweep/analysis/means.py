@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
+from lussweep.analysis.auroc_interval import PatientAuroc, auroc_interval, won_by_patient
 from lussweep.analysis.bootstrap import Interval, point_auroc
 from lussweep.analysis.contrasts import CONFIDENCE, ONE_REPLICATE
 from lussweep.analysis.effective import few_patients, unit_interval
@@ -31,6 +31,8 @@ class MeanAuroc(NamedTuple):
     over_both: TwoWay | None
     interval: Interval | None
     """95 % over trainings and holdout patients."""
+    conditional: Interval | None
+    """95 % over holdout patients, for these trained models."""
     withheld: str | None
 
 
@@ -60,14 +62,16 @@ def mean_aurocs(
         patients = None if paired.n_scarcer < 2 else patient_covariance(matrices[n])
         withheld = few_patients(paired.n_scarcer) or _withheld(mean, n in pooled, patients)
         if withheld or patients is None:
-            mean_of[n] = MeanAuroc(aurocs, mean, None, None, withheld)
+            mean_of[n] = MeanAuroc(aurocs, mean, None, None, None, withheld)
             continue
         variance, training_df, _ = pooled[n]
         both = two_way(
             mean, len(aurocs), max(variance, patients.own), training_df,
             patients.between, patients.between_df,
         )  # fmt: skip
-        mean_of[n] = MeanAuroc(aurocs, mean, both, _interval(both, patients, matrices[n]), None)
+        over_patients = _over_patients(matrices[n])
+        interval = _interval(both, patients, over_patients)
+        mean_of[n] = MeanAuroc(aurocs, mean, both, interval, over_patients.interval, None)
     return mean_of
 
 
@@ -82,14 +86,18 @@ def _withheld(mean: float, has_spread: bool, patients: PatientCovariance | None)
     return None
 
 
-def _interval(both: TwoWay, patients: PatientCovariance, matrix_K: Sequence[WinMatrix]) -> Interval:
+def _over_patients(matrix_K: Sequence[WinMatrix]) -> PatientAuroc:
+    """The mean over replicates with its interval over holdout patients alone."""
+    wins_PP = np.mean([matrix.wins_PP for matrix in matrix_K], axis=0)
+    return auroc_interval(won_by_patient(matrix_K[0]._replace(wins_PP=wins_PP)))
+
+
+def _interval(both: TwoWay, patients: PatientCovariance, over_patients: PatientAuroc) -> Interval:
     """The interval of the independent units that both variances are worth together.
 
     The jackknife gives the variance that trainings add to the variance over patients. The variance
     over patients is the moderated one of `auroc_interval`, for the mean over replicates.
     """
-    wins_PP = np.mean([matrix.wins_PP for matrix in matrix_K], axis=0)
-    over_patients = auroc_interval(won_by_patient(matrix_K[0]._replace(wins_PP=wins_PP)))
     assert over_patients.standard_error is not None, "neither 0 nor 1, and patients enough"
     of_patients = over_patients.standard_error**2
     of_trainings = max(0.0, both.standard_error**2 - patients.conditional)

@@ -169,13 +169,31 @@ def load_run(path: Path | str, *, store: Path | str | None = None) -> LoadedRun:
 
 
 def _auroc(run: LoadedRun) -> Figure:
-    from lussweep.report.figures import build_auroc_figure
+    from lussweep.report.auroc_figure import build_auroc_figure
 
     return build_auroc_figure(run["results"], run.get("means"))
 
 
+def _auroc_ribbons(run: LoadedRun) -> Figure:
+    from lussweep.report.ribbon_figure import build_ribbon_figure
+
+    return build_ribbon_figure(run["results"], run.get("means"))
+
+
+def _auroc_bars(run: LoadedRun) -> Figure:
+    from lussweep.report.bars_figure import build_bars_figure
+
+    return build_bars_figure(run["results"], run.get("means"))
+
+
+def _features(run: LoadedRun) -> Figure | None:
+    from lussweep.report.feature_figure import build_feature_figure
+
+    return build_feature_figure(run["feature_map"])
+
+
 def _auroc_by_epoch(run: LoadedRun) -> Figure | None:
-    from lussweep.report.figures import build_epoch_figure
+    from lussweep.report.epoch_figure import build_epoch_figure
 
     return build_epoch_figure(run["results"]) if epoch_is_axis(run["results"]) else None
 
@@ -189,7 +207,7 @@ def _calibration(run: LoadedRun) -> Figure | None:
 def _gan_metrics(run: LoadedRun) -> Figure | None:
     import pyarrow.compute as pc
 
-    from lussweep.report.figures import build_metric_figure
+    from lussweep.report.metric_figure import build_metric_figure
 
     scores = run["gan_scores"]
     own = scores.filter(pc.and_(pc.is_valid(scores["epoch"]), pc.equal(scores["gan"], "base")))
@@ -198,16 +216,22 @@ def _gan_metrics(run: LoadedRun) -> Figure | None:
 
 FIGURES = {
     "auroc": "results",
+    "auroc_ribbons": "results",
+    "auroc_bars": "results",
     "auroc_by_epoch": "results",
     "calibration": "calibration",
     "gan_metrics": "gan_scores",
+    "features": "feature_map",
 }
 """The figures by name, with the table that each is drawn from."""
 _DRAW: Mapping[str, Callable[[LoadedRun], Figure | None]] = {
     "auroc": _auroc,
+    "auroc_ribbons": _auroc_ribbons,
+    "auroc_bars": _auroc_bars,
     "auroc_by_epoch": _auroc_by_epoch,
     "calibration": _calibration,
     "gan_metrics": _gan_metrics,
+    "features": _features,
 }
 
 

@@ -7,6 +7,7 @@ the same card.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -60,7 +61,9 @@ def memorisation_card(
     synthetic = synthetic[:n_images]
     seen = spread_over_patients(holdout_patient_M, n_images, np.random.default_rng(seed))
     by = yardstick(train, holdout[seen], holdout_patient_M[seen], seed=seed, device=device)
-    copies = find_copies(ratios(by, synthetic), by.threshold, train_patient_N)
+    found = ratios(by, synthetic)
+    of_all = replace(found, nearest_holdout_K=seen[found.nearest_holdout_K])
+    copies = find_copies(of_all, by.threshold, train_patient_N)
     train_ND, holdout_MD, synthetic_KD = (_shrunk(x, side) for x in (train, holdout, synthetic))
     measured = memorisation(
         train_ND,

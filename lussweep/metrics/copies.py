@@ -49,7 +49,7 @@ class Yardstick:
 
 @dataclass(frozen=True, eq=False)
 class Ratios:
-    """For each of K frames: how much nearer it is to training than to holdout, and to which frame.
+    """For each of K frames: how much nearer it is to training than to holdout, and to which.
 
     ratio_K: (1 - likeness of the nearest holdout frame) / (1 - likeness of the nearest training
     frame): about 1 without memorisation, above 20 for a copy unlike all holdout frames.
@@ -57,6 +57,7 @@ class Ratios:
 
     ratio_K: Float64s
     nearest_train_K: NDArray[np.int64]
+    nearest_holdout_K: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,8 @@ def ratios(by: Yardstick, frames: Frames) -> Ratios:
     query_KSS = structures(frames)
     to_train = nearest_structures(query_KSS, by.train_NSS, device=by.device)
     to_holdout = nearest_structures(query_KSS, by.holdout_MSS, device=by.device)
-    return Ratios(_ratio(to_train.likeness_K, to_holdout.likeness_K), to_train.index_K)
+    ratio_K = _ratio(to_train.likeness_K, to_holdout.likeness_K)
+    return Ratios(ratio_K, to_train.index_K, to_holdout.index_K)
 
 
 def find_copies(found: Ratios, threshold: float, train_patient_N: NDArray[np.str_]) -> Copies:

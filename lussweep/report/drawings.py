@@ -7,21 +7,29 @@ PNG, SVG and PDF.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
+from lussweep.report.auroc_figure import build_auroc_figure
+from lussweep.report.bars_figure import build_bars_figure
 from lussweep.report.calibration_figure import build_calibration_figure
-from lussweep.report.figures import build_auroc_figure, build_metric_figure
+from lussweep.report.cells import Row
+from lussweep.report.feature_figure import build_feature_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
+from lussweep.report.metric_figure import build_metric_figure
 from lussweep.report.net_benefit_figure import build_net_benefit_figure
+from lussweep.report.ribbon_figure import build_ribbon_figure
 from lussweep.report.roc_figure import build_roc_figure
 from lussweep.report.search_figure import build_search_figure
-from lussweep.report.sections import Collected
+from lussweep.report.sections import Collected, NotWritten
+from lussweep.report.sections.seam import NotMade
 from lussweep.report.usefulness_figure import build_usefulness_figure
 from lussweep.report.worth_figure import build_worth_figure
+from lussweep.study.spec import StudySpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,14 +59,31 @@ def _auroc_text(collected: Collected) -> str:
 
 
 def _gan_metrics(collected: Collected) -> Figure | None:
-    """The scores of the study's own generators, or of the first one that has some."""
+    """The scores of every generator that has snapshots, with the floor."""
     scores = collected.table("gan_scores")
-    scores = scores.filter(pc.is_valid(scores["epoch"]))
-    gans = scores["gan"].unique().to_pylist()
-    if not gans:
+    shown = scores.filter(pc.or_(pc.is_valid(scores["epoch"]), pc.is_null(scores["gan"])))
+    if not any(shown["gan"].to_pylist()):
         return None
-    shown = "base" if "base" in gans else gans[0]
-    return build_metric_figure(scores.filter(pc.equal(scores["gan"], shown)))
+    marks = gan_marks(collected)
+    return build_metric_figure(shown, chosen=marks["chosen"], events=marks["events"])
+
+
+def gan_marks(collected: Collected) -> dict[str, list[Row]]:
+    """The chosen snapshots and the events of a run, as far as their tables are there."""
+    rows: dict[str, list[Row]] = {"chosen": [], "events": []}
+    for name, table in (("chosen", "memorisation"), ("events", "gan_events")):
+        with suppress(NotWritten, NotMade):
+            rows[name] = collected.table(table).to_pylist()
+    return rows
+
+
+def _generators(study: StudySpec) -> dict[str, str]:
+    """The generator of the positives of each variant that has one."""
+    return {
+        name: generator
+        for name, recipe in study.variants.items()
+        if recipe.generator("pos") and (generator := study.generator_name(recipe, "pos"))
+    }
 
 
 def _said(text: str) -> Callable[[Collected], str]:
@@ -66,8 +91,29 @@ def _said(text: str) -> Callable[[Collected], str]:
 
 
 DRAWINGS = {
+    "auroc_ribbons": Drawing(
+        title="AUC-ROC against patients, a panel for each variant",
+        build=lambda collected: build_ribbon_figure(
+            collected.table("results"), collected.table("means")
+        ),
+        describe=_said(
+            "Mean AUC-ROC on holdout against patients per class, one panel for each variant. "
+            "The inner ribbon is the interval over other patients, the outer one that over other "
+            "trainings and patients, and dots are replicates. The table below has the numbers."
+        ),
+    ),
+    "auroc_bars": Drawing(
+        title="AUC-ROC by patients and variant, as in Figure 5 of the paper",
+        build=lambda collected: build_bars_figure(
+            collected.table("results"), collected.table("means")
+        ),
+        describe=_said(
+            "Mean AUC-ROC on holdout as bars from chance, one group for each number of patients "
+            "per class and one bar for each variant. The table below has the numbers."
+        ),
+    ),
     "auroc": Drawing(
-        title="AUC-ROC on holdout against patients per class", build=_auroc, describe=_auroc_text
+        title="AUC-ROC by frame and by patient, all variants", build=_auroc, describe=_auroc_text
     ),
     "contrasts": Drawing(
         title="Differences between variants",
@@ -116,23 +162,36 @@ DRAWINGS = {
             collected.table("gan_losses"), collected.table("gan_events")
         ),
         describe=_said(
-            "Losses against the epoch, one row for each class and one line for each patient count."
+            "Losses against the epoch, one row for each class and one line for each patient count, "
+            "with marks where a training collapsed, diverged or had not learned."
         ),
     ),
     "gan_metrics": Drawing(
         title="Scores of the generators",
         build=_gan_metrics,
         describe=_said(
-            "Scores of the generators' snapshots against the epoch, one row for each class and one "
-            "line for each patient count, with the goal of each score."
+            "Scores of the generators' snapshots against the epoch, one row for each generator and "
+            "class and one line for each patient count, with the goal of each score, the floor as "
+            "bands, rings at chosen snapshots and marks at events."
+        ),
+    ),
+    "features": Drawing(
+        title="Features of real and synthetic frames",
+        build=lambda collected: build_feature_figure(collected.table("feature_map")),
+        describe=_said(
+            "Training, holdout and synthetic frames as points in the plane of the first two "
+            "principal components of their features, one row for each class and one column for "
+            "each number of patients per class."
         ),
     ),
     "usefulness": Drawing(
         title="Gain against the generator's score",
-        build=lambda collected: build_usefulness_figure(collected.table("results")),
+        build=lambda collected: build_usefulness_figure(
+            collected.table("results"), _generators(collected.study)
+        ),
         describe=_said(
-            "Gain in AUC-ROC against kMMD of the synthetic positives, one mark for each cell. The "
-            "table below has the correlations."
+            "Gain in AUC-ROC against kMMD of the synthetic positives, one panel for each variant "
+            "and one mark for each cell. The table below has the correlations."
         ),
     ),
     "search": Drawing(

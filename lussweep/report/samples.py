@@ -16,7 +16,13 @@ from lussweep.store.arrays import read_array
 from lussweep.study.spec import KNOWN
 
 SHEET_COLUMNS = 10
+FRAME = ("patient_id", "video_id", "frame")
 WORDS = {"pos": "positive", "neg": "negative"}
+NEAREST = {
+    "nearest training frames": FRAME,
+    "nearest holdout frames": tuple(f"holdout_{name}" for name in FRAME),
+}
+"""The columns of a table of pairs that name the nearest real frame of each kind."""
 Labelled = tuple[str, np.ndarray]
 """A title, and frames (N, S, S) uint8."""
 
@@ -54,14 +60,14 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
 
 
 def nearest_frames(collected: Collected) -> list[Labelled]:
-    """The synthetic frames nearest to a training frame, and those training frames.
+    """The synthetic frames nearest to a training frame, and the nearest real frames of each.
 
-    Both classes are shown at the smallest and the largest patient count.
+    The rows are the synthetic frames, the nearest training frames and, where the card names them,
+    the nearest holdout frames. Both classes are shown at the smallest and the largest count.
     """
     reported, index = collected.reported, collected.table("frames")
     pairs, cards = collected.table("closest_pairs"), collected.table("memorisation")
-    columns = ("patient_id", "video_id", "frame")
-    where = {place: i for i, place in enumerate(_places(index, columns))}
+    where = {place: i for i, place in enumerate(_places(index, FRAME))}
     groups = []
     counts = pairs["n_patients"].to_pylist()
     for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
@@ -83,12 +89,11 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
             synthetic = read_array(path, np.uint8, mapped=True)[
                 [row["synthetic_row"] for row in shown]
             ]
-            near = index.take([where[tuple(row[name] for name in columns)] for row in shown])
-            title = f"synthetic {word}, n = {n}: the nearest to training frames"
-            groups += [
-                (title, synthetic),
-                ("these training frames", load_pixels(reported.store, near)),
-            ]
+            groups.append((f"synthetic {word}, n = {n}: the nearest to training frames", synthetic))
+            for title, ids in NEAREST.items():
+                if all(row[name] is not None for row in shown for name in ids):
+                    near = index.take([where[tuple(row[name] for name in ids)] for row in shown])
+                    groups.append((title, load_pixels(reported.store, near)))
     return groups
 
 

@@ -63,6 +63,16 @@ class Group:
         return _ends(self.means.get("frame", {}))
 
     @property
+    def conditional_interval(self) -> tuple[float, float] | None:
+        """95 % for other holdout patients alone, with these trained models, by frame.
+
+        That of a lone replicate is its own.
+        """
+        row = self.means.get("frame", {})
+        ends = {"low": row.get("conditional_low"), "high": row.get("conditional_high")}
+        return _ends(ends) or self.lone_interval
+
+    @property
     def by_patient(self) -> Row | None:
         """The row of MEANS by mean frame score, if it has an AUC-ROC."""
         row = self.means.get("patient_mean", {})

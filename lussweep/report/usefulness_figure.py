@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 3
 
 
-def build_usefulness_figure(results: pa.Table) -> Figure | None:
+def build_usefulness_figure(
+    results: pa.Table, generator_of: Mapping[str, str] | None = None
+) -> Figure | None:
     """Draws a panel for each variant with synthetic positives, and a mark for each cell.
 
-    The gain is the cell's AUC-ROC less that of the baseline of the same draw. None if no cell has
-    both a gain and a score.
+    The gain is the cell's AUC-ROC less that of the baseline of the same draw. `generator_of` names
+    the generator of each variant's positives. It stands in the titles if there are several. None if
+    no cell has both a gain and a score.
     """
     rows = [row for row in results.to_pylist() if row["status"] == DONE]
     base = {
@@ -39,6 +43,8 @@ def build_usefulness_figure(results: pa.Table) -> Figure | None:
         return None
     variants = list(dict.fromkeys(row["variant"] for row, _ in marks))
     counts = sorted({row["n_patients"] for row, _ in marks})
+    named = {v: name for v, name in (generator_of or {}).items() if v in variants}
+    generators = set(named.values())
     n_columns = min(len(variants), MOST_COLUMNS)
     n_lines = math.ceil(len(variants) / n_columns)
     size = (1.4 + 2.9 * n_columns, 1.5 + 2.5 * n_lines)
@@ -55,7 +61,10 @@ def build_usefulness_figure(results: pa.Table) -> Figure | None:
                 color=[sequential(n, counts)] * len(here), marker=MARKERS[i % len(MARKERS)],
                 label=str(n),
             )  # fmt: skip
-        ax.set_title(wrapped(variant, 26), fontsize=9.5)
+        title = wrapped(variant, 26)
+        if len(generators) > 1 and variant in named:
+            title += f"\n{wrapped(f'GAN: {named[variant]}', 34)}"
+        ax.set_title(title, fontsize=9)
     for ax in panels[len(variants) :]:
         ax.set_axis_off()
     for ax in panels[max(0, len(variants) - n_columns) : len(variants)]:

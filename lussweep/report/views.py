@@ -10,8 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lussweep.report.auroc_figure import auroc_figure
 from lussweep.report.calibration_figure import calibration_figure
-from lussweep.report.figures import auroc_figure, epoch_figure, metric_figure
+from lussweep.report.drawings import gan_marks
+from lussweep.report.epoch_figure import epoch_figure
+from lussweep.report.metric_figure import metric_figure
 from lussweep.report.optuna_journal import write_optuna
 from lussweep.report.page.pixels import is_phantom
 from lussweep.report.page.seam import PageSource
@@ -65,7 +68,8 @@ def _calibration(collected: Collected, folder: Path) -> list[Path]:
 
 
 def _gan_metrics(collected: Collected, folder: Path) -> list[Path]:
-    return metric_figure(collected.table("gan_scores"), folder / "figures/gan_metrics")
+    scores, stem = collected.table("gan_scores"), folder / "figures/gan_metrics"
+    return metric_figure(scores, stem, **gan_marks(collected))
 
 
 def _samples(collected: Collected, folder: Path) -> list[Path]:
@@ -120,10 +124,10 @@ VIEWS = {
         version=1, files=_figure("auroc_by_epoch"), write=_auroc_by_epoch, order=210
     ),
     "calibration": View(version=1, files=_figure("calibration"), write=_calibration, order=220),
-    "gan_metrics": View(version=1, files=_figure("gan_metrics*"), write=_gan_metrics, order=230),
+    "gan_metrics": View(version=2, files=_figure("gan_metrics*"), write=_gan_metrics, order=230),
     "samples": View(version=1, files=("figures/samples.png",), write=_samples, order=240),
     "closest_pairs": View(
-        version=1, files=("figures/closest_pairs.png",), write=_closest_pairs, order=250
+        version=2, files=("figures/closest_pairs.png",), write=_closest_pairs, order=250
     ),
     "events": View(version=1, files=("events.log",), write=_events, order=400),
     "tensorboard": View(version=1, files=("tensorboard",), write=_tensorboard, order=600),

@@ -23,6 +23,7 @@ from lussweep.store.arrays import read_array
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import MemorisationStep
 
+FRAME = ("patient_id", "video_id", "frame")
 N_PAIRS = 20
 """Number of closest pairs that are kept for the report's sheet."""
 
@@ -53,7 +54,7 @@ def run_memorisation(step: Step, context: Context, out: Path) -> Summary:
         for patient, n in copies.of_patient.items()
     ]
     tables.write(out / names.COPIES, rows, tables.COPIES)
-    tables.write(out / names.PAIRS, _closest_pairs(copies, train, label), tables.PAIRS)
+    tables.write(out / names.PAIRS, _closest_pairs(copies, train, holdout, label), tables.PAIRS)
     return card
 
 
@@ -74,18 +75,22 @@ def _holdout_frames(step: Step, context: Context, train: pa.Table, label: str) -
     return holdout
 
 
-def _closest_pairs(copies: Copies, train: pa.Table, label: str) -> list[dict[str, Any]]:
+def _closest_pairs(
+    copies: Copies, train: pa.Table, holdout: pa.Table, label: str
+) -> list[dict[str, Any]]:
     """The synthetic frames that are nearest to training frames beside holdout frames."""
     ratio_K = copies.ratios.ratio_K
     nearest = np.argsort(-ratio_K, kind="stable")[:N_PAIRS]
     near_train = train.take(copies.ratios.nearest_train_K[nearest]).to_pylist()
+    near_holdout = holdout.take(copies.ratios.nearest_holdout_K[nearest]).to_pylist()
     return [
         {
             "class": label,
             "synthetic_row": int(row),
             "ratio": float(ratio_K[row]),
             "is_copy": bool(copies.is_copy_K[row]),
-            **{name: frame[name] for name in ("patient_id", "video_id", "frame")},
+            **{name: seen[name] for name in FRAME},
+            **{f"holdout_{name}": unseen[name] for name in FRAME},
         }
-        for row, frame in zip(nearest, near_train, strict=True)
+        for row, seen, unseen in zip(nearest, near_train, near_holdout, strict=True)
     ]

@@ -157,6 +157,7 @@ COPIES = make_schema(
     ("patient_id", pa.string()),
     ("n_copies", pa.int32(), "synthetic frames"),
 )
+EARLIER_PAIRS = "; null in a card that an earlier version of lussweep made"
 PAIRS = make_schema(
     *CARD,
     ("synthetic_row", pa.int32(), "row in the set's synthetic.npy"),
@@ -170,6 +171,9 @@ PAIRS = make_schema(
     ("patient_id", pa.string(), "of the training frame"),
     ("video_id", pa.string(), "of the training frame"),
     ("frame", pa.int32(), "of the training frame"),
+    ("holdout_patient_id", pa.string(), f"of the nearest holdout frame{EARLIER_PAIRS}"),
+    ("holdout_video_id", pa.string(), f"of the nearest holdout frame{EARLIER_PAIRS}"),
+    ("holdout_frame", pa.int32(), f"of the nearest holdout frame{EARLIER_PAIRS}"),
 )
 TRIALS = make_schema(
     *CELL,

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from lussweep.analysis.auroc_interval import auroc_interval, won_by_patient
 from lussweep.analysis.means import mean_aurocs
 from lussweep.analysis.paired import PairedWins
 from support import simulation as simulated
@@ -14,6 +15,14 @@ def test_a_mean_is_over_replicates_and_mirrors():
     found = mean_aurocs(by_count, "1")[6]
     assert found.auroc == pytest.approx(np.mean(found.aurocs))
     assert found.interval.low < found.auroc < found.interval.high < 1
+    paired = by_count[6]
+    wins_PP = np.mean([paired.wins["1", k] for k in sorted(paired.replicates("1"))], axis=0)
+    alone = auroc_interval(won_by_patient(paired.matrix(wins_PP))).interval
+    assert found.conditional == pytest.approx(alone)
+    assert found.interval.low <= found.conditional.low + 1e-9
+    assert found.conditional.high <= found.interval.high + 1e-9
+    spread = mean_aurocs(simulated.study(rng, (20, 20), 3, [1.0]), "1")[6]
+    assert spread.interval.low < spread.conditional.low < spread.auroc
     lost = {
         n: PairedWins({cell: wins_PP.T for cell, wins_PP in p.wins.items()}, p.n_neg_P, p.n_pos_P)
         for n, p in by_count.items()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from scipy.stats import spearmanr
 
-from lussweep.report.figures import build_metric_figure
+from lussweep.report.metric_figure import build_metric_figure
 from lussweep.report.sections.results import RESULTS
 from lussweep.report.sections.usefulness import USEFULNESS
 from lussweep.store import tables

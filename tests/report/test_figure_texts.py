@@ -12,13 +12,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from lussweep.analysis.levels import Scored
+from lussweep.report.auroc_figure import build_auroc_figure
+from lussweep.report.bars_figure import build_bars_figure
 from lussweep.report.calibration_figure import build_calibration_figure
 from lussweep.report.cells import ScoredCells
-from lussweep.report.figures import build_auroc_figure
+from lussweep.report.drawings import DRAWINGS
+from lussweep.report.feature_figure import build_feature_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
+from lussweep.report.metric_figure import build_metric_figure
 from lussweep.report.net_benefit_figure import build_net_benefit_figure
 from lussweep.report.panels import wrapped
+from lussweep.report.ribbon_figure import build_ribbon_figure
 from lussweep.report.roc_figure import build_roc_figure, roc_curve
 from lussweep.report.search_figure import build_search_figure
 from lussweep.report.sections import SECTIONS
@@ -109,7 +114,8 @@ def results(size: tuple[int, int]) -> pa.Table:
 def means(size: tuple[int, int]) -> pa.Table:
     return table("means", [
         {k: place[k] for k in ("n_patients", "variant", "gan_epoch")}
-        | {"level": level, "auroc": 0.8, "aurocs": [0.7, 0.9], "low": 0.6, "high": 0.95}
+        | {"level": level, "auroc": 0.8, "aurocs": [0.7, 0.9], "low": 0.6, "high": 0.95,
+           "conditional_low": 0.7, "conditional_high": 0.9}
         for place in places(*size) if place["replicate"] == 1
         for level in ("frame", "patient_mean")
     ])  # fmt: skip
@@ -171,6 +177,53 @@ def losses(size: tuple[int, int]) -> pa.Table:
     ])  # fmt: skip
 
 
+EVENTS = ("low_diversity", "not_finite", "discriminator_won", "not_learned", "of_a_plugin")
+GANS = ("base", "loss=hinge, augment=[brightness, translation, cutout]")
+
+
+def events(size: tuple[int, int]) -> list[Row]:
+    return [
+        {"n_patients": n, "replicate": 1, "class": label, "gan": "base", "attempt": 1,
+         "epoch": 20 * (i % 5) + 1, "kind": EVENTS[i % 5], "message": ""}
+        for i, n in enumerate(COUNTS[-size[1]:]) for label in ("pos", "neg")
+    ]  # fmt: skip
+
+
+def gan_scores(size: tuple[int, int]) -> pa.Table:
+    own = [
+        {"n_patients": n, "replicate": 1, "class": label, "gan": gan, "epoch": epoch,
+         "metric": metric, "embedder": "detector" if metric != "spectral_gap" else "none",
+         "space": "softmax" if metric != "spectral_gap" else "pixel", "value": epoch / n,
+         "n_images": 10 * n, "saw_all_train_patients": True}
+        for n in COUNTS[-size[1]:] for label in ("pos", "neg") for gan in GANS
+        for epoch in (1, 50, 100)
+        for metric in ("kmmd", "one_nn", "one_nn_real", "confidence", "spectral_gap")
+    ]  # fmt: skip
+    floor = [
+        {k: row[k] for k in ("n_patients", "class", "metric", "embedder", "space", "n_images")}
+        | {"value": 0.1, "floor_draw": 1}
+        for row in own if row["metric"] == "kmmd" and row["epoch"] == 1
+    ]  # fmt: skip
+    return table("gan_scores", own + floor)
+
+
+def chosen(size: tuple[int, int]) -> list[Row]:
+    return [{"n_patients": n, "class": label, "gan": gan, "gan_epoch": 50}
+            for n in COUNTS[-size[1]:] for label in ("pos", "neg") for gan in GANS]  # fmt: skip
+
+
+def feature_map(size: tuple[int, int]) -> pa.Table:
+    rng = np.random.default_rng(0)
+    return table("feature_map", [
+        {"n_patients": None if kind == "holdout" else n, "class": label, "kind": kind,
+         "gan": GANS[1] if kind == "synthetic" else None, "component_1": rng.normal(),
+         "component_2": rng.normal(), "share_1": 0.6, "share_2": 0.2, "embedder": "detector",
+         "space": "conv", "saw_all_train_patients": True}
+        for n in COUNTS[-size[1]:][-4:] for label in ("pos", "neg")
+        for kind in ("train", "holdout", "synthetic") for _ in range(5)
+    ])  # fmt: skip
+
+
 def trials(size: tuple[int, int]) -> pa.Table:
     return table("trials", [
         place | {"trial": t, "epoch": 1, "learning_rate": 10.0**-t, "channels": 2**t,
@@ -182,13 +235,21 @@ def trials(size: tuple[int, int]) -> pa.Table:
 
 FIGURES = {
     "auroc": lambda size: build_auroc_figure(results(size), means(size)),
+    "auroc_ribbons": lambda size: build_ribbon_figure(results(size), means(size)),
+    "auroc_bars": lambda size: build_bars_figure(results(size), means(size)),
+    "gan_metrics": lambda size: build_metric_figure(
+        gan_scores(size), chosen=chosen(size), events=events(size)
+    ),
+    "features": lambda size: build_feature_figure(feature_map(size)),
     "contrasts": lambda size: build_forest_figure(contrasts(size)),
     "worth": lambda size: build_worth_figure(worth(size)),
     "calibration": lambda size: build_calibration_figure(calibration(size)),
     "net_benefit": lambda size: build_net_benefit_figure(net_benefit(size)),
     "roc": lambda size: build_roc_figure(scored(size), operating(size)),
-    "gan_losses": lambda size: build_losses_figure(losses(size), table("gan_events", [])),
-    "usefulness": lambda size: build_usefulness_figure(results(size)),
+    "gan_losses": lambda size: build_losses_figure(losses(size), table("gan_events", events(size))),
+    "usefulness": lambda size: build_usefulness_figure(
+        results(size), {name: GANS[i % 2] for i, name in enumerate(NAMES)}
+    ),
     "search": lambda size: build_search_figure(trials(size)),
 }
 
@@ -202,6 +263,34 @@ def test_no_two_texts_overlap(name: str, size: tuple[int, int]) -> None:
     assert all(ax.get_position().height * figure.get_figheight() > 1 for ax in figure.axes), (
         "legends and captions leave a panel more than an inch"
     )
+
+
+def test_every_figure_of_the_page_is_looked_at() -> None:
+    assert set(FIGURES) == set(DRAWINGS)
+
+
+WITHOUT_LABEL = {"contrasts": "y", "search": "xy"}
+"""Axes whose ticks are names, and parallel coordinates, which have names of their own."""
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_axis_says_what_it_shows(name: str) -> None:
+    """Panels that share an axis with the one at their left or below need not say it again."""
+    shown = [ax for ax in FIGURES[name]((3, 3)).axes if ax.axison]
+    for one in shown:
+        lefts = [ax for ax in shown if _row(ax) == _row(one) and ax.get_ylabel()]
+        below = [ax for ax in shown if _column(ax) == _column(one) and ax.get_xlabel()]
+        unnamed = WITHOUT_LABEL.get(name, "")
+        assert "y" in unnamed or any(_column(ax) <= _column(one) for ax in lefts)
+        assert "x" in unnamed or any(_row(ax) >= _row(one) for ax in below)
+
+
+def _row(ax: Any) -> int:
+    return int(ax.get_subplotspec().rowspan.start)
+
+
+def _column(ax: Any) -> int:
+    return int(ax.get_subplotspec().colspan.start)
 
 
 def test_a_long_name_is_broken_behind_its_parts() -> None:

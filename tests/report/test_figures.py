@@ -6,16 +6,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from lussweep.report.figures import (
-    METRICS,
-    SEEN_ALL,
-    auroc_figure,
-    build_auroc_figure,
-    build_epoch_figure,
-    build_metric_figure,
-    epoch_figure,
-    metric_figure,
-)
+from lussweep.report.auroc_figure import auroc_figure, build_auroc_figure
+from lussweep.report.epoch_figure import build_epoch_figure, epoch_figure
+from lussweep.report.metric_figure import METRICS, SEEN_ALL, build_metric_figure, metric_figure
 from lussweep.report.sections.means import MEANS
 from lussweep.report.sections.results import RESULTS
 from lussweep.report.sheet import sample_sheet

@@ -206,10 +206,15 @@ def test_one_patient_leaves_only_what_is_between_patients_unknown(
 def test_a_ratio_that_is_not_finite_is_none(ground: Ground, tmp_path: Path) -> None:
     """Of frames of the holdout, which are 0 away from it."""
     step = step_of(ground, "pos")
-    frames = load_pixels(ground.store, of_class(split_of(ground, "holdout"), "pos"))
-    card = judge(ground, step, frames, tmp_path / "out").card
+    holdout = of_class(split_of(ground, "holdout"), "pos")
+    frames = load_pixels(ground.store, holdout)
+    card, _, pairs = judge(ground, step, frames, tmp_path / "out")
     assert card["ratio_median"] is None
     assert card["copy_share"] == 0
+    whence = holdout.to_pylist()
+    for pair in pairs:
+        for name in ("patient_id", "video_id", "frame"):
+            assert pair[f"holdout_{name}"] == whence[pair["synthetic_row"]][name]
 
 
 def test_one_patient_of_each_class_is_enough_for_a_conditional_gan(

@@ -198,19 +198,21 @@ def _ratios_of(by: Yardstick, sets: Mapping[str, list[Frames]]) -> dict[str, Rat
     """The ratios of each set, measured at once. The ratio of a frame depends on no other frame."""
     every = ratios(by, np.stack([frame for frames in sets.values() for frame in frames]))
     ends = np.cumsum([len(frames) for frames in sets.values()])[:-1]
-    columns = zip(np.split(every.ratio_K, ends), np.split(every.nearest_train_K, ends), strict=True)
+    columns = zip(*(np.split(column_K, ends) for column_K in columns_of(every)), strict=True)
     return {name: Ratios(*column) for name, column in zip(sets, columns, strict=True)}
+
+
+def columns_of(ratios: Ratios) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return ratios.ratio_K, ratios.nearest_train_K, ratios.nearest_holdout_K
 
 
 def _repeated(copied: Ratios, n: int) -> Ratios:
     """The first frame, n times."""
-    return Ratios(np.repeat(copied.ratio_K[:1], n), np.repeat(copied.nearest_train_K[:1], n))
+    return Ratios(*(np.repeat(column_K[:1], n) for column_K in columns_of(copied)))
 
 
 def _mixed(copied: Ratios, honest: Ratios) -> Ratios:
     """Copies in the place of the last frames of an honest set."""
     kept = len(honest.ratio_K) - len(copied.ratio_K)
-    return Ratios(
-        np.concatenate([copied.ratio_K, honest.ratio_K[:kept]]),
-        np.concatenate([copied.nearest_train_K, honest.nearest_train_K[:kept]]),
-    )
+    pairs = zip(columns_of(copied), columns_of(honest), strict=True)
+    return Ratios(*(np.concatenate([copied_K, honest_K[:kept]]) for copied_K, honest_K in pairs))

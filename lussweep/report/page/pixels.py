@@ -15,9 +15,11 @@ from lussweep.data.cohort import of_class
 from lussweep.data.frames import load_pixels
 from lussweep.report.cells import Row
 from lussweep.report.page.seam import PageSource
+from lussweep.report.samples import FRAME, NEAREST
 from lussweep.report.sections import Collected, NotWritten
 from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
+from lussweep.study.spec import KNOWN
 
 SIDE = 96
 """Largest side of a frame on the page, in pixels."""
@@ -25,7 +27,6 @@ N_FRAMES = 8
 """Frames of a row."""
 MOST_COUNTS = 6
 WORDS = {"pos": "positive", "neg": "negative"}
-FRAME = ("patient_id", "video_id", "frame")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _spread(frames: pa.Table) -> pa.Table:
 
 
 def nearest_pairs(source: PageSource) -> list[Group]:
-    """The synthetic frames nearest to a training frame, above these training frames.
+    """The synthetic frames nearest to a training frame, above the nearest real frames of each.
 
     Both classes are shown at the smallest and the largest patient count.
     """
@@ -140,6 +141,7 @@ def nearest_pairs(source: PageSource) -> list[Group]:
     for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
         for label, word in WORDS.items():
             of_class_ = [r for r in pairs if (r["n_patients"], r["class"]) == (n, label)]
+            of_class_.sort(key=lambda row: row["gan"] in KNOWN)  # those of generators go first
             if not of_class_:
                 continue
             first = [of_class_[0][name] for name in tables.SYNTH_SET]
@@ -151,28 +153,29 @@ def nearest_pairs(source: PageSource) -> list[Group]:
                 continue
             frames = read_array(store.open(ref) / names.SYNTHETIC, np.uint8, mapped=True)
             synthetic = np.array(frames[[row["synthetic_row"] for row in shown]])
-            found = frames_of(collected, shown)
-            if found is None:
-                continue
-            near = load_pixels(store, found)
-            groups.append(
-                Group(
-                    f"{n} patients per class, {word}",
-                    [strip("synthetic", synthetic), strip("nearest training frame", near)],
-                )
-            )
+            ratios = f"{shown[0]['ratio']:.2f} to {shown[-1]['ratio']:.2f}"
+            strips = [strip(f"synthetic frames, ratios from {ratios}", synthetic)]
+            for title, ids in NEAREST.items():
+                found = frames_of(collected, shown, ids)
+                if found is not None:
+                    strips.append(strip(title, load_pixels(store, found)))
+            if len(strips) > 1:
+                groups.append(Group(f"{n} patients per class, {word}", strips))
     return groups
 
 
-def frames_of(collected: Collected, rows: Sequence[Row]) -> pa.Table | None:
+def frames_of(
+    collected: Collected, rows: Sequence[Row], ids: Sequence[str] = FRAME
+) -> pa.Table | None:
     """The rows of `frames` with these patients, videos and frame numbers, in this order.
 
-    None if the artifacts that hold their pixels are not at hand.
+    `ids` are the columns that name them. None if the artifacts that hold their pixels are not at
+    hand, or if rows do not name a frame.
     """
     index = collected.table("frames")
     columns = (index[name].to_pylist() for name in FRAME)
     where = {place: i for i, place in enumerate(zip(*columns, strict=True))}
-    places = [tuple(row[name] for name in FRAME) for row in rows]
+    places = [tuple(row[name] for name in ids) for row in rows]
     if not all(place in where for place in places):
         return None
     found = index.take(pa.array([where[place] for place in places]))

@@ -9,6 +9,7 @@ from lussweep.report.sections import (
     controls,
     delong,
     failures,
+    feature_map,
     known_truth,
     means,
     memorisation,
@@ -26,7 +27,7 @@ __all__ = ["SECTIONS", "Collected", "NotWritten", "Rows", "Section"]
 
 _FAMILIES = (
     results, means, contrasts, controls, known_truth, worth, aurocs, quality, operating, delong,
-    usefulness, memorisation, steps, failures,
+    usefulness, memorisation, feature_map, steps, failures,
 )  # fmt: skip
 SECTIONS: Registry[Section] = Registry(
     "report section",

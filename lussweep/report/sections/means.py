@@ -11,7 +11,7 @@ from lussweep.analysis.levels import LEVELS
 from lussweep.analysis.means import MeanAuroc, mean_aurocs
 from lussweep.analysis.paired import PairedWins, pair_up
 from lussweep.report.cells import DONE, REFUSED, WITHHELD, Row, ScoredCells, joined
-from lussweep.report.sections.columns import OUTCOME, axes
+from lussweep.report.sections.columns import OTHER_PATIENTS, OUTCOME, axes
 from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
 from lussweep.study.coordinates import Coordinates
@@ -26,6 +26,8 @@ MEANS = make_schema(
     ("sd", pa.float64(), "sample standard deviation over replicates"),
     ("low", pa.float64(), "95 %, for other trainings and other holdout patients"),
     ("high", pa.float64(), "95 %, for other trainings and other holdout patients"),
+    ("conditional_low", pa.float64(), OTHER_PATIENTS),
+    ("conditional_high", pa.float64(), OTHER_PATIENTS),
     ("df", pa.float64(), "degrees of freedom of the two variances, by the jackknife"),
     ("training_sd", pa.float64(), "of one replicate, pooled over patient counts if they allow it"),
     ("patient_sd", pa.float64(), "of the mean over holdout patients, however many trainings"),
@@ -83,6 +85,8 @@ def _mean(mean: MeanAuroc) -> Row:
     }
     if mean.interval is None or mean.over_both is None:
         return row
+    if mean.conditional is not None:
+        row |= {"conditional_low": mean.conditional.low, "conditional_high": mean.conditional.high}
     return row | {
         "low": mean.interval.low,
         "high": mean.interval.high,
@@ -93,5 +97,5 @@ def _mean(mean: MeanAuroc) -> Row:
 
 
 SECTIONS = {
-    "means": Section(version=1, schema=MEANS, rows=mean_rows, order=20),
+    "means": Section(version=2, schema=MEANS, rows=mean_rows, order=20),
 }

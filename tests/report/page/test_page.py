@@ -184,6 +184,8 @@ def test_a_finished_run_shows_frames_and_a_shareable_page_does_not(finished: Pat
     assert source.collected.failed == {}
     assert source.is_phantom and "The frames are simulated" in page
     assert page.count("data:image/png") > 4
+    near = section(page, "memorisation")
+    assert "nearest training frames" in near and "nearest holdout frames" in near
     assert len(page) < 10_000_000
     assert "This page shows pixels of patients" not in page
     patients = render_page(replace(source, is_phantom=False))

@@ -70,6 +70,11 @@ def _samples(source: PageSource) -> Context | None:
     return {"groups": groups, "note": ""} if groups else None
 
 
+def _features(source: PageSource) -> Context | None:
+    picture = source.picture("features")
+    return {"picture": picture} if picture else None
+
+
 def _memorisation(source: PageSource) -> Context | None:
     rows = source.rows("memorisation")
     if not rows:
@@ -132,6 +137,11 @@ CHAPTERS = {
         title="Real and synthetic frames",
         make=_samples,
         nothing="There are no synthetic frames to show.",
+    ),
+    "features": Chapter(
+        title="Features of real and synthetic frames",
+        make=_features,
+        nothing="There are no features of synthetic frames to show.",
     ),
     "memorisation": Chapter(
         title="Memorisation", make=_memorisation, nothing="There is no synthetic set."

@@ -41,7 +41,8 @@ def _auroc(source: PageSource) -> Context | None:
     )
     shown = filled(with_epoch(columns, rows), rows := with_intervals(columns, rows))
     table = page_table("auroc-table", caption, shown, rows, "summary.csv")
-    return {"picture": source.picture("auroc"), "table": table}
+    pictures = [source.picture(name) for name in ("auroc_ribbons", "auroc_bars", "auroc")]
+    return {"pictures": pictures, "table": table}
 
 
 def _contrasts(source: PageSource) -> Context | None:

@@ -1,0 +1,140 @@
+"""Marks that the figures of AUC-ROC share: means, bars, replicates and what they are.
+
+No pyplot state is used and no date is written, so the same tables give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lussweep.report.cells import epoch_is_axis
+from lussweep.report.panels import GREY
+from lussweep.report.summary import Group, holdout_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one point of the grid: mean, bar and replicates."""
+
+    mean: float | None
+    dots: tuple[float, ...]
+    """The replicates, if several are planned."""
+    bar: tuple[float, float] | None
+    is_whole: bool
+    """Whether no replicate is missing."""
+    has_learned: bool = True
+    """Whether the generators of all replicates have learned, as far as is known."""
+
+
+def marks_by_frame(group: Group) -> Marks:
+    """Marks by frame. Without intervals, bars are the SD over replicates, cut to [0, 1]."""
+    bar = group.interval or group.lone_interval
+    if bar is None and group.mean is not None and group.sd is not None:
+        bar = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
+    dots = tuple(group.aurocs) if len(group.cells) > 1 else ()
+    is_whole = len(group.done) == len(group.cells)
+    return Marks(group.mean, dots, bar, is_whole, not group.n_not_learned)
+
+
+def marks_by_patient(group: Group) -> Marks:
+    row, is_whole = group.by_patient, len(group.done) == len(group.cells)
+    if row is None:
+        return Marks(None, (), None, is_whole)
+    dots = tuple(row["aurocs"]) if len(group.cells) > 1 else ()
+    bar = None if row["low"] is None else (row["low"], row["high"])
+    return Marks(row["auroc"], dots, bar, is_whole, not group.n_not_learned)
+
+
+def draw_line(
+    ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str,
+    linestyle: str = "-", dot: Any = None,
+) -> None:  # fmt: skip
+    """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
+
+    The line is broken where no cell is done. A marker is hollow where replicates are missing, and
+    crossed where a generator has not learned. `dot` is the colour of dots, if it is another one.
+    """
+    means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
+    style = {"color": color, "marker": marker, "linestyle": linestyle}
+    ax.plot(list(line), means, markersize=6, label=label, zorder=3, **style)
+    for x, marks in line.items():
+        if marks.mean is not None and not marks.is_whole:
+            face = {"markerfacecolor": "white", "markeredgecolor": color}
+            ax.plot([x], [marks.mean], linestyle="none", marker=marker, zorder=4, **face)
+        if marks.mean is not None and not marks.has_learned:
+            ax.plot([x], [marks.mean], "x", color="black", markersize=9, zorder=5)
+        if marks.bar is not None:
+            bar = {"color": color, "alpha": 0.45, "linewidth": 1.3, "marker": "_"}
+            ax.plot([x, x], list(marks.bar), zorder=2, **bar)
+        if marks.dots:
+            dots = [x] * len(marks.dots)
+            ax.scatter(
+                dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0,
+                label=f"_{label}, one replicate",  # not in the legend
+            )  # fmt: skip
+
+
+def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:
+    """Sets limits that hold every mark, at least 0.02 apart. Draws chance if it is in sight."""
+    values = [v for point in points for v in (*point.dots, *(point.bar or ()), point.mean)]
+    marks = [value for value in values if value is not None]
+    if not marks:
+        ax.set_ylim(0, 1)
+        ax.text(0.5, 0.5, "no cell is done yet", transform=ax.transAxes, ha="center", color=GREY)
+        return
+    middle, half = (max(marks) + min(marks)) / 2, max(max(marks) - min(marks), 0.02) * 0.54
+    ax.set_ylim(middle - half, min(middle + half, 1 + 0.1 * half))
+    if middle - half < 0.5 < middle + half:
+        ax.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":", label="chance", zorder=1)
+
+
+def auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
+    parts = [holdout_text(results)]
+    if any(len(group.done) > 1 for group in groups):
+        bars = (
+            "95 % for other trainings and other holdout patients"
+            if any(group.interval for group in groups)
+            else "their sample standard deviation"
+        )
+        parts.append(f"Lines: means over replicates; bars: {bars}; dots: single replicates.")
+    if any(group.lone_interval for group in groups):
+        parts.append("Bars of a lone replicate: 95 % for other holdout patients alone.")
+    return " ".join([*parts, *remarks(groups)])
+
+
+def remarks(groups: Sequence[Group]) -> list[str]:
+    """What hollow and crossed marks mean, where there are some."""
+    parts = []
+    if any(group.done and len(group.done) < len(group.cells) for group in groups):
+        parts.append("Hollow: some replicates are missing.")
+    return parts + learning_remark(groups)
+
+
+def learning_remark(groups: Sequence[Group]) -> list[str]:
+    """What crossed marks mean, where there are some."""
+    crossed = any(group.done and group.n_not_learned for group in groups)
+    return ["Crossed: a generator has not learned."] if crossed else []
+
+
+def last_epochs(groups: Sequence[Group]) -> list[Group]:
+    """The groups of the last GAN epoch of each patient count and variant."""
+    last: dict[tuple[int, str], Group] = {}
+    for group in groups:
+        last[group.n_patients, group.variant] = group
+    return list(last.values())
+
+
+def epoch_text(results: pa.Table, groups: Sequence[Group]) -> str:
+    """Which GAN epoch is shown, if the GAN epoch is an axis."""
+    if not epoch_is_axis(results):
+        return ""
+    last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})
+    return f" Synthetic frames of GAN epoch {' or '.join(map(str, last))}."

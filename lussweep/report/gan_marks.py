@@ -1,0 +1,60 @@
+"""Marks on the curves of generators: events of a training, and the snapshots that were chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lussweep.report.cells import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+EVENTS = {
+    "low_diversity": ("X", "collapsed"),
+    "not_finite": ("P", "diverged"),
+    "discriminator_won": ("v", "discriminator won"),
+    "not_learned": ("s", "not learned"),
+}
+"""Marker and word of each kind of event. Another kind has the marker of OTHER and its own name."""
+OTHER = "d"
+Curve = tuple[Sequence[int], Sequence[float]]
+"""Epochs, and the mean value at each."""
+
+
+def mark_events(ax: Axes, events: Sequence[Row], curve: Curve) -> None:
+    """Marks each event on a curve, at its epoch. An event outside the curve stands at its end.
+
+    Events are of one generator, class and patient count. A curve without a finite value has none.
+    """
+    known = [(epoch, value) for epoch, value in zip(*curve, strict=True) if math.isfinite(value)]
+    if not known:
+        return
+    epochs, values = zip(*known, strict=True)
+    for event in events:
+        marker, word = EVENTS.get(event["kind"], (OTHER, event["kind"].replace("_", " ")))
+        at = min(max(event["epoch"], epochs[0]), epochs[-1])
+        ax.plot(
+            [at], [np.interp(at, epochs, values)], linestyle="none", marker=marker, markersize=6.5,
+            markerfacecolor="white", markeredgecolor="black", label=word, zorder=5,
+        )  # fmt: skip
+
+
+def mark_chosen(ax: Axes, epochs: Sequence[int], curve: Curve) -> None:
+    """Draws a ring on a curve at each epoch whose snapshot made frames."""
+    value_of = dict(zip(*curve, strict=True))
+    known = [(epoch, value_of[epoch]) for epoch in epochs if epoch in value_of]
+    if known:
+        ax.plot(
+            *zip(*known, strict=True), linestyle="none", marker="o", markersize=9,
+            markerfacecolor="none", markeredgecolor="black", markeredgewidth=1.1,
+            label="chosen snapshot", zorder=4,
+        )  # fmt: skip
+
+
+def of_generator(rows: Sequence[Row], gan: str, label: str) -> list[Row]:
+    """The rows of a generator and class. A generator of both classes belongs to either."""
+    return [row for row in rows if row["gan"] == gan and row["class"] in (label, "both")]
