@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from pathlib import Path
+from time import sleep, strftime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -130,7 +130,7 @@ class Watched:
             self._look(folder, ended)
             if ended:
                 return
-            time.sleep(self.every_s)
+            sleep(self.every_s)
 
     def _look(self, folder: WorkFolder, ended: bool) -> None:
         """Renew the page if a table has changed. While nothing can be shown, say why."""
@@ -197,4 +197,4 @@ def _version(path: Path) -> tuple[int, int]:
 
 
 def _clock() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")
+    return strftime("%Y-%m-%d %H:%M:%S")

@@ -68,9 +68,9 @@ def test_the_verdict_stands_out(kind: str) -> None:
 def test_patient_counts_that_say_the_same_share_a_sentence() -> None:
     counts = ((6, -0.01), (15, 0.0), (29, 0.0002))
     assert said_of(*(contrast(n, difference=d) for n, d in counts)) == (
-        f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to 0.000 "
-        "(95 % over patients and trainings: -0.011 to +0.019): no difference was shown; this study "
-        "could have detected 0.030."
+        f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to "
+        "0.000 (95 % over patients and trainings: -0.011 to +0.019): no difference was shown; this "
+        "study could have detected 0.030."
     )
 
 
