@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from lussweep.report.figures import build_auroc_figure
+from lussweep.report.drawings import DRAWINGS
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.page.marks import MOST_POINTS, marks_of
 from lussweep.report.page.svg import inline_svg
 from lussweep.report.panels import count_ticks, new_figure
 from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.store import tables
+from support.reports import collected_of
 
 
 def drawn(figure: Figure) -> str:
@@ -85,13 +86,14 @@ def test_bars_and_long_lines_have_marks() -> None:
 
 
 def test_the_marks_of_the_figures_have_the_values_of_the_tables(
-    make_tables: Callable[..., Any],
+    make_tables: Callable[..., Any], study_of: Callable[..., Any]
 ) -> None:
-    results = make_tables()[0]
-    figure = build_auroc_figure(results)
+    collected = collected_of(*make_tables(), study_of())
+    figure = DRAWINGS["auroc"].build(collected)
+    assert figure is not None
     drawn(figure)
     shown = {f"{mark.y:.6f}" for mark in marks_of(figure)}
-    assert shown >= {f"{row['auroc']:.6f}" for row in results.to_pylist()}
+    assert shown >= {f"{row['auroc']:.6f}" for row in collected.table("results").to_pylist()}
     assert all(re.search("patients per class (6|15|58), ", m.text) for m in marks_of(figure))
 
 
