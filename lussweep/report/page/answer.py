@@ -14,6 +14,7 @@ from lussweep.report.page.details import (
     gate_verdicts,
     multiplier_of,
     multiplier_text,
+    multiplier_verdict,
     phantom,
     progress,
     with_events,
@@ -165,7 +166,9 @@ def worth(facts: Facts) -> list[Sentence]:
     if row["m"] is None:
         verb = "is withheld" if row["status"] == WITHHELD else "is not known"
         return [Sentence(f"How many patients one patient counts as {verb}.", "multiplier")]
-    return [Sentence(f"A patient's data counted as {multiplier_text(row)}.", "multiplier")]
+    verdict = multiplier_verdict(row)
+    end = verdict if verdict.startswith(":") else ""
+    return [Sentence(f"A patient's data counted as {multiplier_text(row)}{end}.", "multiplier")]
 
 
 def controls(facts: Facts) -> list[Sentence]:

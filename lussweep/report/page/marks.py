@@ -67,11 +67,12 @@ def _series(ax: Axes) -> Iterator[_Series]:
     for line in ax.lines:
         if line.get_transform() != ax.transData or _is_bar(line):
             continue
+        points = _points_of(line)
         has_markers = line.get_marker() not in (None, "None", "none", "", " ")
-        if has_markers or (_own_label(line) and len(line.get_xdata()) > 2):
-            yield _named(ax, line, _thinned(_pairs(line.get_xdata(), line.get_ydata())))
+        if has_markers or (_own_label(line) and len(points) > 2):
+            yield _named(ax, line, _thinned(points))
     for dots in ax.collections:
-        offsets = dots.get_offsets()
+        offsets: Any = dots.get_offsets()
         if len(offsets) and dots.get_offset_transform() == ax.transData:
             yield _named(ax, dots, [(float(x), float(y)) for x, y in offsets])
     for container in ax.containers:
@@ -82,18 +83,19 @@ def _series(ax: Axes) -> Iterator[_Series]:
             yield _Series(name, _colour(bar), [point])
 
 
-def _pairs(xs: Any, ys: Any) -> list[Point]:
-    return [(float(x), float(y)) for x, y in zip(xs, ys, strict=True)]
+def _points_of(line: Any) -> list[Point]:
+    points = zip(line.get_xdata(), line.get_ydata(), strict=True)
+    return [(float(x), float(y)) for x, y in points]
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    step = math.ceil(len(points) / MOST_POINTS)
+    step = max(1, math.ceil(len(points) / MOST_POINTS))
     return list(points[::step])
 
 
 def _is_bar(line: Any) -> bool:
     """Whether a line joins two points across or along, as intervals do."""
-    points = _pairs(line.get_xdata(), line.get_ydata())
+    points = _points_of(line)
     if len(points) != 2 or _own_label(line):
         return False
     (x0, y0), (x1, y1) = points
@@ -159,7 +161,7 @@ def _bars_at(ax: Axes, colour: str, point: Point) -> list[Point]:
     for line in ax.lines:
         if line.get_transform() != ax.transData or not _is_bar(line) or _colour(line) != colour:
             continue
-        (x0, y0), (x1, y1) = _pairs(line.get_xdata(), line.get_ydata())
+        (x0, y0), (x1, y1) = _points_of(line)
         if x0 == x1 == point[0] and y0 <= point[1] <= y1:
             found.append((y0, y1))
         elif y0 == y1 == point[1] and x0 <= point[0] <= x1:

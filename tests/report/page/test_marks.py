@@ -76,6 +76,7 @@ def test_bars_and_long_lines_have_marks() -> None:
     ax.plot(range(100), range(100), label="line")
     ax.plot(range(100), range(100), color="black")  # without a label or markers: no values
     ax.axhline(0, label="chance")
+    ax.plot([], [], marker="o", label="empty")
     drawn(figure)
     texts = [mark.text for mark in marks_of(figure)]
     assert sum(text.startswith("gain") for text in texts) == 2

@@ -92,18 +92,23 @@ for (const svg of document.querySelectorAll("figure svg")) {
 addEventListener("scroll", () => { if (shown) show(shown); }, { passive: true, capture: true });
 const refresh = Number(document.documentElement.dataset.refresh);
 const folds = [...document.querySelectorAll("details")];
+const parts = [...document.querySelectorAll("main > section")];
+const topOf = (part) => part.getBoundingClientRect().top;
 const place = `lussweep ${location.pathname}`;
 let memory = null;
 try { memory = sessionStorage; } catch { /* the reader has forbidden it */ }
 if (refresh) setTimeout(() => {
+  const part = parts.findLast((one) => topOf(one) <= 0) ?? parts[0];
   const open = folds.flatMap((fold, i) => fold.open ? [i] : []);
-  memory?.setItem(place, JSON.stringify({ y: scrollY, open }));
+  memory?.setItem(place, JSON.stringify({ id: part.id, top: topOf(part), open }));
+  history.scrollRestoration = "manual";
   location.reload();
 }, refresh * 1000);
 const before = memory?.getItem(place);
 if (before) {
   memory.removeItem(place);
-  const { y, open } = JSON.parse(before);
+  const { id, top, open } = JSON.parse(before);
   for (const i of open) folds[i]?.setAttribute("open", "");
-  scrollTo(0, y);
+  const part = document.getElementById(id);
+  if (part) scrollBy(0, topOf(part) - top);
 }
