@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lussweep.report.alone import alone
-from lussweep.report.page.write import SHAREABLE_PAGE
+from lussweep.report.page.write import SHAREABLE_PAGE, WATCHED_PAGE
 from lussweep.report.publication import FOLDER as PUBLICATION
 from lussweep.report.reported import Reported
 from lussweep.report.sections import SECTIONS, Collected
@@ -41,7 +41,9 @@ PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls", "
 INTERIM_VIEWS = ("summary", "tensorboard", "optuna", "page")
 INTERIM_SECTIONS = ("frames", "cohorts", "gan_losses", "gan_events", "gan_scores", "trials")
 """Sections beside the results that views of a run that goes on may use. They compute nothing."""
-OTHER_FILES = {SHAREABLE_PAGE: -9, PUBLICATION: 260, "logs": 510, "experiment.yaml": 520}
+OTHER_FILES = {
+    SHAREABLE_PAGE: -9, WATCHED_PAGE: -8, PUBLICATION: 260, "logs": 510, "experiment.yaml": 520,
+}  # fmt: skip
 """Other files of a run folder that a user reads, with their places in the list of files."""
 STATE_FILE = "report.json"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from lussweep.run.lease import LEASE_FILE, Owner
 from lussweep.run.state import driver_of, read_state
 from lussweep.store.folders import Folder
 
@@ -27,3 +28,15 @@ def status_of(folder: Folder) -> dict[str, Any]:
         "silent_s": driver.silent_s(now),
         "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
     }
+
+
+def has_ended(folder: Folder) -> bool:
+    """Whether the last driver of a run has ended, and nobody writes its report any more.
+
+    A driver says that it has ended before it writes the report, and holds its lease until then.
+    Raises InputError if the state is missing or damaged.
+    """
+    if read_state(folder)["ended"] is None:
+        return False
+    holder = Owner.read((folder.read(LEASE_FILE) or b"").decode())
+    return holder is None or holder.is_gone()

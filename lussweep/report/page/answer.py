@@ -1,173 +1,218 @@
-"""Writes the answer of a run as plain sentences with numbers, from its tables, by rules.
+"""Writes the answer of a run: one short paragraph, from its tables, by rules.
 
-Every function is pure. A sentence says what a number is about, and what could not be said.
+Every function is pure. The paragraph says what the first planned contrast shows, what one patient
+counts as, whether controls gave what they must, and what must not be trusted. `details.py` has a
+sentence for everything else.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
-from lussweep.report.cells import BASELINE, DONE, WITHHELD
+from lussweep.report.cells import DONE, WITHHELD, Row
+from lussweep.report.page.details import (
+    gate_verdicts,
+    multiplier_of,
+    multiplier_text,
+    multiplier_verdict,
+    phantom,
+    progress,
+    with_events,
+)
+from lussweep.report.page.outcomes import Kind
 from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
+    auroc_of,
+    by_kind,
     contrast_lines,
-    first_contrast,
-    headline,
-    other_contrasts,
+    detectable_text,
+    subject_of,
     with_n,
 )
-from lussweep.report.page.wording import counted, listed, spread, two_digits
-from lussweep.study.coordinates import curve_name
-from lussweep.study.spec import KNOWN
+from lussweep.report.page.wording import counted, interval_text, listed, signed, spread
+
+SPELT_OUT = 2
+"""Differences that are named one by one. Of more, the smallest and the largest are named."""
+NO_DIFFERENCE = "no difference was shown"
 
 
 def answer(facts: Facts) -> list[Sentence]:
-    """The sentences of the answer, in reading order."""
+    """The sentences of the paragraph, in reading order."""
     sentences = [*progress(facts), *phantom(facts)]
     if any(row["status"] == DONE for row in facts.results):
-        sentences += [*headline(facts), *first_contrast(facts), *worth(facts)]
-        sentences += other_contrasts(facts)
-        sentences += holdout(facts)
-    return [*sentences, *controls(facts), *generators(facts), *copies(facts)]
+        sentences += [*main_comparison(facts), *worth(facts)]
+    return [*sentences, *controls(facts), *distrust(facts)]
 
 
-# --- how far the run is, and what it is about -----------------------------------------------
+# --- the first planned contrast -------------------------------------------------------------
 
 
-def progress(facts: Facts) -> list[Sentence]:
-    """Nothing for a whole run. Else how many cells are done, and why others are not."""
-    n, status = len(facts.results), Counter(row["status"] for row in facts.results)
-    others = [
-        f"{status[word]} {text}"
-        for word, text in (
-            ("failed", "failed"),
-            ("blocked", "wait for a step that failed"),
-            ("refused", "have scores without an AUC-ROC"),
-            ("missing", "are not there"),
-        )
-        if status[word]
-    ]
-    sentences = []
-    if others or not n:
-        text = f"This run is not whole: {status[DONE]} of {counted(n, 'cell')} are done"
-        text += f", {listed(others)}" if others else ""
-        end = " The numbers below are of the cells that are done." if status[DONE] else ""
-        sentences.append(Sentence(f"{text}.{end}", "progress", "warning"))
-    if facts.failures:
-        text = f"{counted(len(facts.failures), 'step')} failed: see Events and failures."
-        sentences.append(Sentence(text, "progress", "warning"))
+def main_comparison(facts: Facts) -> list[Sentence]:
+    """One sentence for each outcome of the first planned contrast, over patient counts."""
+    rows = contrast_lines(facts)[0] if facts.contrasts else []
+    if not rows:
+        return [Sentence("No contrast is planned: this run gives no verdict.", "missing")]
+    subject = subject_of(rows, facts)
+    subject = subject[:1].lower() + subject[1:]
+    sentences: list[Sentence] = []
+    for kind, group in _groups(rows):
+        said, verdict = _SAID[kind](group)
+        who = subject if not sentences else "it"
+        text = f"{_with_counts(group, rows)}, {who} {said}."
+        sentences.append(Sentence(text, kind, verdict=verdict))
     return sentences
 
 
-def phantom(facts: Facts) -> list[Sentence]:
-    """Says so if the frames are not those of patients."""
-    text = "The frames are simulated: these numbers say nothing about patients."
-    return [Sentence(text, "data")] if facts.is_phantom else []
+def _with_counts(group: Sequence[Row], rows: Sequence[Row]) -> str:
+    """`With 6 and 15 patients a class`. If there are no other counts, the ends stand for all."""
+    if len(group) == len(rows) > SPELT_OUT:
+        counts = [row["n_patients"] for row in group]
+        return f"With {min(counts)} to {max(counts)} patients a class"
+    text = with_n(group)
+    return f"{text[:1].upper()}{text[1:]}"
 
 
-def holdout(facts: Facts) -> list[Sentence]:
-    """How many patients judge."""
-    done = [row for row in facts.results if row["status"] == DONE]
-    patients = sorted({row["n_holdout_patients"] for row in done} - {None})
-    frames = sorted({row["n_holdout_frames"] for row in done} - {None})
-    if not patients or not frames:
-        return []
-    who, what = spread([f"{n:,}" for n in patients]), spread([f"{n:,}" for n in frames])
+def _groups(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
+    """The rows by outcome. Those that show nothing, before or after adjustment, are one group."""
+    groups: dict[Kind, list[Row]] = {}
+    for kind, group in by_kind(rows):
+        groups.setdefault("nothing" if kind == "unadjusted" else kind, []).extend(group)
+    return [(kind, sorted(group, key=lambda r: r["n_patients"])) for kind, group in groups.items()]
+
+
+def _size(rows: Sequence[Row], form: Callable[[float], str] = signed) -> str:
+    """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`."""
+    changes = sorted(row["difference"] for row in rows)
+    if len(rows) <= SPELT_OUT:
+        size = listed(form(row["difference"]) for row in rows)
+        ends = listed(interval_text(row["low"], row["high"], sign=True) for row in rows)
+    else:
+        size = spread([form(changes[0]), form(changes[-1])])
+        low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+        ends = interval_text(low, high, sign=True)
+    return f"{size} (95 % over patients and trainings: {ends})"
+
+
+def _unsigned(value: float) -> str:
+    return f"{abs(value):.3f}"
+
+
+def _gain(rows: Sequence[Row]) -> tuple[str, str]:
+    return f"raised {auroc_of(rows)} by {_size(rows, _unsigned)}", "raised"
+
+
+def _loss(rows: Sequence[Row]) -> tuple[str, str]:
+    return f"lowered {auroc_of(rows)} by {_size(rows, _unsigned)}", "lowered"
+
+
+def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
     text = (
-        f"Every classifier was judged once, on {what} frames of {who} holdout patients whom no "
-        "training and no selection has seen."
+        f"changed {auroc_of(rows)} by {_size(rows)}: {NO_DIFFERENCE}, and a loss of more than "
+        f"{rows[0]['margin']:g} is excluded"
     )
-    return [Sentence(text, "data")]
+    return text, NO_DIFFERENCE
 
 
-# --- worth, and what a reader must know -----------------------------------------------------
+def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
+    is_clear = all(row["low"] <= 0 <= row["high"] for row in rows)
+    verdict = NO_DIFFERENCE
+    if not is_clear:
+        verdict += " after adjustment for every planned contrast"
+    size = detectable_text(rows)
+    power = f"; this study could have detected {size}" if size else ""
+    return f"changed {auroc_of(rows)} by {_size(rows)}: {verdict}{power}", NO_DIFFERENCE
+
+
+def _withheld(rows: Sequence[Row]) -> tuple[str, str]:
+    differences = listed(signed(row["difference"]) for row in rows)
+    text = f"changed {auroc_of(rows)} by {differences}; a verdict is withheld{_why(rows)}"
+    return text, "a verdict is withheld"
+
+
+def _refused(rows: Sequence[Row]) -> tuple[str, str]:
+    return f"cannot be judged{_why(rows)}", "cannot be judged"
+
+
+def _missing(rows: Sequence[Row]) -> tuple[str, str]:
+    return "is not judged yet: cells are missing", "not judged yet"
+
+
+_SAID: dict[Kind, Callable[[Sequence[Row]], tuple[str, str]]] = {
+    "gain": _gain,
+    "loss": _loss,
+    "non_inferior": _non_inferior,
+    "nothing": _nothing,
+    "withheld": _withheld,
+    "refused": _refused,
+    "missing": _missing,
+}
+"""What follows the subject of a sentence, and the words of it that stand out."""
+
+
+def _why(rows: Sequence[Row]) -> str:
+    """The first reason. `details.py` names all."""
+    reason = next((row["reason"] for row in rows if row["reason"]), "")
+    return f" ({reason})" if reason else ""
+
+
+# --- worth, controls, and what must not be trusted ------------------------------------------
 
 
 def worth(facts: Facts) -> list[Sentence]:
     """What one patient counts as, with the variant of the first contrast."""
-    lines = contrast_lines(facts) if facts.contrasts else []
-    if not lines or lines[0][-1]["reference"] != BASELINE:
-        return []
-    last = lines[0][-1]
-    name = curve_name(last["variant"], last["gan_epoch"])
-    row = next((row for row in facts.multiplier if row["variant"] == name), None)
+    row = multiplier_of(facts)
     if row is None:
         return []
     if row["m"] is None:
-        why = f": {row['reason']}" if row["reason"] else ""
         verb = "is withheld" if row["status"] == WITHHELD else "is not known"
-        text = f"How many patients one patient counts as with {name} {verb}{why}."
-        return [Sentence(text, "multiplier")]
-    low, high = row["low"], row["high"]
-    if low is None or high is None:
-        ends, verdict = "without an interval", ""
-    else:
-        ends = f"95 % {_bound(low, 'below what the grid can tell')} to "
-        ends += _bound(high, "above what the grid can tell")
-        if low > 1:
-            verdict = ": more than one"
-        elif high < 1:
-            verdict = ": fewer than one"
-        else:
-            verdict = ", which does not differ from one"
-    text = (
-        f"With {name}, a patient's data counted as {two_digits(row['m'])} ({ends}) patients of "
-        f"real frames alone{verdict}."
-    )
-    return [Sentence(text, "multiplier")]
-
-
-def _bound(value: float, beyond: str) -> str:
-    return beyond if math.isinf(value) else two_digits(value)
+        return [Sentence(f"How many patients one patient counts as {verb}.", "multiplier")]
+    verdict = multiplier_verdict(row)
+    end = verdict if verdict.startswith(":") else ""
+    return [Sentence(f"A patient's data counted as {multiplier_text(row)}{end}.", "multiplier")]
 
 
 def controls(facts: Facts) -> list[Sentence]:
-    """Whether variants with shuffled labels score as chance does."""
-    judged = [row for row in facts.controls if row["verdict"] is not None]
-    wrong = [row for row in judged if row["verdict"] != "chance"]
+    """Whether variants gave what they must by construction. Wrong ones are in `distrust`."""
+    parts = []
+    judged = [row["verdict"] for row in facts.controls if row["verdict"] is not None]
+    if judged and set(judged) == {"chance"}:
+        parts.append("shuffled labels gave chance")
+    outcomes = [row["outcome"] for row in facts.known_truth]
+    if outcomes:
+        n_of = {word: outcomes.count(word) for word in ("right", "wrong", "withheld")}
+        counts = [f"{n} {word}" for word, n in n_of.items() if n]
+        parts.append(f"of {counted(len(outcomes), 'verdict')} on known truth, {listed(counts)}")
+    return [Sentence(f"Controls: {'; '.join(parts)}.", "control")] if parts else []
+
+
+def distrust(facts: Facts) -> list[Sentence]:
+    """One sentence on what must not be trusted, or shared; none if there is nothing."""
+    doubtful = []
+    wrong = [row for row in facts.controls if row["verdict"] not in (None, "chance")]
     if wrong:
-        text = (
-            f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
-            "selection, so no number of this run can be trusted."
+        doubtful.append(
+            f"any number of this run (shuffled labels did not give chance {with_n(wrong)})"
         )
-        return [Sentence(text, "control", "warning")]
-    if judged:
-        return [Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control")]
-    return []
-
-
-def generators(facts: Facts) -> list[Sentence]:
-    """How many generators collapsed or diverged."""
-    place = ("n_patients", "replicate", "class", "gan")
-    with_events = {tuple(row[name] for name in place) for row in facts.gan_events}
-    if not with_events:
+    n_wrong = sum(row["outcome"] == "wrong" for row in facts.known_truth)
+    if n_wrong:
+        doubtful.append(
+            f"the verdicts of this run ({n_wrong} of {len(facts.known_truth)} on known truth "
+            f"{'is' if n_wrong == 1 else 'are'} wrong)"
+        )
+    n_events, kinds = with_events(facts)
+    if n_events:
+        doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds} in training)")
+    parts = [f"do not trust {listed(doubtful)}"] if doubtful else []
+    n_of = gate_verdicts(facts)
+    if n := n_of["refused"] + n_of["unjudged"]:
+        why = [
+            f"{text}{f' ({n_of[verdict]})' if n_of[verdict] < n else ''}"
+            for verdict, text in (("refused", "refused"), ("unjudged", "could not judge"))
+            if n_of[verdict]
+        ]
+        sets = counted(n_of.total(), "synthetic set")
+        parts.append(f"do not share {n} of {sets}, which the release gate {listed(why, 'or')}")
+    if not parts:
         return []
-    kinds = listed(dict.fromkeys(row["kind"].replace("_", " ") for row in facts.gan_events))
-    text = (
-        f"{len(with_events)} of {counted(facts.gans, 'generator')} had an event in training "
-        f"({kinds}): what their frames add is not what a sound generator would."
-    )
-    return [Sentence(text, "gan", "warning")]
-
-
-def copies(facts: Facts) -> list[Sentence]:
-    """The numbers of sets of generators that the release gate refuses, or cannot judge."""
-    sets = [row for row in facts.memorisation if row["gan"] not in KNOWN]
-    n, sentences = counted(len(sets), "synthetic set"), []
-    for verdict, text in _NOT_PASSED.items():
-        if n_of := sum(row["verdict"] == verdict for row in sets):
-            sentences.append(Sentence(f"{n_of} of {n} {text}", "copies", "warning"))
-    return sentences
-
-
-_NOT_PASSED = {
-    "refused": "failed the release gate: they may not be exported.",
-    "unjudged": "cannot be judged by the release gate: there are too few holdout patients.",
-}
-
-
-def text_of(sentences: Iterable[Sentence]) -> str:
-    """The answer as one paragraph."""
-    return " ".join(sentence.text for sentence in sentences)
+    text = "; ".join(parts)
+    return [Sentence(f"{text[:1].upper()}{text[1:]}.", "distrust", "warning")]

@@ -1,4 +1,4 @@
-"""Collects the rows that the answer of a page is made from."""
+"""Collects the rows that the sentences of a page are made from."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def facts_of(source: PageSource) -> Facts:
         contrasts=contrasts,
         multiplier=source.rows_if_written("multiplier"),
         controls=source.rows_if_written("controls"),
+        known_truth=source.rows_if_written("known_truth"),
         memorisation=source.rows_if_written("memorisation"),
         gan_events=source.rows_if_written("gan_events"),
         gans=len({tuple(row[name] for name in place) for row in losses}),

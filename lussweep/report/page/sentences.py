@@ -1,37 +1,50 @@
-"""Defines a sentence of the answer, and the facts that sentences are made from."""
+"""Defines a sentence on a run, and the facts that sentences are made from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from lussweep.report.cells import Row
 from lussweep.study.spec import Recipe
 
-Weight = Literal["plain", "strong", "warning"]
+Weight = Literal["plain", "warning"]
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the answer."""
+    """One sentence on a run."""
 
     text: str
     about: str
-    """What it says: an outcome of KINDS, or progress, data, headline, multiplier, control, gan,
-    copies."""
+    """What it says: an outcome of KINDS, or progress, data, multiplier, control, known_truth, gan,
+    copies, distrust."""
     weight: Weight = "plain"
+    verdict: str = ""
+    """The words of the text that stand out."""
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The text before its verdict, the verdict, and the text behind it."""
+        return self.text.partition(self.verdict) if self.verdict else (self.text, "", "")
+
+
+def text_of(sentences: Iterable[Sentence]) -> str:
+    """Sentences as one paragraph."""
+    return " ".join(sentence.text for sentence in sentences)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """The rows of a run's tables that the answer is made from. A table that is missing is empty."""
+    """The rows of a run's tables that sentences are made from. A table that is missing is empty."""
 
     results: Sequence[Row]
     contrasts: Sequence[Row] = ()
     """In the order in which the experiment plans them, by patient count."""
     multiplier: Sequence[Row] = ()
     controls: Sequence[Row] = ()
+    known_truth: Sequence[Row] = ()
     memorisation: Sequence[Row] = ()
     gan_events: Sequence[Row] = ()
     gans: int = 0

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
+from lussweep.report.page.marks import marks_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -15,11 +17,9 @@ LIGHT, DARK = "#ffffff", "#16181c"
 """Backgrounds of the page."""
 LEAST_CONTRAST = 4.5
 """Least ratio of the luminance of any mark, text among them, to the dark background's (WCAG AA)."""
+POINTS_PER_INCH, MARK_RADIUS = 72, 6
+"""Units of matplotlib's SVG, and the radius around a mark that shows its values, in points."""
 _COLOUR = re.compile(r"(?<=[ \"])((?:fill|stroke|stop-color): )(#[0-9a-f]{6})\b")
-
-
-PIXELS_PER_INCH = 112
-"""Pixels of a figure's inch on a wide page."""
 
 
 def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
@@ -28,6 +28,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     Ids begin with `name`, so that figures of one page do not share any. Text stays text, which
     prints in the reader's font and can be searched. Colours are CSS variables named after
     themselves, such as `var(--c0072b2, #0072b2)`: `dark_colours` gives them values for a dark page.
+    Each mark has an invisible circle above it whose `<title>` says its values.
     """
     from matplotlib import rc_context
 
@@ -35,6 +36,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     figure.supxlabel("")  # the page has it as text
     with rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
+    marks = _mark_circles(figure)  # now, because the layout is that of the picture
     figure.supxlabel(caption)
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -48,12 +50,24 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> str:
     assert box, "matplotlib's SVG has a viewBox"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'{box[0]} style="max-width: {figure.get_figwidth() * PIXELS_PER_INCH:.0f}px" '
+        f'{box[0]} style="--inches: {figure.get_figwidth():.2f}" '
         f'role="img" aria-labelledby="{name}-title {name}-desc">'
         f'<title id="{name}-title">{escape(title)}</title>'
         f'<desc id="{name}-desc">{escape(description)}</desc>'
     )
-    return head + svg[svg.index(">") + 1 :]
+    return head + svg[svg.index(">") + 1 : svg.rindex("</svg>")] + marks + "</svg>"
+
+
+def _mark_circles(figure: Figure) -> str:
+    """A group of circles that cannot be seen, one over each mark of a figure."""
+    width, height = (inches * POINTS_PER_INCH for inches in figure.get_size_inches())
+    circles = [
+        f'<circle cx="{m.place[0] * width:.1f}" cy="{(1 - m.place[1]) * height:.1f}" '
+        f'r="{MARK_RADIUS}" data-x="{m.x:.6g}" data-y="{m.y:.6g}">'
+        f"<title>{escape(m.text)}</title></circle>"
+        for m in marks_of(figure)
+    ]
+    return f'<g class="marks" fill="none" pointer-events="all">{"".join(circles)}</g>'
 
 
 def colours_of(svgs: Iterable[str]) -> list[str]:

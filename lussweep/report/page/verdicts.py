@@ -1,4 +1,4 @@
-"""Writes the sentences of the answer on planned contrasts. Every function is pure."""
+"""Writes one sentence for each outcome of planned contrasts. Every function is pure."""
 
 from __future__ import annotations
 
@@ -24,28 +24,7 @@ LEVEL_WORDS = {
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
 MOST_OTHERS = 3
-"""Contrasts beside the first one that the answer names."""
-
-
-def headline(facts: Facts) -> list[Sentence]:
-    """The verdict on the first planned contrast, in a few words."""
-    rows = contrast_lines(facts)[0] if facts.contrasts else []
-    if not rows:
-        return []
-    name, reference = rows[0]["variant"], rows[0]["reference"]
-    groups = dict(_by_kind(rows))
-    found = [
-        f"{word} {with_n(groups[kind])}"
-        for kind, word in (("gain", "better"), ("loss", "worse"))
-        if kind in groups
-    ]
-    if found:
-        text = f"Compared with {reference}, {name} was {listed(found)}."
-    elif groups.keys() & {"non_inferior", "unadjusted", "nothing"}:
-        text = f"No difference between {name} and {reference} was shown."
-    else:
-        text = f"No verdict on {name} against {reference} is given."
-    return [Sentence(text, "headline", "strong")]
+"""Contrasts beside the first one that have a sentence."""
 
 
 def first_contrast(facts: Facts) -> list[Sentence]:
@@ -54,9 +33,9 @@ def first_contrast(facts: Facts) -> list[Sentence]:
     if not rows:
         text = "No contrast between two variants of this grid is planned: no verdict is given."
         return [Sentence(text, "missing")]
-    subject = _subject(rows, facts)
+    subject = subject_of(rows, facts)
     sentences: list[Sentence] = []
-    for kind, group in _by_kind(rows):
+    for kind, group in by_kind(rows):
         text = _SAID[kind](subject if not sentences else "It", group)
         sentences.append(Sentence(text, kind))
     if any(row["low"] is not None for row in rows):
@@ -69,8 +48,8 @@ def other_contrasts(facts: Facts) -> list[Sentence]:
     lines = contrast_lines(facts)[1:] if facts.contrasts else []
     sentences = []
     for rows in lines[:MOST_OTHERS]:
-        groups = _by_kind(rows)
-        subject = _subject(rows, facts)
+        groups = by_kind(rows)
+        subject = subject_of(rows, facts)
         text = "; ".join(_brief(kind, group) for kind, group in groups)
         sentences.append(Sentence(f"{subject}: {text}.", groups[0][0]))
     if len(lines) > MOST_OTHERS:
@@ -101,12 +80,14 @@ def _place(pair: tuple[str, str], facts: Facts) -> int:
     return int(all(is_absent(row) for row in rows))
 
 
-def _by_kind(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
+def by_kind(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
+    """The rows of each outcome, in the order of KINDS."""
     groups = {kind: [row for row in rows if kind_of(row) == kind] for kind in KINDS}
     return [(kind, group) for kind, group in groups.items() if group]
 
 
-def _subject(rows: Sequence[Row], facts: Facts) -> str:
+def subject_of(rows: Sequence[Row], facts: Facts) -> str:
+    """What a contrast changes, as the subject of a sentence."""
     row = rows[0]
     subject = change_text(row["variant"], row["reference"], facts.recipes)
     epochs = sorted({row["gan_epoch"] for row in rows} - {None})
@@ -114,10 +95,12 @@ def _subject(rows: Sequence[Row], facts: Facts) -> str:
 
 
 def with_n(rows: Sequence[Row]) -> str:
+    """`with 6 and 15 patients a class`."""
     return f"with {listed(row['n_patients'] for row in rows)} patients a class"
 
 
-def _what(rows: Sequence[Row]) -> str:
+def auroc_of(rows: Sequence[Row]) -> str:
+    """What a contrast is the difference of."""
     return f"the {LEVEL_WORDS.get(rows[0]['level'] or '', 'AUC-ROC')}"
 
 
@@ -142,34 +125,31 @@ def _loss(subject: str, rows: Sequence[Row]) -> str:
 def _significant(subject: str, rows: Sequence[Row], verb: str) -> str:
     p_values = listed(p_text(row["p_holm"]) for row in rows)
     return (
-        f"{subject} {verb} {_what(rows)} {with_n(rows)}, by {_differences(rows, is_size=True)}; "
-        f"adjusted for every planned contrast, {p_values}."
+        f"{subject} {verb} {auroc_of(rows)} {with_n(rows)}, by "
+        f"{_differences(rows, is_size=True)}; adjusted for every planned contrast, {p_values}."
     )
 
 
 def _non_inferior(subject: str, rows: Sequence[Row]) -> str:
     margin = rows[0]["margin"]
     return (
-        f"{subject} changed {_what(rows)} {with_n(rows)} by {_differences(rows)}: no difference "
-        f"was shown, and a loss of more than {margin:g}, the margin, is excluded."
+        f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: no "
+        f"difference was shown, and a loss of more than {margin:g}, the margin, is excluded."
     )
 
 
 def _unadjusted(subject: str, rows: Sequence[Row]) -> str:
     p_values = listed(p_text(row["p_holm"]) for row in rows)
     return (
-        f"{subject} changed {_what(rows)} {with_n(rows)} by {_differences(rows)}: the interval "
-        f"leaves out 0, but after adjustment for every planned contrast ({p_values}) no "
+        f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: the "
+        f"interval leaves out 0, but after adjustment for every planned contrast ({p_values}) no "
         "difference was shown."
     )
 
 
 def _nothing(subject: str, rows: Sequence[Row]) -> str:
-    detectable = [row["detectable"] for row in rows if row["detectable"] is not None]
-    power = ""
-    if detectable:
-        size = spread([two_digits(value) for value in sorted(detectable)])
-        power = f"; this study could have detected {size} (power 80 %)"
+    size = detectable_text(rows)
+    power = f"; this study could have detected {size} (power 80 %)" if size else ""
     if len(rows) <= 2:
         said = _differences(rows)
     else:
@@ -180,15 +160,22 @@ def _nothing(subject: str, rows: Sequence[Row]) -> str:
             f"{signed(low)} to {signed(high)})"
         )
     return (
-        f"{subject} changed {_what(rows)} {with_n(rows)} by {said}: no difference was shown{power}."
+        f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {said}: no difference was "
+        f"shown{power}."
     )
+
+
+def detectable_text(rows: Sequence[Row]) -> str:
+    """The differences that the study could have detected; empty if none is known."""
+    values = sorted(row["detectable"] for row in rows if row["detectable"] is not None)
+    return spread([two_digits(value) for value in values]) if values else ""
 
 
 def _withheld(subject: str, rows: Sequence[Row]) -> str:
     differences = listed(signed(row["difference"]) for row in rows)
     return (
-        f"{subject} changed {_what(rows)} {with_n(rows)} by {differences}, without an interval or "
-        f"a verdict{_because(rows)}."
+        f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {differences}, without an interval "
+        f"or a verdict{_because(rows)}."
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,6 +15,7 @@ from markupsafe import Markup
 from lussweep.report.alone import alone
 from lussweep.report.page.answer import answer
 from lussweep.report.page.chapters import CHAPTERS
+from lussweep.report.page.details import details
 from lussweep.report.page.facts import facts_of
 from lussweep.report.page.seam import Chapter, PageSource
 from lussweep.report.page.sentences import Sentence
@@ -21,7 +24,9 @@ from lussweep.report.sections import NotWritten
 from lussweep.store.files import write_whole
 
 MINUS = "\u2212"
-PAGE, SHAREABLE_PAGE = "report.html", "report-shareable.html"
+PAGE, SHAREABLE_PAGE, WATCHED_PAGE = "report.html", "report-shareable.html", "report-watched.html"
+PRINTED_ROWS = 12
+"""Rows of a table on paper."""
 
 
 @dataclass(frozen=True)
@@ -34,34 +39,65 @@ class Part:
     note: str = ""
 
 
+Content = Mapping[str, Any]
+"""What the template of the page is filled with."""
+
+
 def render_page(source: PageSource) -> str:
-    """The page as one text that loads nothing.
+    """The page as one text that loads nothing. For errors see `content_of`."""
+    return page_text(content_of(source))
+
+
+def content_of(source: PageSource) -> Content:
+    """The answer and the chapters of a page.
 
     A chapter that fails leaves a note in its place, and its error in `collected.failed`.
     """
     environment = _environment()
     parts = [_part(name, CHAPTERS[name], source, environment) for name in CHAPTERS]
+    paragraph: list[Sentence] = []
     sentences: list[Sentence] = []
     with _alone("The answer", source):
-        sentences = answer(facts_of(source))
+        facts = facts_of(source)
+        paragraph, sentences = answer(facts), details(facts)
     colours = colours_of(picture.svg for picture in source.pictures.values())
-    return environment.get_template("page.html").render(
-        name=source.study.name,
-        description=source.study.description,
-        answer=sentences,
-        broken=source.collected.failed.get(_named("The answer")),
-        parts=parts,
-        has_pixels=_has_pixels(parts) and not source.is_phantom,
-        is_phantom=source.is_phantom,
-        light=LIGHT,
-        dark=DARK,
-        dark_colours=dark_colours(colours),
-    )
+    return {
+        "name": source.study.name,
+        "description": source.study.description,
+        "answer": paragraph,
+        "sentences": sentences,
+        "broken": source.collected.failed.get(_named("The answer")),
+        "parts": parts,
+        "has_pixels": _has_pixels(parts) and not source.is_phantom,
+        "light": LIGHT,
+        "dark": DARK,
+        "dark_colours": dark_colours(colours),
+    }
+
+
+def content_before(name: str) -> Content:
+    """The content of the page of a run that has nothing to show yet."""
+    texts = dict.fromkeys(("description", "broken"), "")
+    sentences = [Sentence("This run has nothing to show yet.", "progress")]
+    colours = {"light": LIGHT, "dark": DARK, "dark_colours": {}}
+    return {
+        "name": name, "answer": sentences, "sentences": [], "parts": [], "has_pixels": False,
+        **texts, **colours,
+    }  # fmt: skip
+
+
+def page_text(content: Content, refresh_s: int | None = None, made_at: str = "") -> str:
+    """The page as one text. With `refresh_s` a browser loads it again after so many seconds.
+
+    Such a page says when it was made.
+    """
+    template = _environment().get_template("page.html")
+    return template.render(**content, refresh_s=refresh_s, made_at=made_at)
 
 
 def write_page(source: PageSource, path: Path) -> Path:
-    """Writes the page to `path`, and returns it."""
-    write_whole(path, render_page(source))
+    """Writes the page to `path`, and returns it. Another process may write it at the same time."""
+    write_whole(path, render_page(source), shared=True)
     return path
 
 
@@ -105,6 +141,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["minus"] = _minus
+    environment.globals["printed_rows"] = PRINTED_ROWS
     return environment
 
 

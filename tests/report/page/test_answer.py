@@ -1,249 +1,174 @@
-"""The answer says what the tables show, for every kind of outcome."""
+"""The answer: one short paragraph that says what the tables show, for every kind of outcome."""
 
 from __future__ import annotations
 
-import math
+import re
 from typing import Any
 
 import pytest
 
-from lussweep.report.page.answer import answer, text_of
-from lussweep.report.page.outcomes import KINDS, kind_of
-from lussweep.report.page.sentences import Facts, Sentence
-from lussweep.study.spec.study import PAPER_VARIANTS, Recipe
-
-
-def contrast(n: int = 15, **changes: Any) -> dict[str, Any]:
-    """A row of `contrasts` in which nothing is shown."""
-    row = {
-        "n_patients": n, "gan_epoch": None, "variant": "combined", "reference": "baseline",
-        "level": "frame", "difference": 0.004, "low": -0.011, "high": 0.019, "p_value": 0.6,
-        "p_holm": 1.0, "margin": 0.005, "non_inferior": False, "detectable": 0.0301,
-        "status": "done", "reason": None,
-    }  # fmt: skip
-    return row | changes
-
-
-GAIN = {"difference": 0.03, "low": 0.012, "high": 0.048, "p_value": 0.001, "p_holm": 0.004}
-LOSS = {"difference": -0.03, "low": -0.048, "high": -0.012, "p_value": 0.001, "p_holm": 0.004}
-NON_INFERIOR = {"margin": 0.02, "non_inferior": True}
-UNADJUSTED = {"difference": 0.03, "low": 0.002, "high": 0.058, "p_value": 0.03, "p_holm": 0.3}
-NO_INTERVAL = dict.fromkeys(
-    ("low", "high", "p_value", "p_holm", "non_inferior", "detectable"), None
+from lussweep.report.page.answer import answer
+from lussweep.report.page.outcomes import KINDS
+from lussweep.report.page.sentences import Facts, text_of
+from support.answers import (
+    GAIN,
+    LOSS,
+    MISSING,
+    NON_INFERIOR,
+    REFUSED,
+    UNADJUSTED,
+    WITHHELD,
+    contrast,
+    event,
+    facts,
+    known,
+    results,
 )
-WITHHELD = {**NO_INTERVAL, "status": "withheld", "reason": "one replicate has no training variance"}
-MISSING = {**NO_INTERVAL, "difference": None, "status": "missing", "reason": "missing: combined"}
-REFUSED = {**NO_INTERVAL, "difference": None, "status": "refused", "reason": "one class alone"}
+
+MOST_WORDS = 100
+"""Words that are read in 20 s, at 300 words a minute."""
+SUBJECT = "adding synthetic positives (combined against baseline)"
+ROWS = {
+    "gain": (GAIN, f"{SUBJECT} raised the AUC-ROC of frames by 0.030 (95 % over patients and "
+             "trainings: +0.012 to +0.048)."),
+    "loss": (LOSS, f"{SUBJECT} lowered the AUC-ROC of frames by 0.030 (95 % over patients and "
+             "trainings: -0.048 to -0.012)."),
+    "non_inferior": (NON_INFERIOR, "no difference was shown, and a loss of more than 0.02 is "
+                     "excluded."),
+    "unadjusted": (UNADJUSTED, "no difference was shown after adjustment for every planned "
+                   "contrast; this study could have detected 0.030."),
+    "nothing": ({}, f"{SUBJECT} changed the AUC-ROC of frames by +0.004 (95 % over patients and "
+                "trainings: -0.011 to +0.019): no difference was shown; this study could have "
+                "detected 0.030."),
+    "withheld": (WITHHELD, "changed the AUC-ROC of frames by +0.004; a verdict is withheld (one "
+                 "replicate has no training variance)."),
+    "refused": (REFUSED, "cannot be judged (one class alone)."),
+    "missing": (MISSING, "is not judged yet: cells are missing."),
+}  # fmt: skip
 
 
-def results(n_done: int = 6, **others: int) -> list[dict[str, Any]]:
-    done = {"status": "done", "n_holdout_patients": 120, "n_holdout_frames": 960}
-    bad = {"n_holdout_patients": None, "n_holdout_frames": None}
-    return [done] * n_done + [
-        {"status": status, **bad} for status, n in others.items() for _ in range(n)
-    ]
+def said_of(*contrasts: dict[str, Any], **others: Any) -> str:
+    return text_of(answer(facts(*contrasts, **others)))
 
 
-def facts(*contrasts: dict[str, Any], **others: Any) -> Facts:
-    return Facts(
-        **{"results": results(), "contrasts": contrasts, "recipes": PAPER_VARIANTS, **others}
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_outcome_of_the_main_contrast_is_one_sentence(kind: str) -> None:
+    changes, end = ROWS[kind]
+    said = said_of(contrast(**changes))
+    assert said.startswith(f"With 15 patients a class, {SUBJECT}")
+    assert said.endswith(end) and said.count(". ") == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_verdict_stands_out(kind: str) -> None:
+    (sentence,) = answer(facts(contrast(**ROWS[kind][0])))
+    before, verdict, after = sentence.parts
+    assert verdict and before and f"{before}{verdict}{after}" == sentence.text
+
+
+def test_patient_counts_that_say_the_same_share_a_sentence() -> None:
+    counts = ((6, -0.01), (15, 0.0), (29, 0.0002))
+    assert said_of(*(contrast(n, difference=d) for n, d in counts)) == (
+        f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to "
+        "0.000 (95 % over patients and trainings: -0.011 to +0.019): no difference was shown; this "
+        "study could have detected 0.030."
     )
 
 
-def about(sentences: list[Sentence], kind: str) -> str:
-    """The text of the only sentence about something."""
-    (text,) = (s.text for s in sentences if s.about == kind)
-    return text
+def test_what_fails_after_adjustment_shows_nothing_either() -> None:
+    said = said_of(contrast(6, **UNADJUSTED), contrast(15), contrast(29, **GAIN))
+    assert said.startswith(f"With 29 patients a class, {SUBJECT} raised")
+    assert "With 6 and 15 patients a class, it changed the AUC-ROC of frames by +0.030 and" in said
+    assert said.count("With ") == 2
 
 
-@pytest.mark.parametrize(
-    ("kind", "changes"),
-    [
-        ("gain", GAIN), ("loss", LOSS), ("non_inferior", NON_INFERIOR), ("unadjusted", UNADJUSTED),
-        ("nothing", {}), ("withheld", WITHHELD), ("missing", MISSING), ("refused", REFUSED),
-        ("loss", LOSS | {"non_inferior": True}), ("gain", GAIN | {"non_inferior": True}),
-        ("nothing", {"p_holm": 0.01}), ("withheld", {"p_holm": None}),
-    ],
-)  # fmt: skip
-def test_an_outcome_follows_from_the_interval_and_the_adjusted_p_value(
-    kind: str, changes: dict[str, Any]
-) -> None:
-    assert kind_of(contrast(**changes)) == kind
-    assert about(answer(facts(contrast(**changes))), kind)
+def test_only_the_main_contrast_is_in_the_answer() -> None:
+    other = contrast(variant="classic", reference="baseline", **LOSS)
+    assert "classic" not in said_of(contrast(), other)
+    assert "classic" in said_of(contrast(**MISSING), other), "the first with cells is the main one"
 
 
-def test_every_kind_of_outcome_has_a_test() -> None:
-    marks = test_an_outcome_follows_from_the_interval_and_the_adjusted_p_value.pytestmark
-    assert {kind for mark in marks for kind, _ in mark.args[1]} == set(KINDS)
-
-
-def test_nothing_shown_says_what_could_have_been_detected() -> None:
-    assert about(answer(facts(contrast())), "nothing") == (
-        "Adding synthetic positives (combined against baseline) changed the AUC-ROC of frames with "
-        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; this "
-        "study could have detected 0.030 (power 80 %)."
-    )
-
-
-def test_a_gain_and_a_loss_are_said_with_their_size_and_adjusted_p_value() -> None:
-    said = answer(facts(contrast(6, **GAIN), contrast(15, **LOSS)))
-    assert (
-        "raised the AUC-ROC of frames with 6 patients a class, by 0.030 (95 % +0.012 to +0.048)"
-        in (about(said, "gain"))
-    )
-    assert "p = 0.0040" in about(said, "gain")
-    assert about(said, "loss").startswith("It lowered the AUC-ROC of frames with 15 patients")
-
-
-def test_a_non_inferior_variant_is_not_called_equal() -> None:
-    said = about(answer(facts(contrast(**NON_INFERIOR))), "non_inferior")
-    assert "no difference was shown, and a loss of more than 0.02, the margin, is excluded" in said
-
-
-def test_an_interval_without_0_is_no_gain_before_adjustment() -> None:
-    said = about(answer(facts(contrast(**UNADJUSTED))), "unadjusted")
-    assert "leaves out 0, but after adjustment for every planned contrast (p = 0.30)" in said
-
-
-def test_what_is_withheld_or_refused_has_its_reason_and_no_verdict() -> None:
-    said = about(answer(facts(contrast(**WITHHELD))), "withheld")
-    assert "by +0.004, without an interval or a verdict (one replicate has no training" in said
-    assert "cannot be judged with 15 patients a class (one class alone)" in about(
-        answer(facts(contrast(**REFUSED))), "refused"
-    )
-    for changes in (WITHHELD, REFUSED, MISSING):
-        text = text_of(answer(facts(contrast(**changes))))
-        assert "No verdict on combined against baseline is given." in text
-        words = ("raised", "lowered", "o difference", "detected", "better", "worse", "cover")
-        assert not any(word in text for word in words)
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ((contrast(6, **GAIN), contrast(15), contrast(29, **GAIN)),
-         "Compared with baseline, combined was better with 6 and 29 patients a class."),
-        ((contrast(6, **GAIN), contrast(15, **LOSS)),
-         "Compared with baseline, combined was better with 6 patients a class and worse with 15 "
-         "patients a class."),
-        ((contrast(6, **NON_INFERIOR), contrast(15, **UNADJUSTED), contrast(29, **MISSING)),
-         "No difference between combined and baseline was shown."),
-    ],
-)  # fmt: skip
-def test_the_verdict_comes_first_in_a_few_words(rows: tuple[Any, ...], said: str) -> None:
-    first, second, *_ = answer(facts(*rows, is_phantom=True))
-    assert first.about == "data" and second.weight == "strong" and second.text == said
-
-
-def test_patient_counts_with_one_outcome_share_a_sentence() -> None:
-    rows = [contrast(n, difference=d) for n, d in ((6, -0.01), (15, 0.0), (58, 0.0002))]
-    said = about(answer(facts(*rows)), "nothing")
-    assert "with 6, 15 and 58 patients a class by -0.010 to 0.000 (95 % intervals within" in said
-
-
-def test_a_run_that_is_not_whole_says_so_first() -> None:
-    said = answer(facts(contrast(), results=results(3, missing=2, failed=1)))
-    assert said[0].about == "progress" and said[0].weight == "warning"
-    assert said[0].text.startswith(
-        "This run is not whole: 3 of 6 cells are done, 1 failed and 2 are not there."
-    )
-
-
-def test_without_a_cell_there_is_no_verdict() -> None:
-    said = answer(facts(contrast(**MISSING), results=results(0, missing=6)))
-    assert [s.about for s in said] == ["progress"]
-
-
-def test_without_a_contrast_there_is_no_verdict() -> None:
-    assert "no verdict is given" in about(answer(facts()), "missing")
-
-
-def test_simulated_frames_are_no_patients() -> None:
-    assert answer(facts(contrast(), is_phantom=True))[0].text == (
-        "The frames are simulated: these numbers say nothing about patients."
-    )
-    assert "simulated" not in text_of(answer(facts(contrast())))
+def test_a_gan_epoch_is_named() -> None:
+    assert "baseline), at GAN epoch 10, changed" in said_of(contrast(gan_epoch=10))
 
 
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"m": 1.1, "low": 0.8, "high": 1.4}, "counted as 1.1 (95 % 0.80 to 1.4) patients of real "
-         "frames alone, which does not differ from one"),
-        ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
-         "patients of real frames alone: more than one"),
-        ({"m": 0.4, "low": -math.inf, "high": 0.7}, ": fewer than one"),
+        ({"m": 1.1, "low": 0.8, "high": 1.4},
+         "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients."),
+        ({"m": 0.67, "low": 0.23, "high": 0.999},
+         "A patient's data counted as 0.67 (95 % 0.23 to 1.0) patients: fewer than one."),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
-         "is withheld: it is flat"),
+         "How many patients one patient counts as is withheld."),
     ],
 )  # fmt: skip
-def test_the_multiplier_is_said_with_its_interval_or_its_reason(
-    row: dict[str, Any], said: str
-) -> None:
+def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
     whole = {"variant": "combined", "status": "done", "reason": None} | row
-    assert said in about(answer(facts(contrast(), multiplier=[whole])), "multiplier")
+    assert said_of(contrast(), multiplier=[whole]).endswith(said)
 
 
-def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
-    def control(verdict: str) -> dict[str, Any]:
-        return {"n_patients": 15, "verdict": verdict}
-
-    wrong = answer(facts(contrast(), controls=[control("not chance")]))
-    (warning,) = (s for s in wrong if s.about == "control")
-    assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
-    right = about(answer(facts(contrast(), controls=[control("chance")])), "control")
-    assert right == "Shuffled labels gave chance with 15 patients a class."
+def test_controls_of_known_truth_are_one_sentence() -> None:
+    chance = [{"n_patients": 15, "verdict": "chance"}]
+    said = said_of(contrast(), controls=chance, known_truth=known(11, 0, 1))
+    assert said.endswith(
+        " Controls: shuffled labels gave chance; of 12 verdicts on known truth, 11 right and 1 "
+        "withheld."
+    )
 
 
-def test_collapsed_generators_and_failed_cards_are_warnings() -> None:
-    event = {
-        "n_patients": 6,
-        "replicate": 1,
-        "class": "pos",
-        "gan": "base",
-        "kind": "low_diversity",
-    }
+def test_what_must_not_be_trusted_is_one_sentence() -> None:
+    sets = [{"gan": "base", "verdict": v} for v in ("passed", "refused", "refused", "unjudged")]
     said = answer(
         facts(
             contrast(),
-            gan_events=[event, event],
+            controls=[{"n_patients": 15, "verdict": "not chance"}],
+            known_truth=known(10, 1, 1),
+            gan_events=[event(), event()],
             gans=30,
-            memorisation=[
-                {"gan": "base", "verdict": "refused"},
-                {"gan": "base", "verdict": "unjudged"},
-                {"gan": "copies", "verdict": "refused"},
-            ],
+            memorisation=[*sets, {"gan": "copies", "verdict": "refused"}],
         )
     )
-    assert about(said, "gan").startswith(
-        "1 of 30 generators had an event in training (low diversity)"
+    assert said[-1].weight == "warning"
+    assert said[-1].text == (
+        "Do not trust any number of this run (shuffled labels did not give chance with 15 patients "
+        "a class), the verdicts of this run (1 of 12 on known truth is wrong) and 1 of 30 "
+        "generators (low diversity in training); do not share 3 of 4 synthetic sets, which the "
+        "release gate refused (2) or could not judge (1)."
     )
-    refused, unjudged = (s.text for s in said if s.about == "copies")
-    assert refused.startswith("1 of 2 synthetic sets failed the release gate")
-    assert unjudged.startswith("1 of 2 synthetic sets cannot be judged by the release gate")
-    assert {s.about for s in said if s.weight == "warning"} == {"gan", "copies"}
+    assert "gave chance;" not in text_of(said)
 
 
-@pytest.mark.parametrize(
-    ("pos", "neg", "said"),
-    [
-        (("real", "synthetic"), ("real", "synthetic"),
-         "Adding synthetic positives and synthetic negatives (new against baseline)"),
-        (("synthetic",), ("real",),
-         "Training on synthetic positives in place of real ones (new against baseline)"),
-        (("real",), ("real",), "Using new in place of baseline"),
-    ],
-)  # fmt: skip
-def test_a_sentence_begins_with_what_the_variant_changes(
-    pos: tuple[str, ...], neg: tuple[str, ...], said: str
-) -> None:
-    recipes = {**PAPER_VARIANTS, "new": Recipe(pos=pos, neg=neg)}
-    text = about(answer(facts(contrast(variant="new"), recipes=recipes)), "nothing")
-    assert text.startswith(f"{said} changed")
+def test_without_a_reason_nothing_is_distrusted() -> None:
+    sets = [{"gan": "base", "verdict": "passed"}, {"gan": "copies", "verdict": "refused"}]
+    said = said_of(contrast(), memorisation=sets, known_truth=known(3, 0, 0), gans=4)
+    assert "Do not" not in said
 
 
-def test_further_contrasts_are_brief_and_counted() -> None:
-    others = [contrast(variant=f"v{i}", **(LOSS if i == 0 else {})) for i in range(5)]
-    said = [s.text for s in answer(facts(contrast(), *others))]
-    assert "Using v0 in place of baseline: worse with 15 patients a class (-0.030)." in said
-    assert "2 further contrasts: see Contrasts." in said
+def test_a_run_that_goes_on_says_so_and_has_no_verdict_without_a_cell() -> None:
+    said = answer(facts(contrast(**MISSING), results=results(0, missing=6)))
+    assert [s.about for s in said] == ["progress"] and said[0].weight == "warning"
+    half = said_of(contrast(), contrast(29, **MISSING), results=results(3, missing=3))
+    assert half.startswith("This run is not whole: 3 of 6 cells are done, 3 are not there.")
+    assert "With 29 patients a class, it is not judged yet" in half
+
+
+def test_without_a_contrast_there_is_no_verdict() -> None:
+    assert said_of() == "No contrast is planned: this run gives no verdict."
+
+
+def test_a_whole_answer_is_read_in_20_seconds() -> None:
+    everything: Facts = facts(
+        *(contrast(n) for n in (6, 15, 29, 44, 58)),
+        is_phantom=True,
+        multiplier=[{"variant": "combined", "m": 1.1, "low": 0.8, "high": 1.4, "status": "done",
+                     "reason": None}],
+        controls=[{"n_patients": 15, "verdict": "chance"}],
+        known_truth=known(11, 0, 1),
+        gan_events=[event()],
+        gans=30,
+        memorisation=[{"gan": "base", "verdict": "refused"}, {"gan": "base", "verdict": "passed"}],
+    )  # fmt: skip
+    said = answer(everything)
+    assert [s.about for s in said] == ["data", "nothing", "multiplier", "control", "distrust"]
+    assert len(re.findall(r"[\w'.]*\w", text_of(said))) <= MOST_WORDS

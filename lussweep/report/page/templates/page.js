@@ -43,6 +43,72 @@ for (const group of document.querySelectorAll("[data-epochs]")) {
   show();
 }
 addEventListener("beforeprint", () => {
-  for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const strip of document.querySelectorAll("[data-epoch]")) strip.hidden = false;
+  document.getElementById("all-sentences")?.setAttribute("open", "");
 });
+const tip = document.createElement("div");
+let shown = null;
+tip.id = "tip";
+tip.hidden = true;
+tip.setAttribute("role", "status");
+document.body.append(tip);
+const show = (mark) => {
+  shown?.classList.remove("shown");
+  shown = mark;
+  tip.textContent = mark?.dataset.text ?? "";
+  tip.hidden = !mark;
+  if (!mark) return;
+  mark.classList.add("shown");
+  const at = mark.getBoundingClientRect(), box = tip.getBoundingClientRect();
+  const most = document.documentElement.clientWidth - box.width - 4;
+  const left = at.left + (at.width - box.width) / 2;
+  tip.style.left = `${Math.max(4, Math.min(left, most))}px`;
+  tip.style.top = `${at.top > box.height + 8 ? at.top - box.height - 6 : at.bottom + 6}px`;
+};
+for (const svg of document.querySelectorAll("figure svg")) {
+  const marks = [...svg.querySelectorAll(".marks circle")];
+  if (!marks.length) continue;
+  for (const mark of marks) { // the tip takes the place of the browser's slower one
+    mark.dataset.text = mark.firstChild.textContent;
+    mark.firstChild.remove();
+  }
+  svg.addEventListener("pointerover", (event) => {
+    if (event.target.dataset.text) show(event.target);
+  });
+  svg.addEventListener("pointerleave", () => show(null));
+  const region = svg.closest(".scroll");
+  region.setAttribute("aria-description", "The left and right arrows read the values.");
+  region.addEventListener("blur", () => show(null));
+  region.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Escape") show(null);
+    if (!step) return;
+    event.preventDefault();
+    const next = (marks.indexOf(shown) + (shown ? step : Math.max(step, 0))) % marks.length;
+    const mark = marks.at(next);
+    mark.scrollIntoView({ block: "nearest", inline: "nearest" });
+    show(mark);
+  });
+}
+addEventListener("scroll", () => { if (shown) show(shown); }, { passive: true, capture: true });
+const refresh = Number(document.documentElement.dataset.refresh);
+const folds = [...document.querySelectorAll("details")];
+const parts = [...document.querySelectorAll("main > section")];
+const topOf = (part) => part.getBoundingClientRect().top;
+const place = `lussweep ${location.pathname}`;
+let memory = null;
+try { memory = sessionStorage; } catch { /* the reader has forbidden it */ }
+if (refresh) setTimeout(() => {
+  const part = parts.findLast((one) => topOf(one) <= 0) ?? parts[0];
+  const open = folds.flatMap((fold, i) => fold.open ? [i] : []);
+  memory?.setItem(place, JSON.stringify({ id: part.id, top: topOf(part), open }));
+  history.scrollRestoration = "manual";
+  location.reload();
+}, refresh * 1000);
+const before = memory?.getItem(place);
+if (before) {
+  memory.removeItem(place);
+  const { id, top, open } = JSON.parse(before);
+  for (const i of open) folds[i]?.setAttribute("open", "");
+  const part = document.getElementById(id);
+  if (part) scrollBy(0, topOf(part) - top);
+}

@@ -1,0 +1,112 @@
+"""The values that a page shows for the marks of a figure."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from lussweep.report.drawings import DRAWINGS
+from lussweep.report.forest_figure import build_forest_figure
+from lussweep.report.page.marks import MOST_POINTS, marks_of
+from lussweep.report.page.svg import inline_svg
+from lussweep.report.panels import count_ticks, new_figure
+from lussweep.report.sections.contrasts import CONTRASTS
+from lussweep.store import tables
+from support.reports import collected_of
+
+
+def drawn(figure: Figure) -> str:
+    """The SVG that matplotlib writes of a figure."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    return file.getvalue()
+
+
+def points(svg: str, element: str, names: tuple[str, str]) -> set[tuple[float, float]]:
+    """The places of all elements of a kind."""
+    found = re.findall(rf'<{element} [^>]*?{names[0]}="([^"]+)" {names[1]}="([^"]+)"', svg)
+    return {(round(float(x), 1), round(float(y), 1)) for x, y in found}
+
+
+def test_a_mark_lies_where_matplotlib_draws_it() -> None:
+    figure, ((left, right),) = new_figure(7, 3, 1, 2)
+    left.set_xscale("log")
+    left.plot([6, 15, 58], [0.7, 0.8, 0.9], marker="o", label="a")
+    right.scatter([1.0, 2.0], [3.0, 2.5])
+    for ax in (left, right):
+        ax.set_xticks([])  # their ticks are marks of the same kind
+        ax.set_yticks([])
+        ax.minorticks_off()
+    svg = inline_svg(figure, "f", "A figure", "Of two panels.")
+    circles = points(svg, "circle", ("cx", "cy"))
+    uses = points(svg, "use", ("x", "y"))
+    assert len(circles) == 5
+    for x, y in circles:
+        assert min(math.dist((x, y), use) for use in uses) < 0.2
+
+
+def test_a_text_names_the_series_both_values_and_the_bar() -> None:
+    figure, ((ax,),) = new_figure(5, 3)
+    ax.set_xscale("log")
+    ax.plot([6.1, 15.2], [0.7, 0.8123], "-o", color="#0072B2", label="combined")
+    ax.plot([6.1, 6.1], [0.65, 0.75], color="#0072B2", marker="_")
+    ax.scatter([6.1], [0.69], color="#0072B2", alpha=0.5)
+    count_ticks(ax.xaxis, [6, 15], 4)
+    ax.set_xlabel("patients per class (logarithmic)")
+    ax.set_ylabel("AUC-ROC")
+    ax.set_title("by frame")
+    drawn(figure)
+    assert [mark.text for mark in marks_of(figure)] == [
+        "combined, patients per class 6, AUC-ROC 0.700 (bar 0.650 to 0.750) (by frame)",
+        "combined, patients per class 15, AUC-ROC 0.812 (by frame)",
+        "combined, patients per class 6, AUC-ROC 0.690 (bar 0.650 to 0.750) (by frame)",
+    ]
+    assert marks_of(figure)[1].y == 0.8123
+
+
+def test_bars_and_long_lines_have_marks() -> None:
+    figure, ((ax,),) = new_figure(5, 3)
+    ax.bar([0, 1], [0.2, -0.1], label="gain")
+    ax.plot(range(100), range(100), label="line")
+    ax.plot(range(100), range(100), color="black")  # without a label or markers: no values
+    ax.axhline(0, label="chance")
+    ax.plot([], [], marker="o", label="empty")
+    drawn(figure)
+    texts = [mark.text for mark in marks_of(figure)]
+    assert sum(text.startswith("gain") for text in texts) == 2
+    assert "gain, 1.000, -0.100" in texts
+    lines = sum(text.startswith("line") for text in texts)
+    assert MOST_POINTS / 2 <= lines <= MOST_POINTS
+    assert len(texts) == 2 + lines
+
+
+def test_the_marks_of_the_figures_have_the_values_of_the_tables(
+    make_tables: Callable[..., Any], study_of: Callable[..., Any]
+) -> None:
+    collected = collected_of(*make_tables(), study_of())
+    figure = DRAWINGS["auroc"].build(collected)
+    assert figure is not None
+    drawn(figure)
+    shown = {f"{mark.y:.6f}" for mark in marks_of(figure)}
+    assert shown >= {f"{row['auroc']:.6f}" for row in collected.table("results").to_pylist()}
+    assert all(re.search("patients per class (6|15|58), ", m.text) for m in marks_of(figure))
+
+
+@pytest.mark.parametrize("low", [-0.01, None])
+def test_a_row_of_a_forest_is_named(low: float | None) -> None:
+    row = {
+        "n_patients": 6, "variant": "combined", "reference": "baseline", "difference": 0.02,
+        "low": low, "high": None if low is None else 0.05, "status": "done",
+    }  # fmt: skip
+    figure = build_forest_figure(tables.in_schema([row], CONTRASTS))
+    assert figure is not None
+    drawn(figure)
+    (mark,) = marks_of(figure)
+    assert "difference of AUC-ROC 0.020" in mark.text and "n = 6" in mark.text
+    assert ("(bar -0.010 to 0.050)" in mark.text) == (low is not None)

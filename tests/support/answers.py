@@ -1,0 +1,58 @@
+"""Rows that the sentences of a page are made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lussweep.report.page.sentences import Facts
+from lussweep.study.spec.study import PAPER_VARIANTS
+
+
+def contrast(n: int = 15, **changes: Any) -> dict[str, Any]:
+    """A row of `contrasts` in which nothing is shown."""
+    row = {
+        "n_patients": n, "gan_epoch": None, "variant": "combined", "reference": "baseline",
+        "level": "frame", "difference": 0.004, "low": -0.011, "high": 0.019, "p_value": 0.6,
+        "p_holm": 1.0, "margin": 0.005, "non_inferior": False, "detectable": 0.0301,
+        "status": "done", "reason": None,
+    }  # fmt: skip
+    return row | changes
+
+
+GAIN = {"difference": 0.03, "low": 0.012, "high": 0.048, "p_value": 0.001, "p_holm": 0.004}
+LOSS = {"difference": -0.03, "low": -0.048, "high": -0.012, "p_value": 0.001, "p_holm": 0.004}
+NON_INFERIOR = {"margin": 0.02, "non_inferior": True}
+UNADJUSTED = {"difference": 0.03, "low": 0.002, "high": 0.058, "p_value": 0.03, "p_holm": 0.3}
+NO_INTERVAL = dict.fromkeys(
+    ("low", "high", "p_value", "p_holm", "non_inferior", "detectable"), None
+)
+WITHHELD = {**NO_INTERVAL, "status": "withheld", "reason": "one replicate has no training variance"}
+MISSING = {**NO_INTERVAL, "difference": None, "status": "missing", "reason": "missing: combined"}
+REFUSED = {**NO_INTERVAL, "difference": None, "status": "refused", "reason": "one class alone"}
+
+
+def results(n_done: int = 6, **others: int) -> list[dict[str, Any]]:
+    done = {"status": "done", "n_holdout_patients": 120, "n_holdout_frames": 960}
+    bad = {"n_holdout_patients": None, "n_holdout_frames": None}
+    return [done] * n_done + [
+        {"status": status, **bad} for status, n in others.items() for _ in range(n)
+    ]
+
+
+def facts(*contrasts: dict[str, Any], **others: Any) -> Facts:
+    return Facts(
+        **{"results": results(), "contrasts": contrasts, "recipes": PAPER_VARIANTS, **others}
+    )
+
+
+def event(n: int = 6) -> dict[str, Any]:
+    """An event of the training of a generator with `n` patients."""
+    return {
+        "n_patients": n, "replicate": 1, "class": "pos", "gan": "base", "kind": "low_diversity",
+    }  # fmt: skip
+
+
+def known(n_right: int, n_wrong: int, n_withheld: int) -> list[dict[str, Any]]:
+    """Rows of `known_truth` by outcome."""
+    outcomes = ["right"] * n_right + ["wrong"] * n_wrong + ["withheld"] * n_withheld
+    return [{"outcome": outcome} for outcome in outcomes]
