@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from lussweep.store.folders import Folder, folder_at
+from lussweep.cli import completion
 
 DEFAULT_EXPERIMENT = "quickstart"
 
@@ -26,7 +26,10 @@ def hidden(option: Any) -> Any:
 
 Experiment = Annotated[
     str,
-    typer.Argument(help="A YAML file, or the name of one that ships with lussweep."),
+    typer.Argument(
+        help="A YAML file, or the name of one that ships with lussweep.",
+        autocompletion=completion.experiments,
+    ),
 ]
 DataOption = Annotated[
     str | None,
@@ -113,8 +116,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change a value of the experiment, such as gan.n_epochs=5.",
+        help="Change a value, such as gan.n_epochs=5 or grid.n_patients=3,6,12.",
         metavar="KEY=VALUE",
+        autocompletion=completion.settings,
         rich_help_panel=GRID,
     ),
 ]
@@ -221,9 +225,7 @@ RevealOption = Annotated[
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-RunArgument = Annotated[
-    Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
-]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its URL.")]
 
 UnusedAddress = Annotated[str | None, hidden(AddressOption)]
 UnusedBackend = Annotated[str, hidden(BackendOption)]
