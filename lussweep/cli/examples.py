@@ -23,7 +23,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "export-synthetic": ("lussweep export-synthetic run --out frames --n-patients 15 --class pos",),
     "report": ("lussweep report run", "lussweep report run --shareable"),
-    "compare": ("lussweep compare run-a run-b",),
+    "compare": ("lussweep compare run-a run-b --html compare.html",),
     "show": (
         "lussweep show run",
         "lussweep show run/results.parquet --rows 5",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import lussweep
 from lussweep.errors import InputError
 from lussweep.report.compare import ABSENT, ComparedRun, compare, read_compared
+from lussweep.report.compare_page import comparison_page
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 from lussweep.study.spec import load_study
@@ -146,6 +148,18 @@ def test_another_holdout_is_a_warning(finished: Path, uninterrupted: Path) -> No
     assert code == 1
     assert "WARNING: the holdout differs (" in output
     assert "1 in A alone, 1 in B alone), so no difference of AUC-ROC is given" in output
+
+
+def test_the_page_loads_nothing_and_escapes_names(tmp_path: Path) -> None:
+    page = comparison_page(compare(A, B), "run <a>", "run-b")
+    assert "run &lt;a&gt;" in page
+    assert "gan.n_epochs" in page and "B less A" in page
+    assert not re.search(r"(src|href)=|url\(|<script", page)
+
+
+def test_the_page_is_written(tmp_path: Path, uninterrupted: Path) -> None:
+    succeed("compare", uninterrupted, uninterrupted, "--html", tmp_path / "c.html")
+    assert "The settings are the same." in (tmp_path / "c.html").read_text()
 
 
 def test_what_is_no_run_is_one_line(tmp_path: Path, uninterrupted: Path) -> None:
