@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lussweep.cli.exits import CELLS_MISSING, clear_errors
 from lussweep.cli.options import DebugOption
+from lussweep.errors import InputError
 
 if TYPE_CHECKING:
     from lussweep.report.compare_page import TextTable
@@ -46,7 +47,10 @@ def compare(
         _say(warning(comparison), "red")
         _print_table(cells_table(comparison))
         if html is not None:
-            write_whole(html, comparison_page(comparison, run_a, run_b))
+            try:
+                write_whole(html, comparison_page(comparison, run_a, run_b))
+            except OSError as error:
+                raise InputError(f"cannot write {html}: {error.strerror}: choose another") from None
             _say(f"page: {html}")
         if comparison.holdout:
             raise typer.Exit(CELLS_MISSING)

@@ -13,6 +13,7 @@ from lussweep.cli import completion
 DEFAULT_EXPERIMENT = "quickstart"
 
 DATA, GRID, RESULTS = "Data", "Part of the grid", "Results"
+FRAMES, SPLITS = "Frames", "Splits"
 RUNNING, COST = "How it runs", "Cost"
 """Panels of the help, in the order in which their first options are declared."""
 
@@ -70,14 +71,36 @@ PluginOption = Annotated[
         "--plugin",
         help="An installed plugin that reads another format.",
         metavar="NAME",
+        rich_help_panel=DATA,
     ),
 ]
-CropOption = Annotated[str, typer.Option(help="auto (the sector), none, or x0,y0,x1,y1 in pixels.")]
-MaskBoxOption = Annotated[
-    list[str] | None, typer.Option(help="A box x0,y0,x1,y1 to blank before the crop.")
+CropOption = Annotated[
+    str,
+    typer.Option(
+        help="auto (the sector), none, or x0,y0,x1,y1 in pixels.",
+        metavar="BOX",
+        rich_help_panel=FRAMES,
+    ),
 ]
-MaskOutsideOption = Annotated[bool, typer.Option(help="Blank everything outside the sector.")]
-StrideOption = Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")]
+MaskBoxOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A box x0,y0,x1,y1 to blank before the crop. May be repeated.",
+        metavar="BOX",
+        rich_help_panel=FRAMES,
+    ),
+]
+KeepOutsideOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-mask-outside-sector",
+        help="Keep what lies outside the sector, in place of blanking it.",
+        rich_help_panel=FRAMES,
+    ),
+]
+StrideOption = Annotated[
+    int, typer.Option(min=1, help="Keep every k-th frame.", metavar="K", rich_help_panel=FRAMES)
+]
 OutOption = Annotated[
     str | None,
     typer.Option(

@@ -142,7 +142,8 @@ def holdout_difference(a: pa.Table, b: pa.Table) -> str:
     if only_a or only_b:
         n_both = len(patients_a & patients_b)
         return f"{n_both} patients are in both, {only_a} in A alone, {only_b} in B alone"
-    return f"the patients are the same, and {len(frames_a ^ frames_b)} frames or labels differ"
+    n_frames = len({frame[:-1] for frame in frames_a ^ frames_b})
+    return f"the patients are the same, and {n_frames} of their frames or labels differ"
 
 
 def _distinct(table: pa.Table, names: tuple[str, ...]) -> set[tuple[Any, ...]]:

@@ -73,7 +73,7 @@ def test_the_difference_is_that_of_the_contrast() -> None:
     assert cells.contrast is not None and cells.contrast.interval is not None
     assert cells.contrast.effect.difference == pytest.approx(expected.effect.difference)
     assert cells.contrast.interval == pytest.approx(expected.interval)
-    assert cells.contrast.interval.low > 0
+    assert cells.contrast.effect.difference > 0.1
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
@@ -111,7 +111,9 @@ def test_a_label_that_differs_gives_no_difference() -> None:
     labels[0] = 1 - labels[0]
     changed = B.scores.set_column(at, B.scores.schema.field("label"), pa.array(labels, pa.int8()))
     comparison = compare(A, ComparedRun(B.folder, B.study, B.results, changed))
-    assert comparison.holdout == "the patients are the same, and 2 frames or labels differ"
+    assert comparison.holdout == (
+        "the patients are the same, and 1 of their frames or labels differ"
+    )
 
 
 def test_a_cell_of_one_run_alone_is_named() -> None:

@@ -52,6 +52,12 @@ def takes_list(annotation: Any, value: Any) -> bool:
     return any(Ellipsis in get_args(arm) or "," in str(value) for arm in lists)
 
 
+def holds_texts(annotation: Any) -> bool:
+    """Whether the lists that a field of this type takes hold any texts."""
+    lists = [arm for arm in _arms(annotation) if get_origin(arm) is tuple]
+    return all(get_args(arm)[0] is str for arm in lists)
+
+
 def settable(spec: type[Spec] = StudySpec, prefix: str = "") -> list[str]:
     """The dotted names of all fields that `--set` can change, without those of the variants."""
     names: dict[str, None] = {}

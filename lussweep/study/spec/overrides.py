@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lussweep.errors import InputError
-from lussweep.study.spec.fields import takes_list, types_at
+from lussweep.study.spec.fields import holds_texts, takes_list, types_at
 from lussweep.study.spec.plain_yaml import plain_yaml
 
 
@@ -14,7 +14,8 @@ def apply_overrides(raw: dict[str, Any], overrides: Iterable[str]) -> None:
     """Change the values of an experiment, before they are validated.
 
     A value is YAML. In a field that holds a list, `3,6,12` and `3` are read like `[3, 6, 12]` and
-    `[3]`. Raises InputError for an override of another form.
+    `[3]`. Items of a list of texts need no quotes, unless they hold a comma. Raises InputError for
+    an override of another form.
     """
     for override in overrides:
         name, equals, text = override.partition("=")
@@ -40,5 +41,6 @@ def _value(parts: list[str], text: str) -> Any:
     types = types_at(parts)
     if value is None or isinstance(value, list | dict) or not types:
         return value
-    is_list = all(takes_list(each, value) for each in types)
-    return plain_yaml(f"[{text}]") if is_list else value
+    if not all(takes_list(each, value) for each in types):
+        return value
+    return plain_yaml(f"[{text}]", only_texts=all(map(holds_texts, types)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -37,13 +37,22 @@ class _PlainLoader(yaml.SafeLoader):
         return node
 
 
-def plain_yaml(text: str) -> Any:
-    """Load plain values from YAML. Raises ValueError with the reason in one line."""
+class _TextLoader(_PlainLoader):
+    """A loader for which `yes` and `1` are texts."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def plain_yaml(text: str, *, only_texts: bool = False) -> Any:
+    """Load plain values from YAML. Raises ValueError with the reason in one line.
+
+    With `only_texts`, every value that is not a list or a mapping is a text.
+    """
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has over {MAX_CHARACTERS} characters")
     loader = None
     try:
-        loader = _PlainLoader(text)
+        loader = (_TextLoader if only_texts else _PlainLoader)(text)
         return loader.get_single_data()
     except Exception as error:
         # A scalar can make PyYAML's constructors raise any exception (KeyError, AttributeError,
