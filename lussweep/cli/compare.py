@@ -59,8 +59,8 @@ def compare(
 def _print_table(given: TextTable) -> None:
     if given.rows:
         table = Table(title=given.title, title_justify="left")
-        for heading in given.headings:
-            table.add_column(heading, overflow="fold")
+        for heading in given.headings:  # the interval then fits a line of 80 columns
+            table.add_column(heading.replace("replicates", "repli-\ncates"), overflow="fold")
         for row in given.rows:
             table.add_row(*map(Text, row))
         Console(highlight=False).print(table)

@@ -126,7 +126,23 @@ def record_facts(record: dict[str, Any]) -> dict[str, str]:
         "inputs": ", ".join(map(str, inputs.values())),
         **summary,
     }
-    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    return {name: brief(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def brief(value: Any) -> str:
+    """A value in a few words: of what lies deeper, only the size.
+
+    >>> brief({"train": ["P1", "P2"], "auroc": 0.98765, "n": {"pos": 1}})
+    'train: 2 items, auroc: 0.9877, n: 1 items'
+    """
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key}: {f'{len(item)} items' if isinstance(item, dict | list) else brief(item)}"
+            for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) if len(value) <= 6 else f"{len(value)} items"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _print_facts(facts: dict[str, str]) -> None:
@@ -149,7 +165,7 @@ def _print_columns(found: Contents) -> None:
     for number in range(1, len(found.rows) + 1):
         table.add_column(f"row {number}", overflow="fold")
     if any(meaning for _, _, meaning in found.columns):
-        table.add_column("meaning", overflow="fold")
+        table.add_column(found.remark, overflow="fold")
     for i, (name, kind, meaning) in enumerate(found.columns):
         values = [row[i] for row in found.rows]
         table.add_row(*map(Text, (name, kind, *values, *([meaning] if meaning else []))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lussweep.analysis.contrasts import NO_VARIANCE
 from lussweep.report.compare import ComparedCells, Comparison
 from lussweep.report.page.svg import DARK, LIGHT
 
@@ -92,6 +93,8 @@ def _cells_texts(cells: ComparedCells) -> tuple[str, str, str, str]:
     elif contrast.conditional is not None:
         low, high = contrast.conditional
         text += f" [{low:+.3f}, {high:+.3f}] (patients)"
+    elif contrast.withheld == NO_VARIANCE:
+        text += " (all patients are ranked alike)"
     elif contrast.withheld:
         text += f", without an interval: {contrast.withheld}"
     return (

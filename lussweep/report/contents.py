@@ -27,9 +27,11 @@ class Contents:
     facts: tuple[tuple[str, str], ...] = ()
     """Names and values, such as the shape of an array."""
     columns: tuple[tuple[str, str, str], ...] = ()
-    """Name, type and meaning of each column or tensor."""
+    """Name, type and remark of each column or tensor."""
     rows: tuple[tuple[str, ...], ...] = ()
     """The first rows of a table, with a text for each column."""
+    remark: str = "meaning"
+    """What the remarks on the columns are, such as the shape of a tensor."""
 
 
 def contents_of(path: Path, n_rows: int) -> Contents:
@@ -47,6 +49,7 @@ def contents_of(path: Path, n_rows: int) -> Contents:
                 for name, kind, meaning in plain.get("columns", ())
             ),
             tuple(tuple(map(_shown, row)) for row in plain.get("rows", ())),
+            _shown(plain.get("remark", Contents.remark)),
         )
     except InputError:
         raise

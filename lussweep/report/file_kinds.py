@@ -88,7 +88,8 @@ def _archive(path: Path, n_rows: int) -> Plain:
                 shape, dtype = _array_header(member)
             columns.append([name.removesuffix(".npy"), dtype, _axes(shape)])
     if arrays:
-        return {"kind": "NumPy arrays", "facts": [["arrays", len(arrays)]], "columns": columns}
+        facts = [["arrays", len(arrays)]]
+        return {"kind": "NumPy arrays", "facts": facts, "columns": columns, "remark": "shape"}
     return {"kind": "a zip archive", "facts": [["files", len(names)], *_some("file", names)]}
 
 
@@ -130,7 +131,7 @@ def _safetensors(path: Path, n_rows: int) -> Plain:
     ]
     n_values = sum(_product(tensor["shape"]) for tensor in header.values())
     facts = [["tensors", len(header)], ["values", f"{n_values:,}"]]
-    return {"kind": "weights (safetensors)", "facts": facts, "columns": columns}
+    return {"kind": "weights (safetensors)", "facts": facts, "columns": columns, "remark": "shape"}
 
 
 def _is_safetensors(path: Path, head: bytes) -> bool:
@@ -185,6 +186,19 @@ def _json(path: Path, n_rows: int) -> Plain:
     return {"kind": "JSON", "facts": facts}
 
 
+def _yaml(path: Path, n_rows: int) -> Plain:
+    from lussweep.study.spec.plain_yaml import MAX_CHARACTERS, plain_yaml
+
+    if path.stat().st_size > 4 * MAX_CHARACTERS:
+        return _text(path)
+    value = plain_yaml(path.read_text(encoding="utf-8"))
+    if not isinstance(value, dict):
+        return _text(path)
+    is_experiment = "name" in value and not {"provider", "apiVersion"} & value.keys()
+    facts = [[key, _outline(item)] for key, item in islice(value.items(), MAX_LISTED)]
+    return {"kind": "an experiment (YAML)" if is_experiment else "YAML", "facts": facts}
+
+
 def read_json(path: Path) -> Any:
     if path.stat().st_size > MAX_JSON_BYTES:
         raise ValueError(f"it has over {MAX_JSON_BYTES} bytes")
@@ -211,17 +225,17 @@ def _text_table(path: Path, n_rows: int, kind: str = "a text table") -> Plain:
 
 
 def _text_or_bytes(path: Path, head: bytes) -> Plain:
-    if b"\0" in head:
-        return {
-            "kind": "a file of a kind that is not known",
-            "facts": [["first bytes", head[:16].hex(" ")]],
-        }
+    if b"\0" not in head:
+        return _text(path)
+    facts = [["first bytes", head[:16].hex(" ")]]
+    return {"kind": "a file of a kind that is not known", "facts": facts}
+
+
+def _text(path: Path) -> Plain:
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = [file.readline(200).rstrip("\n") for _ in range(10)]
-    return {
-        "kind": "text",
-        "facts": [[f"line {i}", line] for i, line in enumerate(lines, 1) if line],
-    }
+    facts = [[f"line {i}", line] for i, line in enumerate(lines, 1) if line]
+    return {"kind": "text", "facts": facts}
 
 
 def _axes(shape: Any) -> str:
@@ -248,6 +262,7 @@ _KINDS: tuple[tuple[Callable[[Path, bytes], bool], Callable[[Path, int], Plain]]
     (_is_image, _image),
     (lambda path, head: path.suffix.lower() in VIDEO_SUFFIXES, _video),
     (lambda path, head: path.suffix.lower() == ".json", _json),
+    (lambda path, head: path.suffix.lower() in (".yaml", ".yml"), _yaml),
     (lambda path, head: path.suffix.lower() in (".csv", ".tsv"), _text_table),
 )
 """For each kind: whether a file is of it, by name and first bytes, and what such a file holds."""

@@ -106,7 +106,8 @@ def test_text_that_would_steer_a_terminal_is_not_printed(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("e.yaml", b"name: mine\n", "text"),
+        ("e.yaml", b"name: mine\ngan: {ngf: 4}\n", "an experiment"),
+        ("l.yaml", b"- a\n", "text"),
         ("r.json", b'{"seed": 7, "inputs": {"a": 1}}', "JSON"),
         ("t.csv", b"patient_id;path\na;b\n", "a text table"),
         ("x.bin", b"\1\0\2\0", "a kind that is not known"),
