@@ -189,13 +189,13 @@ def _compared(
                 reasons[n] = found
         contrast_of = contrasts(paired, f"{B}:{variant}", f"{A}:{variant}", nested=nested)
         for n, places in by_count.items():
-            aurocs = [_aurocs(cells, places, run, level) for run in (A, B)]
-            counts, means = [len(of_run) for of_run in aurocs], [_mean(of_run) for of_run in aurocs]
+            of_a, of_b = (_aurocs(cells, places, run, level) for run in (A, B))
             rows.append(
                 ComparedCells(
-                    n, variant, epoch, *counts, *means, contrast_of.get(n), reasons.get(n, "")
+                    n, variant, epoch, len(of_a), len(of_b), _mean(of_a), _mean(of_b),
+                    contrast_of.get(n), reasons.get(n, ""),
                 )
-            )
+            )  # fmt: skip
     return sorted(rows, key=lambda row: (row.n_patients, row.variant, row.gan_epoch or 0))
 
 

@@ -169,7 +169,8 @@ def _video(path: Path, n_rows: int) -> Plain:
         facts = [["size", f"{context.width} x {context.height} pixels"], ["codec", context.name]]
         if source.stream.average_rate:
             facts.append(["frames a second", f"{float(source.stream.average_rate):.4g}"])
-        facts.append(["frames", sum(1 for packet in source.packets() if packet.size)])
+        n_frames = sum(1 for packet in source.packets() if packet.size)
+        facts.append(["frames", str(n_frames)])
     return {"kind": "a video", "facts": facts}
 
 

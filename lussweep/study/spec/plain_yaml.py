@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -40,7 +40,8 @@ class _PlainLoader(yaml.SafeLoader):
 class _TextLoader(_PlainLoader):
     """A loader for which `yes` and `1` are texts."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+_TextLoader.yaml_implicit_resolvers = {}
 
 
 def plain_yaml(text: str, *, only_texts: bool = False) -> Any:
