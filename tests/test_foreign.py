@@ -25,6 +25,7 @@ from lussweep.errors import InputError
 from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.models.resnet import load_resnet34
 from lussweep.models.training import weights
+from lussweep.report.contents import contents_of
 from lussweep.store import tables
 
 OPENERS = (
@@ -116,6 +117,14 @@ def test_a_file_from_outside_is_opened_elsewhere(
     only_elsewhere: Path, read: Callable[[Path], Any], name: str
 ) -> None:
     assert list(read(only_elsewhere / name)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["t.parquet", "t.csv", "t.xlsx", "t.txt", "set/i.png", "w.pth", "old.pth", "w.safetensors"],
+)
+def test_a_file_is_shown_elsewhere(only_elsewhere: Path, name: str) -> None:
+    assert contents_of(only_elsewhere / name, 2).kind != "a file of a kind that is not known"
 
 
 def test_a_table_of_a_run_is_opened_elsewhere(only_elsewhere: Path) -> None:

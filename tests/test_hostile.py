@@ -163,7 +163,7 @@ def parquet_files(folder: Path) -> list[tuple[str, Path, str]]:
                        dictionary_pagesize_limit=2**30)  # fmt: skip
         assert path.stat().st_size < 3_000_000, name
         found.append(("manifest", path, words.get(name, "unpacks to")))
-        found.append(("table", path, "another schema"))
+        found.append(("table", path, "other columns"))
     found += [
         ("any table", folder / f"{n}.parquet", words.get(n, "unpacks to"))
         for n in ("rows", "text", "zeros")

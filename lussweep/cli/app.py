@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from lussweep.cli.cancel import cancel
+from lussweep.cli.compare import compare
 from lussweep.cli.doctor import doctor
+from lussweep.cli.examples import epilog
 from lussweep.cli.export_synthetic import export_synthetic
 from lussweep.cli.grid import grid
 from lussweep.cli.ingest import ingest
@@ -17,6 +19,8 @@ from lussweep.cli.logs import logs
 from lussweep.cli.plan import plan
 from lussweep.cli.preview import preview
 from lussweep.cli.report import report
+from lussweep.cli.schema import schema
+from lussweep.cli.show import show
 from lussweep.cli.status import status
 from lussweep.cli.streams import make_printable
 from lussweep.cli.submit import submit
@@ -25,7 +29,7 @@ from lussweep.store.versions import installed_versions
 app = typer.Typer(
     help="How much are synthetic images worth? A sweep over patients, replicates and variants.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -53,10 +57,11 @@ def every_command(
 
 
 for command in (
-    grid, plan, init, preview, ingest, export_synthetic, report, doctor, status, logs, cancel,
-    submit,
+    grid, plan, init, preview, ingest, export_synthetic, report, compare, show, doctor, status,
+    logs, cancel, submit, schema,
 ):  # fmt: skip
-    app.command(command.__name__.replace("_", "-"))(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, epilog=epilog(name))(command)
 
 
 def main() -> Any:

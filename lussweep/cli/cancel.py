@@ -11,7 +11,7 @@ from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.cli.status import duration
 from lussweep.errors import InputError
 from lussweep.run.state import ENDINGS, cancelled, driver_of, read_state, request_cancel
-from lussweep.store.folders import LocalFolder
+from lussweep.store.folders import LocalFolder, folder_at
 
 OBEYED_S, LOOK_S = 10.0, 0.1
 """Seconds that `cancel` waits for the driver, and seconds between two checks. A driver looks for
@@ -23,18 +23,19 @@ REMOTE_OBEYED_S, REMOTE_LOOK_S = 20.0, 1.0
 def cancel(run: RunArgument, debug: DebugOption = False) -> None:
     """Ask a driver to stop, as Ctrl-C does. Works on any machine that sees the run folder."""
     with clear_errors(debug):
-        driver = driver_of(run, read_state(run))
+        folder = folder_at(run)
+        driver = driver_of(folder, read_state(folder))
         if driver.ended is not None:
             raise InputError(f"no driver works in {run}: the last one {ENDINGS[driver.ended]}")
-        request_cancel(run)
+        request_cancel(folder)
         who = f"pid {driver.pid} on {driver.host}"
         patience_s, look_s = OBEYED_S, LOOK_S
-        if not isinstance(run, LocalFolder):
+        if not isinstance(folder, LocalFolder):
             patience_s, look_s = REMOTE_OBEYED_S, REMOTE_LOOK_S
         deadline = time.monotonic() + patience_s
-        while cancelled(run) and time.monotonic() < deadline:
+        while cancelled(folder) and time.monotonic() < deadline:
             time.sleep(look_s)
-        if not cancelled(run):
+        if not cancelled(folder):
             typer.echo(f"{who} stops: finished steps are kept, the same command goes on")
             return
         typer.echo(

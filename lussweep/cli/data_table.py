@@ -74,7 +74,7 @@ def print_given(run: Run, data: Data) -> bool:
     """
     if data.is_phantom:
         return True
-    frames = _index(run)
+    frames = frame_index(run)
     print_data(
         run.manifest,
         data.splits,
@@ -88,7 +88,7 @@ def print_given(run: Run, data: Data) -> bool:
     return frames is not None
 
 
-def _index(run: Run) -> pa.Table | None:
+def frame_index(run: Run) -> pa.Table | None:
     """The index of a run's frames. None before its videos are decoded."""
     refs = [ref for ref in run.requested.steps if ref.startswith("ingest/")]
     if not all(map(run.store.has, refs)):

@@ -10,6 +10,9 @@ import typer
 from lussweep.backend.stop import INTERRUPTED
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import (
+    DATA,
+    FRAMES,
+    SPLITS,
     AbsoluteOption,
     AddressOption,
     AnnotationsOption,
@@ -17,8 +20,8 @@ from lussweep.cli.options import (
     CropOption,
     DebugOption,
     IngestBackendOption,
+    KeepOutsideOption,
     MaskBoxOption,
-    MaskOutsideOption,
     PluginOption,
     PositiveOption,
     RetriesOption,
@@ -41,28 +44,54 @@ if TYPE_CHECKING:
 def ingest(
     manifest: Annotated[Path, typer.Argument(help="CSV, Parquet or XLSX; see docs/data.md.")],
     out: Annotated[
-        str, typer.Option(help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.")
+        str,
+        typer.Option(
+            help="The store to make or to extend: a folder, or s3://BUCKET/PREFIX.", metavar="PATH"
+        ),
     ],
     label: Annotated[
-        str, typer.Option(help="The column of the manifest that holds the labels.")
+        str,
+        typer.Option(
+            help="The column of the manifest that holds the labels.",
+            metavar="COLUMN",
+            rich_help_panel=DATA,
+        ),
     ] = "label",
     positive: PositiveOption = None,
     plugin: PluginOption = None,
     annotations: AnnotationsOption = None,
     image_size: Annotated[
-        int, typer.Option(help="Side of the frames: 64, 128 or 256 pixels.")
+        int,
+        typer.Option(
+            help="Side of the frames: 64, 128 or 256 pixels.",
+            metavar="PIXELS",
+            rich_help_panel=FRAMES,
+        ),
     ] = 256,
     crop: CropOption = "auto",
     mask_box: MaskBoxOption = None,
-    mask_outside_sector: MaskOutsideOption = True,
+    keep_outside_sector: KeepOutsideOption = False,
     frame_stride: StrideOption = 1,
     val: Annotated[
-        float, typer.Option(help="Share of patients, if the manifest has no split.")
+        float,
+        typer.Option(
+            help="Share of patients in val, if the manifest has no split.",
+            metavar="SHARE",
+            rich_help_panel=SPLITS,
+        ),
     ] = 0.2,
     holdout: Annotated[
-        float, typer.Option(help="Share of patients, if the manifest has no split.")
+        float,
+        typer.Option(
+            help="Share of patients in holdout, if the manifest has no split.",
+            metavar="SHARE",
+            rich_help_panel=SPLITS,
+        ),
     ] = 0.3,
-    seed: Annotated[int, typer.Option(help="Seed of the draw of splits.")] = 2023,
+    seed: Annotated[
+        int,
+        typer.Option(help="Seed of the draw of splits.", metavar="N", rich_help_panel=SPLITS),
+    ] = 2023,
     skip_unreadable: SkipOption = False,
     skip_unlabelled: UnlabelledOption = False,
     allow_absolute: AbsoluteOption = False,
@@ -84,7 +113,7 @@ def ingest(
         backend = backend or backend_of_ingest(address, cpus, step_timeout)
         options = ExecutionOptions(address, backend, cpus, False, retries, step_timeout)
         preprocess = preprocess_spec(
-            "ingest", crop, mask_box, mask_outside_sector, frame_stride, image_size
+            "ingest", crop, mask_box, not keep_outside_sector, frame_stride, image_size
         )
         split = parse(SplitSpec, {"val": val, "holdout": holdout}, "ingest")
         request = IngestRequest(

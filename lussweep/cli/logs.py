@@ -19,10 +19,11 @@ from lussweep.errors import InputError
 from lussweep.run.arguments import parse_coordinates
 from lussweep.run.state import driver_of, read_plan, read_state
 from lussweep.store.artifacts import ArtifactStore
-from lussweep.store.folders import Folder
+from lussweep.store.folders import Folder, folder_at
 from lussweep.store.object_store import store_at
 from lussweep.study import coordinates
 from lussweep.study.plan import DATA_STAGES
+from lussweep.study.plan.words import stage_words
 from lussweep.study.spec import nearest
 
 AXES = ("variant", *(axis for axis in coordinates.AXES if axis != "variant"))
@@ -54,8 +55,9 @@ def logs(
 ) -> None:
     """Show every step of one cell, why some failed, and where artifacts lie."""
     with clear_errors(debug):
-        chosen = find_cell(run, parse_coordinates([cell], "the cell "))
-        print_cell(chosen, cell_steps(run, chosen))
+        folder = folder_at(run)
+        chosen = find_cell(folder, parse_coordinates([cell], "the cell "))
+        print_cell(chosen, cell_steps(folder, chosen))
 
 
 def find_cell(folder: Folder, chosen: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def print_cell(cell: Mapping[str, Any], steps: Sequence[StepLog]) -> None:
         taken = sum(step.seconds or 0.0 for step in same)
         words = ", ".join(f"{n} {state}" for state, n in counts.items())
         if same:
-            table.add_row(f"{stage} (of all cells)", words, f"{taken:.1f}")
+            table.add_row(f"{stage_words(stage)} (of all cells)", words, f"{taken:.1f}")
     shown = [s for s in steps if _stage(s.ref) not in DATA_STAGES or s.state == "failed"]
     for step in shown:
         seconds = "" if step.seconds is None else f"{step.seconds:.1f}"

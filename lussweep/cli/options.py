@@ -8,11 +8,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from lussweep.store.folders import Folder, folder_at
+from lussweep.cli import completion
 
 DEFAULT_EXPERIMENT = "quickstart"
 
 DATA, GRID, RESULTS = "Data", "Part of the grid", "Results"
+FRAMES, SPLITS = "Frames", "Splits"
 RUNNING, COST = "How it runs", "Cost"
 """Panels of the help, in the order in which their first options are declared."""
 
@@ -26,7 +27,10 @@ def hidden(option: Any) -> Any:
 
 Experiment = Annotated[
     str,
-    typer.Argument(help="A YAML file, or the name of one that ships with lussweep."),
+    typer.Argument(
+        help="A YAML file, or the name of one that ships with lussweep.",
+        autocompletion=completion.experiments,
+    ),
 ]
 DataOption = Annotated[
     str | None,
@@ -67,14 +71,36 @@ PluginOption = Annotated[
         "--plugin",
         help="An installed plugin that reads another format.",
         metavar="NAME",
+        rich_help_panel=DATA,
     ),
 ]
-CropOption = Annotated[str, typer.Option(help="auto (the sector), none, or x0,y0,x1,y1 in pixels.")]
-MaskBoxOption = Annotated[
-    list[str] | None, typer.Option(help="A box x0,y0,x1,y1 to blank before the crop.")
+CropOption = Annotated[
+    str,
+    typer.Option(
+        help="auto (the sector), none, or x0,y0,x1,y1 in pixels.",
+        metavar="BOX",
+        rich_help_panel=FRAMES,
+    ),
 ]
-MaskOutsideOption = Annotated[bool, typer.Option(help="Blank everything outside the sector.")]
-StrideOption = Annotated[int, typer.Option(min=1, help="Keep every k-th frame.")]
+MaskBoxOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A box x0,y0,x1,y1 to blank before the crop. May be repeated.",
+        metavar="BOX",
+        rich_help_panel=FRAMES,
+    ),
+]
+KeepOutsideOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-mask-outside-sector",
+        help="Keep what lies outside the sector, in place of blanking it.",
+        rich_help_panel=FRAMES,
+    ),
+]
+StrideOption = Annotated[
+    int, typer.Option(min=1, help="Keep every k-th frame.", metavar="K", rich_help_panel=FRAMES)
+]
 OutOption = Annotated[
     str | None,
     typer.Option(
@@ -113,8 +139,9 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change a value of the experiment, such as gan.n_epochs=5.",
+        help="Change a value, such as gan.n_epochs=5 or grid.n_patients=3,6,12.",
         metavar="KEY=VALUE",
+        autocompletion=completion.settings,
         rich_help_panel=GRID,
     ),
 ]
@@ -221,9 +248,7 @@ RevealOption = Annotated[
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
-RunArgument = Annotated[
-    Folder, typer.Argument(parser=folder_at, metavar="RUN", help="The folder of a run, or its URL.")
-]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its URL.")]
 
 UnusedAddress = Annotated[str | None, hidden(AddressOption)]
 UnusedBackend = Annotated[str, hidden(BackendOption)]

@@ -52,6 +52,7 @@ from lussweep.study.costs import (
     unknown_gans,
 )
 from lussweep.study.plan import STAGES
+from lussweep.study.plan.words import stage_words
 
 if TYPE_CHECKING:
     from lussweep.store.artifacts import ArtifactStore
@@ -136,7 +137,8 @@ def plan(
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
     with clear_errors(debug):
-        from lussweep.cli.data_table import print_given
+        from lussweep.cli.cohort_table import print_cohorts
+        from lussweep.cli.data_table import frame_index, print_given
 
         wanted = calibrate or any(option is not None for option in (gpus, price, from_))
         if wanted and calibrate == (from_ is not None):
@@ -151,6 +153,8 @@ def plan(
         )  # fmt: skip
         run, run_data = open_arguments(request)
         print_given(run, run_data)
+        phantom = run.study.data.phantom if run_data.is_phantom else None
+        print_cohorts(run.requested, run.manifest, phantom, frame_index(run))
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if power:
             print_power(power, from_)
@@ -193,7 +197,7 @@ def print_plan(name: str, plan: Plan, store: ArtifactStore, place: str) -> None:
         if not n:
             continue
         saved = max(0, wanted[stage] - n)
-        table.add_row(stage, *map(str, (n, saved, done[stage], n - done[stage])))
+        table.add_row(stage_words(stage), *map(str, (n, saved, done[stage], n - done[stage])))
     console = Console(highlight=False)
     console.print(table)
     console.print(f"run folder: {place}", soft_wrap=True)
@@ -234,7 +238,9 @@ def print_costs(
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for cost in costs.stages:
         hours = (cost.gpu_hours, cost.unshared_gpu_hours - cost.gpu_hours, cost.left_gpu_hours)
-        table.add_row(cost.stage, str(cost.n_steps), f"{cost.mean_s:.2f}", *map(_hours, hours))
+        table.add_row(
+            stage_words(cost.stage), str(cost.n_steps), f"{cost.mean_s:.2f}", *map(_hours, hours)
+        )
     whole, alone, left = (
         costs.total(name) for name in ("gpu_hours", "unshared_gpu_hours", "left_gpu_hours")
     )

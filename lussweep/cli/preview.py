@@ -12,8 +12,8 @@ from lussweep.cli.options import (
     AbsoluteOption,
     CropOption,
     DebugOption,
+    KeepOutsideOption,
     MaskBoxOption,
-    MaskOutsideOption,
     PluginOption,
     PositiveOption,
     SkipOption,
@@ -35,7 +35,7 @@ def preview(
     plugin: PluginOption = None,
     crop: CropOption = "auto",
     mask_box: MaskBoxOption = None,
-    mask_outside_sector: MaskOutsideOption = True,
+    keep_outside_sector: KeepOutsideOption = False,
     frame_stride: StrideOption = 1,
     skip_unreadable: SkipOption = False,
     skip_unlabelled: UnlabelledOption = False,
@@ -51,7 +51,7 @@ def preview(
 
         if out.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--out {out} is not an HTML page: give a name that ends in .html")
-        spec = preprocess_spec("preview", crop, mask_box, mask_outside_sector, frame_stride)
+        spec = preprocess_spec("preview", crop, mask_box, not keep_outside_sector, frame_stride)
         load_plugins(plugin or ())
         reading = read_manifest(
             manifest,

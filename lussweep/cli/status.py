@@ -14,6 +14,8 @@ from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.run.state import ENDINGS
 from lussweep.run.status import status_of
+from lussweep.store.folders import folder_at
+from lussweep.study.plan.words import stage_words
 
 N_LISTED = 20
 """Most failures and running steps that are printed; `--json` prints the whole state."""
@@ -26,7 +28,7 @@ def status(
 ) -> None:
     """Show how far a run is. Works on any machine that sees the run folder."""
     with clear_errors(debug):
-        state = status_of(run)
+        state = status_of(folder_at(run))
         if as_json:
             typer.echo(json.dumps(state, indent=1))
         else:
@@ -119,5 +121,7 @@ def _stages(status: dict[str, Any]) -> Table:
         here = [step for step in status["running"] if step["ref"].startswith(f"{stage}/")]
         now = [f"{s['name']} ({s['progress']})" if s["progress"] else s["name"] for s in here]
         more = [f"and {len(now) - N_LISTED} more"] if len(now) > N_LISTED else []
-        table.add_row(stage, *map(str, counts.values()), "\n".join([*now[:N_LISTED], *more]))
+        table.add_row(
+            stage_words(stage), *map(str, counts.values()), "\n".join([*now[:N_LISTED], *more])
+        )
     return table

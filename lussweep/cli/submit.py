@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from lussweep.cli.exits import clear_errors
-from lussweep.cli.options import DebugOption
+from lussweep.cli.options import DebugOption, Experiment
 from lussweep.errors import InputError
 from lussweep.run.arguments import experiment_text
 from lussweep.store.remote import is_url
@@ -23,9 +23,7 @@ from lussweep.study.spec import load_study
 
 def submit(
     context: typer.Context,
-    experiment: Annotated[
-        str, typer.Argument(help="A YAML file, or the name of one that ships with lussweep.")
-    ],
+    experiment: Experiment,
     options: Annotated[
         list[str] | None,
         typer.Argument(help="Options of `grid`, after --, such as -- --out /shared/run."),

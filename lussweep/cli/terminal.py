@@ -34,6 +34,7 @@ from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.lease import own_command
 from lussweep.study.plan import STAGES
+from lussweep.study.plan.words import stage_words
 from lussweep.study.spec import EMBEDDERS, StudySpec
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class _Shown:
         for heading in ("stage", "done", "running", "failed", "of", "now"):
             table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
         for row in self.rows:
-            table.add_row(*row, self.now(row[0], progress_text))
+            table.add_row(stage_words(row[0]), *row[1:], self.now(row[0], progress_text))
         return table
 
     def long_line(self, now_s: float, progress_text: Callable[[str], str]) -> str:
@@ -259,7 +260,7 @@ def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Sh
     if progress.failed:
         parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
     if progress.running:
-        running_stages = [f"{n} {stage}" for stage, n in counts["running"].items()]
+        running_stages = [f"{n} {stage_words(stage, n)}" for stage, n in counts["running"].items()]
         parts.append("running " + ", ".join(running_stages))
     left_s = time_left(progress, plan_elapsed_s)
     return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)

@@ -31,11 +31,7 @@ def draw_cohort(
     usable = usable_frames(frames)
     if n_patients is None:
         return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
-    positive, negative = (
-        _draw_patients(_patients(usable, label), n_patients, rng, word)
-        for label, word in ((1, "positive"), (0, "negative"))
-    )
-    drawn = _from_patients(usable, positive, negative, cohort)
+    drawn = drawn_from(usable, n_patients, cohort, rng)
     n_frames = min(count_label(drawn, 1), count_label(drawn, 0))
     if not n_frames:
         raise InputError(
@@ -43,6 +39,22 @@ def draw_cohort(
             "check the labels and frame annotations"
         )
     return pa.concat_tables([_cut(of_class(drawn, c), n_frames, rng) for c in CLASS_LABEL])
+
+
+def drawn_from(
+    rows: pa.Table, n_patients: int, cohort: CohortSpec, seed: int | np.random.Generator
+) -> pa.Table:
+    """The rows of n positive and n negative patients, before the larger class is cut.
+
+    `rows` are usable frames, or videos with the columns patient_id, patient_class and label. Raises
+    InputError if a patient class has fewer than n patients.
+    """
+    rng = np.random.default_rng(seed)
+    positive, negative = (
+        _draw_patients(_patients(rows, label), n_patients, rng, word)
+        for label, word in ((1, "positive"), (0, "negative"))
+    )
+    return _from_patients(rows, positive, negative, cohort)
 
 
 def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:

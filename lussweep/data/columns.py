@@ -44,6 +44,8 @@ class TextTable:
     found. Rows without any text are left out."""
     ragged: list[int] = field(default_factory=list)
     """The numbers of rows with more or fewer cells than the header."""
+    separators: str = ""
+    """What separates the cells of a text table, in words such as `commas`."""
     notes: tuple[str, ...] = ()
     """Unusual features of the file that were recognised, such as its delimiter. One line each."""
 
@@ -100,6 +102,12 @@ def find_columns(header: Sequence[str], wanted: Collection[str]) -> dict[str, in
 def missing_columns(header: Sequence[str], required: Collection[str]) -> list[str]:
     """One line for each required column that the header lacks, with what may stand for it."""
     places = find_columns(header, required)
+    named = [name for name in header if name.strip()]
+    if len(named) == 1 and len(required) > 1 and re.search(r"[^\w.-]", named[0].strip()):
+        return [
+            f"its header is one cell, {named[0][:100]!r}: separate the columns by commas, "
+            "semicolons, tabs or vertical bars"
+        ]
     return [
         f"no column {name}{_suggestion(name, header)}" for name in required if name not in places
     ]

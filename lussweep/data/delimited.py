@@ -44,8 +44,9 @@ def read_delimited(path: Path, wanted: Collection[str]) -> TextTable:
             delimiter, first = sep_line[1], next(lines, "")
         else:
             delimiter = _delimiter(first, wanted)
+        separators = DELIMITERS.get(delimiter, delimiter)
         if delimiter != ",":
-            notes.append(f"its columns are separated by {DELIMITERS.get(delimiter, delimiter)}")
+            notes.append(f"its columns are separated by {separators}")
         reader = csv.reader(
             chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True
         )
@@ -60,7 +61,8 @@ def read_delimited(path: Path, wanted: Collection[str]) -> TextTable:
                 ragged.append(number)
             else:
                 rows.append((number, {name: row[i].strip() for name, i in places.items()}))
-    return TextTable(tuple(header), rows, ragged, (*notes, *renamed(header, places)))
+    notes += renamed(header, places)
+    return TextTable(tuple(header), rows, ragged, separators, tuple(notes))
 
 
 def _lines(file: IO[str]) -> Iterator[str]:

@@ -60,7 +60,9 @@ def read_cells(
     if not table.rows and not table.ragged and not missing:
         problems.append(f"{path} has no rows: add at least one")
     problems += [
-        f"{path}: row {i} has more or fewer cells than the header: correct it" for i in table.ragged
+        f"{path}: row {i} has more or fewer cells than the header (separated by "
+        f"{table.separators}): correct it, or quote a cell that holds such a character"
+        for i in table.ragged
     ]
     return table
 
@@ -68,11 +70,15 @@ def read_cells(
 def _from_plain(plain: Any) -> TextTable:
     """The table that `_plain_table` describes. Raises ValueError if it describes none."""
     try:
-        header, names, numbers, rows, ragged, notes = plain
+        header, names, numbers, rows, ragged, separators, notes = plain
         cells = [dict(zip(names, map(str, row), strict=True)) for row in rows]
         numbered = list(zip(map(int, numbers), cells, strict=True))
         return TextTable(
-            tuple(map(str, header)), numbered, list(map(int, ragged)), tuple(map(str, notes))
+            tuple(map(str, header)),
+            numbered,
+            list(map(int, ragged)),
+            str(separators),
+            tuple(map(str, notes)),
         )
     except (TypeError, ValueError):  # a file may have taken the child over
         raise ValueError(child.NO_ANSWER) from None
@@ -87,7 +93,7 @@ def _plain_table(path: Path, wanted: Collection[str]) -> tuple[Any, ...]:
     names = list(table.rows[0][1]) if table.rows else []
     numbers = [number for number, _ in table.rows]
     rows = [list(cells.values()) for _, cells in table.rows]
-    return table.header, names, numbers, rows, table.ragged, table.notes
+    return table.header, names, numbers, rows, table.ragged, table.separators, table.notes
 
 
 def read_table(path: Path, wanted: Collection[str]) -> TextTable:

@@ -179,16 +179,20 @@ def experiment_text(experiment: str) -> str:
     path = Path(experiment)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return read_text(path)
-    folder = _shipped_experiments()
-    shipped = sorted(p.stem for p in folder.glob("*.yaml"))
+    shipped = shipped_experiments()
     if experiment not in shipped:
         raise InputError(
             f"no experiment {experiment}: give a YAML file, or one of {', '.join(shipped)}"
         )
-    return (folder / f"{experiment}.yaml").read_text(encoding="utf-8")
+    return (_shipped_folder() / f"{experiment}.yaml").read_text(encoding="utf-8")
 
 
-def _shipped_experiments() -> Path:
+def shipped_experiments() -> list[str]:
+    """The names of the experiments that ship with lussweep, sorted."""
+    return sorted(path.stem for path in _shipped_folder().glob("*.yaml"))
+
+
+def _shipped_folder() -> Path:
     """The folder of shipped experiments: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "experiments"

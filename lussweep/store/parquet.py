@@ -116,6 +116,12 @@ def read_batches(
             raise ValueError(f"it has {n_rows} rows, and its footer says {claimed_rows}")
 
 
+def count_rows(path: Path) -> int:
+    """The number of rows that the footer claims. Raises ValueError or OSError as `read_schema`."""
+    with _readable(), pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
 @contextmanager
 def _readable() -> Iterator[None]:
     """Gives pyarrow's errors about damage a reason. Errors of the disk or of memory stay."""

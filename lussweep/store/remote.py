@@ -244,8 +244,8 @@ def file_system(url: str) -> tuple[Any, str]:
         fs, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         extra = EXTRAS.get(scheme)
-        package = f"pip install 'lussweep[{extra}]'" if extra else str(error)
-        raise InputError(f"{url} needs a further package: {package}") from None
+        lacking = f"the extra {extra}: pip install 'lussweep[{extra}]'" if extra else str(error)
+        raise InputError(f"{url} needs {lacking}") from None
     except ValueError as error:
         raise InputError(f"{url}: {error}: give a folder, s3://BUCKET/... or gs://...") from None
     if not path.strip("/"):

@@ -68,8 +68,8 @@ FRAMES = make_schema(
     ("patient_class", pa.int8(), "1 if any video of the patient is positive"),
     ("split", pa.string()),
     ("shard", pa.string(), "artifact that holds the pixels"),
-    ("row", pa.int32(), "row in the shard's frames.npy"),
-    ("mask_row", pa.int32(), "row in the shard's masks.npy"),
+    ("row", pa.int32(), "row in the artifact's frames.npy"),
+    ("mask_row", pa.int32(), "row in the artifact's masks.npy"),
     ("source_frame", pa.int32(), "number of the frame in its source, from 0"),
     (
         "seconds",
@@ -245,7 +245,7 @@ def read(path: Path, *schemas: pa.Schema) -> pa.Table:
     for schema in schemas:
         with suppress(parquet.OtherSchemaError):
             return _read(path, schema)
-    raise InputError(f"{path} has another schema than this version of lussweep writes")
+    raise InputError(f"{path} has other columns than this version of lussweep writes")
 
 
 def read_frames(path: Path) -> pa.Table:

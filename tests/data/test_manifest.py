@@ -499,6 +499,17 @@ def test_annotations_without_their_columns(tmp_path: Path, rows: Rows) -> None:
         ("a.csv", b"patient_id,video_id,path,label,label\nP,v,a,0,0\n", "column name occurs twice"),
         ("a.csv", b"patient_id,video_id,path,label\nP,v,a,0,0\n", "row 1 has more or fewer cells"),
         ("a.csv", b"patient_id,video_id,path,label\nP,v,a\n", "row 1 has more or fewer cells"),
+        (
+            "a.csv",
+            b"patient_id;video_id;path;label\nP;v;a\n",
+            r"than the header \(separated by semicolons\): correct it, or quote",
+        ),
+        (
+            "a.csv",
+            b"patient_id:video_id:path:label\nP:v:a:0\n",
+            "its header is one cell, 'patient_id:video_id:path:label': separate the columns by",
+        ),
+        ("a.csv", b"patient_id video_id path label\nP v a 0\n", "its header is one cell"),
     ],
 )
 def test_tables_that_cannot_be_read(

@@ -63,14 +63,35 @@ def plan_rows(output: str) -> dict[str, list[str]]:
 def test_plan_counts_steps_and_does_nothing(tmp_path: Path, tiny_yaml: Path) -> None:
     rows = plan_rows(succeed("plan", tiny_yaml, "--out", tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-    assert [cell.strip() for cell in rows["gan"][2:6]] == ["4", "4", "0", "4"]
+    assert [cell.strip() for cell in rows["GANs"][2:6]] == ["4", "4", "0", "4"]
     # The detector's 2 trials serve 6 cells with synthetic frames; 8 cells have 2 of their own.
-    assert [cell.strip() for cell in rows["trial"][2:6]] == ["18", "10", "0", "18"]
+    assert [cell.strip() for cell in rows["trials"][2:6]] == ["18", "10", "0", "18"]
 
 
 def test_plan_knows_what_is_done(finished: Path, tiny_yaml: Path) -> None:
-    rows = plan_rows(succeed("plan", tiny_yaml, "--out", finished))
+    output = succeed("plan", tiny_yaml, "--out", finished)
+    rows = plan_rows(output[output.index("tiny: ") :])
     assert all(cells[5].strip() == "0" for cells in rows.values())
+
+
+def test_plan_counts_what_a_cell_trains_on(finished: Path, tiny_yaml: Path) -> None:
+    """The phantom is counted before it is drawn, and the numbers are those of the cohorts."""
+    cohorts = pq.read_table(finished / "cohorts.parquet").to_pandas()
+    output = succeed("plan", tiny_yaml, "--out", "none")
+    table = output[: output.index("tiny: ")]
+    for n, cohort in cohorts[cohorts.n_patients > 0].groupby("n_patients"):
+        positive = cohort[cohort.label == 1]
+        cells = [int(cell) for cell in plan_rows(table)[str(int(n))][1:6]]
+        assert cells[:3] == [n, n, positive.video_id.nunique()]
+        assert cells[4] == len(positive)
+
+
+def test_plan_says_that_videos_that_are_not_decoded_have_no_count_yet(tmp_path: Path) -> None:
+    manifest = write_videos(tmp_path)
+    output = succeed("plan", "pocus", "--data", manifest, "--set", "grid.n_patients=1",
+                     "--set", "data.label=label", "--out", "none")  # fmt: skip
+    assert "not yet known" in output
+    assert "The frames are counted when the videos are decoded." in output
 
 
 def test_plan_takes_every_argument_of_grid() -> None:

@@ -137,7 +137,7 @@ def test_gans_of_each_architecture_have_a_line_of_their_own() -> None:
 
 def test_a_stage_that_nobody_measured_is_named() -> None:
     short = plan_of("grid.variants=[baseline]")
-    with pytest.raises(InputError, match=r"RUN \(cuda of host\) has no step of gan, features, sco"):
+    with pytest.raises(InputError, match=r"RUN \(cuda of host\) has no GANs, no features of"):
         step_seconds(plan_of(), measured(short, 1.0))
 
 

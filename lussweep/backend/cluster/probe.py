@@ -79,4 +79,4 @@ def _answer_of(task: ray.ObjectRef[list[str]], node: Mapping[str, Any]) -> list[
         if not any(n["Alive"] for n in ray.nodes() if n["NodeID"] == node["NodeID"]):
             return []  # the node has left the cluster
         reason = one_line(error, limit=300)
-        return [f"node {name} cannot run a task ({reason}): install lussweep there as here"]
+        return [f"node {name} cannot run a step ({reason}): install lussweep there as here"]

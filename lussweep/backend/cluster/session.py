@@ -43,6 +43,7 @@ def ray_session(
     the dashboard, empty if there is none. Raises InputError if no cluster answers at the address,
     or if no Ray can start here.
     """
+    given = "--address" if address else "RAY_ADDRESS"
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     local = address == "local"
     if not local:
@@ -50,7 +51,7 @@ def ray_session(
     if local:
         check_startable(token_file())
     elif address != "auto":
-        check_reachable(address)
+        check_reachable(address, given)
     try:
         context = ray.init(
             address=address,
@@ -68,8 +69,8 @@ def ray_session(
                 f"token in {token_file()}: {one_line(error)}: try --backend inline"
             ) from None
         raise InputError(
-            f"no Ray cluster answers at {address}, or not with this token ({token_file()}): "
-            f"{one_line(error)}"
+            f"no Ray cluster answers at {address} ({given}), or not with this token "
+            f"({token_file()}): {one_line(error)}"
         ) from None
     try:
         if local:

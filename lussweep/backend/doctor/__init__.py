@@ -26,10 +26,10 @@ def examine(address: str | None, places: Sequence[Path | str]) -> list[Finding]:
     None stands for $RAY_ADDRESS, or for this machine if that is not set. `places` are the folders
     and URLs that a run would write to. Starts no Ray.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    chosen = address or os.environ.get("RAY_ADDRESS") or "local"
     folders = [Path(place) for place in places if not is_url(place)]
     urls = [str(place) for place in places if is_url(place)]
-    if address == "local":
+    if chosen == "local":
         return _examine_machine(folders, urls)
     from lussweep.backend.cluster.inspection import inspect
     from lussweep.backend.cluster.session import ray_session

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lussweep.errors import InputError
 from lussweep.study.costs.work import Frames, Steps, kind, work
 from lussweep.study.plan import STAGES, Plan
+from lussweep.study.plan.words import stage_words
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,8 @@ def step_seconds(plan: Plan, measured: Measured) -> dict[str, float]:
     on_gpu = {step.stage for step in plan.steps.values() if step.workers.gpus}
     missing = [stage for stage in STAGES if stage in on_gpu and stage not in by_stage]
     if missing:
-        raise InputError(
-            f"{measured.source} has no step of {', '.join(missing)}: give a run that has, or "
-            "--calibrate"
-        )
+        words = ", no ".join(map(stage_words, missing))
+        raise InputError(f"{measured.source} has no {words}: give a run that has, or --calibrate")
     lines = {name: fit_line(points) for name, points in {**by_stage, **by_kind}.items()}
     lines |= {stage: CostLine(0.0, 0.0) for stage in STAGES if stage not in lines}
     return {

@@ -127,7 +127,9 @@ class PlanBuilder:
     def _ingest(self, split: str) -> str:
         patients = self.manifest.patients(split).items()
         shards = {patient: self._shard(patient, videos) for patient, videos in patients}
-        return self.add("ingest", INGEST_VERSION, {"split": split}, shards, f"ingest {split}")
+        return self.add(
+            "ingest", INGEST_VERSION, {"split": split}, shards, f"index of {split} frames"
+        )
 
     def _shard(self, patient: str, videos: Sequence[Video]) -> str:
         data = self.study.data

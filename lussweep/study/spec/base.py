@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +32,11 @@ class Spec(BaseModel):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after the first release. They enter a key only where they differ from their
     default, so that a new field changes no key of an earlier artifact."""
+
+    section_names: ClassVar[tuple[str, ...]] = ()
+    """Texts that a file may write in place of the whole section."""
+    other_keys: ClassVar[Mapping[str, str]] = {}
+    """Keys of a file that stand for a field of another name, with that name."""
 
     def key_fields(self) -> dict[str, Any]:
         """All fields that results depend on, as plain values, with nested specs."""

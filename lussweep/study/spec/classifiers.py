@@ -37,6 +37,7 @@ class VggSearchSpec(SearchSpec):
     channels: tuple[PositiveInt, ...] = (3, 5, 8)
     """Channel multipliers c."""
     dropouts: tuple[Fraction, ...] = (0.25, 0.35, 0.45)
+    """Dropout rates."""
 
     def hyperparameters(self) -> dict[str, tuple[Any, ...]]:
         """The values of each hyperparameter of the network, by its name."""

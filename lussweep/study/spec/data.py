@@ -54,17 +54,24 @@ class PhantomSpec(Spec):
 
     version: ClassVar[int] = 1
     train_patients: Count = 120
+    """Simulated patients of each class in the train split."""
     val_patients: Count = 24
+    """Simulated patients of each class in the val split."""
     holdout_patients: Count = 60
+    """Simulated patients of each class in the holdout split."""
     videos_per_patient: Count = 2
+    """Videos of each simulated patient."""
     frames_per_video: PositiveInt = 4
+    """Frames of each simulated video."""
 
 
 class SplitSpec(Spec):
     """Shares of patients, stratified by patient class. Splits in a manifest take precedence."""
 
     val: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """The share of patients in the val split."""
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """The share of patients in the holdout split."""
 
 
 class PreprocessSpec(Spec):
@@ -73,6 +80,7 @@ class PreprocessSpec(Spec):
 
     version: ClassVar[int] = 3
     image_size: ImageSize = 256
+    """The side of a frame in pixels."""
     crop: Literal["auto", "none"] | Box = "auto"
     """`auto`: the smallest box around the sector of each video."""
     mask_boxes: tuple[Box, ...] = ()
@@ -107,13 +115,17 @@ class CohortSpec(Spec):
 
     version: ClassVar[int] = 1
     sampling: Literal["independent", "nested"] = "independent"
+    """nested: a larger cohort of a replicate holds the smaller ones. independent: each is drawn
+    anew."""
     negatives_from: Literal["negative_patients", "all"] = "negative_patients"
+    """all: negative videos of positive patients count as negatives, too."""
 
 
 class ValSpec(Spec):
     """The validation frames of every cell. None means all."""
 
     frames_per_video: PositiveInt | None = None
+    """The most validation frames of one video. null: all."""
     n_patients: PositiveInt | Literal["cohort"] | None = None
     """Patients per class. cohort: as many as the cell's cohort has; the detector sees all."""
 

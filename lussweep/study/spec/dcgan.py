@@ -22,6 +22,7 @@ class RetrySpec(Spec):
     """Train again from another seed, at most this many times."""
 
     seeds: PositiveInt = 2
+    """The most further trainings of one GAN."""
 
 
 class RetryPolicy(Spec):
@@ -39,6 +40,8 @@ class HealthSpec(Spec):
 
     added: ClassVar[frozenset[str]] = frozenset({"spectral_gap_ceiling"})
     policy: Literal["warn", "stop"] | RetryPolicy = "warn"
+    """warn: note the event and go on. stop: fail the step. `retry: {seeds: N}`: train again from
+    another seed."""
     patience: PositiveInt = 3
     """Epochs in a row after which a signal becomes an event."""
     gradient_floor: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -71,15 +74,25 @@ class GanSpec(GeneratorSpec):
     images_per_epoch: PositiveInt | None = None
     """None: every frame of the class in the cohort once, or of both classes if conditional."""
     batch_size: Annotated[int, Field(ge=2)] = 16
+    """Images of one step of training."""
     latent_size: PositiveInt = 100
+    """Length of the random vector that makes an image."""
     ngf: PositiveInt = 64
+    """Channels of the generator before its last layer."""
     ndf: PositiveInt = 64
+    """Channels of the discriminator after its first layer."""
     lr_generator: PositiveFloat = 1e-5
+    """Learning rate of the generator."""
     lr_discriminator: PositiveFloat = 5e-6
+    """Learning rate of the discriminator."""
     beta1: Fraction = 0.5
+    """Adam's decay of the mean of gradients."""
     beta2: Fraction = 0.999
+    """Adam's decay of the mean of squared gradients."""
     dropout: Fraction = 0.25
+    """Dropout rate of the discriminator."""
     loss: Literal["bce", "hinge"] = "bce"
+    """The adversarial loss: binary cross-entropy or hinge."""
     spectral_norm: bool = False
     """Spectral norm on the discriminator's convolutions, in place of its BatchNorm."""
     r1_gamma: NonNegativeFloat = 0.0

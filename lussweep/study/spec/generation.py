@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -24,12 +25,15 @@ class ScoreSpec(Spec):
     extra_metrics: tuple[str, ...] = ()
     """Names in SCORES: scores beside the built-in ones, which are always computed."""
     batchnorm: Literal["batch", "running"] = "batch"
+    """Whether the generator normalises by its batch or by its running statistics."""
     batch_size: Annotated[int, Field(ge=2)] = 16
+    """Images that are sampled at once."""
     n_neighbours: PositiveInt = 5
     """Neighbours of each real frame, for density and coverage."""
     n_permutations: PositiveInt = 200
     """Permutations of the kernel two-sample test."""
     n_kid_subsets: Annotated[int, Field(ge=2)] = 100
+    """Random subsets of frames that KID is the mean over."""
 
     @field_validator("embedders")
     @classmethod
@@ -67,14 +71,20 @@ class ScoreSpec(Spec):
 class SelectSpec(Spec):
     """The rule that selects the snapshot that makes the synthetic frames."""
 
+    section_names: ClassVar[tuple[str, ...]] = ("last",)
+    other_keys: ClassVar[Mapping[str, str]] = {"best": "metric"}
     rule: Literal["last", "epoch", "best"] = "last"
+    """last, epoch or best. A file may write `last`, `{epoch: N}` or `{best: METRIC}` for the
+    section."""
     epoch: PositiveInt | None = None
+    """The epoch of the rule `epoch`."""
     metric: str = "kmmd"
     """A name in SCORES. `best` takes the snapshot whose score is best by its goal, among those that
     have learned if there are any."""
     embedder: str = IMAGENET
     """A name in EMBEDDERS. The space `pixel` needs none."""
     space: str = "softmax"
+    """The features that `best` compares: a space of the embedder, or pixel."""
     allow_detector: bool = False
     """Allow selection by an embedder that has seen every training patient, as the detector has."""
 
@@ -152,7 +162,9 @@ class SynthSpec(Spec):
     n_images: PositiveInt | None = None
     """Synthetic frames per class, as a number. It replaces `ratio`."""
     batchnorm: Literal["batch", "running"] = "batch"
+    """Whether the generator normalises by its batch or by its running statistics."""
     batch_size: Annotated[int, Field(ge=2)] = 32
+    """Images that are sampled at once."""
 
     def n_frames(self, n_real: int) -> int:
         """Number of frames to make for a class with `n_real` real frames."""

@@ -37,7 +37,9 @@ class GeneratorSpec(Spec):
     kind: str = DCGAN
     """The generator: a name in GENERATORS."""
     n_epochs: Count = 100
+    """Epochs of one training."""
     snapshot_every: PositiveInt = 5
+    """Epochs between two snapshots of the generator."""
     conditional: bool = False
     """One generator for both classes, with the label as input."""
     gpus: Annotated[float, Field(gt=0, le=1)] | None = None

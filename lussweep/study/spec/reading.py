@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from lussweep.errors import InputError, one_line
+from lussweep.errors import InputError
 from lussweep.study.plugins import load_plugins
 from lussweep.study.spec.base import Spec
+from lussweep.study.spec.fields import kinds_of, specs_in
 from lussweep.study.spec.generators import GeneratorSpec
+from lussweep.study.spec.overrides import apply_overrides
+from lussweep.study.spec.plain_yaml import MAX_CHARACTERS, MAX_SHOWN, plain_yaml
 from lussweep.study.spec.study import StudySpec
 from lussweep.study.spec.words import nearest
 
 S = TypeVar("S", bound=Spec)
-MAX_CHARACTERS = 2**16
-"""Most characters of an experiment. The longest one that ships has a twentieth of this."""
-MAX_DEPTH = 20
-MAX_SHOWN = 200
-"""Most characters of a wrong value that an error repeats."""
 
 
 def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
@@ -30,10 +28,11 @@ def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experi
     The plugins that it names are loaded first, because they add valid names. Raises InputError,
     which names every unknown key, with the closest valid one, and every bad value.
     """
-    raw = plain_values(text, where)
-    for override in overrides:
-        _apply_override(raw, override)
-    _load_plugins(raw.get("plugins"), where)
+    raw, changes = plain_values(text, where), list(overrides)
+    apply_overrides(raw, changes)
+    if raw.get("plugins"):
+        _load_plugins(raw["plugins"], where)
+        apply_overrides(raw, changes)  # a plugin's fields may hold lists
     return parse(StudySpec, raw, where)
 
 
@@ -43,7 +42,7 @@ def plain_values(text: str, where: str) -> dict[str, Any]:
     Raises InputError if the text is not YAML, or not a mapping.
     """
     try:
-        raw = _load(text) or {}
+        raw = plain_yaml(text) or {}
     except ValueError as error:
         raise InputError(f"{where} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
@@ -80,69 +79,12 @@ def read_text(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that refuses aliases and deep nesting.
-
-    With aliases a few lines can unfold to gigabytes.
-    """
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # not annotated
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(
-                None, None, "aliases (*) are not read: write the value again", mark
-            )
-        if self.depth == MAX_DEPTH:
-            raise yaml.MarkedYAMLError(None, None, f"nested over {MAX_DEPTH} deep", mark)
-        self.depth += 1
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-
-def _load(text: str) -> Any:
-    """Load plain values from YAML. Raises ValueError with the reason in one line."""
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"it has over {MAX_CHARACTERS} characters")
-    loader = None
-    try:
-        loader = _PlainLoader(text)
-        return loader.get_single_data()
-    except Exception as error:
-        # A scalar can make PyYAML's constructors raise any exception (KeyError, AttributeError,
-        # OverflowError, ...).
-        raise ValueError(one_line(error, MAX_SHOWN)) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
-
-
 def _load_plugins(names: Any, where: str) -> None:
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         try:
             load_plugins(names)
         except InputError as error:
             raise InputError(f"{where}: {problem}" for problem in error.problems) from None
-
-
-def _apply_override(raw: dict[str, Any], override: str) -> None:
-    name, equals, value = override.partition("=")
-    if not equals or not name:
-        raise InputError(f"--set {override!r} is not of the form section.key=value")
-    *parents, leaf = name.strip().split(".")
-    node = raw
-    for parent in parents:
-        if node.get(parent) is None:  # absent, or null in the experiment
-            node[parent] = {}
-        node = node[parent]
-        if not isinstance(node, dict):
-            raise InputError(f"--set {override!r}: {parent} is a value, not a section")
-    try:
-        node[leaf] = _load(value)
-    except ValueError:
-        raise InputError(f"--set {override!r}: the value is not valid YAML") from None
 
 
 def _explain(kind: type[Spec], error: Any, where: str) -> str:
@@ -176,14 +118,7 @@ def _keys_beside(kind: type[Spec], path: list[str]) -> list[str]:
             return []
         if part not in node.model_fields:
             continue  # a key or index into the dict or tuple of specs of the part before
-        node = next(_specs_in(node.model_fields[part].annotation), None)
+        node = next(specs_in(node.model_fields[part].annotation), None)
     # The section may be of a class that extends the declared one, such as a kind's search.
-    kinds = [node, *node.__subclasses__()] if node else []
+    kinds = kinds_of(node) if node else []
     return list(dict.fromkeys(name for each in kinds for name in each.model_fields))
-
-
-def _specs_in(annotation: Any) -> Iterator[type[Spec]]:
-    if isinstance(annotation, type) and issubclass(annotation, Spec):
-        yield annotation
-    for argument in getattr(annotation, "__args__", ()):
-        yield from _specs_in(argument)

@@ -18,7 +18,9 @@ class Recipe(Spec):
 
     added: ClassVar[frozenset[str]] = frozenset({"frames", "seed_offset", "val"})
     pos: tuple[SourceName, ...]
+    """Sources of the positive training frames."""
     neg: tuple[SourceName, ...]
+    """Sources of the negative training frames."""
     gan: GeneratorOfKind | None = None
     """The variant's own generator. A file gives only the values that differ from the study's
     `gan`. A generator of another kind takes from `gan` the fields that all kinds have."""

@@ -49,6 +49,7 @@ class ReleaseGateSpec(Spec):
     """
 
     max_copy_share: Fraction | None = 0.1
+    """The share of the set that may be copies of training frames."""
     max_frame_share: Fraction | None = 0.05
     """The share of the set that may be copies of one training frame. One copy is always allowed."""
     max_recognisable_share: Fraction | None = 0.2
@@ -60,6 +61,7 @@ class ReleaseGateSpec(Spec):
     """null by default, because frames made from a few patients lie nearer to those than to other
     patients, even if no frame is a copy."""
     min_authenticity: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The least authenticity of the set."""
 
     def verdict(self, card: Mapping[str, Any]) -> Verdict:
         """Passed, refused, or unjudged: no limit is broken, but copies might not be seen.

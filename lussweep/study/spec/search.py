@@ -24,6 +24,7 @@ class SearchSpec(Spec):
     n_trials: Count | Literal["all"] = 12
     """all: every combination once."""
     learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
+    """Learning rates of the classifier."""
     select_by: Literal["accuracy", "auroc"] = "accuracy"
     """The value on validation frames that decides the best epoch and the best trial."""
     sampler: Literal["random", "tpe"] = "random"

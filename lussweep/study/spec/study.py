@@ -31,8 +31,11 @@ class GridSpec(Spec):
     """The axes of the grid. They are not part of a run's identity: a wider axis extends the run."""
 
     n_patients: tuple[PositiveInt, ...] = (6, 15, 29, 44, 58)
+    """Patient counts: patients of each class in a cohort."""
     replicates: Count = 3
+    """Draws of patients for each patient count."""
     variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
+    """Names of variants: built-in ones, or those of `variants`."""
     gan_epochs: tuple[PositiveInt, ...] = ()
     """Empty: the selected snapshot only."""
 
@@ -49,6 +52,7 @@ class ComputeSpec(Spec):
     """Threads per step. They change floating-point sums, so they are part of the identity."""
 
     n_threads: PositiveInt = 1
+    """Threads of one step."""
 
 
 class StudySpec(Spec):
@@ -58,11 +62,14 @@ class StudySpec(Spec):
         {"name", "description", "plugins", "grid", "variants", "keep_snapshots", "analysis"}
     )
     name: str
+    """The name of the experiment, and of its run folder."""
     description: str = ""
+    """What the experiment is for."""
     plugins: tuple[str, ...] = ()
     """Installed plugins that this experiment uses: names of entry points in `lussweep.plugins`, or
     of modules. The version of a plugin enters the keys of the steps that use it."""
     seed: NonNegativeInt = 2023
+    """The seed of every random draw."""
     data: DataSpec = DataSpec()
     cohort: CohortSpec = CohortSpec()
     val: ValSpec = ValSpec()
@@ -76,6 +83,7 @@ class StudySpec(Spec):
     detector: DetectorSpec = DetectorSpec()
     analysis: AnalysisSpec = AnalysisSpec()
     variants: dict[str, Recipe] = BUILT_IN
+    """Recipes by name, beside those that are built in."""
     grid: GridSpec = GridSpec()
     compute: ComputeSpec = ComputeSpec()
     keep_snapshots: Literal["selected", "all"] = "selected"

@@ -79,6 +79,19 @@ def test_an_address_where_nothing_listens_is_one_line(free: str, tiny_yaml: Path
     assert code == 1 and output.startswith("problem  cluster: nothing answers at")
 
 
+def test_an_address_of_the_environment_is_called_so(
+    free: str, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", free)
+    line = refusal("grid", tiny_yaml, "--out", tiny_yaml.parent / "none")
+    assert f"nothing answers at {free}, the value of RAY_ADDRESS, (Connection refused)" in line
+    assert "or unset RAY_ADDRESS for a Ray of this machine" in line
+    monkeypatch.setenv("RAY_ADDRESS", "head")
+    line = refusal("grid", tiny_yaml, "--out", tiny_yaml.parent / "none")
+    assert "RAY_ADDRESS head is not of the form HOST:PORT" in line
+    assert "--address" not in line
+
+
 def test_what_is_no_ray_is_told_apart_from_one(mute: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "REACH_S", 0.5)
     with pytest.raises(InputError, match=f"what answers at {mute} is not a Ray: give HOST:PORT"):

@@ -114,8 +114,9 @@ def test_it_imports_neither_torch_nor_ray_where_there_is_no_cluster(closed_home:
 def test_a_cluster_that_does_not_answer_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     from lussweep.backend.cluster import session
 
-    def refuse(address: str) -> None:
-        raise InputError(f"no Ray cluster answers at {address}")
+    def refuse(address: str | None) -> None:
+        assert address is None, "the session says that the address is that of RAY_ADDRESS"
+        raise InputError("no Ray cluster answers at 192.0.2.1:6379")
 
     monkeypatch.setattr(session, "ray_session", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "192.0.2.1:6379")
