@@ -19,6 +19,7 @@ from lussweep.study.spec import StudySpec, dump_study
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
+    from lussweep.run.board import Board
 
 
 def run_study(
@@ -84,7 +85,9 @@ def run_study(
     context = make_context(run, run_data, options.device, request.weights)
 
     @contextmanager
-    def display(progress_text: Callable[[str], str]) -> Iterator[Callable[[Progress], None]]:
+    def display(
+        progress_text: Callable[[str], str], board: Board
+    ) -> Iterator[Callable[[Progress], None]]:
         yield _Lines(notify)
 
     outcome = drive(run, run.reported(run_data.skipped), context, options, display, notify)

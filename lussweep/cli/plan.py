@@ -33,6 +33,8 @@ from lussweep.cli.options import (
     UnusedBackend,
     UnusedCpus,
     UnusedDashboard,
+    UnusedJson,
+    UnusedQuiet,
     UnusedRetries,
     UnusedReveal,
     UnusedTimeout,
@@ -132,6 +134,8 @@ def plan(
     step_timeout: UnusedTimeout = None,
     allow_absolute: AbsoluteOption = False,
     reveal_ids: UnusedReveal = False,
+    quiet: UnusedQuiet = False,
+    as_json: UnusedJson = False,
     debug: DebugOption = False,
 ) -> None:
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
