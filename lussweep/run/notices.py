@@ -84,9 +84,10 @@ def skipped_notices(skipped: Sequence[Skipped], reveal_ids: bool) -> list[Notice
         videos_of.setdefault(public, []).append(f"{video} of {patient}")
     lines = []
     for reason, videos in videos_of.items():
-        subject = "1 video is" if len(videos) == 1 else f"{len(videos)} videos are"
         named = f" ({_some(videos)})" if reveal_ids else ""
-        lines.append(f"{subject} left out{named}, because {reason}: see skipped.parquet")
+        are, each = ("is", "") if len(videos) == 1 else ("are", "each ")
+        subject = f"{_counted(len(videos), 'video')} {are} left out{named}"
+        lines.append(f"{subject}, {each}because {reason}: see skipped.parquet")
     return [Warned(message=line) for line in lines]
 
 
