@@ -72,20 +72,25 @@ def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
     return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
-def print_given(run: Run, data: Data) -> None:
-    """Print the data of a run. Prints nothing for the phantom: the experiment says what it is."""
+def print_given(run: Run, data: Data) -> bool:
+    """Print the data of a run. Returns whether its frames were counted.
+
+    Prints nothing for the phantom: the experiment says what it simulates.
+    """
     if data.is_phantom:
-        return
+        return True
+    frames = index_of(run)
     print_data(
         run.manifest,
         data.splits,
         notes=data.notes,
-        frames=index_of(run),
+        frames=frames,
         skipped=data.skipped,
         stride=run.study.data.preprocess.frame_stride,
         negatives_from=run.study.cohort.negatives_from,
         reveal_ids=run.reveal_ids,
     )
+    return frames is not None
 
 
 def print_counts(run: Run, data: Data) -> None:

@@ -71,10 +71,9 @@ class TextOutput:
         self._are_frames_counted = False
 
     def data(self, run: Run, data: Data) -> None:
-        from lussweep.cli.data_table import index_of, print_given
+        from lussweep.cli.data_table import print_given
 
-        print_given(run, data)
-        self._are_frames_counted = index_of(run) is not None
+        self._are_frames_counted = print_given(run, data)
 
     def display(
         self, progress_text: Callable[[str], str], board: Board
