@@ -26,7 +26,7 @@ from lussweep.study.plan import STAGES
 
 PICTURE_S = 0.5
 """Least seconds between two copies of the progress."""
-TEXTS_S = 2.0
+TEXTS_S = 5.0
 """Least seconds between two readings of the progress texts, each of which may be a message."""
 PLAIN_S, PLAIN_SHARE, MOST_PLAIN_S = 15.0, 0.05, 1800.0
 """Seconds between two lines, if the output is not a terminal: a share of the time so far, at least
@@ -172,10 +172,12 @@ def cells_table(board: Board) -> Table:
     for (n_patients, epoch, variant), point in sorted(board.points.items()):
         lines.setdefault((n_patients, epoch), {})[variant] = point
     title = "AUC-ROC so far, by frame (mean of the cells that are done)"
-    return grid_table(title, lines, board.variants, board.epoch_is_axis, point_text)
+    return grid_table(
+        title, lines, board.variants, board.epoch_is_axis, lambda point, wide: point_text(point)
+    )
 
 
-def point_text(point: Point, *, wide: bool = True) -> str:
+def point_text(point: Point) -> str:
     """The mean so far, and how many cells are done: `0.912 (2/3)`.
 
     >>> point_text(Point(n_cells=3, n_done=2, n_judged=2, total=1.8))
@@ -183,11 +185,10 @@ def point_text(point: Point, *, wide: bool = True) -> str:
     >>> point_text(Point(n_cells=3)), point_text(Point(n_cells=3, n_failed=1))
     ('-', '- 1 failed')
     """
-    separator = " " if wide else "\n"
     mean = "-" if point.mean is None else auroc_text(point.mean)
     counts = f"({point.n_done}/{point.n_cells})" if 0 < point.n_done < point.n_cells else ""
     failed = f"{point.n_failed} failed" if point.n_failed else ""
-    return separator.join(filter(None, (mean, counts, failed)))
+    return " ".join(filter(None, (mean, counts, failed)))
 
 
 # --- as plain lines -----------------------------------------------------------------------

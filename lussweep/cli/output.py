@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from lussweep.run.events import Event, Finished, Refused, Warned, noticed, row_of
+from lussweep.run.events import WARNING, Event, Finished, Refused, Warned, noticed, row_of
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -161,7 +163,12 @@ class JsonOutput:
     def tell(self, event: Event) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"time": now, **row_of(event)}
-        typer.echo(json.dumps(row, allow_nan=False))
+        try:
+            typer.echo(json.dumps(row, allow_nan=False))
+        except BrokenPipeError:
+            # Python would meet the closed pipe again when it flushes the stream at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            typer.echo(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
 
     def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
         from lussweep.cli.terminal import places_of

@@ -117,6 +117,21 @@ def test_json_says_why_a_command_cannot_begin(
     assert (last["event"], last["exit_code"], last["files"]) == ("finished", 2, [])
 
 
+def test_a_reader_of_events_that_leaves_ends_no_run(finished: Path, tiny_yaml: Path) -> None:
+    key = forget(finished, "evaluate")
+    arguments = command("grid", tiny_yaml, "--out", finished, "--backend", "inline", "--json")
+    with subprocess.Popen(
+        arguments, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert json.loads(process.stdout.readline())["event"] == "started"
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 0, errors
+    assert errors == "warning: nobody reads the events any more: the run goes on\n"
+    assert (finished / "artifacts" / "evaluate" / key / "record.json").exists()
+
+
 def test_quiet_prints_the_report_alone(finished: Path, tiny_yaml: Path) -> None:
     forget(finished, "evaluate")
     result = grid(tiny_yaml, finished, "--quiet")
