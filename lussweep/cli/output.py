@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
-from lussweep.run.events import WARNING, Event, Finished, Refused, Warned, noticed, row_of
+from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
@@ -148,7 +148,8 @@ class JsonOutput:
         self._files: list[str] = []
 
     def data(self, run: Run, data: Data) -> None:
-        """The notices at the end have it."""
+        for note in data.notes:
+            self.tell(Noted(message=note))
 
     @contextmanager
     def display(self, progress_text: Callable[[str], str], board: Board) -> Iterator[Take]:
