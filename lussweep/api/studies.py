@@ -20,6 +20,7 @@ from lussweep.study.spec import StudySpec, dump_study
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
     from lussweep.run.board import Board
+    from lussweep.study.plan import Plan
 
 
 def run_study(
@@ -86,7 +87,7 @@ def run_study(
 
     @contextmanager
     def display(
-        progress_text: Callable[[str], str], board: Board
+        progress_text: Callable[[str], str], board: Board, plan: Plan
     ) -> Iterator[Callable[[Progress], None]]:
         yield _Lines(notify)
 

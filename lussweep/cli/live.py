@@ -18,11 +18,11 @@ from rich.text import Text
 from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
 from lussweep.cli.summary import grid_table
-from lussweep.models.training.progress import images_per_s, rate_text
+from lussweep.models.training.progress import images_per_s, rate_text, without_rate
 from lussweep.run.board import Board, Point
 from lussweep.run.log import auroc_text
 from lussweep.study.coordinates import Coordinates
-from lussweep.study.plan import STAGES
+from lussweep.study.plan import STAGES, Plan
 
 PICTURE_S = 0.5
 """Least seconds between two copies of the progress."""
@@ -91,15 +91,19 @@ class Picture:
 
 
 def picture_of(
-    progress: Progress, board: Board, elapsed_s: float, plan_elapsed_s: float
+    progress: Progress, board: Board, plan: Plan, elapsed_s: float, plan_elapsed_s: float
 ) -> Picture:
-    """A picture of the progress. `plan_elapsed_s` are the seconds since the plan's first step."""
-    steps = progress.plan.steps
+    """A picture of the progress.
+
+    `plan` is the whole plan of the command; that of `progress` may be a part of it, such as the
+    data steps. `plan_elapsed_s` are the seconds since the first step of this part.
+    """
+    steps = plan.steps
     done, running, failed = (
         Counter(steps[ref].stage for ref in refs)
         for refs in (progress.done, progress.running, progress.failed)
     )
-    counts = progress.plan.counts()
+    counts = plan.counts()
     names: dict[str, list[tuple[str, str]]] = {}
     for ref in progress.running:
         names.setdefault(steps[ref].stage, []).append((steps[ref].name, ref))
@@ -136,22 +140,22 @@ def live_view(picture: Picture, now_s: float, text_of: ProgressText) -> Group:
     rates = rates_of(picture, text_of)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("stage", no_wrap=True)
-    for heading in ("done", "running", "failed", "images/s"):
+    for heading in ("done", "failed", "running", "images/s"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("now", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("now")  # rich shortens first what may wrap; its texts are cut instead
     under_way = [s for s in picture.stages if s.has_begun and (s.done < s.of or s.running)]
     for stage in under_way:
         named = [
-            f"{name} ({text_of(ref)})" if text_of(ref) else name
+            f"{name} ({without_rate(text_of(ref))})" if text_of(ref) else name
             for name, ref in picture.running.get(stage.stage, ())[:N_NAMED]
         ]
         table.add_row(
             stage.stage,
             f"{stage.done}/{stage.of}",
-            str(stage.running or ""),
             str(stage.failed or ""),
+            str(stage.running or ""),
             rate_text(rates[stage.stage]) if stage.stage in rates else "",
-            Text(", ".join(named)),
+            Text(", ".join(named), no_wrap=True, overflow="crop"),
         )
     done = [f"{s.of} {s.stage}" for s in picture.stages if s.done == s.of]
     waiting = [f"{s.of} {s.stage}" for s in picture.stages if not s.has_begun]
@@ -171,7 +175,7 @@ def cells_table(board: Board) -> Table:
     lines: dict[tuple[int, int], dict[str, Point]] = {}
     for (n_patients, epoch, variant), point in sorted(board.points.items()):
         lines.setdefault((n_patients, epoch), {})[variant] = point
-    title = "AUC-ROC so far, by frame (mean of the cells that are done)"
+    title = "AUC-ROC so far, by frame"
     return grid_table(
         title, lines, board.variants, board.epoch_is_axis, lambda point, wide: point_text(point)
     )
@@ -276,11 +280,14 @@ class _Texts:
 
 @contextmanager
 def live_progress(
-    progress_text: ProgressText = lambda ref: "", board: Board | None = None
+    progress_text: ProgressText = lambda ref: "",
+    board: Board | None = None,
+    plan: Plan | None = None,
 ) -> Iterator[Callable[[Progress], None]]:
     """Display the progress on standard error: a table on a terminal, else a line now and then.
 
     Yields a function that takes the progress after each change. `board` holds the AUC-ROCs so far.
+    `plan` is the whole plan, if only a part of it may run at a time.
     """
     console = Console(stderr=True, highlight=False)
     text_of, cells = _Texts(progress_text), board or Board()
@@ -294,10 +301,11 @@ def live_progress(
     began: dict[int, float] = {}
 
     def take(progress: Progress) -> None:
-        if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
+        is_due = progress.finished or id(progress) not in began
+        if shown and not is_due and elapsed() - shown[0].at_s < PICTURE_S:
             return  # a copy counts all steps, which takes too long after each of many short ones
         since = elapsed() - began.setdefault(id(progress), elapsed())
-        shown[:] = [picture_of(progress, cells, elapsed(), since)]
+        shown[:] = [picture_of(progress, cells, plan or progress.plan, elapsed(), since)]
 
     if console.is_terminal:
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lussweep.run.drive import RunOutcome
     from lussweep.run.folder import Run
     from lussweep.run.notices import Notice
+    from lussweep.study.plan import Plan
 
 Take = Callable[["Progress"], None]
 
@@ -33,7 +34,7 @@ class Output(Protocol):
         ...
 
     def display(
-        self, progress_text: Callable[[str], str], board: Board
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
     ) -> AbstractContextManager[Take]:
         """While steps run: how far they are. See `Display` in `run/drive.py`."""
         ...
@@ -78,11 +79,11 @@ class TextOutput:
         self._are_frames_counted = print_given(run, data)
 
     def display(
-        self, progress_text: Callable[[str], str], board: Board
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
     ) -> AbstractContextManager[Take]:
         from lussweep.cli.live import live_progress
 
-        return live_progress(progress_text, board)
+        return live_progress(progress_text, board, plan)
 
     def notify(self, line: str) -> None:
         from lussweep.cli.terminal import notify
@@ -133,7 +134,9 @@ class QuietOutput(TextOutput):
         """The report has it."""
 
     @contextmanager
-    def display(self, progress_text: Callable[[str], str], board: Board) -> Iterator[Take]:
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> Iterator[Take]:
         yield lambda progress: None
 
     def notify(self, line: str) -> None:
@@ -152,7 +155,9 @@ class JsonOutput:
             self.tell(Noted(message=note))
 
     @contextmanager
-    def display(self, progress_text: Callable[[str], str], board: Board) -> Iterator[Take]:
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> Iterator[Take]:
         yield lambda progress: None
 
     def notify(self, line: str) -> None:

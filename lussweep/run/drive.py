@@ -35,16 +35,18 @@ from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.disk import room_named
 from lussweep.store.remote import StorageError
+from lussweep.study.plan import Plan
 from lussweep.study.spec import StudySpec
 
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Least seconds between two interim results, and the largest share of the run's time for them."""
 INTERRUPTION = "interrupted"
 Display = Callable[
-    [Callable[[str], str], Board], AbstractContextManager[Callable[[Progress], None]]
+    [Callable[[str], str], Board, Plan], AbstractContextManager[Callable[[Progress], None]]
 ]
 """Opens a display. Its arguments are a function that returns the progress text of a step, by ref,
-and the AUC-ROCs so far. It yields a function that takes the progress after each change."""
+the AUC-ROCs so far, and the plan of the command. It yields a function that takes the progress after
+each change; the progress may be that of a part of the plan."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,9 @@ def _execute(
                     run.requested, context, run.folder.path / "ray", options, hold.stop, shared,
                     monitor.notify,
                 ) as executor,
-                display(executor.progress_text, monitor.tally.board) as monitor.show,
+                display(
+                    executor.progress_text, monitor.tally.board, run.requested
+                ) as monitor.show,
                 monitor.heartbeat.asking(executor.progress_text),
             ):  # fmt: skip
                 monitor.tally.progress_text = executor.progress_text

@@ -50,7 +50,7 @@ class RunFacts:
     attempts: Mapping[Generator, int] | None = None
     """How many attempts the generators took that are done."""
     splits: str = ""
-    """Where the splits come from; empty for the phantom."""
+    """The origin of the splits, in words; empty for the phantom."""
     unused: Sequence[str] = ()
     """A line for each kind of video or frame that is not used."""
     skipped: Sequence[Skipped] = ()

@@ -70,7 +70,7 @@ def rendered(progress: Progress, board: Board, width: int = 100, encoding: str =
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding=encoding)
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
-    picture = picture_of(progress, board, 65.0, 65.0)
+    picture = picture_of(progress, board, progress.plan, 65.0, 65.0)
     console.print(live_view(picture, 65.0, lambda ref: texts(progress).get(ref, "")))
     stream.flush()
     return written.getvalue().decode(encoding)
@@ -83,7 +83,7 @@ def test_a_terminal_shows_stages_images_a_second_and_the_cells_so_far() -> None:
     assert lines[0].startswith("13/29 steps done; 3/8 cells done; 1:05 elapsed")
     row_of = {line.split()[0]: line for line in lines if line.strip()}
     assert row_of["gan"].split()[1:4] == ["1/4", "2", "1200"]
-    assert "gan 2 (epoch 3 of 10, 600 images/s)" in row_of["gan"]
+    assert "gan 2 (epoch 3 of 10), gan 3 (epoch 3 of 10)" in row_of["gan"]
     assert row_of["trial"].split()[1:3] == ["0/8", "1"]
     assert "images/s" not in row_of["trial"], "what is not measured is left out"
     assert "done: 9 shard" in lines
@@ -114,9 +114,16 @@ def test_stages_that_have_not_begun_wait_in_one_line() -> None:
 
 def test_rates_are_summed_over_the_running_steps_that_say_them() -> None:
     progress, board = under_way()
-    picture = picture_of(progress, board, 0.0, 0.0)
+    picture = picture_of(progress, board, progress.plan, 0.0, 0.0)
     assert rates_of(picture, lambda ref: texts(progress)[ref]) == {"gan": 1200.0}
     assert rates_of(picture, lambda ref: "") == {}
+
+
+def test_a_part_of_the_plan_is_shown_in_the_whole() -> None:
+    whole = plan_of(shard=2, gan=4)
+    progress = Progress(whole.only(["shard"]), done={refs_of(whole, "shard")[0]})
+    picture = picture_of(progress, Board(), whole, 1.0, 1.0)
+    assert picture.state() == "1/6 steps done"
 
 
 # --- plain lines --------------------------------------------------------------------------
@@ -124,7 +131,9 @@ def test_rates_are_summed_over_the_running_steps_that_say_them() -> None:
 
 def test_a_plain_line_has_counts_rates_and_how_far_steps_are() -> None:
     progress, board = under_way()
-    line = plain_line(picture_of(progress, board, 0.0, 0.0), lambda ref: texts(progress)[ref])
+    line = plain_line(
+        picture_of(progress, board, progress.plan, 0.0, 0.0), lambda ref: texts(progress)[ref]
+    )
     assert line == (
         "13/29 steps done; 3/8 cells done; running 2 gan at 1200 images/s, 1 trial; "
         "gan 2: epoch 3 of 10, 600 images/s; gan 3: epoch 3 of 10, 600 images/s; "
@@ -137,11 +146,11 @@ def test_a_line_that_says_nothing_new_is_not_printed() -> None:
     said: list[str] = []
     lines = PlainLines(said.append, lambda ref: "", board)
     for now_s in (0.0, 20.0, 40.0):
-        lines.take(picture_of(progress, board, now_s, now_s), now_s)
+        lines.take(picture_of(progress, board, progress.plan, now_s, now_s), now_s)
     assert len(said) == 1, "only the clock has changed"
     done = progress.running.pop()
     progress.done.add(done)
-    lines.take(picture_of(progress, board, 60.0, 60.0), 60.0)
+    lines.take(picture_of(progress, board, progress.plan, 60.0, 60.0), 60.0)
     assert len(said) == 2
     assert said[1].startswith("14/29 steps done")
 
@@ -150,11 +159,11 @@ def test_each_cell_is_named_once_with_its_auroc_and_earlier_ones_are_not() -> No
     progress, board = under_way()
     said: list[str] = []
     lines = PlainLines(said.append, lambda ref: "", board)
-    lines.take(picture_of(progress, board, 0.0, 0.0), 0.0)
+    lines.take(picture_of(progress, board, progress.plan, 0.0, 0.0), 0.0)
     board.judge(refs_of(progress.plan, "evaluate")[5], 0.612)
     board.judge(refs_of(progress.plan, "evaluate")[6], None)
     for now_s in (20.0, 40.0):
-        lines.take(picture_of(progress, board, now_s, now_s), now_s)
+        lines.take(picture_of(progress, board, progress.plan, now_s, now_s), now_s)
     assert [line for line in said if line.startswith("AUC-ROC")] == [
         "AUC-ROC: n=15 r=1 combined 0.612, n=15 r=2 baseline not finite"
     ]
@@ -164,7 +173,7 @@ def test_lines_are_rarer_in_a_long_run() -> None:
     progress, board = under_way()
     lines = PlainLines(lambda line: None, lambda ref: "", board)
     assert lines.is_due(0.0)
-    lines.take(picture_of(progress, board, 3600.0, 3600.0), 3600.0)
+    lines.take(picture_of(progress, board, progress.plan, 3600.0, 3600.0), 3600.0)
     assert not lines.is_due(3600.0 + PLAIN_S)
     assert lines.is_due(3600.0 * 1.06)
 

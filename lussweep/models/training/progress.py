@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+RATE = r", ([\d.]+) images/s$"
+"""The images a second at the end of a progress text."""
+
 
 def epoch_text(
     epoch: int, n_epochs: int, *, attempt: int = 1, images_per_s: float | None = None
@@ -33,5 +36,14 @@ def images_per_s(text: str) -> float | None:
     >>> images_per_s("epoch 3 of 10, 612 images/s"), images_per_s("epoch 3 of 10")
     (612.0, None)
     """
-    match = re.search(r"([\d.]+) images/s$", text)
+    match = re.search(RATE, text)
     return float(match[1]) if match else None
+
+
+def without_rate(text: str) -> str:
+    """A progress text without its images a second.
+
+    >>> without_rate("epoch 3 of 10, 612 images/s")
+    'epoch 3 of 10'
+    """
+    return re.sub(RATE, "", text)
