@@ -140,7 +140,8 @@ def live_view(picture: Picture, now_s: float, text_of: ProgressText) -> Group:
     rates = rates_of(picture, text_of)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("stage", no_wrap=True)
-    for heading in ("done", "failed", "running", "images/s"):
+    has_failed = any(stage.failed for stage in picture.stages)
+    for heading in ("done", *(["failed"] if has_failed else []), "running", "images/s"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("now")  # rich shortens first what may wrap; its texts are cut instead
     under_way = [s for s in picture.stages if s.has_begun and (s.done < s.of or s.running)]
@@ -152,7 +153,7 @@ def live_view(picture: Picture, now_s: float, text_of: ProgressText) -> Group:
         table.add_row(
             stage.stage,
             f"{stage.done}/{stage.of}",
-            str(stage.failed or ""),
+            *([str(stage.failed or "")] if has_failed else []),
             str(stage.running or ""),
             rate_text(rates[stage.stage]) if stage.stage in rates else "",
             Text(", ".join(named), no_wrap=True, overflow="crop"),
