@@ -43,13 +43,10 @@ NO_SECOND_RUN = {
     "compares runs of one machine with each other": """
         test_faults test_faults_cells test_faults_nodes test_remote_runs test_training_workers""",
     "asks for files, codes and messages, whatever was learned": """
-        test_browser test_cli test_commands test_concealed test_extending_sections
-        test_feature_map test_ingest
-        test_interim test_loaded_runs test_nothing_told test_optuna_journal test_page test_readme
-        test_remote_commands test_report test_startable test_times""",
-        test_browser test_cli test_commands test_compare test_concealed test_extending_sections
-        test_ingest test_interim test_loaded_runs test_nothing_told test_optuna_journal test_page
-        test_readme test_remote_commands test_report test_show test_startable test_times""",
+        test_browser test_cli test_commands test_compare test_concealed test_events
+        test_extending_sections test_feature_map test_ingest test_interim test_loaded_runs
+        test_nothing_told test_optuna_journal test_page test_readme test_remote_commands test_report
+        test_show test_startable test_times""",
     "slow": "test_quickstart",
 }
 """Files that train and need no second run, by the reason."""

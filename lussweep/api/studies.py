@@ -19,6 +19,8 @@ from lussweep.study.spec import StudySpec, dump_study
 
 if TYPE_CHECKING:
     from lussweep.backend.driver import Progress
+    from lussweep.run.board import Board
+    from lussweep.study.plan import Plan
 
 
 def run_study(
@@ -84,7 +86,9 @@ def run_study(
     context = make_context(run, run_data, options.device, request.weights)
 
     @contextmanager
-    def display(progress_text: Callable[[str], str]) -> Iterator[Callable[[Progress], None]]:
+    def display(
+        progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> Iterator[Callable[[Progress], None]]:
         yield _Lines(notify)
 
     outcome = drive(run, run.reported(run_data.skipped), context, options, display, notify)

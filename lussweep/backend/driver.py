@@ -93,6 +93,8 @@ class Progress:
     running: set[str] = field(default_factory=set)
     latest: tuple[str, ...] = ()
     """The steps that the last `wait` reported as done."""
+    retried: tuple[Outcome, ...] = ()
+    """The failures and losses of the last `wait` whose steps are tried again."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Seconds from submission to end of each step that this run has done, by ref."""
     costs: Mapping[str, float] = field(default_factory=dict)
@@ -161,6 +163,7 @@ def run_plan(
         on_change(progress)
         ended = executor.wait()
         progress.latest = tuple(outcome.ref for outcome in ended if outcome.error is None)
+        progress.retried = ()
         for outcome in ended:
             ref = outcome.ref
             progress.running.discard(ref)
@@ -180,6 +183,7 @@ def run_plan(
                 allowed = lost_again if outcome.is_lost else retries
                 if tried[ref][outcome.is_lost] <= allowed and not outcome.is_final:
                     ready.add(ref)
+                    progress.retried += (outcome,)
                 else:
                     progress.failed[ref] = _with_attempts(outcome, tried[ref].total())
                     executor.forget(_block(ref, users, progress))

@@ -42,6 +42,15 @@ def print_data(
     for note in notes:
         console.print(note, soft_wrap=True, markup=False)
     console.print(f"splits: {splits}", soft_wrap=True, markup=False)
+    console.print(counts_table(manifest, frames))
+    for line in unused(manifest, frames, stride=stride, negatives_from=negatives_from):
+        console.print(line, soft_wrap=True, markup=False)
+    for line in _skipped_lines(skipped, reveal_ids):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def counts_table(manifest: Manifest, frames: pa.Table | None) -> Table:
+    """Patients, videos and frames by split and class. `frames` is the index of frames."""
     table = Table(title="Data by split and class", title_justify="left")
     table.add_column("")
     for split, label in PLACES:
@@ -51,11 +60,7 @@ def print_data(
     for name, numbers in rows.items():
         if numbers is not None:
             table.add_row(name, *(str(numbers[place]) for place in PLACES))
-    console.print(table)
-    for line in unused(manifest, frames, stride=stride, negatives_from=negatives_from):
-        console.print(line, soft_wrap=True, markup=False)
-    for line in _skipped_lines(skipped, reveal_ids):
-        console.print(line, soft_wrap=True, markup=False)
+    return table
 
 
 def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
@@ -74,7 +79,7 @@ def print_given(run: Run, data: Data) -> bool:
     """
     if data.is_phantom:
         return True
-    frames = frame_index(run)
+    frames = index_of(run)
     print_data(
         run.manifest,
         data.splits,
@@ -88,7 +93,13 @@ def print_given(run: Run, data: Data) -> bool:
     return frames is not None
 
 
-def frame_index(run: Run) -> pa.Table | None:
+def print_counts(run: Run, data: Data) -> None:
+    """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
+    if not data.is_phantom:
+        Console(highlight=False).print(counts_table(run.manifest, index_of(run)))
+
+
+def index_of(run: Run) -> pa.Table | None:
     """The index of a run's frames. None before its videos are decoded."""
     refs = [ref for ref in run.requested.steps if ref.startswith("ingest/")]
     if not all(map(run.store.has, refs)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -14,9 +14,13 @@ from lussweep.store.remote import StorageError
 OK, CELLS_MISSING, BAD_INPUT = 0, 1, 2
 
 
+def _say(problem: str) -> None:
+    typer.echo(problem, err=True)
+
+
 @contextmanager
-def clear_errors(debug: bool) -> Iterator[None]:
-    """Turn known errors inside this block into one line each and an exit code.
+def clear_errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[None]:
+    """Turn known errors inside this block into one line each, which `say` takes, and an exit code.
 
     An InputError gives BAD_INPUT; a lost folder or an unreachable store gives CELLS_MISSING. With
     `debug` the errors are raised with their traceback instead.
@@ -27,15 +31,15 @@ def clear_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
+            say(f"error: {problem}")
         raise typer.Exit(BAD_INPUT) from None
     except TakenOver as error:
         if debug:
             raise
-        typer.echo(str(error), err=True)
+        say(str(error))
         raise typer.Exit(CELLS_MISSING) from None
     except StorageError as error:
         if debug:
             raise
-        typer.echo(f"{error}: run the same command again to go on", err=True)
+        say(f"{error}: run the same command again to go on")
         raise typer.Exit(CELLS_MISSING) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -21,10 +20,12 @@ from lussweep.cli.options import (
     DebugOption,
     DeviceOption,
     Experiment,
+    JsonOption,
     LabelOption,
     OnlyOption,
     OutOption,
     PositiveOption,
+    QuietOption,
     ReplicatesOption,
     RetriesOption,
     RevealOption,
@@ -35,12 +36,13 @@ from lussweep.cli.options import (
     UnlabelledOption,
     WeightsOption,
 )
+from lussweep.cli.output import output_of
+from lussweep.errors import InputError
 from lussweep.run.arguments import make_context, open_arguments
 from lussweep.run.request import RunRequest, Trust
 
 if TYPE_CHECKING:
     from lussweep.run.drive import RunOutcome
-    from lussweep.run.folder import Run
 
 
 def grid(
@@ -66,15 +68,19 @@ def grid(
     step_timeout: TimeoutOption = None,
     allow_absolute: AbsoluteOption = False,
     reveal_ids: RevealOption = False,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Run patient counts x replicates x variants; the same command again does what is missing."""
-    with clear_errors(debug):
+    output = output_of(quiet, as_json)
+    with output.ending(), clear_errors(debug, output.refuse):
         from lussweep.backend.choose import ExecutionOptions
-        from lussweep.cli.data_table import print_given
-        from lussweep.cli.terminal import live_progress, notify
+        from lussweep.cli.closing import notices_of
         from lussweep.run.drive import drive
 
+        if quiet and as_json:
+            raise InputError("--quiet and --json exclude each other: leave out either")
         options = ExecutionOptions(address, backend, cpus, dashboard, retries, step_timeout, device)
         request = RunRequest(
             experiment, data, label, annotations, out, store, replicates, only or (), set_ or (),
@@ -83,36 +89,11 @@ def grid(
         )  # fmt: skip
         run, run_data = open_arguments(request)
         context = make_context(run, run_data, options.device, request.weights)
-        is_counted = print_given(run, run_data)
+        output.data(run, run_data)
         reported = run.reported(run_data.skipped)
-        outcome = drive(run, reported, context, options, live_progress, notify)
-        if not is_counted and outcome.tables is not None:
-            print_given(run, replace(run_data, notes=()))
-        _print_outcome(run, outcome, run_data.source)
+        outcome = drive(run, reported, context, options, output.display, output.notify, output.tell)
+        output.report(run, run_data, outcome, notices_of(run, run_data, outcome))
         raise typer.Exit(_exit_code(outcome))
-
-
-def _print_outcome(run: Run, outcome: RunOutcome, source: str) -> None:
-    """Print the tables and files of the report, and how to go on if the run ended early."""
-    from lussweep.cli.terminal import (
-        print_failures,
-        print_outputs,
-        print_statistics,
-        print_summary,
-        print_unwritten,
-        say_again,
-    )
-
-    if outcome.tables is None:
-        say_again(f"{outcome.broken} before anything was trained: run the same command again")
-        return
-    print_summary(outcome.tables, run.study, source)
-    print_statistics(outcome.tables)
-    print_failures(run.plan, outcome.failures, run.conceal)
-    print_outputs(run.folder)
-    print_unwritten(outcome.unwritten)
-    if outcome.broken:
-        say_again(f"{outcome.broken}: run the same command again to go on")
 
 
 def _exit_code(outcome: RunOutcome) -> int:

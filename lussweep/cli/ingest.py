@@ -107,7 +107,8 @@ def ingest(
         from lussweep.backend.choose import ExecutionOptions, backend_of_ingest, executor_of
         from lussweep.backend.driver import run_plan
         from lussweep.cli.data_table import print_data
-        from lussweep.cli.terminal import live_progress, notify, say_again
+        from lussweep.cli.live import live_progress
+        from lussweep.cli.terminal import notify, say_again
         from lussweep.run.ingest import ingest_manifest
 
         backend = backend or backend_of_ingest(address, cpus, step_timeout)

@@ -246,6 +246,22 @@ RevealOption = Annotated[
         rich_help_panel=RESULTS,
     ),
 ]
+QuietOption = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        help="Print errors, warnings and the final report only.",
+        rich_help_panel=RESULTS,
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON event a line, for programs.",
+        rich_help_panel=RESULTS,
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The folder of a run, or its URL.")]
@@ -257,4 +273,6 @@ UnusedDashboard = Annotated[bool, hidden(DashboardOption)]
 UnusedRetries = Annotated[int, hidden(RetriesOption)]
 UnusedTimeout = Annotated[float | None, hidden(TimeoutOption)]
 UnusedReveal = Annotated[bool, hidden(RevealOption)]
+UnusedQuiet = Annotated[bool, hidden(QuietOption)]
+UnusedJson = Annotated[bool, hidden(JsonOption)]
 """Options that `plan` accepts and ignores, so that it takes the same arguments as `grid`."""

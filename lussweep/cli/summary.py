@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 from rich import box
@@ -22,30 +23,15 @@ def summary_table(
     """
     groups = group_cells(results, means)
     variants, axis = variants_of(results), epoch_is_axis(results)
-    text = patient_text if by_patient else cell_text
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        min_width=48,
-        collapse_padding=True,
-        title=Text(
-            "AUC-ROC on holdout, by patient (mean frame score)"
-            if by_patient
-            else "AUC-ROC on holdout, by frame"
-        ),
-        caption=None if by_patient else Text(caption(groups, results)),
-        caption_justify="left",
-    )
     by_line: dict[tuple[int, int], dict[str, Group]] = {}
     for group in groups:
         line = (group.n_patients, group.gan_epoch or 0 if axis else 0)
         by_line.setdefault(line, {})[group.variant] = group
-    lines = dict(sorted(by_line.items()))
-    if len(variants) > MOST_ACROSS:
-        _variants_down(table, lines, variants, axis, text)
-    else:
-        _variants_across(table, lines, variants, axis, text)
+    if by_patient:
+        title = "AUC-ROC on holdout, by patient (mean frame score)"
+        return grid_table(title, by_line, variants, axis, patient_text)
+    table = grid_table("AUC-ROC on holdout, by frame", by_line, variants, axis, cell_text)
+    table.caption, table.caption_justify = Text(caption(groups, results)), "left"
     return table
 
 
@@ -53,8 +39,33 @@ NOT_LEARNED = "*"
 """Marks the mean of cells one of whose generators has not learned."""
 MOST_ACROSS = 4
 """Most variants that fit side by side in 80 columns."""
-Lines = Mapping[tuple[int, int], Mapping[str, Group]]
-"""Groups by variant, by patient count and GAN epoch (0 if the epoch is not an axis)."""
+Lines = Mapping[tuple[int, int], Mapping[str, Any]]
+"""What a cell of the table shows, by variant, by patient count and GAN epoch (0 if the epoch is not
+an axis)."""
+
+
+def grid_table(
+    title: str, by_line: Lines, variants: Sequence[str], axis: bool, text: Callable[..., str]
+) -> Table:
+    """A table of patient counts by variants. Variants are across if they are few.
+
+    `axis` says whether the GAN epoch is an axis. `text` takes what a cell shows, and whether there
+    is room for it in one line (`wide`).
+    """
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        min_width=48,
+        collapse_padding=True,
+        title=Text(title),
+    )
+    lines = dict(sorted(by_line.items()))
+    if len(variants) > MOST_ACROSS:
+        _variants_down(table, lines, variants, axis, text)
+    else:
+        _variants_across(table, lines, variants, axis, text)
+    return table
 
 
 def _variants_across(

@@ -1,25 +1,16 @@
-"""Prints progress, tables, failures and paths for the commands."""
+"""Prints tables, failures, paths and notices for the commands."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import typer
 from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from lussweep.backend.driver import Progress
 from lussweep.backend.kept import is_kept
-from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import (
     contrast_table,
     control_lines,
@@ -32,21 +23,14 @@ from lussweep.cli.statistics import (
 from lussweep.cli.summary import summary_table
 from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
+from lussweep.run.events import WARNING, Warned
 from lussweep.run.lease import own_command
-from lussweep.study.plan import STAGES
-from lussweep.study.plan.words import stage_words
 from lussweep.study.spec import EMBEDDERS, StudySpec
 
 if TYPE_CHECKING:
     from lussweep.run.mirror import WorkFolder
+    from lussweep.run.notices import Notice
     from lussweep.study.plan import Plan
-
-PICTURE_S = 0.5
-"""Least seconds between two copies of the progress."""
-PLAIN_INTERVAL_S = 15.0
-"""Least seconds between two progress lines, if the output is not a terminal."""
-QUIET_S = 60.0
-"""Seconds without a line, after which one is printed although no step has ended."""
 
 
 def print_summary(written: Mapping[str, pa.Table], study: StudySpec, source: str) -> None:
@@ -112,11 +96,25 @@ def print_failures(plan: Plan, failures: Mapping[str, str], conceal: Callable[[s
         _console().print(Text(shown), style="red", soft_wrap=True)
 
 
+def places_of(folder: WorkFolder) -> list[str]:
+    """The path or URL of every file of the report."""
+    return [f"{folder.place}/{path.relative_to(folder.path)}" for path in outputs(folder.path)]
+
+
 def print_outputs(folder: WorkFolder) -> None:
     """Print the path or URL of every file of the report."""
-    for path in outputs(folder.path):
-        shown = f"{folder.place}/{path.relative_to(folder.path)}"
-        _console().print(Text(shown), soft_wrap=True)
+    for place in places_of(folder):
+        _console().print(Text(place), soft_wrap=True)
+
+
+def print_notices(notices: Iterable[Notice]) -> None:
+    """Print what a user must know, one line each. Warnings say that they are."""
+    for notice in notices:
+        if isinstance(notice, Warned):
+            line = f"{WARNING}{notice.message}"
+            _console().print(Text(line), style="yellow", soft_wrap=True)
+        else:
+            _console().print(Text(notice.message), soft_wrap=True)
 
 
 def print_unwritten(failed: Mapping[str, str]) -> None:
@@ -139,134 +137,3 @@ def say_again(why: str) -> None:
 
 def _console() -> Console:
     return Console(highlight=False)
-
-
-# --- progress -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """A copy of the progress as text, made in the driver's thread. The display adds the time."""
-
-    rows: list[tuple[str, ...]]
-    running: dict[str, list[tuple[str, str]]]
-    """By stage, the name and ref of some running steps."""
-    state: str
-    left_s: float | None
-    at_s: float
-
-    def line(self, now_s: float) -> str:
-        """Counts, elapsed time and time left, in one line."""
-        left_s = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
-        clock = f"{_clock(now_s)} elapsed"
-        return f"{self.state}; {clock}" + (f", about {_clock(left_s)} left" if left_s else "")
-
-    def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
-        """The running steps of a stage, with their progress texts."""
-        parts = [(name, progress_text(ref)) for name, ref in self.running.get(stage, ())]
-        return ", ".join(f"{name} ({far})" if far else name for name, far in parts)
-
-    def table(self, now_s: float, progress_text: Callable[[str], str]) -> Table:
-        table = Table(title=self.line(now_s), title_justify="left")
-        for heading in ("stage", "done", "running", "failed", "of", "now"):
-            table.add_column(heading, justify="left" if heading in ("stage", "now") else "right")
-        for row in self.rows:
-            table.add_row(stage_words(row[0]), *row[1:], self.now(row[0], progress_text))
-        return table
-
-    def long_line(self, now_s: float, progress_text: Callable[[str], str]) -> str:
-        """`line`, with the running steps that have a progress text."""
-        parts = [pair for pairs in self.running.values() for pair in pairs]
-        far = [f"{name}: {progress_text(ref)}" for name, ref in parts if progress_text(ref)]
-        return "; ".join([self.line(now_s), *far])
-
-
-@contextmanager
-def live_progress(
-    progress_text: Callable[[str], str] = lambda ref: "",
-) -> Iterator[Callable[[Progress], None]]:
-    """Display the progress on standard error: a table on a terminal, else a line now and then.
-
-    Yields a function that takes the progress after each change. `progress_text` returns how far a
-    running step is, by ref, or an empty text.
-    """
-    console = Console(stderr=True, highlight=False)
-    started = time.monotonic()
-    shown: list[_Shown] = []
-
-    def elapsed() -> float:
-        return time.monotonic() - started
-
-    # By progress, because data steps and other steps are separate plans with other paces.
-    began: dict[int, float] = {}
-
-    def take(progress: Progress) -> None:
-        if shown and not progress.finished and elapsed() - shown[0].at_s < PICTURE_S:
-            return  # a copy counts all steps, which takes too long after each of many short ones
-        since = elapsed() - began.setdefault(id(progress), elapsed())
-        shown[:] = [_picture(progress, elapsed(), since)]
-
-    if console.is_terminal:
-
-        def draw() -> Table | str:
-            return shown[0].table(elapsed(), progress_text) if shown else ""
-
-        # Redrawn twice a second, so that the clock runs during a step of hours.
-        with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
-            yield take
-        return
-    printed = [-PLAIN_INTERVAL_S]
-    ended = threading.Event()
-
-    def say() -> None:
-        printed[0] = elapsed()
-        console.print(shown[0].long_line(elapsed(), progress_text), soft_wrap=True)
-
-    def on_change(progress: Progress) -> None:
-        take(progress)
-        if progress.finished or elapsed() - printed[0] >= PLAIN_INTERVAL_S:
-            say()
-
-    def say_now_and_then() -> None:
-        while not ended.wait(QUIET_S):
-            if shown and elapsed() - printed[0] >= QUIET_S:
-                say()
-
-    beside = threading.Thread(target=say_now_and_then, name="progress", daemon=True)
-    beside.start()
-    try:
-        yield on_change
-    finally:
-        ended.set()
-        beside.join()
-
-
-def _picture(progress: Progress, elapsed_s: float, plan_elapsed_s: float) -> _Shown:
-    steps = progress.plan.steps
-    counts = {
-        "done": Counter(steps[ref].stage for ref in progress.done),
-        "running": Counter(steps[ref].stage for ref in progress.running),
-        "failed": Counter(steps[ref].stage for ref in progress.failed),
-        "of": progress.plan.counts(),
-    }
-    rows: list[tuple[str, ...]] = []
-    running: dict[str, list[tuple[str, str]]] = {}
-    for stage in STAGES:
-        if counts["of"][stage]:
-            named = [(steps[r].name, r) for r in progress.running if steps[r].stage == stage]
-            running[stage] = sorted(named)[:3]
-            rows.append((stage, *(str(counter[stage]) for counter in counts.values())))
-    parts = [f"{len(progress.done)}/{len(steps)} steps done"]
-    if progress.failed:
-        parts.append(f"{len(progress.failed)} failed, {len(progress.blocked)} blocked")
-    if progress.running:
-        running_stages = [f"{n} {stage_words(stage, n)}" for stage, n in counts["running"].items()]
-        parts.append("running " + ", ".join(running_stages))
-    left_s = time_left(progress, plan_elapsed_s)
-    return _Shown(rows, running, "; ".join(parts), left_s, elapsed_s)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -36,14 +36,22 @@ class Report:
     """The error of each file, or part of the page, that could not be made."""
 
 
-PRINTED = ("results", "means", "contrasts", "worth", "multiplier", "controls", "known_truth")
+PRINTED = (
+    "results", "means", "contrasts", "worth", "multiplier", "controls", "known_truth",
+    "memorisation", "gan_events",
+)  # fmt: skip
 """Sections that a command shows when the report is written."""
 INTERIM_VIEWS = ("summary", "tensorboard", "optuna", "page")
 INTERIM_SECTIONS = ("frames", "cohorts", "gan_losses", "gan_events", "gan_scores", "trials")
 """Sections beside the results that views of a run that goes on may use. They compute nothing."""
 OTHER_FILES = {
-    SHAREABLE_PAGE: -9, WATCHED_PAGE: -8, PUBLICATION: 260, "logs": 510, "experiment.yaml": 520,
-}  # fmt: skip
+    SHAREABLE_PAGE: -9,
+    WATCHED_PAGE: -8,
+    PUBLICATION: 260,
+    "logs": 510,
+    "driver.log": 515,
+    "experiment.yaml": 520,
+}
 """Other files of a run folder that a user reads, with their places in the list of files."""
 STATE_FILE = "report.json"
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -14,6 +14,8 @@ from lussweep.backend.driver import BackendError, Progress
 from lussweep.backend.progress import time_left
 from lussweep.report.reported import Reported
 from lussweep.report.write import write_interim, write_report
+from lussweep.run.board import Board
+from lussweep.run.events import WARNING, Event, ignore, noticed
 from lussweep.run.execute import (
     execute_data,
     execute_grid,
@@ -26,19 +28,25 @@ from lussweep.run.folder import Run, check_room, claim, is_claimed
 from lussweep.run.heartbeat import Heartbeat
 from lussweep.run.hold import Hold, hold_folder
 from lussweep.run.lease import TakenOver
+from lussweep.run.log import LOG_FILE, DriverLog, driver_log
 from lussweep.run.mirror import WorkFolder
+from lussweep.run.tally import Tally
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.disk import room_named
 from lussweep.store.remote import StorageError
+from lussweep.study.plan import Plan
 from lussweep.study.spec import StudySpec
 
 INTERIM_S, INTERIM_SHARE = 60.0, 0.02
 """Least seconds between two interim results, and the largest share of the run's time for them."""
 INTERRUPTION = "interrupted"
-Display = Callable[[Callable[[str], str]], AbstractContextManager[Callable[[Progress], None]]]
-"""Opens a display. Its argument is a function that returns the progress text of a step, by ref. It
-yields a function that takes the progress after each change."""
+Display = Callable[
+    [Callable[[str], str], Board, Plan], AbstractContextManager[Callable[[Progress], None]]
+]
+"""Opens a display. Its arguments are a function that returns the progress text of a step, by ref,
+the AUC-ROCs so far, and the plan of the command. It yields a function that takes the progress after
+each change; the progress may be that of a part of the plan."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +81,69 @@ def drive(
     options: ExecutionOptions,
     display: Display,
     notify: Callable[[str], None],
+    tell: Callable[[Event], None] = ignore,
 ) -> RunOutcome:
     """Run every missing step and write the report, while holding the folder's lease.
 
     Returns how the command ended. After a first signal no further steps start, and the report is
     still written. `display` shows the progress. `notify` takes a line that a user should read at
-    once. Raises InputError for a folder that cannot be used, and TakenOver if another command took
-    the folder.
+    once, `tell` the start of the run and each step and cell that ends. All of it goes to the
+    driver's log as well. Raises InputError for a folder that cannot be used, and TakenOver if
+    another command took the folder.
     """
     check_room(run)
-    with room_named(run.folder.path), hold_folder(run.folder) as hold:
-        monitor = RunMonitor(run.folder, reported, _heartbeat(run), Progress(run.requested), notify)
+    with (
+        room_named(run.folder.path),
+        hold_folder(run.folder) as hold,
+        _log_of(run, hold) as log,
+    ):
+
+        def tell_and_log(event: Event) -> None:
+            log.tell(event)
+            tell(event)
+
+        def notify_and_log(line: str) -> None:
+            log.tell(noticed(line))
+            notify(line)
+
+        tally = Tally(run.plan, run.store, run.conceal, tell_and_log)
+        tally.begin(run.study.name, run.folder.place, run.requested)
+        monitor = RunMonitor(
+            run.folder, reported, _heartbeat(run), Progress(run.requested), notify_and_log, tally
+        )
         broken = _execute(run, context, options, monitor, display, hold)
         if hold.lost:  # the command that took the folder writes the report
             raise TakenOver(hold.lost)
         if broken and not is_claimed(run.folder.path):
+            log.tell(noticed(f"{WARNING}{broken} before anything was trained"))
             return RunOutcome(None, {}, broken=broken)
-        return monitor.finish(broken)
+        outcome = monitor.finish(broken)
+        for line in _last_lines(outcome, tally.board):
+            log.tell(noticed(line))
+        if log.error:
+            notify(f"{WARNING}{LOG_FILE} lacks lines that could not be written: {log.error}")
+        return outcome
+
+
+@contextmanager
+def _log_of(run: Run, hold: Hold) -> Iterator[DriverLog]:
+    """The driver's log in the run folder. It is uploaded, unless another command has the folder."""
+    path = run.folder.path / LOG_FILE
+    try:
+        with driver_log(path, run.conceal) as log:
+            yield log
+    finally:
+        if not hold.lost:
+            run.folder.show(path)
+
+
+def _last_lines(outcome: RunOutcome, board: Board) -> list[str]:
+    """The last lines of the log: how the command ended, and what is not written."""
+    lines = [f"{WARNING}not written: {name}: {why}" for name, why in outcome.unwritten.items()]
+    if outcome.broken:
+        lines.append(f"{WARNING}ended early: {outcome.broken}")
+    done = f"{board.n_done} of {board.n_cells} cells done"
+    return [*lines, f"finished: {done}, {len(outcome.failures)} steps failed"]
 
 
 def _heartbeat(run: Run) -> Heartbeat:
@@ -118,9 +172,12 @@ def _execute(
                     run.requested, context, run.folder.path / "ray", options, hold.stop, shared,
                     monitor.notify,
                 ) as executor,
-                display(executor.progress_text) as monitor.show,
+                display(
+                    executor.progress_text, monitor.tally.board, run.requested
+                ) as monitor.show,
                 monitor.heartbeat.asking(executor.progress_text),
             ):  # fmt: skip
+                monitor.tally.progress_text = executor.progress_text
                 hold.stop.listen()  # Ray has set its own handler of SIGTERM when it started
                 monitor.begin()
                 execute_data(
@@ -151,6 +208,7 @@ class RunMonitor:
         heartbeat: Heartbeat,
         progress: Progress,
         notify: Callable[[str], None],
+        tally: Tally,
     ) -> None:
         """`progress` is the state before the first step of this command."""
         self.folder = folder
@@ -158,6 +216,7 @@ class RunMonitor:
         self.heartbeat = heartbeat
         self.progress = progress
         self.notify = notify
+        self.tally = tally
         self.show: Callable[[Progress], None] = lambda progress: None
         self.logged: set[str] = set()
         self.next_interim = time.monotonic() + INTERIM_S
@@ -168,7 +227,8 @@ class RunMonitor:
         self.folder.publish()
 
     def look(self, progress: Progress) -> None:
-        """Show the progress on this terminal, and pass it on to `lussweep status`."""
+        """Tell what has ended, show the progress, and pass it on to `lussweep status`."""
+        self.tally.take(progress)
         self.show(progress)
         self.heartbeat.take(progress)
 
@@ -188,7 +248,7 @@ class RunMonitor:
                     write_interim(self.reported, self._failures())
                     self.folder.publish()
             except StorageError as error:  # the next interim results or the report replace them
-                self.notify(f"{error}: the run goes on")
+                self.notify(f"{WARNING}{error}: the run goes on")
             self.next_interim = time.monotonic() + max(
                 INTERIM_S, (time.monotonic() - started) / INTERIM_SHARE
             )

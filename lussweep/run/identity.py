@@ -9,6 +9,7 @@ from typing import Any
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
 from lussweep.run.lease import LOCK_FILE
+from lussweep.run.log import LOG_FILE
 from lussweep.run.state import OWN_FILES, RUN_FILE
 from lussweep.store.artifacts import read_json
 from lussweep.store.folders import MARK
@@ -18,7 +19,7 @@ from lussweep.study.plan import ExternalKey, Plan
 from lussweep.study.spec import GENERATORS, ExternalSpec, GridSpec, Recipe, StudySpec
 from lussweep.study.spec.generators import generator_kind
 
-UNCLAIMED = {"artifacts", "ray", "logs", LOCK_FILE, *OWN_FILES}
+UNCLAIMED = {"artifacts", "ray", "logs", LOG_FILE, LOCK_FILE, *OWN_FILES}
 """Names that a command which ended before training may leave in its folder."""
 
 

@@ -20,6 +20,7 @@ from lussweep.models.classifiers.search_space import KnownTrial, TrialConfig, pr
 from lussweep.models.classifiers.step import predict
 from lussweep.models.classifiers.train import THRESHOLD, TrialEpoch, better, train_classifier
 from lussweep.models.training.pool import FramePool
+from lussweep.models.training.progress import epoch_text
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import (
     Context,
@@ -69,6 +70,12 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
     )
     # If a GPU holds the validation frames, the host does not keep them.
     val_pool = FramePool(_shown(val, spec.frames, context), None, context.torch_device())
+
+    def show(row: TrialEpoch) -> None:
+        rate = row.n_images_seen / row.epoch / max(row.seconds, 1e-9)
+        text = epoch_text(row.epoch, classifier.n_epochs, images_per_s=rate)
+        context.link.tell(step.ref, text)
+
     trained = train_classifier(
         train_set,
         val_pool,
@@ -78,6 +85,7 @@ def run_trial(step: Step, context: Context, out: Path) -> Summary:
         seed=spec.seed,
         select_by=search.select_by,
         is_hopeless=lambda row: is_hopeless(row.epoch, _finite_merit(row, search)),
+        show=show,
     )
     save_file(dict(trained.weights), out / names.WEIGHTS)
     scored = val.append_column("score", pa.array(trained.val_score_N))

@@ -137,7 +137,7 @@ def steps_beside_done(n_cells: int) -> Result:
 
 def run_idle(n_done: int) -> Result:
     from lussweep.backend.driver import run_plan
-    from lussweep.cli.terminal import live_progress
+    from lussweep.cli.live import live_progress
     from lussweep.store.artifacts import ArtifactStore
     from lussweep.study.plan import Plan, Step
 

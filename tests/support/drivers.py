@@ -57,7 +57,8 @@ class Driver:
             state = json.loads((self.run / "state.json").read_text())
         except FileNotFoundError:
             return 0
-        told = [step["progress"] for step in state["running"]]
+        gans = [step for step in state["running"] if step["ref"].startswith("gan/")]
+        told = [step["progress"] for step in gans]
         return max((int(text.split()[1]) for text in told if text), default=0)
 
 

@@ -99,12 +99,13 @@ def train_classifier(
     seed: int,
     select_by: str = "accuracy",
     is_hopeless: Callable[[TrialEpoch], bool] = lambda row: False,
+    show: Callable[[TrialEpoch], None] = lambda row: None,
 ) -> Trained:
     """Train a network and keep the weights that do best on validation (paper section 2.4).
 
     `spec.kind` and the hyperparameters of `config` say which network. Training runs on the device
     of `val`. val_label_N: 0 or 1. `is_hopeless` is asked after every epoch but the last. The trial
-    ends if it returns True.
+    ends if it returns True. `show` is called after every epoch.
     """
     device = val.device
     cuda = [device] if device.type == "cuda" else []
@@ -129,6 +130,7 @@ def train_classifier(
             score_N = predict(model, val, spec.eval_batch_size, spec.precision)
             row = _row(epoch, epoch * epochs.n_images, train_loss, score_N, val_label_N, started)
             rows.append(row)
+            show(row)
 
             # --- the best epoch so far keeps its weights and scores
             if best is None or better(row, best, select_by):

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.errors import InputError
 from lussweep.models.generators.checkpoint import Checkpoints
+from lussweep.models.training.progress import epoch_text
 
 if TYPE_CHECKING:
     from lussweep.metrics.spectral_gap import RealPattern
@@ -95,7 +96,6 @@ class TrainingReport:
             for name, v in values.items()
         ]
 
-    def progress(self, epoch: int, attempt: int = 1) -> None:
-        """Show how far the training is."""
-        again = f", attempt {attempt}" if attempt > 1 else ""
-        self.show(f"epoch {epoch} of {self.n_epochs}{again}")
+    def progress(self, epoch: int, attempt: int = 1, images_per_s: float | None = None) -> None:
+        """Show how far the training is, and the images a second of the epoch, if they are known."""
+        self.show(epoch_text(epoch, self.n_epochs, attempt=attempt, images_per_s=images_per_s))

@@ -42,7 +42,10 @@ def train(
         if report.rank == 0:
             if snapshot_due:
                 save_snapshot(generator, snapshot_path(folder, row.epoch))
-            report.progress(row.epoch, row.attempt)
+            # All epochs of an attempt have the same number of images.
+            report.progress(
+                row.epoch, row.attempt, row.n_images_seen / row.epoch / max(row.seconds, 1e-9)
+            )
 
     try:
         trained = train_gan(

@@ -1,0 +1,70 @@
+"""Gathers what a user must know at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lussweep.cli.data_table import index_of
+from lussweep.data.counts import unused
+from lussweep.report.alone import alone
+from lussweep.run.events import Warned
+from lussweep.run.notices import Generator, Notice, RunFacts, notices
+from lussweep.study.spec import CLASSES
+
+if TYPE_CHECKING:
+    from lussweep.run.arguments import Data
+    from lussweep.run.drive import RunOutcome
+    from lussweep.run.folder import Run
+
+
+def notices_of(run: Run, data: Data, outcome: RunOutcome) -> list[Notice]:
+    """The notices of a run that has a report. An error here is a notice, and spoils nothing."""
+    if outcome.tables is None:
+        return []
+    failed: dict[str, str] = {}
+    lines: list[Notice] = []
+    with alone("the last lines", failed, run.conceal):
+        lines = notices(_facts(run, data, outcome.tables))
+    return lines or [Warned(message=f"{name} lack: {error}") for name, error in failed.items()]
+
+
+def _facts(run: Run, data: Data, tables: Mapping[str, Any]) -> RunFacts:
+    events = tables["gan_events"].to_pylist()
+    return RunFacts(
+        results=tables["results"].to_pylist(),
+        gan_events=events,
+        memorisation=tables["memorisation"].to_pylist(),
+        n_generators=run.plan.counts()["gan"],
+        attempts=_attempts(run, {Generator.of_row(row) for row in events}),
+        splits=data.splits,
+        unused=[] if data.is_phantom else _unused(run),
+        skipped=data.skipped,
+        reveal_ids=run.reveal_ids,
+    )
+
+
+def _unused(run: Run) -> list[str]:
+    return unused(
+        run.manifest,
+        index_of(run),
+        stride=run.study.data.preprocess.frame_stride,
+        negatives_from=run.study.cohort.negatives_from,
+    )
+
+
+def _attempts(run: Run, generators: Iterable[Generator]) -> dict[Generator, int]:
+    """How many attempts those of these generators took that are done."""
+    wanted, study = set(generators), run.reported().study
+    attempts: dict[Generator, int] = {}
+    for cell in run.plan.cells if wanted else ():
+        for label in CLASSES:
+            ref = cell.refs.get(f"gan_{label}")
+            gan = study.generator_name(cell.recipe, label)
+            if not ref or gan is None:
+                continue
+            generator = Generator(cell.coordinates.draw, run.plan.steps[ref].spec["class"], gan)
+            if generator in wanted and generator not in attempts and run.store.has(ref):
+                summary = run.store.record(ref)["summary"]
+                attempts[generator] = summary.get("n_attempts", 1)
+    return attempts

@@ -1,0 +1,207 @@
+"""What `lussweep grid` prints: text for people, less of it with --quiet, or events with --json."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import typer
+
+from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
+
+if TYPE_CHECKING:
+    from lussweep.backend.driver import Progress
+    from lussweep.run.arguments import Data
+    from lussweep.run.board import Board
+    from lussweep.run.drive import RunOutcome
+    from lussweep.run.folder import Run
+    from lussweep.run.notices import Notice
+    from lussweep.study.plan import Plan
+
+Take = Callable[["Progress"], None]
+
+
+class Output(Protocol):
+    """What a command says, from its start to its end."""
+
+    def data(self, run: Run, data: Data) -> None:
+        """Before the first step: what the data are."""
+        ...
+
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> AbstractContextManager[Take]:
+        """While steps run: how far they are. See `Display` in `run/drive.py`."""
+        ...
+
+    def notify(self, line: str) -> None:
+        """A line that a user should read at once."""
+        ...
+
+    def tell(self, event: Event) -> None:
+        """Something has happened in the run."""
+        ...
+
+    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+        """After the last step: the report, and at its end what a user must know."""
+        ...
+
+    def refuse(self, problem: str) -> None:
+        """Why the command cannot go on."""
+        ...
+
+    def ending(self) -> AbstractContextManager[None]:
+        """Around the whole command, which ends with typer.Exit."""
+        ...
+
+
+def output_of(quiet: bool, as_json: bool) -> Output:
+    """The output that the options ask for."""
+    if as_json:
+        return JsonOutput()
+    return QuietOutput() if quiet else TextOutput()
+
+
+class TextOutput:
+    """The report on standard output, progress and notices on standard error."""
+
+    def __init__(self) -> None:
+        self._are_frames_counted = False
+
+    def data(self, run: Run, data: Data) -> None:
+        from lussweep.cli.data_table import print_given
+
+        self._are_frames_counted = print_given(run, data)
+
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> AbstractContextManager[Take]:
+        from lussweep.cli.live import live_progress
+
+        return live_progress(progress_text, board, plan)
+
+    def notify(self, line: str) -> None:
+        from lussweep.cli.terminal import notify
+
+        notify(line)
+
+    def tell(self, event: Event) -> None:
+        """The display shows what has happened."""
+
+    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+        from lussweep.cli.data_table import print_counts
+        from lussweep.cli.terminal import (
+            print_failures,
+            print_notices,
+            print_outputs,
+            print_statistics,
+            print_summary,
+            print_unwritten,
+            say_again,
+        )
+
+        if outcome.tables is None:
+            say_again(f"{outcome.broken} before anything was trained: run the same command again")
+            return
+        if not self._are_frames_counted:
+            print_counts(run, data)
+        print_summary(outcome.tables, run.study, data.source)
+        print_statistics(outcome.tables)
+        print_failures(run.plan, outcome.failures, run.conceal)
+        print_outputs(run.folder)
+        print_unwritten(outcome.unwritten)
+        print_notices(notices)
+        if outcome.broken:
+            say_again(f"{outcome.broken}: run the same command again to go on")
+
+    def refuse(self, problem: str) -> None:
+        typer.echo(problem, err=True)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        yield
+
+
+class QuietOutput(TextOutput):
+    """The report on standard output, warnings and errors on standard error."""
+
+    def data(self, run: Run, data: Data) -> None:
+        """The report has it."""
+
+    @contextmanager
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> Iterator[Take]:
+        yield lambda progress: None
+
+    def notify(self, line: str) -> None:
+        if isinstance(noticed(line), Warned):
+            super().notify(line)
+
+
+class JsonOutput:
+    """One JSON object a line on standard output. Warnings and errors go to standard error too."""
+
+    def __init__(self) -> None:
+        self._files: list[str] = []
+
+    def data(self, run: Run, data: Data) -> None:
+        for note in data.notes:
+            self.tell(Noted(message=note))
+
+    @contextmanager
+    def display(
+        self, progress_text: Callable[[str], str], board: Board, plan: Plan
+    ) -> Iterator[Take]:
+        yield lambda progress: None
+
+    def notify(self, line: str) -> None:
+        event = noticed(line)
+        self.tell(event)
+        if isinstance(event, Warned):
+            typer.echo(line, err=True)
+
+    def tell(self, event: Event) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        row = {"time": now, **row_of(event)}
+        try:
+            typer.echo(json.dumps(row, allow_nan=False))
+        except BrokenPipeError:
+            # Python would meet the closed pipe again when it flushes the stream at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            typer.echo(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
+
+    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+        from lussweep.cli.terminal import places_of
+
+        for name, error in outcome.unwritten.items():
+            self.tell(Warned(message=f"not written: {name}: {error}"))
+        for notice in notices:
+            self.tell(notice)
+        if outcome.broken:
+            line = f"{outcome.broken}: run the same command again to go on"
+            self.tell(Warned(message=line))
+            typer.echo(line, err=True)
+        if outcome.tables is not None:
+            self._files = places_of(run.folder)
+
+    def refuse(self, problem: str) -> None:
+        self.tell(Refused(message=problem.removeprefix("error: ")))
+        typer.echo(problem, err=True)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """The event `finished` is the last line, also if the command fails."""
+        code = 1
+        try:
+            yield
+        except typer.Exit as end:
+            code = end.exit_code
+            raise
+        finally:
+            self.tell(Finished(exit_code=code, files=self._files))
