@@ -147,6 +147,12 @@ class Admission:
         waiting = self._left[_group(step)]
         return len(waiting) + (step.ref not in waiting)  # a retry was submitted before
 
+    def share(self, step: Step) -> float:
+        """The share of the cluster's CPUs or GPUs that the step takes at least."""
+        need, total = self.needs(step), self.total
+        of_gpus = need.gpus / total.gpus if need.gpus else 0.0
+        return min(1.0, max(need.cpus / total.cpus, of_gpus))
+
     def needs(self, step: Step) -> Resources:
         """The least resources of all workers of the step together."""
         worker = self.worker_needs(step)

@@ -20,6 +20,7 @@ from rich.text import Text
 from lussweep.backend.driver import Progress
 from lussweep.backend.kept import is_kept
 from lussweep.backend.progress import time_left
+from lussweep.backend.time_range import TimeRange
 from lussweep.cli.statistics import (
     contrast_table,
     control_lines,
@@ -151,14 +152,13 @@ class _Shown:
     running: dict[str, list[tuple[str, str]]]
     """By stage, the name and ref of some running steps."""
     state: str
-    left_s: float | None
+    left_s: TimeRange | None
     at_s: float
 
     def line(self, now_s: float) -> str:
         """Counts, elapsed time and time left, in one line."""
-        left_s = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
-        clock = f"{_clock(now_s)} elapsed"
-        return f"{self.state}; {clock}" + (f", about {_clock(left_s)} left" if left_s else "")
+        left = f", about {self.left_s.after(now_s - self.at_s)} left" if self.left_s else ""
+        return f"{self.state}; {_clock(now_s)} elapsed{left}"
 
     def now(self, stage: str, progress_text: Callable[[str], str]) -> str:
         """The running steps of a stage, with their progress texts."""
