@@ -91,7 +91,8 @@ class Admission:
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
         gpus_left = sum(group.gpus * len(left) for group, left in self._left.items())
-        ahead = LOOK_AHEAD if gpus_left > self.total.gpus else 0
+        gans = any(left for group, left in self._left.items() if group.stage == "gan")
+        ahead = LOOK_AHEAD if gpus_left > self.total.gpus and not gans else 0
         gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)

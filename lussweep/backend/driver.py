@@ -222,7 +222,7 @@ class _Ready:
         while heads:
             (_, _, ref), kind = heapq.heappop(heads)
             if not self.executor.accepts(self.plan.steps[ref]):
-                continue
+                break
             self.executor.submit(self.plan.steps[ref])
             submitted.append(ref)
             queue = self.queues[kind]

@@ -19,6 +19,8 @@ from lussweep.study.plan import DATA_STAGES, Cell, Plan
 LAST_STAGES = ("search", "evaluate", "features", "score", "floor", "memorisation")
 """Stages that end a cell. Their steps are short and go as soon as they are ready."""
 HEAD_START = 2.0
+BATCH = 4.0
+EARLY = 0.4
 """How much earlier than it must a step begin, in lengths of the longest chain that starts with it.
 At 1 it would begin when only this chain is left, and most of the GPUs would idle meanwhile."""
 
@@ -26,11 +28,9 @@ At 1 it would begin when only this chain is left, and most of the GPUs would idl
 class Priority(NamedTuple):
     """The place of a step among the ready ones. The least goes first."""
 
-    due: float
-    begin: float
-    """Its cell's place."""
+    batch: float
     minus_chain: float
-    """Within a cell the longest chain goes first."""
+    begin: float
 
 
 def priorities(
@@ -52,16 +52,22 @@ def priorities(
     """
     chain = longest_chains(plan, users, costs)
     begin, end = _begins(plan, costs, shares, done)
-    end = max(end, *(chain[ref] for ref in begin)) if begin else end
+    longest = max((chain[ref] for ref in begin), default=0.0)
+    end = max(end, longest)
+    length = min(BATCH * longest, EARLY * end)
+    last = int(end / length) - 1 if length else 0
     found = {}
-    for ref, step in plan.steps.items():
-        if ref in done:
-            continue
-        if is_gang(step) or step.stage in LAST_STAGES:
-            due = -math.inf
-        else:
-            due = min(begin[ref], end - HEAD_START * chain[ref])
-        found[ref] = Priority(due, -1.0 if is_gang(step) else begin[ref], -chain[ref])
+    for ref in begin:
+        step = plan.steps[ref]
+        due = min(begin[ref], end - HEAD_START * chain[ref])
+        batch: float = min(max(0, int(due / length)), last) if length else 0
+        if step.stage in DATA_STAGES:
+            batch = -3
+        elif is_gang(step):
+            batch = -2
+        elif step.stage in LAST_STAGES:
+            batch = -1
+        found[ref] = Priority(batch, -chain[ref], begin[ref])
     return found
 
 
