@@ -91,7 +91,8 @@ class Admission:
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
         gpus_left = sum(group.gpus * len(left) for group, left in self._left.items())
-        ahead = LOOK_AHEAD if gpus_left > self.total.gpus else 0
+        gans = any(left for group, left in self._left.items() if group.stage == "gan")
+        ahead = LOOK_AHEAD if gpus_left > self.total.gpus and not gans else 0
         gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)
@@ -146,6 +147,12 @@ class Admission:
         """The number of steps of its group that were never submitted, with this one."""
         waiting = self._left[_group(step)]
         return len(waiting) + (step.ref not in waiting)  # a retry was submitted before
+
+    def share(self, step: Step) -> float:
+        """The share of the cluster's CPUs or GPUs that the step takes at least."""
+        need, total = self.needs(step), self.total
+        of_gpus = need.gpus / total.gpus if need.gpus else 0.0
+        return min(1.0, max(need.cpus / total.cpus, of_gpus))
 
     def needs(self, step: Step) -> Resources:
         """The least resources of all workers of the step together."""

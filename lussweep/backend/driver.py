@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lussweep.backend.order import step_costs
+from lussweep.backend.priority import Priority, priorities
 from lussweep.backend.stop import Stop
 from lussweep.study.plan import Plan, Step
 
@@ -51,6 +52,10 @@ class Executor(Protocol):
 
     def accepts(self, step: Step) -> bool:
         """Whether `step` could start soon. If not, the loop holds it back."""
+        ...
+
+    def share(self, step: Step) -> float:
+        """The share of all resources that the step takes at least, from 0 to 1."""
         ...
 
     def submit(self, step: Step) -> None:
@@ -136,7 +141,8 @@ def run_plan(
     )
     executor.forget(done_before)
     users = _users(plan)
-    ready = _Ready(plan, executor, _critical_path(plan, users, progress.costs))
+    shares = {ref: executor.share(step) for ref, step in plan.steps.items()}
+    ready = _Ready(plan, executor, priorities(plan, users, progress.costs, shares, done_before))
     waiting_for = {
         ref: sum(i not in done_before for i in step.inputs.values())
         for ref, step in plan.steps.items()
@@ -194,23 +200,23 @@ def run_plan(
 
 
 class _Ready:
-    """Steps whose inputs are done: a heap for each kind, the longest chain first."""
+    """Steps whose inputs are done: a heap for each kind, in the order of their priorities."""
 
-    def __init__(self, plan: Plan, executor: Executor, rank: Mapping[str, float]) -> None:
-        self.plan, self.executor, self.rank = plan, executor, rank
+    def __init__(self, plan: Plan, executor: Executor, priority: Mapping[str, Priority]) -> None:
+        self.plan, self.executor, self.priority = plan, executor, priority
         self.position = {ref: i for i, ref in enumerate(plan.steps)}
-        self.queues: dict[Hashable, list[tuple[float, int, str]]] = {}
+        self.queues: dict[Hashable, list[tuple[Priority, int, str]]] = {}
         self.n = 0
 
     def add(self, ref: str) -> None:
         """Add a step that may now be submitted."""
         kind = self.executor.kind(self.plan.steps[ref])
-        place = (-self.rank[ref], self.position[ref], ref)
+        place = (self.priority[ref], self.position[ref], ref)
         heapq.heappush(self.queues.setdefault(kind, []), place)
         self.n += 1
 
     def submit(self) -> list[str]:
-        """Submit accepted steps in order of rank, and return their refs.
+        """Submit accepted steps in the order of their priorities, and return their refs.
 
         A kind that is held back is not asked about again in this call.
         """
@@ -220,7 +226,7 @@ class _Ready:
         while heads:
             (_, _, ref), kind = heapq.heappop(heads)
             if not self.executor.accepts(self.plan.steps[ref]):
-                continue
+                break
             self.executor.submit(self.plan.steps[ref])
             submitted.append(ref)
             queue = self.queues[kind]
@@ -238,16 +244,6 @@ def _users(plan: Plan) -> dict[str, list[str]]:
         for parent in step.inputs.values():
             users[parent].append(ref)
     return users
-
-
-def _critical_path(
-    plan: Plan, users: Mapping[str, list[str]], costs: Mapping[str, float]
-) -> dict[str, float]:
-    """The cost of the longest chain of steps that starts with each step."""
-    rank: dict[str, float] = {}
-    for ref in reversed(plan.steps):  # inputs stand before users
-        rank[ref] = costs[ref] + max((rank[user] for user in users[ref]), default=0.0)
-    return rank
 
 
 def _with_attempts(outcome: Outcome, n_attempts: int) -> Outcome:

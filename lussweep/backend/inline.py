@@ -63,6 +63,9 @@ class InlineExecutor:
             return False
         return self.n_reading < (self.max_reading if _reads_videos(step) else 1)
 
+    def share(self, step: Step) -> float:
+        return 1.0 / self.max_reading if _reads_videos(step) else 1.0
+
     def submit(self, step: Step) -> None:
         assert self.accepts(step), "too many steps at once"
         if not _reads_videos(step):

@@ -57,7 +57,7 @@ class SimulatedExecutor:
         to_do = (step for ref, step in plan.steps.items() if not store.has(ref))
         self.admission = Admission(to_do, total)
         self.kind, self.accepts = self.admission.kind, self.admission.accepts
-        self.forget = self.admission.forget
+        self.share, self.forget = self.admission.share, self.admission.forget
         self.free_gpus, self.free_cpus = [1.0] * int(total.gpus), total.cpus
         self.on_gpu: list[set[str]] = [set() for _ in self.free_gpus]
         self.queue: list[Step] = []
@@ -66,6 +66,7 @@ class SimulatedExecutor:
         self.end_ids = count()
         self.now_s = self.gpu_busy_s = 0.0
         self.started_s: dict[str, float] = {}
+        self.ended_s: dict[str, float] = {}
 
     def submit(self, step: Step) -> None:
         assert all(map(self.store.has, step.inputs.values())), "begun before its inputs were there"
@@ -110,6 +111,7 @@ class SimulatedExecutor:
             self.on_gpu[gpu].discard(ref)
         self._set_speeds(set().union(*(self.on_gpu[gpu] for gpu in ended.gpus)))
         self.admission.end(ref)
+        self.ended_s[ref] = self.now_s
         self.store.done.add(ref)
 
     def _set_speeds(self, refs: set[str]) -> None:

@@ -17,12 +17,14 @@ from rich.text import Text
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
+from lussweep.backend.time_range import TimeRange
 from lussweep.cli.summary import grid_table
 from lussweep.models.training.progress import images_per_s, rate_text, without_rate
 from lussweep.run.board import Board, Point
 from lussweep.run.log import auroc_text
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.plan import STAGES, Plan
+from lussweep.study.plan.words import stage_words
 
 PICTURE_S = 0.5
 """Least seconds between two copies of the progress."""
@@ -69,7 +71,7 @@ class Picture:
     n_cells_done: int
     cells: Table | None
     """The AUC-ROCs so far; None without cells."""
-    left_s: float | None
+    left_s: TimeRange | None
     at_s: float
 
     def state(self) -> str:
@@ -86,8 +88,8 @@ class Picture:
 
     def clock(self, now_s: float) -> str:
         """The time so far and the time left."""
-        left_s = None if self.left_s is None else max(0.0, self.left_s - (now_s - self.at_s))
-        return f"{_clock(now_s)} elapsed" + (f", about {_clock(left_s)} left" if left_s else "")
+        left = f", about {self.left_s.after(now_s - self.at_s)} left" if self.left_s else ""
+        return f"{_clock(now_s)} elapsed{left}"
 
 
 def picture_of(

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lussweep.backend.time_range import TimeRange
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption, RunArgument
 from lussweep.run.state import ENDINGS
@@ -57,7 +58,7 @@ def headline(status: dict[str, Any]) -> str:
     if status["driver"] == "works":
         left_s = status["left_s"]
         return f"driver {who}, last report {ago} ago" + (
-            f"; about {duration(left_s)} left" if left_s else ""
+            f"; about {TimeRange(*left_s)} left" if left_s else ""
         )
     again = "run the same command again to go on"
     if status["ended"] is None:

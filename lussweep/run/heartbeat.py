@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lussweep.backend.time_range import TimeRange
 from lussweep.errors import one_line
 from lussweep.run.state import (
     PLAN_FILE,
@@ -42,7 +43,7 @@ SIGNAL = signal.SIGUSR2
 """Sent by the heartbeat's thread to the main thread. Ray Tune already uses SIGUSR1."""
 N_FAILURES = 100
 """Most failures in the state, so that it stays small. failures.parquet has all of them."""
-TimeLeft = Callable[["Progress", float], float | None]
+TimeLeft = Callable[["Progress", float], TimeRange | None]
 
 
 class Heartbeat:

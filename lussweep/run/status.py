@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from lussweep.backend.time_range import TimeRange
 from lussweep.run.lease import LEASE_FILE, Owner
 from lussweep.run.state import driver_of, read_state
 from lussweep.store.folders import Folder
@@ -13,12 +14,15 @@ from lussweep.store.folders import Folder
 def status_of(folder: Folder) -> dict[str, Any]:
     """The driver's state, with current `driver` (works, ended, may be gone), `silent_s`, `left_s`.
 
+    `left_s` holds the low and the high end of a range, or is None.
+
     Raises InputError if the state is missing or damaged.
     """
     state, now = read_state(folder), time.time()
     driver = driver_of(folder, state)
     works = driver.works(now)
     left_s, age_s = state["left_s"], max(0.0, now - state["written"])
+    known = left_s is not None and works
     return {
         **state,
         "host": driver.host,
@@ -26,7 +30,7 @@ def status_of(folder: Folder) -> dict[str, Any]:
         "ended": driver.ended,
         "driver": "works" if works else "ended" if driver.ended else "may be gone",
         "silent_s": driver.silent_s(now),
-        "left_s": None if left_s is None or not works else max(0.0, left_s - age_s),
+        "left_s": TimeRange(*left_s).after(age_s) if known else None,
     }
 
 

@@ -47,6 +47,9 @@ class FakeExecutor:
         self.n_asked += 1
         return len(self.in_flight) < self.n_slots
 
+    def share(self, step):
+        return 1 / self.n_slots
+
     def submit(self, step):
         assert self.accepts(step), "submitted what was not accepted"
         missing = [ref for ref in step.inputs.values() if not self.store.has(ref)]

@@ -1,4 +1,6 @@
-"""How long a grid takes on k GPUs: `python tests/benchmarks/bench_schedule.py`.
+"""How long a grid takes on k GPUs, and how early its cells have an AUC-ROC.
+
+Run `python tests/benchmarks/bench_schedule.py`.
 
 A discrete-event simulation (`lussweep/backend/simulated.py`): the driver's own loop and rule of
 admission on a simulated clock and simulated GPUs, held against the two simple bounds, the work over
@@ -11,13 +13,20 @@ and twice again, with trials that cannot use more than their quarter of a GPU an
 alone would fill one. `--run FOLDER` takes a finished run instead: its own plan, with the seconds
 that each step's record has, and the paper's grid at that run's seconds per image. If those were of
 a CPU, a worker on one core stands for a GPU.
+
+`at half` is the share of cells that have an AUC-ROC after half of the makespan, and `at most` the
+share of those whose longest chain of steps fits into that time: no schedule of this makespan has
+more. The quickstart on two cores comes last, with the mean seconds by stage of a measured run.
+`--noise SD` multiplies the seconds of each step by a log-normal factor that the driver does not
+know.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +40,7 @@ from lussweep.study.costs import (
     Frames,
     Task,
     bounds,
+    chains,
     plan_tasks,
     step_seconds,
     work,
@@ -47,7 +57,13 @@ GPU_SECONDS = {
 CPU_SECONDS = {"shard": 2.0, "ingest": 5.0, "cohort": 2.0, "search": 1.0, "external": 5.0}
 """Assumed, of one CPU."""
 CPUS_A_GPU = 8
-PAPER = Path(__file__).parents[2] / "experiments" / "paper.yaml"
+QUICKSTART_SECONDS = {
+    "cohort": 0.6, "features": 0.5, "evaluate": 0.7, "shard": 0.02, "ingest": 1.0, "gan": 12.4,
+    "trial": 4.6, "score": 1.0, "synth": 0.5, "memorisation": 3.2, "floor": 0.8, "search": 0.5,
+}  # fmt: skip
+"""Measured means, of one CPU core; of `ingest` without a fault that is mended (RESULTS.md)."""
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+PAPER, QUICKSTART = EXPERIMENTS / "paper.yaml", EXPERIMENTS / "quickstart.yaml"
 PHANTOM = "{train_patients: 120, val_patients: 40, holdout_patients: 40, frames_per_video: 4}"
 PAPER_FRAMES = Frames(
     {None: 120 * 67_950 / 58, **{n: n * 67_950 / 58 for n in (6, 15, 29, 44, 58)}},
@@ -69,11 +85,21 @@ class Case:
     def believing(self, told: str, costs: Mapping[str, float]) -> Case:
         return replace(self, told=f"{self.told}; {told}", costs=costs)
 
+    def disturbed(self, sd: float, seed: int = 0) -> Case:
+        """Seconds that the driver cannot foresee: each times a log-normal factor of mean 1."""
+        rng = random.Random(seed)
+        tasks = {
+            ref: replace(task, seconds=task.seconds * rng.lognormvariate(-sd * sd / 2, sd))
+            for ref, task in self.tasks.items()
+        }
+        return replace(self, told=f"{self.told}; noise {sd:g}", tasks=tasks)
+
 
 @dataclass(frozen=True)
 class Simulated:
-    """A grid on k GPUs, in seconds."""
+    """A grid on k GPUs, or on k cores, in seconds."""
 
+    case: Case
     n_gpus: int
     makespan_s: float
     least: Bounds
@@ -93,13 +119,37 @@ class Simulated:
     def ratio_to_no_less(self) -> float:
         return self.makespan_s / self.least.no_less_s
 
+    def early(self, part: float = 0.5) -> float:
+        """The share of cells that have an AUC-ROC after this part of the makespan."""
+        ends = self.executor.ended_s
+        return self._share(lambda ref: ends[ref] <= part * self.makespan_s)
+
+    def early_at_most(self, part: float = 0.5) -> float:
+        """The share of cells whose longest chain of steps fits into this part of the makespan."""
+        head, _ = chains(self.case.tasks)
+        ends = {ref: head[ref] + task.seconds for ref, task in self.case.tasks.items()}
+        return self._share(lambda ref: ends[ref] <= part * self.makespan_s)
+
+    def _share(self, has_auroc: Callable[[str], bool]) -> float:
+        cells = self.case.plan.cells
+        return sum(has_auroc(cell.refs["evaluate"]) for cell in cells) / max(1, len(cells))
+
 
 def simulated(case: Case, n_gpus: int) -> Simulated:
     total = Resources(CPUS_A_GPU * n_gpus, n_gpus)
     executor = simulate(case.plan, case.tasks, total, costs=case.costs)
     work_s = sum(task.work_s for task in case.tasks.values())
     assert abs(executor.gpu_busy_s - work_s) < 1e-6 * work_s, "work was done twice or not at all"
-    return Simulated(n_gpus, executor.now_s, bounds(case.tasks, n_gpus), executor)
+    return Simulated(case, n_gpus, executor.now_s, bounds(case.tasks, n_gpus), executor)
+
+
+def simulated_on_cores(case: Case, n_cores: int) -> Simulated:
+    """A grid without a GPU: each step takes one core."""
+    on_core = {ref: replace(task, gpu_share=0.0) for ref, task in case.tasks.items()}
+    executor = simulate(case.plan, on_core, Resources(n_cores), costs=case.costs)
+    # For the bounds, a core is what a GPU is to a step that needs all of it.
+    whole = {ref: replace(task, gpu_share=1.0) for ref, task in case.tasks.items()}
+    return Simulated(case, n_cores, executor.now_s, bounds(whole, n_cores), executor)
 
 
 def paper_plan(**grid: object) -> Plan:
@@ -109,6 +159,15 @@ def paper_plan(**grid: object) -> Plan:
     study = load_study(PAPER.read_text(), overrides=changes)
     assert study.data.phantom is not None
     return make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+
+
+def quickstart() -> Case:
+    """The quickstart with the mean seconds by stage of a measured run."""
+    study = load_study(QUICKSTART.read_text())
+    assert study.data.phantom is not None
+    plan = make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+    seconds = {ref: QUICKSTART_SECONDS[step.stage] for ref, step in plan.steps.items()}
+    return Case("the quickstart", plan, plan_tasks(plan, seconds), step_costs(plan))
 
 
 def assumed(plan: Plan, *, by_size: bool = False, fills_gpu: bool = False) -> Case:
@@ -171,14 +230,14 @@ def _in_order(plan: Plan) -> Plan:
     return found
 
 
-def print_case(case: Case, gpus: list[int]) -> None:
+def print_case(case: Case, places: Iterable[Simulated]) -> None:
     print(f"\n{case.told}:")
-    print("GPUs   makespan    work/k     chain   ratio   no less   ratio")
-    for n_gpus in gpus:
-        s = simulated(case, n_gpus)
+    print("   k   makespan    work/k     chain   ratio   no less   ratio  at half  at most")
+    for s in places:
         print(
-            f"{n_gpus:4} {s.makespan_s:8.0f} s {s.least.work_s:7.0f} s {s.least.chain_s:7.0f} s "
-            f"{s.ratio:7.3f} {s.least.no_less_s:7.0f} s {s.ratio_to_no_less:7.3f}",
+            f"{s.n_gpus:4} {s.makespan_s:8.0f} s {s.least.work_s:7.0f} s {s.least.chain_s:7.0f} s "
+            f"{s.ratio:7.3f} {s.least.no_less_s:7.0f} s {s.ratio_to_no_less:7.3f} "
+            f"{s.early():8.2f} {s.early_at_most():8.2f}",
             flush=True,
         )
 
@@ -187,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpus", type=int, nargs="*", default=[1, 4, 16, 64])
     parser.add_argument("--run", type=Path, help="this finished run, with the times of its records")
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation")
     parser.add_argument("--gpus-per-trial", type=float, default=SHARES["trial"])
     arguments = parser.parse_args()
     if arguments.run:
@@ -201,7 +261,11 @@ def main() -> None:
             cases += [sized.believing("ranked by stage alone", step_costs(plan)),
                       sized.believing("ranked by size", sized.costs)]  # fmt: skip
     for case in cases:
-        print_case(case, arguments.gpus)
+        disturbed = case.disturbed(arguments.noise)
+        print_case(disturbed, (simulated(disturbed, n_gpus) for n_gpus in arguments.gpus))
+    if not arguments.run:
+        case = quickstart().disturbed(arguments.noise)
+        print_case(case, [simulated_on_cores(case, 2)])
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lussweep.backend.driver import Progress
-from lussweep.backend.progress import time_left
 from lussweep.cli.statistics import (
     control_lines,
     difference_text,
@@ -26,54 +24,6 @@ from lussweep.report.sections.controls import CONTROLS, MASKS, SHUFFLED
 from lussweep.report.sections.known_truth import KNOWN_TRUTH
 from lussweep.report.sections.results import RESULTS
 from lussweep.report.sections.worth import MULTIPLIER, WORTH
-from lussweep.study.plan import Plan, Step
-
-
-def plan_of(**counts: int) -> Plan:
-    plan = Plan()
-    for stage, n in counts.items():
-        for i in range(n):
-            plan.add(Step(stage, 1, {"i": i}))
-    return plan
-
-
-def test_no_guess_before_a_step_that_takes_time_is_done() -> None:
-    plan = plan_of(cohort=2, gan=2)
-    seconds = {ref: 0.1 for ref in plan.steps if ref.startswith("cohort")}
-    assert time_left(Progress(plan, done=set(seconds), seconds=seconds), 5.0) is None
-
-
-def test_what_is_left_goes_at_the_pace_of_what_is_done() -> None:
-    """Two at a time: 4 trials of 10 s took 20 s, so 6 more take 30 s."""
-    plan = plan_of(trial=10)
-    seconds = dict.fromkeys(list(plan.steps)[:4], 10.0)
-    progress = Progress(plan, done=set(seconds), seconds=seconds)
-    assert time_left(progress, 20.0) == pytest.approx(30.0)
-
-
-def test_a_stage_not_seen_yet_is_guessed_by_its_typical_cost() -> None:
-    """A typical trial takes a quarter of a GAN."""
-    plan = plan_of(gan=1, trial=4)
-    seconds = {ref: 40.0 for ref in plan.steps if ref.startswith("gan")}
-    progress = Progress(plan, done=set(seconds), seconds=seconds)
-    assert time_left(progress, 40.0) == pytest.approx(40.0)
-
-
-def test_the_largest_steps_go_first_and_those_left_are_known_to_be_smaller() -> None:
-    """A trial of 30 s is done; two of a third of its size take 20 s."""
-    plan = plan_of(trial=3)
-    first, *small = plan.steps
-    costs = {first: 6.0, **dict.fromkeys(small, 2.0)}
-    progress = Progress(plan, done={first}, seconds={first: 30.0}, costs=costs)
-    assert time_left(progress, 30.0) == pytest.approx(20.0)
-
-
-def test_failed_and_blocked_steps_are_not_waited_for() -> None:
-    plan = plan_of(trial=4)
-    first, second, third, _ = plan.steps
-    progress = Progress(plan, done={first}, seconds={first: 10.0}, blocked={third: second})
-    progress.failed[second] = None  # type: ignore[assignment]
-    assert time_left(progress, 10.0) == pytest.approx(10.0)
 
 
 def test_the_width_of_the_intervals_is_told() -> None:

@@ -66,7 +66,7 @@ def test_no_patient_is_named_in_what_others_read(uninterrupted: Path) -> None:
 
 
 def test_a_driver_that_was_killed_may_be_gone(finished: Path) -> None:
-    rewritten_state(finished, ended=None, written=time.time() - 3 * 3600, left_s=7.0)
+    rewritten_state(finished, ended=None, written=time.time() - 3 * 3600, left_s=[7.0, 9.0])
     text = succeed("status", finished)
     assert "written 3 h ago by pid" in text
     assert "the driver may be gone; run the same command again" in text

@@ -98,6 +98,9 @@ class ClusterExecutor:
     def accepts(self, step: Step) -> bool:
         return self.admission.accepts(step)
 
+    def share(self, step: Step) -> float:
+        return self.admission.share(step)
+
     def submit(self, step: Step) -> None:
         needs = self.admission.begin(step)
         if is_gang(step):
