@@ -82,11 +82,11 @@ def test_a_terminal_shows_stages_images_a_second_and_the_cells_so_far() -> None:
     text = "\n".join(lines)
     assert lines[0].startswith("13/29 steps done; 3/8 cells done; 1:05 elapsed")
     row_of = {line.split()[0]: line for line in lines if line.strip()}
-    assert row_of["gan"].split()[1:4] == ["1/4", "2", "1200"]
-    assert "gan 2 (epoch 3 of 10), gan 3 (epoch 3 of 10)" in row_of["gan"]
-    assert row_of["trial"].split()[1:3] == ["0/8", "1"]
-    assert "images/s" not in row_of["trial"], "what is not measured is left out"
-    assert "done: 9 shard" in lines
+    assert row_of["GANs"].split()[1:4] == ["1/4", "2", "1200"]
+    assert "gan 2 (epoch 3 of 10), gan 3 (epoch 3 of 10)" in row_of["GANs"]
+    assert row_of["trials"].split()[1:3] == ["0/8", "1"]
+    assert "images/s" not in row_of["trials"], "what is not measured is left out"
+    assert "done: 9 patients' frames" in lines
     assert row_of["6"].split() == ["6", "0.850", "0.700", "(1/2)"]
     assert row_of["15"].split() == ["15", "-", "1", "failed", "-"]
     assert "waiting" not in text, "every stage has begun"
@@ -108,7 +108,7 @@ def test_stages_that_have_not_begun_wait_in_one_line() -> None:
     progress = Progress(plan_of(shard=2, gan=4, trial=8))
     progress.running |= {refs_of(progress.plan, "shard")[0]}
     lines = rendered(progress, Board()).splitlines()
-    assert "waiting: 4 gan, 8 trial" in lines
+    assert "waiting: 4 GANs, 8 trials" in lines
     assert not any("AUC-ROC" in line for line in lines)
 
 
@@ -135,7 +135,7 @@ def test_a_plain_line_has_counts_rates_and_how_far_steps_are() -> None:
         picture_of(progress, board, progress.plan, 0.0, 0.0), lambda ref: texts(progress)[ref]
     )
     assert line == (
-        "13/29 steps done; 3/8 cells done; running 2 gan at 1200 images/s, 1 trial; "
+        "13/29 steps done; 3/8 cells done; running 2 GANs at 1200 images/s, 1 trial; "
         "gan 2: epoch 3 of 10, 600 images/s; gan 3: epoch 3 of 10, 600 images/s; "
         "trial 1: epoch 1 of 2"
     )
@@ -187,5 +187,5 @@ def test_the_end_is_always_said(capsys: pytest.CaptureFixture[str]) -> None:
         progress.running, progress.done = set(), {ref}
         on_change(progress)
     first, last = capsys.readouterr().err.splitlines()
-    assert first.startswith("0/1 steps done; running 1 gan; 0:00 elapsed")
+    assert first.startswith("0/1 steps done; running 1 GAN; 0:00 elapsed")
     assert last.startswith("1/1 steps done; 0:00 elapsed")
