@@ -14,15 +14,16 @@ from lussweep.study.spec import NO_EMBEDDER
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CLEAR = (0.0, 0.0, 0.0, 0.0)
 CLASS_TITLES = {"pos": "positive", "neg": "negative"}
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "train": (
         "training frames",
-        {"marker": "o", "s": 20, "facecolors": "none", "edgecolors": PALETTE[0]},
+        {"marker": "o", "s": 20, "facecolors": [CLEAR], "edgecolors": PALETTE[0]},
     ),
     "holdout": (
         "holdout frames",
-        {"marker": "^", "s": 24, "facecolors": "none", "edgecolors": PALETTE[6]},
+        {"marker": "^", "s": 24, "facecolors": [CLEAR], "edgecolors": PALETTE[6]},
     ),
     "synthetic": (
         "synthetic frames",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 4
 COLOR = PALETTE[0]
-DOT = "#222222"
+DOTS = {"color": "#222222", "label": "_one replicate"}
 """Not black: SVG does not write the default colour down, so the dark page could not change it."""
 Ends = tuple[float, float]
 OVER_BOTH = "95 %: other trainings and other patients"
@@ -108,7 +108,7 @@ def _draw_variant(ax: Axes, groups: Sequence[Group | None], counts: Sequence[int
             has_ribbon = group.interval or group.conditional_interval
             bar = None if has_ribbon else marks.bar
             line[float(n)] = Marks(marks.mean, marks.dots, bar, marks.is_whole, marks.has_learned)
-    draw_line(ax, line, "mean over replicates", color=COLOR, marker="o", dot=DOT)
+    draw_line(ax, line, "mean over replicates", color=COLOR, marker="o", dots=DOTS)
 
 
 def _draw_ribbon(
