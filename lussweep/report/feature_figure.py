@@ -65,7 +65,7 @@ def build_feature_figure(points: pa.Table) -> Figure | None:
 
 
 def _axis_title(component: int, row: Row) -> str:
-    return f"component {component} ({100 * row[f'share_{component}']:.0f} %), SD"
+    return f"component {component}, SD ({100 * row[f'share_{component}']:.0f} %)"
 
 
 def _limit(ax: Any, rows: Sequence[Row]) -> None:
@@ -86,7 +86,7 @@ def _caption(rows: Sequence[Row]) -> str:
     gans = list(dict.fromkeys(row["gan"] for row in rows if row["gan"]))
     return (
         f"Features: {of}. Axes: the first two principal components of training frames of all these "
-        "counts, every patient weighing the same, with their share of the variance; SD: of these "
-        "frames along component 1. Each class has axes of its own. A sample of frames of one "
+        "counts, every patient weighing the same, in standard deviations (SD) of these frames along "
+        "component 1, and in brackets the share of the variance. Each class has axes of its own. A sample of frames of one "
         f"replicate. Generator: {wrapped(', '.join(gans), 80)}."
     )
