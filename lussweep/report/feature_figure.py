@@ -86,7 +86,7 @@ def _caption(rows: Sequence[Row]) -> str:
     gans = list(dict.fromkeys(row["gan"] for row in rows if row["gan"]))
     return (
         f"Features: {of}. Axes: the first two principal components of training frames of all these "
-        "counts, every patient weighing the same, in standard deviations (SD) of these frames along "
-        "component 1, and in brackets the share of the variance. Each class has axes of its own. A sample of frames of one "
-        f"replicate. Generator: {wrapped(', '.join(gans), 80)}."
+        "counts, every patient weighing the same, in standard deviations (SD) of these frames "
+        "along component 1, and in brackets the share of the variance. Each class has axes of its "
+        f"own. A sample of frames of one replicate. Generator: {wrapped(', '.join(gans), 80)}."
     )
