@@ -55,16 +55,18 @@ def marks_by_patient(group: Group) -> Marks:
 
 def draw_line(
     ax: Axes, line: Mapping[float, Marks], label: str, *, color: Any, marker: str,
-    linestyle: str = "-", dot: Any = None,
+    linestyle: str = "-", dots: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Draws one line of means by x, with a bar for each mean and a dot for each replicate.
 
     The line is broken where no cell is done. A marker is hollow where replicates are missing, and
-    crossed where a generator has not learned. `dot` is the colour of dots, if it is another one.
+    crossed where a generator has not learned. `dots` sets another colour and label of dots.
     """
     means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
     style = {"color": color, "marker": marker, "linestyle": linestyle}
     ax.plot(list(line), means, markersize=6, label=label, zorder=3, **style)
+    # A label that begins with _ is not in the legend.
+    look: dict[str, Any] = {"color": color, "label": f"_{label}, one replicate", **(dots or {})}
     for x, marks in line.items():
         if marks.mean is not None and not marks.is_whole:
             face = {"markerfacecolor": "white", "markeredgecolor": color}
@@ -75,11 +77,7 @@ def draw_line(
             bar = {"color": color, "alpha": 0.45, "linewidth": 1.3, "marker": "_"}
             ax.plot([x, x], list(marks.bar), zorder=2, **bar)
         if marks.dots:
-            dots = [x] * len(marks.dots)
-            ax.scatter(
-                dots, marks.dots, s=10, color=dot or color, alpha=0.55, linewidths=0,
-                label=f"_{label}, one replicate",  # not in the legend
-            )  # fmt: skip
+            ax.scatter([x] * len(marks.dots), marks.dots, s=10, alpha=0.55, linewidths=0, **look)
 
 
 def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:

@@ -55,7 +55,8 @@ def build_bars_figure(results: pa.Table, means: pa.Table | None = None) -> Figur
 def bar_style(index: int) -> dict[str, Any]:
     """Colour and pattern of the `index`-th variant. The pattern alone tells 12 variants apart."""
     return {
-        "facecolor": PALETTE[index % (len(PALETTE) - 1)],  # black would hide a pattern
+        # Black would hide a pattern, and so would a dark colour.
+        "facecolor": (PALETTE[index % (len(PALETTE) - 1)], 0.6),
         "hatch": HATCHES[index % len(HATCHES)],
     }
 

@@ -14,15 +14,16 @@ from lussweep.study.spec import NO_EMBEDDER
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CLEAR = (0.0, 0.0, 0.0, 0.0)
 CLASS_TITLES = {"pos": "positive", "neg": "negative"}
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "train": (
         "training frames",
-        {"marker": "o", "s": 20, "facecolors": "none", "edgecolors": PALETTE[0]},
+        {"marker": "o", "s": 20, "facecolors": [CLEAR], "edgecolors": PALETTE[0]},
     ),
     "holdout": (
         "holdout frames",
-        {"marker": "^", "s": 24, "facecolors": "none", "edgecolors": PALETTE[6]},
+        {"marker": "^", "s": 24, "facecolors": [CLEAR], "edgecolors": PALETTE[6]},
     ),
     "synthetic": (
         "synthetic frames",
@@ -64,7 +65,7 @@ def build_feature_figure(points: pa.Table) -> Figure | None:
 
 
 def _axis_title(component: int, row: Row) -> str:
-    return f"component {component} ({100 * row[f'share_{component}']:.0f} %), SD"
+    return f"component {component}, SD ({100 * row[f'share_{component}']:.0f} %)"
 
 
 def _limit(ax: Any, rows: Sequence[Row]) -> None:
@@ -85,7 +86,7 @@ def _caption(rows: Sequence[Row]) -> str:
     gans = list(dict.fromkeys(row["gan"] for row in rows if row["gan"]))
     return (
         f"Features: {of}. Axes: the first two principal components of training frames of all these "
-        "counts, every patient weighing the same, with their share of the variance; SD: of these "
-        "frames along component 1. Each class has axes of its own. A sample of frames of one "
-        f"replicate. Generator: {wrapped(', '.join(gans), 80)}."
+        "counts, every patient weighing the same, in standard deviations (SD) of these frames "
+        "along component 1, and in brackets the share of the variance. Each class has axes of its "
+        f"own. A sample of frames of one replicate. Generator: {wrapped(', '.join(gans), 80)}."
     )

@@ -56,7 +56,7 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     text = "Losses of the generators' training, means over replicates."
-    finish(figure, text, legend_title="patients per class" + (", and marks" if noted else ""))
+    finish(figure, text, legend_title="patients per class")
     return figure
 
 

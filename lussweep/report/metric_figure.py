@@ -131,8 +131,7 @@ def build_metric_figure(
         text += " Rings: the snapshots that made the synthetic frames."
     if len(gans) > MOST_GANS:
         text += f" Only the first {MOST_GANS} of {len(gans)} generators are shown."
-    has_marks = any(chosen) or any(events)
-    finish(figure, text, legend_title="patients per class" + (", and marks" if has_marks else ""))
+    finish(figure, text, legend_title="patients per class")
     return figure
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 4
 COLOR = PALETTE[0]
-DOT = "#222222"
+DOTS = {"color": "#222222", "label": "_one replicate"}
 """Not black: SVG does not write the default colour down, so the dark page could not change it."""
 Ends = tuple[float, float]
 OVER_BOTH = "95 %: other trainings and other patients"
@@ -62,11 +63,12 @@ def build_ribbon_figure(results: pa.Table, means: pa.Table | None = None) -> Fig
     figure, axes = new_figure(1.0 + 2.15 * max(n_columns, 2), height, n_lines, n_columns)
     panels = [ax for line in axes for ax in line]
     baseline = {g.n_patients: g.mean for g in groups if g.variant == BASELINE}
-    every = [marks for group in groups for marks in _extremes(group)]
+    with_spread = not any(_has_interval(group) for group in groups)
+    every = [marks for group in groups for marks in _extremes(group, with_spread)]
     edge = (counts[-1] / counts[0]) ** 0.06 if len(counts) > 1 else 1.5
     for ax, variant in zip(panels, variants, strict=False):
         own = {group.n_patients: group for group in groups if group.variant == variant}
-        _draw_variant(ax, [own.get(n) for n in counts], counts)
+        _draw_variant(ax, [own.get(n) for n in counts], counts, with_spread)
         if variant != BASELINE and any(mean is not None for mean in baseline.values()):
             means_ = [baseline.get(n) for n in counts]
             ax.plot(
@@ -88,27 +90,37 @@ def build_ribbon_figure(results: pa.Table, means: pa.Table | None = None) -> Fig
     return figure
 
 
-def _extremes(group: Group) -> Iterator[Marks]:
-    """Marks that hold everything that is drawn of a group."""
+def _has_interval(group: Group) -> bool:
+    return any(ends(group) for ends, _ in RIBBONS.values())
+
+
+def _marks(group: Group, with_spread: bool) -> Marks:
+    """The marks by frame. A bar is the spread over replicates, which only runs that go on show."""
     marks = marks_by_frame(group)
+    return marks if with_spread else replace(marks, bar=None)
+
+
+def _extremes(group: Group, with_spread: bool) -> Iterator[Marks]:
+    """Marks that hold everything that is drawn of a group."""
+    marks = _marks(group, with_spread)
     yield marks
     for ends, _ in RIBBONS.values():
-        yield Marks(marks.mean, (), ends(group), marks.is_whole)
+        yield replace(marks, bar=ends(group))
 
 
-def _draw_variant(ax: Axes, groups: Sequence[Group | None], counts: Sequence[int]) -> None:
+def _draw_variant(
+    ax: Axes, groups: Sequence[Group | None], counts: Sequence[int], with_spread: bool
+) -> None:
     for label, (ends, look) in RIBBONS.items():
         _draw_ribbon(
             ax, [ends(group) if group else None for group in groups], counts, label, **look
         )
-    line = {}
-    for n, group in zip(counts, groups, strict=True):
-        if group is not None:
-            marks = marks_by_frame(group)
-            has_ribbon = group.interval or group.conditional_interval
-            bar = None if has_ribbon else marks.bar
-            line[float(n)] = Marks(marks.mean, marks.dots, bar, marks.is_whole, marks.has_learned)
-    draw_line(ax, line, "mean over replicates", color=COLOR, marker="o", dot=DOT)
+    line = {
+        float(n): _marks(group, with_spread)
+        for n, group in zip(counts, groups, strict=True)
+        if group is not None
+    }
+    draw_line(ax, line, "mean over replicates", color=COLOR, marker="o", dots=DOTS)
 
 
 def _draw_ribbon(

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import nct, norm
 
 from benchmarks.bench_gate import words_of
+from lussweep.metrics.card import memorisation_card
 from lussweep.metrics.copies import (
     CONFIDENCE,
     MIN_RATIO,
@@ -43,7 +44,9 @@ def test_the_limit_covers_the_share_with_the_confidence() -> None:
 
 
 def test_copies_are_counted_by_frame_and_by_patient() -> None:
-    found = Ratios(np.array([5.0, 5, 5, 2, 1]), np.array([0, 0, 2, 1, 1]))
+    found = Ratios(
+        np.array([5.0, 5, 5, 2, 1]), np.array([0, 0, 2, 1, 1]), np.zeros(5, dtype=np.int64)
+    )
     copies = find_copies(found, 2.0, np.array(["b", "b", "a", "c"]))
     assert copies.is_copy_K.tolist() == [True, True, True, False, False]
     assert (copies.copy_share, copies.frame_share) == (0.6, 0.4)
@@ -51,6 +54,18 @@ def test_copies_are_counted_by_frame_and_by_patient() -> None:
     assert copies.recognisable_share == pytest.approx(2 / 3)
     none = find_copies(found, np.inf, np.array(["b", "b", "a", "c"]))
     assert (none.copy_share, none.frame_share, none.recognisable_share) == (0, 0, 0)
+
+
+def test_the_nearest_holdout_frame_is_numbered_among_all_holdout_frames() -> None:
+    """A card compares a part of them: here 5 of 12, which are the synthetic frames themselves."""
+    frames = np.random.default_rng(0).integers(0, 256, (16, 32, 32), np.uint8)
+    train, holdout, patients = frames[:4], frames[4:], np.repeat(["a", "b", "c"], 4)
+    seen = spread_over_patients(patients, 5, np.random.default_rng(7))
+    card = memorisation_card(
+        train, np.array(["d"] * 4), holdout, patients, holdout[seen], n_images=5, side=32, seed=7
+    )
+    assert seen.tolist() != list(range(5))
+    assert card.copies.ratios.nearest_holdout_K.tolist() == seen.tolist()
 
 
 def test_no_threshold_can_be_told_with_one_holdout_patient() -> None:

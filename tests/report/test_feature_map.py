@@ -12,7 +12,7 @@ from lussweep.report.feature_figure import build_feature_figure
 from lussweep.report.page.open import source_of
 from lussweep.report.page.write import render_page
 from lussweep.report.sections import SECTIONS
-from lussweep.report.sections.feature_map import N_FRAMES
+from lussweep.report.sections.feature_map import N_FRAMES, N_PATIENTS
 from lussweep.store import tables
 from lussweep.study.keys import hashed_id, is_hashed_id
 
@@ -42,6 +42,8 @@ def test_every_kind_is_shown_and_patients_are_hashed(
         assert (row["n_patients"] is None) == (kind == "holdout")
     n_of = Counter((row["kind"], row["n_patients"], row["class"]) for row in points)
     assert max(n_of.values()) <= N_FRAMES
+    patients = {(row["kind"], row["n_patients"], row["class"], row["patient"]) for row in points}
+    assert max(Counter(place[:3] for place in patients).values()) <= N_PATIENTS
 
 
 def test_the_plane_is_that_of_training_frames_whose_patients_weigh_the_same(

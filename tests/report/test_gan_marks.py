@@ -12,6 +12,7 @@ from lussweep.report.gan_figure import build_losses_figure
 from lussweep.report.gan_marks import EVENTS, mark_events
 from lussweep.report.metric_figure import METRICS, build_metric_figure
 from lussweep.report.sections import SECTIONS
+from lussweep.report.usefulness_figure import build_usefulness_figure
 from lussweep.store import tables
 
 EPOCHS, COUNTS = (5, 10, 15), (6, 15)
@@ -122,3 +123,20 @@ def test_the_page_shows_every_generator_and_the_floor(monkeypatch: pytest.Monkey
     assert len(figure.axes) == 4 * len(METRICS)
     assert [len(figure.axes[i * len(METRICS)].patches) for i in range(4)] == [1, 0, 1, 0]
     assert "Bands: the floor, 2 draws" in " ".join(figure.get_supxlabel().split())
+
+
+def test_gains_name_the_generator_of_each_variant_if_there_are_several() -> None:
+    rows = [
+        {"n_patients": n, "replicate": 1, "variant": variant, "status": "done", "auroc": 0.8,
+         "kmmd_pos": None if variant == "baseline" else 0.1}
+        for n in COUNTS for variant in ("baseline", "combined", "hinge")
+    ]  # fmt: skip
+    results = tables.in_schema(rows, SECTIONS["results"].schema)
+    generators = {"combined": "base", "hinge": "loss=hinge"}
+    several = build_usefulness_figure(results, generators)
+    one = build_usefulness_figure(results, dict.fromkeys(generators, "base"))
+    assert several is not None and one is not None
+    assert [ax.get_title() for ax in several.axes if ax.axison] == [
+        "combined\nGAN: base", "hinge\nGAN: loss=hinge"
+    ]  # fmt: skip
+    assert [ax.get_title() for ax in one.axes if ax.axison] == ["combined", "hinge"]

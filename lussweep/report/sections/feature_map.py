@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lussweep.data.cohort import of_class, usable_frames
+from lussweep.data.cohort import of_class, patient_ids, usable_frames
 from lussweep.data.frames import load_pixels
 from lussweep.metrics.principal import Plane, plane
 from lussweep.report.cells import Row
@@ -29,6 +29,8 @@ from lussweep.study.spec import CLASSES
 
 N_FRAMES = 40
 """Most frames of a kind, class and patient count."""
+N_PATIENTS = 10
+"""Most patients behind them. A store elsewhere is read a patient at a time."""
 MOST_COUNTS = 4
 """Patient counts that are shown, spread evenly over those of the grid."""
 DECIMALS = 4
@@ -168,11 +170,14 @@ def _points(collected: Collected, label: str, sets: Mapping[int, SynthSet]) -> l
 
 
 def _real(collected: Collected, frames: pa.Table, seed: int, place: Row) -> Points:
-    """At most N_FRAMES of some frames, as many of each patient as the patient's frames allow."""
+    """At most N_FRAMES frames of N_PATIENTS patients, as many of each as there are, if they can."""
     from lussweep.metrics.copies import spread_over_patients
 
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(patient_ids(frames))[:N_PATIENTS].tolist()
+    frames = frames.filter(pc.is_in(frames["patient_id"], pa.array(chosen, pa.string())))
     patients = np.array(frames["patient_id"].to_pylist())
-    drawn = frames.take(spread_over_patients(patients, N_FRAMES, np.random.default_rng(seed)))
+    drawn = frames.take(spread_over_patients(patients, N_FRAMES, rng))
     pixels = load_pixels(collected.reported.store, drawn)
     return Points(place, pixels, drawn["patient_id"].to_pylist())
 
