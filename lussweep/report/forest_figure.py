@@ -44,7 +44,7 @@ def build_forest_figure(contrasts: pa.Table) -> Figure | None:
         labels.append(shortened(name, NAME_WIDTH))
         y += 1
         for row in of_line:
-            _draw(ax, row, y)
+            _draw(ax, row, y, name)
             ticks.append(y)
             labels.append(f"n = {row['n_patients']}")
             y += 1
@@ -86,7 +86,7 @@ def shortened(name: str, width: int) -> str:
     return f"{name[:half]}…{name[-half:]}"
 
 
-def _draw(ax: Axes, row: Row, y: int) -> None:
+def _draw(ax: Axes, row: Row, y: int, name: str) -> None:
     has_interval = row["low"] is not None
     if has_interval:
         ends = [row["low"], row["high"]]
@@ -99,6 +99,7 @@ def _draw(ax: Axes, row: Row, y: int) -> None:
         "markerfacecolor": face,
         "markeredgecolor": PALETTE[0],
         "markersize": 5.5,
+        "label": f"_{name}",  # not in the legend, but the page shows it
     }
     ax.plot([row["difference"]], [y], marker="s", linestyle="none", zorder=3, **style)
 

@@ -17,9 +17,11 @@ from lussweep.cli.exits import CELLS_MISSING
 from lussweep.report.page.seam import PageSource
 from lussweep.report.sections.results import RESULTS
 from lussweep.run.lease import Owner
+from lussweep.run.mirror import Mirror
 from lussweep.run.status import has_ended
 from lussweep.store import tables
 from lussweep.store.folders import LocalFolder
+from support.bucket import Server
 from support.commands import command, environment, invoke, refusal, succeed
 
 
@@ -187,6 +189,23 @@ def test_watching_a_run_that_ended_early_says_so(
     waits, code, printed = watch()
     assert waits.pages == [] and code == CELLS_MISSING
     assert any(line.endswith(f"{len(rows) - 1} of {len(rows)} cells are done") for line in printed)
+
+
+@pytest.mark.usefixtures("no_figures", "own_cache")
+def test_a_run_in_a_bucket_is_watched_in_its_local_copy(
+    finished: Path, s3: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PageSource, "picture", lambda source, name: None)
+    url = f"{s3.url()}/run"
+    mirror = Mirror(url)
+    artifacts = finished / "artifacts"
+    names = ("experiment.yaml", *(path.name for path in finished.glob("*.parquet")))
+    mirror.remote.upload({name: finished / name for name in names})
+    mirror.remote.write("state.json", (finished / "state.json").read_bytes())
+    printed = succeed("report", url, "--watch", "--store", artifacts).splitlines()
+    assert printed[0].startswith(f"{mirror.folder}/report-watched.html is renewed")
+    page = (mirror.folder / "report-watched.html").read_bytes()
+    assert page == mirror.remote.read("report.html")
 
 
 def test_a_run_that_is_reported_has_not_ended(finished: Path) -> None:

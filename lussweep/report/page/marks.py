@@ -166,7 +166,7 @@ def _bars_at(ax: Axes, colour: str, point: Point) -> list[Point]:
             found.append((y0, y1))
         elif y0 == y1 == point[1] and x0 <= point[0] <= x1:
             found.append((x0, x1))
-    return found
+    return [(low, high) for low, high in found if low < high]
 
 
 def _between(low: float, high: float) -> str:
@@ -195,8 +195,8 @@ def _at(axis: Axis, value: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals, or three significant digits where those say more or less."""
-    return f"{value:.3f}" if 0.01 <= abs(value) < 10 or value == 0 else f"{value:.3g}"
+    """Three decimals up to 1, as shares have. Three significant digits of others."""
+    return f"{value:.3f}" if 0.0005 <= abs(value) <= 1 or value == 0 else f"{value:.3g}"
 
 
 def _label(figure: Figure, ax: Axes, axis: str) -> str:

@@ -158,6 +158,10 @@ def test_values_of_a_mark_are_shown_on_hover(opened: Any) -> None:
     assert re.search(r"patients per class \d+, AUC-ROC on holdout \d\.\d+", tip.inner_text())
     box, near = tip.bounding_box(), mark.bounding_box()
     assert abs(box["y"] - near["y"]) < 100 and 0 <= box["x"] <= 1280 - box["width"]
+    wide = box["width"]
+    last = opened.locator("#figure-auroc .marks circle").last
+    last.hover(force=True)  # it may lie below another one
+    assert tip.bounding_box()["width"] > wide / 2, "it is as wide at the edge of the window"
     opened.mouse.move(2, 2)
     assert not tip.is_visible()
 
