@@ -578,7 +578,7 @@ def test_ingest_makes_a_store_that_grid_accepts(tmp_path: Path, tiny_yaml: Path)
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--frame-stride", "2", "--crop", "10,0,118,96",
     )  # fmt: skip
-    cells = next(line for line in output.splitlines() if "patients" in line).split("│")
+    cells = next(line for line in output.splitlines() if "│ patients" in line).split("│")
     assert [c.strip() for c in cells[2:8]] == ["4"] * 6
     frames = pq.read_table(store / "frames.parquet")
     assert len(frames) == 24 * 3
