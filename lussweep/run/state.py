@@ -91,6 +91,8 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
     try:
         data = folder.read(name)
         content: dict[str, Any] = {} if data is None else json.loads(data)
+    except InputError:  # the store cannot be reached as this machine is, and the error says why
+        raise
     except (OSError, ValueError):
         raise InputError(
             f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"

@@ -7,11 +7,13 @@ import os
 import zipfile
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from lussweep.models.generators.checkpoint import Checkpoints
 from lussweep.report.contents import contents_of
@@ -94,6 +96,22 @@ def test_nothing_is_unpickled(tmp_path: Path, new_format: bool) -> None:
     assert "PyTorch" in succeed("show", tmp_path / "w.pth")
     assert "object" in succeed("show", tmp_path / "o.npy")
     assert not made.exists()
+
+
+def test_pictures_and_videos(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((6, 9), np.uint8)).save(tmp_path / "i.png")
+    assert dict(contents_of(tmp_path / "i.png", 0).facts) == {"size": "9 x 6 pixels"}
+    writer = cv2.VideoWriter(
+        str(tmp_path / "v.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96), False
+    )
+    for level in range(5):
+        writer.write(np.full((96, 128), 50 * level, np.uint8))
+    writer.release()
+    found = contents_of(tmp_path / "v.avi", 0)
+    assert found.kind == "a video"
+    assert dict(found.facts) == {
+        "size": "128 x 96 pixels", "codec": "mjpeg", "frames a second": "10", "frames": "5",
+    }  # fmt: skip
 
 
 def test_text_that_would_steer_a_terminal_is_not_printed(tmp_path: Path) -> None:
