@@ -72,6 +72,12 @@ def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
     return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
+def print_counts(run: Run, data: Data) -> None:
+    """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
+    if not data.is_phantom:
+        Console(highlight=False).print(counts_table(run.manifest, frame_index(run)))
+
+
 def print_given(run: Run, data: Data) -> bool:
     """Print the data of a run. Returns whether its frames were counted.
 
@@ -91,12 +97,6 @@ def print_given(run: Run, data: Data) -> bool:
         reveal_ids=run.reveal_ids,
     )
     return frames is not None
-
-
-def print_counts(run: Run, data: Data) -> None:
-    """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
-    if not data.is_phantom:
-        Console(highlight=False).print(counts_table(run.manifest, frame_index(run)))
 
 
 def frame_index(run: Run) -> pa.Table | None:
