@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lussweep.cli.data_table import index_of
+from lussweep.cli.data_table import frame_index
 from lussweep.data.counts import unused
 from lussweep.report.alone import alone
 from lussweep.run.events import Warned
@@ -47,7 +47,7 @@ def _facts(run: Run, data: Data, tables: Mapping[str, Any]) -> RunFacts:
 def _unused(run: Run) -> list[str]:
     return unused(
         run.manifest,
-        index_of(run),
+        frame_index(run),
         stride=run.study.data.preprocess.frame_stride,
         negatives_from=run.study.cohort.negatives_from,
     )

@@ -72,6 +72,12 @@ def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
     return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
+def print_counts(run: Run, data: Data) -> None:
+    """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
+    if not data.is_phantom:
+        Console(highlight=False).print(counts_table(run.manifest, frame_index(run)))
+
+
 def print_given(run: Run, data: Data) -> bool:
     """Print the data of a run. Returns whether its frames were counted.
 
@@ -79,7 +85,7 @@ def print_given(run: Run, data: Data) -> bool:
     """
     if data.is_phantom:
         return True
-    frames = index_of(run)
+    frames = frame_index(run)
     print_data(
         run.manifest,
         data.splits,
@@ -93,13 +99,7 @@ def print_given(run: Run, data: Data) -> bool:
     return frames is not None
 
 
-def print_counts(run: Run, data: Data) -> None:
-    """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
-    if not data.is_phantom:
-        Console(highlight=False).print(counts_table(run.manifest, index_of(run)))
-
-
-def index_of(run: Run) -> pa.Table | None:
+def frame_index(run: Run) -> pa.Table | None:
     """The index of a run's frames. None before its videos are decoded."""
     refs = [ref for ref in run.requested.steps if ref.startswith("ingest/")]
     if not all(map(run.store.has, refs)):

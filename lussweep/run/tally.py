@@ -15,6 +15,9 @@ from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.remote import StorageError
 from lussweep.study.plan import STAGES, Plan, Step
 
+TRAINING_STAGES = ("gan", "trial")
+"""Stages whose steps say how many images they see in a second. Asking a step may be a message."""
+
 
 class Tally:
     """Tells the steps and cells that have ended since it was asked last."""
@@ -71,7 +74,8 @@ class Tally:
             self.board.fail((ref, *progress.blocked))
 
     def _tell_done(self, step: Step, seconds: float | None) -> None:
-        rate = images_per_s(self.progress_text(step.ref))
+        text = self.progress_text(step.ref) if step.stage in TRAINING_STAGES else ""
+        rate = images_per_s(text)
         self.tell(StepDone(**self._step(step), seconds=seconds, images_per_s=rate))
         if step.ref not in self.board.cells_of:
             return

@@ -250,8 +250,12 @@ def test_a_step_that_fails_is_tried_again_so_often(tree, n_failures, retries, er
     plan, refs = tree
     store = MemoryStore()
     executor = FakeExecutor(store, n_slots=2, flaky={refs["b"]: n_failures})
-    progress = run_plan(plan, store, executor, retries=retries)
+    repeated: list[str] = []
+    progress = run_plan(
+        plan, store, executor, lambda p: repeated.extend(o.ref for o in p.retried), retries=retries
+    )
     assert progress.finished
+    assert repeated == [refs["b"]] * min(n_failures, retries), "each is shown once"
     tried = min(n_failures, retries) + 1
     counts = Counter(executor.submitted)
     assert counts.pop(refs["b"]) == tried

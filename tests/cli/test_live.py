@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 from collections.abc import Mapping
+from types import ModuleType
 
 import pytest
 from rich.console import Console
 
 from lussweep.backend.driver import Progress
+from lussweep.cli import live
 from lussweep.cli.live import (
     PLAIN_S,
     PlainLines,
@@ -18,7 +21,9 @@ from lussweep.cli.live import (
     plain_line,
     rates_of,
 )
+from lussweep.models.training import progress as training_progress
 from lussweep.models.training.progress import epoch_text
+from lussweep.run import log
 from lussweep.run.board import Board
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.plan import Cell, Plan, Step
@@ -189,3 +194,10 @@ def test_the_end_is_always_said(capsys: pytest.CaptureFixture[str]) -> None:
     first, last = capsys.readouterr().err.splitlines()
     assert first.startswith("0/1 steps done; running 1 GAN; 0:00 elapsed")
     assert last.startswith("1/1 steps done; 0:00 elapsed")
+
+
+@pytest.mark.parametrize("module", [live, log, training_progress])
+def test_the_examples_of_docstrings_hold(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -585,10 +585,11 @@ def test_grid_takes_a_manifest_and_gives_the_cells_of_its_store(
     manifest = write_videos(tmp_path)
     invoke("ingest", manifest, "--out", tmp_path / "s", "--image-size", "64", "--backend", "inline")
     for name, data in (("a", manifest), ("b", tmp_path / "s")):
-        succeed(
+        output = succeed(
             "grid", tiny_yaml, "--data", data, "--out", tmp_path / name, "--backend", "inline",
             "--only", "variant=baseline,n_patients=3",
         )  # fmt: skip
+        assert output.splitlines()[-1] == "splits: read from the manifest"
     tables = [pq.read_table(tmp_path / n / "results.parquet") for n in "ab"]
     assert tables[0]["evaluate_key"] == tables[1]["evaluate_key"]
     assert tables[0]["auroc"] == tables[1]["auroc"]

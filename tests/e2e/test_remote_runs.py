@@ -110,7 +110,7 @@ def test_a_killed_run_goes_on_elsewhere_to_the_tables_of_a_local_one(
     assert any(name.startswith("tensorboard/") for name in written)
 
 
-def test_a_rerun_writes_nothing_from_whatever_node(
+def test_a_rerun_writes_its_log_alone_from_whatever_node(
     killed_and_resumed: tuple[str, set[str]], s3: Server, tiny_yaml: Path, own_cache: Path
 ) -> None:
     url, _ = killed_and_resumed
@@ -119,8 +119,10 @@ def test_a_rerun_writes_nothing_from_whatever_node(
     assert "AUC-ROC" in output
     assert f"{url}/run/results.parquet" in output
     written = [r for r in s3.requests if r.startswith(("PUT", "POST", "DELETE"))]
-    passing = (".probe-", "?delete", "/lease.json")
+    passing = (".probe-", "?delete", "/lease.json", "/driver.log")
     assert all(r.startswith("POST") or any(p in r for p in passing) for r in written), written
+    log = RemoteFolder(f"{url}/run").read("driver.log") or b""
+    assert log.count(b"started tiny: ") >= 2, "it grows, also from another node"
 
 
 def test_a_plan_and_an_export_read_the_run_where_it_is(
