@@ -17,9 +17,9 @@ TASK_STAGES = ("shard", "ingest", "cohort", "external")
 SMALLEST = 1e-4
 """The unit in which Ray counts resources. It also covers rounding: twelve times 0.1 is not 1.2."""
 LOOK_AHEAD = 2
-"""Steps submitted beyond the free resources, so that no worker waits for the driver. On GPUs no step
-is submitted ahead while GANs are left, because it would take the place of a GAN that needs more of
-a GPU, nor in the last round, because a longer step may become ready first."""
+"""Steps submitted beyond the free resources, so that no worker waits for the driver. On GPUs no
+step is submitted ahead while GANs are left, because it would take the place of a GAN that needs
+more of a GPU, nor in the last round, because a longer step may become ready first."""
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,15 @@ def test_steps_that_take_other_times_than_expected_delay_it_little(paper: Plan) 
         assert found.early() >= 0.4
 
 
-def test_the_head_start_of_long_chains_is_what_makes_it_short(paper: Plan) -> None:
-    """Cell by cell on 16 GPUs, the trials of each cell wait for its GANs, and GPUs idle."""
-    case = assumed(paper, by_size=True)
-    nothing_waits = {ref: 0.0 if s.stage == "gan" else 1.0 for ref, s in paper.steps.items()}
-    alike = simulated(case.believing("GANs take no time", nothing_waits), 64)
-    assert alike.ratio_to_no_less > 1.1 > simulated(case, 64).ratio_to_no_less
+def test_the_order_is_what_makes_it_short(paper: Plan) -> None:
+    """With 64 GPUs, GANs that begin after the trials of the baseline end a sixth later."""
+    case = assumed(paper)
+    believed = {
+        ref: 100.0 if step.stage == "trial" and step.name.endswith("baseline") else 1.0
+        for ref, step in paper.steps.items()
+    }
+    assert simulated(case, 64).ratio_to_no_less <= 1.1
+    assert simulated(case.believing("long baselines", believed), 64).ratio_to_no_less > 1.1
 
 
 def test_a_finished_run_takes_what_its_records_say(uninterrupted: Path) -> None:
