@@ -17,9 +17,9 @@ TASK_STAGES = ("shard", "ingest", "cohort", "external")
 SMALLEST = 1e-4
 """The unit in which Ray counts resources. It also covers rounding: twelve times 0.1 is not 1.2."""
 LOOK_AHEAD = 2
-"""Steps submitted beyond the free resources, so that no worker waits for the driver. In the last
-round on GPUs no step is submitted ahead, because a longer step, or one with a larger share of a
-GPU, may become ready first."""
+"""Steps submitted beyond the free resources, so that no worker waits for the driver. On GPUs no
+step is submitted ahead while GANs are left, because it would take the place of a GAN that needs
+more of a GPU, nor in the last round, because a longer step may become ready first."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class Admission:
         taken = self._n_taken.items()
         cpus = sum(each.cpus * n for each, n in taken) + (1 - LOOK_AHEAD) * need.cpus
         gpus_left = sum(group.gpus * len(left) for group, left in self._left.items())
-        gans = any(left for group, left in self._left.items() if group.stage == "gan")
-        ahead = LOOK_AHEAD if gpus_left > self.total.gpus and not gans else 0
+        gans_left = any(left for group, left in self._left.items() if group.stage == "gan")
+        ahead = LOOK_AHEAD if gpus_left > self.total.gpus and not gans_left else 0
         gpus = sum(each.gpus * n for each, n in taken) + (1 - ahead) * need.gpus
         fits = cpus <= self.total.cpus + SMALLEST
         return fits and (not need.gpus or gpus <= self.total.gpus + SMALLEST)

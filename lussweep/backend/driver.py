@@ -159,7 +159,7 @@ def run_plan(
         if stop.is_over:
             break
         if not stop.requested:
-            for ref in ready.submit():
+            for ref in ready.submit(is_idle=not progress.running):
                 progress.running.add(ref)
                 submitted_at[ref] = time.monotonic()
         if not progress.running:
@@ -215,10 +215,11 @@ class _Ready:
         heapq.heappush(self.queues.setdefault(kind, []), place)
         self.n += 1
 
-    def submit(self) -> list[str]:
+    def submit(self, *, is_idle: bool) -> list[str]:
         """Submit accepted steps in the order of their priorities, and return their refs.
 
-        A kind that is held back is not asked about again in this call.
+        A step that is not accepted keeps all later ones back, or a GAN would never find an empty
+        GPU among trials. If nothing runs (`is_idle`), a step of another kind may go instead.
         """
         submitted = []
         heads = [(queue[0], kind) for kind, queue in self.queues.items() if queue]
@@ -226,6 +227,8 @@ class _Ready:
         while heads:
             (_, _, ref), kind = heapq.heappop(heads)
             if not self.executor.accepts(self.plan.steps[ref]):
+                if is_idle and not submitted:
+                    continue
                 break
             self.executor.submit(self.plan.steps[ref])
             submitted.append(ref)

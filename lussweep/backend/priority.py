@@ -1,9 +1,8 @@
 """Decides which of the ready steps goes first. Changes no result.
 
 A cell has an AUC-ROC only when its last step is done. If all generators went first and all trials
-after them, no cell would have one before the end. Steps therefore go cell by cell, the cheapest
-cells first. A step that many others wait for goes earlier than its cell, so that no GPU idles at
-the end.
+after them, no cell would have one before the end. Cells therefore go in batches, the cheapest cells
+first. Within a batch the longest chains of steps go first, so that no GPU waits for one of them.
 """
 
 from __future__ import annotations
@@ -18,19 +17,23 @@ from lussweep.study.plan import DATA_STAGES, Cell, Plan
 
 LAST_STAGES = ("search", "evaluate", "features", "score", "floor", "memorisation")
 """Stages that end a cell. Their steps are short and go as soon as they are ready."""
-HEAD_START = 2.0
 BATCH = 4.0
-EARLY = 0.4
-"""How much earlier than it must a step begin, in lengths of the longest chain that starts with it.
-At 1 it would begin when only this chain is left, and most of the GPUs would idle meanwhile."""
+"""Length of a batch, in lengths of the longest chain of steps. Between two batches GPUs idle: each
+must be empty before it takes a GAN again."""
+FIRST_BATCH = 0.4
+"""Longest first batch, as a part of the run. It leaves room to end before half of the time."""
+DATA_FIRST, GANGS_FIRST, LAST_STAGES_FIRST = -3, -2, -1
+"""Batches before all others."""
 
 
 class Priority(NamedTuple):
     """The place of a step among the ready ones. The least goes first."""
 
-    batch: float
+    batch: int
     minus_chain: float
+    """The cost of the longest chain of steps that starts with the step, negative."""
     begin: float
+    """When its cell begins, if cells go one after another."""
 
 
 def priorities(
@@ -46,29 +49,32 @@ def priorities(
     resources that each step takes. Times are in the unit of `costs`, from the start of the run, as
     if the resources were always full.
 
-    A step is due when its cell is, or HEAD_START times its longest chain before the end, if that is
-    earlier. Steps of LAST_STAGES are due at once. So are gangs, before all others: each change
-    between gangs and other steps leaves the cluster idle.
+    Gangs go before all cells, because each change between gangs and other steps leaves the cluster
+    idle.
     """
     chain = longest_chains(plan, users, costs)
     begin, end = _begins(plan, costs, shares, done)
-    longest = max((chain[ref] for ref in begin), default=0.0)
-    end = max(end, longest)
-    length = min(BATCH * longest, EARLY * end)
-    last = int(end / length) - 1 if length else 0
-    found = {}
-    for ref in begin:
+    length = _batch_length(max((chain[ref] for ref in begin), default=0.0), end)
+    last = int(end / length) - 1 if length else 0  # the rest belongs to the last whole batch
+
+    def batch(ref: str) -> int:
         step = plan.steps[ref]
-        due = min(begin[ref], end - HEAD_START * chain[ref])
-        batch: float = min(max(0, int(due / length)), last) if length else 0
         if step.stage in DATA_STAGES:
-            batch = -3
-        elif is_gang(step):
-            batch = -2
-        elif step.stage in LAST_STAGES:
-            batch = -1
-        found[ref] = Priority(batch, -chain[ref], begin[ref])
-    return found
+            return DATA_FIRST
+        if is_gang(step):
+            return GANGS_FIRST
+        if step.stage in LAST_STAGES:
+            return LAST_STAGES_FIRST
+        return min(int(begin[ref] / length), last) if length else 0
+
+    return {ref: Priority(batch(ref), -chain[ref], begin[ref]) for ref in begin}
+
+
+def _batch_length(longest: float, end: float) -> float:
+    """The length of a batch: all of the run if the longest chain would not fit after the first."""
+    if longest > (1 - FIRST_BATCH) * end:
+        return end
+    return min(BATCH * longest, FIRST_BATCH * end)
 
 
 def longest_chains(

@@ -12,7 +12,7 @@ from lussweep.backend.order import TYPICAL_COST, costs_from, step_costs
 from lussweep.backend.stop import Stop
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
-from lussweep.study.plan import Plan, Step
+from lussweep.study.plan import STAGES, Cell, Plan, Step
 
 
 class MemoryStore:
@@ -48,7 +48,7 @@ class FakeExecutor:
         return len(self.in_flight) < self.n_slots
 
     def share(self, step):
-        return 1 / self.n_slots
+        return 1 / max(1, self.n_slots)
 
     def submit(self, step):
         assert self.accepts(step), "submitted what was not accepted"
@@ -105,13 +105,24 @@ def tree():
 graphs = st.lists(st.sets(st.integers(0, 11), max_size=3), min_size=1, max_size=12)
 
 
+stages = st.lists(st.sampled_from(STAGES), min_size=12, max_size=12)
+cells = st.lists(st.integers(0, 11), max_size=5)
+
+
 @settings(deadline=None)
-@given(graphs, st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)), st.integers(1, 4),
-       st.integers(1, 3))  # fmt: skip
-def test_done_failed_and_blocked_follow_from_the_graph(graph, failing, found, n_slots, n_at_once):
+@given(graphs, stages, cells, st.sets(st.integers(0, 11)), st.sets(st.integers(0, 11)),
+       st.integers(1, 4), st.integers(1, 3))  # fmt: skip
+def test_done_failed_and_blocked_follow_from_the_graph(
+    graph, stages, cells, failing, found, n_slots, n_at_once
+):
+    """Whatever the stages and cells are, which decide in which order the steps go."""
     plan, refs = make(
-        *((str(i), [str(j) for j in inputs if j < i]) for i, inputs in enumerate(graph))
+        *(
+            (str(i), [str(j) for j in inputs if j < i], stage)
+            for i, (inputs, stage) in enumerate(zip(graph, stages, strict=False))
+        )
     )
+    plan.cells = [Cell(None, None, {"evaluate": refs[str(i)]}) for i in cells if i < len(graph)]
     store = MemoryStore()
     store.done = {refs[str(i)] for i in found if i < len(graph)}
     before = set(store.done)
@@ -215,8 +226,9 @@ def test_the_longest_chain_is_begun_first():
     store = MemoryStore()
     executor = FakeExecutor(store)
     run_plan(plan, store, executor)
-    # gan 20 + synth 0.5 + trial 5, then detector 5 + score 3, then synth, the trials of 5, score.
-    assert names(plan, executor.submitted) == ["gan", "detector", "synth", "short", "late", "score"]
+    # gan 20 + synth 0.5 + trial 5, then detector 5 + score 3; the score ends a cell, so it goes at
+    # once; then synth, and the trials of 5.
+    assert names(plan, executor.submitted) == ["gan", "detector", "score", "synth", "short", "late"]
 
 
 def test_a_step_that_a_failure_left_ready_waits_for_no_one_else():

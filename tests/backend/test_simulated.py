@@ -9,8 +9,10 @@ import pytest
 from lussweep.backend.admission import Resources
 from lussweep.backend.simulated import simulate, wall_seconds
 from lussweep.errors import InputError
+from lussweep.study.coordinates import Coordinates
 from lussweep.study.costs import Task, bounds, plan_tasks
-from lussweep.study.plan import Plan, Step, Workers
+from lussweep.study.plan import Cell, Plan, Step, Workers
+from lussweep.study.spec import Recipe
 from support.shares import SHARES
 
 Told = tuple[str, float] | tuple[str, float, str]
@@ -99,3 +101,26 @@ def test_no_schedule_undercuts_the_bounds_and_wholes_keep_to_grahams(fills_gpu: 
         assert found.gpu_busy_s == pytest.approx(sum(task.work_s for task in tasks.values()))
         if whole:
             assert found.now_s <= least.work_s + (1 - 1 / k) * least.chain_s + 1e-9
+
+
+def test_random_plans_with_cells_come_to_an_end_on_few_cpus_and_gpus() -> None:
+    """Whole GPUs, shares, gangs and steps on CPUs: none keeps another one back for ever."""
+    rng = random.Random(1)
+    stages = ("cohort", "gan", "trial", "search", "score", "synth", "evaluate")
+    for n_workers in [1, 1, 2] * 40:
+        names = [f"s{i}" for i in range(rng.randint(1, 30))]
+        told: dict[str, Told] = dict.fromkeys(("a", "b"), ("shard", 1.0, ""))
+        told |= {
+            name: (rng.choice(stages), float(rng.randint(1, 9)),
+                   " ".join(rng.sample(["a", "b", *names[:i]], rng.randint(0, 2))))
+            for i, name in enumerate(names)
+        }  # fmt: skip
+        plan, tasks = made(told, n_workers=n_workers)
+        recipe = Recipe(pos=("real",), neg=("real",))
+        plan.cells = [
+            Cell(Coordinates(1, i + 1, "baseline"), recipe, {"evaluate": ref})
+            for i, ref in enumerate(rng.sample(list(plan.steps), min(4, len(names))))
+        ]
+        believed = {ref: rng.random() for ref in plan.steps}
+        total = Resources(rng.choice([2, 8]), rng.choice([2, 3]))
+        assert simulate(plan, tasks, total, costs=believed).ended_s.keys() == plan.steps.keys()
