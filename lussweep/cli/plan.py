@@ -142,7 +142,7 @@ def plan(
     """Say what `grid` with the same arguments would do, and cost, without doing it."""
     with clear_errors(debug):
         from lussweep.cli.cohort_table import print_cohorts
-        from lussweep.cli.data_table import index_of, print_given
+        from lussweep.cli.data_table import frame_index, print_given
 
         wanted = calibrate or any(option is not None for option in (gpus, price, from_))
         if wanted and calibrate == (from_ is not None):
@@ -158,7 +158,7 @@ def plan(
         run, run_data = open_arguments(request)
         print_given(run, run_data)
         phantom = run.study.data.phantom if run_data.is_phantom else None
-        print_cohorts(run.requested, run.manifest, phantom, index_of(run))
+        print_cohorts(run.requested, run.manifest, phantom, frame_index(run))
         print_plan(run.study.name, run.requested, run.store, run.folder.place)
         if power:
             print_power(power, from_)

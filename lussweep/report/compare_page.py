@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lussweep.analysis.contrasts import NO_VARIANCE
 from lussweep.report.compare import ComparedCells, Comparison
 from lussweep.report.page.svg import DARK, LIGHT
+from lussweep.report.page.write import environment_of_pages
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,18 @@ def warning(comparison: Comparison) -> str:
 
 def comparison_page(comparison: Comparison, run_a: str, run_b: str) -> str:
     """The page as one text."""
-    environment = Environment(
-        loader=PackageLoader("lussweep.report.page"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html").render(
-        a=run_a,
-        b=run_b,
-        warning=warning(comparison),
-        tables=[settings_table(comparison), cells_table(comparison)],
-        light=LIGHT,
-        dark=DARK,
-        dark_colours={},
+    return (
+        environment_of_pages()
+        .get_template("compare.html")
+        .render(
+            a=run_a,
+            b=run_b,
+            warning=warning(comparison),
+            tables=[settings_table(comparison), cells_table(comparison)],
+            light=LIGHT,
+            dark=DARK,
+            dark_colours={},
+        )
     )
 
 

@@ -53,7 +53,7 @@ def content_of(source: PageSource) -> Content:
 
     A chapter that fails leaves a note in its place, and its error in `collected.failed`.
     """
-    environment = _environment()
+    environment = environment_of_pages()
     parts = [_part(name, CHAPTERS[name], source, environment) for name in CHAPTERS]
     paragraph: list[Sentence] = []
     sentences: list[Sentence] = []
@@ -91,7 +91,7 @@ def page_text(content: Content, refresh_s: int | None = None, made_at: str = "")
 
     Such a page says when it was made.
     """
-    template = _environment().get_template("page.html")
+    template = environment_of_pages().get_template("page.html")
     return template.render(**content, refresh_s=refresh_s, made_at=made_at)
 
 
@@ -132,7 +132,8 @@ def _has_pixels(parts: list[Part]) -> bool:
     return any(part.body and "data:image/" in part.body for part in parts)
 
 
-def _environment() -> Environment:
+def environment_of_pages() -> Environment:
+    """The templates of the pages, with their filters and settings."""
     environment = Environment(
         loader=PackageLoader("lussweep.report.page"),
         autoescape=True,
