@@ -176,7 +176,7 @@ DRAWINGS = {
         ),
     ),
     "features": Drawing(
-        title="Features of real and synthetic frames",
+        title="Frames in the plane of two principal components",
         build=lambda collected: build_feature_figure(collected.table("feature_map")),
         describe=_said(
             "Training, holdout and synthetic frames as points in the plane of the first two "

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lussweep.report.drawings import DRAWINGS
 from lussweep.report.page.chapters import CHAPTERS
 from lussweep.report.page.open import source_of
 from lussweep.report.page.seam import Column, PageSource, page_table
@@ -61,6 +62,12 @@ def test_every_chapter_has_its_place_and_a_link(page: str) -> None:
         assert f'<section id="{name}"' in page
         assert f'<a href="#{name}">{chapter.title}</a>' in page
     assert "Contrasts" in section(page, "contrasts")
+
+
+def test_no_figure_has_the_title_of_a_chapter() -> None:
+    """Both are landmarks, which a screen reader tells apart by their names."""
+    titles = [part.title for part in (*CHAPTERS.values(), *DRAWINGS.values())]
+    assert len(set(titles)) == len(titles)
 
 
 def test_numbers_are_those_of_the_tables(source: PageSource, page: str) -> None:
