@@ -25,7 +25,7 @@ from lussweep.store.files import write_whole
 
 MINUS = "\u2212"
 PAGE, SHAREABLE_PAGE, WATCHED_PAGE = "report.html", "report-shareable.html", "report-watched.html"
-PRINTED_ROWS = 12
+PRINTED_ROWS = 10
 """Rows of a table on paper."""
 
 
