@@ -128,3 +128,11 @@ def test_the_shell_completes_files_of_experiments(
 def test_completion_can_be_installed() -> None:
     text = help_of("-h")
     assert "--install-completion" in text and "--show-completion" in text
+
+
+@pytest.mark.parametrize("command", ["ingest", "preview"])
+def test_what_lies_outside_the_sector_is_kept_on_demand(command: str) -> None:
+    given = ["manifest.csv", *(["--out", "store"] if command == "ingest" else [])]
+    for arguments, keeps in ((given, False), ([*given, "--no-mask-outside-sector"], True)):
+        with GROUP.commands[command].make_context(command, arguments) as context:
+            assert context.params["keep_outside_sector"] is keeps
