@@ -217,7 +217,7 @@ class _Ready:
         A step that is not accepted keeps all later ones back, or a GAN would never find an empty
         GPU among trials. If nothing runs (`is_idle`), a step of another kind may go instead.
         """
-        submitted = []
+        submitted: list[str] = []
         heads = [(queue[0], kind) for kind, queue in self.queues.items() if queue]
         heapq.heapify(heads)
         while heads:
