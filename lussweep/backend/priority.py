@@ -110,7 +110,7 @@ def _begins(
     begin = {ref: 0.0 for ref in work if plan.steps[ref].stage in DATA_STAGES}
     now = math.fsum(work[ref] for ref in begin)
     for cell in sorted(plan.cells, key=share_of_work):
-        added = _steps_of(plan, cell, done) - begin.keys()
+        added = [ref for ref in _steps_of(plan, cell, done) if ref not in begin]
         begin |= dict.fromkeys(added, now)
         now += math.fsum(work[ref] for ref in added)
     of_no_cell = work.keys() - begin.keys()

@@ -13,14 +13,12 @@ from lussweep.backend.order import OTHER_COST, TYPICAL_COST
 from lussweep.backend.time_range import TimeRange
 
 SMALLEST_COST = 1e-6
-MARGIN = 0.1
+MARGIN = 0.05
 """Part of the time left that both ends of the range leave for what no earlier pace has shown."""
 WINDOW = 0.25
 """Length of the windows whose paces are compared, as a part of what is done. Windows are shorter
 when less than that is left."""
 N_WINDOWS = 100
-EXTREMES = 0.05
-"""Part of the windows at either end that the range leaves out."""
 
 
 def time_left(progress: Progress, elapsed_s: float) -> TimeRange | None:
@@ -88,5 +86,4 @@ def _spread(timed: Sequence[tuple[float, float]], left_s: float) -> tuple[float,
     begins = np.linspace(0.0, expected[-1] - length, N_WINDOWS)
     seconds = np.interp(begins + length, expected, true) - np.interp(begins, expected, true)
     paces = seconds / length * (expected[-1] / true[-1])
-    least, greatest = np.quantile(paces, [EXTREMES, 1 - EXTREMES])
-    return float(min(least, paces[-1])), float(max(greatest, paces[-1]))
+    return float(paces.min()), float(paces.max())
