@@ -52,7 +52,8 @@ def priorities(
     Gangs go before all cells, because each change between gangs and other steps leaves the cluster
     idle.
     """
-    chain = longest_chains(plan, users, costs)
+    left = {ref: 0.0 if ref in done else cost for ref, cost in costs.items()}
+    chain = longest_chains(plan, users, left)
     begin, end = _begins(plan, costs, shares, done)
     length = _batch_length(max((chain[ref] for ref in begin), default=0.0), end)
     last = int(end / length) - 1 if length else 0  # the rest belongs to the last whole batch
