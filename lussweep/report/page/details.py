@@ -119,7 +119,7 @@ def multiplier_text(row: Row) -> str:
     if low is not None and high is not None:
         ends = f"95 % {_bound(low, 'below what the grid can tell')} to "
         ends += _bound(high, "above what the grid can tell")
-    return f"{two_digits(row['m'])} ({ends}) patients"
+    return f"{_beside_one(row['m'])} ({ends}) patients"
 
 
 def multiplier_verdict(row: Row) -> str:
@@ -132,7 +132,17 @@ def multiplier_verdict(row: Row) -> str:
 
 
 def _bound(value: float, beyond: str) -> str:
-    return beyond if math.isinf(value) else two_digits(value)
+    return beyond if math.isinf(value) else _beside_one(value)
+
+
+def _beside_one(value: float) -> str:
+    """Two digits, or as many as show on which side of one the value lies, at most four places.
+
+    >>> _beside_one(0.9965), _beside_one(1.04), _beside_one(1.0), _beside_one(0.23)
+    ('0.997', '1.04', '1.0', '0.23')
+    """
+    texts = (two_digits(value), *(f"{value:.{places}f}" for places in (2, 3, 4)))
+    return next((text for text in texts if value == 1 or float(text) != 1), texts[-1])
 
 
 def controls(facts: Facts) -> list[Sentence]:

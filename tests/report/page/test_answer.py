@@ -98,7 +98,7 @@ def test_a_gan_epoch_is_named() -> None:
         ({"m": 1.1, "low": 0.8, "high": 1.4},
          "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients."),
         ({"m": 0.67, "low": 0.23, "high": 0.999},
-         "A patient's data counted as 0.67 (95 % 0.23 to 1.0) patients: fewer than one."),
+         "A patient's data counted as 0.67 (95 % 0.23 to 0.999) patients: fewer than one."),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
          "How many patients one patient counts as is withheld."),
     ],
