@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from lussweep.errors import InputError
 from lussweep.report.cells import DONE, epoch_is_axis
+from lussweep.report.run_folder import EXPERIMENT_FILE
 from lussweep.report.summary import Group, group_cells
-from lussweep.run.folder import EXPERIMENT_FILE
 from lussweep.run.mirror import work_folder
 from lussweep.run.state import RUN_FILE
 from lussweep.store import names, tables

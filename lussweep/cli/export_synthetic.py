@@ -71,7 +71,7 @@ def export_sets(
     unless `allow_unjudged` is given.
     """
     from lussweep.report.release import Origin, matching_sets, release
-    from lussweep.run.folder import EXPERIMENT_FILE
+    from lussweep.report.run_folder import EXPERIMENT_FILE
     from lussweep.run.mirror import work_folder
     from lussweep.store.object_store import artifact_store
 

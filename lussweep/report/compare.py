@@ -3,6 +3,9 @@
 The difference of two runs is a contrast: of the same variant, on the same holdout frames. Replicate
 k of one run is paired with replicate k of the other, so their intervals are those of the report.
 Where the holdout frames differ, a difference would compare patients and not runs, so none is given.
+Where the cohorts differ, the replicates of a pair are trained on other patients. The interval still
+holds, because it rests on how the differences vary from replicate to replicate. But a difference
+then is one of the drawn patients, too, so the runs are compared with a warning.
 """
 
 from __future__ import annotations
@@ -22,19 +25,28 @@ from lussweep.analysis.levels import check_units
 from lussweep.analysis.paired import PairedWins, matrix_at, pair_up
 from lussweep.errors import InputError
 from lussweep.report.cells import ScoredCells, gather_cells
+from lussweep.report.compare_data import (
+    FRAME,
+    cohort_difference,
+    content_difference,
+    holdout_difference,
+)
+from lussweep.report.run_folder import study_of
 from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.steps import COHORTS
 from lussweep.store import tables
+from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.coordinates import Coordinates
-from lussweep.study.spec import StudySpec, load_study
+from lussweep.study.spec import StudySpec
 from lussweep.study.spec.analysis import Level
 
-EXPERIMENT_FILE = "experiment.yaml"
 A, B = "a", "b"
-FRAME = ("patient_id", "video_id", "frame", "label")
-"""The columns that tell one holdout frame from another."""
 ABSENT = "not there"
 Setting = tuple[str, str, str]
 """The key of a setting, and its values in the two runs."""
+_EARLIER_COHORTS = pa.schema(
+    [field for field in COHORTS if field.name not in tables.SOURCE_COLUMNS]
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,15 @@ class ComparedRun:
     results: pa.Table
     scores: pa.Table
     """The score of each holdout frame, by cell."""
+    frames: pa.Table
+    """The index of all frames, which names the artifact of each."""
+    cohorts: pa.Table
+    """The frames of the patients of each draw."""
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The artifacts in the run folder, of which there may be none."""
+        return ArtifactStore(self.folder / "artifacts")
 
 
 @dataclass(frozen=True)
@@ -74,26 +95,28 @@ class Comparison:
     settings: tuple[Setting, ...]
     holdout: str
     """How the holdout frames of the runs differ; empty if they are the same."""
+    cohorts: str
+    """How many draws of both runs have other training patients; empty if none has."""
     level: Level
     cells: tuple[ComparedCells, ...]
 
 
 def read_compared(folder: Path) -> ComparedRun:
     """Read a run folder. Raises InputError if it has no results or no scores of holdout frames."""
-    try:
-        study = load_study((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(
-            f"{folder} is not a run folder: give the --out of a `lussweep grid`"
-        ) from None
-    for name in ("results", "frame_scores"):
+    study = study_of(folder)
+    for name in ("results", "frame_scores", "frames", "cohorts"):
         if not (folder / f"{name}.parquet").exists():
-            raise InputError(f"{folder} has no {name}.parquet yet: wait until a cell is done")
+            raise InputError(
+                f"{folder} has no {name}.parquet yet: wait until the run has ended, or stop it "
+                "with `lussweep cancel`"
+            )
     return ComparedRun(
         folder,
         study,
         tables.read(folder / "results.parquet", RESULTS),
         tables.read(folder / "frame_scores.parquet", tables.FRAME_SCORES),
+        tables.read_frames(folder / "frames.parquet"),
+        tables.read(folder / "cohorts.parquet", COHORTS, _EARLIER_COHORTS),
     )
 
 
@@ -102,12 +125,15 @@ def compare(a: ComparedRun, b: ComparedRun) -> Comparison:
     level: Level = a.study.analysis.level
     if b.study.analysis.level != level:
         level = "frame"
-    holdout = holdout_difference(a.scores, b.scores)
+    holdout = holdout_difference(a.scores, b.scores) or content_difference(
+        a.frames, a.store, b.frames, b.store
+    )
     nested = "nested" in (a.study.cohort.sampling, b.study.cohort.sampling)
     cells = gather_cells(_both(a.results, b.results), _sorted(_both(a.scores, b.scores)))
     return Comparison(
         tuple(setting_differences(a.study, b.study)),
         holdout,
+        cohort_difference(a.cohorts, b.cohorts),
         level,
         tuple(_compared(cells, level, holdout, nested=nested)),
     )
@@ -130,25 +156,6 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
         return {key: text for item in items for key, text in item.items()}
     shown = ", ".join(map(str, value)) if isinstance(value, list) else value
     return {prefix: "null" if shown is None else str(shown)}
-
-
-def holdout_difference(a: pa.Table, b: pa.Table) -> str:
-    """How the holdout frames of two tables of scores differ, in words; empty if they do not."""
-    frames_a, frames_b = (_distinct(table, FRAME) for table in (a, b))
-    if frames_a == frames_b:
-        return ""
-    patients_a, patients_b = (_distinct(table, FRAME[:1]) for table in (a, b))
-    only_a, only_b = len(patients_a - patients_b), len(patients_b - patients_a)
-    if only_a or only_b:
-        n_both = len(patients_a & patients_b)
-        return f"{n_both} patients are in both, {only_a} in A alone, {only_b} in B alone"
-    n_frames = len({frame[:-1] for frame in frames_a ^ frames_b})
-    return f"the patients are the same, and {n_frames} of their frames or labels differ"
-
-
-def _distinct(table: pa.Table, names: tuple[str, ...]) -> set[tuple[Any, ...]]:
-    rows = table.select(names).group_by(list(names)).aggregate([])
-    return set(zip(*(rows[name].to_pylist() for name in names), strict=True))
 
 
 def _both(a: pa.Table, b: pa.Table) -> pa.Table:

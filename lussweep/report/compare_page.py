@@ -50,13 +50,18 @@ def cells_table(comparison: Comparison) -> TextTable:
 
 
 def warning(comparison: Comparison) -> str:
-    """Why no difference is given; empty if differences are."""
-    if not comparison.holdout:
-        return ""
-    return (
-        f"WARNING: the holdout differs ({comparison.holdout}), so no difference of AUC-ROC is "
-        "given: it would compare patients, not runs"
-    )
+    """Why no difference is given, or what else than the settings it may come from; else empty."""
+    if comparison.holdout:
+        return (
+            f"WARNING: the holdout differs ({comparison.holdout}), so no difference of AUC-ROC is "
+            "given: it would compare patients, not runs"
+        )
+    if comparison.cohorts:
+        return (
+            f"WARNING: {comparison.cohorts} cohorts have other training patients in B than in A. "
+            "A difference of AUC-ROC is one of these patients, too, not of the settings alone"
+        )
+    return ""
 
 
 def comparison_page(comparison: Comparison, run_a: str, run_b: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.data.external import ExternalImages
 from lussweep.errors import InputError
+from lussweep.report.run_folder import EXPERIMENT_FILE
 from lussweep.run.identity import (
     describe,
     external_of,
@@ -33,7 +34,6 @@ from lussweep.study.spec import GridSpec, Manifest, Recipe, StudySpec, dump_stud
 if TYPE_CHECKING:
     from lussweep.report.reported import Reported
 
-EXPERIMENT_FILE = "experiment.yaml"
 MARGIN_BYTES = 100_000_000
 
 

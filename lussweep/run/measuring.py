@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from lussweep.errors import InputError
-from lussweep.run.folder import EXPERIMENT_FILE
+from lussweep.report.run_folder import EXPERIMENT_FILE
 from lussweep.run.state import RUN_FILE, STATE_FILE
 from lussweep.store import names, tables
 from lussweep.store.artifacts import RECORD, Record

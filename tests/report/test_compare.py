@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,15 @@ import pyarrow as pa
 import pytest
 
 import lussweep
+from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.report.compare import ABSENT, ComparedRun, compare, read_compared
-from lussweep.report.compare_page import comparison_page
+from lussweep.report.compare_data import FRAME
+from lussweep.report.compare_page import comparison_page, warning
 from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.steps import COHORTS
 from lussweep.store import tables
-from lussweep.study.spec import load_study
+from lussweep.study.spec import PhantomSpec, load_study
 from support.commands import invoke, refusal, succeed
 
 PATIENT_N = np.repeat(np.arange(30), 4)
@@ -32,9 +37,19 @@ def scores_of(gain: float, seed: int) -> np.ndarray:
 
 
 def run_of(
-    scores: dict[tuple[int, str], np.ndarray], *, text: str = "", first_patient: int = 0
+    scores: dict[tuple[int, str], np.ndarray],
+    *,
+    text: str = "",
+    first_patient: int = 0,
+    data: str = "one",
+    cohort: str = "T",
+    folder: Path = Path("run"),
 ) -> ComparedRun:
-    """A run with the scores (K, N) of each patient count and variant."""
+    """A run with the scores (K, N) of each patient count and variant.
+
+    `data` is in the names of the artifacts that hold the frames, and `cohort` in the ids of the
+    training patients.
+    """
     results: list[dict[str, Any]] = []
     rows: list[dict[str, Any]] = []
     for (n, variant), score_KN in scores.items():
@@ -54,12 +69,37 @@ def run_of(
                     zip(PATIENT_N, LABEL_N, score_N, strict=True)
                 )
             ]
+    frames = [
+        {
+            **{name: row[name] for name in FRAME},
+            "split": "holdout",
+            "shard": f"shard/{data}-{row['patient_id']}",
+        }
+        for row in rows
+    ]
+    draws = {(row["n_patients"], row["replicate"]) for row in results}
+    cohorts = [
+        {"n_patients": n, "replicate": k, "patient_id": f"{cohort}{k}-{i}", "split": "train"}
+        for n, k in draws
+        for i in range(n)
+    ]
     return ComparedRun(
-        Path("run"),
+        folder,
         load_study(f"name: mine\n{text}"),
         pa.Table.from_pylist(results, RESULTS),
         pa.Table.from_pylist(rows, tables.FRAME_SCORES),
+        pa.Table.from_pylist(frames, tables.FRAMES),
+        pa.Table.from_pylist(cohorts, COHORTS),
     )
+
+
+def keep_records(run: ComparedRun, sha256: str) -> None:
+    """Write the records of the run's frames, of videos of these SHA-256s."""
+    for ref in set(run.frames["shard"].to_pylist()):
+        folder = run.folder / "artifacts" / ref
+        folder.mkdir(parents=True)
+        videos = [{"video_id": "v", "sha256": f"{sha256}-{ref[-3:]}"}]
+        (folder / "record.json").write_text(json.dumps({"spec": {"videos": videos}}))
 
 
 LOW, HIGH = scores_of(0.5, 1), scores_of(1.5, 2)
@@ -78,7 +118,7 @@ def test_the_difference_is_that_of_the_contrast() -> None:
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
     order = np.random.default_rng(3).permutation(len(B.scores))
-    shuffled = ComparedRun(B.folder, B.study, B.results, B.scores.take(order))
+    shuffled = replace(B, scores=B.scores.take(order))
     assert compare(A, shuffled).cells == compare(A, B).cells
 
 
@@ -110,10 +150,53 @@ def test_a_label_that_differs_gives_no_difference() -> None:
     labels = B.scores["label"].to_numpy().copy()
     labels[0] = 1 - labels[0]
     changed = B.scores.set_column(at, B.scores.schema.field("label"), pa.array(labels, pa.int8()))
-    comparison = compare(A, ComparedRun(B.folder, B.study, B.results, changed))
+    comparison = compare(A, replace(B, scores=changed))
     assert comparison.holdout == (
         "the patients are the same, and 1 of their frames or labels differ"
     )
+
+
+def test_other_videos_under_the_same_ids_give_no_difference(tmp_path: Path) -> None:
+    """As of the simulator with two seeds: the ids, frames and labels are the same."""
+    a = run_of({(6, "baseline"): LOW}, data="one", folder=tmp_path / "a")
+    b = run_of({(6, "baseline"): HIGH}, data="two", folder=tmp_path / "b")
+    keep_records(a, "of-seed-7")
+    keep_records(b, "of-seed-8")
+    comparison = compare(a, b)
+    assert comparison.holdout == "the ids are the same, but 30 of 30 patients have other videos"
+    assert comparison.cells[0].contrast is None
+
+
+def test_the_same_videos_at_another_size_are_compared(tmp_path: Path) -> None:
+    a = run_of({(6, "baseline"): LOW}, data="one", folder=tmp_path / "a")
+    b = run_of({(6, "baseline"): HIGH}, data="two", folder=tmp_path / "b")
+    for run in (a, b):
+        keep_records(run, "the-same")
+    comparison = compare(a, b)
+    assert comparison.holdout == ""
+    assert comparison.cells[0].contrast == compare(A, B).cells[0].contrast
+
+
+def test_what_cannot_be_known_gives_no_difference() -> None:
+    comparison = compare(A, run_of({(6, "baseline"): HIGH}, data="two"))
+    assert "nothing shows that 30 of 30 patients have the same videos" in comparison.holdout
+    assert comparison.cells[0].contrast is None
+
+
+def test_two_seeds_of_the_simulator_make_other_artifacts_and_other_videos() -> None:
+    """The ids of its patients do not depend on the seed, so these must tell the runs apart."""
+    few = PhantomSpec(train_patients=1, val_patients=1, holdout_patients=1, videos_per_patient=1)
+    first, second = (phantom_manifest(few, seed).videos for seed in (7, 8))
+    assert [v.video_id for v in first] == [v.video_id for v in second]
+    assert not {v.sha256 for v in first} & {v.sha256 for v in second}
+
+
+def test_other_cohorts_are_a_warning() -> None:
+    other = run_of({(6, "baseline"): HIGH}, text="seed: 7", cohort="U")
+    comparison = compare(A, other)
+    assert comparison.cells[0].contrast is not None
+    assert "3 of 3 cohorts have other training patients in B than in A" in warning(comparison)
+    assert warning(compare(A, B)) == ""
 
 
 def test_a_cell_of_one_run_alone_is_named() -> None:
@@ -168,3 +251,16 @@ def test_what_is_no_run_is_one_line(tmp_path: Path, uninterrupted: Path) -> None
     assert "is not a run folder" in refusal("compare", uninterrupted, tmp_path)
     with pytest.raises(InputError, match="is not a run folder"):
         read_compared(tmp_path)
+
+
+def test_an_experiment_that_is_not_text_is_one_line(finished: Path) -> None:
+    (finished / "experiment.yaml").write_bytes(b"name: \xff\xfe\n")
+    for line in (refusal("compare", finished, finished), refusal("report", finished)):
+        assert f"cannot read {finished}/experiment.yaml" in line
+
+
+def test_a_run_that_goes_on_is_one_line(finished: Path) -> None:
+    """Interim results have cells that are done, but no scores of frames."""
+    (finished / "frame_scores.parquet").unlink()
+    line = refusal("compare", finished, finished)
+    assert "has no frame_scores.parquet yet: wait until the run has ended, or stop it" in line

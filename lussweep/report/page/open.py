@@ -9,15 +9,13 @@ from lussweep.report.conceal import conceal
 from lussweep.report.page.pixels import is_phantom
 from lussweep.report.page.seam import PageSource
 from lussweep.report.reported import Reported
+from lussweep.report.run_folder import study_of
 from lussweep.report.sections import SECTIONS, Collected
 from lussweep.report.sections.means import MEANS
 from lussweep.report.sections.seam import later
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan
-from lussweep.study.spec import load_study
-
-EXPERIMENT_FILE = "experiment.yaml"
 
 
 def source_of(
@@ -27,10 +25,8 @@ def source_of(
 
     Raises InputError if the folder holds no run with results, or a table of another version.
     """
-    if not (folder / EXPERIMENT_FILE).exists():
-        raise InputError(f"{folder} is not a run folder: give the --out of a `lussweep grid`")
+    study = study_of(folder)
     artifacts = store or ArtifactStore(folder / "artifacts")
-    study = load_study((folder / EXPERIMENT_FILE).read_text(encoding="utf-8"))
     paths = {name: folder / f"{name}.parquet" for name in SECTIONS}
     made = {n: tables.read(p, SECTIONS[n].schema) for n, p in paths.items() if p.exists()}
     if "results" not in made:
