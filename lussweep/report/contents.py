@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lussweep.errors import InputError, one_line
+from lussweep.errors import InputError, one_line, printable
 from lussweep.report.file_kinds import describe, read_json
 from lussweep.store import child
 
@@ -65,7 +65,7 @@ def json_of(path: Path) -> dict[str, Any]:
         value = child.call(path, read_json, path, limits=LIMITS)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {one_line(error)}") from None
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object")
@@ -73,6 +73,6 @@ def json_of(path: Path) -> dict[str, Any]:
 
 
 def _shown(value: Any, limit: int | None = MAX_TEXT) -> str:
-    """A text without characters that would change a terminal."""
-    text = "".join(c if c.isprintable() else " " for c in str(value))
+    """A text that can be printed, cut to `limit` characters."""
+    text = printable(str(value))
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."

@@ -24,6 +24,8 @@ PLAN_FILE = "plan.json"
 CANCEL_FILE = "cancel"
 OWN_FILES = frozenset({STATE_FILE, PLAN_FILE, CANCEL_FILE, LEASE_FILE})
 RUN_FILE = "run.json"
+DRIVER_FIELDS = frozenset({"host", "pid", "written", "ended"})
+"""Fields that every state has."""
 ENDINGS = {"ended": "has ended", "interrupted": "was interrupted", "failed": "met an error"}
 
 
@@ -49,7 +51,10 @@ class Driver:
 
 def read_state(folder: Folder) -> dict[str, Any]:
     """The content of state.json. Raises InputError if it is missing or damaged."""
-    return _read(folder, STATE_FILE)
+    state = _read(folder, STATE_FILE)
+    if not state.keys() >= DRIVER_FIELDS:
+        raise _damaged(folder, STATE_FILE)
+    return state
 
 
 def read_plan(folder: Folder) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def read_plan(folder: Folder) -> dict[str, Any]:
 def driver_of(folder: Folder, state: dict[str, Any]) -> Driver:
     """The driver of a run, from its state or from its lease, whichever has the later heartbeat."""
     lease: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         lease = json.loads(folder.read(LEASE_FILE) or b"{}")
     reported_at = float(state["written"])
     with suppress(KeyError, TypeError, ValueError):
@@ -90,13 +95,13 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
         raise InputError(f"there is no run folder {folder}")
     try:
         data = folder.read(name)
-        content: dict[str, Any] = {} if data is None else json.loads(data)
+        content: Any = {} if data is None else json.loads(data)
+        if not isinstance(content, dict):
+            raise ValueError("no JSON object")
     except InputError:  # the store cannot be reached as this machine is, and the error says why
         raise
-    except (OSError, ValueError):
-        raise InputError(
-            f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"
-        ) from None
+    except (OSError, ValueError, RecursionError):  # the last, for lists in lists without an end
+        raise _damaged(folder, name) from None
     if data is None:
         is_run_folder = folder.read(RUN_FILE) is not None
         raise InputError(
@@ -105,6 +110,12 @@ def _read(folder: Folder, name: str) -> dict[str, Any]:
             else f"{folder} is not a run folder: give the --out of a `lussweep grid`"
         )
     return content
+
+
+def _damaged(folder: Folder, name: str) -> InputError:
+    return InputError(
+        f"{folder}/{name} cannot be read: the next `lussweep grid` there writes it anew"
+    )
 
 
 def _epoch_s(value: float | str) -> float:

@@ -153,6 +153,55 @@ def test_damage_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     assert str(tmp_path / name) in line
 
 
+def test_one_bad_entry_does_not_hide_the_others(finished: Path) -> None:
+    (finished / "dangling").symlink_to(finished / "nosuch")
+    (finished / "text.parquet").write_text("no table")
+    (finished / "damaged.parquet").write_bytes(b"PAR1 and no more")
+    os.mkfifo(finished / "pipe.parquet")
+    output = succeed("show", finished)
+    lines = {line.split()[0]: line.rstrip() for line in output.splitlines() if line}
+    assert lines["dangling"].endswith("a link to nothing")
+    assert lines["text.parquet"].split()[1:] == ["8", "bytes", "text"]
+    assert lines["damaged.parquet"].endswith("cannot be read")
+    assert lines["pipe.parquet"].endswith("neither a file nor a folder")
+    assert "columns" in lines["results.parquet"]
+
+
+@pytest.mark.parametrize(
+    "state", ["[" * 200_000, "[1]", '{"name": "a"}'], ids=("deep", "list", "short")
+)
+def test_a_damaged_state_does_not_hide_the_files(finished: Path, state: str) -> None:
+    (finished / "state.json").write_text(state)
+    output = succeed("show", finished)
+    assert "state.json cannot be read" in output
+    assert "results.parquet" in output
+    assert "state.json" in refusal("status", finished)
+
+
+def test_names_of_runs_and_files_do_not_steer_a_terminal(finished: Path) -> None:
+    state = json.loads((finished / "state.json").read_text())
+    state["name"] = "evil\x1b]0;owned\x07\x1b[2J"
+    (finished / "state.json").write_text(json.dumps(state))
+    (finished / "a\x1b[31mb.txt").write_text("a")
+    for output in (succeed("show", finished), succeed("show", finished / "a\x1b[31mb.txt")):
+        assert "\x1b" not in output and "\x07" not in output
+    assert "a [31mb.txt" in output
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "is neither a file nor a folder" in refusal("show", tmp_path / "pipe")
+
+
+def test_many_rows_come_in_tables_that_fit_a_line(tmp_path: Path) -> None:
+    columns = {f"column_{c}": [f"c{c}-row{row:02d}" for row in range(20)] for c in range(2)}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    output = succeed("show", tmp_path / "t.parquet", "--rows", "20")
+    assert [value for value in columns["column_1"] if value not in output] == []
+    assert all(f"row {number + 1}" in output for number in range(20))
+    assert max(map(len, output.splitlines()[1:])) <= 80
+
+
 def test_what_is_not_there_or_nothing_of_ours_is_one_line(tmp_path: Path) -> None:
     assert "there is no" in refusal("show", tmp_path / "nosuch")
     assert "neither a run folder" in refusal("show", tmp_path)
@@ -163,3 +212,8 @@ def test_a_zip_of_something_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("a.txt", "a")
     assert contents_of(tmp_path / "z.zip", 1).kind == "a zip archive"
+
+
+def test_the_help_names_the_argument_in_capitals_as_other_commands_do() -> None:
+    output = succeed("show", "--help")
+    assert "PATH" in output and "{path}" not in output
