@@ -31,6 +31,7 @@ def value_at(study: StudySpec, key: str) -> Any:
         ("grid.variants=baseline", ("baseline",)),
         ("gan.augment=brightness,cutout", ("brightness", "cutout")),
         ("search.learning_rates=0.003,0.001", (0.003, 0.001)),
+        ("search.learning_rates=1e-3,.0005,5E-5,2.e-3", (0.001, 0.0005, 5e-5, 0.002)),
         ("search.dropouts=0.1", (0.1,)),
         ("score.embedders=auto", "auto"),
         ("score.embedders=detector", ("detector",)),
@@ -65,8 +66,21 @@ def test_the_sources_of_a_variant_are_a_list() -> None:
     ("override", "message"),
     [
         ("grid.replicates=3,6", "grid.replicates: "),
-        ("analysis.contrasts=combined,baseline", "analysis.contrasts: "),
-        ("grid.n_patients=3,six", "grid.n_patients.1: "),
+        (
+            "analysis.contrasts=combined,baseline",
+            r"list of lists: write contrasts=\[\[combined,baseline\]\]",
+        ),
+        (
+            "data.preprocess.mask_boxes=1,2,3,4",
+            r"list of lists: write mask_boxes=\[\[1,2,3,4\]\]",
+        ),
+        ("grid.n_patients=3,six", r"'six' is not a decimal number: .* n_patients=\[3, 6, 12\]"),
+        ("grid.n_patients=1:30", "'1:30' is not a decimal number"),
+        ("grid.n_patients=3,1:30", "'1:30' is not a decimal number"),
+        ("grid.n_patients=010", "'010' is not a decimal number"),
+        ("grid.n_patients=true", "'true' is not a decimal number"),
+        ("grid.n_patients=3,true", "'true' is not a decimal number"),
+        ("data.preprocess.crop=0x10,0,200,300", "'0x10' is not a decimal number"),
     ],
 )
 def test_a_comma_list_elsewhere_is_refused(override: str, message: str) -> None:
@@ -79,4 +93,7 @@ def test_every_key_that_is_offered_is_a_field() -> None:
     assert {"name", "grid.n_patients", "gan.lr_generator", "gan.health.policy.retry.seeds"} <= {
         *keys
     }
+    assert {"gan.health.policy", "select", "select.best", "classifier.augment"} <= {*keys}
+    assert not {"gan", "data", "data.phantom", "detector.search"} & {*keys}
+    assert len(set(keys)) == len(keys)
     assert all(types_at(key.split(".")) for key in keys)

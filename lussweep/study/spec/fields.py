@@ -28,7 +28,7 @@ def types_at(parts: Sequence[str], spec: type[Spec] = StudySpec) -> list[Any]:
     first, *rest = parts
     found = []
     for kind in kinds_of(spec):
-        field = kind.model_fields.get(first)
+        field = kind.model_fields.get(kind.other_keys.get(first, first))
         if field is None:
             continue
         if not rest:
@@ -52,6 +52,18 @@ def takes_list(annotation: Any, value: Any) -> bool:
     return any(Ellipsis in get_args(arm) or "," in str(value) for arm in lists)
 
 
+def holds_numbers(annotation: Any) -> bool:
+    """Whether the lists that a field of this type takes hold numbers alone."""
+    lists = [arm for arm in _arms(annotation) if get_origin(arm) is tuple]
+    items = [item for each in lists for item in get_args(each) if item is not Ellipsis]
+    return all(arm in (int, float) for item in items for arm in _arms(item))
+
+
+def holds_lists(annotation: Any) -> bool:
+    """Whether a field of this type takes nothing but a list of lists."""
+    return all(get_origin(arm) is tuple and not _has_plain_items(arm) for arm in _arms(annotation))
+
+
 def holds_texts(annotation: Any) -> bool:
     """Whether the lists that a field of this type takes hold any texts."""
     lists = [arm for arm in _arms(annotation) if get_origin(arm) is tuple]
@@ -59,14 +71,30 @@ def holds_texts(annotation: Any) -> bool:
 
 
 def settable(spec: type[Spec] = StudySpec, prefix: str = "") -> list[str]:
-    """The dotted names of all fields that `--set` can change, without those of the variants."""
+    """The dotted names of all fields that `--set` can change, without those of the variants.
+
+    A section is among them if a value may stand for all of it, such as the name of a policy.
+    """
     names: dict[str, None] = {}
     for kind in kinds_of(spec):
         for name, field in kind.model_fields.items():
-            sections = [] if _holds_names(field.annotation) else specs_in(field.annotation)
-            below = [key for each in sections for key in settable(each, f"{prefix}{name}.")]
-            names |= dict.fromkeys(below or [f"{prefix}{name}"])
+            here, sections = f"{prefix}{name}", list(specs_in(field.annotation))
+            if not sections or _takes_value(field.annotation):
+                names[here] = None
+            if not _holds_names(field.annotation):
+                for section in sections:
+                    names |= dict.fromkeys(settable(section, f"{here}."))
+        names |= dict.fromkeys(f"{prefix}{key}" for key in kind.other_keys)
     return list(names)
+
+
+def _takes_value(annotation: Any) -> bool:
+    """Whether a field of this type takes another value than a section or null."""
+    for arm in _arms(annotation):
+        is_spec = isinstance(arm, type) and issubclass(arm, Spec)
+        if arm is not type(None) and (not is_spec or arm.section_names):
+            return True
+    return False
 
 
 def _holds_names(annotation: Any) -> bool:
