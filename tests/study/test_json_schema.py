@@ -32,6 +32,9 @@ def test_every_experiment_that_ships_is_valid(path: Any, validator: Draft202012V
 
 GOOD = (
     "select: last",
+    "select: best",
+    "select: {rule: best, metric: kmmd}",
+    "grid: {gan_epochs: []}",
     "select: {best: kmmd, embedder: detector, allow_detector: true}",
     "select: {epoch: 5}",
     "classifier: {augment: us_dcgan}",
@@ -53,6 +56,11 @@ BAD = (
     "classifier: {augment: nosuch}",
     "select: {best: nosuch}",
     "select: nosuch",
+    "select: {best: kmmd, rule: best}",
+    "grid: {n_patients: []}",
+    "grid: {n_patients: [6, 6]}",
+    "grid: {variants: []}",
+    "search: {learning_rates: []}",
     "score: {embedders: [nosuch]}",
     "score: {extra_metrics: [kmmd]}",
     "variants: {mine: {pos: [reel], neg: [real]}}",
@@ -93,11 +101,15 @@ def properties(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]
 
 
 def test_every_value_is_described() -> None:
-    """A section is described where it is defined."""
+    """A section is described where it is defined, and where it stands below another."""
     found = dict(properties(experiment_schema()))
     assert len(found) > len(settable()) / 2
     bare = [place for place, field in found.items() if not field.keys() & {"description", "$ref"}]
     assert bare == []
+    nested = ("augment", "preprocess", "split", "retry", "health")
+    described = [field for place, field in found.items() if place.endswith(nested)]
+    assert len(described) >= len(nested)
+    assert all("description" in field for field in described)
 
 
 def test_a_kind_of_a_plugin_is_offered_by_its_name() -> None:

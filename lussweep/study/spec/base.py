@@ -20,6 +20,8 @@ SplitName = Literal["train", "val", "holdout"]
 ImageSize = Literal[64, 128, 256]
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 """A number of things. The plan lists each of them before anything runs, so it has a limit."""
+AXIS = Field(json_schema_extra={"minItems": 1, "uniqueItems": True})
+"""Tells editors that a list needs one or more different values. Validators of the spec check it."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 

@@ -86,6 +86,7 @@ class ClassifierSpec(Spec):
     early_stopping: Literal["val_loss", "train_loss"] = "val_loss"
     """The loss whose improvement `patience` waits for."""
     augment: AugmentSpec = AugmentSpec()
+    """Random changes of training images, or the name us_dcgan."""
     batchnorm_momentum: Annotated[float, Field(gt=0, le=1)] = 0.01
     """Weight of a new batch in the running statistics. It is 1 minus Keras's momentum of 0.99."""
     precision: Literal["fp32", "bf16"] = "fp32"

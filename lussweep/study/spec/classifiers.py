@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, PositiveInt, SerializeAsAny
 
 from lussweep.study.plugins import Registry
-from lussweep.study.spec.base import Fraction
+from lussweep.study.spec.base import AXIS, Fraction
 from lussweep.study.spec.imports import imported
 from lussweep.study.spec.search import LEARNING_RATE, SearchSpec
 
@@ -34,9 +34,9 @@ class ClassifierKind:
 class VggSearchSpec(SearchSpec):
     """The search of the paper's reduced VGG (section 2.4)."""
 
-    channels: tuple[PositiveInt, ...] = (3, 5, 8)
+    channels: Annotated[tuple[PositiveInt, ...], AXIS] = (3, 5, 8)
     """Channel multipliers c."""
-    dropouts: tuple[Fraction, ...] = (0.25, 0.35, 0.45)
+    dropouts: Annotated[tuple[Fraction, ...], AXIS] = (0.25, 0.35, 0.45)
     """Dropout rates."""
 
     def hyperparameters(self) -> dict[str, tuple[Any, ...]]:

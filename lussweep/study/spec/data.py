@@ -103,7 +103,9 @@ class DataSpec(Spec):
     phantom: PhantomSpec | None = PhantomSpec()
     """null: the experiment needs `--data`."""
     preprocess: PreprocessSpec = PreprocessSpec()
+    """How videos become square grey-level frames."""
     split: SplitSpec = SplitSpec()
+    """How patients are divided where the manifest names no split."""
     label: str = "label"
     """The manifest's label column."""
     positive: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class RetryPolicy(Spec):
     """The policy `retry`: train a GAN again that has collapsed or has not learned."""
 
     retry: RetrySpec = RetrySpec()
+    """How often a GAN is trained again."""
 
 
 class HealthSpec(Spec):
@@ -105,6 +106,7 @@ class GanSpec(GeneratorSpec):
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16: products in bfloat16; weights, BatchNorm statistics and losses in fp32."""
     health: HealthSpec = HealthSpec()
+    """Signs that a training has failed, and what happens then."""
     n_workers: PositiveInt = 1
     """Data-parallel workers. Each normalises its own share of the batch, which changes results."""
     sync_batchnorm: bool = False

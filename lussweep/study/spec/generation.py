@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from lussweep.study.spec.base import CLASSES, Spec
 from lussweep.study.spec.embedders import EMBEDDERS, IMAGENET, NO_EMBEDDER, PIXEL
@@ -71,11 +71,13 @@ class ScoreSpec(Spec):
 class SelectSpec(Spec):
     """The rule that selects the snapshot that makes the synthetic frames."""
 
-    section_names: ClassVar[tuple[str, ...]] = ("last",)
+    # Beside `rule`, the loader does not know the short form.
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["best", "rule"]}})
+    section_names: ClassVar[tuple[str, ...]] = ("last", "best")
     other_keys: ClassVar[Mapping[str, str]] = {"best": "metric"}
     rule: Literal["last", "epoch", "best"] = "last"
-    """last, epoch or best. A file may write `last`, `{epoch: N}` or `{best: METRIC}` for the
-    section."""
+    """last, epoch or best. A file may write `last`, `best`, `{epoch: N}` or `{best: METRIC}` for
+    the section."""
     epoch: PositiveInt | None = None
     """The epoch of the rule `epoch`."""
     metric: str = "kmmd"

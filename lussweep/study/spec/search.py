@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from lussweep.study.spec.base import Count, Spec
+from lussweep.study.spec.base import AXIS, Count, Spec
 
 LEARNING_RATE = "learning_rate"
 
@@ -23,7 +23,13 @@ class SearchSpec(Spec):
     circumstance: ClassVar[frozenset[str]] = frozenset({"gpus_per_trial"})
     n_trials: Count | Literal["all"] = 12
     """all: every combination once."""
-    learning_rates: tuple[PositiveFloat, ...] = (0.005, 0.003, 0.001, 0.0005, 0.00005)
+    learning_rates: Annotated[tuple[PositiveFloat, ...], AXIS] = (
+        0.005,
+        0.003,
+        0.001,
+        0.0005,
+        0.00005,
+    )
     """Learning rates of the classifier."""
     select_by: Literal["accuracy", "auroc"] = "accuracy"
     """The value on validation frames that decides the best epoch and the best trial."""

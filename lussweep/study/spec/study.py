@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from lussweep.study.spec.analysis import AnalysisSpec
-from lussweep.study.spec.base import Count, Spec, key_value
+from lussweep.study.spec.base import AXIS, Count, Spec, key_value
 from lussweep.study.spec.classification import AugmentSpec, ClassifierSpec, DetectorSpec
 from lussweep.study.spec.classifiers import OfKind, SearchOfKind, VggSearchSpec, kind_of
 from lussweep.study.spec.data import CohortSpec, DataSpec, ValSpec
@@ -30,11 +30,11 @@ MAX_CELLS = 100_000
 class GridSpec(Spec):
     """The axes of the grid. They are not part of a run's identity: a wider axis extends the run."""
 
-    n_patients: tuple[PositiveInt, ...] = (6, 15, 29, 44, 58)
+    n_patients: Annotated[tuple[PositiveInt, ...], AXIS] = (6, 15, 29, 44, 58)
     """Patient counts: patients of each class in a cohort."""
     replicates: Count = 3
     """Draws of patients for each patient count."""
-    variants: tuple[str, ...] = tuple(PAPER_VARIANTS)
+    variants: Annotated[tuple[str, ...], AXIS] = tuple(PAPER_VARIANTS)
     """Names of variants: built-in ones, or those of `variants`."""
     gan_epochs: tuple[PositiveInt, ...] = ()
     """Empty: the selected snapshot only."""
