@@ -52,6 +52,11 @@ def event(n: int = 6) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def control(verdict: str, kind: str = "shuffled labels", n: int = 15) -> dict[str, Any]:
+    """A row of `controls`."""
+    return {"n_patients": n, "control": kind, "verdict": verdict}
+
+
 def known(n_right: int, n_wrong: int, n_withheld: int) -> list[dict[str, Any]]:
     """Rows of `known_truth` by outcome."""
     outcomes = ["right"] * n_right + ["wrong"] * n_wrong + ["withheld"] * n_withheld

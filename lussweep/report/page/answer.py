@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
     gate_verdicts,
+    judged_controls,
     multiplier_of,
     multiplier_text,
     multiplier_verdict,
@@ -30,6 +31,7 @@ from lussweep.report.page.verdicts import (
     with_n,
 )
 from lussweep.report.page.wording import counted, interval_text, listed, signed, spread
+from lussweep.report.sections.controls import MASKS, SHUFFLED
 
 SPELT_OUT = 2
 """Differences that are named one by one. Of more, the smallest and the largest are named."""
@@ -174,9 +176,10 @@ def worth(facts: Facts) -> list[Sentence]:
 def controls(facts: Facts) -> list[Sentence]:
     """Whether variants gave what they must by construction. Wrong ones are in `distrust`."""
     parts = []
-    judged = [row["verdict"] for row in facts.controls if row["verdict"] is not None]
-    if judged and set(judged) == {"chance"}:
-        parts.append("shuffled labels gave chance")
+    for control in (SHUFFLED, MASKS):
+        judged, wrong = judged_controls(facts, control)
+        if judged and not wrong:
+            parts.append(f"{control} gave chance")
     outcomes = [row["outcome"] for row in facts.known_truth]
     if outcomes:
         n_of = {word: outcomes.count(word) for word in ("right", "wrong", "withheld")}
@@ -188,7 +191,7 @@ def controls(facts: Facts) -> list[Sentence]:
 def distrust(facts: Facts) -> list[Sentence]:
     """One sentence on what must not be trusted, or shared; none if there is nothing."""
     doubtful = []
-    wrong = [row for row in facts.controls if row["verdict"] not in (None, "chance")]
+    _, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         doubtful.append(
             f"any number of this run (shuffled labels did not give chance {with_n(wrong)})"
@@ -203,6 +206,12 @@ def distrust(facts: Facts) -> list[Sentence]:
     if n_events:
         doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds} in training)")
     parts = [f"do not trust {listed(doubtful)}"] if doubtful else []
+    _, telling = judged_controls(facts, MASKS)
+    if telling:
+        parts.append(
+            f"sector masks alone scored above chance {with_n(telling)}, so classifiers may have "
+            "used them"
+        )
     n_of = gate_verdicts(facts)
     if n := n_of["refused"] + n_of["unjudged"]:
         why = [

@@ -18,6 +18,7 @@ from lussweep.report.page.verdicts import (
     with_n,
 )
 from lussweep.report.page.wording import counted, listed, spread, two_digits
+from lussweep.report.sections.controls import MASKS, SHUFFLED
 from lussweep.study.coordinates import curve_name
 from lussweep.study.spec import KNOWN
 
@@ -146,18 +147,33 @@ def _beside_one(value: float) -> str:
 
 
 def controls(facts: Facts) -> list[Sentence]:
-    """Whether variants with shuffled labels score as chance does."""
-    judged = [row for row in facts.controls if row["verdict"] is not None]
-    wrong = [row for row in judged if row["verdict"] != "chance"]
+    """Whether variants with shuffled labels, and those of sector masks, score as chance does."""
+    sentences = []
+    judged, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         text = (
             f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
             "selection, so no number of this run can be trusted."
         )
-        return [Sentence(text, "control", "warning")]
-    if judged:
-        return [Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control")]
-    return []
+        sentences.append(Sentence(text, "control", "warning"))
+    elif judged:
+        sentences.append(Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control"))
+    judged, wrong = judged_controls(facts, MASKS)
+    if wrong:
+        text = (
+            f"Sector masks alone scored above chance {with_n(wrong)}: they tell the class, so "
+            "every classifier of this run may have used them."
+        )
+        sentences.append(Sentence(text, "control", "warning"))
+    elif judged:
+        sentences.append(Sentence(f"Sector masks alone gave chance {with_n(judged)}.", "control"))
+    return sentences
+
+
+def judged_controls(facts: Facts, control: str) -> tuple[list[Row], list[Row]]:
+    """The rows of one control (SHUFFLED or MASKS) with a verdict, and those that are no chance."""
+    rows = [row for row in facts.controls if row["control"] == control and row["verdict"]]
+    return rows, [row for row in rows if row["verdict"] != "chance"]
 
 
 def known_truth(facts: Facts) -> list[Sentence]:

@@ -19,6 +19,7 @@ from support.answers import (
     UNADJUSTED,
     WITHHELD,
     contrast,
+    control,
     event,
     facts,
     known,
@@ -109,11 +110,26 @@ def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
 
 
 def test_controls_of_known_truth_are_one_sentence() -> None:
-    chance = [{"n_patients": 15, "verdict": "chance"}]
+    chance = [control("chance")]
     said = said_of(contrast(), controls=chance, known_truth=known(11, 0, 1))
     assert said.endswith(
         " Controls: shuffled labels gave chance; of 12 verdicts on known truth, 11 right and 1 "
         "withheld."
+    )
+
+
+def test_sector_masks_are_not_shuffled_labels() -> None:
+    masks = "sector masks"
+    told = answer(
+        facts(contrast(), controls=[control("chance"), control("above chance", masks, 6)])
+    )
+    assert [(s.about, s.text) for s in told[1:]] == [
+        ("control", "Controls: shuffled labels gave chance."),
+        ("distrust", "Sector masks alone scored above chance with 6 patients a class, so "
+         "classifiers may have used them."),
+    ]  # fmt: skip
+    assert said_of(contrast(), controls=[control("chance", masks)]).endswith(
+        " Controls: sector masks gave chance."
     )
 
 
@@ -122,7 +138,7 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
     said = answer(
         facts(
             contrast(),
-            controls=[{"n_patients": 15, "verdict": "not chance"}],
+            controls=[control("not chance")],
             known_truth=known(10, 1, 1),
             gan_events=[event(), event()],
             gans=30,
@@ -163,7 +179,7 @@ def test_a_whole_answer_is_read_in_20_seconds() -> None:
         is_phantom=True,
         multiplier=[{"variant": "combined", "m": 1.1, "low": 0.8, "high": 1.4, "status": "done",
                      "reason": None}],
-        controls=[{"n_patients": 15, "verdict": "chance"}],
+        controls=[control("chance")],
         known_truth=known(11, 0, 1),
         gan_events=[event()],
         gans=30,

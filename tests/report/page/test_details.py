@@ -20,6 +20,7 @@ from support.answers import (
     UNADJUSTED,
     WITHHELD,
     contrast,
+    control,
     event,
     facts,
     known,
@@ -144,14 +145,20 @@ def test_the_multiplier_is_said_with_its_interval_or_its_reason(
 
 
 def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
-    def control(verdict: str) -> dict[str, Any]:
-        return {"n_patients": 15, "verdict": verdict}
-
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
     assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
     right = about(details(facts(contrast(), controls=[control("chance")])), "control")
     assert right == "Shuffled labels gave chance with 15 patients a class."
+
+
+def test_sector_masks_have_a_sentence_of_their_own() -> None:
+    rows = [control("chance"), control("above chance", "sector masks", 6)]
+    right, wrong = (s for s in details(facts(contrast(), controls=rows)) if s.about == "control")
+    assert right.text == "Shuffled labels gave chance with 15 patients a class."
+    assert wrong.weight == "warning" and wrong.text.startswith(
+        "Sector masks alone scored above chance with 6 patients a class: they tell the class"
+    )
 
 
 def test_verdicts_on_known_truth_are_counted() -> None:
