@@ -23,6 +23,7 @@ from lussweep.report.page.details import (
 from lussweep.report.page.outcomes import Kind
 from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
+    AHEAD,
     auroc_of,
     by_kind,
     contrast_lines,
@@ -52,6 +53,8 @@ def answer(facts: Facts) -> list[Sentence]:
 def main_comparison(facts: Facts) -> list[Sentence]:
     """One sentence for each outcome of the first planned contrast, over patient counts."""
     rows = contrast_lines(facts)[0] if facts.contrasts else []
+    if facts.has_contrasts_ahead:
+        return [Sentence(AHEAD, "missing")]
     if not rows:
         return [Sentence("No contrast is planned: this run gives no verdict.", "missing")]
     subject = subject_of(rows, facts)

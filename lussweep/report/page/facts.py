@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from lussweep.report.page.seam import PageSource
 from lussweep.report.page.sentences import Facts
+from lussweep.report.sections.seam import NotWritten
 
 
 def facts_of(source: PageSource) -> Facts:
     """The rows of a run's tables. A table that the run has not come to is empty."""
     study = source.study
     order = {pair: i for i, pair in enumerate(study.analysis.contrasts)}
-    contrasts = sorted(
-        source.rows_if_written("contrasts"),
+    try:
+        contrasts, has_contrasts_ahead = source.rows("contrasts"), False
+    except NotWritten:
+        contrasts, has_contrasts_ahead = [], _plans_a_contrast(source)
+    contrasts.sort(
         key=lambda row: (order.get((row["variant"], row["reference"]), len(order)),
                          row["n_patients"], row["gan_epoch"] or 0),
     )  # fmt: skip
@@ -20,6 +24,7 @@ def facts_of(source: PageSource) -> Facts:
     return Facts(
         results=source.rows("results"),
         contrasts=contrasts,
+        has_contrasts_ahead=has_contrasts_ahead,
         multiplier=source.rows_if_written("multiplier"),
         controls=source.rows_if_written("controls"),
         known_truth=source.rows_if_written("known_truth"),
@@ -30,3 +35,9 @@ def facts_of(source: PageSource) -> Facts:
         recipes=study.variants,
         is_phantom=source.is_phantom,
     )
+
+
+def _plans_a_contrast(source: PageSource) -> bool:
+    """Whether a planned contrast has both of its variants in the grid."""
+    variants = {row["variant"] for row in source.rows("results")}
+    return any(variants.issuperset(pair) for pair in source.study.analysis.contrasts)

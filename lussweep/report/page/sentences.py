@@ -42,6 +42,8 @@ class Facts:
     results: Sequence[Row]
     contrasts: Sequence[Row] = ()
     """In the order in which the experiment plans them, by patient count."""
+    has_contrasts_ahead: bool = False
+    """Whether contrasts are planned in the grid, and their table is not written yet."""
     multiplier: Sequence[Row] = ()
     controls: Sequence[Row] = ()
     known_truth: Sequence[Row] = ()

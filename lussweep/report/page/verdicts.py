@@ -23,6 +23,7 @@ LEVEL_WORDS = {
     "patient_mean": "AUC-ROC of patients",
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
+AHEAD = "There is no verdict yet: contrasts are computed when the run ends."
 MOST_OTHERS = 3
 """Contrasts beside the first one that have a sentence."""
 
@@ -30,6 +31,8 @@ MOST_OTHERS = 3
 def first_contrast(facts: Facts) -> list[Sentence]:
     """One sentence for each outcome of the first planned contrast, over patient counts."""
     rows = contrast_lines(facts)[0] if facts.contrasts else []
+    if facts.has_contrasts_ahead:
+        return [Sentence(AHEAD, "missing")]
     if not rows:
         text = "No contrast between two variants of this grid is planned: no verdict is given."
         return [Sentence(text, "missing")]

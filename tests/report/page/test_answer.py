@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lussweep.report.page.answer import answer
+from lussweep.report.page.details import details
 from lussweep.report.page.outcomes import KINDS
 from lussweep.report.page.sentences import Facts, text_of
 from support.answers import (
@@ -171,6 +172,14 @@ def test_a_run_that_goes_on_says_so_and_has_no_verdict_without_a_cell() -> None:
 
 def test_without_a_contrast_there_is_no_verdict() -> None:
     assert said_of() == "No contrast is planned: this run gives no verdict."
+
+
+def test_a_run_that_has_not_come_to_its_contrasts_does_not_deny_them() -> None:
+    said = answer(facts(has_contrasts_ahead=True, results=results(3, missing=3)))
+    assert [s.about for s in said] == ["progress", "missing"]
+    assert said[1].text == "There is no verdict yet: contrasts are computed when the run ends."
+    told = text_of(details(facts(has_contrasts_ahead=True)))
+    assert said[1].text in told and "planned" not in told
 
 
 def test_a_whole_answer_is_read_in_20_seconds() -> None:
