@@ -85,29 +85,29 @@ def _groups(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
     return [(kind, sorted(group, key=lambda r: r["n_patients"])) for kind, group in groups.items()]
 
 
-def _size(rows: Sequence[Row], form: Callable[[float], str] = signed) -> str:
-    """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`."""
-    changes = sorted(row["difference"] for row in rows)
+def _size(rows: Sequence[Row], *, is_signed: bool = True) -> str:
+    """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`.
+
+    Of more than SPELT_OUT rows, the smallest and the largest size, and the limits that every
+    interval lies within. These limits are no interval, so the text does not say so.
+    """
+    sizes = [row["difference"] if is_signed else abs(row["difference"]) for row in rows]
+    form = signed if is_signed else "{:.3f}".format
     if len(rows) <= SPELT_OUT:
-        size = listed(form(row["difference"]) for row in rows)
         ends = listed(interval_text(row["low"], row["high"], sign=True) for row in rows)
-    else:
-        size = spread([form(changes[0]), form(changes[-1])])
-        low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
-        ends = interval_text(low, high, sign=True)
-    return f"{size} (95 % over patients and trainings: {ends})"
-
-
-def _unsigned(value: float) -> str:
-    return f"{abs(value):.3f}"
+        return f"{listed(map(form, sizes))} (95 % over patients and trainings: {ends})"
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    ends = interval_text(low, high, sign=True)
+    size = spread([form(min(sizes)), form(max(sizes))])
+    return f"{size} (95 % intervals within {ends})"
 
 
 def _gain(rows: Sequence[Row]) -> tuple[str, str]:
-    return f"raised {auroc_of(rows)} by {_size(rows, _unsigned)}", "raised"
+    return f"raised {auroc_of(rows)} by {_size(rows, is_signed=False)}", "raised"
 
 
 def _loss(rows: Sequence[Row]) -> tuple[str, str]:
-    return f"lowered {auroc_of(rows)} by {_size(rows, _unsigned)}", "lowered"
+    return f"lowered {auroc_of(rows)} by {_size(rows, is_signed=False)}", "lowered"
 
 
 def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
@@ -119,13 +119,26 @@ def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
-    is_clear = all(row["low"] <= 0 <= row["high"] for row in rows)
+    alone = [row for row in rows if not row["low"] <= 0 <= row["high"]]
     verdict = NO_DIFFERENCE
-    if not is_clear:
-        verdict += " after adjustment for every planned contrast"
+    if alone:
+        verdict += f" after adjustment for every planned contrast{_alone(alone, rows)}"
     size = detectable_text(rows)
     power = f"; this study could have detected {size}" if size else ""
     return f"changed {auroc_of(rows)} by {_size(rows)}: {verdict}{power}", NO_DIFFERENCE
+
+
+def _alone(alone: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Names counts whose own interval leaves out 0, if other counts share the sentence."""
+    if len(rows) == 1:
+        return ""
+    if len(alone) > SPELT_OUT:
+        return f" (on its own, the interval leaves out 0 {with_n(alone)})"
+    ends = listed(
+        f"{row['n_patients']} patients ({interval_text(row['low'], row['high'], sign=True)})"
+        for row in alone
+    )
+    return f"; on its own, the interval leaves out 0 with {ends}"
 
 
 def _withheld(rows: Sequence[Row]) -> tuple[str, str]:

@@ -72,8 +72,8 @@ def test_patient_counts_that_say_the_same_share_a_sentence() -> None:
     counts = ((6, -0.01), (15, 0.0), (29, 0.0002))
     assert said_of(*(contrast(n, difference=d) for n, d in counts)) == (
         f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to "
-        "0.000 (95 % over patients and trainings: -0.011 to +0.019): no difference was shown; this "
-        "study could have detected 0.030."
+        "0.000 (95 % intervals within -0.011 to +0.019): no difference "
+        "was shown; this study could have detected 0.030."
     )
 
 
@@ -82,6 +82,23 @@ def test_what_fails_after_adjustment_shows_nothing_either() -> None:
     assert said.startswith(f"With 29 patients a class, {SUBJECT} raised")
     assert "With 6 and 15 patients a class, it changed the AUC-ROC of frames by +0.030 and" in said
     assert said.count("With ") == 2
+
+
+def test_sizes_run_from_the_smallest_to_the_largest() -> None:
+    losses = ((6, -0.2, -0.25, -0.15), (15, -0.05, -0.09, -0.01), (29, -0.1, -0.15, -0.05))
+    rows = [contrast(n, **LOSS | {"difference": d, "low": a, "high": b}) for n, d, a, b in losses]
+    assert "by 0.050 to 0.200 (95 % intervals within -0.250 to " in (said_of(*rows))
+
+
+def test_a_count_whose_own_interval_leaves_out_0_is_named() -> None:
+    loss = UNADJUSTED | {"difference": -0.053, "low": -0.104, "high": -0.003}
+    said = said_of(contrast(6, **loss), contrast(15), contrast(29), contrast(44))
+    assert (
+        "within -0.104 to +0.019): no difference was shown after adjustment for every planned "
+        "contrast; on its own, the interval leaves out 0 with 6 patients (-0.104 to -0.003); this "
+    ) in said
+    three = said_of(*(contrast(n, **loss) for n in (6, 15, 29)), contrast(44))
+    assert "(on its own, the interval leaves out 0 with 6, 15 and 29 patients a class)" in three
 
 
 def test_only_the_main_contrast_is_in_the_answer() -> None:
