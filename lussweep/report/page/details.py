@@ -17,7 +17,7 @@ from lussweep.report.page.verdicts import (
     other_contrasts,
     with_n,
 )
-from lussweep.report.page.wording import counted, listed, spread, two_digits
+from lussweep.report.page.wording import beside_one, counted, grid_bound, listed, spread
 from lussweep.report.sections.controls import MASKS, SHUFFLED
 from lussweep.study.coordinates import curve_name
 from lussweep.study.spec import KNOWN
@@ -116,34 +116,29 @@ def multiplier_of(facts: Facts) -> Row | None:
 def multiplier_text(row: Row) -> str:
     """`1.1 (95 % 0.80 to 1.4) patients`, of a row of `multiplier` with a value."""
     low, high = row["low"], row["high"]
-    ends = "without an interval"
-    if low is not None and high is not None:
-        ends = f"95 % {_bound(low, 'below what the grid can tell')} to "
-        ends += _bound(high, "above what the grid can tell")
-    return f"{_beside_one(row['m'])} ({ends}) patients"
+    if low is None or high is None:
+        ends = "without an interval"
+    elif _is_open(row):
+        ends = "95 % without an end in this grid"
+    else:
+        ends = f"95 % {grid_bound(low)} to {grid_bound(high)}"
+    return f"{beside_one(row['m'])} ({ends}) patients"
 
 
 def multiplier_verdict(row: Row) -> str:
     """How the interval lies to one patient, as the end of a sentence; empty without an interval."""
     if row["low"] is None or row["high"] is None:
         return ""
+    if _is_open(row):
+        return ": the interval leaves it open"
     if row["low"] > 1:
         return ": more than one"
     return ": fewer than one" if row["high"] < 1 else ", which does not differ from one"
 
 
-def _bound(value: float, beyond: str) -> str:
-    return beyond if math.isinf(value) else _beside_one(value)
-
-
-def _beside_one(value: float) -> str:
-    """Two digits, or as many as show on which side of one the value lies, at most four places.
-
-    >>> _beside_one(0.9965), _beside_one(1.04), _beside_one(1.0), _beside_one(0.23)
-    ('0.997', '1.04', '1.0', '0.23')
-    """
-    texts = (two_digits(value), *(f"{value:.{places}f}" for places in (2, 3, 4)))
-    return next((text for text in texts if value == 1 or float(text) != 1), texts[-1])
+def _is_open(row: Row) -> bool:
+    """Whether the interval says nothing: both of its ends lie beyond what the grid can tell."""
+    return math.isinf(row["low"]) and math.isinf(row["high"]) and row["low"] < row["high"]
 
 
 def controls(facts: Facts) -> list[Sentence]:

@@ -132,7 +132,12 @@ def test_simulated_frames_are_no_patients() -> None:
          "frames alone, which does not differ from one"),
         ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
          "patients of real frames alone: more than one"),
-        ({"m": 0.4, "low": -math.inf, "high": 0.7}, ": fewer than one"),
+        ({"m": 0.4, "low": -math.inf, "high": 0.7}, "(95 % below what the grid can tell to 0.70) "
+         "patients of real frames alone: fewer than one"),
+        ({"m": 0.9, "low": -math.inf, "high": math.inf}, "0.90 (95 % without an end in this grid) "
+         "patients of real frames alone: the interval leaves it open"),
+        ({"m": 0.6, "low": 0.2, "high": 0.99996}, "(95 % 0.20 to just below 1) patients of real "
+         "frames alone: fewer than one"),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
          "is withheld: it is flat"),
     ],
