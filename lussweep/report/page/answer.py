@@ -36,6 +36,8 @@ from lussweep.report.sections.controls import MASKS, SHUFFLED
 
 SPELT_OUT = 2
 """Differences that are named one by one. Of more, the smallest and the largest are named."""
+SCOPE = "over all counts, unadjusted"
+"""What the interval of a multiplier is, unlike that of a contrast, which is for one count."""
 NO_DIFFERENCE = "no difference was shown"
 
 
@@ -183,10 +185,12 @@ def worth(facts: Facts) -> list[Sentence]:
         return []
     if row["m"] is None:
         verb = "is withheld" if row["status"] == WITHHELD else "is not known"
-        return [Sentence(f"How many patients one patient counts as {verb}.", "multiplier")]
+        text = f"How many patients one patient counts as {verb}{_why([row])}."
+        return [Sentence(text, "multiplier")]
     verdict = multiplier_verdict(row)
     end = verdict if verdict.startswith(":") else ""
-    return [Sentence(f"A patient's data counted as {multiplier_text(row)}{end}.", "multiplier")]
+    text = f"A patient's data counted as {multiplier_text(row)} {SCOPE}{end}."
+    return [Sentence(text, "multiplier")]
 
 
 def controls(facts: Facts) -> list[Sentence]:
@@ -220,7 +224,7 @@ def distrust(facts: Facts) -> list[Sentence]:
         )
     n_events, kinds = with_events(facts)
     if n_events:
-        doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds} in training)")
+        doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds})")
     parts = [f"do not trust {listed(doubtful)}"] if doubtful else []
     _, telling = judged_controls(facts, MASKS)
     if telling:

@@ -98,9 +98,11 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     text = (
         f"With {row['variant']}, a patient's data counted as {multiplier_text(row)} of real frames "
-        f"alone{multiplier_verdict(row)}."
+        f"alone{multiplier_verdict(row)}. This is over all patient counts, and not adjusted for "
+        "other comparisons"
     )
-    return [Sentence(text, "multiplier")]
+    remark = f" ({row['reason']})" if row["reason"] else ""
+    return [Sentence(f"{text}{remark}.", "multiplier")]
 
 
 def multiplier_of(facts: Facts) -> Row | None:

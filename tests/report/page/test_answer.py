@@ -115,11 +115,13 @@ def test_a_gan_epoch_is_named() -> None:
     ("row", "said"),
     [
         ({"m": 1.1, "low": 0.8, "high": 1.4},
-         "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients."),
+         "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients over all counts, "
+         "unadjusted."),
         ({"m": 0.67, "low": 0.23, "high": 0.999},
-         "A patient's data counted as 0.67 (95 % 0.23 to 0.999) patients: fewer than one."),
+         "A patient's data counted as 0.67 (95 % 0.23 to 0.999) patients over all counts, "
+         "unadjusted: fewer than one."),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
-         "How many patients one patient counts as is withheld."),
+         "How many patients one patient counts as is withheld (it is flat)."),
     ],
 )  # fmt: skip
 def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
@@ -167,7 +169,7 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
     assert said[-1].text == (
         "Do not trust any number of this run (shuffled labels did not give chance with 15 patients "
         "a class), the verdicts of this run (1 of 12 on known truth is wrong) and 1 of 30 "
-        "generators (low diversity in training); do not share 3 of 4 synthetic sets, which the "
+        "generators (low diversity); do not share 3 of 4 synthetic sets, which the "
         "release gate refused (2) or could not judge (1)."
     )
     assert "gave chance;" not in text_of(said)

@@ -149,6 +149,16 @@ def test_the_multiplier_is_said_with_its_interval_or_its_reason(
     assert said in about(details(facts(contrast(), multiplier=[whole])), "multiplier")
 
 
+def test_the_multiplier_is_told_apart_from_the_adjusted_verdicts() -> None:
+    row = {"variant": "combined", "m": 0.67, "low": 0.23, "high": 0.9965, "status": "done"}
+    shared = "replicates share 49 % of their training patients"
+    said = about(details(facts(contrast(), multiplier=[row | {"reason": shared}])), "multiplier")
+    assert said.endswith(
+        ": fewer than one. This is over all patient counts, and not adjusted for other comparisons "
+        f"({shared})."
+    )
+
+
 def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
