@@ -89,7 +89,9 @@ def control(verdict: str, kind: str = "shuffled labels", n: int = 15) -> dict[st
     return {"n_patients": n, "control": kind, "verdict": verdict}
 
 
-def known(n_right: int, n_wrong: int, n_withheld: int) -> list[dict[str, Any]]:
+def known(
+    n_right: int, n_wrong: int, n_withheld: int, table: str = "memorisation"
+) -> list[dict[str, Any]]:
     """Rows of `known_truth` by outcome."""
     outcomes = ["right"] * n_right + ["wrong"] * n_wrong + ["withheld"] * n_withheld
-    return [{"outcome": outcome} for outcome in outcomes]
+    return [{"table": table, "outcome": outcome} for outcome in outcomes]

@@ -16,6 +16,7 @@ from lussweep.report.page.details import (
     multiplier_of,
     multiplier_text,
     multiplier_verdict,
+    outcomes_by_table,
     phantom,
     progress,
     with_events,
@@ -200,11 +201,9 @@ def controls(facts: Facts) -> list[Sentence]:
         judged, wrong = judged_controls(facts, control)
         if judged and not wrong:
             parts.append(f"{control} gave chance")
-    outcomes = [row["outcome"] for row in facts.known_truth]
-    if outcomes:
-        n_of = {word: outcomes.count(word) for word in ("right", "wrong", "withheld")}
-        counts = [f"{n} {word}" for word, n in n_of.items() if n]
-        parts.append(f"of {counted(len(outcomes), 'verdict')} on known truth, {listed(counts)}")
+    if facts.known_truth:
+        tables = [f"{table} ({counts})" for table, counts in outcomes_by_table(facts).items()]
+        parts.append(f"verdicts on known truth: {listed(tables)}")
     return [Sentence(f"Controls: {'; '.join(parts)}.", "control")] if parts else []
 
 

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 
 from lussweep.report.cells import BASELINE, DONE, WITHHELD, Row
-from lussweep.report.page.sentences import Facts, Sentence
+from lussweep.report.page.sentences import Facts, Sentence, Weight
 from lussweep.report.page.verdicts import (
     contrast_lines,
     first_contrast,
@@ -180,9 +180,34 @@ def known_truth(facts: Facts) -> list[Sentence]:
         return []
     text = (
         f"Of {counted(n.total(), 'verdict')} whose truth is known by construction, {n['right']} "
-        f"are right, {n['wrong']} wrong and {n['withheld']} withheld."
+        f"are right, {n['wrong']} wrong and {n['withheld']} withheld"
     )
-    return [Sentence(text, "known_truth", "warning" if n["wrong"] else "plain")]
+    tables = [f"{table}: {counts}" for table, counts in outcomes_by_table(facts).items()]
+    weight: Weight = "warning" if n["wrong"] else "plain"
+    return [Sentence(f"{text} ({'; '.join(tables)}).", "known_truth", weight)]
+
+
+TABLE_WORDS = {
+    "multiplier": "worth of one patient",
+    "controls": "sector masks",
+    "memorisation": "release gate",
+}
+"""What tables judge whose names do not say so."""
+
+
+def outcomes_by_table(facts: Facts) -> dict[str, str]:
+    """How many verdicts on known truth are right, wrong and withheld, for what each table judges.
+
+    Counts over all tables would let those of an easy table stand for those of a hard one.
+    """
+    n_of: dict[str, Counter[str]] = {}
+    for row in facts.known_truth:
+        judged = TABLE_WORDS.get(row["table"], row["table"])
+        n_of.setdefault(judged, Counter())[row["outcome"]] += 1
+    return {
+        table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
+        for table, n in n_of.items()
+    }
 
 
 def generators(facts: Facts) -> list[Sentence]:

@@ -131,10 +131,11 @@ def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
 
 def test_controls_of_known_truth_are_one_sentence() -> None:
     chance = [control("chance")]
-    said = said_of(contrast(), controls=chance, known_truth=known(11, 0, 1))
+    verdicts = [*known(0, 0, 5, "contrasts"), *known(15, 0, 1)]
+    said = said_of(contrast(), controls=chance, known_truth=verdicts)
     assert said.endswith(
-        " Controls: shuffled labels gave chance; of 12 verdicts on known truth, 11 right and 1 "
-        "withheld."
+        " Controls: shuffled labels gave chance; verdicts on known truth: contrasts (5 withheld) "
+        "and release gate (15 right, 1 withheld)."
     )
 
 

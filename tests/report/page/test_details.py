@@ -177,9 +177,11 @@ def test_sector_masks_have_a_sentence_of_their_own() -> None:
 
 
 def test_verdicts_on_known_truth_are_counted() -> None:
-    said = about(details(facts(contrast(), known_truth=known(11, 0, 1))), "known_truth")
+    verdicts = [*known(0, 0, 5, "contrasts"), *known(11, 0, 1)]
+    said = about(details(facts(contrast(), known_truth=verdicts)), "known_truth")
     assert said == (
-        "Of 12 verdicts whose truth is known by construction, 11 are right, 0 wrong and 1 withheld."
+        "Of 17 verdicts whose truth is known by construction, 11 are right, 0 wrong and 6 withheld "
+        "(contrasts: 5 withheld; release gate: 11 right, 1 withheld)."
     )
 
 
