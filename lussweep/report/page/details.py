@@ -202,7 +202,7 @@ def outcomes_by_table(facts: Facts) -> dict[str, str]:
     """
     n_of: dict[str, Counter[str]] = {}
     for row in facts.known_truth:
-        judged = TABLE_WORDS.get(row["table"], row["table"])
+        judged = TABLE_WORDS.get(row["table"]) or row["table"]
         n_of.setdefault(judged, Counter())[row["outcome"]] += 1
     return {
         table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
