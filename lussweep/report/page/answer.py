@@ -91,8 +91,8 @@ def _groups(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
 def _size(rows: Sequence[Row], *, is_signed: bool = True) -> str:
     """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`.
 
-    Of more than SPELT_OUT rows, the smallest and the largest size, and the limits that every
-    interval lies within. These limits are no interval, so the text does not say so.
+    More than SPELT_OUT rows have the smallest and the largest size, and the limits that every
+    interval lies within. The text does not call these limits an interval: they are none.
     """
     sizes = [row["difference"] if is_signed else abs(row["difference"]) for row in rows]
     form = signed if is_signed else "{:.3f}".format

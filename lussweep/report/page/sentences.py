@@ -49,7 +49,7 @@ class Facts:
     known_truth: Sequence[Row] = ()
     memorisation: Sequence[Row] = ()
     gan_events: Sequence[Row] = ()
-    """Of the last attempt of each generator, whose frames the cells have."""
+    """Events of each generator's last attempt, whose frames the cells have."""
     gans: int = 0
     """Generators that were trained."""
     failures: Sequence[Row] = ()
