@@ -135,13 +135,10 @@ def _alone(alone: Sequence[Row], rows: Sequence[Row]) -> str:
     """Names counts whose own interval leaves out 0, if other counts share the sentence."""
     if len(rows) == 1:
         return ""
-    if len(alone) > SPELT_OUT:
-        return f" (on its own, the interval leaves out 0 {with_n(alone)})"
-    ends = listed(
-        f"{row['n_patients']} patients ({interval_text(row['low'], row['high'], sign=True)})"
-        for row in alone
-    )
-    return f"; on its own, the interval leaves out 0 with {ends}"
+    ends = ""
+    if len(alone) <= SPELT_OUT < len(rows):  # else they are in the sentence already, or too many
+        ends = ": " + listed(interval_text(row["low"], row["high"], sign=True) for row in alone)
+    return f" (before it, the interval leaves out 0 {with_n(alone)}{ends})"
 
 
 def _withheld(rows: Sequence[Row]) -> tuple[str, str]:
@@ -203,7 +200,7 @@ def controls(facts: Facts) -> list[Sentence]:
             parts.append(f"{control} gave chance")
     if facts.known_truth:
         tables = [f"{table} ({counts})" for table, counts in outcomes_by_table(facts).items()]
-        parts.append(f"verdicts on known truth: {listed(tables)}")
+        parts.append(f"known truth tested {listed(tables)}")
     return [Sentence(f"Controls: {'; '.join(parts)}.", "control")] if parts else []
 
 

@@ -95,10 +95,12 @@ def test_a_count_whose_own_interval_leaves_out_0_is_named() -> None:
     said = said_of(contrast(6, **loss), contrast(15), contrast(29), contrast(44))
     assert (
         "within -0.104 to +0.019): no difference was shown after adjustment for every planned "
-        "contrast; on its own, the interval leaves out 0 with 6 patients (-0.104 to -0.003); this "
+        "contrast (before it, the interval leaves out 0 with 6 patients a class: -0.104 to -0.003);"
     ) in said
     three = said_of(*(contrast(n, **loss) for n in (6, 15, 29)), contrast(44))
-    assert "(on its own, the interval leaves out 0 with 6, 15 and 29 patients a class)" in three
+    assert "(before it, the interval leaves out 0 with 6, 15 and 29 patients a class)" in three
+    pair = said_of(contrast(6, **loss), contrast(15))
+    assert "(before it, the interval leaves out 0 with 6 patients a class)" in pair
 
 
 def test_only_the_main_contrast_is_in_the_answer() -> None:
@@ -134,7 +136,7 @@ def test_controls_of_known_truth_are_one_sentence() -> None:
     verdicts = [*known(0, 0, 5, "contrasts"), *known(15, 0, 1)]
     said = said_of(contrast(), controls=chance, known_truth=verdicts)
     assert said.endswith(
-        " Controls: shuffled labels gave chance; verdicts on known truth: contrasts (5 withheld) "
+        " Controls: shuffled labels gave chance; known truth tested contrasts (5 withheld) "
         "and release gate (15 right, 1 withheld)."
     )
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from lussweep.report.page.chapters import statistics
+from lussweep.report.page.chapters import record, statistics
 from lussweep.report.page.seam import PageTable
-from support.answers import tables_of
+from support.answers import control, tables_of
 
 
 def texts(table: PageTable) -> list[list[str]]:
@@ -31,3 +31,17 @@ def test_the_table_of_the_multiplier_shows_the_side_of_one_as_the_sentence_does(
         ["0.996", "0.60", "just below 1"],
         ["0.90", "below what the grid can tell", "above what the grid can tell"],
     ]
+
+
+def test_the_table_of_controls_names_each_control() -> None:
+    interval = {"auroc": 0.6, "low": 0.55, "high": 0.65, "status": "done", "reason": None}
+    rows = [
+        control("chance") | interval | {"variant": "shuffled", "n_permutations": 5},
+        control("above chance", "sector masks") | interval
+        | {"variant": "mask_only", "n_permutations": None},
+    ]  # fmt: skip
+    chapter = record.CHAPTERS["events"].make(tables_of(results=[], controls=rows))
+    assert chapter is not None
+    (table,) = chapter["tables"]
+    assert [row[2] for row in texts(table)] == ["shuffled labels", "sector masks"]
+    assert "Sector masks alone that score above chance tell the class" in table.caption
