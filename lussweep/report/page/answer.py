@@ -13,6 +13,7 @@ from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
     gate_verdicts,
     judged_controls,
+    known_by_table,
     multiplier_of,
     multiplier_text,
     multiplier_verdict,
@@ -212,10 +213,12 @@ def distrust(facts: Facts) -> list[Sentence]:
         doubtful.append(
             f"any number of this run (shuffled labels did not give chance {with_n(wrong)})"
         )
-    n_wrong = sum(row["outcome"] == "wrong" for row in facts.known_truth)
+    known = known_by_table(facts).items()
+    n_wrong = sum(n["wrong"] for _, n in known)
     if n_wrong:
+        tables = [f"{n['wrong']} of {n.total()} on {table}" for table, n in known if n["wrong"]]
         doubtful.append(
-            f"the verdicts of this run ({n_wrong} of {len(facts.known_truth)} on known truth "
+            f"the verdicts of this run (with known truth, {listed(tables)} "
             f"{'is' if n_wrong == 1 else 'are'} wrong)"
         )
     n_events, kinds = with_events(facts)

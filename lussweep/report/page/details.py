@@ -196,6 +196,14 @@ TABLE_WORDS = {
 
 
 def outcomes_by_table(facts: Facts) -> dict[str, str]:
+    """`15 right, 1 withheld`, for what each table judges."""
+    return {
+        table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
+        for table, n in known_by_table(facts).items()
+    }
+
+
+def known_by_table(facts: Facts) -> dict[str, Counter[str]]:
     """How many verdicts on known truth are right, wrong and withheld, for what each table judges.
 
     Counts over all tables would let those of an easy table stand for those of a hard one.
@@ -204,10 +212,7 @@ def outcomes_by_table(facts: Facts) -> dict[str, str]:
     for row in facts.known_truth:
         judged = TABLE_WORDS.get(row["table"]) or row["table"]
         n_of.setdefault(judged, Counter())[row["outcome"]] += 1
-    return {
-        table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
-        for table, n in n_of.items()
-    }
+    return n_of
 
 
 def generators(facts: Facts) -> list[Sentence]:

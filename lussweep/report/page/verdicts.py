@@ -98,8 +98,9 @@ def subject_of(rows: Sequence[Row], facts: Facts) -> str:
 
 
 def with_n(rows: Sequence[Row]) -> str:
-    """`with 6 and 15 patients a class`."""
-    return f"with {listed(row['n_patients'] for row in rows)} patients a class"
+    """`with 6 and 15 patients a class`. A count that several rows have is named once."""
+    counts = dict.fromkeys(row["n_patients"] for row in rows)
+    return f"with {listed(counts)} patients a class"
 
 
 def auroc_of(rows: Sequence[Row]) -> str:

@@ -162,7 +162,7 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
         facts(
             contrast(),
             controls=[control("not chance")],
-            known_truth=known(10, 1, 1),
+            known_truth=[*known(5, 0, 0), *known(10, 1, 1, "multiplier")],
             gan_events=[event(), event()],
             gans=30,
             memorisation=[*sets, {"gan": "copies", "verdict": "refused"}],
@@ -171,9 +171,9 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
     assert said[-1].weight == "warning"
     assert said[-1].text == (
         "Do not trust any number of this run (shuffled labels did not give chance with 15 patients "
-        "a class), the verdicts of this run (1 of 12 on known truth is wrong) and 1 of 30 "
-        "generators (low diversity); do not share 3 of 4 synthetic sets, which the "
-        "release gate refused (2) or could not judge (1)."
+        "a class), the verdicts of this run (with known truth, 1 of 12 on worth of one patient is "
+        "wrong) and 1 of 30 generators (low diversity); do not share 3 of 4 synthetic sets, which "
+        "the release gate refused (2) or could not judge (1)."
     )
     assert "gave chance;" not in text_of(said)
 

@@ -168,7 +168,8 @@ def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
 
 
 def test_sector_masks_have_a_sentence_of_their_own() -> None:
-    rows = [control("chance"), control("above chance", "sector masks", 6)]
+    masks = [control("above chance", "sector masks", 6)] * 2  # two variants of masks
+    rows = [control("chance"), *masks]
     right, wrong = (s for s in details(facts(contrast(), controls=rows)) if s.about == "control")
     assert right.text == "Shuffled labels gave chance with 15 patients a class."
     assert wrong.weight == "warning" and wrong.text.startswith(
