@@ -142,14 +142,14 @@ def _mark(ax: Axes, series: _Series, point: Point, figure: Figure) -> Mark:
     title = figure.legends[0].get_title().get_text() if figure.legends else ""
     parts = [
         f"{title} {series.name}".strip() if series.name else "",
-        f"{_label(figure, ax, 'x')} {across}".strip(),
-        f"{_label(figure, ax, 'y')} {up}".strip(),
+        f"{_label(ax, 'x')} {across}".strip(),
+        f"{_label(ax, 'y')} {up}".strip(),
     ]
     parts = [part for part in parts if part]
     bars = [_between(*ends) for ends in _bars_at(ax, series.colour, point)]
     if bars:
         parts[-2 if is_forest else -1] += f" (bar {' and '.join(bars)})"
-    where = " ".join(ax.get_title().split())
+    where = _title(ax)
     text = ", ".join(parts) + (f" ({where})" if where else "")
     inches = ax.transData.transform(point) / figure.dpi
     return Mark(x, y, text, (inches[0] / figure.get_figwidth(), inches[1] / figure.get_figheight()))
@@ -199,9 +199,31 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if 0.0005 <= abs(value) <= 1 or value == 0 else f"{value:.3g}"
 
 
-def _label(figure: Figure, ax: Axes, axis: str) -> str:
-    """The name of an axis, without remarks; that of the figure's first named one if it has none."""
-    named = [ax, *figure.axes]
-    texts = (getattr(one, f"get_{axis}label")() for one in named)
-    text = next((text for text in texts if text), "")
+def _label(ax: Axes, axis: str) -> str:
+    """The name of an axis, without remarks; if it has none, that of its row or column.
+
+    A row of panels shares the name of its vertical axis, and a column that of its horizontal one.
+    """
+    beside = _beside(ax, "row" if axis == "y" else "column")
+    text = next((t for one in (ax, *beside) if (t := getattr(one, f"get_{axis}label")())), "")
     return " ".join(re.sub(r"\([^)]*\)", "", text).split())
+
+
+def _title(ax: Axes) -> str:
+    """The title of a panel, or that of its column."""
+    titles = (one.get_title() for one in (ax, *_beside(ax, "column")))
+    return " ".join(next((title for title in titles if title), "").split())
+
+
+def _beside(ax: Axes, line: str) -> list[Axes]:
+    """The panels of the row or the column of a panel, from the top left."""
+    own = ax.get_subplotspec()
+    figure = ax.get_figure()
+    if own is None or figure is None:
+        return []
+    name = "rowspan" if line == "row" else "colspan"
+    return [
+        one
+        for one in figure.axes
+        if (spec := one.get_subplotspec()) and getattr(spec, name) == getattr(own, name)
+    ]

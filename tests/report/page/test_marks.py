@@ -110,3 +110,21 @@ def test_a_row_of_a_forest_is_named(low: float | None) -> None:
     (mark,) = marks_of(figure)
     bar = "" if low is None else " (bar -0.010 to 0.050)"
     assert mark.text == f"combined - baseline, difference of AUC-ROC 0.020{bar}, n = 6"
+
+
+def test_a_panel_takes_names_from_its_own_row_and_column() -> None:
+    figure, axes = new_figure(7, 6, 2, 2)
+    for line, label in zip(axes, ("positive", "negative"), strict=True):
+        line[0].set_ylabel(f"loss, {label} frames")
+        for ax in line:
+            ax.plot([1.0], [0.5], marker="o", label="6")
+    for ax, title in zip(axes[0], ("loss_d", "loss_g"), strict=True):
+        ax.set_title(title)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+    drawn(figure)
+    assert [mark.text.partition("epoch")[2].split(", ", 1)[1] for mark in marks_of(figure)] == [
+        f"loss, {label} frames 0.500 ({title})"
+        for label in ("positive", "negative")
+        for title in ("loss_d", "loss_g")
+    ]
