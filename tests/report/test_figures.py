@@ -149,7 +149,7 @@ def test_bars_are_the_intervals_and_a_second_panel_is_by_patient():
         assert sum(list(drawn.get_ydata()) == ends for drawn in ax.lines) == 6
         expected = [auroc(n, 2, "combined", None) - shift for n in COUNTS]
         assert line(ax, "combined").get_ydata() == pytest.approx(expected)
-    assert "bars: 95 % for other trainings and other holdout patients" in caption(figure)
+    assert "Bars: 95 % for other trainings and other holdout patients" in caption(figure)
 
 
 def test_bars_of_a_standard_deviation_end_at_1():
