@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from lussweep.report.cells import Row
 
@@ -23,6 +24,25 @@ EVENTS = {
 OTHER = "d"
 Curve = tuple[Sequence[int], Sequence[float]]
 """Epochs, and the mean value at each."""
+
+
+GENERATOR = ("n_patients", "replicate", "class", "gan")
+"""The columns that name a generator."""
+
+
+def of_last_attempts(rows: Sequence[Row], losses: pa.Table) -> list[Row]:
+    """The rows of events or losses that are not of an attempt that a later one has replaced.
+
+    `losses` is a GAN_LOSSES, which has rows of every attempt. The curves and frames of a generator
+    are those of its last attempt.
+    """
+    found = losses.group_by(list(GENERATOR)).aggregate([("attempt", "max")]).to_pylist()
+    last = {tuple(row[name] for name in GENERATOR): row["attempt_max"] for row in found}
+    return [
+        row
+        for row in rows
+        if (row["attempt"] or 1) >= (last.get(tuple(row[name] for name in GENERATOR)) or 1)
+    ]
 
 
 def mark_events(ax: Axes, events: Sequence[Row], curve: Curve) -> None:

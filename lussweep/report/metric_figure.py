@@ -80,10 +80,10 @@ def build_metric_figure(
 
     Each patient count has a colour and a marker. Lines are means over replicates. Rows of the floor
     make bands. `chosen` has rows of synthetic sets (GAN and `gan_epoch`), whose epochs get rings,
-    and `events` rows of GAN_EVENTS, which get marks. If `embedder` is None, the first
-    in the table is taken. If `space` is None, the last space of the embedder is taken. A score that
-    is not computed there is shown in the first place where it is computed. Raises ValueError if the
-    table has no kMMD in that space of that embedder.
+    and `events` rows of GAN_EVENTS of last attempts, which get marks. If `embedder` is None, the
+    first in the table is taken. If `space` is None, the last space of the embedder is taken. A
+    score that is not computed there is shown in the first place where it is computed. Raises
+    ValueError if the table has no kMMD in that space of that embedder.
     """
     every = gan_scores.to_pylist()
     rows = [row for row in every if row["gan"] is not None]
