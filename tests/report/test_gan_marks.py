@@ -146,7 +146,7 @@ def test_the_page_shows_every_generator_and_the_floor(monkeypatch: pytest.Monkey
     assert figure is not None
     assert len(figure.axes) == 4 * len(METRICS)
     assert [len(figure.axes[i * len(METRICS)].patches) for i in range(4)] == [1, 0, 1, 0]
-    assert "Bands: the floor, 2 draws" in " ".join(figure.get_supxlabel().split())
+    assert "largest score of 2 draws" in " ".join(figure.get_supxlabel().split())
 
 
 def test_gains_name_the_generator_of_each_variant_if_there_are_several() -> None:
@@ -164,3 +164,15 @@ def test_gains_name_the_generator_of_each_variant_if_there_are_several() -> None
         "combined\nGAN: base", "hinge\nGAN: loss=hinge"
     ]  # fmt: skip
     assert [ax.get_title() for ax in one.axes if ax.axison] == ["combined", "hinge"]
+
+
+def test_gains_of_all_variants_have_one_axis() -> None:
+    rows = [
+        {"n_patients": n, "replicate": 1, "variant": variant, "status": "done", "auroc": 0.8 + gain,
+         "kmmd_pos": 0.1 if gain else None}
+        for n in COUNTS for variant, gain in (("baseline", 0.0), ("combined", 0.1), ("pure", -0.3))
+    ]  # fmt: skip
+    figure = build_usefulness_figure(tables.in_schema(rows, SECTIONS["results"].schema))
+    assert figure is not None
+    ((low, high),) = {ax.get_ylim() for ax in figure.axes if ax.axison}
+    assert low < -0.3 and high > 0.1

@@ -154,7 +154,7 @@ def nearest_pairs(source: PageSource) -> list[Group]:
             frames = read_array(store.open(ref) / names.SYNTHETIC, np.uint8, mapped=True)
             synthetic = np.array(frames[[row["synthetic_row"] for row in shown]])
             ratios = f"{shown[0]['ratio']:.2f} to {shown[-1]['ratio']:.2f}"
-            strips = [strip(f"synthetic frames, ratios from {ratios}", synthetic)]
+            strips = [strip(f"synthetic frames, ratios {ratios}; {_threshold(card)}", synthetic)]
             for title, ids in NEAREST.items():
                 found = frames_of(collected, shown, ids)
                 if found is not None:
@@ -162,6 +162,14 @@ def nearest_pairs(source: PageSource) -> list[Group]:
             if len(strips) > 1:
                 groups.append(Group(f"{n} patients per class, {word}", strips))
     return groups
+
+
+def _threshold(card: Row) -> str:
+    """Above which ratio a frame of this set is a copy."""
+    threshold = card["copy_threshold"]
+    if threshold is None:
+        return "too few holdout patients for a threshold of copies"
+    return f"a copy is above {threshold:.2f}"
 
 
 def frames_of(
