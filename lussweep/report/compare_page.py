@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lussweep.analysis.contrasts import NO_VARIANCE
 from lussweep.report.compare import ComparedCells, Comparison
 from lussweep.report.page.svg import DARK, LIGHT
+from lussweep.report.page.verdicts import LEVEL_WORDS
 from lussweep.report.page.write import environment_of_pages
 
 
@@ -37,16 +38,29 @@ def cells_table(comparison: Comparison) -> TextTable:
     for cells in comparison.cells:
         epoch = (str(cells.gan_epoch or "-"),) if with_epoch else ()
         rows.append((str(cells.n_patients), cells.variant, *epoch, *_cells_texts(cells)))
-    note = ""
-    if any(cells.contrast is not None for cells in comparison.cells):
-        note = (
-            f"AUC-ROC is over {comparison.level.replace('_', ' ')}s, mean over the replicates that "
-            "both runs have. [low, high]: 95 % for other trainings and other holdout patients; "
-            "with (patients): for other holdout patients alone, for these trained models."
-        )
     headings = ("n", "variant", *epoch_heading, "replicates", "A", "B", "B less A")
     title = "AUC-ROC by patient count and variant"
-    return TextTable("cells", title, headings, tuple(rows), note)
+    return TextTable("cells", title, headings, tuple(rows), _cells_note(comparison))
+
+
+def _cells_note(comparison: Comparison) -> str:
+    """What the numbers of the cells are. Rows without a difference are means of other replicates.
+
+    Nothing without a cell.
+    """
+    has_contrast = {cells.contrast is not None for cells in comparison.cells}
+    notes = [f"A and B are the {LEVEL_WORDS[comparison.level]}."] if has_contrast else []
+    if True in has_contrast:
+        notes.append(
+            "In a row with a difference they are means over the replicates that both runs have. "
+            "[low, high]: 95 % for other trainings and other holdout patients; with (patients): "
+            "for other holdout patients alone, for these trained models."
+        )
+    if False in has_contrast:
+        notes.append(
+            "In a row without a difference each is the mean over the replicates of its own run."
+        )
+    return " ".join(notes)
 
 
 def warning(comparison: Comparison) -> str:

@@ -87,7 +87,7 @@ def gan_marks(there: Mapping[str, pa.Table]) -> dict[str, list[Row]]:
     noted = [] if events is None else events.to_pylist()
     return {
         "chosen": [] if chosen is None else chosen.to_pylist(),
-        "events": noted if losses is None else of_last_attempts(noted, losses),
+        "events": of_last_attempts(noted, [] if losses is None else losses.to_pylist()),
     }
 
 

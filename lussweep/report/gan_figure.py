@@ -31,12 +31,12 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
     names = list(dict.fromkeys(row["name"] for row in rows))[:MOST_NAMES]
     if not names:
         return None
-    rows = of_last_attempts(rows, losses)
+    rows = of_last_attempts(rows, rows)
     classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in rows)]
     counts = sorted({row["n_patients"] for row in rows})
     size = (1.2 + 2.6 * max(len(names), 2), 1.3 + 2.1 * len(classes))
     figure, axes = new_figure(*size, len(classes), len(names))
-    noted = of_last_attempts(events.to_pylist(), losses)
+    noted = of_last_attempts(events.to_pylist(), rows)
     for line, label in zip(axes, classes, strict=True):
         for ax, name in zip(line, names, strict=True):
             mine = [r for r in rows if (r["class"], r["name"]) == (label, name)]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from lussweep.report.cells import Row
 
@@ -26,23 +25,23 @@ Curve = tuple[Sequence[int], Sequence[float]]
 """Epochs, and the mean value at each."""
 
 
-GENERATOR = ("n_patients", "replicate", "class", "gan")
-"""The columns that name a generator."""
+def of_last_attempts(rows: Sequence[Row], losses: Sequence[Row]) -> list[Row]:
+    """The rows of each generator's last attempt, of GAN_EVENTS or GAN_LOSSES.
 
-
-def of_last_attempts(rows: Sequence[Row], losses: pa.Table) -> list[Row]:
-    """The rows of events or losses that are not of an attempt that a later one has replaced.
-
-    `losses` is a GAN_LOSSES, which has rows of every attempt. The curves and frames of a generator
-    are those of its last attempt.
+    A generator that the policy `retry` has trained again gives the frames of its last attempt, so
+    an event of an earlier one says nothing of them. `losses` has rows of every attempt. A generator
+    without losses keeps the events of its last attempt with one.
     """
-    found = losses.group_by(list(GENERATOR)).aggregate([("attempt", "max")]).to_pylist()
-    last = {tuple(row[name] for name in GENERATOR): row["attempt_max"] for row in found}
-    return [
-        row
-        for row in rows
-        if (row["attempt"] or 1) >= (last.get(tuple(row[name] for name in GENERATOR)) or 1)
-    ]
+    last: dict[tuple[object, ...], int] = {}
+    for row in (*losses, *rows):
+        generator = generator_of(row)
+        last[generator] = max(last.get(generator, 1), row["attempt"] or 1)
+    return [row for row in rows if (row["attempt"] or 1) == last[generator_of(row)]]
+
+
+def generator_of(row: Row) -> tuple[object, ...]:
+    """What tells the generator of a row from the others of a run."""
+    return tuple(row[name] for name in ("n_patients", "replicate", "class", "gan"))
 
 
 def mark_events(ax: Axes, events: Sequence[Row], curve: Curve) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,12 @@ import pytest
 import lussweep
 from lussweep.errors import InputError
 from lussweep.report.compare import ABSENT, ComparedRun, compare, read_compared
-from lussweep.report.compare_page import comparison_page
+from lussweep.report.compare_page import cells_table, comparison_page
+from lussweep.report.page.verdicts import LEVEL_WORDS
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
 from lussweep.study.spec import load_study
+from lussweep.study.spec.analysis import Level
 from support.commands import invoke, refusal, succeed
 
 PATIENT_N = np.repeat(np.arange(30), 4)
@@ -157,6 +160,21 @@ def test_the_page_loads_nothing_and_escapes_names(tmp_path: Path) -> None:
     assert "run &lt;a&gt;" in page
     assert "gan.n_epochs" in page and "B less A" in page
     assert not re.search(r"(src|href)=|url\(|<script", page)
+
+
+@pytest.mark.parametrize("level", get_args(Level))
+def test_the_note_says_what_each_row_is_a_mean_of(level: Level) -> None:
+    def note(a: ComparedRun, b: ComparedRun) -> str:
+        return cells_table(replace(compare(a, b), level=level)).note
+
+    both, own = "over the replicates that both runs have", "over the replicates of its own run"
+    more = run_of({(6, "baseline"): HIGH, (6, "combined"): LOW})
+    other = run_of({(6, "baseline"): HIGH}, first_patient=10)
+    assert both in note(A, B) and own not in note(A, B)
+    assert both in note(A, more) and own in note(A, more)
+    assert both not in note(A, other) and own in note(A, other) and "95 %" not in note(A, other)
+    assert note(A, B).startswith(f"A and B are the {LEVEL_WORDS[level]}.")
+    assert "weighteds" not in note(A, B)
 
 
 def test_the_page_is_written(tmp_path: Path, uninterrupted: Path) -> None:

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+from lussweep.report.page.seam import PageSource
 from lussweep.report.page.sentences import Facts
+from lussweep.report.sections.seam import NotWritten
+from lussweep.study.spec import load_study
 from lussweep.study.spec.study import PAPER_VARIANTS
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+class Tables:
+    """The tables of a run that are written, and no figures, in place of a `PageSource`."""
+
+    is_phantom = False
+    study = load_study("name: mine\nanalysis: {contrasts: [[combined, baseline]]}")
+
+    def __init__(self, tables: Mapping[str, Rows]) -> None:
+        self.tables = tables
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        if name not in self.tables:
+            raise NotWritten(name)
+        return [dict(row) for row in self.tables[name]]
+
+    def rows_if_written(self, name: str) -> list[dict[str, Any]]:
+        return self.rows(name) if name in self.tables else []
+
+    def picture(self, name: str) -> None:
+        return None
+
+
+def tables_of(**tables: Rows) -> PageSource:
+    """The source of a page of a run with these tables."""
+    return cast(PageSource, Tables(tables))
 
 
 def contrast(n: int = 15, **changes: Any) -> dict[str, Any]:
@@ -52,7 +84,14 @@ def event(n: int = 6) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def known(n_right: int, n_wrong: int, n_withheld: int) -> list[dict[str, Any]]:
+def control(verdict: str, kind: str = "shuffled labels", n: int = 15) -> dict[str, Any]:
+    """A row of `controls`."""
+    return {"n_patients": n, "control": kind, "verdict": verdict}
+
+
+def known(
+    n_right: int, n_wrong: int, n_withheld: int, table: str = "memorisation"
+) -> list[dict[str, Any]]:
     """Rows of `known_truth` by outcome."""
     outcomes = ["right"] * n_right + ["wrong"] * n_wrong + ["withheld"] * n_withheld
-    return [{"outcome": outcome} for outcome in outcomes]
+    return [{"table": table, "outcome": outcome} for outcome in outcomes]

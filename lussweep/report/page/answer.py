@@ -12,9 +12,12 @@ from collections.abc import Callable, Sequence
 from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
     gate_verdicts,
+    judged_controls,
+    known_by_table,
     multiplier_of,
     multiplier_text,
     multiplier_verdict,
+    outcomes_by_table,
     phantom,
     progress,
     with_events,
@@ -22,6 +25,7 @@ from lussweep.report.page.details import (
 from lussweep.report.page.outcomes import Kind
 from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
+    AHEAD,
     auroc_of,
     by_kind,
     contrast_lines,
@@ -30,9 +34,12 @@ from lussweep.report.page.verdicts import (
     with_n,
 )
 from lussweep.report.page.wording import counted, interval_text, listed, signed, spread
+from lussweep.report.sections.controls import MASKS, SHUFFLED
 
 SPELT_OUT = 2
 """Differences that are named one by one. Of more, the smallest and the largest are named."""
+SCOPE = "over all counts, unadjusted"
+"""What the interval of a multiplier is, unlike that of a contrast, which is for one count."""
 NO_DIFFERENCE = "no difference was shown"
 
 
@@ -50,6 +57,8 @@ def answer(facts: Facts) -> list[Sentence]:
 def main_comparison(facts: Facts) -> list[Sentence]:
     """One sentence for each outcome of the first planned contrast, over patient counts."""
     rows = contrast_lines(facts)[0] if facts.contrasts else []
+    if facts.has_contrasts_ahead:
+        return [Sentence(AHEAD, "missing")]
     if not rows:
         return [Sentence("No contrast is planned: this run gives no verdict.", "missing")]
     subject = subject_of(rows, facts)
@@ -80,29 +89,29 @@ def _groups(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
     return [(kind, sorted(group, key=lambda r: r["n_patients"])) for kind, group in groups.items()]
 
 
-def _size(rows: Sequence[Row], form: Callable[[float], str] = signed) -> str:
-    """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`."""
-    changes = sorted(row["difference"] for row in rows)
+def _size(rows: Sequence[Row], *, is_signed: bool = True) -> str:
+    """`+0.004 (95 % over patients and trainings: -0.011 to +0.019)`.
+
+    More than SPELT_OUT rows have the smallest and the largest size, and the limits that every
+    interval lies within. The text does not call these limits an interval: they are none.
+    """
+    sizes = [row["difference"] if is_signed else abs(row["difference"]) for row in rows]
+    form = signed if is_signed else "{:.3f}".format
     if len(rows) <= SPELT_OUT:
-        size = listed(form(row["difference"]) for row in rows)
         ends = listed(interval_text(row["low"], row["high"], sign=True) for row in rows)
-    else:
-        size = spread([form(changes[0]), form(changes[-1])])
-        low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
-        ends = interval_text(low, high, sign=True)
-    return f"{size} (95 % over patients and trainings: {ends})"
-
-
-def _unsigned(value: float) -> str:
-    return f"{abs(value):.3f}"
+        return f"{listed(map(form, sizes))} (95 % over patients and trainings: {ends})"
+    low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
+    ends = interval_text(low, high, sign=True)
+    size = spread([form(min(sizes)), form(max(sizes))])
+    return f"{size} (95 % intervals within {ends})"
 
 
 def _gain(rows: Sequence[Row]) -> tuple[str, str]:
-    return f"raised {auroc_of(rows)} by {_size(rows, _unsigned)}", "raised"
+    return f"raised {auroc_of(rows)} by {_size(rows, is_signed=False)}", "raised"
 
 
 def _loss(rows: Sequence[Row]) -> tuple[str, str]:
-    return f"lowered {auroc_of(rows)} by {_size(rows, _unsigned)}", "lowered"
+    return f"lowered {auroc_of(rows)} by {_size(rows, is_signed=False)}", "lowered"
 
 
 def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
@@ -114,13 +123,23 @@ def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
-    is_clear = all(row["low"] <= 0 <= row["high"] for row in rows)
+    alone = [row for row in rows if not row["low"] <= 0 <= row["high"]]
     verdict = NO_DIFFERENCE
-    if not is_clear:
-        verdict += " after adjustment for every planned contrast"
+    if alone:
+        verdict += f" after adjustment for every planned contrast{_alone(alone, rows)}"
     size = detectable_text(rows)
     power = f"; this study could have detected {size}" if size else ""
     return f"changed {auroc_of(rows)} by {_size(rows)}: {verdict}{power}", NO_DIFFERENCE
+
+
+def _alone(alone: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Names counts whose own interval leaves out 0, if other counts share the sentence."""
+    if len(rows) == 1:
+        return ""
+    ends = ""
+    if len(alone) <= SPELT_OUT < len(rows):  # else they are in the sentence already, or too many
+        ends = ": " + listed(interval_text(row["low"], row["high"], sign=True) for row in alone)
+    return f" (before it, the interval leaves out 0 {with_n(alone)}{ends})"
 
 
 def _withheld(rows: Sequence[Row]) -> tuple[str, str]:
@@ -165,44 +184,53 @@ def worth(facts: Facts) -> list[Sentence]:
         return []
     if row["m"] is None:
         verb = "is withheld" if row["status"] == WITHHELD else "is not known"
-        return [Sentence(f"How many patients one patient counts as {verb}.", "multiplier")]
+        text = f"How many patients one patient counts as {verb}{_why([row])}."
+        return [Sentence(text, "multiplier")]
     verdict = multiplier_verdict(row)
     end = verdict if verdict.startswith(":") else ""
-    return [Sentence(f"A patient's data counted as {multiplier_text(row)}{end}.", "multiplier")]
+    text = f"A patient's data counted as {multiplier_text(row)} {SCOPE}{end}."
+    return [Sentence(text, "multiplier")]
 
 
 def controls(facts: Facts) -> list[Sentence]:
     """Whether variants gave what they must by construction. Wrong ones are in `distrust`."""
     parts = []
-    judged = [row["verdict"] for row in facts.controls if row["verdict"] is not None]
-    if judged and set(judged) == {"chance"}:
-        parts.append("shuffled labels gave chance")
-    outcomes = [row["outcome"] for row in facts.known_truth]
-    if outcomes:
-        n_of = {word: outcomes.count(word) for word in ("right", "wrong", "withheld")}
-        counts = [f"{n} {word}" for word, n in n_of.items() if n]
-        parts.append(f"of {counted(len(outcomes), 'verdict')} on known truth, {listed(counts)}")
+    for control in (SHUFFLED, MASKS):
+        judged, wrong = judged_controls(facts, control)
+        if judged and not wrong:
+            parts.append(f"{control} gave chance")
+    if facts.known_truth:
+        tables = [f"{table} ({counts})" for table, counts in outcomes_by_table(facts).items()]
+        parts.append(f"known truth tested {listed(tables)}")
     return [Sentence(f"Controls: {'; '.join(parts)}.", "control")] if parts else []
 
 
 def distrust(facts: Facts) -> list[Sentence]:
     """One sentence on what must not be trusted, or shared; none if there is nothing."""
     doubtful = []
-    wrong = [row for row in facts.controls if row["verdict"] not in (None, "chance")]
+    _, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         doubtful.append(
             f"any number of this run (shuffled labels did not give chance {with_n(wrong)})"
         )
-    n_wrong = sum(row["outcome"] == "wrong" for row in facts.known_truth)
+    known = known_by_table(facts).items()
+    n_wrong = sum(n["wrong"] for _, n in known)
     if n_wrong:
+        tables = [f"{n['wrong']} of {n.total()} on {table}" for table, n in known if n["wrong"]]
         doubtful.append(
-            f"the verdicts of this run ({n_wrong} of {len(facts.known_truth)} on known truth "
+            f"the verdicts of this run (with known truth, {listed(tables)} "
             f"{'is' if n_wrong == 1 else 'are'} wrong)"
         )
     n_events, kinds = with_events(facts)
     if n_events:
-        doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds} in training)")
+        doubtful.append(f"{n_events} of {counted(facts.gans, 'generator')} ({kinds})")
     parts = [f"do not trust {listed(doubtful)}"] if doubtful else []
+    _, telling = judged_controls(facts, MASKS)
+    if telling:
+        parts.append(
+            f"sector masks alone scored above chance {with_n(telling)}, so classifiers may have "
+            "used them"
+        )
     n_of = gate_verdicts(facts)
     if n := n_of["refused"] + n_of["unjudged"]:
         why = [

@@ -10,14 +10,15 @@ import math
 from collections import Counter
 
 from lussweep.report.cells import BASELINE, DONE, WITHHELD, Row
-from lussweep.report.page.sentences import Facts, Sentence
+from lussweep.report.page.sentences import Facts, Sentence, Weight
 from lussweep.report.page.verdicts import (
     contrast_lines,
     first_contrast,
     other_contrasts,
     with_n,
 )
-from lussweep.report.page.wording import counted, listed, spread, two_digits
+from lussweep.report.page.wording import beside_one, counted, grid_bound, listed, spread
+from lussweep.report.sections.controls import MASKS, SHUFFLED
 from lussweep.study.coordinates import curve_name
 from lussweep.study.spec import KNOWN
 
@@ -97,9 +98,11 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     text = (
         f"With {row['variant']}, a patient's data counted as {multiplier_text(row)} of real frames "
-        f"alone{multiplier_verdict(row)}."
+        f"alone{multiplier_verdict(row)}. This is over all patient counts, and not adjusted for "
+        "other comparisons"
     )
-    return [Sentence(text, "multiplier")]
+    remark = f" ({row['reason']})" if row["reason"] else ""
+    return [Sentence(f"{text}{remark}.", "multiplier")]
 
 
 def multiplier_of(facts: Facts) -> Row | None:
@@ -115,49 +118,59 @@ def multiplier_of(facts: Facts) -> Row | None:
 def multiplier_text(row: Row) -> str:
     """`1.1 (95 % 0.80 to 1.4) patients`, of a row of `multiplier` with a value."""
     low, high = row["low"], row["high"]
-    ends = "without an interval"
-    if low is not None and high is not None:
-        ends = f"95 % {_bound(low, 'below what the grid can tell')} to "
-        ends += _bound(high, "above what the grid can tell")
-    return f"{_beside_one(row['m'])} ({ends}) patients"
+    if low is None or high is None:
+        ends = "without an interval"
+    elif _is_open(row):
+        ends = "95 % without an end in this grid"
+    else:
+        ends = f"95 % {grid_bound(low)} to {grid_bound(high)}"
+    return f"{beside_one(row['m'])} ({ends}) patients"
 
 
 def multiplier_verdict(row: Row) -> str:
     """How the interval lies to one patient, as the end of a sentence; empty without an interval."""
     if row["low"] is None or row["high"] is None:
         return ""
+    if _is_open(row):
+        return ": the interval leaves it open"
     if row["low"] > 1:
         return ": more than one"
     return ": fewer than one" if row["high"] < 1 else ", which does not differ from one"
 
 
-def _bound(value: float, beyond: str) -> str:
-    return beyond if math.isinf(value) else _beside_one(value)
-
-
-def _beside_one(value: float) -> str:
-    """Two digits, or as many as show on which side of one the value lies, at most four places.
-
-    >>> _beside_one(0.9965), _beside_one(1.04), _beside_one(1.0), _beside_one(0.23)
-    ('0.997', '1.04', '1.0', '0.23')
-    """
-    texts = (two_digits(value), *(f"{value:.{places}f}" for places in (2, 3, 4)))
-    return next((text for text in texts if value == 1 or float(text) != 1), texts[-1])
+def _is_open(row: Row) -> bool:
+    """Whether the interval says nothing: both of its ends lie beyond what the grid can tell."""
+    return math.isinf(row["low"]) and math.isinf(row["high"]) and row["low"] < row["high"]
 
 
 def controls(facts: Facts) -> list[Sentence]:
-    """Whether variants with shuffled labels score as chance does."""
-    judged = [row for row in facts.controls if row["verdict"] is not None]
-    wrong = [row for row in judged if row["verdict"] != "chance"]
+    """Whether variants with shuffled labels, and those of sector masks, score as chance does."""
+    sentences = []
+    judged, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         text = (
             f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
             "selection, so no number of this run can be trusted."
         )
-        return [Sentence(text, "control", "warning")]
-    if judged:
-        return [Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control")]
-    return []
+        sentences.append(Sentence(text, "control", "warning"))
+    elif judged:
+        sentences.append(Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control"))
+    judged, wrong = judged_controls(facts, MASKS)
+    if wrong:
+        text = (
+            f"Sector masks alone scored above chance {with_n(wrong)}: they tell the class, so "
+            "every classifier of this run may have used them."
+        )
+        sentences.append(Sentence(text, "control", "warning"))
+    elif judged:
+        sentences.append(Sentence(f"Sector masks alone gave chance {with_n(judged)}.", "control"))
+    return sentences
+
+
+def judged_controls(facts: Facts, control: str) -> tuple[list[Row], list[Row]]:
+    """The rows of one control (SHUFFLED or MASKS) with a verdict, and those that are no chance."""
+    rows = [row for row in facts.controls if row["control"] == control and row["verdict"]]
+    return rows, [row for row in rows if row["verdict"] != "chance"]
 
 
 def known_truth(facts: Facts) -> list[Sentence]:
@@ -167,9 +180,39 @@ def known_truth(facts: Facts) -> list[Sentence]:
         return []
     text = (
         f"Of {counted(n.total(), 'verdict')} whose truth is known by construction, {n['right']} "
-        f"are right, {n['wrong']} wrong and {n['withheld']} withheld."
+        f"are right, {n['wrong']} wrong and {n['withheld']} withheld"
     )
-    return [Sentence(text, "known_truth", "warning" if n["wrong"] else "plain")]
+    tables = [f"{table}: {counts}" for table, counts in outcomes_by_table(facts).items()]
+    weight: Weight = "warning" if n["wrong"] else "plain"
+    return [Sentence(f"{text} ({'; '.join(tables)}).", "known_truth", weight)]
+
+
+TABLE_WORDS = {
+    "multiplier": "worth of one patient",
+    "controls": "sector masks",
+    "memorisation": "release gate",
+}
+"""What tables judge whose names do not say so."""
+
+
+def outcomes_by_table(facts: Facts) -> dict[str, str]:
+    """`15 right, 1 withheld`, for what each table judges."""
+    return {
+        table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
+        for table, n in known_by_table(facts).items()
+    }
+
+
+def known_by_table(facts: Facts) -> dict[str, Counter[str]]:
+    """How many verdicts on known truth are right, wrong and withheld, for what each table judges.
+
+    Counts over all tables would let those of an easy table stand for those of a hard one.
+    """
+    n_of: dict[str, Counter[str]] = {}
+    for row in facts.known_truth:
+        judged = TABLE_WORDS.get(row["table"]) or row["table"]
+        n_of.setdefault(judged, Counter())[row["outcome"]] += 1
+    return n_of
 
 
 def generators(facts: Facts) -> list[Sentence]:

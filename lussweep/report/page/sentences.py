@@ -42,11 +42,14 @@ class Facts:
     results: Sequence[Row]
     contrasts: Sequence[Row] = ()
     """In the order in which the experiment plans them, by patient count."""
+    has_contrasts_ahead: bool = False
+    """Whether contrasts are planned in the grid, and their table is not written yet."""
     multiplier: Sequence[Row] = ()
     controls: Sequence[Row] = ()
     known_truth: Sequence[Row] = ()
     memorisation: Sequence[Row] = ()
     gan_events: Sequence[Row] = ()
+    """Events of each generator's last attempt, whose frames the cells have."""
     gans: int = 0
     """Generators that were trained."""
     failures: Sequence[Row] = ()

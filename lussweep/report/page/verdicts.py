@@ -23,6 +23,7 @@ LEVEL_WORDS = {
     "patient_mean": "AUC-ROC of patients",
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
+AHEAD = "There is no verdict yet: contrasts are computed when the run ends."
 MOST_OTHERS = 3
 """Contrasts beside the first one that have a sentence."""
 
@@ -30,6 +31,8 @@ MOST_OTHERS = 3
 def first_contrast(facts: Facts) -> list[Sentence]:
     """One sentence for each outcome of the first planned contrast, over patient counts."""
     rows = contrast_lines(facts)[0] if facts.contrasts else []
+    if facts.has_contrasts_ahead:
+        return [Sentence(AHEAD, "missing")]
     if not rows:
         text = "No contrast between two variants of this grid is planned: no verdict is given."
         return [Sentence(text, "missing")]
@@ -95,8 +98,9 @@ def subject_of(rows: Sequence[Row], facts: Facts) -> str:
 
 
 def with_n(rows: Sequence[Row]) -> str:
-    """`with 6 and 15 patients a class`."""
-    return f"with {listed(row['n_patients'] for row in rows)} patients a class"
+    """`with 6 and 15 patients a class`. A count that several rows have is named once."""
+    counts = dict.fromkeys(row["n_patients"] for row in rows)
+    return f"with {listed(counts)} patients a class"
 
 
 def auroc_of(rows: Sequence[Row]) -> str:

@@ -63,6 +63,26 @@ def two_digits(value: float) -> str:
     return f"{round(value, places):,.{max(0, places)}f}"
 
 
+def beside_one(value: float) -> str:
+    """Two digits, or as many as show on which side of one the value lies, at most four places.
+
+    >>> beside_one(0.9965), beside_one(1.04), beside_one(1.0), beside_one(0.23)
+    ('0.997', '1.04', '1.0', '0.23')
+    >>> beside_one(0.99996), beside_one(1.00003)
+    ('just below 1', 'just above 1')
+    """
+    texts = (two_digits(value), *(f"{value:.{places}f}" for places in (2, 3, 4)))
+    beyond = "just below 1" if value < 1 else "just above 1"
+    return next((text for text in texts if value == 1 or float(text) != 1), beyond)
+
+
+def grid_bound(value: float) -> str:
+    """An end of an interval of worth. An infinite one lies where the grid can tell nothing."""
+    if math.isinf(value):
+        return f"{'above' if value > 0 else 'below'} what the grid can tell"
+    return beside_one(value)
+
+
 def spread(values: Sequence[str]) -> str:
     """`a`, or `a to b` for the first and the last of sorted texts that differ."""
     return values[0] if values[0] == values[-1] else f"{values[0]} to {values[-1]}"

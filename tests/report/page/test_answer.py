@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lussweep.report.page.answer import answer
+from lussweep.report.page.details import details
 from lussweep.report.page.outcomes import KINDS
 from lussweep.report.page.sentences import Facts, text_of
 from support.answers import (
@@ -19,6 +20,7 @@ from support.answers import (
     UNADJUSTED,
     WITHHELD,
     contrast,
+    control,
     event,
     facts,
     known,
@@ -70,8 +72,8 @@ def test_patient_counts_that_say_the_same_share_a_sentence() -> None:
     counts = ((6, -0.01), (15, 0.0), (29, 0.0002))
     assert said_of(*(contrast(n, difference=d) for n, d in counts)) == (
         f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to "
-        "0.000 (95 % over patients and trainings: -0.011 to +0.019): no difference was shown; this "
-        "study could have detected 0.030."
+        "0.000 (95 % intervals within -0.011 to +0.019): no difference "
+        "was shown; this study could have detected 0.030."
     )
 
 
@@ -80,6 +82,25 @@ def test_what_fails_after_adjustment_shows_nothing_either() -> None:
     assert said.startswith(f"With 29 patients a class, {SUBJECT} raised")
     assert "With 6 and 15 patients a class, it changed the AUC-ROC of frames by +0.030 and" in said
     assert said.count("With ") == 2
+
+
+def test_sizes_run_from_the_smallest_to_the_largest() -> None:
+    losses = ((6, -0.2, -0.25, -0.15), (15, -0.05, -0.09, -0.01), (29, -0.1, -0.15, -0.05))
+    rows = [contrast(n, **LOSS | {"difference": d, "low": a, "high": b}) for n, d, a, b in losses]
+    assert "by 0.050 to 0.200 (95 % intervals within -0.250 to " in (said_of(*rows))
+
+
+def test_a_count_whose_own_interval_leaves_out_0_is_named() -> None:
+    loss = UNADJUSTED | {"difference": -0.053, "low": -0.104, "high": -0.003}
+    said = said_of(contrast(6, **loss), contrast(15), contrast(29), contrast(44))
+    assert (
+        "within -0.104 to +0.019): no difference was shown after adjustment for every planned "
+        "contrast (before it, the interval leaves out 0 with 6 patients a class: -0.104 to -0.003);"
+    ) in said
+    three = said_of(*(contrast(n, **loss) for n in (6, 15, 29)), contrast(44))
+    assert "(before it, the interval leaves out 0 with 6, 15 and 29 patients a class)" in three
+    pair = said_of(contrast(6, **loss), contrast(15))
+    assert "(before it, the interval leaves out 0 with 6 patients a class)" in pair
 
 
 def test_only_the_main_contrast_is_in_the_answer() -> None:
@@ -96,11 +117,13 @@ def test_a_gan_epoch_is_named() -> None:
     ("row", "said"),
     [
         ({"m": 1.1, "low": 0.8, "high": 1.4},
-         "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients."),
+         "A patient's data counted as 1.1 (95 % 0.80 to 1.4) patients over all counts, "
+         "unadjusted."),
         ({"m": 0.67, "low": 0.23, "high": 0.999},
-         "A patient's data counted as 0.67 (95 % 0.23 to 0.999) patients: fewer than one."),
+         "A patient's data counted as 0.67 (95 % 0.23 to 0.999) patients over all counts, "
+         "unadjusted: fewer than one."),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
-         "How many patients one patient counts as is withheld."),
+         "How many patients one patient counts as is withheld (it is flat)."),
     ],
 )  # fmt: skip
 def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
@@ -109,11 +132,27 @@ def test_worth_is_one_sentence(row: dict[str, Any], said: str) -> None:
 
 
 def test_controls_of_known_truth_are_one_sentence() -> None:
-    chance = [{"n_patients": 15, "verdict": "chance"}]
-    said = said_of(contrast(), controls=chance, known_truth=known(11, 0, 1))
+    chance = [control("chance")]
+    verdicts = [*known(0, 0, 5, "contrasts"), *known(15, 0, 1)]
+    said = said_of(contrast(), controls=chance, known_truth=verdicts)
     assert said.endswith(
-        " Controls: shuffled labels gave chance; of 12 verdicts on known truth, 11 right and 1 "
-        "withheld."
+        " Controls: shuffled labels gave chance; known truth tested contrasts (5 withheld) "
+        "and release gate (15 right, 1 withheld)."
+    )
+
+
+def test_sector_masks_are_not_shuffled_labels() -> None:
+    masks = "sector masks"
+    told = answer(
+        facts(contrast(), controls=[control("chance"), control("above chance", masks, 6)])
+    )
+    assert [(s.about, s.text) for s in told[1:]] == [
+        ("control", "Controls: shuffled labels gave chance."),
+        ("distrust", "Sector masks alone scored above chance with 6 patients a class, so "
+         "classifiers may have used them."),
+    ]  # fmt: skip
+    assert said_of(contrast(), controls=[control("chance", masks)]).endswith(
+        " Controls: sector masks gave chance."
     )
 
 
@@ -122,8 +161,8 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
     said = answer(
         facts(
             contrast(),
-            controls=[{"n_patients": 15, "verdict": "not chance"}],
-            known_truth=known(10, 1, 1),
+            controls=[control("not chance")],
+            known_truth=[*known(5, 0, 0), *known(10, 1, 1, "multiplier")],
             gan_events=[event(), event()],
             gans=30,
             memorisation=[*sets, {"gan": "copies", "verdict": "refused"}],
@@ -132,9 +171,9 @@ def test_what_must_not_be_trusted_is_one_sentence() -> None:
     assert said[-1].weight == "warning"
     assert said[-1].text == (
         "Do not trust any number of this run (shuffled labels did not give chance with 15 patients "
-        "a class), the verdicts of this run (1 of 12 on known truth is wrong) and 1 of 30 "
-        "generators (low diversity in training); do not share 3 of 4 synthetic sets, which the "
-        "release gate refused (2) or could not judge (1)."
+        "a class), the verdicts of this run (with known truth, 1 of 12 on worth of one patient is "
+        "wrong) and 1 of 30 generators (low diversity); do not share 3 of 4 synthetic sets, which "
+        "the release gate refused (2) or could not judge (1)."
     )
     assert "gave chance;" not in text_of(said)
 
@@ -157,13 +196,21 @@ def test_without_a_contrast_there_is_no_verdict() -> None:
     assert said_of() == "No contrast is planned: this run gives no verdict."
 
 
+def test_a_run_that_has_not_come_to_its_contrasts_does_not_deny_them() -> None:
+    said = answer(facts(has_contrasts_ahead=True, results=results(3, missing=3)))
+    assert [s.about for s in said] == ["progress", "missing"]
+    assert said[1].text == "There is no verdict yet: contrasts are computed when the run ends."
+    told = text_of(details(facts(has_contrasts_ahead=True)))
+    assert said[1].text in told and "planned" not in told
+
+
 def test_a_whole_answer_is_read_in_20_seconds() -> None:
     everything: Facts = facts(
         *(contrast(n) for n in (6, 15, 29, 44, 58)),
         is_phantom=True,
         multiplier=[{"variant": "combined", "m": 1.1, "low": 0.8, "high": 1.4, "status": "done",
                      "reason": None}],
-        controls=[{"n_patients": 15, "verdict": "chance"}],
+        controls=[control("chance")],
         known_truth=known(11, 0, 1),
         gan_events=[event()],
         gans=30,

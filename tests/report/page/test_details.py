@@ -20,6 +20,7 @@ from support.answers import (
     UNADJUSTED,
     WITHHELD,
     contrast,
+    control,
     event,
     facts,
     known,
@@ -131,7 +132,12 @@ def test_simulated_frames_are_no_patients() -> None:
          "frames alone, which does not differ from one"),
         ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
          "patients of real frames alone: more than one"),
-        ({"m": 0.4, "low": -math.inf, "high": 0.7}, ": fewer than one"),
+        ({"m": 0.4, "low": -math.inf, "high": 0.7}, "(95 % below what the grid can tell to 0.70) "
+         "patients of real frames alone: fewer than one"),
+        ({"m": 0.9, "low": -math.inf, "high": math.inf}, "0.90 (95 % without an end in this grid) "
+         "patients of real frames alone: the interval leaves it open"),
+        ({"m": 0.6, "low": 0.2, "high": 0.99996}, "(95 % 0.20 to just below 1) patients of real "
+         "frames alone: fewer than one"),
         ({"m": None, "low": None, "high": None, "status": "withheld", "reason": "it is flat"},
          "is withheld: it is flat"),
     ],
@@ -143,10 +149,17 @@ def test_the_multiplier_is_said_with_its_interval_or_its_reason(
     assert said in about(details(facts(contrast(), multiplier=[whole])), "multiplier")
 
 
-def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
-    def control(verdict: str) -> dict[str, Any]:
-        return {"n_patients": 15, "verdict": verdict}
+def test_the_multiplier_is_told_apart_from_the_adjusted_verdicts() -> None:
+    row = {"variant": "combined", "m": 0.67, "low": 0.23, "high": 0.9965, "status": "done"}
+    shared = "replicates share 49 % of their training patients"
+    said = about(details(facts(contrast(), multiplier=[row | {"reason": shared}])), "multiplier")
+    assert said.endswith(
+        ": fewer than one. This is over all patient counts, and not adjusted for other comparisons "
+        f"({shared})."
+    )
 
+
+def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
     assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
@@ -154,10 +167,22 @@ def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     assert right == "Shuffled labels gave chance with 15 patients a class."
 
 
+def test_sector_masks_have_a_sentence_of_their_own() -> None:
+    masks = [control("above chance", "sector masks", 6)] * 2  # two variants of masks
+    rows = [control("chance"), *masks]
+    right, wrong = (s for s in details(facts(contrast(), controls=rows)) if s.about == "control")
+    assert right.text == "Shuffled labels gave chance with 15 patients a class."
+    assert wrong.weight == "warning" and wrong.text.startswith(
+        "Sector masks alone scored above chance with 6 patients a class: they tell the class"
+    )
+
+
 def test_verdicts_on_known_truth_are_counted() -> None:
-    said = about(details(facts(contrast(), known_truth=known(11, 0, 1))), "known_truth")
+    verdicts = [*known(0, 0, 5, "contrasts"), *known(11, 0, 1)]
+    said = about(details(facts(contrast(), known_truth=verdicts)), "known_truth")
     assert said == (
-        "Of 12 verdicts whose truth is known by construction, 11 are right, 0 wrong and 1 withheld."
+        "Of 17 verdicts whose truth is known by construction, 11 are right, 0 wrong and 6 withheld "
+        "(contrasts: 5 withheld; release gate: 11 right, 1 withheld)."
     )
 
 

@@ -75,15 +75,18 @@ def _events(source: PageSource) -> Context:
     controls = source.rows_if_written("controls")
     if controls:
         columns = [
-            N, VARIANT, Column("n_permutations", "permutations"), share("auroc", "AUC-ROC", "mean"),
+            N, VARIANT, Column("control", "control", is_number=False),
+            Column("n_permutations", "permutations"), share("auroc", "AUC-ROC", "mean"),
             interval("low", "high", "interval"), Column("verdict", "verdict", is_number=False),
             STATUS, REASON,
         ]  # fmt: skip
         rows = with_intervals(columns, controls)
         shown = filled(columns, rows)
-        tables["controls"] = page_table(
-            "controls-table", "Shuffled labels: chance is right.", shown, rows, "controls.parquet"
+        caption = (
+            "Controls. Shuffled labels must give chance. Sector masks alone that score above "
+            "chance tell the class, so classifiers may have used them."
         )
+        tables["controls"] = page_table("controls-table", caption, shown, rows, "controls.parquet")
     counts = Counter(row["status"] for row in results)
     return {
         "tables": list(tables.values()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
 from lussweep.report.cells import BASELINE
@@ -21,7 +20,7 @@ from lussweep.report.page.columns import (
 )
 from lussweep.report.page.outcomes import KINDS, kind_of
 from lussweep.report.page.seam import Chapter, Column, Context, PageSource, page_table
-from lussweep.report.page.wording import p_text, two_digits
+from lussweep.report.page.wording import beside_one, grid_bound, p_text
 from lussweep.report.summary import summary_rows
 
 
@@ -80,12 +79,6 @@ def _contrasts(source: PageSource) -> Context | None:
     }
 
 
-def _bound(value: float) -> str:
-    if math.isinf(value):
-        return "above the grid" if value > 0 else "below the grid"
-    return two_digits(value)
-
-
 def _worth(source: PageSource) -> Context | None:
     worth, multiplier = source.rows("worth"), source.rows("multiplier")
     rows = [row for row in worth if row["variant"] != BASELINE]
@@ -97,9 +90,9 @@ def _worth(source: PageSource) -> Context | None:
     ]  # fmt: skip
     caption = "Patients per class of the baseline with the same mean AUC-ROC."
     of_m = [
-        VARIANT, number("m", "one patient counts as", "patients"),
-        Column("low", "low", "95 %", _bound), Column("high", "high", "95 %", _bound), STATUS,
-        REASON,
+        VARIANT, Column("m", "one patient counts as", "patients", beside_one),
+        Column("low", "low", "95 %", grid_bound), Column("high", "high", "95 %", grid_bound),
+        STATUS, REASON,
     ]  # fmt: skip
     said = "What one patient's data counts as with a variant, over the whole grid."
     return {
