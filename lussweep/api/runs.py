@@ -205,13 +205,9 @@ def _calibration(run: LoadedRun) -> Figure | None:
 
 
 def _gan_metrics(run: LoadedRun) -> Figure | None:
-    import pyarrow.compute as pc
+    from lussweep.report.drawings import gan_marks, gan_metrics_figure
 
-    from lussweep.report.metric_figure import build_metric_figure
-
-    scores = run["gan_scores"]
-    own = scores.filter(pc.and_(pc.is_valid(scores["epoch"]), pc.equal(scores["gan"], "base")))
-    return build_metric_figure(own) if len(own) else None
+    return gan_metrics_figure(run["gan_scores"], gan_marks(run))
 
 
 FIGURES = {

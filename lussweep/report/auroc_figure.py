@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lussweep.report.auroc_marks import (
+    Marks,
     auroc_caption,
     draw_line,
     epoch_text,
@@ -17,9 +19,10 @@ from lussweep.report.auroc_marks import (
     limit_auroc,
     marks_by_frame,
     marks_by_patient,
+    shows_spread,
 )
 from lussweep.report.panels import count_ticks, finish, new_figure, save, style_of
-from lussweep.report.summary import group_cells, variants_of
+from lussweep.report.summary import Group, group_cells, variants_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +52,11 @@ def build_auroc_figure(results: pa.Table, means: pa.Table | None = None) -> Figu
     figure, (axes,) = new_figure(6.4 if n_panels == 1 else 9.6, 4.4, 1, n_panels)
     step = _ratio(counts, len(variants))
     edge = step ** (5 + len(variants) / 2)
+    by_frame: Callable[[Group], Marks] = partial(marks_by_frame, with_spread=shows_spread(groups))
     every = [
-        marks_of(group)
-        for marks_of in (marks_by_frame, marks_by_patient)[:n_panels]
-        for group in groups
+        marks_of(group) for marks_of in (by_frame, marks_by_patient)[:n_panels] for group in groups
     ]
-    for ax, marks_of, title in zip(axes, (marks_by_frame, marks_by_patient), TITLES, strict=False):
+    for ax, marks_of, title in zip(axes, (by_frame, marks_by_patient), TITLES, strict=False):
         marks = {(group.n_patients, group.variant): marks_of(group) for group in groups}
         for i, variant in enumerate(variants):
             aside = step ** (i - (len(variants) - 1) / 2)

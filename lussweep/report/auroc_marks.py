@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lussweep.report.cells import epoch_is_axis
+from lussweep.report.cells import Row, epoch_is_axis
 from lussweep.report.panels import GREY
 from lussweep.report.summary import Group, holdout_text
+from lussweep.report.values import (
+    OVER_BOTH,
+    OVER_PATIENTS,
+    OVER_REPLICATES,
+    Ends,
+    say,
+    with_intervals,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,30 +35,59 @@ class Marks:
     mean: float | None
     dots: tuple[float, ...]
     """The replicates, if several are planned."""
-    bar: tuple[float, float] | None
+    bar: Ends | None
     is_whole: bool
     """Whether no replicate is missing."""
     has_learned: bool = True
     """Whether the generators of all replicates have learned, as far as is known."""
+    said: str = ""
+    """The mean and its intervals in words."""
 
 
-def marks_by_frame(group: Group) -> Marks:
-    """Marks by frame. Without intervals, bars are the SD over replicates, cut to [0, 1]."""
-    bar = group.interval or group.lone_interval
-    if bar is None and group.mean is not None and group.sd is not None:
-        bar = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
-    dots = tuple(group.aurocs) if len(group.cells) > 1 else ()
-    is_whole = len(group.done) == len(group.cells)
-    return Marks(group.mean, dots, bar, is_whole, not group.n_not_learned)
+def shows_spread(groups: Iterable[Group]) -> bool:
+    """Whether bars are the SD over replicates: they are where no mean has an interval."""
+    return not any(group.interval or group.lone_interval for group in groups)
+
+
+def marks_by_frame(group: Group, *, with_spread: bool) -> Marks:
+    """Marks by frame. `with_spread`: a bar is the SD over replicates, cut to [0, 1]."""
+    bar, spread = group.interval or group.lone_interval, None
+    if with_spread and group.mean is not None and group.sd is not None:
+        bar = spread = max(0.0, group.mean - group.sd), min(1.0, group.mean + group.sd)
+    intervals = {
+        OVER_BOTH: group.interval,
+        OVER_PATIENTS: group.conditional_interval,
+        f"less and plus the {OVER_REPLICATES}": spread,
+    }
+    return _marks(group, group.mean, group.aurocs, bar, intervals)
 
 
 def marks_by_patient(group: Group) -> Marks:
-    row, is_whole = group.by_patient, len(group.done) == len(group.cells)
+    row = group.by_patient
     if row is None:
-        return Marks(None, (), None, is_whole)
-    dots = tuple(row["aurocs"]) if len(group.cells) > 1 else ()
-    bar = None if row["low"] is None else (row["low"], row["high"])
-    return Marks(row["auroc"], dots, bar, is_whole, not group.n_not_learned)
+        return _marks(group, None, (), None, {})
+    bar = _ends(row, "low", "high")
+    conditional = _ends(row, "conditional_low", "conditional_high")
+    intervals = {OVER_BOTH: bar, OVER_PATIENTS: conditional}
+    return _marks(group, row["auroc"], row["aurocs"], bar, intervals)
+
+
+def _marks(
+    group: Group, mean: float | None, aurocs: Sequence[float], bar: Ends | None,
+    intervals: Mapping[str, Ends | None],
+) -> Marks:  # fmt: skip
+    return Marks(
+        mean=mean,
+        dots=tuple(aurocs) if len(group.cells) > 1 else (),
+        bar=bar,
+        is_whole=len(group.done) == len(group.cells),
+        has_learned=not group.n_not_learned,
+        said="" if mean is None else with_intervals(mean, intervals),
+    )
+
+
+def _ends(row: Row, low: str, high: str) -> Ends | None:
+    return None if row[low] is None or row[high] is None else (row[low], row[high])
 
 
 def draw_line(
@@ -64,7 +101,8 @@ def draw_line(
     """
     means = [math.nan if marks.mean is None else marks.mean for marks in line.values()]
     style = {"color": color, "marker": marker, "linestyle": linestyle}
-    ax.plot(list(line), means, markersize=6, label=label, zorder=3, **style)
+    (drawn,) = ax.plot(list(line), means, markersize=6, label=label, zorder=3, **style)
+    say(drawn, [marks.said for marks in line.values()])
     # A label that begins with _ is not in the legend.
     look: dict[str, Any] = {"color": color, "label": f"_{label}, one replicate", **(dots or {})}
     for x, marks in line.items():
@@ -97,15 +135,20 @@ def limit_auroc(ax: Axes, points: Iterable[Marks]) -> None:
 def auroc_caption(results: pa.Table, groups: Sequence[Group]) -> str:
     parts = [holdout_text(results)]
     if any(len(group.done) > 1 for group in groups):
-        bars = (
-            "95 % for other trainings and other holdout patients"
-            if any(group.interval for group in groups)
-            else "their sample standard deviation"
-        )
-        parts.append(f"Lines: means over replicates; bars: {bars}; dots: single replicates.")
-    if any(group.lone_interval for group in groups):
-        parts.append("Bars of a lone replicate: 95 % for other holdout patients alone.")
-    return " ".join([*parts, *remarks(groups)])
+        parts.append("Lines: means over replicates; dots: single replicates.")
+    return " ".join([*parts, *bar_remarks(groups, "Bars"), *remarks(groups)])
+
+
+def bar_remarks(groups: Sequence[Group], bars: str) -> list[str]:
+    """What the bars of the marks are, one sentence for each kind that is drawn."""
+    parts = []
+    if any(group.interval for group in groups):
+        parts.append(f"{bars}: 95 % for other trainings and other holdout patients.")
+    if any(group.lone_interval and not group.interval for group in groups):
+        parts.append(f"{bars} of a lone replicate: 95 % for other holdout patients alone.")
+    if shows_spread(groups) and any(group.sd is not None for group in groups):
+        parts.append(f"{bars}: the sample standard deviation over replicates.")
+    return parts
 
 
 def remarks(groups: Sequence[Group]) -> list[str]:

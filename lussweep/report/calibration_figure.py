@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lussweep.report.cells import Row
 from lussweep.report.panels import GREY, finish, new_figure, save, sequential, wrapped
+from lussweep.report.values import OVER_PATIENTS, say, with_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,12 +77,19 @@ def _draw_curve(ax: Axes, rows: Sequence[Row], label: str, color: Any, *, bars: 
     bins = [[row for row in rows if row["bin"] == b] for b in sorted({r["bin"] for r in rows})]
     score_B = [fmean(row["mean_score"] for row in of_bin) for of_bin in bins]
     share_B = [fmean(row["share"] for row in of_bin) for of_bin in bins]
-    ax.plot(score_B, share_B, color=color, marker="o", markersize=3.5, linewidth=1.2, label=label)
-    for score, of_bin in zip(score_B, bins, strict=True):
+    (line,) = ax.plot(
+        score_B, share_B, color=color, marker="o", markersize=3.5, linewidth=1.2, label=label
+    )
+    values = []
+    for score, share, of_bin in zip(score_B, share_B, bins, strict=True):
+        interval = None
         ends = [(row["low"], row["high"]) for row in of_bin if row["low"] is not None]
         if bars and ends:
             low, high = (fmean(end) for end in zip(*ends, strict=True))
             ax.plot([score, score], [low, high], color=color, alpha=0.45, marker="_", zorder=2)
+            interval = (low, high)
+        values.append(with_intervals(share, {OVER_PATIENTS: interval}))
+    say(line, values)
 
 
 def _caption(rows: Sequence[Row], largest: int) -> str:

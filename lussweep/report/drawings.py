@@ -6,11 +6,12 @@ PNG, SVG and PDF.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lussweep.report.auroc_figure import build_auroc_figure
@@ -20,6 +21,7 @@ from lussweep.report.cells import Row
 from lussweep.report.feature_figure import build_feature_figure
 from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.gan_figure import build_losses_figure
+from lussweep.report.gan_marks import of_last_attempts
 from lussweep.report.metric_figure import build_metric_figure
 from lussweep.report.net_benefit_figure import build_net_benefit_figure
 from lussweep.report.ribbon_figure import build_ribbon_figure
@@ -59,22 +61,34 @@ def _auroc_text(collected: Collected) -> str:
 
 
 def _gan_metrics(collected: Collected) -> Figure | None:
-    """The scores of every generator that has snapshots, with the floor."""
-    scores = collected.table("gan_scores")
+    return gan_metrics_figure(collected.table("gan_scores"), marks_of_run(collected))
+
+
+def gan_metrics_figure(scores: pa.Table, marks: Mapping[str, Sequence[Row]]) -> Figure | None:
+    """The scores of every generator that has snapshots, with the floor. `marks`: of `gan_marks`."""
     shown = scores.filter(pc.or_(pc.is_valid(scores["epoch"]), pc.is_null(scores["gan"])))
     if not any(shown["gan"].to_pylist()):
         return None
-    marks = gan_marks(collected)
     return build_metric_figure(shown, chosen=marks["chosen"], events=marks["events"])
 
 
-def gan_marks(collected: Collected) -> dict[str, list[Row]]:
+def marks_of_run(collected: Collected) -> dict[str, list[Row]]:
     """The chosen snapshots and the events of a run, as far as their tables are there."""
-    rows: dict[str, list[Row]] = {"chosen": [], "events": []}
-    for name, table in (("chosen", "memorisation"), ("events", "gan_events")):
+    there: dict[str, pa.Table] = {}
+    for name in ("memorisation", "gan_events", "gan_losses"):
         with suppress(NotWritten, NotMade):
-            rows[name] = collected.table(table).to_pylist()
-    return rows
+            there[name] = collected.table(name)
+    return gan_marks(there)
+
+
+def gan_marks(there: Mapping[str, pa.Table]) -> dict[str, list[Row]]:
+    """The chosen snapshots, and the events of last attempts, of the tables that are there."""
+    chosen, events, losses = map(there.get, ("memorisation", "gan_events", "gan_losses"))
+    noted = [] if events is None else events.to_pylist()
+    return {
+        "chosen": [] if chosen is None else chosen.to_pylist(),
+        "events": of_last_attempts(noted, [] if losses is None else losses.to_pylist()),
+    }
 
 
 def _generators(study: StudySpec) -> dict[str, str]:

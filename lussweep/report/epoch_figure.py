@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from lussweep.report.auroc_figure import DODGE
-from lussweep.report.auroc_marks import auroc_caption, draw_line, limit_auroc, marks_by_frame
+from lussweep.report.auroc_marks import (
+    auroc_caption,
+    draw_line,
+    limit_auroc,
+    marks_by_frame,
+    shows_spread,
+)
 from lussweep.report.cells import epoch_is_axis
 from lussweep.report.panels import finish, new_figure, save, sequential, wrapped
 from lussweep.report.summary import group_cells, variants_of
@@ -40,11 +47,12 @@ def build_epoch_figure(results: pa.Table) -> Figure:
     counts = sorted({group.n_patients for group in groups})
     epochs = sorted({group.gan_epoch or 0 for group in curves})
     figure, axes = new_figure(2.2 + 2.6 * len(panels), 3.9, 1, len(panels))
+    marks_of = partial(marks_by_frame, with_spread=shows_spread(groups))
     for ax, variant in zip(axes[0], panels, strict=True):
         for i, n_patients in enumerate(counts):
             color = sequential(n_patients, counts)
             line = {
-                (group.gan_epoch or 0) + _dodge(i, len(counts), epochs): marks_by_frame(group)
+                (group.gan_epoch or 0) + _dodge(i, len(counts), epochs): marks_of(group)
                 for group in curves
                 if (group.variant, group.n_patients) == (variant, n_patients)
             }
@@ -54,7 +62,7 @@ def build_epoch_figure(results: pa.Table) -> Figure:
         ax.set_title(wrapped(f"{variant}, by frame", 26), fontsize=10)
         ax.set_xticks(epochs)
         ax.set_xlabel("GAN epoch")
-        limit_auroc(ax, map(marks_by_frame, groups))
+        limit_auroc(ax, map(marks_of, groups))
     axes[0][0].set_ylabel("AUC-ROC on holdout")
     dashed = f" Dashed: {flat[0].variant}." if level else ""
     finish(figure, auroc_caption(results, groups) + dashed, legend_title="patients per class")

@@ -28,6 +28,7 @@ from lussweep.errors import InputError
 from lussweep.store.files import whole_folder
 from lussweep.store.versions import installed_versions
 from lussweep.study.keys import hashed_id, is_hashed_id
+from lussweep.study.spec import CLASS_WORDS
 
 Kind = Literal["png", "parquet"]
 
@@ -60,8 +61,6 @@ MEMORISATION_LINES = {
     "n_train": "frames that the generator saw",
 }
 """One line of explanation for each number of the memorisation card."""
-
-_CLASS_NAMES = {"pos": "positive", "neg": "negative"}
 
 
 def write_images(
@@ -167,7 +166,7 @@ def _readme(
 ) -> str:
     """The card in words: first what the set is, then every value."""
     images = "images/" if kind == "png" else "images.parquet"
-    name = _CLASS_NAMES.get(str(card.get("class")), str(card.get("class", "unknown")))
+    name = CLASS_WORDS.get(str(card.get("class")), str(card.get("class", "unknown")))
     cohort = f"{_show(card.get('n_patients'))} patients a class"
     sections = {key: value for key, value in card.items() if isinstance(value, dict)}
     facts = {key: value for key, value in card.items() if key not in sections}

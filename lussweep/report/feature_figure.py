@@ -9,13 +9,12 @@ import pyarrow as pa
 
 from lussweep.report.cells import Row
 from lussweep.report.panels import PALETTE, finish, new_figure, wrapped
-from lussweep.study.spec import NO_EMBEDDER
+from lussweep.study.spec import CLASS_WORDS, NO_EMBEDDER
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLEAR = (0.0, 0.0, 0.0, 0.0)
-CLASS_TITLES = {"pos": "positive", "neg": "negative"}
 LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "train": (
         "training frames",
@@ -42,7 +41,7 @@ def build_feature_figure(points: pa.Table) -> Figure | None:
     rows = points.to_pylist()
     if not rows:
         return None
-    classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in rows)]
+    classes = [label for label in CLASS_WORDS if any(r["class"] == label for r in rows)]
     counts = sorted({row["n_patients"] for row in rows} - {None})
     size = (1.2 + 2.15 * max(len(counts), 2), 1.7 + 2.3 * len(classes))
     figure, axes = new_figure(*size, len(classes), len(counts))
@@ -56,7 +55,7 @@ def build_feature_figure(points: pa.Table) -> Figure | None:
                     ax.scatter(*zip(*at, strict=True), label=name, **look)
             _limit(ax, of_class)
             ax.set_xlabel(_axis_title(1, of_class[0]), fontsize=8.5)
-        title = f"{CLASS_TITLES[label]} frames\n{_axis_title(2, of_class[0])}"
+        title = f"{CLASS_WORDS[label]} frames\n{_axis_title(2, of_class[0])}"
         line[0].set_ylabel(title, fontsize=8.5)
     for ax, n in zip(axes[0], counts, strict=True):
         ax.set_title(f"{n} patients per class", fontsize=9)

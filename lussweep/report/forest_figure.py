@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lussweep.report.cells import Row
 from lussweep.report.panels import GREY, PALETTE, finish, new_figure
+from lussweep.report.values import OVER_BOTH, OVER_PATIENTS, say, with_intervals
 from lussweep.study.coordinates import curve_name
 
 if TYPE_CHECKING:
@@ -101,7 +102,15 @@ def _draw(ax: Axes, row: Row, y: int, name: str) -> None:
         "markersize": 5.5,
         "label": f"_{name}",  # not in the legend, but the page shows it
     }
-    ax.plot([row["difference"]], [y], marker="s", linestyle="none", zorder=3, **style)
+    (mark,) = ax.plot([row["difference"]], [y], marker="s", linestyle="none", zorder=3, **style)
+    intervals = {
+        words: None if row[low] is None else (row[low], row[high])
+        for words, low, high in (
+            (OVER_BOTH, "low", "high"),
+            (OVER_PATIENTS, "conditional_low", "conditional_high"),
+        )
+    }
+    say(mark, [with_intervals(row["difference"], intervals)])
 
 
 def _caption(rows: Sequence[Row]) -> str:

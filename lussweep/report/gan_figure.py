@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lussweep.report.cells import Row
-from lussweep.report.gan_marks import mark_events, of_generator
+from lussweep.report.gan_marks import mark_events, of_generator, of_last_attempts
 from lussweep.report.panels import MARKERS, finish, new_figure, sequential, wrapped
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ CLASS_TITLES = {"pos": "positive frames", "neg": "negative frames", "both": "bot
 def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
     """Draws a column for each loss, a row for each class and a colour for each patient count.
 
-    Lines are means over replicates of the last attempts of the study's own generators. Events have
-    marks. None without losses.
+    Lines are means over replicates of the last attempts of the study's own generators. Events of
+    these attempts have marks. None without losses.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -31,12 +31,12 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
     names = list(dict.fromkeys(row["name"] for row in rows))[:MOST_NAMES]
     if not names:
         return None
-    rows = _last_attempts(rows)
+    rows = of_last_attempts(rows, rows)
     classes = [label for label in CLASS_TITLES if any(r["class"] == label for r in rows)]
     counts = sorted({row["n_patients"] for row in rows})
     size = (1.2 + 2.6 * max(len(names), 2), 1.3 + 2.1 * len(classes))
     figure, axes = new_figure(*size, len(classes), len(names))
-    noted = [row for row in events.to_pylist() if row["gan"] == "base"]
+    noted = of_last_attempts(events.to_pylist(), rows)
     for line, label in zip(axes, classes, strict=True):
         for ax, name in zip(line, names, strict=True):
             mine = [r for r in rows if (r["class"], r["name"]) == (label, name)]
@@ -58,18 +58,6 @@ def build_losses_figure(losses: pa.Table, events: pa.Table) -> Figure | None:
     text = "Losses of the generators' training, means over replicates."
     finish(figure, text, legend_title="patients per class")
     return figure
-
-
-def _last_attempts(rows: Sequence[Row]) -> list[Row]:
-    last: dict[tuple[object, ...], int] = {}
-    for row in rows:
-        place = (row["n_patients"], row["replicate"], row["class"])
-        last[place] = max(last.get(place, 0), row["attempt"])
-    return [
-        row
-        for row in rows
-        if row["attempt"] == last[row["n_patients"], row["replicate"], row["class"]]
-    ]
 
 
 def _means(rows: Sequence[Row]) -> tuple[list[int], list[float]]:

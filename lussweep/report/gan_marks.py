@@ -25,6 +25,25 @@ Curve = tuple[Sequence[int], Sequence[float]]
 """Epochs, and the mean value at each."""
 
 
+def of_last_attempts(rows: Sequence[Row], losses: Sequence[Row]) -> list[Row]:
+    """The rows of each generator's last attempt, of GAN_EVENTS or GAN_LOSSES.
+
+    A generator that the policy `retry` has trained again gives the frames of its last attempt, so
+    an event of an earlier one says nothing of them. `losses` has rows of every attempt. A generator
+    without losses keeps the events of its last attempt with one.
+    """
+    last: dict[tuple[object, ...], int] = {}
+    for row in (*losses, *rows):
+        generator = generator_of(row)
+        last[generator] = max(last.get(generator, 1), row["attempt"] or 1)
+    return [row for row in rows if (row["attempt"] or 1) == last[generator_of(row)]]
+
+
+def generator_of(row: Row) -> tuple[object, ...]:
+    """What tells the generator of a row from the others of a run."""
+    return tuple(row[name] for name in ("n_patients", "replicate", "class", "gan"))
+
+
 def mark_events(ax: Axes, events: Sequence[Row], curve: Curve) -> None:
     """Marks each event on a curve, at its epoch. An event outside the curve stands at its end.
 

@@ -80,10 +80,10 @@ def build_metric_figure(
 
     Each patient count has a colour and a marker. Lines are means over replicates. Rows of the floor
     make bands. `chosen` has rows of synthetic sets (GAN and `gan_epoch`), whose epochs get rings,
-    and `events` rows of GAN_EVENTS, which get marks. If `embedder` is None, the first
-    in the table is taken. If `space` is None, the last space of the embedder is taken. A score that
-    is not computed there is shown in the first place where it is computed. Raises ValueError if the
-    table has no kMMD in that space of that embedder.
+    and `events` rows of GAN_EVENTS of last attempts, which get marks. If `embedder` is None, the
+    first in the table is taken. If `space` is None, the last space of the embedder is taken. A
+    score that is not computed there is shown in the first place where it is computed. Raises
+    ValueError if the table has no kMMD in that space of that embedder.
     """
     every = gan_scores.to_pylist()
     rows = [row for row in every if row["gan"] is not None]
@@ -151,15 +151,23 @@ def _at_place(floor: Sequence[Row], metric: str, shown: Sequence[Row]) -> list[R
 
 
 def _draw_floor(ax: Axes, floor: Sequence[Row], counts: Sequence[int]) -> None:
-    """Draws the range of the floor's draws as a band with dotted edges for each patient count."""
+    """Draws the range of the floor's draws as a band with dotted edges.
+
+    Patient counts with the same range share a band, which is grey if all have it.
+    """
+    counts_of: dict[tuple[float, float], list[int]] = {}
     for n_patients in counts:
         of_count = [row["value"] for row in floor if row["n_patients"] == n_patients]
         values = [value for value in of_count if math.isfinite(value)]
         if values:
-            color = sequential(n_patients, counts)
-            ax.axhspan(min(values), max(values), color=color, alpha=0.1, linewidth=0, zorder=0.5)
-            for edge in (min(values), max(values)):  # tells bands apart that overlap
-                ax.axhline(edge, color=color, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.6)
+            counts_of.setdefault((min(values), max(values)), []).append(n_patients)
+    for ends, shared in counts_of.items():
+        is_common = len(shared) == len(counts)
+        color = GREY if is_common else sequential(shared[0], counts)
+        label = "floor" if is_common else f"floor, n = {', '.join(map(str, shared))}"
+        ax.axhspan(*ends, color=color, alpha=0.13, linewidth=0, zorder=0.5, label=label)
+        for edge in ends:  # tells bands apart that overlap
+            ax.axhline(edge, color=color, linewidth=0.9, linestyle=(0, (1, 2)), zorder=0.6)
 
 
 def _floor_caption(rows: Sequence[Row]) -> str:
@@ -169,8 +177,9 @@ def _floor_caption(rows: Sequence[Row]) -> str:
     text = ""
     if drawn:
         text += (
-            f" Bands: the floor, {max(drawn)} draws of real frames of some training patients "
-            "against as many of others."
+            " Bands: the floor, from the least to the largest score of "
+            f"{max(drawn)} draws of real frames of some training patients against as many of "
+            "others."
         )
     if withheld:
         text += f" No floor for n = {', '.join(map(str, withheld))}: too few training patients."

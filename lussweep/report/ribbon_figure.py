@@ -95,8 +95,8 @@ def _has_interval(group: Group) -> bool:
 
 
 def _marks(group: Group, with_spread: bool) -> Marks:
-    """The marks by frame. A bar is the spread over replicates, which only runs that go on show."""
-    marks = marks_by_frame(group)
+    """The marks by frame. A bar is the spread over replicates; intervals have ribbons."""
+    marks = marks_by_frame(group, with_spread=with_spread)
     return marks if with_spread else replace(marks, bar=None)
 
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from lussweep.data.cohort import of_class
 from lussweep.data.frames import load_pixels
+from lussweep.report.cells import Row
 from lussweep.report.sections import Collected
 from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
-from lussweep.study.spec import KNOWN
+from lussweep.study.spec import CLASS_WORDS, KNOWN
 
 SHEET_COLUMNS = 10
 FRAME = ("patient_id", "video_id", "frame")
-WORDS = {"pos": "positive", "neg": "negative"}
 NEAREST = {
     "nearest training frames": FRAME,
     "nearest holdout frames": tuple(f"holdout_{name}" for name in FRAME),
@@ -48,15 +48,52 @@ def sampled_frames(collected: Collected) -> list[Labelled]:
             frames = of_class(table, label)
             spread = np.linspace(0, len(frames) - 1, min(SHEET_COLUMNS, len(frames))).astype(int)
             groups.append(
-                (f"real {WORDS[label]}, n = {n}", load_pixels(reported.store, frames.take(spread)))
+                (
+                    f"real {CLASS_WORDS[label]}, n = {n}",
+                    load_pixels(reported.store, frames.take(spread)),
+                )
             )
             synthetic = read_array(
                 reported.store.open(ref_of[n, label]) / names.SYNTHETIC, np.uint8, mapped=True
             )
             groups.append(
-                (f"synthetic {WORDS[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
+                (f"synthetic {CLASS_WORDS[label]}, n = {n}", np.array(synthetic[:SHEET_COLUMNS]))
             )
     return groups
+
+
+class NearestSet(NamedTuple):
+    """The synthetic frames of one set that are nearest to training frames."""
+
+    n_patients: int
+    label: str
+    """pos or neg."""
+    pairs: Sequence[Row]
+    """Rows of `closest_pairs`, the largest ratio first."""
+    card: Row
+    """The row of `memorisation`."""
+
+
+def nearest_sets(pairs: Sequence[Row], cards: Sequence[Row], most: int) -> list[NearestSet]:
+    """A set of each class at the smallest and the largest patient count, with its first pairs.
+
+    Sets of generators go before those of known worth. `most` is the largest number of pairs.
+    """
+    sets = []
+    counts = [row["n_patients"] for row in pairs]
+    for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
+        for label in CLASS_WORDS:
+            mine = [row for row in pairs if (row["n_patients"], row["class"]) == (n, label)]
+            mine.sort(key=lambda row: row["gan"] in KNOWN)
+            if mine:
+                own = [row for row in mine if _set(row) == _set(mine[0])]
+                card = next(card for card in cards if _set(card) == _set(mine[0]))
+                sets.append(NearestSet(n, label, own[:most], card))
+    return sets
+
+
+def _set(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in tables.SYNTH_SET)
 
 
 def nearest_frames(collected: Collected) -> list[Labelled]:
@@ -69,31 +106,17 @@ def nearest_frames(collected: Collected) -> list[Labelled]:
     pairs, cards = collected.table("closest_pairs"), collected.table("memorisation")
     where = {place: i for i, place in enumerate(_places(index, FRAME))}
     groups = []
-    counts = pairs["n_patients"].to_pylist()
-    for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
-        for label, word in WORDS.items():
-            candidates = [
-                row for row in pairs.to_pylist() if (row["n_patients"], row["class"]) == (n, label)
-            ]
-            candidates.sort(key=lambda row: row["gan"] in KNOWN)  # those of generators go first
-            if not candidates:
-                continue
-            first_set = [candidates[0][name] for name in tables.SYNTH_SET]
-            shown = [r for r in candidates if [r[name] for name in tables.SYNTH_SET] == first_set][
-                :SHEET_COLUMNS
-            ]
-            card = next(
-                c for c in cards.to_pylist() if [c[name] for name in tables.SYNTH_SET] == first_set
-            )
-            path = reported.store.open(f"synth/{card['synth_key']}") / names.SYNTHETIC
-            synthetic = read_array(path, np.uint8, mapped=True)[
-                [row["synthetic_row"] for row in shown]
-            ]
-            groups.append((f"synthetic {word}, n = {n}: the nearest to training frames", synthetic))
-            for title, ids in NEAREST.items():
-                if all(row[name] is not None for row in shown for name in ids):
-                    near = index.take([where[tuple(row[name] for name in ids)] for row in shown])
-                    groups.append((title, load_pixels(reported.store, near)))
+    for one in nearest_sets(pairs.to_pylist(), cards.to_pylist(), SHEET_COLUMNS):
+        path = reported.store.open(f"synth/{one.card['synth_key']}") / names.SYNTHETIC
+        rows = [row["synthetic_row"] for row in one.pairs]
+        synthetic = read_array(path, np.uint8, mapped=True)[rows]
+        word = CLASS_WORDS[one.label]
+        title = f"synthetic {word}, n = {one.n_patients}: the nearest to training frames"
+        groups.append((title, synthetic))
+        for title, ids in NEAREST.items():
+            if all(row[name] is not None for row in one.pairs for name in ids):
+                near = index.take([where[tuple(row[name] for name in ids)] for row in one.pairs])
+                groups.append((title, load_pixels(reported.store, near)))
     return groups
 
 

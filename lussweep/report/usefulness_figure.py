@@ -22,6 +22,7 @@ def build_usefulness_figure(
 ) -> Figure | None:
     """Draws a panel for each variant with synthetic positives, and a mark for each cell.
 
+    All panels have the same vertical axis, so that gains of variants can be compared.
     The gain is the cell's AUC-ROC less that of the baseline of the same draw. `generator_of` names
     the generator of each variant's positives. It stands in the titles if there are several. None if
     no cell has both a gain and a score.
@@ -50,8 +51,11 @@ def build_usefulness_figure(
     size = (1.4 + 2.9 * n_columns, 1.5 + 2.5 * n_lines)
     figure, axes = new_figure(*size, n_lines, n_columns)
     panels = [ax for line in axes for ax in line]
+    gains = [0.0, *(gain for _, gain in marks)]
+    slack = 0.06 * (max(gains) - min(gains)) or 0.01
     for ax, variant in zip(panels, variants, strict=False):
         ax.axhline(0, color=GREY, linewidth=0.9)
+        ax.set_ylim(min(gains) - slack, max(gains) + slack)
         for i, n in enumerate(counts):
             here = [
                 (r, gain) for r, gain in marks if (r["variant"], r["n_patients"]) == (variant, n)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lussweep.report.auroc_figure import auroc_figure
 from lussweep.report.calibration_figure import calibration_figure
-from lussweep.report.drawings import gan_marks
+from lussweep.report.drawings import marks_of_run
 from lussweep.report.epoch_figure import epoch_figure
 from lussweep.report.metric_figure import metric_figure
 from lussweep.report.optuna_journal import write_optuna
@@ -69,7 +69,7 @@ def _calibration(collected: Collected, folder: Path) -> list[Path]:
 
 def _gan_metrics(collected: Collected, folder: Path) -> list[Path]:
     scores, stem = collected.table("gan_scores"), folder / "figures/gan_metrics"
-    return metric_figure(scores, stem, **gan_marks(collected))
+    return metric_figure(scores, stem, **marks_of_run(collected))
 
 
 def _samples(collected: Collected, folder: Path) -> list[Path]:
@@ -119,12 +119,12 @@ def _figure(name: str) -> tuple[str, str]:
 VIEWS = {
     "page": View(version=1, files=(PAGE,), write=_page, order=-10),
     "summary": View(version=1, files=("summary.csv",), write=_summary, order=0),
-    "auroc": View(version=1, files=_figure("auroc"), write=_auroc, order=200),
+    "auroc": View(version=2, files=_figure("auroc"), write=_auroc, order=200),
     "auroc_by_epoch": View(
-        version=1, files=_figure("auroc_by_epoch"), write=_auroc_by_epoch, order=210
+        version=2, files=_figure("auroc_by_epoch"), write=_auroc_by_epoch, order=210
     ),
     "calibration": View(version=1, files=_figure("calibration"), write=_calibration, order=220),
-    "gan_metrics": View(version=2, files=_figure("gan_metrics*"), write=_gan_metrics, order=230),
+    "gan_metrics": View(version=3, files=_figure("gan_metrics*"), write=_gan_metrics, order=230),
     "samples": View(version=1, files=("figures/samples.png",), write=_samples, order=240),
     "closest_pairs": View(
         version=2, files=("figures/closest_pairs.png",), write=_closest_pairs, order=250

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lussweep.report.cells import BASELINE, Row
 from lussweep.report.panels import GREY, count_ticks, finish, new_figure, style_of
+from lussweep.report.values import OVER_BOTH, say
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,8 +64,10 @@ def _draw(
     is_outside = math.isinf(row["k_low"]) or math.isinf(row["k_high"])
     face = "white" if is_outside else style["color"]
     marker = {"markerfacecolor": face, "markeredgecolor": style["color"], "markersize": 6}
-    ax.plot([x], [middle], linestyle="none", marker=style["marker"], label=label, zorder=4,
-            **marker)  # fmt: skip
+    (mark,) = ax.plot([x], [middle], linestyle="none", marker=style["marker"], zorder=4,
+                      label=label or f"_{row['variant']}", **marker)  # fmt: skip
+    interval = f" ({OVER_BOTH}: {row['interval']})" if row["interval"] is not None else ""
+    say(mark, [f"{row['worth']}{interval}"])  # a place may be an edge, or the middle of a range
 
 
 def _inside(value: float, edges: tuple[float, float]) -> float:

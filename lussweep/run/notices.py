@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lussweep.data.rows import NO_LABEL, Skipped
+from lussweep.report.page.wording import counted
 from lussweep.run.events import Noted, Warned
 from lussweep.study.coordinates import Draw
 from lussweep.study.spec import KNOWN
@@ -86,7 +87,7 @@ def skipped_notices(skipped: Sequence[Skipped], reveal_ids: bool) -> list[Notice
     for reason, videos in videos_of.items():
         named = f" ({_some(videos)})" if reveal_ids else ""
         are, each = ("is", "") if len(videos) == 1 else ("are", "each ")
-        subject = f"{_counted(len(videos), 'video')} {are} left out{named}"
+        subject = f"{counted(len(videos), 'video')} {are} left out{named}"
         lines.append(f"{subject}, {each}because {reason}: see skipped.parquet")
     return [Warned(message=line) for line in lines]
 
@@ -118,7 +119,7 @@ def generator_notices(
         of_outcome.setdefault((words, is_mended), []).append(generator)
     lines: list[Notice] = []
     for (words, is_mended), generators in of_outcome.items():
-        subject = f"{len(generators)} of {_counted(n_generators, 'generator')} {words}"
+        subject = f"{len(generators)} of {counted(n_generators, 'generator')} {words}"
         named = _some(map(str, generators))
         if is_mended:
             lines.append(Noted(message=f"{subject}, but a later attempt ended well ({named})"))
@@ -134,7 +135,7 @@ def snapshot_notices(results: Iterable[Row]) -> list[Notice]:
     if not n:
         return []
     line = (
-        f"{n} of {_counted(len(learned), 'cell')} with synthetic frames have them from a snapshot "
+        f"{n} of {counted(len(learned), 'cell')} with synthetic frames have them from a snapshot "
         "that has not learned: see spectral_gap_pos and spectral_gap_neg in results.parquet"
     )
     return [Warned(message=line)]
@@ -156,7 +157,7 @@ def release_notices(memorisation: Iterable[Row]) -> list[Notice]:
     for verdict, words in NOT_PASSED.items():
         named = [_set_name(row) for row in sets if row["verdict"] == verdict]
         if named:
-            subject = f"{len(named)} of {_counted(len(sets), 'synthetic set')}"
+            subject = f"{len(named)} of {counted(len(sets), 'synthetic set')}"
             lines.append(f"{subject} {words} ({_some(named)}): see memorisation.parquet")
     return [Warned(message=line) for line in lines]
 
@@ -180,7 +181,7 @@ def cell_notices(results: Sequence[Row]) -> list[Notice]:
     others = [f"{counts[word]} {words}" for word, words in CELL_WORDS.items() if counts[word]]
     if not others:
         return []
-    done = f"{counts['done']} of {_counted(len(results), 'cell')} are done"
+    done = f"{counts['done']} of {counted(len(results), 'cell')} are done"
     return [
         Warned(message=f"{done}: {', '.join(others)}: see the column reason of results.parquet")
     ]
@@ -191,7 +192,3 @@ def _some(names: Iterable[str]) -> str:
     first = list(names)
     more = [f"{len(first) - N_NAMED} more"] if len(first) > N_NAMED else []
     return ", ".join([*first[:N_NAMED], *more])
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -104,6 +104,8 @@ def test_figures_are_objects_of_matplotlib(uninterrupted: Path) -> None:
         figure = run.figure(name)
         assert isinstance(figure, Figure)
         assert any(ax.lines or ax.collections for ax in figure.axes)
+    panels = [ax for ax in run.figure("gan_metrics").axes if ax.axison]
+    assert any(one.get_label() == "chosen snapshot" for ax in panels for one in ax.lines)
     with pytest.raises(ValueError, match="results has nothing to draw for 'auroc_by_epoch'"):
         run.figure("auroc_by_epoch")
     with pytest.raises(ValueError, match="no figure 'roc'; there are: auroc, "):

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_rgba
 
+from lussweep.report.auroc_figure import build_auroc_figure
 from lussweep.report.bars_figure import CHANCE, bar_style, build_bars_figure
 from lussweep.report.ribbon_figure import COLOR, RIBBONS, build_ribbon_figure
 from lussweep.report.sections import SECTIONS
@@ -154,3 +155,30 @@ def test_cells_whose_generator_has_not_learned_are_crossed() -> None:
         crosses = [one for ax in figure.axes for one in ax.lines if one.get_marker() == "x"]
         assert len(crosses) == len(COUNTS) * len(VARIANTS)
         assert "Crossed: a generator has not learned." in caption(figure)
+
+
+def test_an_error_bar_is_inside_its_panel_and_is_explained() -> None:
+    rows = [row for row in results().to_pylist() if row["replicate"] == 1]
+    rows[0] |= {"auroc_low": 0.3, "auroc_high": 0.99}
+    figure = build_bars_figure(tables.in_schema(rows, SECTIONS["results"].schema))
+    (ax,) = figure.axes
+    low, high = ax.get_ylim()
+    assert low < 0.3 and high > 0.99
+    assert [list(one.get_ydata()) for one in error_bars(ax)] == [[0.3, 0.99]]
+    assert "Error bars of a lone replicate: 95 % for other holdout patients" in caption(figure)
+    assert "Error bars: 95 %" not in caption(figure)
+
+
+def error_bars(ax: Any) -> list[Any]:
+    return [one for one in ax.lines if one.get_marker() == "_"]
+
+
+@pytest.mark.parametrize("build", [build_bars_figure, build_auroc_figure])
+def test_a_withheld_interval_is_not_replaced_by_a_spread(build: Any) -> None:
+    figure = build(results(), means(without=(6,)))
+    bars = [one for ax in figure.axes[:1] for one in error_bars(ax)]
+    assert len(bars) == (len(COUNTS) - 1) * len(VARIANTS)
+    assert "standard deviation" not in caption(figure)
+    spreads = build(results())
+    assert len(error_bars(spreads.axes[0])) == len(COUNTS) * len(VARIANTS)
+    assert "ars: the sample standard deviation over replicates." in caption(spreads)

@@ -149,7 +149,7 @@ def test_bars_are_the_intervals_and_a_second_panel_is_by_patient():
         assert sum(list(drawn.get_ydata()) == ends for drawn in ax.lines) == 6
         expected = [auroc(n, 2, "combined", None) - shift for n in COUNTS]
         assert line(ax, "combined").get_ydata() == pytest.approx(expected)
-    assert "bars: 95 % for other trainings and other holdout patients" in caption(figure)
+    assert "Bars: 95 % for other trainings and other holdout patients" in caption(figure)
 
 
 def test_bars_of_a_standard_deviation_end_at_1():
@@ -348,6 +348,24 @@ def with_floor(table, *rows):
     return pa.concat_tables([table, pa.Table.from_pylist([*rows], schema=tables.GAN_SCORES)])
 
 
+def legend_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_counts_with_the_same_floor_share_a_band():
+    counts = sorted(set(scores()["n_patients"].to_pylist()))
+    same = [row for n in counts for row in floor_rows(n, "pos", (0.1, 0.3))]
+    shared = build_metric_figure(with_floor(scores(), *same))
+    assert bands(shared.axes[0]) == [(0.1, 0.3)]
+    assert legend_of(shared)[-1] == "floor"
+    other = floor_rows(counts[0], "pos", (0.4,))
+    apart = build_metric_figure(with_floor(scores(), *same, *other))
+    assert bands(apart.axes[0]) == [(0.1, 0.3), (0.1, 0.4)]
+    assert {text for text in legend_of(apart) if "floor" in text} == {
+        f"floor, n = {counts[0]}", f"floor, n = {', '.join(map(str, counts[1:]))}"
+    }  # fmt: skip
+
+
 def test_the_floor_is_a_band_for_each_patient_count_of_its_class(tmp_path):
     counts = sorted(set(scores()["n_patients"].to_pylist()))
     withheld = {"n_patients": counts[-1], "class": "pos", "floor_withheld": "too few"}
@@ -364,6 +382,7 @@ def test_the_floor_is_a_band_for_each_patient_count_of_its_class(tmp_path):
     assert not any(bands(ax) for ax in figure.axes if ax not in kmmd)
     text = " ".join(figure.texts[-1].get_text().split()) if figure.texts else ""
     text = text or " ".join(str(figure.get_supxlabel()).split())
-    assert "Bands: the floor, 3 draws of real frames of some training patients" in text
+    assert "Bands: the floor, from the least to the largest score of 3 draws of real" in text
+    assert legend_of(figure)[-1] == f"floor, n = {counts[0]}"
     assert f"No floor for n = {counts[-1]}: too few training patients." in text
     assert len(metric_figure(table, tmp_path / "m")) == 2

@@ -38,8 +38,8 @@ def scores(gans: tuple[str, ...] = ("base",), floor: tuple[float, ...] = ()) -> 
     return tables.in_schema(rows, SECTIONS["gan_scores"].schema)
 
 
-def event(kind: str, epoch: int, n: int = 6, label: str = "pos") -> Row:
-    return {"n_patients": n, "replicate": 1, "class": label, "gan": "base", "attempt": 1,
+def event(kind: str, epoch: int, n: int = 6, label: str = "pos", attempt: int = 1) -> Row:
+    return {"n_patients": n, "replicate": 1, "class": label, "gan": "base", "attempt": attempt,
             "epoch": epoch, "kind": kind, "message": ""}  # fmt: skip
 
 
@@ -88,6 +88,30 @@ def test_an_event_stands_on_the_line_of_its_generator(kind: str) -> None:
     assert drawn is not None and marks(drawn.axes[0], word) == [(7, 14)]
 
 
+def test_events_of_an_attempt_that_was_replaced_have_no_mark() -> None:
+    from support.reports import collected_of
+
+    losses = tables.in_schema(
+        [
+            {"n_patients": 6, "replicate": 1, "class": "pos", "gan": "base", "attempt": attempt,
+             "epoch": epoch, "name": "loss_g", "value": 2.0 * epoch}
+            for attempt in (1, 2) for epoch in (1, 7)
+        ],
+        SECTIONS["gan_losses"].schema,
+    )  # fmt: skip
+    noted = [event("low_diversity", 7, attempt=1), event("discriminator_won", 7, attempt=2)]
+    events = tables.in_schema(noted, SECTIONS["gan_events"].schema)
+    empty = {n: SECTIONS[n].schema.empty_table() for n in ("results", "frame_scores", "val_scores")}
+    made = {"gan_losses": losses, "gan_events": events,
+            "memorisation": SECTIONS["memorisation"].schema.empty_table()}  # fmt: skip
+    collected = collected_of(*empty.values(), scores(), None, **made)  # type: ignore[arg-type]
+    for name in ("gan_losses", "gan_metrics"):
+        figure = DRAWINGS[name].build(collected)
+        assert figure is not None
+        assert marks(figure.axes[0], "collapsed") == []
+        assert len(marks(figure.axes[0], "discriminator won")) == 1
+
+
 def test_markers_of_events_differ() -> None:
     assert len({marker for marker, _ in EVENTS.values()}) == len(EVENTS)
 
@@ -122,7 +146,7 @@ def test_the_page_shows_every_generator_and_the_floor(monkeypatch: pytest.Monkey
     assert figure is not None
     assert len(figure.axes) == 4 * len(METRICS)
     assert [len(figure.axes[i * len(METRICS)].patches) for i in range(4)] == [1, 0, 1, 0]
-    assert "Bands: the floor, 2 draws" in " ".join(figure.get_supxlabel().split())
+    assert "largest score of 2 draws" in " ".join(figure.get_supxlabel().split())
 
 
 def test_gains_name_the_generator_of_each_variant_if_there_are_several() -> None:
@@ -140,3 +164,15 @@ def test_gains_name_the_generator_of_each_variant_if_there_are_several() -> None
         "combined\nGAN: base", "hinge\nGAN: loss=hinge"
     ]  # fmt: skip
     assert [ax.get_title() for ax in one.axes if ax.axison] == ["combined", "hinge"]
+
+
+def test_gains_of_all_variants_have_one_axis() -> None:
+    rows = [
+        {"n_patients": n, "replicate": 1, "variant": variant, "status": "done", "auroc": 0.8 + gain,
+         "kmmd_pos": 0.1 if gain else None}
+        for n in COUNTS for variant, gain in (("baseline", 0.0), ("combined", 0.1), ("pure", -0.3))
+    ]  # fmt: skip
+    figure = build_usefulness_figure(tables.in_schema(rows, SECTIONS["results"].schema))
+    assert figure is not None
+    ((low, high),) = {ax.get_ylim() for ax in figure.axes if ax.axison}
+    assert low < -0.3 and high > 0.1

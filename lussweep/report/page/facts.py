@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from lussweep.report.cells import Row
+from lussweep.report.gan_marks import generator_of, of_last_attempts
 from lussweep.report.page.seam import PageSource
 from lussweep.report.page.sentences import Facts
 from lussweep.report.sections.seam import NotWritten
@@ -32,30 +30,11 @@ def facts_of(source: PageSource) -> Facts:
         known_truth=source.rows_if_written("known_truth"),
         memorisation=source.rows_if_written("memorisation"),
         gan_events=of_last_attempts(source.rows_if_written("gan_events"), losses),
-        gans=len({_generator(row) for row in losses}),
+        gans=len({generator_of(row) for row in losses}),
         failures=source.rows_if_written("failures"),
         recipes=study.variants,
         is_phantom=source.is_phantom,
     )
-
-
-def of_last_attempts(events: Sequence[Row], losses: Sequence[Row]) -> list[Row]:
-    """The events of each generator's last attempt, rows of GAN_EVENTS.
-
-    A generator that the policy `retry` has trained again gives the frames of its last attempt, so
-    an event of an earlier one says nothing of them. `losses` has rows of every attempt. A generator
-    without losses keeps the events of its last attempt with one.
-    """
-    last: dict[tuple[object, ...], int] = {}
-    for row in (*losses, *events):
-        generator = _generator(row)
-        last[generator] = max(last.get(generator, 1), row["attempt"] or 1)
-    return [row for row in events if (row["attempt"] or 1) == last[_generator(row)]]
-
-
-def _generator(row: Row) -> tuple[object, ...]:
-    """What tells a generator from the others of a run."""
-    return tuple(row[name] for name in ("n_patients", "replicate", "class", "gan"))
 
 
 def _plans_a_contrast(source: PageSource) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +15,18 @@ from lussweep.data.cohort import of_class
 from lussweep.data.frames import load_pixels
 from lussweep.report.cells import Row
 from lussweep.report.page.seam import PageSource
-from lussweep.report.samples import FRAME, NEAREST
+from lussweep.report.samples import FRAME, NEAREST, nearest_sets
 from lussweep.report.sections import Collected, NotWritten
-from lussweep.store import names, tables
+from lussweep.report.sections.feature_map import spread_counts
+from lussweep.store import names
 from lussweep.store.arrays import read_array
-from lussweep.study.spec import KNOWN
+from lussweep.study.spec import CLASS_WORDS
 
 SIDE = 96
 """Largest side of a frame on the page, in pixels."""
 N_FRAMES = 8
 """Frames of a row."""
 MOST_COUNTS = 6
-WORDS = {"pos": "positive", "neg": "negative"}
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,6 @@ def strip(title: str, frames_NSS: np.ndarray, epoch: int | None = None) -> Strip
     return Strip(title, f"data:image/png;base64,{data}", *row.size, epoch)
 
 
-def spread_counts(counts: Iterable[int]) -> list[int]:
-    """At most MOST_COUNTS of some patient counts, evenly spread over their ranks."""
-    ordered = sorted(set(counts))
-    if len(ordered) <= MOST_COUNTS:
-        return ordered
-    return [ordered[i] for i in np.linspace(0, len(ordered) - 1, MOST_COUNTS).round().astype(int)]
-
-
 def sample_groups(source: PageSource) -> list[Group]:
     """Real frames of a cohort, and synthetic frames of its generators, by class and patient count.
 
@@ -98,12 +90,12 @@ def sample_groups(source: PageSource) -> list[Group]:
     cards = source.rows("memorisation")
     store, cohorts = source.collected.reported.store, source.collected.table("cohorts")
     groups = []
-    for n in spread_counts(row["n_patients"] for row in cards):
+    for n in spread_counts((row["n_patients"] for row in cards), MOST_COUNTS):
         replicate = min(row["replicate"] for row in cards if row["n_patients"] == n)
         of_draw = cohorts.filter(
             pc.and_(pc.equal(cohorts["n_patients"], n), pc.equal(cohorts["replicate"], replicate))
         )
-        for label, word in WORDS.items():
+        for label, word in CLASS_WORDS.items():
             strips = [
                 strip(f"real {word} frames", load_pixels(store, _spread(of_class(of_draw, label))))
             ]
@@ -134,34 +126,32 @@ def nearest_pairs(source: PageSource) -> list[Group]:
 
     Both classes are shown at the smallest and the largest patient count.
     """
-    collected = source.collected
-    pairs, cards = source.rows("closest_pairs"), source.rows("memorisation")
-    store, counts = collected.reported.store, [row["n_patients"] for row in pairs]
-    groups = []
-    for n in dict.fromkeys((min(counts, default=0), max(counts, default=0))):
-        for label, word in WORDS.items():
-            of_class_ = [r for r in pairs if (r["n_patients"], r["class"]) == (n, label)]
-            of_class_.sort(key=lambda row: row["gan"] in KNOWN)  # those of generators go first
-            if not of_class_:
-                continue
-            first = [of_class_[0][name] for name in tables.SYNTH_SET]
-            shown = [r for r in of_class_ if [r[name] for name in tables.SYNTH_SET] == first]
-            shown = shown[:N_FRAMES]
-            card = next(c for c in cards if [c[name] for name in tables.SYNTH_SET] == first)
-            ref = f"synth/{card['synth_key']}"
-            if not store.has(ref):
-                continue
-            frames = read_array(store.open(ref) / names.SYNTHETIC, np.uint8, mapped=True)
-            synthetic = np.array(frames[[row["synthetic_row"] for row in shown]])
-            ratios = f"{shown[0]['ratio']:.2f} to {shown[-1]['ratio']:.2f}"
-            strips = [strip(f"synthetic frames, ratios from {ratios}", synthetic)]
-            for title, ids in NEAREST.items():
-                found = frames_of(collected, shown, ids)
-                if found is not None:
-                    strips.append(strip(title, load_pixels(store, found)))
-            if len(strips) > 1:
-                groups.append(Group(f"{n} patients per class, {word}", strips))
+    collected, groups = source.collected, []
+    store = collected.reported.store
+    for one in nearest_sets(source.rows("closest_pairs"), source.rows("memorisation"), N_FRAMES):
+        ref = f"synth/{one.card['synth_key']}"
+        if not store.has(ref):
+            continue
+        frames = read_array(store.open(ref) / names.SYNTHETIC, np.uint8, mapped=True)
+        synthetic = np.array(frames[[row["synthetic_row"] for row in one.pairs]])
+        ratios = f"{one.pairs[0]['ratio']:.2f} to {one.pairs[-1]['ratio']:.2f}"
+        strips = [strip(f"synthetic frames, ratios {ratios}; {_threshold(one.card)}", synthetic)]
+        for title, ids in NEAREST.items():
+            found = frames_of(collected, one.pairs, ids)
+            if found is not None:
+                strips.append(strip(title, load_pixels(store, found)))
+        if len(strips) > 1:
+            title = f"{one.n_patients} patients per class, {CLASS_WORDS[one.label]}"
+            groups.append(Group(title, strips))
     return groups
+
+
+def _threshold(card: Row) -> str:
+    """Above which ratio a frame of this set is a copy."""
+    threshold = card["copy_threshold"]
+    if threshold is None:
+        return "too few holdout patients for a threshold of copies"
+    return f"a copy is above {threshold:.2f}"
 
 
 def frames_of(

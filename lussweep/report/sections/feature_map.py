@@ -7,7 +7,7 @@ shown in it. Nothing is selected or trained by this table.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +79,7 @@ def map_rows(collected: Collected) -> list[Row]:
     rows: list[Row] = []
     for label in CLASSES:
         of_label = {n: one for (n, of), one in sets.items() if of == label}
-        shown = _spread(sorted(of_label))
+        shown = spread_counts(of_label, MOST_COUNTS)
         if shown:
             rows += _rows_of_class(collected, label, {n: of_label[n] for n in shown}, at_hand)
     return rows
@@ -106,11 +106,12 @@ def _sets(collected: Collected) -> dict[tuple[int, str], SynthSet]:
     return {place: one for place, (_, one) in found.items()}
 
 
-def _spread(counts: list[int]) -> list[int]:
-    if len(counts) <= MOST_COUNTS:
-        return counts
-    at = np.linspace(0, len(counts) - 1, MOST_COUNTS).round().astype(int)
-    return [counts[i] for i in at]
+def spread_counts(counts: Iterable[int], most: int) -> list[int]:
+    """At most `most` of some patient counts, evenly spread over their ranks."""
+    ordered = sorted(set(counts))
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[i] for i in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
 
 
 def _rows_of_class(

@@ -10,6 +10,7 @@ from lussweep.study.coordinates import AXES, Coordinates, Draw
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan.steps import ExternalKey, PlannedImages
 from lussweep.study.spec import (
+    CLASS_WORDS,
     CLASSES,
     DETECTOR,
     EMBEDDERS,
@@ -22,8 +23,6 @@ from lussweep.study.spec import (
     nearest,
 )
 from lussweep.study.spec.known_worth import MAX_FRESH_PATIENTS
-
-CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 
 
 def check_disjoint(manifest: Manifest) -> None:

@@ -5,7 +5,7 @@ fast to compute (paths, hosts, GPU counts) belongs to the command line.
 """
 
 from lussweep.study.spec.analysis import AnalysisSpec
-from lussweep.study.spec.base import CLASSES, GENERATED, KNOWN, MADE, SPLITS, Spec
+from lussweep.study.spec.base import CLASS_WORDS, CLASSES, GENERATED, KNOWN, MADE, SPLITS, Spec
 from lussweep.study.spec.classification import (
     AugmentSpec,
     ClassifierSpec,
@@ -44,6 +44,7 @@ __all__ = [
     "BUILT_IN",
     "CLASSES",
     "CLASSIFIERS",
+    "CLASS_WORDS",
     "DETECTOR",
     "EMBEDDERS",
     "GENERATED",

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SPLITS = ("train", "val", "holdout")
 CLASSES = ("neg", "pos")
+CLASS_WORDS = {"pos": "positive", "neg": "negative"}
 SourceName = Literal["real", "synthetic", "external", "simulated", "copies", "noise"]
 GENERATED = ("synthetic", "external")
 """Sources that a generator makes: the study's GAN, or another generator."""

@@ -147,6 +147,8 @@ def test_axe_finds_nothing_serious_and_nothing_hangs_over(
     serious = [(v["id"], v["nodes"][0]["html"]) for v in found if v["impact"] != "minor"]
     assert serious == []
     assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    hint = "getComputedStyle(document.getElementById('figure-auroc'), '::before').content"
+    assert ("Scroll sideways" in opened.evaluate(hint)) == (width == 390)
 
 
 def test_values_of_a_mark_are_shown_on_hover(opened: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 import re
@@ -17,6 +18,11 @@ from lussweep.report.page.marks import MOST_POINTS, marks_of
 from lussweep.report.page.svg import inline_svg
 from lussweep.report.panels import count_ticks, new_figure
 from lussweep.report.sections.contrasts import CONTRASTS
+from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.results import RESULTS
+from lussweep.report.sections.worth import WORTH
+from lussweep.report.values import OVER_BOTH, OVER_PATIENTS
+from lussweep.report.worth_figure import build_worth_figure
 from lussweep.store import tables
 from support.reports import collected_of
 
@@ -51,7 +57,7 @@ def test_a_mark_lies_where_matplotlib_draws_it() -> None:
         assert min(math.dist((x, y), use) for use in uses) < 0.2
 
 
-def test_a_text_names_the_series_both_values_and_the_bar() -> None:
+def test_a_text_names_the_series_and_both_values() -> None:
     figure, ((ax,),) = new_figure(5, 3)
     ax.set_xscale("log")
     ax.plot([6.1, 15.2], [0.7, 0.8123], "-o", color="#0072B2", label="combined")
@@ -63,9 +69,9 @@ def test_a_text_names_the_series_both_values_and_the_bar() -> None:
     ax.set_title("by frame")
     drawn(figure)
     assert [mark.text for mark in marks_of(figure)] == [
-        "combined, patients per class 6, AUC-ROC 0.700 (bar 0.650 to 0.750) (by frame)",
+        "combined, patients per class 6, AUC-ROC 0.700 (by frame)",
         "combined, patients per class 15, AUC-ROC 0.812 (by frame)",
-        "combined, patients per class 6, AUC-ROC 0.690 (bar 0.650 to 0.750) (by frame)",
+        "combined, patients per class 6, AUC-ROC 0.690 (by frame)",
     ]
     assert marks_of(figure)[1].y == 0.8123
 
@@ -80,7 +86,7 @@ def test_bars_and_long_lines_have_marks() -> None:
     drawn(figure)
     texts = [mark.text for mark in marks_of(figure)]
     assert sum(text.startswith("gain") for text in texts) == 2
-    assert "gain, 1.000, -0.100" in texts
+    assert "gain, 1, -0.100" in texts
     lines = sum(text.startswith("line") for text in texts)
     assert MOST_POINTS / 2 <= lines <= MOST_POINTS
     assert len(texts) == 2 + lines
@@ -108,5 +114,70 @@ def test_a_row_of_a_forest_is_named(low: float | None) -> None:
     assert figure is not None
     drawn(figure)
     (mark,) = marks_of(figure)
-    bar = "" if low is None else " (bar -0.010 to 0.050)"
-    assert mark.text == f"combined - baseline, difference of AUC-ROC 0.020{bar}, n = 6"
+    ends = "" if low is None else f" ({OVER_BOTH}: -0.010 to 0.050)"
+    assert mark.text == f"combined - baseline, difference of AUC-ROC 0.020{ends}, n = 6"
+
+
+def texts_of(figure: Figure | None) -> list[str]:
+    assert figure is not None
+    drawn(figure)
+    return [mark.text for mark in marks_of(figure)]
+
+
+def test_a_worth_is_said_as_the_table_has_it() -> None:
+    """Places are cut at the edges of the counts, and a range is drawn at its middle."""
+    below = {"n_patients": 6, "worth": "< 6", "interval": "< 6 to 7.5", "k_low": -math.inf,
+             "k_high": -math.inf, "interval_low": -math.inf, "interval_high": 7.5}  # fmt: skip
+    wide = {"n_patients": 58, "worth": "21 to > 58", "interval": "10 to > 58", "k_low": 21.0,
+            "k_high": math.inf, "interval_low": 10.0, "interval_high": math.inf}  # fmt: skip
+    rows = [{"variant": "combined", "status": "done"} | row for row in (below, wide)]
+    assert texts_of(build_worth_figure(tables.in_schema(rows, WORTH))) == [
+        f"combined, patients per class, with the variant {row['n_patients']}, "
+        f"patients per class of the baseline {row['worth']} ({OVER_BOTH}: {row['interval']})"
+        for row in (below, wide)
+    ]
+
+
+@pytest.mark.parametrize("name", ["auroc", "auroc_bars", "auroc_ribbons"])
+def test_intervals_are_those_of_means_and_say_what_they_cover(
+    name: str, make_tables: Callable[..., Any], study_of: Callable[..., Any]
+) -> None:
+    collected = collected_of(*make_tables(n_replicates=1), study_of(replicates=1))
+    (row, *_) = collected.table("results").to_pylist()
+    rows = collected.table("results").to_pylist()
+    rows[0] |= {"auroc_low": 0.31, "auroc_high": 0.99}
+    one = dataclasses.replace(
+        collected, made={"results": tables.in_schema(rows, RESULTS), "means": MEANS.empty_table()}
+    )
+    lone = texts_of(DRAWINGS[name].build(one))
+    assert sum(f"{row['auroc']:.3f} ({OVER_PATIENTS}: 0.310 to 0.990)" in t for t in lone) == 1
+    whole = collected_of(*make_tables(), study_of())
+    means = [
+        {"n_patients": r["n_patients"], "variant": r["variant"], "level": "frame", "auroc": 0.5,
+         "low": 0.4, "high": 0.6, "conditional_low": 0.45, "conditional_high": 0.55}
+        for r in whole.table("results").to_pylist() if r["replicate"] == 1
+    ]  # fmt: skip
+    whole.made["means"] = tables.in_schema(means, MEANS)
+    texts = texts_of(DRAWINGS[name].build(whole))
+    both = [t for t in texts if f"({OVER_BOTH}: 0.400 to 0.600; {OVER_PATIENTS}: 0.450" in t]
+    assert len(both) == len(means)
+    assert not any("one replicate" in text for text in both)
+    assert sum("one replicate" in text for text in texts) >= len(means)
+
+
+def test_a_panel_takes_names_from_its_own_row_and_column() -> None:
+    figure, axes = new_figure(7, 6, 2, 2)
+    for line, label in zip(axes, ("positive", "negative"), strict=True):
+        line[0].set_ylabel(f"loss, {label} frames")
+        for ax in line:
+            ax.plot([1.0], [0.5], marker="o", label="6")
+    for ax, title in zip(axes[0], ("loss_d", "loss_g"), strict=True):
+        ax.set_title(title)
+    for ax in axes[1]:
+        ax.set_xlabel("epoch")
+    drawn(figure)
+    assert [mark.text.partition("epoch")[2].split(", ", 1)[1] for mark in marks_of(figure)] == [
+        f"loss, {label} frames 0.500 ({title})"
+        for label in ("positive", "negative")
+        for title in ("loss_d", "loss_g")
+    ]

@@ -193,6 +193,9 @@ def test_a_finished_run_shows_frames_and_a_shareable_page_does_not(finished: Pat
     assert page.count("data:image/png") > 4
     near = section(page, "memorisation")
     assert "nearest training frames" in near and "nearest holdout frames" in near
+    card = source.rows("memorisation")[0]
+    bound = f"a copy is above {card['copy_threshold']:.2f}" if card["copy_threshold"] else "too few"
+    assert "A ratio is the share" in near and bound in near
     assert len(page) < 10_000_000
     assert "This page shows pixels of patients" not in page
     patients = render_page(replace(source, is_phantom=False))

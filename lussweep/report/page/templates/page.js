@@ -42,6 +42,14 @@ for (const group of document.querySelectorAll("[data-epochs]")) {
   range.addEventListener("input", show);
   show();
 }
+const hint = () => {
+  for (const region of document.querySelectorAll("figure .scroll")) {
+    const isWider = region.scrollWidth > region.clientWidth + 1;
+    region.parentElement.classList.toggle("sideways", isWider);
+  }
+};
+hint();
+addEventListener("resize", hint);
 addEventListener("beforeprint", () => {
   document.getElementById("all-sentences")?.setAttribute("open", "");
 });
