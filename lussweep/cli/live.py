@@ -18,6 +18,7 @@ from rich.text import Text
 from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
 from lussweep.backend.time_range import TimeRange
+from lussweep.cli.streams import write_line
 from lussweep.cli.summary import grid_table
 from lussweep.models.training.progress import images_per_s, rate_text, without_rate
 from lussweep.run.board import Board, Point
@@ -243,7 +244,7 @@ def pause_s(elapsed_s: float) -> float:
 class PlainLines:
     """Prints a line when it is due and says something new."""
 
-    def __init__(self, say: Callable[[str], None], text_of: ProgressText, board: Board) -> None:
+    def __init__(self, say: Callable[[str], object], text_of: ProgressText, board: Board) -> None:
         self.say, self.text_of, self.board = say, text_of, board
         self._last, self._said_at_s = "", -MOST_PLAIN_S
         self._n_told = len(board.judged)
@@ -323,7 +324,7 @@ def live_progress(
         with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
             yield take
         return
-    lines = PlainLines(lambda line: console.print(Text(line), soft_wrap=True), text_of, cells)
+    lines = PlainLines(lambda line: write_line(line, err=True), text_of, cells)
     ended = threading.Event()
 
     def on_change(progress: Progress) -> None:

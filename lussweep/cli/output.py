@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -12,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from lussweep.cli.streams import write_line
+from lussweep.errors import one_line
 from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class TextOutput:
             say_again(f"{outcome.broken}: run the same command again to go on")
 
     def refuse(self, problem: str) -> None:
-        typer.echo(problem, err=True)
+        write_line(problem, err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -164,17 +164,17 @@ class JsonOutput:
         event = noticed(line)
         self.tell(event)
         if isinstance(event, Warned):
-            typer.echo(line, err=True)
+            write_line(line, err=True)
 
     def tell(self, event: Event) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"time": now, **row_of(event)}
-        try:
-            typer.echo(json.dumps(row, allow_nan=False))
-        except BrokenPipeError:
-            # Python would meet the closed pipe again when it flushes the stream at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            typer.echo(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
+        error = write_line(json.dumps(row, allow_nan=False))
+        if isinstance(error, BrokenPipeError):
+            write_line(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
+        elif error:
+            why = f"the events can no longer be written ({one_line(error)})"
+            write_line(f"{WARNING}{why}: the run goes on without them", err=True)
 
     def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
         from lussweep.cli.terminal import places_of
@@ -186,13 +186,13 @@ class JsonOutput:
         if outcome.broken:
             line = f"{outcome.broken}: run the same command again to go on"
             self.tell(Warned(message=line))
-            typer.echo(line, err=True)
+            write_line(line, err=True)
         if outcome.tables is not None:
             self._files = places_of(run.folder)
 
     def refuse(self, problem: str) -> None:
         self.tell(Refused(message=problem.removeprefix("error: ")))
-        typer.echo(problem, err=True)
+        write_line(problem, err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:

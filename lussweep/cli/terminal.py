@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from lussweep.cli.statistics import (
     worth_lines,
     worth_table,
 )
+from lussweep.cli.streams import write_line
 from lussweep.cli.summary import summary_table
 from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
@@ -126,7 +126,7 @@ def print_unwritten(failed: Mapping[str, str]) -> None:
 
 def notify(line: str) -> None:
     """Print a line on standard error, because standard output holds the report."""
-    typer.echo(line, err=True)
+    write_line(line, err=True)
 
 
 def say_again(why: str) -> None:
