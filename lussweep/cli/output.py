@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from lussweep.backend.stop import INTERRUPTED
 from lussweep.cli.streams import write_line
 from lussweep.errors import one_line
 from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
@@ -202,6 +203,9 @@ class JsonOutput:
             yield
         except typer.Exit as end:
             code = end.exit_code
+            raise
+        except KeyboardInterrupt:
+            code = INTERRUPTED
             raise
         finally:
             self.tell(Finished(exit_code=code, files=self._files))

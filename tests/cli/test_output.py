@@ -10,7 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lussweep.cli.app import app
 from support.commands import environment
 
 TELLS = """
@@ -79,3 +81,17 @@ def test_a_reader_of_both_streams_that_leaves_ends_nothing() -> None:
 @pytest.mark.parametrize("code", [TELLS.format(as_json=False), SHOWS], ids=["notices", "progress"])
 def test_a_run_goes_on_without_its_messages(code: str) -> None:
     assert streams_of(code, subprocess.PIPE, FULL)[0] == 0
+
+
+def test_the_last_event_has_the_exit_code_of_an_interrupted_command(
+    monkeypatch: pytest.MonkeyPatch, tiny_yaml: Path, tmp_path: Path
+) -> None:
+    def interrupt(request: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lussweep.cli.grid.open_arguments", interrupt)
+    arguments = ["grid", str(tiny_yaml), "--out", str(tmp_path / "run"), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    (last,) = map(json.loads, result.stdout.splitlines())
+    assert (last["event"], last["exit_code"]) == ("finished", result.exit_code)
+    assert result.exit_code == 130
