@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -48,7 +48,7 @@ class Output(Protocol):
         """Something has happened in the run."""
         ...
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
         """After the last step: the report, and at its end what a user must know."""
         ...
 
@@ -94,7 +94,8 @@ class TextOutput:
     def tell(self, event: Event) -> None:
         """The display shows what has happened."""
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
+        from lussweep.cli.closing import notices_of, told
         from lussweep.cli.data_table import print_counts
         from lussweep.cli.terminal import (
             print_failures,
@@ -109,14 +110,16 @@ class TextOutput:
         if outcome.tables is None:
             say_again(f"{outcome.broken} before anything was trained: run the same command again")
             return
+        lacking: list[Notice] = []
         if not self._are_frames_counted:
-            print_counts(run, data)
+            with told(lacking, "the counts of frames", run.conceal):
+                print_counts(run, data)
         print_summary(outcome.tables, run.study, data.source)
         print_statistics(outcome.tables)
         print_failures(run.plan, outcome.failures, run.conceal)
         print_outputs(run.folder)
         print_unwritten(outcome.unwritten)
-        print_notices(notices)
+        print_notices([*notices_of(run, data, outcome), *lacking])
         if outcome.broken:
             say_again(f"{outcome.broken}: run the same command again to go on")
 
@@ -177,19 +180,20 @@ class JsonOutput:
             why = f"the events can no longer be written ({one_line(error)})"
             write_line(f"{WARNING}{why}: the run goes on without them", err=True)
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
+        from lussweep.cli.closing import notices_of
         from lussweep.cli.terminal import places_of
 
+        if outcome.tables is not None:
+            self._files = places_of(run.folder)
         for name, error in outcome.unwritten.items():
             self.tell(Warned(message=f"not written: {name}: {error}"))
-        for notice in notices:
+        for notice in notices_of(run, data, outcome):
             self.tell(notice)
         if outcome.broken:
             line = f"{outcome.broken}: run the same command again to go on"
             self.tell(Warned(message=line))
             write_line(line, err=True)
-        if outcome.tables is not None:
-            self._files = places_of(run.folder)
 
     def refuse(self, problem: str) -> None:
         self.tell(Refused(message=problem.removeprefix("error: ")))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from lussweep.cli import closing
 from lussweep.cli.app import app
+from lussweep.errors import LeakageError
+from lussweep.run.events import Warned
+from lussweep.store.remote import StorageError
 from support.commands import environment
 
 TELLS = """
@@ -95,3 +102,22 @@ def test_the_last_event_has_the_exit_code_of_an_interrupted_command(
     (last,) = map(json.loads, result.stdout.splitlines())
     assert (last["event"], last["exit_code"]) == ("finished", result.exit_code)
     assert result.exit_code == 130
+
+
+@pytest.mark.parametrize(
+    "error", [StorageError("P001 is gone"), LeakageError("P001"), OSError(errno.ENOSPC, "P001")]
+)
+def test_an_error_of_the_last_lines_is_one_of_them(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise error
+
+    monkeypatch.setattr(closing, "_facts", fail)
+    run: Any = SimpleNamespace(conceal=lambda text: text.replace("P001", "#12"))
+    outcome: Any = SimpleNamespace(tables={})
+    (notice,) = closing.notices_of(run, SimpleNamespace(), outcome)  # type: ignore[arg-type]
+    assert isinstance(notice, Warned)
+    assert type(error).__name__ in notice.message
+    assert "#12" in notice.message
+    assert "P001" not in notice.message
