@@ -1,0 +1,36 @@
+"""What the status of a run says of the time left."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from lussweep.run.status import status_of
+from lussweep.store.folders import folder_at
+
+
+def left_of(folder: Path, left_s: object, age_s: float = 0.0) -> object:
+    """The time left that the status of a live driver gives. Its state is `age_s` seconds old."""
+    state = {
+        "host": "node7", "pid": 4711, "written": time.time() - age_s, "ended": None,
+        "left_s": left_s,
+    }  # fmt: skip
+    (folder / "state.json").write_text(json.dumps(state))
+    status = status_of(folder_at(str(folder)))
+    assert status["driver"] == "works"
+    return status["left_s"]
+
+
+def test_the_time_left_shrinks_with_the_age_of_the_state(tmp_path: Path) -> None:
+    assert left_of(tmp_path, [100.0, 200.0], age_s=30.0) == pytest.approx((70.0, 170.0), abs=5.0)
+
+
+@pytest.mark.parametrize(
+    "left_s", [None, 12.0, "12", [12.0], [1.0, 2.0, 3.0], [None, 9.0], ["7", "9"],
+               [float("nan"), 9.0], [7.0, float("inf")]],
+)  # fmt: skip
+def test_a_time_left_that_is_not_two_numbers_is_not_known(tmp_path: Path, left_s: object) -> None:
+    assert left_of(tmp_path, left_s) is None
