@@ -88,9 +88,9 @@ class Picture:
         return "; ".join(parts)
 
     def clock(self, now_s: float) -> str:
-        """The time so far and the time left."""
-        left = f", about {self.left_s.after(now_s - self.at_s)} left" if self.left_s else ""
-        return f"{_clock(now_s)} elapsed{left}"
+        """The time so far, and the time left if it is known and not over."""
+        left_s = self.left_s.after(now_s - self.at_s) if self.left_s else None
+        return f"{_clock(now_s)} elapsed{f', about {left_s} left' if left_s else ''}"
 
 
 def picture_of(

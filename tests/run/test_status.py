@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lussweep.cli.status import headline
 from lussweep.run.status import status_of
 from lussweep.store.folders import folder_at
 
@@ -26,6 +27,7 @@ def left_of(folder: Path, left_s: object, age_s: float = 0.0) -> object:
 
 def test_the_time_left_shrinks_with_the_age_of_the_state(tmp_path: Path) -> None:
     assert left_of(tmp_path, [100.0, 200.0], age_s=30.0) == pytest.approx((70.0, 170.0), abs=5.0)
+    assert left_of(tmp_path, [10.0, 20.0], age_s=30.0) is None, "nothing of it is left"
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,11 @@ def test_the_time_left_shrinks_with_the_age_of_the_state(tmp_path: Path) -> None
 )  # fmt: skip
 def test_a_time_left_that_is_not_two_numbers_is_not_known(tmp_path: Path, left_s: object) -> None:
     assert left_of(tmp_path, left_s) is None
+
+
+@pytest.mark.parametrize("left_s", [(0.0, 0.0), (10.0, 20.0)])
+def test_the_headline_has_no_time_left_that_has_passed(
+    tmp_path: Path, left_s: tuple[float, float]
+) -> None:
+    left_of(tmp_path, left_s, age_s=30.0)
+    assert "left" not in headline(status_of(folder_at(str(tmp_path))))
