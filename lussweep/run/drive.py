@@ -15,7 +15,7 @@ from lussweep.backend.progress import time_left
 from lussweep.report.reported import Reported
 from lussweep.report.write import write_interim, write_report
 from lussweep.run.board import Board
-from lussweep.run.events import WARNING, Event, ignore, noticed
+from lussweep.run.events import WARNING, RunEvent, ignore, noticed
 from lussweep.run.execute import (
     execute_data,
     execute_grid,
@@ -81,7 +81,7 @@ def drive(
     options: ExecutionOptions,
     display: Display,
     notify: Callable[[str], None],
-    tell: Callable[[Event], None] = ignore,
+    tell: Callable[[RunEvent], None] = ignore,
 ) -> RunOutcome:
     """Run every missing step and write the report, while holding the folder's lease.
 
@@ -98,7 +98,7 @@ def drive(
         _log_of(run, hold) as log,
     ):
 
-        def tell_and_log(event: Event) -> None:
+        def tell_and_log(event: RunEvent) -> None:
             log.tell(event)
             tell(event)
 
