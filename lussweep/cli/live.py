@@ -221,10 +221,10 @@ def plain_line(picture: Picture, text_of: ProgressText) -> str:
     return "; ".join(parts)
 
 
-def cells_line(cells: Sequence[tuple[Coordinates, float | None]]) -> str:
+def judged_line(cells: Sequence[tuple[Coordinates, float | None]]) -> str:
     """The AUC-ROCs of cells that are new.
 
-    >>> cells_line([(Coordinates(6, 1, "baseline"), 0.9125)])
+    >>> judged_line([(Coordinates(6, 1, "baseline"), 0.9125)])
     'AUC-ROC: n=6 r=1 baseline 0.912'
     """
     named = [f"{at.name()} {auroc_text(auroc)}" for at, auroc in cells[:N_CELLS]]
@@ -264,7 +264,7 @@ class PlainLines:
             new = self.board.judged[self._n_told :]
             if new:
                 self._n_told += len(new)
-                self.say(cells_line(new))
+                self.say(judged_line(new))
 
 
 # --- the display --------------------------------------------------------------------------
