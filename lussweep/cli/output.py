@@ -183,12 +183,11 @@ class JsonOutput:
     def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
         from lussweep.cli.closing import notices_of
         from lussweep.cli.terminal import places_of
+        from lussweep.run.notices import unwritten_notices
 
         if outcome.tables is not None:
             self._files = places_of(run.folder)
-        for name, error in outcome.unwritten.items():
-            self.tell(Warned(message=f"not written: {name}: {error}"))
-        for notice in notices_of(run, data, outcome):
+        for notice in (*unwritten_notices(outcome.unwritten), *notices_of(run, data, outcome)):
             self.tell(notice)
         if outcome.broken:
             line = f"{outcome.broken}: run the same command again to go on"

@@ -25,6 +25,7 @@ from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.events import WARNING, Warned
 from lussweep.run.lease import own_command
+from lussweep.run.notices import unwritten_notices
 from lussweep.study.spec import EMBEDDERS, StudySpec
 
 if TYPE_CHECKING:
@@ -119,9 +120,8 @@ def print_notices(notices: Iterable[Notice]) -> None:
 
 def print_unwritten(failed: Mapping[str, str]) -> None:
     """Print one line for each file of the report that could not be made."""
-    for name, error in failed.items():
-        line = f"not written: {name}: {error}: the same command again tries it again"
-        _console().print(Text(line), style="red", soft_wrap=True)
+    for notice in unwritten_notices(failed):
+        _console().print(Text(notice.message), style="red", soft_wrap=True)
 
 
 def notify(line: str) -> None:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from lussweep.cli import closing
 from lussweep.cli.app import app
+from lussweep.cli.output import output_of
+from lussweep.cli.terminal import print_unwritten
 from lussweep.errors import LeakageError
 from lussweep.run.events import Warned
 from lussweep.store.remote import StorageError
@@ -121,3 +123,16 @@ def test_an_error_of_the_last_lines_is_one_of_them(
     assert type(error).__name__ in notice.message
     assert "#12" in notice.message
     assert "P001" not in notice.message
+
+
+def test_the_events_say_what_is_not_written_as_the_terminal_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unwritten = {"auroc.png": "OSError: no font"}
+    outcome: Any = SimpleNamespace(unwritten=unwritten, tables=None, broken="")
+    output_of(quiet=False, as_json=True).report(*[SimpleNamespace()] * 2, outcome)  # type: ignore[arg-type]
+    (event,) = map(json.loads, capsys.readouterr().out.splitlines())
+    print_unwritten(unwritten)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert event["message"] == line
+    assert line.startswith("not written: auroc.png: OSError: no font")
