@@ -1,4 +1,4 @@
-"""Errors that the user can mend, and the text of any error in one line."""
+"""Errors that the user can mend, and texts that are safe to print."""
 
 from collections.abc import Iterable
 
@@ -38,3 +38,8 @@ def first_line(error: BaseException) -> str:
     For errors of PyTorch, which go on with advice for programmers.
     """
     return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """The text with a space for each character that would change a terminal, or end the line."""
+    return "".join(c if c.isprintable() else " " for c in text)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lussweep.cli.status import headline
+from lussweep.cli.status import headline, print_status
 from lussweep.run.status import status_of
 from lussweep.store.folders import folder_at
 
@@ -44,3 +44,23 @@ def test_the_headline_has_no_time_left_that_has_passed(
 ) -> None:
     left_of(tmp_path, left_s, age_s=30.0)
     assert "left" not in headline(status_of(folder_at(str(tmp_path))))
+
+
+def test_a_state_of_a_stranger_cannot_change_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    evil = "evil\x1b]0;title\x07\x1b[2J[/red]"
+    counts = {"done": 1, "failed": 1, "running": 1, "waiting": 0}
+    print_status(
+        {
+            "name": evil, "host": evil, "pid": 1, "ended": None, "driver": "works",
+            "silent_s": 0.0, "left_s": None, "n_failed": 1,
+            "failures": [{"name": evil, "error": evil}],
+            "cells": [{"n_patients": 6, "variant": evil, **counts}],
+            "stages": {"gan": counts, evil: counts},
+            "running": [{"ref": "gan/1", "name": evil, "progress": evil}] * 2,
+        }
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert not [c for c in printed if c != "\n" and not c.isprintable()]
+    assert printed.count("[/red]") >= 6, "what looks like markup is text"
