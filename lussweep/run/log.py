@@ -50,7 +50,7 @@ class DriverLog:
         self._file: _File | None = None
         self._error = ""
         try:
-            self._file = _File(path, encoding="utf-8", errors="backslashreplace")
+            self._file = _File(path, encoding="utf-8")
         except OSError as error:
             self._error = one_line(str(error))
             return
