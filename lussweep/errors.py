@@ -26,10 +26,18 @@ def one_line(error: BaseException | str, limit: int | None = 200) -> str:
     """The text of an error in one line of at most `limit` characters.
 
     White space of any length becomes one space. An exception without a text gives the name of its
-    type.
+    type. The text is `encodable`.
     """
-    text = " ".join(str(error).split())[:limit]
+    text = " ".join(encodable(str(error)).split())[:limit]
     return text if text or isinstance(error, str) else type(error).__name__
+
+
+def encodable(text: str) -> str:
+    """The text with an escape for each byte of a file name that is no UTF-8.
+
+    Python reads such a byte as a lone surrogate, which no UTF-8 file and no table can hold.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def first_line(error: BaseException) -> str:

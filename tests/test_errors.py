@@ -11,6 +11,7 @@ from lussweep.errors import InputError, first_line, one_line
         (MemoryError(), "MemoryError"),
         (OSError(" \n"), "OSError"),
         ("a  text", "a text"),
+        ("herz-\udcfc.png is cut", "herz-\\udcfc.png is cut"),
         ("", ""),
     ],
 )

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from lussweep.backend.driver import Outcome
 from lussweep.backend.stop import Stop
-from lussweep.errors import InputError, one_line
+from lussweep.errors import InputError, encodable, one_line
 from lussweep.models.generators.checkpoint import Stopped
 from lussweep.models.generators.seam import TrainingEnded
 from lussweep.models.training.precision import check_precision
@@ -158,7 +158,7 @@ def failed(ref: str, error: BaseException) -> Outcome:
     return Outcome(
         ref,
         f"{type(error).__name__}: {text}",
-        "".join(traceback.format_exception(error)),
+        encodable("".join(traceback.format_exception(error))),
         is_final=isinstance(error, (InputError, TrainingEnded)),
         is_stopped=isinstance(error, Stopped),
     )

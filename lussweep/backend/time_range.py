@@ -13,9 +13,15 @@ class TimeRange(NamedTuple):
     low_s: float
     high_s: float
 
-    def after(self, seconds: float) -> TimeRange:
-        """The range when these seconds have passed without news."""
-        return TimeRange(max(0.0, self.low_s - seconds), max(0.0, self.high_s - seconds))
+    def after(self, seconds: float) -> TimeRange | None:
+        """The range when these seconds have passed without news. None if no second is left of it.
+
+        >>> TimeRange(5, 60).after(20), TimeRange(5, 60).after(60)
+        (TimeRange(low_s=0.0, high_s=40), None)
+        """
+        if self.high_s - seconds < 1:
+            return None
+        return TimeRange(max(0.0, self.low_s - seconds), self.high_s - seconds)
 
     def __str__(self) -> str:
         """The range in the largest unit of which its high end has at least two.

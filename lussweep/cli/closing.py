@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lussweep.cli.data_table import frame_index
 from lussweep.data.counts import unused
-from lussweep.report.alone import alone
+from lussweep.errors import one_line
 from lussweep.run.events import Warned
 from lussweep.run.notices import Generator, Notice, RunFacts, notices
 from lussweep.study.spec import CLASSES
@@ -22,11 +23,24 @@ def notices_of(run: Run, data: Data, outcome: RunOutcome) -> list[Notice]:
     """The notices of a run that has a report. An error here is a notice, and spoils nothing."""
     if outcome.tables is None:
         return []
-    failed: dict[str, str] = {}
     lines: list[Notice] = []
-    with alone("the last lines", failed, run.conceal):
-        lines = notices(_facts(run, data, outcome.tables))
-    return lines or [Warned(message=f"{name} lack: {error}") for name, error in failed.items()]
+    with told(lines, "the last lines", run.conceal):
+        lines += notices(_facts(run, data, outcome.tables))
+    return lines
+
+
+@contextmanager
+def told(lines: list[Notice], what: str, conceal: Callable[[str], str]) -> Iterator[None]:
+    """Turns any error inside the block into a warning in `lines`. `what` is what it prevented.
+
+    The files of the report are written by then. Even a store that cannot be reached must not hide
+    what they say.
+    """
+    try:
+        yield
+    except Exception as error:
+        why = conceal(f"{type(error).__name__}: {one_line(error)}")
+        lines.append(Warned(message=f"the report is written, but {what} are not shown: {why}"))
 
 
 def _facts(run: Run, data: Data, tables: Mapping[str, Any]) -> RunFacts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from rich.table import Table
 
 from lussweep.data.counts import PLACES, count, unused
 from lussweep.data.frames import read_index
-from lussweep.data.rows import NO_LABEL, Skipped
+from lussweep.data.rows import Skipped
+from lussweep.run.notices import skipped_lines
 from lussweep.store import tables
 from lussweep.study.spec import CLASSES, Manifest
 
@@ -45,7 +45,7 @@ def print_data(
     console.print(counts_table(manifest, frames))
     for line in unused(manifest, frames, stride=stride, negatives_from=negatives_from):
         console.print(line, soft_wrap=True, markup=False)
-    for line in _skipped_lines(skipped, reveal_ids):
+    for line in skipped_lines(skipped, reveal_ids, n_named=None):
         console.print(line, soft_wrap=True, markup=False)
 
 
@@ -61,15 +61,6 @@ def counts_table(manifest: Manifest, frames: pa.Table | None) -> Table:
         if numbers is not None:
             table.add_row(name, *(str(numbers[place]) for place in PLACES))
     return table
-
-
-def _skipped_lines(skipped: Sequence[Skipped], reveal_ids: bool) -> list[str]:
-    if reveal_ids:
-        return [f"skipped {video} of {patient}: {reason}" for patient, video, reason in skipped]
-    counts = Counter(
-        reason if reason == NO_LABEL else "it cannot be read" for _, _, reason in skipped
-    )
-    return [f"{n} videos are left out, each because {reason}" for reason, n in counts.items()]
 
 
 def print_counts(run: Run, data: Data) -> None:

@@ -76,7 +76,6 @@ def grid(
     output = output_of(quiet, as_json)
     with output.ending(), clear_errors(debug, output.refuse):
         from lussweep.backend.choose import ExecutionOptions
-        from lussweep.cli.closing import notices_of
         from lussweep.run.drive import drive
 
         if quiet and as_json:
@@ -92,7 +91,7 @@ def grid(
         output.data(run, run_data)
         reported = run.reported(run_data.skipped)
         outcome = drive(run, reported, context, options, output.display, output.notify, output.tell)
-        output.report(run, run_data, outcome, notices_of(run, run_data, outcome))
+        output.report(run, run_data, outcome)
         raise typer.Exit(_exit_code(outcome))
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from lussweep.backend.driver import Progress
 from lussweep.backend.progress import time_left
 from lussweep.backend.time_range import TimeRange
+from lussweep.cli.streams import write_line
 from lussweep.cli.summary import grid_table
 from lussweep.models.training.progress import images_per_s, rate_text, without_rate
 from lussweep.run.board import Board, Point
@@ -87,9 +88,9 @@ class Picture:
         return "; ".join(parts)
 
     def clock(self, now_s: float) -> str:
-        """The time so far and the time left."""
-        left = f", about {self.left_s.after(now_s - self.at_s)} left" if self.left_s else ""
-        return f"{_clock(now_s)} elapsed{left}"
+        """The time so far, and the time left if it is known and not over."""
+        left_s = self.left_s.after(now_s - self.at_s) if self.left_s else None
+        return f"{_clock(now_s)} elapsed{f', about {left_s} left' if left_s else ''}"
 
 
 def picture_of(
@@ -220,10 +221,10 @@ def plain_line(picture: Picture, text_of: ProgressText) -> str:
     return "; ".join(parts)
 
 
-def cells_line(cells: Sequence[tuple[Coordinates, float | None]]) -> str:
+def judged_line(cells: Sequence[tuple[Coordinates, float | None]]) -> str:
     """The AUC-ROCs of cells that are new.
 
-    >>> cells_line([(Coordinates(6, 1, "baseline"), 0.9125)])
+    >>> judged_line([(Coordinates(6, 1, "baseline"), 0.9125)])
     'AUC-ROC: n=6 r=1 baseline 0.912'
     """
     named = [f"{at.name()} {auroc_text(auroc)}" for at, auroc in cells[:N_CELLS]]
@@ -243,7 +244,7 @@ def pause_s(elapsed_s: float) -> float:
 class PlainLines:
     """Prints a line when it is due and says something new."""
 
-    def __init__(self, say: Callable[[str], None], text_of: ProgressText, board: Board) -> None:
+    def __init__(self, say: Callable[[str], object], text_of: ProgressText, board: Board) -> None:
         self.say, self.text_of, self.board = say, text_of, board
         self._last, self._said_at_s = "", -MOST_PLAIN_S
         self._n_told = len(board.judged)
@@ -263,7 +264,7 @@ class PlainLines:
             new = self.board.judged[self._n_told :]
             if new:
                 self._n_told += len(new)
-                self.say(cells_line(new))
+                self.say(judged_line(new))
 
 
 # --- the display --------------------------------------------------------------------------
@@ -323,7 +324,7 @@ def live_progress(
         with Live(console=console, get_renderable=draw, refresh_per_second=2, transient=True):
             yield take
         return
-    lines = PlainLines(lambda line: console.print(Text(line), soft_wrap=True), text_of, cells)
+    lines = PlainLines(lambda line: write_line(line, err=True), text_of, cells)
     ended = threading.Event()
 
     def on_change(progress: Progress) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import typer
 
+from lussweep.backend.stop import INTERRUPTED
+from lussweep.cli.streams import write_line
+from lussweep.errors import one_line
 from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Output(Protocol):
         """Something has happened in the run."""
         ...
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
         """After the last step: the report, and at its end what a user must know."""
         ...
 
@@ -93,7 +94,8 @@ class TextOutput:
     def tell(self, event: Event) -> None:
         """The display shows what has happened."""
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
+        from lussweep.cli.closing import notices_of, told
         from lussweep.cli.data_table import print_counts
         from lussweep.cli.terminal import (
             print_failures,
@@ -108,19 +110,21 @@ class TextOutput:
         if outcome.tables is None:
             say_again(f"{outcome.broken} before anything was trained: run the same command again")
             return
+        lacking: list[Notice] = []
         if not self._are_frames_counted:
-            print_counts(run, data)
+            with told(lacking, "the counts of frames", run.conceal):
+                print_counts(run, data)
         print_summary(outcome.tables, run.study, data.source)
         print_statistics(outcome.tables)
         print_failures(run.plan, outcome.failures, run.conceal)
         print_outputs(run.folder)
         print_unwritten(outcome.unwritten)
-        print_notices(notices)
+        print_notices([*notices_of(run, data, outcome), *lacking])
         if outcome.broken:
             say_again(f"{outcome.broken}: run the same command again to go on")
 
     def refuse(self, problem: str) -> None:
-        typer.echo(problem, err=True)
+        write_line(problem, err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -164,35 +168,35 @@ class JsonOutput:
         event = noticed(line)
         self.tell(event)
         if isinstance(event, Warned):
-            typer.echo(line, err=True)
+            write_line(line, err=True)
 
     def tell(self, event: Event) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"time": now, **row_of(event)}
-        try:
-            typer.echo(json.dumps(row, allow_nan=False))
-        except BrokenPipeError:
-            # Python would meet the closed pipe again when it flushes the stream at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            typer.echo(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
+        error = write_line(json.dumps(row, allow_nan=False))
+        if isinstance(error, BrokenPipeError):
+            write_line(f"{WARNING}nobody reads the events any more: the run goes on", err=True)
+        elif error:
+            why = f"the events can no longer be written ({one_line(error)})"
+            write_line(f"{WARNING}{why}: the run goes on without them", err=True)
 
-    def report(self, run: Run, data: Data, outcome: RunOutcome, notices: Sequence[Notice]) -> None:
+    def report(self, run: Run, data: Data, outcome: RunOutcome) -> None:
+        from lussweep.cli.closing import notices_of
         from lussweep.cli.terminal import places_of
+        from lussweep.run.notices import unwritten_notices
 
-        for name, error in outcome.unwritten.items():
-            self.tell(Warned(message=f"not written: {name}: {error}"))
-        for notice in notices:
+        if outcome.tables is not None:
+            self._files = places_of(run.folder)
+        for notice in (*unwritten_notices(outcome.unwritten), *notices_of(run, data, outcome)):
             self.tell(notice)
         if outcome.broken:
             line = f"{outcome.broken}: run the same command again to go on"
             self.tell(Warned(message=line))
-            typer.echo(line, err=True)
-        if outcome.tables is not None:
-            self._files = places_of(run.folder)
+            write_line(line, err=True)
 
     def refuse(self, problem: str) -> None:
         self.tell(Refused(message=problem.removeprefix("error: ")))
-        typer.echo(problem, err=True)
+        write_line(problem, err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -202,6 +206,9 @@ class JsonOutput:
             yield
         except typer.Exit as end:
             code = end.exit_code
+            raise
+        except KeyboardInterrupt:
+            code = INTERRUPTED
             raise
         finally:
             self.tell(Finished(exit_code=code, files=self._files))

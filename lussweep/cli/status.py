@@ -13,6 +13,7 @@ from rich.text import Text
 from lussweep.backend.time_range import TimeRange
 from lussweep.cli.exits import clear_errors
 from lussweep.cli.options import DebugOption, RunArgument
+from lussweep.errors import printable
 from lussweep.run.state import ENDINGS
 from lussweep.run.status import status_of
 from lussweep.store.folders import folder_at
@@ -40,12 +41,12 @@ def print_status(status: dict[str, Any]) -> None:
     """Print a headline, counts of cells and steps, and the first failures."""
     console = Console(highlight=False)
     for line in (f"{status['name']}: {headline(status)}", *cells_line(status)):
-        console.print(Text(line), soft_wrap=True)
+        console.print(_text(line), soft_wrap=True)
     console.print(_cells(status))
     console.print(_stages(status))
     for failure in status["failures"][:N_LISTED]:
-        text = f"failed: {failure['name']}: {failure['error']}"
-        console.print(Text(text), style="red", soft_wrap=True)
+        text = _text(f"failed: {failure['name']}: {failure['error']}")
+        console.print(text, style="red", soft_wrap=True)
     more = status["n_failed"] - len(status["failures"][:N_LISTED])
     if more > 0:
         console.print(f"and {more} more failed steps: RUN/logs has a file for each")
@@ -100,7 +101,7 @@ def _cells(status: dict[str, Any]) -> Table:
     table = Table(title="cells done", title_justify="left")
     table.add_column("n_patients", justify="right")
     for variant in variants:
-        table.add_column(variant)
+        table.add_column(_text(variant))
     places = {(c["n_patients"], c["variant"]): c for c in status["cells"]}
     for n in sorted({cell["n_patients"] for cell in status["cells"]}):
         row = (places.get((n, variant)) for variant in variants)
@@ -123,6 +124,13 @@ def _stages(status: dict[str, Any]) -> Table:
         now = [f"{s['name']} ({s['progress']})" if s["progress"] else s["name"] for s in here]
         more = [f"and {len(now) - N_LISTED} more"] if len(now) > N_LISTED else []
         table.add_row(
-            stage_words(stage), *map(str, counts.values()), "\n".join([*now[:N_LISTED], *more])
+            _text(stage_words(stage)),
+            *map(str, counts.values()),
+            Text("\n").join(map(_text, [*now[:N_LISTED], *more])),
         )
     return table
+
+
+def _text(text: str) -> Text:
+    """A text of the state as it stands there, without markup or codes for a terminal."""
+    return Text(printable(text))

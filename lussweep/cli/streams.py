@@ -1,10 +1,15 @@
-"""Makes every text printable on a stream of any encoding."""
+"""Writes on standard output and error, whatever their encoding, and also if they are broken."""
 
 from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
+from contextlib import suppress
+from typing import TextIO
+
+import typer
 
 PLAIN = {"±": "+-", "\u2026": "...", "²": "2", "\u00d7": "x", "\u2212": "-", "\u2013": "-"}
 """Characters of lussweep's own texts, and what stands for them in ASCII. Others become `?`."""
@@ -23,3 +28,28 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
         raise error
     lacking = error.object[error.start : error.end]
     return "".join(PLAIN.get(character, "?") for character in lacking), error.end
+
+
+def write_line(line: str, *, err: bool = False) -> OSError | None:
+    """Write a line at once on standard output, or on standard error with `err`.
+
+    Returns the error that prevented it, such as a full disk or a reader that has left, in place of
+    raising it: training goes on without its messages. Later lines of that stream are dropped.
+    """
+    try:
+        typer.echo(line, err=err)
+    except OSError as error:
+        _drop(sys.stderr if err else sys.stdout)
+        return error
+    return None
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what is written on the stream to nowhere.
+
+    Python would meet the error again when it flushes the stream at its end.
+    """
+    with suppress(OSError):  # a stream that is no file of the system has nothing to redirect
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -20,11 +19,13 @@ from lussweep.cli.statistics import (
     worth_lines,
     worth_table,
 )
+from lussweep.cli.streams import write_line
 from lussweep.cli.summary import summary_table
 from lussweep.report.sections.overlap import SHARED
 from lussweep.report.write import outputs
 from lussweep.run.events import WARNING, Warned
 from lussweep.run.lease import own_command
+from lussweep.run.notices import unwritten_notices
 from lussweep.study.spec import EMBEDDERS, StudySpec
 
 if TYPE_CHECKING:
@@ -119,14 +120,13 @@ def print_notices(notices: Iterable[Notice]) -> None:
 
 def print_unwritten(failed: Mapping[str, str]) -> None:
     """Print one line for each file of the report that could not be made."""
-    for name, error in failed.items():
-        line = f"not written: {name}: {error}: the same command again tries it again"
-        _console().print(Text(line), style="red", soft_wrap=True)
+    for notice in unwritten_notices(failed):
+        _console().print(Text(notice.message), style="red", soft_wrap=True)
 
 
 def notify(line: str) -> None:
     """Print a line on standard error, because standard output holds the report."""
-    typer.echo(line, err=True)
+    write_line(line, err=True)
 
 
 def say_again(why: str) -> None:

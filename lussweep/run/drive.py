@@ -15,7 +15,7 @@ from lussweep.backend.progress import time_left
 from lussweep.report.reported import Reported
 from lussweep.report.write import write_interim, write_report
 from lussweep.run.board import Board
-from lussweep.run.events import WARNING, Event, ignore, noticed
+from lussweep.run.events import WARNING, Noted, RunEvent, Warned, ignore, noticed
 from lussweep.run.execute import (
     execute_data,
     execute_grid,
@@ -30,6 +30,7 @@ from lussweep.run.hold import Hold, hold_folder
 from lussweep.run.lease import TakenOver
 from lussweep.run.log import LOG_FILE, DriverLog, driver_log
 from lussweep.run.mirror import WorkFolder
+from lussweep.run.notices import Notice, unwritten_notices
 from lussweep.run.tally import Tally
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
@@ -81,7 +82,7 @@ def drive(
     options: ExecutionOptions,
     display: Display,
     notify: Callable[[str], None],
-    tell: Callable[[Event], None] = ignore,
+    tell: Callable[[RunEvent], None] = ignore,
 ) -> RunOutcome:
     """Run every missing step and write the report, while holding the folder's lease.
 
@@ -98,7 +99,7 @@ def drive(
         _log_of(run, hold) as log,
     ):
 
-        def tell_and_log(event: Event) -> None:
+        def tell_and_log(event: RunEvent) -> None:
             log.tell(event)
             tell(event)
 
@@ -118,8 +119,8 @@ def drive(
             log.tell(noticed(f"{WARNING}{broken} before anything was trained"))
             return RunOutcome(None, {}, broken=broken)
         outcome = monitor.finish(broken)
-        for line in _last_lines(outcome, tally.board):
-            log.tell(noticed(line))
+        for notice in _last_notices(outcome, tally.board):
+            log.tell(notice)
         if log.error:
             notify(f"{WARNING}{LOG_FILE} lacks lines that could not be written: {log.error}")
         return outcome
@@ -137,13 +138,12 @@ def _log_of(run: Run, hold: Hold) -> Iterator[DriverLog]:
             run.folder.show(path)
 
 
-def _last_lines(outcome: RunOutcome, board: Board) -> list[str]:
+def _last_notices(outcome: RunOutcome, board: Board) -> list[Notice]:
     """The last lines of the log: how the command ended, and what is not written."""
-    lines = [f"{WARNING}not written: {name}: {why}" for name, why in outcome.unwritten.items()]
-    if outcome.broken:
-        lines.append(f"{WARNING}ended early: {outcome.broken}")
+    early = [Warned(message=f"ended early: {outcome.broken}")] if outcome.broken else []
     done = f"{board.n_done} of {board.n_cells} cells done"
-    return [*lines, f"finished: {done}, {len(outcome.failures)} steps failed"]
+    end = Noted(message=f"finished: {done}, {len(outcome.failures)} steps failed")
+    return [*unwritten_notices(outcome.unwritten), *early, end]
 
 
 def _heartbeat(run: Run) -> Heartbeat:

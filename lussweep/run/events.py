@@ -109,14 +109,15 @@ class Finished:
     """Paths or URLs of the report's files; empty if no report was written."""
 
 
-Event = (
-    Started | StepDone | StepRetried | StepFailed | CellDone | Warned | Noted | Refused | Finished
-)
+RunEvent = Started | StepDone | StepRetried | StepFailed | CellDone | Warned | Noted
+"""What the driver of a run tells, and its log holds."""
+Event = RunEvent | Refused | Finished
+"""What `lussweep grid --json` prints: also how the command ends."""
 WARNING = "warning: "
 """Begins a notice that is a warning."""
 
 
-def ignore(event: Event) -> None:
+def ignore(event: RunEvent) -> None:
     """Do nothing with an event."""
 
 

@@ -14,7 +14,7 @@ from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import read_manifest, shorten
 from lussweep.data.rows import Skipped
 from lussweep.data.splits import missing_classes
-from lussweep.errors import InputError
+from lussweep.errors import InputError, encodable
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
 from lussweep.run.mirror import work_folder
@@ -260,7 +260,7 @@ def _problem(video: Video, spec: PreprocessSpec) -> str | None:
         loop = read_loop(Path(video.path or ""), spec.frame_stride)
         preprocess(loop.pixels, spec.of_video(video), loop.extremes)
     except InputError as error:
-        return str(error)
+        return encodable(str(error))
     return None
 
 

@@ -17,8 +17,7 @@ from pathlib import Path
 from lussweep.errors import one_line
 from lussweep.run.events import (
     CellDone,
-    Event,
-    Finished,
+    RunEvent,
     Started,
     StepDone,
     StepFailed,
@@ -27,6 +26,7 @@ from lussweep.run.events import (
 )
 from lussweep.store.versions import installed_versions
 from lussweep.study.coordinates import Coordinates
+from lussweep.study.plan.words import stage_words
 
 LOG_FILE = "driver.log"
 
@@ -64,7 +64,7 @@ class DriverLog:
         """Why a line could not be written; empty if all were."""
         return self._error or (self._file.error if self._file else "")
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: RunEvent) -> None:
         """Write the line of an event."""
         self.write(*line_of(event))
 
@@ -95,7 +95,7 @@ def driver_log(path: Path, conceal: Callable[[str], str]) -> Iterator[DriverLog]
         log.close()
 
 
-def line_of(event: Event) -> tuple[int, str]:
+def line_of(event: RunEvent) -> tuple[int, str]:
     """The level and the text of an event.
 
     >>> line_of(Warned(message="the disk is nearly full"))
@@ -103,7 +103,7 @@ def line_of(event: Event) -> tuple[int, str]:
     """
     match event:
         case Started():
-            steps = ", ".join(f"{n} {stage}" for stage, n in event.n_steps.items())
+            steps = ", ".join(f"{n} {stage_words(stage, n)}" for stage, n in event.n_steps.items())
             cells = f"{event.n_cells_done} of {event.n_cells} cells done"
             return logging.INFO, f"started {event.study}: {cells}; steps: {steps}"
         case StepDone():
@@ -118,8 +118,6 @@ def line_of(event: Event) -> tuple[int, str]:
             at = Coordinates(event.n_patients, event.replicate, event.variant, event.gan_epoch)
             cells = f"{event.n_cells_done} of {event.n_cells} cells"
             return logging.INFO, f"cell {at.name()}: AUC-ROC {auroc_text(event.auroc)} ({cells})"
-        case Finished():
-            return logging.INFO, f"finished with exit code {event.exit_code}"
         case Warned():
             return logging.WARNING, event.message
         case _:

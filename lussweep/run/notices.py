@@ -77,19 +77,38 @@ def splits_notices(splits: str) -> list[Notice]:
     return [Noted(message=f"splits: {splits}")] if splits else []
 
 
-def skipped_notices(skipped: Sequence[Skipped], reveal_ids: bool) -> list[Notice]:
-    """How many videos are left out, for each reason. With `reveal_ids` some are named."""
+def skipped_lines(
+    skipped: Sequence[Skipped], reveal_ids: bool, n_named: int | None = N_NAMED
+) -> list[str]:
+    """How many videos are left out, for each reason.
+
+    With `reveal_ids` the first `n_named` of each reason are named, all of them if it is None.
+    """
     videos_of: dict[str, list[str]] = {}
     for patient, video, reason in skipped:
         public = reason if reveal_ids or reason == NO_LABEL else "it cannot be read"
         videos_of.setdefault(public, []).append(f"{video} of {patient}")
     lines = []
     for reason, videos in videos_of.items():
-        named = f" ({_some(videos)})" if reveal_ids else ""
+        named = f" ({_some(videos, n_named)})" if reveal_ids else ""
         are, each = ("is", "") if len(videos) == 1 else ("are", "each ")
         subject = f"{counted(len(videos), 'video')} {are} left out{named}"
-        lines.append(f"{subject}, {each}because {reason}: see skipped.parquet")
-    return [Warned(message=line) for line in lines]
+        lines.append(f"{subject}, {each}because {reason}")
+    return lines
+
+
+def skipped_notices(skipped: Sequence[Skipped], reveal_ids: bool) -> list[Notice]:
+    """How many videos are left out, for each reason. With `reveal_ids` some are named."""
+    lines = skipped_lines(skipped, reveal_ids)
+    return [Warned(message=f"{line}: see skipped.parquet") for line in lines]
+
+
+def unwritten_notices(unwritten: Mapping[str, str]) -> list[Warned]:
+    """Each file or part of the report that could not be made, with its error."""
+    return [
+        Warned(message=f"not written: {name}: {error}: the same command again tries it again")
+        for name, error in unwritten.items()
+    ]
 
 
 EVENT_WORDS = {
@@ -187,8 +206,9 @@ def cell_notices(results: Sequence[Row]) -> list[Notice]:
     ]
 
 
-def _some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    first = list(names)
-    more = [f"{len(first) - N_NAMED} more"] if len(first) > N_NAMED else []
-    return ", ".join([*first[:N_NAMED], *more])
+def _some(names: Iterable[str], n: int | None = N_NAMED) -> str:
+    """The first `n` names, and how many more there are. All names if `n` is None."""
+    every = list(names)
+    first = every[:n]
+    more = [f"{len(every) - len(first)} more"] if len(every) > len(first) else []
+    return ", ".join([*first, *more])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -21,8 +22,7 @@ def status_of(folder: Folder) -> dict[str, Any]:
     state, now = read_state(folder), time.time()
     driver = driver_of(folder, state)
     works = driver.works(now)
-    left_s, age_s = state["left_s"], max(0.0, now - state["written"])
-    known = left_s is not None and works
+    left_s = _range_of(state.get("left_s")) if works else None
     return {
         **state,
         "host": driver.host,
@@ -30,8 +30,18 @@ def status_of(folder: Folder) -> dict[str, Any]:
         "ended": driver.ended,
         "driver": "works" if works else "ended" if driver.ended else "may be gone",
         "silent_s": driver.silent_s(now),
-        "left_s": TimeRange(*left_s).after(age_s) if known else None,
+        "left_s": left_s.after(max(0.0, now - state["written"])) if left_s else None,
     }
+
+
+def _range_of(left_s: object) -> TimeRange | None:
+    """The time left as a state gives it. None unless it is two numbers, as this version writes."""
+    match left_s:
+        case [int() | float() as low_s, int() | float() as high_s]:
+            known = 0 <= low_s <= high_s < math.inf
+            return TimeRange(low_s, high_s) if known else None
+        case _:
+            return None
 
 
 def has_ended(folder: Folder) -> bool:

@@ -9,7 +9,7 @@ from lussweep.backend.driver import Progress
 from lussweep.errors import InputError, one_line
 from lussweep.models.training.progress import images_per_s
 from lussweep.run.board import Board
-from lussweep.run.events import CellDone, Event, Started, StepDone, StepFailed, StepRetried
+from lussweep.run.events import CellDone, RunEvent, Started, StepDone, StepFailed, StepRetried
 from lussweep.run.heartbeat import step_name
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.store.remote import StorageError
@@ -27,7 +27,7 @@ class Tally:
         plan: Plan,
         store: ArtifactStore,
         conceal: Callable[[str], str],
-        tell: Callable[[Event], None],
+        tell: Callable[[RunEvent], None],
     ) -> None:
         """`plan` is the run folder's. `conceal` replaces patients and paths in a text."""
         self.plan, self.store, self.conceal, self.tell = plan, store, conceal, tell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from lussweep.backend import inline
 from lussweep.backend.driver import Outcome, run_plan
 from lussweep.backend.stop import Stop
+from lussweep.errors import InputError
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import Plan, Step
@@ -112,3 +114,12 @@ def test_a_hanging_reader_does_not_hold_up_the_end(
         run(monkeypatch, tmp_path, 2, during, stop)
     assert not goes_on.is_set()
     goes_on.set()
+
+
+def test_the_outcome_of_a_file_whose_name_is_no_unicode_can_be_written() -> None:
+    try:
+        raise InputError("cannot read " + os.fsdecode(b"herz-\xfc.png"))
+    except InputError as error:
+        outcome = inline.failed("shard/1", error)
+    assert outcome.error == "InputError: cannot read herz-\\udcfc.png"
+    assert b"herz-\\udcfc.png" in outcome.traceback.encode()

@@ -106,6 +106,8 @@ def test_the_range_is_said_in_one_unit(low_s: float, high_s: float, text: str) -
 
 def test_a_range_shrinks_while_nothing_is_heard() -> None:
     assert TimeRange(5.0, 60.0).after(20.0) == (0.0, 40.0)
+    assert TimeRange(5.0, 60.0).after(3.0) == (2.0, 57.0)
+    assert TimeRange(5.0, 60.0).after(60.0) is None
 
 
 # --- under another load --------------------------------------------------------------------

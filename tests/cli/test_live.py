@@ -5,12 +5,14 @@ from __future__ import annotations
 import doctest
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 from rich.console import Console
 
 from lussweep.backend.driver import Progress
+from lussweep.backend.time_range import TimeRange
 from lussweep.cli import live
 from lussweep.cli.live import (
     PLAIN_S,
@@ -158,6 +160,15 @@ def test_a_line_that_says_nothing_new_is_not_printed() -> None:
     lines.take(picture_of(progress, board, progress.plan, 60.0, 60.0), 60.0)
     assert len(said) == 2
     assert said[1].startswith("14/29 steps done")
+
+
+def test_a_time_left_that_has_passed_is_not_said() -> None:
+    progress, board = under_way()
+    picture = picture_of(progress, board, progress.plan, 10.0, 10.0)
+    timed = replace(picture, left_s=TimeRange(20.0, 40.0))
+    assert timed.clock(20.0) == "0:20 elapsed, about 10 to 30 s left"
+    assert timed.clock(50.0) == "0:50 elapsed"
+    assert replace(picture, left_s=None).clock(20.0) == "0:20 elapsed"
 
 
 def test_each_cell_is_named_once_with_its_auroc_and_earlier_ones_are_not() -> None:

@@ -481,10 +481,10 @@ def test_a_plan_says_what_was_read_and_what_is_left_out(tmp_path: Path, tiny_yam
         assert line in lines
     counts = next(line for line in lines if "patients" in line and "│" in line)
     assert [cell.strip() for cell in counts.split("│")[2:8]] == ["3", "4", "4", "4", "4", "4"]
-    assert "1 videos are left out, each because it has no label" in lines
+    assert "1 video is left out, because it has no label" in lines
     assert "v00" not in output and "P000" not in output, "ids are hidden"
     plain = succeed(*grid, *positive, "--skip-unlabelled", "--reveal-ids")
-    assert "skipped v00 of P000: it has no label" in plain
+    assert "1 video is left out (v00 of P000), because it has no label" in plain
 
 
 def test_init_writes_what_plan_accepts(tmp_path: Path) -> None:
@@ -609,7 +609,7 @@ def test_a_video_that_breaks_while_it_is_decoded_stops_all_before_training(
         "ingest", manifest, "--out", store, "--image-size", "64", "--backend", "inline",
         "--skip-unreadable",
     )  # fmt: skip
-    assert "skipped v11 of P101" in output
+    assert "1 video is left out (v11 of P101), because " in output
     skipped = pq.read_table(store / "skipped.parquet").to_pylist()
     assert [row["video_id"] for row in skipped] == ["v11"]
 

@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from lussweep.cli import closing, data_table
 from lussweep.cli.app import app
 from lussweep.run.events import Event
+from lussweep.store.remote import StorageError
 from support.commands import ROOT, command, environment
 
 CELL = "n_patients=2,variant=baseline"
@@ -139,6 +141,24 @@ def test_quiet_prints_the_report_alone(finished: Path, tiny_yaml: Path) -> None:
     assert result.stderr == ""
     assert "AUC-ROC on holdout" in result.stdout
     assert str(finished / "report.html") in result.stdout
+
+
+def test_a_store_that_is_gone_at_the_end_hides_nothing_of_the_report(
+    finished: Path, tiny_yaml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise StorageError("the store cannot be reached")
+
+    monkeypatch.setattr(closing, "_attempts", fail)
+    monkeypatch.setattr(data_table, "print_given", lambda run, data: False)
+    monkeypatch.setattr(data_table, "print_counts", fail)
+    result = grid(tiny_yaml, finished)
+    assert result.exit_code == 0, result.output
+    assert "AUC-ROC on holdout" in result.stdout
+    assert str(finished / "report.html") in result.stdout
+    for what in ("the counts of frames", "the last lines"):
+        line = f"warning: the report is written, but {what} are not shown: StorageError: the store"
+        assert line in result.stdout
 
 
 def test_plain_lines_are_few_and_name_the_new_cell(finished: Path, tiny_yaml: Path) -> None:

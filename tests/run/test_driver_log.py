@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from lussweep.run.log import driver_log
 
 STEP = {"step": "GAN pos n=6 r=1", "stage": "gan", "ref": "gan/0"}
 EVENTS = (
-    Started(study="tiny", run="/data/run", n_cells=2, n_cells_done=1, n_steps={"gan": 2}),
+    Started(study="tiny", run="/data/run", n_cells=2, n_cells_done=1,
+            n_steps={"shard": 3, "ingest": 1, "gan": 2}),
     StepDone(**STEP, seconds=12.34, images_per_s=612.4),
     StepDone(**STEP, seconds=None, images_per_s=None),
     StepRetried(**STEP, error="OSError: the disk is away"),
@@ -36,7 +38,10 @@ def test_each_event_is_a_line_with_time_and_level_and_no_patient(tmp_path: Path)
     matches = [form.fullmatch(line) for line in lines]
     assert all(matches), lines
     assert [(match[1], match[2]) for match in matches if match][1:] == [
-        ("INFO", "started tiny: 1 of 2 cells done; steps: 2 gan"),
+        (
+            "INFO",
+            "started tiny: 1 of 2 cells done; steps: 3 patients' frames, 1 index of frames, 2 GANs",
+        ),
         ("DEBUG", "done: GAN pos n=6 r=1 in 12.3 s, 612 images/s"),
         ("DEBUG", "done: GAN pos n=6 r=1"),
         ("WARNING", "tried again: GAN pos n=6 r=1: OSError: the disk is away"),
@@ -58,6 +63,14 @@ def test_the_log_grows_over_restarts_and_says_what_ended_a_command(tmp_path: Pat
     assert len(lines) == 4
     assert lines[1].endswith("ERROR   ended by ZeroDivisionError: division by zero")
     assert lines[3].endswith("ü")
+
+
+def test_a_file_name_that_is_no_unicode_costs_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "driver.log"
+    with driver_log(path, str) as log:
+        log.write(logging.WARNING, "no such file: " + os.fsdecode(b"herz-\xff.avi"))
+    assert log.error == ""
+    assert path.read_text(encoding="utf-8").endswith("no such file: herz-\\udcff.avi\n")
 
 
 def test_a_log_that_cannot_be_opened_spoils_nothing(tmp_path: Path) -> None:

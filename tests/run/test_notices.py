@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from lussweep.data.rows import NO_LABEL
+from lussweep.run.board import Board
+from lussweep.run.drive import RunOutcome, _last_notices
 from lussweep.run.events import Noted, Warned
 from lussweep.run.notices import (
     Generator,
@@ -13,9 +15,11 @@ from lussweep.run.notices import (
     generator_notices,
     notices,
     release_notices,
+    skipped_lines,
     skipped_notices,
     snapshot_notices,
     splits_notices,
+    unwritten_notices,
 )
 from lussweep.study.coordinates import Draw
 
@@ -100,6 +104,26 @@ def test_videos_are_counted_by_reason_and_named_only_if_ids_are_revealed() -> No
         "1 video is left out (v2 of P2), because v2.mp4 ends early: see skipped.parquet",
     ]
     assert skipped_notices([], True) == []
+
+
+def test_every_video_is_named_where_no_file_lists_them() -> None:
+    skipped = [(f"P{i}", f"v{i}", NO_LABEL) for i in range(5)]
+    (some,), (every,) = (skipped_lines(skipped, True, n_named=n) for n in (3, None))
+    assert some == (
+        "5 videos are left out (v0 of P0, v1 of P1, v2 of P2, 2 more), each because it has no label"
+    )
+    assert all(f"{video} of {patient}" in every for patient, video, _ in skipped)
+
+
+def test_the_log_says_what_is_not_written_as_the_terminal_does() -> None:
+    outcome = RunOutcome(None, {}, {"auroc.png": "OSError: no font"}, broken="interrupted")
+    not_written, early, end = _last_notices(outcome, Board())
+    assert [not_written] == unwritten_notices(outcome.unwritten)
+    assert not_written.message == (
+        "not written: auroc.png: OSError: no font: the same command again tries it again"
+    )
+    assert early == Warned(message="ended early: interrupted")
+    assert end == Noted(message="finished: 0 of 0 cells done, 0 steps failed")
 
 
 def test_splits_are_a_note_unless_the_phantom_makes_them() -> None:
