@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lussweep.cli.data_table import frame_index
 from lussweep.data.counts import unused
-from lussweep.errors import one_line
+from lussweep.errors import LeakageError, one_line
 from lussweep.run.events import Warned
 from lussweep.run.notices import Generator, Notice, RunFacts, notices
 from lussweep.study.spec import CLASSES
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def notices_of(run: Run, data: Data, outcome: RunOutcome) -> list[Notice]:
-    """The notices of a run that has a report. An error here is a notice, and spoils nothing."""
+    """The notices of a run that has a report. An error here is a notice, and spoils nothing.
+
+    Raises LeakageError.
+    """
     if outcome.tables is None:
         return []
     lines: list[Notice] = []
@@ -31,13 +34,15 @@ def notices_of(run: Run, data: Data, outcome: RunOutcome) -> list[Notice]:
 
 @contextmanager
 def told(lines: list[Notice], what: str, conceal: Callable[[str], str]) -> Iterator[None]:
-    """Turns any error inside the block into a warning in `lines`. `what` is what it prevented.
+    """Turns an error inside the block into a warning in `lines`. `what` is what it prevented.
 
     The files of the report are written by then. Even a store that cannot be reached must not hide
-    what they say.
+    what they say. Raises LeakageError, which is never a warning.
     """
     try:
         yield
+    except LeakageError:
+        raise
     except Exception as error:
         why = conceal(f"{type(error).__name__}: {one_line(error)}")
         lines.append(Warned(message=f"the report is written, but {what} are not shown: {why}"))

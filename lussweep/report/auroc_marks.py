@@ -174,7 +174,7 @@ def last_epochs(groups: Sequence[Group]) -> list[Group]:
 
 
 def epoch_text(results: pa.Table, groups: Sequence[Group]) -> str:
-    """Which GAN epoch is shown, if the GAN epoch is an axis."""
+    """A sentence on the GAN epochs that are shown; empty unless the GAN epoch is an axis."""
     if not epoch_is_axis(results):
         return ""
     last = sorted({group.gan_epoch for group in groups if group.gan_epoch is not None})

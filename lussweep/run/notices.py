@@ -123,7 +123,7 @@ EVENT_WORDS = {
 def generator_notices(
     events: Iterable[Row], n_generators: int, attempts: Mapping[Generator, int]
 ) -> list[Notice]:
-    """Which generators diverged, collapsed or did not learn, and which of them were mended.
+    """Names the generators that diverged, collapsed or did not learn, and those that were mended.
 
     A generator whose last attempt had no event is mended: its policy has trained it again.
     """
@@ -148,7 +148,7 @@ def generator_notices(
 
 
 def snapshot_notices(results: Iterable[Row]) -> list[Notice]:
-    """How many cells have synthetic frames of a snapshot that has not learned."""
+    """Counts the cells whose synthetic frames are of a snapshot that has not learned."""
     learned = [row["has_learned"] for row in results if row["has_learned"] is not None]
     n = sum(not has for has in learned)
     if not n:
@@ -167,7 +167,7 @@ NOT_PASSED = {
 
 
 def release_notices(memorisation: Iterable[Row]) -> list[Notice]:
-    """Which synthetic sets the release gate has refused or cannot judge.
+    """Names the synthetic sets that the release gate has refused or cannot judge.
 
     Sets of variants of known worth are left out: some are made to be refused.
     """

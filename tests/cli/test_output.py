@@ -106,9 +106,7 @@ def test_the_last_event_has_the_exit_code_of_an_interrupted_command(
     assert result.exit_code == 130
 
 
-@pytest.mark.parametrize(
-    "error", [StorageError("P001 is gone"), LeakageError("P001"), OSError(errno.ENOSPC, "P001")]
-)
+@pytest.mark.parametrize("error", [StorageError("P001 is gone"), OSError(errno.ENOSPC, "P001")])
 def test_an_error_of_the_last_lines_is_one_of_them(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +120,17 @@ def test_an_error_of_the_last_lines_is_one_of_them(
     assert isinstance(notice, Warned)
     assert type(error).__name__ in notice.message
     assert "#12" in notice.message
+
+
+def test_a_leak_is_never_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leak(*given: object) -> None:
+        raise LeakageError("P001")
+
+    monkeypatch.setattr(closing, "_facts", leak)
+    run: Any = SimpleNamespace(conceal=str)
+    outcome: Any = SimpleNamespace(tables={})
+    with pytest.raises(LeakageError):
+        closing.notices_of(run, SimpleNamespace(), outcome)  # type: ignore[arg-type]
     assert "P001" not in notice.message
 
 
