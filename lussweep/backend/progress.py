@@ -13,6 +13,9 @@ from lussweep.backend.order import OTHER_COST, TYPICAL_COST
 from lussweep.backend.time_range import TimeRange
 
 SMALLEST_COST = 1e-6
+FIRST_S = 60.0
+"""Seconds without a time left. The first steps wait until workers start, so their paces are not
+those of the run."""
 MARGIN = 0.05
 """Part of the time left that both ends of the range leave for what no earlier pace has shown."""
 WINDOW = 0.25
@@ -26,9 +29,11 @@ def time_left(progress: Progress, elapsed_s: float) -> TimeRange | None:
 
     Each stage has its own pace. A stage without a finished step takes the pace of all others. The
     range covers how sure these paces are, and how they have changed: another load on the machine
-    may come and go. Returns None until a step of a stage in TYPICAL_COST is done, and when nothing
-    is left.
+    may come and go. Returns None in the first FIRST_S seconds, until a step of a stage in
+    TYPICAL_COST is done, and when nothing is left.
     """
+    if elapsed_s < FIRST_S:
+        return None
     steps = progress.plan.steps
 
     def cost(ref: str) -> float:

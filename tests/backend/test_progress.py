@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.bench_schedule import quickstart, simulated_on_cores
 from lussweep.backend.driver import Progress
-from lussweep.backend.progress import time_left
+from lussweep.backend.progress import FIRST_S, time_left
 from lussweep.backend.time_range import TimeRange
 from lussweep.study.plan import Plan, Step
 
@@ -21,6 +21,21 @@ def plan_of(**counts: int) -> Plan:
         for i in range(n):
             plan.add(Step(stage, 1, {"i": i}))
     return plan
+
+
+@pytest.fixture(autouse=True)
+def _from_the_first_second(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of these tests are short. One test has the first minute as it is."""
+    if "first_minute" not in request.node.name:
+        monkeypatch.setattr("lussweep.backend.progress.FIRST_S", 0.0)
+
+
+def test_the_first_minute_has_no_time_left() -> None:
+    plan = plan_of(trial=10)
+    seconds = dict.fromkeys(list(plan.steps)[:2], 5.0)
+    progress = Progress(plan, done=set(seconds), seconds=seconds)
+    assert time_left(progress, FIRST_S - 1) is None
+    assert time_left(progress, FIRST_S) is not None
 
 
 def seconds_of(progress: Progress, elapsed_s: float) -> float:
