@@ -102,11 +102,13 @@ def _write_history(work: Path, report: TrainingReport) -> None:
 def hand_over(work: Path, out: Path) -> None:
     """Puts the results of a training into the artifact.
 
-    The workplace keeps them until the artifact is committed.
+    The workplace keeps them until the artifact is committed. Hidden files are left there: they are
+    what killed writers had begun.
     """
     for name in TRAINED:
         if (work / name).is_dir():
-            shutil.copytree(work / name, out / name, copy_function=_link)
+            begun = shutil.ignore_patterns(".*")
+            shutil.copytree(work / name, out / name, ignore=begun, copy_function=_link)
         else:
             _link(work / name, out / name)
 

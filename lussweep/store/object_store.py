@@ -212,7 +212,7 @@ class ObjectStore(ArtifactStore):
         """
         try:
             remote_files = self.remote.listing(_work(ref))
-            local_names = [n for n in _names(work) if n != "lock" and "partial" not in n]
+            local_names = [n for n in _names(work) if n != "lock" and "/." not in f"/{n}"]
             new = [
                 n
                 for n in local_names

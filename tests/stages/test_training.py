@@ -96,6 +96,21 @@ def test_a_small_generator_is_trained_and_reported(
     assert context.link.progress_text(step.ref) == "epoch 3 of 3"
 
 
+def test_what_a_killed_writer_had_begun_is_no_part_of_the_artifact(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors writes under a hidden name of its own, which stays if the process is killed."""
+    finished = ArtifactStore(uninterrupted / "artifacts")
+    step, _ = steps_of(finished, monkeypatch, kind_with())
+    own = ArtifactStore(tmp_path / "own", also_read=(finished,))
+    snapshots = snapshot_path(own.workplace_of(step.ref), 1).parent
+    snapshots.mkdir(parents=True)
+    (snapshots / ".tmpwRawBK").write_bytes(b"half")
+    execute(step, Context(own, "cpu"))
+    kept = sorted(path.name for path in (own.open(step.ref) / "snapshots").iterdir())
+    assert kept == ["epoch_0002.safetensors", "epoch_0003.safetensors"]
+
+
 def test_a_snapshot_that_is_left_out_is_an_error_of_the_generator(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

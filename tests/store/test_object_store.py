@@ -233,7 +233,8 @@ def test_another_node_goes_on_from_what_was_kept(store, monkeypatch, tmp_path):
         checkpoint(work, 2)
         checkpoint(work, 3)
         first.unlink()
-        (work / "half.partial").write_text("no")
+        for begun in (".half.partial", "snapshots/.tmpQx7"):
+            (work / begun).write_text("no")
         store.keep_workplace(REF, work)
     go_to(monkeypatch, tmp_path, "other")
     with store.workplace(REF) as work:
