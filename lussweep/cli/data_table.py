@@ -9,6 +9,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from lussweep.cli.streams import may_break
 from lussweep.data.counts import PLACES, count, unused
 from lussweep.data.frames import read_index
 from lussweep.data.rows import Skipped
@@ -66,7 +67,9 @@ def counts_table(manifest: Manifest, frames: pa.Table | None) -> Table:
 def print_counts(run: Run, data: Data) -> None:
     """Print the counts of a run's patients, videos and frames, after its videos are decoded."""
     if not data.is_phantom:
-        Console(highlight=False).print(counts_table(run.manifest, frame_index(run)))
+        counts = counts_table(run.manifest, frame_index(run))
+        with may_break():
+            Console(highlight=False).print(counts)
 
 
 def print_given(run: Run, data: Data) -> bool:
@@ -77,16 +80,17 @@ def print_given(run: Run, data: Data) -> bool:
     if data.is_phantom:
         return True
     frames = frame_index(run)
-    print_data(
-        run.manifest,
-        data.splits,
-        notes=data.notes,
-        frames=frames,
-        skipped=data.skipped,
-        stride=run.study.data.preprocess.frame_stride,
-        negatives_from=run.study.cohort.negatives_from,
-        reveal_ids=run.reveal_ids,
-    )
+    with may_break():
+        print_data(
+            run.manifest,
+            data.splits,
+            notes=data.notes,
+            frames=frames,
+            skipped=data.skipped,
+            stride=run.study.data.preprocess.frame_stride,
+            negatives_from=run.study.cohort.negatives_from,
+            reveal_ids=run.reveal_ids,
+        )
     return frames is not None
 
 

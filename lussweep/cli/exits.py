@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
 
-from lussweep.errors import InputError
+from lussweep.cli.streams import write_line
+from lussweep.errors import InputError, printable
 from lussweep.run.lease import TakenOver
 from lussweep.store.remote import StorageError
 
 OK, CELLS_MISSING, BAD_INPUT = 0, 1, 2
+REMEDIES = {
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EACCES: "choose another place, or ask for permission",
+    errno.EPERM: "choose another place, or ask for permission",
+    errno.EROFS: "choose another place",
+    errno.ENOSPC: "free some space, or choose another place",
+    errno.EDQUOT: "free some space, or choose another place",
+}
+"""What to do about errors of the file system that a user can mend. Others are raised."""
 
 
 def _say(problem: str) -> None:
-    typer.echo(problem, err=True)
+    write_line(printable(problem), err=True)
 
 
 @contextmanager
 def clear_errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[None]:
     """Turn known errors inside this block into one line each, which `say` takes, and an exit code.
 
-    An InputError gives BAD_INPUT; a lost folder or an unreachable store gives CELLS_MISSING. With
-    `debug` the errors are raised with their traceback instead.
+    An InputError gives BAD_INPUT, and so does a file of REMEDIES; a lost folder or an unreachable
+    store gives CELLS_MISSING. With `debug` the errors are raised with their traceback instead.
     """
     try:
         yield
@@ -43,3 +54,8 @@ def clear_errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[Non
             raise
         say(f"{error}: run the same command again to go on")
         raise typer.Exit(CELLS_MISSING) from None
+    except OSError as error:
+        if debug or error.filename is None or error.errno not in REMEDIES:
+            raise
+        say(f"error: {error.filename}: {error.strerror}: {REMEDIES[error.errno]}")
+        raise typer.Exit(BAD_INPUT) from None

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import typer
 
 from lussweep.backend.stop import INTERRUPTED
-from lussweep.cli.streams import write_line
-from lussweep.errors import one_line
+from lussweep.cli.streams import may_break, write_line
+from lussweep.errors import one_line, printable
 from lussweep.run.events import WARNING, Event, Finished, Noted, Refused, Warned, noticed, row_of
 
 if TYPE_CHECKING:
@@ -114,17 +114,19 @@ class TextOutput:
         if not self._are_frames_counted:
             with told(lacking, "the counts of frames", run.conceal):
                 print_counts(run, data)
-        print_summary(outcome.tables, run.study, data.source)
-        print_statistics(outcome.tables)
-        print_failures(run.plan, outcome.failures, run.conceal)
-        print_outputs(run.folder)
-        print_unwritten(outcome.unwritten)
-        print_notices([*notices_of(run, data, outcome), *lacking])
+        last = [*notices_of(run, data, outcome), *lacking]
+        with may_break():
+            print_summary(outcome.tables, run.study, data.source)
+            print_statistics(outcome.tables)
+            print_failures(run.plan, outcome.failures, run.conceal)
+            print_outputs(run.folder)
+            print_unwritten(outcome.unwritten)
+            print_notices(last)
         if outcome.broken:
             say_again(f"{outcome.broken}: run the same command again to go on")
 
     def refuse(self, problem: str) -> None:
-        write_line(problem, err=True)
+        write_line(printable(problem), err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -196,7 +198,7 @@ class JsonOutput:
 
     def refuse(self, problem: str) -> None:
         self.tell(Refused(message=problem.removeprefix("error: ")))
-        write_line(problem, err=True)
+        write_line(printable(problem), err=True)
 
     @contextmanager
     def ending(self) -> Iterator[None]:

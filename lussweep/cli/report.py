@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from lussweep.run.mirror import WorkFolder
 
 EVERY_S = 30
+GONE = (
+    "the driver of the run is silent and may be gone: run its `lussweep grid` command again to go "
+    "on, or press Ctrl-C to keep the page as it is"
+)
 
 
 def report(
@@ -122,7 +126,7 @@ class Watched:
 
         A table that is being replaced is read again at the next look.
         """
-        from lussweep.run.status import has_ended
+        from lussweep.run.status import has_ended, is_abandoned
 
         while True:
             folder = _folder(self.run)
@@ -130,6 +134,8 @@ class Watched:
             self._look(folder, ended)
             if ended:
                 return
+            if is_abandoned(folder.seen_by_others):
+                self._say(GONE)
             sleep(self.every_s)
 
     def _look(self, folder: WorkFolder, ended: bool) -> None:

@@ -6,10 +6,13 @@ import codecs
 import io
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 import typer
+
+from lussweep.errors import one_line
 
 PLAIN = {"±": "+-", "\u2026": "...", "²": "2", "\u00d7": "x", "\u2212": "-", "\u2013": "-"}
 """Characters of lussweep's own texts, and what stands for them in ASCII. Others become `?`."""
@@ -42,6 +45,22 @@ def write_line(line: str, *, err: bool = False) -> OSError | None:
         _drop(sys.stderr if err else sys.stdout)
         return error
     return None
+
+
+@contextmanager
+def may_break() -> Iterator[None]:
+    """Around texts for standard output, so that an error there ends nothing.
+
+    What cannot be written, because the disk is full or the reader has left, is dropped. Standard
+    error says why. The block must do nothing but print.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except (OSError, SystemExit) as error:  # rich ends the program if the reader has left
+        _drop(sys.stdout)
+        why = one_line(error) if isinstance(error, OSError) else "nobody reads it any more"
+        write_line(f"warning: standard output cannot be written: {why}", err=True)
 
 
 def _drop(stream: TextIO) -> None:

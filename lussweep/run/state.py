@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,9 @@ CANCEL_FILE = "cancel"
 OWN_FILES = frozenset({STATE_FILE, PLAN_FILE, CANCEL_FILE, LEASE_FILE})
 RUN_FILE = "run.json"
 DRIVER_FIELDS = frozenset({"host", "pid", "written", "ended"})
-"""Fields that every state has."""
+"""Fields that say which driver wrote a state, and when."""
+STATE_FIELDS = DRIVER_FIELDS | {"name", "cells", "stages", "running", "n_failed", "failures"}
+"""Fields that say how far a run is too."""
 ENDINGS = {"ended": "has ended", "interrupted": "was interrupted", "failed": "met an error"}
 
 
@@ -49,10 +52,10 @@ class Driver:
         return self.ended is None and self.silent_s(now) <= STALE_S
 
 
-def read_state(folder: Folder) -> dict[str, Any]:
-    """The content of state.json. Raises InputError if it is missing or damaged."""
+def read_state(folder: Folder, fields: Set[str] = DRIVER_FIELDS) -> dict[str, Any]:
+    """The content of state.json. Raises InputError if it is missing, damaged, or lacks fields."""
     state = _read(folder, STATE_FILE)
-    if not state.keys() >= DRIVER_FIELDS:
+    if not state.keys() >= fields:
         raise _damaged(folder, STATE_FILE)
     return state
 

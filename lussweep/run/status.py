@@ -8,7 +8,7 @@ from typing import Any
 
 from lussweep.backend.time_range import TimeRange
 from lussweep.run.lease import LEASE_FILE, Owner
-from lussweep.run.state import driver_of, read_state
+from lussweep.run.state import STATE_FIELDS, driver_of, read_state
 from lussweep.store.folders import Folder
 
 
@@ -19,7 +19,7 @@ def status_of(folder: Folder) -> dict[str, Any]:
 
     Raises InputError if the state is missing or damaged.
     """
-    state, now = read_state(folder), time.time()
+    state, now = read_state(folder, STATE_FIELDS), time.time()
     driver = driver_of(folder, state)
     works = driver.works(now)
     left_s = _range_of(state.get("left_s")) if works else None
@@ -42,6 +42,15 @@ def _range_of(left_s: object) -> TimeRange | None:
             return TimeRange(low_s, high_s) if known else None
         case _:
             return None
+
+
+def is_abandoned(folder: Folder) -> bool:
+    """Whether the last driver of a run has not ended, but is silent. It may have been killed.
+
+    Raises InputError if the state is missing or damaged.
+    """
+    driver = driver_of(folder, read_state(folder))
+    return driver.ended is None and not driver.works()
 
 
 def has_ended(folder: Folder) -> bool:

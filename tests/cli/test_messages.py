@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fsspec.core
 import pytest
+import typer
 
+from lussweep.cli.exits import clear_errors
+from lussweep.errors import InputError
 from support.commands import refusal
 
 
@@ -21,3 +26,22 @@ def test_a_url_without_its_extra_names_the_extra(
     assert refusal(command, url, *cell) == (
         f"error: {url} needs the extra s3: pip install 'lussweep[s3]'"
     )
+
+
+def test_a_path_that_the_system_refuses_is_one_line_with_the_remedy(tmp_path: Path) -> None:
+    name = "a" * 300
+    assert refusal("plan", name) == f"error: {name}: File name too long: give a shorter path"
+    assert refusal("grid", tmp_path / name, "--json").endswith("give a shorter path")
+
+
+def test_other_errors_of_files_keep_their_traceback() -> None:
+    with pytest.raises(FileNotFoundError), clear_errors(debug=False):
+        Path("/nowhere/at/all").read_text()
+
+
+def test_a_name_with_codes_for_a_terminal_cannot_change_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit), clear_errors(debug=False):
+        raise InputError("evil\x1b[2J: no such video")
+    assert capsys.readouterr().err == "error: evil [2J: no such video\n"

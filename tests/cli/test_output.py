@@ -41,6 +41,14 @@ from lussweep.study.plan import Plan
 with live_progress() as on_change:
     on_change(Progress(Plan()))
 """
+REPORTS = """
+from rich.console import Console
+from lussweep.cli.streams import may_break
+for text in ("first", "second" * 10_000):
+    with may_break():
+        Console().print(text)
+raise SystemExit(3)
+"""
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, which Linux has")
 
@@ -90,6 +98,24 @@ def test_a_reader_of_both_streams_that_leaves_ends_nothing() -> None:
 @pytest.mark.parametrize("code", [TELLS.format(as_json=False), SHOWS], ids=["notices", "progress"])
 def test_a_run_goes_on_without_its_messages(code: str) -> None:
     assert streams_of(code, subprocess.PIPE, FULL)[0] == 0
+
+
+@needs_full
+def test_a_full_disk_under_the_report_changes_no_exit_code() -> None:
+    code, _, errors = streams_of(REPORTS, FULL, subprocess.PIPE)
+    assert code == 3
+    assert errors == [
+        "warning: standard output cannot be written: [Errno 28] No space left on device"
+    ]
+
+
+def test_a_reader_of_the_report_that_leaves_changes_no_exit_code() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    code, _, errors = streams_of(REPORTS, theirs, subprocess.PIPE)
+    os.close(theirs)
+    assert code == 3
+    assert errors == ["warning: standard output cannot be written: nobody reads it any more"]
 
 
 def test_the_last_event_has_the_exit_code_of_an_interrupted_command(

@@ -178,6 +178,23 @@ def test_watching_outlives_a_table_and_a_part_that_cannot_be_read(
     assert "data-refresh" not in last and "could not be made" in last
 
 
+def test_watching_says_once_that_the_driver_may_have_been_killed(
+    finished: Path, watch: Callable[..., tuple[Watch, int, list[str]]]
+) -> None:
+    def kill() -> None:
+        state = json.loads((finished / "state.json").read_text())
+        (finished / "state.json").write_text(json.dumps(state | {"written": 0.0}))
+
+    def lines_after(*actions: Callable[[], object]) -> list[str]:
+        *_, printed = watch(*actions)
+        return [line for line in printed if "the driver of the run is silent" in line]
+
+    (finished / "lease.json").write_text(Owner.this().text())
+    assert lines_after(lambda: None) == []
+    (finished / "lease.json").unlink()
+    assert len(lines_after(kill, lambda: None, lambda: None)) == 1
+
+
 def test_watching_a_run_that_ended_early_says_so(
     finished: Path, watch: Callable[..., tuple[Watch, int, list[str]]]
 ) -> None:

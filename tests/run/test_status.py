@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lussweep.cli.status import headline, print_status
+from lussweep.errors import InputError
 from lussweep.run.status import status_of
 from lussweep.store.folders import folder_at
 
@@ -17,7 +18,8 @@ def left_of(folder: Path, left_s: object, age_s: float = 0.0) -> object:
     """The time left that the status of a live driver gives. Its state is `age_s` seconds old."""
     state = {
         "host": "node7", "pid": 4711, "written": time.time() - age_s, "ended": None,
-        "left_s": left_s,
+        "left_s": left_s, "name": "tiny", "cells": [], "stages": {}, "running": [], "n_failed": 0,
+        "failures": [],
     }  # fmt: skip
     (folder / "state.json").write_text(json.dumps(state))
     status = status_of(folder_at(str(folder)))
@@ -44,6 +46,16 @@ def test_the_headline_has_no_time_left_that_has_passed(
 ) -> None:
     left_of(tmp_path, left_s, age_s=30.0)
     assert "left" not in headline(status_of(folder_at(str(tmp_path))))
+
+
+@pytest.mark.parametrize("field", ["name", "cells", "stages", "running", "failures"])
+def test_a_state_that_lacks_a_field_is_one_line(tmp_path: Path, field: str) -> None:
+    left_of(tmp_path, None)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state[field]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match=r"state\.json cannot be read: .* writes it anew"):
+        status_of(folder_at(str(tmp_path)))
 
 
 def test_a_state_of_a_stranger_cannot_change_the_terminal(

@@ -57,6 +57,7 @@ BAD = (
     "select: {best: nosuch}",
     "select: nosuch",
     "select: {best: kmmd, rule: best}",
+    "select: {best: kmmd, metric: one_nn}",
     "grid: {n_patients: []}",
     "grid: {n_patients: [6, 6]}",
     "grid: {variants: []}",

@@ -200,7 +200,9 @@ def controls(facts: Facts) -> list[Sentence]:
         if judged and not wrong:
             parts.append(f"{control} gave chance")
     if facts.known_truth:
-        tables = [f"{table} ({counts})" for table, counts in outcomes_by_table(facts).items()]
+        tables = [
+            f"{table} ({counts})" for table, counts in outcomes_by_table(facts.known_truth).items()
+        ]
         parts.append(f"known truth tested {listed(tables)}")
     return [Sentence(f"Controls: {'; '.join(parts)}.", "control")] if parts else []
 
@@ -213,7 +215,7 @@ def distrust(facts: Facts) -> list[Sentence]:
         doubtful.append(
             f"any number of this run (shuffled labels did not give chance {with_n(wrong)})"
         )
-    known = known_by_table(facts).items()
+    known = known_by_table(facts.known_truth).items()
     n_wrong = sum(n["wrong"] for _, n in known)
     if n_wrong:
         tables = [f"{n['wrong']} of {n.total()} on {table}" for table, n in known if n["wrong"]]

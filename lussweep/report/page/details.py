@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 from lussweep.report.cells import BASELINE, DONE, WITHHELD, Row
 from lussweep.report.page.sentences import Facts, Sentence, Weight
@@ -182,7 +183,9 @@ def known_truth(facts: Facts) -> list[Sentence]:
         f"Of {counted(n.total(), 'verdict')} whose truth is known by construction, {n['right']} "
         f"are right, {n['wrong']} wrong and {n['withheld']} withheld"
     )
-    tables = [f"{table}: {counts}" for table, counts in outcomes_by_table(facts).items()]
+    tables = [
+        f"{table}: {counts}" for table, counts in outcomes_by_table(facts.known_truth).items()
+    ]
     weight: Weight = "warning" if n["wrong"] else "plain"
     return [Sentence(f"{text} ({'; '.join(tables)}).", "known_truth", weight)]
 
@@ -195,21 +198,21 @@ TABLE_WORDS = {
 """What tables judge whose names do not say so."""
 
 
-def outcomes_by_table(facts: Facts) -> dict[str, str]:
+def outcomes_by_table(rows: Iterable[Row]) -> dict[str, str]:
     """`15 right, 1 withheld`, for what each table judges."""
     return {
         table: ", ".join(f"{n[word]} {word}" for word in ("right", "wrong", "withheld") if n[word])
-        for table, n in known_by_table(facts).items()
+        for table, n in known_by_table(rows).items()
     }
 
 
-def known_by_table(facts: Facts) -> dict[str, Counter[str]]:
+def known_by_table(rows: Iterable[Row]) -> dict[str, Counter[str]]:
     """How many verdicts on known truth are right, wrong and withheld, for what each table judges.
 
     Counts over all tables would let those of an easy table stand for those of a hard one.
     """
     n_of: dict[str, Counter[str]] = {}
-    for row in facts.known_truth:
+    for row in rows:
         judged = TABLE_WORDS.get(row["table"]) or row["table"]
         n_of.setdefault(judged, Counter())[row["outcome"]] += 1
     return n_of

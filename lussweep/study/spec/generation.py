@@ -71,8 +71,15 @@ class ScoreSpec(Spec):
 class SelectSpec(Spec):
     """The rule that selects the snapshot that makes the synthetic frames."""
 
-    # Beside `rule`, the loader does not know the short form.
-    model_config = ConfigDict(json_schema_extra={"not": {"required": ["best", "rule"]}})
+    # The short form stands for `rule` and `metric`, so it excludes both.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {
+                "required": ["best"],
+                "anyOf": [{"required": ["rule"]}, {"required": ["metric"]}],
+            }
+        }
+    )
     section_names: ClassVar[tuple[str, ...]] = ("last", "best")
     other_keys: ClassVar[Mapping[str, str]] = {"best": "metric"}
     rule: Literal["last", "epoch", "best"] = "last"
@@ -97,6 +104,8 @@ class SelectSpec(Spec):
         if isinstance(value, str):
             return {"rule": value}
         if isinstance(value, dict) and "rule" not in value:
+            if {"best", "metric"} <= value.keys():
+                raise ValueError("`best` names the score, so leave out `metric`")
             if "best" in value:
                 rest = {k: v for k, v in value.items() if k != "best"}
                 return {"rule": "best", "metric": value["best"], **rest}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from lussweep.report.cells import BASELINE
 from lussweep.report.page.columns import (
     REASON,
@@ -18,6 +16,7 @@ from lussweep.report.page.columns import (
     with_epoch,
     with_intervals,
 )
+from lussweep.report.page.details import outcomes_by_table
 from lussweep.report.page.outcomes import KINDS, kind_of
 from lussweep.report.page.seam import Chapter, Column, Context, PageSource, page_table
 from lussweep.report.page.wording import beside_one, grid_bound, p_text
@@ -116,8 +115,8 @@ def _known_truth(source: PageSource) -> Context | None:
     ]  # fmt: skip
     caption = "Verdicts of this run where the truth is known by construction."
     return {
-        "counts": Counter(row["outcome"] for row in rows),
         "n_verdicts": len(rows),
+        "outcomes": outcomes_by_table(rows),
         "table": page_table(
             "known-truth-table", caption, filled(columns, rows), rows, "known_truth.parquet"
         ),
