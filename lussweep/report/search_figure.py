@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from lussweep.report.cells import Row
 from lussweep.report.panels import PALETTE, finish, new_figure
+from lussweep.report.values import number_text, say
 from lussweep.store.tables import hyperparameters_of
 
 if TYPE_CHECKING:
@@ -20,19 +22,34 @@ SPREAD, GOLDEN = 0.09, 0.618034
 """Lines with the same value are spread over this share of an axis, by the golden ratio."""
 
 
-def trials_of(trials: pa.Table) -> list[Row]:
-    """One row for each trial of a cell: its hyperparameters, and the best epoch's accuracy."""
-    best: dict[tuple[Any, ...], Row] = {}
+@dataclass
+class Tried:
+    """A trial of a cell."""
+
+    name: str
+    values: Row
+    """Its hyperparameters, and the accuracy of its best epoch."""
+    is_selected: bool = False
+
+
+def trials_of(trials: pa.Table) -> list[Tried]:
+    """The trials of all cells that have ended an epoch."""
+    best: dict[tuple[Any, ...], Tried] = {}
     for row in trials.to_pylist():
         if row["n_patients"] is None or row["val_accuracy"] is None:
             continue
         place = tuple(row[k] for k in ("n_patients", "replicate", "variant", "gan_epoch", "trial"))
-        known = best.get(place)
-        is_selected = row["selected"] or bool(known and known["is_selected"])
-        if known is None or row[RESULT] > known[RESULT]:
-            best[place] = hyperparameters_of(row) | {RESULT: row[RESULT]}
-        best[place]["is_selected"] = is_selected
+        tried = best.setdefault(place, Tried(_name(row), {}))
+        if not tried.values or row[RESULT] > tried.values[RESULT]:
+            tried.values = hyperparameters_of(row) | {RESULT: row[RESULT]}
+        tried.is_selected |= bool(row["selected"])
     return list(best.values())
+
+
+def _name(row: Row) -> str:
+    epoch = "" if row["gan_epoch"] is None else f", GAN epoch {row['gan_epoch']}"
+    cell = f"n = {row['n_patients']}, replicate {row['replicate']}, {row['variant']}{epoch}"
+    return f"trial {row['trial']} of {cell}"
 
 
 def build_search_figure(trials: pa.Table) -> Figure | None:
@@ -40,18 +57,20 @@ def build_search_figure(trials: pa.Table) -> Figure | None:
 
     Selected trials are drawn stronger. None if no trial has ended an epoch.
     """
-    rows = trials_of(trials)
-    if not rows:
+    every = trials_of(trials)
+    if not every:
         return None
-    names = [n for n in dict.fromkeys(k for row in rows for k in row) if n != "is_selected"]
-    names = [*(n for n in names if n != RESULT), RESULT]
+    rows = [tried.values for tried in every]
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = [*(n for n in found if n != RESULT), RESULT]
     if len(names) < 2:
         return None
     figure, ((ax,),) = new_figure(1.6 + 1.7 * len(names), 4.0)
     levels = {name: sorted({row[name] for row in rows if name in row}, key=_key) for name in names}
     ax.grid(visible=False)
     low, high = levels[RESULT][0], levels[RESULT][-1]
-    for i, row in enumerate(sorted(rows, key=lambda row: row["is_selected"])):
+    for i, tried in enumerate(sorted(every, key=lambda tried: tried.is_selected)):
+        row = tried.values
         aside = SPREAD * (i * GOLDEN % 1 - 0.5)
         y = [
             (row[RESULT] - low) / ((high - low) or 1)
@@ -61,10 +80,17 @@ def build_search_figure(trials: pa.Table) -> Figure | None:
         ]
         style: dict[str, Any] = (
             {"color": PALETTE[1], "alpha": 0.8, "linewidth": 1.3, "zorder": 3}
-            if row["is_selected"]
+            if tried.is_selected
             else {"color": PALETTE[0], "alpha": 0.25, "linewidth": 0.8}
         )
-        ax.plot(range(len(names)), y, rasterized=len(rows) >= RASTERIZED_FROM, **style)
+        is_one_of_many = len(rows) >= RASTERIZED_FROM
+        ax.plot(range(len(names)), y, rasterized=is_one_of_many, **style)
+        if not is_one_of_many:
+            (dot,) = ax.plot(
+                [len(names) - 1], y[-1:], marker=".", markersize=4, color=style["color"],
+                label="_selected trial" if tried.is_selected else "_other trial",
+            )  # fmt: skip
+            say(dot, [_said(tried)])
     for x, name in enumerate(names):
         ax.axvline(x, color="#666666", linewidth=0.9)
         shown = [low, high] if name == RESULT else levels[name]
@@ -90,6 +116,14 @@ def build_search_figure(trials: pa.Table) -> Figure | None:
         "spread a little.",
     )
     return figure
+
+
+def _said(tried: Tried) -> str:
+    """The accuracy of a trial, with its cell and its hyperparameters."""
+    values = dict(tried.values)
+    accuracy = number_text(values.pop(RESULT))
+    chosen = ", ".join(f"{n.replace('_', ' ')} {_text(v)}" for n, v in values.items())
+    return f"{accuracy} ({tried.name}: {chosen})"
 
 
 def _key(value: Any) -> tuple[bool, Any]:

@@ -17,6 +17,8 @@ from lussweep.report.forest_figure import build_forest_figure
 from lussweep.report.page.marks import MOST_POINTS, marks_of
 from lussweep.report.page.svg import inline_svg
 from lussweep.report.panels import count_ticks, new_figure
+from lussweep.report.search_figure import build_search_figure
+from lussweep.report.sections import SECTIONS
 from lussweep.report.sections.contrasts import CONTRASTS
 from lussweep.report.sections.means import MEANS
 from lussweep.report.sections.results import RESULTS
@@ -55,6 +57,26 @@ def test_a_mark_lies_where_matplotlib_draws_it() -> None:
     assert len(circles) == 5
     for x, y in circles:
         assert min(math.dist((x, y), use) for use in uses) < 0.2
+
+
+def test_a_trial_says_its_cell_and_its_hyperparameters() -> None:
+    cell = {"n_patients": 15, "replicate": 2, "variant": "combined", "hyperparameters": "{}"}
+    rows = [
+        cell | {"trial": 1, "epoch": 1, "learning_rate": 0.003, "channels": 3, "dropout": 0.1,
+                "val_accuracy": 0.75, "selected": False},
+        cell | {"trial": 1, "epoch": 2, "learning_rate": 0.003, "channels": 3, "dropout": 0.1,
+                "val_accuracy": 0.875, "selected": True},
+        cell | {"trial": 2, "epoch": 1, "learning_rate": 0.005, "channels": 3, "dropout": 0.0,
+                "val_accuracy": 0.5, "selected": False, "gan_epoch": 4},
+    ]  # fmt: skip
+    figure = build_search_figure(tables.in_schema(rows, SECTIONS["trials"].schema))
+    assert figure is not None
+    assert [mark.text for mark in marks_of(figure)] == [
+        "other trial, val accuracy, 0.500 (trial 2 of n = 15, replicate 2, combined, GAN epoch 4: "
+        "learning rate 0.005, channels 3, dropout 0)",
+        "selected trial, val accuracy, 0.875 (trial 1 of n = 15, replicate 2, combined: learning "
+        "rate 0.003, channels 3, dropout 0.1)",
+    ]
 
 
 def test_a_text_names_the_series_and_both_values() -> None:
