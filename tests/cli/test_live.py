@@ -13,16 +13,11 @@ from rich.console import Console
 
 from lussweep.backend.driver import Progress
 from lussweep.backend.time_range import TimeRange
-from lussweep.cli import live
-from lussweep.cli.live import (
-    PLAIN_S,
-    PlainLines,
-    live_progress,
-    live_view,
-    picture_of,
-    plain_line,
-    rates_of,
-)
+from lussweep.cli import picture as picture_module
+from lussweep.cli import plain_lines
+from lussweep.cli.live import live_progress, live_view
+from lussweep.cli.picture import picture_of, rates_of
+from lussweep.cli.plain_lines import PLAIN_S, PlainLines, plain_line
 from lussweep.models.training import progress as training_progress
 from lussweep.models.training.progress import epoch_text
 from lussweep.run import log
@@ -207,7 +202,7 @@ def test_the_end_is_always_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert last.startswith("1/1 steps done; 0:00 elapsed")
 
 
-@pytest.mark.parametrize("module", [live, log, training_progress])
+@pytest.mark.parametrize("module", [picture_module, plain_lines, log, training_progress])
 def test_the_examples_of_docstrings_hold(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

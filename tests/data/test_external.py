@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lussweep.data import declaration as declarations
-from lussweep.data import external as module
+from lussweep.data import external_images as module
 from lussweep.data.declaration import check_declaration, read_patients
 from lussweep.data.external import (
     ExternalImages,
