@@ -17,12 +17,11 @@ from lussweep.analysis.bootstrap import (
     expanded_confidence,
     percentile_estimate,
 )
+from lussweep.analysis.rank_correlation import Float64s, Weights, kendall, signs, spearman
 from lussweep.metrics.auroc import patient_weights
 from lussweep.study.spec import SCORES
 
-Float64s = NDArray[np.float64]
 Integers = NDArray[np.integer[Any]]
-Weights = NDArray[np.integer[Any]] | NDArray[np.floating[Any]]
 
 MIN_CELLS = 6
 """Least cells for a correlation: with five, a perfect order comes by chance once in 120."""
@@ -241,7 +240,7 @@ def permutation_p_value(
 
 def _signs_within(value_C: Float64s, same_CC: NDArray[np.bool_]) -> Float64s:
     """Cells of the same count below less those above: twice the centred rank."""
-    return np.asarray((_signs(value_C) * same_CC).sum(axis=0), dtype=np.float64)
+    return np.asarray((signs(value_C) * same_CC).sum(axis=0), dtype=np.float64)
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
@@ -257,47 +256,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
         lowest = min(lowest, p_values[i] * n / (n - rank))
         adjusted[i] = lowest
     return tuple(adjusted)
-
-
-def spearman(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
-    """Spearman's rho of R weightings, shape (R,); NaN where x or y is constant.
-
-    weight_RC: how often a weighting repeats each cell. pairs_CC: a symmetric mask that splits
-    cells into groups; ranks are taken within a group. Ties take mean ranks.
-    """
-    sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
-    # Cells below less cells above: twice the rank, centred on the group's mean.
-    rank_x_RC, rank_y_RC = weight_RC @ sign_x_CC, weight_RC @ sign_y_CC
-    return _ratio(
-        (weight_RC * rank_x_RC * rank_y_RC).sum(axis=1),
-        (weight_RC * rank_x_RC**2).sum(axis=1),
-        (weight_RC * rank_y_RC**2).sum(axis=1),
-    )
-
-
-def kendall(x_C: Float64s, y_C: Float64s, weight_RC: Weights, pairs_CC: Any) -> Float64s:
-    """Kendall's tau-b of R weightings over the pairs of the mask, shape (R,); see `spearman`."""
-    sign_x_CC, sign_y_CC = _signs(x_C) * pairs_CC, _signs(y_C) * pairs_CC
-    return _ratio(
-        ((weight_RC @ (sign_x_CC * sign_y_CC)) * weight_RC).sum(axis=1),
-        ((weight_RC @ sign_x_CC**2) * weight_RC).sum(axis=1),
-        ((weight_RC @ sign_y_CC**2) * weight_RC).sum(axis=1),
-    )
-
-
-def _signs(x_C: Float64s) -> Float64s:
-    """Sign of each pair's difference, shape (C, C).
-
-    Floats, because their matrix products are fast, and exact for whole numbers.
-    """
-    return np.asarray(np.sign(x_C[None, :] - x_C[:, None]))
-
-
-def _ratio(product_R: Float64s, square_x_R: Float64s, square_y_R: Float64s) -> Float64s:
-    scale_R = np.sqrt(square_x_R) * np.sqrt(square_y_R)
-    ratio_R = np.full(len(scale_R), np.nan)
-    np.divide(product_R, scale_R, out=ratio_R, where=scale_R > 0)
-    return ratio_R.clip(-1, 1)
 
 
 def _correlation(value_R: Float64s, confidence: float | None) -> IntervalEstimate | None:

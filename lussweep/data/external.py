@@ -28,10 +28,11 @@ from lussweep.data.external_images import (
 from lussweep.data.paths import within
 from lussweep.errors import InputError
 from lussweep.store import child
+from lussweep.store.child_process import Limits
 
 PLACEHOLDERS = ("n_patients", "replicate", "class")
 WRITE_AGAIN = "write the set again"
-LIMITS = child.Limits(cpu_seconds=3600, wall_seconds=4 * 3600, output_bytes=MAX_DECODED_BYTES)
+LIMITS = Limits(cpu_seconds=3600, wall_seconds=4 * 3600, output_bytes=MAX_DECODED_BYTES)
 """Limits of the child process, for a set of hundreds of thousands of images."""
 
 

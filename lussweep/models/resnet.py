@@ -19,6 +19,7 @@ from lussweep.models.training.weights import (
     read_safetensors,
 )
 from lussweep.store import child
+from lussweep.store.child_process import Limits
 from lussweep.store.files import sha256_of
 
 RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
@@ -26,7 +27,7 @@ RESNET34_URL = "https://download.pytorch.org/models/resnet34-b627a593.pth"
 PUBLISHED_DIGITS = 8
 MAX_WEIGHTS_BYTES = 2**28
 """Three times the published file."""
-LIMITS = child.Limits(memory_bytes=2**32)
+LIMITS = Limits(memory_bytes=2**32)
 """Limits of the child process, in which PyTorch itself takes several hundred megabytes."""
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 """Channels and blocks of each stage."""

@@ -13,10 +13,11 @@ from typing import Any
 from lussweep.errors import InputError, one_line, printable
 from lussweep.report.file_kinds import describe, read_json
 from lussweep.store import child
+from lussweep.store.child_process import Limits
 
 MAX_TEXT = 60
 """Most characters of a value that is shown."""
-LIMITS = child.Limits(memory_bytes=2**30, cpu_seconds=120)
+LIMITS = Limits(memory_bytes=2**30, cpu_seconds=120)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from lussweep.errors import one_line
 from lussweep.store import child
+from lussweep.store.child_process import Limits
 
 SMALL_BYTES = 2**26
 """A table up to this size is read, however small its file is."""
@@ -28,7 +29,7 @@ some 210 for an index of a million frames."""
 CELL_BYTES = 16
 """Rough size of one value in memory."""
 MAX_COLUMNS = 1000
-LIMITS = child.Limits(memory_bytes=2**29, cpu_seconds=120, output_bytes=2**36)
+LIMITS = Limits(memory_bytes=2**29, cpu_seconds=120, output_bytes=2**36)
 """For a call that reads a table some rows at a time."""
 MAPPED_BYTES = 2**20
 """A larger table is mapped into memory and not copied. Each mapping takes a file descriptor."""

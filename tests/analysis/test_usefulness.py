@@ -5,12 +5,11 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control, kendalltau, rankdata, spearmanr
 
 from lussweep.analysis.bootstrap import expanded_confidence
+from lussweep.analysis.rank_correlation import kendall, spearman
 from lussweep.analysis.usefulness import (
     benjamini_hochberg,
-    kendall,
     oriented,
     paired_gains,
-    spearman,
     usefulness,
 )
 from lussweep.metrics.auroc import patient_weights

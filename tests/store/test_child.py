@@ -15,7 +15,8 @@ import pytest
 
 from lussweep.errors import InputError
 from lussweep.store import child
-from lussweep.store.child import Limits, call, scratch
+from lussweep.store.child import call, scratch
+from lussweep.store.child_process import Limits
 from support import in_child
 from support.commands import ROOT, with_helpers
 

@@ -13,6 +13,7 @@ import pytest
 from lussweep.backend.cluster.environment import ALLOCATOR
 from lussweep.errors import InputError
 from lussweep.store import child, parquet
+from lussweep.store.child_process import Limits
 from lussweep.store.parquet import OtherSchemaError, read_batches, read_table
 
 SCHEMA = pa.schema([pa.field("a", pa.int32(), metadata={"unit": "s"}), pa.field("b", pa.string())])
@@ -124,6 +125,6 @@ def test_a_broken_limit_is_a_refusal_with_the_remedy(
 ) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"a": ["x" * 60_000_000]}), path, compression="zstd")
-    monkeypatch.setattr(parquet, "LIMITS", child.Limits(memory_bytes=2**27))
+    monkeypatch.setattr(parquet, "LIMITS", Limits(memory_bytes=2**27))
     with pytest.raises(InputError, match=r"t\.parquet: .* takes over 0\.125 GiB .*: leave it out"):
         read(path)
