@@ -141,19 +141,20 @@ def _run(
     try:
         if out is not None:
             os.lseek(out.fileno(), 0, os.SEEK_SET)
-        kind, value, keep = _exchange(child, (function, args, out is not None, limits), out)
+        kind, value, is_sound = _exchange(child, (function, args, out is not None, limits), out)
+        if kind == "broken":
+            raise _BrokenError(value)
+        try:
+            error = _error_from(value, errors) if kind == "raised" else None
+        except (KeyError, TypeError):
+            raise _BrokenError(NO_ANSWER) from None
+        keep = is_sound
     finally:
         if not keep:
             child.end()
         else:
             _give_back(child)
-    if kind == "broken":
-        raise _BrokenError(value)
-    if kind == "raised":
-        try:
-            error = _error_from(value, errors)
-        except (KeyError, TypeError):
-            raise _BrokenError(NO_ANSWER) from None
+    if error:
         raise error
     return value
 

@@ -79,6 +79,7 @@ def test_nothing_that_a_child_sends_runs_code() -> None:
         b'["other", 1, true]', b'["value", 1, 2]', b"[" * 10**5,
     ):  # fmt: skip
         assert "gave no valid answer" in refusal(in_child.answer_with, answer)
+        assert not child._idle, "a child that gives such an answer serves no other file"
 
 
 def test_one_child_serves_many_calls_without_torch_and_ray() -> None:
