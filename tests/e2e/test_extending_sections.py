@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,17 +17,31 @@ from support.packages import run
 TABLE = "mean_scores.parquet"
 
 
-@pytest.fixture
-def folder(site: Path, finished: Path, tmp_path: Path) -> Path:
-    """A folder with a plugin that may be changed, an experiment that names it, and a finished run.
+@dataclass(frozen=True)
+class Extended:
+    """A folder with a plugin, experiments, and a run that was reported without and with it."""
 
-    The run was made without the plugin. `tiny.yaml` does not name it either.
-    """
-    shutil.copytree(site, tmp_path / "site", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    (tmp_path / "section.yaml").write_text(f"plugins: [blurred]{TINY}")
-    assert finished == tmp_path / "run"
-    return tmp_path
+    folder: Path
+    before: dict[str, tuple[int, bytes]]
+    """The files of the run, which was made without the plugin. `tiny.yaml` does not name it."""
+    printed: str
+    """What the command with the plugin printed."""
+
+
+@pytest.fixture(scope="module")
+def extended(site: Path, uninterrupted: Path, tmp_path_factory: pytest.TempPathFactory) -> Extended:
+    folder = tmp_path_factory.mktemp("extended")
+    ran = shutil.copytree(uninterrupted, folder / "run")
+    shutil.copytree(site, folder / "site", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "section.yaml").write_text(f"plugins: [blurred]{TINY}")
+    return Extended(folder, snapshot(ran), run_grid(folder))
+
+
+@pytest.fixture
+def folder(extended: Extended, tmp_path: Path) -> Path:
+    """A copy, to be changed at will."""
+    return Path(shutil.copytree(extended.folder, tmp_path / "extended"))
 
 
 def run_grid(folder: Path, experiment: str = "section.yaml") -> str:
@@ -42,11 +57,10 @@ def change(folder: Path, old: str, new: str, file: str = "mean_scores.py") -> No
     path.write_text(text.replace(old, new))
 
 
-def test_a_section_is_a_table_of_the_report(folder: Path) -> None:
+def test_a_section_is_a_table_of_the_report(extended: Extended, folder: Path) -> None:
     """Its table is written with units, listed, kept, and made anew when its version changes."""
-    ran = folder / "run"
-    before = snapshot(ran)
-    printed = run_grid(folder).splitlines()
+    ran, before = folder / "run", extended.before
+    printed = extended.printed.splitlines()
 
     table = pq.read_table(ran / TABLE)
     scores = pq.read_table(ran / "frame_scores.parquet").to_pandas()
@@ -82,7 +96,6 @@ def test_a_section_is_a_table_of_the_report(folder: Path) -> None:
 
 def test_a_section_may_use_another_and_a_new_schema_needs_no_new_version(folder: Path) -> None:
     ran = folder / "run"
-    run_grid(folder)
     change(folder, "collected.cells.scored.items()\n", "collected.cells.scored.items()\n"
             "        if collected.table(\"means\").num_rows\n")  # fmt: skip
     change(folder, "mean over negative holdout frames", "0 to 1")
@@ -93,7 +106,6 @@ def test_a_section_may_use_another_and_a_new_schema_needs_no_new_version(folder:
 
 def test_a_report_without_the_section_removes_its_table(folder: Path) -> None:
     ran = folder / "run"
-    run_grid(folder)
     (ran / "own.parquet").write_bytes(b"a user's own file")
     printed = run_grid(folder, "tiny.yaml")
     assert not (ran / TABLE).exists()
@@ -104,7 +116,6 @@ def test_a_report_without_the_section_removes_its_table(folder: Path) -> None:
 
 def test_a_section_that_fails_is_named_and_every_other_file_is_written(folder: Path) -> None:
     ran = folder / "run"
-    run_grid(folder)
     (ran / "report.json").unlink()
     (ran / "means.parquet").unlink()
     change(folder, "    return [\n", '    raise ValueError("no mean")\n    return [\n')
