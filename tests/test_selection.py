@@ -35,7 +35,7 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-# --- two processes ------------------------------------------------------------------------
+# --- several processes --------------------------------------------------------------------
 
 FIXTURE = """
 import os, pytest

@@ -1,8 +1,8 @@
-"""Which of pytest's two processes runs which test: a plugin of pytest's.
+"""Which of pytest's processes runs which test: a plugin of pytest's.
 
 The tests of a file stay together, so that what they share is made once. All files that ask for
 `local_ray` go to one process, so that there is one such Ray. They come first, then what takes
-minutes, so that no process waits long for the other at the end.
+minutes, so that no process waits long for another at the end.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LONG = (
 
 
 def pytest_configure() -> None:
-    """Both processes, and all that they start, share the processors evenly."""
+    """All processes, and all that they start, share the processors evenly."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever else computes goes first
     with suppress(ImportError):  # where a GPU is checked there is no Hypothesis
         from hypothesis import HealthCheck, settings
 
-        # An example may take as long as the other process lets it.
+        # An example may take as long as the other processes let it.
         patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
         settings.register_profile("patient", patient)
         settings.load_profile("patient")
