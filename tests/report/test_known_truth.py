@@ -101,6 +101,25 @@ def test_a_worth_is_right_if_its_interval_holds_the_true_one(
     assert (found["reason"] is not None) == (outcome == "withheld")
 
 
+@pytest.mark.parametrize(
+    ("variant", "n", "ends", "outcome"),
+    [
+        ("again", 6, math.inf, "wrong"),
+        ("again", 58, math.inf, "wrong"),
+        ("again", 6, -math.inf, "wrong"),
+        ("doubled", 29, math.inf, "wrong"),
+        ("doubled", 58, math.inf, "right"),
+    ],
+)
+def test_an_interval_beyond_all_patient_counts_is_a_verdict(
+    variant: str, n: int, ends: float, outcome: str
+) -> None:
+    """It says "> 58" or "< 6", which is not the same as "< 6 to > 58"."""
+    baseline = [worth("baseline", k, k, k) | {"worth": str(k)} for k in (6, 29, 58)]
+    (found,) = known(worth=[*baseline, worth(variant, n, ends, ends)])
+    assert (found["outcome"], found["reason"]) == (outcome, None)
+
+
 def test_multipliers_masks_and_releases_are_compared_too() -> None:
     card = {"n_patients": 6, "replicate": 2, "class": "pos", "verdict": "passed"}
     found = known(
