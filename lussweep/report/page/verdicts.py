@@ -161,7 +161,7 @@ def _nothing(subject: str, rows: Sequence[Row]) -> str:
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
         said = (
             f"{signed(min(changes))} to {signed(max(changes))} (95 % intervals within "
-            f"{signed(low)} to {signed(high)})"
+            f"{interval_text(low, high, sign=True)})"
         )
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {said}: no difference was "

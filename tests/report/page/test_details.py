@@ -83,6 +83,15 @@ def test_an_interval_without_0_is_no_gain_before_adjustment() -> None:
     assert "leaves out 0, but after adjustment for every planned contrast (p = 0.30)" in said
 
 
+def test_a_rounded_number_does_not_deny_its_verdict() -> None:
+    said = about(details(facts(contrast(**GAIN | {"low": 0.0004, "p_holm": 0.0497}))), "gain")
+    assert "(95 % +0.0004 to +0.048)" in said and "p = 0.0497" in said
+    said = about(details(facts(contrast(**UNADJUSTED | {"p_holm": 0.0502}))), "unadjusted")
+    assert "(p = 0.0502)" in said
+    rows = [contrast(n, low=low) for n, low in ((6, -0.00002), (15, 0.0), (29, -1e-9))]
+    assert "intervals within -0.00002 to +0.019)" in about(details(facts(*rows)), "nothing")
+
+
 def test_what_is_withheld_or_refused_has_its_reason_and_no_verdict() -> None:
     said = about(details(facts(contrast(**WITHHELD))), "withheld")
     assert "by +0.004, without an interval or a verdict (one replicate has no training" in said
