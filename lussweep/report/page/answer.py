@@ -25,8 +25,10 @@ from lussweep.report.page.details import (
 from lussweep.report.page.outcomes import Kind
 from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
+    ADJUSTED,
     AHEAD,
     auroc_of,
+    beyond_zero,
     by_kind,
     contrast_lines,
     detectable_text,
@@ -115,21 +117,19 @@ def _loss(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
-    text = (
-        f"changed {auroc_of(rows)} by {_size(rows)}: {NO_DIFFERENCE}, and a loss of more than "
-        f"{rows[0]['margin']:g} is excluded"
-    )
-    return text, NO_DIFFERENCE
+    end = f", and a loss of more than {rows[0]['margin']:g} is excluded"
+    return _no_difference(rows, end)
 
 
 def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
-    alone = [row for row in rows if not row["low"] <= 0 <= row["high"]]
-    verdict = NO_DIFFERENCE
-    if alone:
-        verdict += f" after adjustment for every planned contrast{_alone(alone, rows)}"
     size = detectable_text(rows)
-    power = f"; this study could have detected {size}" if size else ""
-    return f"changed {auroc_of(rows)} by {_size(rows)}: {verdict}{power}", NO_DIFFERENCE
+    return _no_difference(rows, f"; this study could have detected {size}" if size else "")
+
+
+def _no_difference(rows: Sequence[Row], end: str) -> tuple[str, str]:
+    alone = beyond_zero(rows)
+    after = f" {ADJUSTED}{_alone(alone, rows)}" if alone else ""
+    return f"changed {auroc_of(rows)} by {_size(rows)}: {NO_DIFFERENCE}{after}{end}", NO_DIFFERENCE
 
 
 def _alone(alone: Sequence[Row], rows: Sequence[Row]) -> str:

@@ -23,6 +23,7 @@ LEVEL_WORDS = {
     "patient_mean": "AUC-ROC of patients",
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
+ADJUSTED = "after adjustment for every planned contrast"
 AHEAD = "There is no verdict yet: contrasts are computed when the run ends."
 MOST_OTHERS = 3
 """Contrasts beside the first one that have a sentence."""
@@ -136,9 +137,10 @@ def _significant(subject: str, rows: Sequence[Row], verb: str) -> str:
 
 def _non_inferior(subject: str, rows: Sequence[Row]) -> str:
     margin = rows[0]["margin"]
+    after = f" {ADJUSTED}" if beyond_zero(rows) else ""
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: no "
-        f"difference was shown, and a loss of more than {margin:g}, the margin, is excluded."
+        f"difference was shown{after}, and a loss of more than {margin:g}, the margin, is excluded."
     )
 
 
@@ -146,8 +148,7 @@ def _unadjusted(subject: str, rows: Sequence[Row]) -> str:
     p_values = listed(p_text(row["p_holm"]) for row in rows)
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: the "
-        f"interval leaves out 0, but after adjustment for every planned contrast ({p_values}) no "
-        "difference was shown."
+        f"interval leaves out 0, but {ADJUSTED} ({p_values}) no difference was shown."
     )
 
 
@@ -167,6 +168,11 @@ def _nothing(subject: str, rows: Sequence[Row]) -> str:
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {said}: no difference was "
         f"shown{power}."
     )
+
+
+def beyond_zero(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose own interval, before any adjustment, leaves out 0."""
+    return [row for row in rows if not row["low"] <= 0 <= row["high"]]
 
 
 def detectable_text(rows: Sequence[Row]) -> str:

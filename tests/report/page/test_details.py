@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lussweep.report.page.answer import answer
 from lussweep.report.page.details import details
 from lussweep.report.page.outcomes import KINDS, kind_of
 from lussweep.report.page.sentences import Sentence, text_of
@@ -76,6 +77,13 @@ def test_a_gain_and_a_loss_are_said_with_their_size_and_adjusted_p_value() -> No
 def test_a_non_inferior_variant_is_not_called_equal() -> None:
     said = about(details(facts(contrast(**NON_INFERIOR))), "non_inferior")
     assert "no difference was shown, and a loss of more than 0.02, the margin, is excluded" in said
+
+
+def test_a_non_inferior_variant_may_differ_before_adjustment() -> None:
+    row = contrast(**NON_INFERIOR, low=-0.015, high=-0.002, difference=-0.009)
+    for sentences in (details(facts(row)), answer(facts(row))):
+        said = about(sentences, "non_inferior")
+        assert "no difference was shown after adjustment for every planned contrast, and a" in said
 
 
 def test_an_interval_without_0_is_no_gain_before_adjustment() -> None:
