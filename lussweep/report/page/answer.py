@@ -27,6 +27,7 @@ from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
     ADJUSTED,
     AHEAD,
+    DETECTED,
     auroc_of,
     beyond_zero,
     by_kind,
@@ -123,7 +124,7 @@ def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
 
 def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
     size = detectable_text(rows)
-    return _no_difference(rows, f"; this study could have detected {size}" if size else "")
+    return _no_difference(rows, f"; {DETECTED} {size}" if size else "")
 
 
 def _no_difference(rows: Sequence[Row], end: str) -> tuple[str, str]:

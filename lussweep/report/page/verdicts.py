@@ -24,6 +24,7 @@ LEVEL_WORDS = {
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
 ADJUSTED = "after adjustment for every planned contrast"
+DETECTED = "before adjustment, this study could have detected"
 AHEAD = "There is no verdict yet: contrasts are computed when the run ends."
 MOST_OTHERS = 3
 """Contrasts beside the first one that have a sentence."""
@@ -154,7 +155,7 @@ def _unadjusted(subject: str, rows: Sequence[Row]) -> str:
 
 def _nothing(subject: str, rows: Sequence[Row]) -> str:
     size = detectable_text(rows)
-    power = f"; this study could have detected {size} (power 80 %)" if size else ""
+    power = f"; {DETECTED} {size} (power 80 %)" if size else ""
     if len(rows) <= 2:
         said = _differences(rows)
     else:

@@ -59,8 +59,8 @@ def test_every_kind_of_outcome_has_a_test() -> None:
 def test_nothing_shown_says_what_could_have_been_detected() -> None:
     assert about(details(facts(contrast())), "nothing") == (
         "Adding synthetic positives (combined against baseline) changed the AUC-ROC of frames with "
-        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; this "
-        "study could have detected 0.030 (power 80 %)."
+        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; "
+        "before adjustment, this study could have detected 0.030 (power 80 %)."
     )
 
 
