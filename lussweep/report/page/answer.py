@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
+    AT_CHANCE,
     gate_verdicts,
     judged_controls,
     known_by_table,
@@ -199,7 +200,7 @@ def controls(facts: Facts) -> list[Sentence]:
     for control in (SHUFFLED, MASKS):
         judged, wrong = judged_controls(facts, control)
         if judged and not wrong:
-            parts.append(f"{control} gave chance")
+            parts.append(f"{control} {AT_CHANCE[control]}")
     if facts.known_truth:
         tables = [
             f"{table} ({counts})" for table, counts in outcomes_by_table(facts.known_truth).items()

@@ -136,12 +136,16 @@ def multiplier_verdict(row: Row) -> str:
         return ": the interval leaves it open"
     if row["low"] > 1:
         return ": more than one"
-    return ": fewer than one" if row["high"] < 1 else ", which does not differ from one"
+    return ": fewer than one" if row["high"] < 1 else ", which is not shown to differ from one"
 
 
 def _is_open(row: Row) -> bool:
     """Whether the interval says nothing: both of its ends lie beyond what the grid can tell."""
     return math.isinf(row["low"]) and math.isinf(row["high"]) and row["low"] < row["high"]
+
+
+AT_CHANCE = {SHUFFLED: "gave chance", MASKS: "were not shown to score above chance"}
+"""What the verdict `chance` says of a control. The interval of masks may be wide, or below 0.5."""
 
 
 def controls(facts: Facts) -> list[Sentence]:
@@ -155,7 +159,8 @@ def controls(facts: Facts) -> list[Sentence]:
         )
         sentences.append(Sentence(text, "control", "warning"))
     elif judged:
-        sentences.append(Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control"))
+        text = f"Shuffled labels {AT_CHANCE[SHUFFLED]} {with_n(judged)}."
+        sentences.append(Sentence(text, "control"))
     judged, wrong = judged_controls(facts, MASKS)
     if wrong:
         text = (
@@ -164,7 +169,8 @@ def controls(facts: Facts) -> list[Sentence]:
         )
         sentences.append(Sentence(text, "control", "warning"))
     elif judged:
-        sentences.append(Sentence(f"Sector masks alone gave chance {with_n(judged)}.", "control"))
+        text = f"Sector masks alone {AT_CHANCE[MASKS]} {with_n(judged)}."
+        sentences.append(Sentence(text, "control"))
     return sentences
 
 

@@ -152,7 +152,7 @@ def test_sector_masks_are_not_shuffled_labels() -> None:
          "classifiers may have used them."),
     ]  # fmt: skip
     assert said_of(contrast(), controls=[control("chance", masks)]).endswith(
-        " Controls: sector masks gave chance."
+        " Controls: sector masks were not shown to score above chance."
     )
 
 

@@ -146,7 +146,7 @@ def test_simulated_frames_are_no_patients() -> None:
     ("row", "said"),
     [
         ({"m": 1.1, "low": 0.8, "high": 1.4}, "counted as 1.1 (95 % 0.80 to 1.4) patients of real "
-         "frames alone, which does not differ from one"),
+         "frames alone, which is not shown to differ from one"),
         ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
          "patients of real frames alone: more than one"),
         ({"m": 0.4, "low": -math.inf, "high": 0.7}, "(95 % below what the grid can tell to 0.70) "
@@ -191,6 +191,10 @@ def test_sector_masks_have_a_sentence_of_their_own() -> None:
     assert right.text == "Shuffled labels gave chance with 15 patients a class."
     assert wrong.weight == "warning" and wrong.text.startswith(
         "Sector masks alone scored above chance with 6 patients a class: they tell the class"
+    )
+    wide = facts(contrast(), controls=[control("chance", "sector masks")])
+    assert about(details(wide), "control") == (
+        "Sector masks alone were not shown to score above chance with 15 patients a class."
     )
 
 
