@@ -34,6 +34,7 @@ from lussweep.report.page.verdicts import (
     by_kind,
     contrast_lines,
     detectable_text,
+    has_one_cohort,
     subject_of,
     with_n,
 )
@@ -103,7 +104,8 @@ def _size(rows: Sequence[Row], *, is_signed: bool = True) -> str:
     form = signed if is_signed else "{:.3f}".format
     if len(rows) <= SPELT_OUT:
         ends = listed(interval_text(row["low"], row["high"], sign=True) for row in rows)
-        return f"{listed(map(form, sizes))} (95 % over patients and trainings: {ends})"
+        others = "seeds" if all(map(has_one_cohort, rows)) else "trainings"
+        return f"{listed(map(form, sizes))} (95 % over patients and {others}: {ends})"
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     ends = interval_text(low, high, sign=True)
     size = spread([form(min(sizes)), form(max(sizes))])

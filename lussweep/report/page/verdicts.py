@@ -44,7 +44,10 @@ def first_contrast(facts: Facts) -> list[Sentence]:
         text = _SAID[kind](subject if not sentences else "It", group)
         sentences.append(Sentence(text, kind))
     if any(row["low"] is not None for row in rows):
-        sentences.append(Sentence("Intervals cover other patients and other trainings.", "data"))
+        text = "Intervals cover other patients and other trainings"
+        if same := [row for row in rows if has_one_cohort(row)]:
+            text += f", but {with_n(same)} other seeds alone: all replicates have the same cohort"
+        sentences.append(Sentence(f"{text}.", "data"))
     return sentences
 
 
@@ -103,6 +106,11 @@ def with_n(rows: Sequence[Row]) -> str:
     """`with 6 and 15 patients a class`. A count that several rows have is named once."""
     counts = dict.fromkeys(row["n_patients"] for row in rows)
     return f"with {listed(counts)} patients a class"
+
+
+def has_one_cohort(row: Row) -> bool:
+    """Whether all replicates have the same training patients, such as the whole pool."""
+    return row.get("cohort_overlap") == 1
 
 
 def auroc_of(rows: Sequence[Row]) -> str:

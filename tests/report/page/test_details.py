@@ -118,6 +118,17 @@ def test_patient_counts_with_one_outcome_share_a_sentence() -> None:
     assert "with 6, 15 and 58 patients a class by -0.010 to 0.000 (95 % intervals within" in said
 
 
+def test_an_interval_of_one_cohort_covers_other_seeds_and_no_other_cohort() -> None:
+    rows = [contrast(6, cohort_overlap=0.1), contrast(58, **GAIN, cohort_overlap=1.0)]
+    assert (
+        "Intervals cover other patients and other trainings, but with 58 patients a class other "
+        "seeds alone: all replicates have the same cohort."
+    ) in text_of(details(facts(*rows)))
+    said = text_of(answer(facts(*rows)))
+    assert "(95 % over patients and seeds: +0.012" in said
+    assert "(95 % over patients and trainings: -0.011" in said
+
+
 def test_a_run_that_is_not_whole_says_so_first() -> None:
     said = details(facts(contrast(), results=results(3, missing=2, failed=1)))
     assert said[0].about == "progress" and said[0].weight == "warning"
