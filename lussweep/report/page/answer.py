@@ -121,7 +121,7 @@ def _loss(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
-    end = f", and a loss of more than {rows[0]['margin']:g} is excluded"
+    end = f", and a loss of more than {rows[0]['margin']:g} is excluded, unadjusted"
     return _no_difference(rows, end)
 
 

@@ -149,7 +149,8 @@ def _non_inferior(subject: str, rows: Sequence[Row]) -> str:
     after = f" {ADJUSTED}" if beyond_zero(rows) else ""
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: no "
-        f"difference was shown{after}, and a loss of more than {margin:g}, the margin, is excluded."
+        f"difference was shown{after}, and a loss of more than {margin:g}, the margin, is excluded "
+        "before adjustment."
     )
 
 

@@ -36,7 +36,7 @@ ROWS = {
     "loss": (LOSS, f"{SUBJECT} lowered the AUC-ROC of frames by 0.030 (95 % over patients and "
              "trainings: -0.048 to -0.012)."),
     "non_inferior": (NON_INFERIOR, "no difference was shown, and a loss of more than 0.02 is "
-                     "excluded."),
+                     "excluded, unadjusted."),
     "unadjusted": (UNADJUSTED, "no difference was shown after adjustment for every planned "
                    "contrast; before adjustment, this study could have detected 0.030."),
     "nothing": ({}, f"{SUBJECT} changed the AUC-ROC of frames by +0.004 (95 % over patients and "

@@ -77,6 +77,7 @@ def test_a_gain_and_a_loss_are_said_with_their_size_and_adjusted_p_value() -> No
 def test_a_non_inferior_variant_is_not_called_equal() -> None:
     said = about(details(facts(contrast(**NON_INFERIOR))), "non_inferior")
     assert "no difference was shown, and a loss of more than 0.02, the margin, is excluded" in said
+    assert said.endswith(" before adjustment.")
 
 
 def test_a_non_inferior_variant_may_differ_before_adjustment() -> None:
