@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
     AT_CHANCE,
+    counts_used,
     gate_verdicts,
     judged_controls,
     known_by_table,
@@ -43,8 +44,6 @@ from lussweep.report.sections.controls import MASKS, SHUFFLED
 
 SPELT_OUT = 2
 """Differences that are named one by one. Of more, the smallest and the largest are named."""
-SCOPE = "over all counts, unadjusted"
-"""What the interval of a multiplier is, unlike that of a contrast, which is for one count."""
 NO_DIFFERENCE = "no difference was shown"
 
 
@@ -192,7 +191,9 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     verdict = multiplier_verdict(row)
     end = verdict if verdict.startswith(":") else ""
-    text = f"A patient's data counted as {multiplier_text(row)} {SCOPE}{end}."
+    # Unlike a contrast, whose interval is for one count.
+    scope = f"over {counts_used(row, facts)} counts, unadjusted"
+    text = f"A patient's data counted as {multiplier_text(row)} {scope}{end}."
     return [Sentence(text, "multiplier")]
 
 

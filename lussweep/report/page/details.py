@@ -99,8 +99,8 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     text = (
         f"With {row['variant']}, a patient's data counted as {multiplier_text(row)} of real frames "
-        f"alone{multiplier_verdict(row)}. This is over all patient counts, and not adjusted for "
-        "other comparisons"
+        f"alone{multiplier_verdict(row)}. This is over {counts_used(row, facts)} patient counts, "
+        "and not adjusted for other comparisons"
     )
     remark = f" ({row['reason']})" if row["reason"] else ""
     return [Sentence(f"{text}{remark}.", "multiplier")]
@@ -114,6 +114,12 @@ def multiplier_of(facts: Facts) -> Row | None:
     last = lines[0][-1]
     name = curve_name(last["variant"], last["gan_epoch"])
     return next((row for row in facts.multiplier if row["variant"] == name), None)
+
+
+def counts_used(row: Row, facts: Facts) -> str:
+    """`all`, or `4 of 5`: the patient counts with n and m n inside the grid, which m is over."""
+    n_counts, n_planned = row.get("n_counts"), len(contrast_lines(facts)[0])
+    return "all" if n_counts in (None, n_planned) else f"{n_counts} of {n_planned}"
 
 
 def multiplier_text(row: Row) -> str:

@@ -188,6 +188,16 @@ def test_the_multiplier_is_told_apart_from_the_adjusted_verdicts() -> None:
     )
 
 
+def test_the_multiplier_is_over_the_counts_inside_the_grid() -> None:
+    row = {"variant": "combined", "m": 2.0, "low": 1.2, "high": 4.0, "status": "done"}
+    rows = [contrast(n) for n in (6, 15, 29, 44, 58)]
+    for n_counts, words in ((3, "3 of 5"), (5, "all")):
+        table = [row | {"n_counts": n_counts, "reason": None}]
+        said = facts(*rows, multiplier=table)
+        assert f"This is over {words} patient counts" in about(details(said), "multiplier")
+        assert f"over {words} counts, unadjusted" in about(answer(said), "multiplier")
+
+
 def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
