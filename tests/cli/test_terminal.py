@@ -164,6 +164,7 @@ def test_worth_is_said_with_its_interval_and_beside_that_of_as_many_real_images(
     why = {"status": "withheld", "reason": "the baseline's curve may be flat"}
     multipliers = [
         {"variant": "combined", "m": 1.4, "low": 1.1, "high": math.inf, "status": "done"},
+        {"variant": "again", "m": 0.67, "low": 0.23, "high": 0.9964, "status": "done"},
         {"variant": "oversample"} | why,
         {"variant": "classic"} | why,
         {"variant": "other", "status": "missing", "reason": "missing: all"},
@@ -173,6 +174,8 @@ def test_worth_is_said_with_its_interval_and_beside_that_of_as_many_real_images(
         "combined 9.1 (6.2 to 14).",
         "combined: one patient counts as 1.40 patients of the baseline (95 %, over holdout "
         "patients and trainings: 1.10 to more than the grid can tell).",
+        "again: one patient counts as 0.67 patients of the baseline (95 %, over holdout patients "
+        "and trainings: 0.23 to 0.996).",
         "No multiplier of patients for oversample, classic: the baseline's curve may be flat.",
     ]
     assert worth_lines(WORTH.empty_table(), MULTIPLIER.empty_table()) == []

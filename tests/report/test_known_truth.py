@@ -147,6 +147,14 @@ def test_multipliers_masks_and_releases_are_compared_too() -> None:
     assert found[-1]["reason"] == "too few patients"
 
 
+def test_a_rounded_interval_does_not_deny_its_outcome() -> None:
+    rows = [{"variant": "again", "low": 0.6, "high": 0.9965},
+            {"variant": "doubled", "low": 2.004, "high": math.inf}]  # fmt: skip
+    found = known(multiplier=rows)
+    assert [row["verdict"] for row in found] == ["0.60 to 0.997", "2.004 to inf"]
+    assert [row["outcome"] for row in found] == ["wrong", "wrong"]
+
+
 def test_on_other_data_masks_may_tell_the_class() -> None:
     control = {"n_patients": 6, "variant": "mask_only", "verdict": "above chance"}
     again = contrast("again", 0.01, 0.4)

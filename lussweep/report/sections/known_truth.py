@@ -112,15 +112,22 @@ def _multipliers(collected: Collected) -> Iterator[Row]:
         times = _times(row["variant"], collected.study)
         if times is not None:
             ends = row["low"], row["high"]
+            said = None if None in ends else " to ".join(_beside(end, times) for end in ends)
             outcome, reason = _holds(*ends, times, row["reason"])
             yield {
                 "subject": row["variant"],
                 "table": "multiplier",
                 "truth": str(times),
-                "verdict": None if None in ends else f"{row['low']:.2f} to {row['high']:.2f}",
+                "verdict": said,
                 "outcome": outcome,
                 "reason": reason,
             }
+
+
+def _beside(end: float, truth: float) -> str:
+    """An end of an interval with two decimals, or more to show on which side of the truth it is."""
+    texts = [f"{end:.{places}f}" for places in range(2, 9)]
+    return next((text for text in texts if float(text) != truth), texts[0])
 
 
 def _times(variant: str, study: StudySpec) -> int | None:
