@@ -184,7 +184,7 @@ def _control_text(row: Mapping[str, Any]) -> str:
         return f"{row['n_permutations']} of {MIN_PERMUTATIONS} permutations: not judged"
     ends = {
         "chance": "chance",
-        "not chance": "NOT chance: true labels reach training or selection",
+        "not chance": "NOT chance: true labels may reach training or selection",
     }
     return (
         f"AUC-ROC {row['auroc']:.3f} ({row['low']:.2f} to {row['high']:.2f}) over "

@@ -160,8 +160,9 @@ def controls(facts: Facts) -> list[Sentence]:
     judged, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         text = (
-            f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
-            "selection, so no number of this run can be trusted."
+            f"Shuffled labels did not give chance {with_n(wrong)}: true labels may reach training "
+            "or selection. Without such a leak this happens about once in 20 times. Until it is "
+            "explained, no number of this run can be trusted."
         )
         sentences.append(Sentence(text, "control", "warning"))
     elif judged:

@@ -202,6 +202,7 @@ def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
     assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
+    assert "true labels may reach training or selection. Without such a leak this" in warning.text
     right = about(details(facts(contrast(), controls=[control("chance")])), "control")
     assert right == "Shuffled labels gave chance with 15 patients a class."
 
