@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
 from lussweep.analysis.bootstrap import Interval, point_auroc
@@ -97,18 +98,24 @@ class Contrast(NamedTuple):
 
 
 def _growth(implied: float, actual: float, other: float) -> float:
-    """The growth of the variance if an AUC-ROC is `implied` instead of `given`."""
+    """The growth of the variance if an AUC-ROC is `implied` instead of `actual`."""
     now = actual * (1 - actual) + other * (1 - other)
     return (implied * (1 - implied) + other * (1 - other)) / now if now > 0 else 1.0
 
 
 def _score_reach(reach: float, falling: float, other: float, difference: float) -> float:
-    """How far an end lies from the difference, if `falling` is the AUC-ROC that falls there."""
-    distance = reach
-    for _ in range(50):
+    """How far an end lies from the difference, if `falling` is the AUC-ROC that falls there.
+
+    It is the only distance at which the implied variance reaches as far. Iteration would swing
+    around it where the interval is wide and the AUC-ROCs are near 1.
+    """
+
+    def beyond(distance: float) -> float:
         implied = min(1.0, max(0.0, other + difference - distance))
-        distance = reach * _growth(implied, falling, other) ** 0.5
-    return distance
+        return float(reach * _growth(implied, falling, other) ** 0.5 - distance)
+
+    furthest = reach * max(1.0, _growth(0.5, falling, other) ** 0.5)
+    return float(brentq(beyond, 0.0, furthest, xtol=1e-15)) if furthest > 0 else 0.0
 
 
 def contrasts(

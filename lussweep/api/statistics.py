@@ -8,6 +8,7 @@ types, or pandas columns with different indexes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from lussweep.metrics.auroc import check_scored
 from lussweep.study.spec.analysis import Level
 
 VARIANT, REFERENCE = "scores", "reference_scores"
+MIN_RESAMPLES = 100
 
 
 def auroc_interval(
@@ -134,9 +136,10 @@ def worth(
     labels and patients: (N,), as for `auroc_interval`, of the holdout that judges every model.
     scores: the scores (N,) of each model, by (variant, training patients of each class, replicate).
     The baseline needs two patient counts. `nested` says that larger cohorts hold the smaller ones.
-    `n_resamples` patients are drawn with `seed`. The result is in patients of each class, sorted by
-    variant and patient count. Raises ValueError for bad input (see this module), without a
-    baseline, or for a key of another form.
+    `n_resamples` sets of patients are drawn with `seed`: 100 or more, and more for a confidence
+    above 0.98. The result is in patients of each class, sorted by variant and patient count. Raises
+    ValueError for bad input (see this module), without a baseline, for a key of another form, or
+    for too few resamples.
 
     >>> import numpy as np
     >>> import lussweep
@@ -164,6 +167,7 @@ def worth(
             )
     if baseline not in {variant for variant, _, _ in scores}:
         raise ValueError(f"scores hold no variant {baseline!r}: name it with baseline=")
+    _check_resamples(n_resamples, confidence)
     cells = {key: _units(labels, column, patients) for key, column in scores.items()}
     pairs = grid_means(
         cells, level=level, n_resamples=n_resamples, nested=nested, seed=seed, baseline=baseline
@@ -197,6 +201,15 @@ def _columns(values: ArrayLike, name: str) -> NDArray[Any]:
 def _check_level(level: str) -> None:
     if level not in ("frame", "patient_mean", "patient_weighted"):
         raise ValueError(f"level is {level!r}: give frame, patient_mean or patient_weighted")
+
+
+def _check_resamples(n_resamples: int, confidence: float) -> None:
+    """Raise ValueError if even the extremes of the resamples have a lower confidence."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, not between 0 and 1")
+    least = max(MIN_RESAMPLES, math.ceil(2 / (1 - confidence) - 1e-6) - 1)
+    if n_resamples < least:
+        raise ValueError(f"n_resamples is {n_resamples}: confidence {confidence:g} needs {least}")
 
 
 def _is_cell(key: Any) -> bool:

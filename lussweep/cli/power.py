@@ -32,7 +32,8 @@ def power_table(components: Mapping[str, Components], difference: float) -> Tabl
         "training SD: of a difference between trainings, with what patients add in one training. "
         "patients' SD: of a difference over holdout patients. detectable: the difference that as "
         f"many replicates as were run detect. none: {MOST_REPLICATES} replicates are too few. A "
-        "larger holdout is assumed to have the same mix of patients."
+        "larger holdout is assumed to have the same mix of patients. All is before Holm's "
+        "adjustment, after which several contrasts need more replicates."
     )
     table.caption_justify = "left"
     table.add_column("contrast")

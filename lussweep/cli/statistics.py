@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from lussweep.analysis.chance import MIN_PERMUTATIONS
 from lussweep.report.cells import BASELINE
+from lussweep.report.page.wording import beside_one
 from lussweep.report.sections.controls import SHUFFLED
 
 if TYPE_CHECKING:
@@ -113,8 +114,14 @@ def worth_lines(worth: pa.Table, multiplier: pa.Table) -> list[str]:
 
 
 def _ends(low: float, high: float) -> str:
-    start = "less than the grid can tell" if low == -math.inf else f"{low:.2f}"
-    return f"{start} to {'more than the grid can tell' if high == math.inf else f'{high:.2f}'}"
+    start = "less than the grid can tell" if low == -math.inf else _end(low)
+    return f"{start} to {'more than the grid can tell' if high == math.inf else _end(high)}"
+
+
+def _end(value: float) -> str:
+    """Two decimals, or more to show on which side of 1 it lies."""
+    text = f"{value:.2f}"
+    return text if float(text) != 1 else beside_one(value)
 
 
 def mask_lines(controls: pa.Table) -> list[str]:
@@ -177,7 +184,7 @@ def _control_text(row: Mapping[str, Any]) -> str:
         return f"{row['n_permutations']} of {MIN_PERMUTATIONS} permutations: not judged"
     ends = {
         "chance": "chance",
-        "not chance": "NOT chance: true labels reach training or selection",
+        "not chance": "NOT chance: true labels may reach training or selection",
     }
     return (
         f"AUC-ROC {row['auroc']:.3f} ({row['low']:.2f} to {row['high']:.2f}) over "

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from lussweep.analysis.bootstrap import point_auroc
 from lussweep.analysis.contrasts import Contrast, contrasts
-from lussweep.analysis.levels import check_units
+from lussweep.analysis.levels import Scored, check_units
 from lussweep.analysis.paired import PairedWins, matrix_at, pair_up
 from lussweep.errors import InputError
 from lussweep.report.cells import ScoredCells, gather_cells
@@ -206,14 +206,24 @@ def _compared(
     return sorted(rows, key=lambda row: (row.n_patients, row.variant, row.gan_epoch or 0))
 
 
-def _aurocs(cells: ScoredCells, places: list[Coordinates], run: str, level: Level) -> list[float]:
-    """The AUC-ROC of each replicate of one run."""
+def _aurocs(
+    cells: ScoredCells, places: list[Coordinates], run: str, level: Level
+) -> list[float | None]:
+    """The AUC-ROC of each replicate of one run; None if a class has no unit at this level."""
     here = [p for p in places if p.variant.startswith(f"{run}:") and p in cells.scored]
-    return [point_auroc(matrix_at(level, check_units(cells.scored[place]))) for place in here]
+    return [_auroc(check_units(cells.scored[place]), level) for place in here]
 
 
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _auroc(frames: Scored, level: Level) -> float | None:
+    try:
+        return point_auroc(matrix_at(level, frames))
+    except ValueError:  # `_paired` says it
+        return None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _paired(

@@ -56,12 +56,8 @@ def build_forest_figure(contrasts: pa.Table) -> Figure | None:
         text.set_fontweight("bold" if i in heads else "normal")
     ax.tick_params(axis="y", length=0)
     ax.set_xlabel("difference of AUC-ROC (variant - reference)")
-    ends = [
-        value
-        for row in rows
-        for value in (row["difference"], row["low"], row["high"], row["conditional_low"])
-        if value is not None
-    ]
+    names = ("difference", "low", "high", "conditional_low", "conditional_high")
+    ends = [row[name] for row in rows for name in names if row[name] is not None]
     reach = max(max(map(abs, ends)), 0.01) * 1.08
     ax.set_xlim(-reach if min(ends) < 0 else -0.2 * reach, reach if max(ends) > 0 else 0.2 * reach)
     finish(figure, _caption(rows))

@@ -44,7 +44,8 @@ def build_net_benefit_figure(net_benefit: pa.Table) -> Figure | None:
                                if (r["variant"], r["threshold"]) == (variant, t)])
             }  # fmt: skip
             ax.plot(list(means), list(means.values()), markersize=4, label=variant, **style_of(i))
-        top = max(max(treat_all.values()), max(row["net_benefit"] for row in here))
+        # All may be below 0 where few frames are positive: the axis must not turn over.
+        top = max(0.01, *treat_all.values(), *(row["net_benefit"] for row in here))
         ax.set_ylim(-0.25 * top, 1.1 * top)
         ax.set_title(f"{n} patients per class", fontsize=10)
         ax.set_xlabel("threshold probability")

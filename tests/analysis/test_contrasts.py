@@ -5,9 +5,10 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from lussweep.analysis.contrasts import contrasts, holm, mean_effect
+from lussweep.analysis.contrasts import Contrast, Effect, contrasts, holm, mean_effect
 from lussweep.analysis.levels import Scored, to_patients
 from lussweep.analysis.paired import pair_up
+from lussweep.analysis.two_way import two_way
 
 
 def cells(n_replicates=3, gain=0.3, n_patients=20, n_frames=240, seed=0):
@@ -263,6 +264,22 @@ def test_ends_have_the_variance_of_the_aurocs_implied_there():
     assert low == pytest.approx(both.difference - reach * grown**0.5, abs=1e-9)
     grown = (h(a) + h(a - high)) / (h(a) + h(b))
     assert high == pytest.approx(both.difference + reach * grown**0.5, abs=1e-9)
+
+
+def test_a_wide_interval_near_1_is_not_narrow_on_one_side():
+    """Two trainings: 2.5 % of Student's t are beyond 12.7 standard errors."""
+    effect = Effect((1, 2), 0.96, 0.9996, -0.0396, (-0.08, 0.0008))
+    both = two_way(effect.difference, 2, 0.0031, 1, 0.00002, 20)
+    reach = both.standard_error * stats.t.ppf(0.975, both.df)
+    found = Contrast(effect, None, None, both, "own", None)
+
+    def h(p):
+        return p * (1 - p)
+
+    implied = effect.reference_auroc + found.interval.low
+    grown = (h(max(0, implied)) + h(effect.reference_auroc)) / (h(0.96) + h(0.9996))
+    assert found.interval.low == pytest.approx(effect.difference - reach * grown**0.5, abs=1e-9)
+    assert found.interval.low < -0.5
 
 
 def test_nested_cohorts_are_not_pooled():

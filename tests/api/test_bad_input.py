@@ -107,6 +107,17 @@ def test_keys_of_worth_are_checked() -> None:
         lussweep.worth(LABELS, {("baseline", 3, 1): SCORES}, PATIENTS)
 
 
+@pytest.mark.parametrize(
+    ("n_resamples", "confidence", "least"), [(2, 0.95, 100), (99, 0.5, 100), (198, 0.99, 199)]
+)
+def test_so_few_resamples_have_no_interval(n_resamples: int, confidence: float, least: int) -> None:
+    scores = {("baseline", n, k): SCORES for n in (3, 6) for k in (1, 2)}
+    found = {"n_resamples": n_resamples, "confidence": confidence}
+    with pytest.raises(ValueError, match=f"n_resamples is {n_resamples}: .* needs {least}"):
+        lussweep.worth(LABELS, scores, PATIENTS, **found)
+    assert lussweep.worth(LABELS, scores, PATIENTS, **found | {"n_resamples": least}) == []
+
+
 FRAMES = np.random.default_rng(0).integers(256, size=(12, 80, 80), dtype=np.uint8)
 
 

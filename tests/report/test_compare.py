@@ -137,6 +137,15 @@ def test_settings_that_differ_are_listed() -> None:
     assert settings["variants.mine.pos"] == (ABSENT, "real")
 
 
+def test_a_level_without_negative_patients_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "LABEL_N", np.tile([1, 0, 0, 0], 30))
+    text = "analysis: {level: patient_mean}"
+    a, b = (run_of({(6, "baseline"): scores}, text=text) for scores in (LOW, HIGH))
+    (cells,) = compare(a, b).cells
+    assert cells.reason == "all patients have a positive frame: none is negative"
+    assert (cells.contrast, cells.auroc_a, cells.n_a, cells.n_b) == (None, None, K, K)
+
+
 def test_other_holdout_patients_give_no_difference() -> None:
     other = run_of({(6, "baseline"): HIGH}, first_patient=10)
     comparison = compare(A, other)

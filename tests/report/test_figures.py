@@ -9,7 +9,9 @@ from PIL import Image
 from lussweep.report.auroc_figure import auroc_figure, build_auroc_figure
 from lussweep.report.epoch_figure import build_epoch_figure, epoch_figure
 from lussweep.report.metric_figure import METRICS, SEEN_ALL, build_metric_figure, metric_figure
+from lussweep.report.net_benefit_figure import build_net_benefit_figure
 from lussweep.report.sections.means import MEANS
+from lussweep.report.sections.quality import NET_BENEFIT
 from lussweep.report.sections.results import RESULTS
 from lussweep.report.sheet import sample_sheet
 from lussweep.store import tables
@@ -242,6 +244,14 @@ def test_one_class_alone_and_an_unknown_space():
         build_metric_figure(scores(), space="conv")
     with pytest.raises(ValueError, match="no kMMD in the last space"):
         build_metric_figure(tables.GAN_SCORES.empty_table())
+
+
+def test_the_axis_of_net_benefit_does_not_turn_over_where_all_of_it_is_negative():
+    row = {"n_patients": 6, "replicate": 1, "variant": "baseline", "recalibrated": True}
+    row |= {"threshold": 0.1, "net_benefit": -0.02, "treat_all": -0.09, "status": "done"}
+    figure = build_net_benefit_figure(tables.in_schema([row], NET_BENEFIT))
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0 < high
 
 
 def test_files_are_the_same_twice_and_pyplot_stays_out(tmp_path):

@@ -101,6 +101,25 @@ def test_a_worth_is_right_if_its_interval_holds_the_true_one(
     assert (found["reason"] is not None) == (outcome == "withheld")
 
 
+@pytest.mark.parametrize(
+    ("variant", "n", "ends", "outcome"),
+    [
+        ("again", 6, math.inf, "wrong"),
+        ("again", 58, math.inf, "wrong"),
+        ("again", 6, -math.inf, "wrong"),
+        ("doubled", 29, math.inf, "wrong"),
+        ("doubled", 58, math.inf, "right"),
+    ],
+)
+def test_an_interval_beyond_all_patient_counts_is_a_verdict(
+    variant: str, n: int, ends: float, outcome: str
+) -> None:
+    """It says "> 58" or "< 6", which is not the same as "< 6 to > 58"."""
+    baseline = [worth("baseline", k, k, k) | {"worth": str(k)} for k in (6, 29, 58)]
+    (found,) = known(worth=[*baseline, worth(variant, n, ends, ends)])
+    assert (found["outcome"], found["reason"]) == (outcome, None)
+
+
 def test_multipliers_masks_and_releases_are_compared_too() -> None:
     card = {"n_patients": 6, "replicate": 2, "class": "pos", "verdict": "passed"}
     found = known(
@@ -126,6 +145,14 @@ def test_multipliers_masks_and_releases_are_compared_too() -> None:
         ("copies pos", "must not be released", "withheld"),
     ]
     assert found[-1]["reason"] == "too few patients"
+
+
+def test_a_rounded_interval_does_not_deny_its_outcome() -> None:
+    rows = [{"variant": "again", "low": 0.6, "high": 0.9965},
+            {"variant": "doubled", "low": 2.004, "high": math.inf}]  # fmt: skip
+    found = known(multiplier=rows)
+    assert [row["verdict"] for row in found] == ["0.60 to 0.997", "2.004 to inf"]
+    assert [row["outcome"] for row in found] == ["wrong", "wrong"]
 
 
 def test_on_other_data_masks_may_tell_the_class() -> None:

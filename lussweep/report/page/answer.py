@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from lussweep.report.cells import DONE, WITHHELD, Row
 from lussweep.report.page.details import (
+    AT_CHANCE,
+    counts_used,
     gate_verdicts,
     judged_controls,
     known_by_table,
@@ -25,11 +27,15 @@ from lussweep.report.page.details import (
 from lussweep.report.page.outcomes import Kind
 from lussweep.report.page.sentences import Facts, Sentence
 from lussweep.report.page.verdicts import (
+    ADJUSTED,
     AHEAD,
+    DETECTED,
     auroc_of,
+    beyond_zero,
     by_kind,
     contrast_lines,
     detectable_text,
+    has_one_cohort,
     subject_of,
     with_n,
 )
@@ -38,8 +44,6 @@ from lussweep.report.sections.controls import MASKS, SHUFFLED
 
 SPELT_OUT = 2
 """Differences that are named one by one. Of more, the smallest and the largest are named."""
-SCOPE = "over all counts, unadjusted"
-"""What the interval of a multiplier is, unlike that of a contrast, which is for one count."""
 NO_DIFFERENCE = "no difference was shown"
 
 
@@ -99,7 +103,8 @@ def _size(rows: Sequence[Row], *, is_signed: bool = True) -> str:
     form = signed if is_signed else "{:.3f}".format
     if len(rows) <= SPELT_OUT:
         ends = listed(interval_text(row["low"], row["high"], sign=True) for row in rows)
-        return f"{listed(map(form, sizes))} (95 % over patients and trainings: {ends})"
+        others = "seeds" if all(map(has_one_cohort, rows)) else "trainings"
+        return f"{listed(map(form, sizes))} (95 % over patients and {others}: {ends})"
     low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
     ends = interval_text(low, high, sign=True)
     size = spread([form(min(sizes)), form(max(sizes))])
@@ -115,21 +120,19 @@ def _loss(rows: Sequence[Row]) -> tuple[str, str]:
 
 
 def _non_inferior(rows: Sequence[Row]) -> tuple[str, str]:
-    text = (
-        f"changed {auroc_of(rows)} by {_size(rows)}: {NO_DIFFERENCE}, and a loss of more than "
-        f"{rows[0]['margin']:g} is excluded"
-    )
-    return text, NO_DIFFERENCE
+    end = f", and a loss of more than {rows[0]['margin']:g} is excluded, unadjusted"
+    return _no_difference(rows, end)
 
 
 def _nothing(rows: Sequence[Row]) -> tuple[str, str]:
-    alone = [row for row in rows if not row["low"] <= 0 <= row["high"]]
-    verdict = NO_DIFFERENCE
-    if alone:
-        verdict += f" after adjustment for every planned contrast{_alone(alone, rows)}"
     size = detectable_text(rows)
-    power = f"; this study could have detected {size}" if size else ""
-    return f"changed {auroc_of(rows)} by {_size(rows)}: {verdict}{power}", NO_DIFFERENCE
+    return _no_difference(rows, f"; {DETECTED} {size}" if size else "")
+
+
+def _no_difference(rows: Sequence[Row], end: str) -> tuple[str, str]:
+    alone = beyond_zero(rows)
+    after = f" {ADJUSTED}{_alone(alone, rows)}" if alone else ""
+    return f"changed {auroc_of(rows)} by {_size(rows)}: {NO_DIFFERENCE}{after}{end}", NO_DIFFERENCE
 
 
 def _alone(alone: Sequence[Row], rows: Sequence[Row]) -> str:
@@ -188,7 +191,9 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     verdict = multiplier_verdict(row)
     end = verdict if verdict.startswith(":") else ""
-    text = f"A patient's data counted as {multiplier_text(row)} {SCOPE}{end}."
+    # Unlike a contrast, whose interval is for one count.
+    scope = f"over {counts_used(row, facts)} counts, unadjusted"
+    text = f"A patient's data counted as {multiplier_text(row)} {scope}{end}."
     return [Sentence(text, "multiplier")]
 
 
@@ -198,7 +203,7 @@ def controls(facts: Facts) -> list[Sentence]:
     for control in (SHUFFLED, MASKS):
         judged, wrong = judged_controls(facts, control)
         if judged and not wrong:
-            parts.append(f"{control} gave chance")
+            parts.append(f"{control} {AT_CHANCE[control]}")
     if facts.known_truth:
         tables = [
             f"{table} ({counts})" for table, counts in outcomes_by_table(facts.known_truth).items()

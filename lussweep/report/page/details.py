@@ -99,8 +99,8 @@ def worth(facts: Facts) -> list[Sentence]:
         return [Sentence(text, "multiplier")]
     text = (
         f"With {row['variant']}, a patient's data counted as {multiplier_text(row)} of real frames "
-        f"alone{multiplier_verdict(row)}. This is over all patient counts, and not adjusted for "
-        "other comparisons"
+        f"alone{multiplier_verdict(row)}. This is over {counts_used(row, facts)} patient counts, "
+        "and not adjusted for other comparisons"
     )
     remark = f" ({row['reason']})" if row["reason"] else ""
     return [Sentence(f"{text}{remark}.", "multiplier")]
@@ -114,6 +114,12 @@ def multiplier_of(facts: Facts) -> Row | None:
     last = lines[0][-1]
     name = curve_name(last["variant"], last["gan_epoch"])
     return next((row for row in facts.multiplier if row["variant"] == name), None)
+
+
+def counts_used(row: Row, facts: Facts) -> str:
+    """`all`, or `4 of 5`: the patient counts with n and m n inside the grid, which m is over."""
+    n_counts, n_planned = row.get("n_counts"), len(contrast_lines(facts)[0])
+    return "all" if n_counts in (None, n_planned) else f"{n_counts} of {n_planned}"
 
 
 def multiplier_text(row: Row) -> str:
@@ -136,12 +142,16 @@ def multiplier_verdict(row: Row) -> str:
         return ": the interval leaves it open"
     if row["low"] > 1:
         return ": more than one"
-    return ": fewer than one" if row["high"] < 1 else ", which does not differ from one"
+    return ": fewer than one" if row["high"] < 1 else ", which is not shown to differ from one"
 
 
 def _is_open(row: Row) -> bool:
     """Whether the interval says nothing: both of its ends lie beyond what the grid can tell."""
     return math.isinf(row["low"]) and math.isinf(row["high"]) and row["low"] < row["high"]
+
+
+AT_CHANCE = {SHUFFLED: "gave chance", MASKS: "were not shown to score above chance"}
+"""What the verdict `chance` says of a control. The interval of masks may be wide, or below 0.5."""
 
 
 def controls(facts: Facts) -> list[Sentence]:
@@ -150,12 +160,14 @@ def controls(facts: Facts) -> list[Sentence]:
     judged, wrong = judged_controls(facts, SHUFFLED)
     if wrong:
         text = (
-            f"Shuffled labels did not give chance {with_n(wrong)}: true labels reach training or "
-            "selection, so no number of this run can be trusted."
+            f"Shuffled labels did not give chance {with_n(wrong)}: true labels may reach training "
+            "or selection. Without such a leak this happens about once in 20 times. Until it is "
+            "explained, no number of this run can be trusted."
         )
         sentences.append(Sentence(text, "control", "warning"))
     elif judged:
-        sentences.append(Sentence(f"Shuffled labels gave chance {with_n(judged)}.", "control"))
+        text = f"Shuffled labels {AT_CHANCE[SHUFFLED]} {with_n(judged)}."
+        sentences.append(Sentence(text, "control"))
     judged, wrong = judged_controls(facts, MASKS)
     if wrong:
         text = (
@@ -164,7 +176,8 @@ def controls(facts: Facts) -> list[Sentence]:
         )
         sentences.append(Sentence(text, "control", "warning"))
     elif judged:
-        sentences.append(Sentence(f"Sector masks alone gave chance {with_n(judged)}.", "control"))
+        text = f"Sector masks alone {AT_CHANCE[MASKS]} {with_n(judged)}."
+        sentences.append(Sentence(text, "control"))
     return sentences
 
 

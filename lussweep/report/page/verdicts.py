@@ -23,6 +23,8 @@ LEVEL_WORDS = {
     "patient_mean": "AUC-ROC of patients",
     "patient_weighted": "AUC-ROC of frames, every patient weighing alike",
 }
+ADJUSTED = "after adjustment for every planned contrast"
+DETECTED = "before adjustment, this study could have detected"
 AHEAD = "There is no verdict yet: contrasts are computed when the run ends."
 MOST_OTHERS = 3
 """Contrasts beside the first one that have a sentence."""
@@ -42,7 +44,10 @@ def first_contrast(facts: Facts) -> list[Sentence]:
         text = _SAID[kind](subject if not sentences else "It", group)
         sentences.append(Sentence(text, kind))
     if any(row["low"] is not None for row in rows):
-        sentences.append(Sentence("Intervals cover other patients and other trainings.", "data"))
+        text = "Intervals cover other patients and other trainings"
+        if same := [row for row in rows if has_one_cohort(row)]:
+            text += f", but {with_n(same)} other seeds alone: all replicates have the same cohort"
+        sentences.append(Sentence(f"{text}.", "data"))
     return sentences
 
 
@@ -103,6 +108,11 @@ def with_n(rows: Sequence[Row]) -> str:
     return f"with {listed(counts)} patients a class"
 
 
+def has_one_cohort(row: Row) -> bool:
+    """Whether all replicates have the same training patients, such as the whole pool."""
+    return row.get("cohort_overlap") == 1
+
+
 def auroc_of(rows: Sequence[Row]) -> str:
     """What a contrast is the difference of."""
     return f"the {LEVEL_WORDS.get(rows[0]['level'] or '', 'AUC-ROC')}"
@@ -136,9 +146,11 @@ def _significant(subject: str, rows: Sequence[Row], verb: str) -> str:
 
 def _non_inferior(subject: str, rows: Sequence[Row]) -> str:
     margin = rows[0]["margin"]
+    after = f" {ADJUSTED}" if beyond_zero(rows) else ""
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: no "
-        f"difference was shown, and a loss of more than {margin:g}, the margin, is excluded."
+        f"difference was shown{after}, and a loss of more than {margin:g}, the margin, is excluded "
+        "before adjustment."
     )
 
 
@@ -146,14 +158,13 @@ def _unadjusted(subject: str, rows: Sequence[Row]) -> str:
     p_values = listed(p_text(row["p_holm"]) for row in rows)
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {_differences(rows)}: the "
-        f"interval leaves out 0, but after adjustment for every planned contrast ({p_values}) no "
-        "difference was shown."
+        f"interval leaves out 0, but {ADJUSTED} ({p_values}) no difference was shown."
     )
 
 
 def _nothing(subject: str, rows: Sequence[Row]) -> str:
     size = detectable_text(rows)
-    power = f"; this study could have detected {size} (power 80 %)" if size else ""
+    power = f"; {DETECTED} {size} (power 80 %)" if size else ""
     if len(rows) <= 2:
         said = _differences(rows)
     else:
@@ -161,12 +172,17 @@ def _nothing(subject: str, rows: Sequence[Row]) -> str:
         low, high = min(row["low"] for row in rows), max(row["high"] for row in rows)
         said = (
             f"{signed(min(changes))} to {signed(max(changes))} (95 % intervals within "
-            f"{signed(low)} to {signed(high)})"
+            f"{interval_text(low, high, sign=True)})"
         )
     return (
         f"{subject} changed {auroc_of(rows)} {with_n(rows)} by {said}: no difference was "
         f"shown{power}."
     )
+
+
+def beyond_zero(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose own interval, before any adjustment, leaves out 0."""
+    return [row for row in rows if not row["low"] <= 0 <= row["high"]]
 
 
 def detectable_text(rows: Sequence[Row]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from lussweep.report.page.outcomes import ALPHA
 from lussweep.study.spec import Recipe, StudySpec
 
 CLASS_WORDS = {"pos": "positives", "neg": "negatives"}
@@ -35,19 +36,38 @@ def signed(value: float | None) -> str:
     return text[1:] if float(text) == 0 else text
 
 
+def beside_zero(value: float) -> str:
+    """A signed end of an interval: three decimals, or as many as show on which side of 0 it lies.
+
+    >>> beside_zero(-0.0113), beside_zero(0.0), beside_zero(0.00042), beside_zero(-1e-9)
+    ('-0.011', '0.000', '+0.0004', 'just below 0')
+    """
+    texts = (signed(value), *(f"{value:+.{places}f}" for places in (4, 5)))
+    beyond = "just below 0" if value < 0 else "just above 0"
+    return next((text for text in texts if value == 0 or float(text) != 0), beyond)
+
+
 def interval_text(low: float | None, high: float | None, *, sign: bool = False) -> str:
     """`0.812 to 0.934`, or an empty text without an interval."""
     if low is None or high is None:
         return ""
-    form = signed if sign else auroc_text
+    form = beside_zero if sign else auroc_text
     return f"{form(low)} to {form(high)}"
 
 
 def p_text(p_value: float | None) -> str:
-    """`p = 0.04`, with two digits."""
+    """`p = 0.04`, with two digits, or as many as show on which side of ALPHA it lies.
+
+    >>> p_text(0.04), p_text(0.0502), p_text(0.05), p_text(0.0002)
+    ('p = 0.040', 'p = 0.0502', 'p = 0.050', 'p < 0.001')
+    """
     if p_value is None:
         return ""
-    return "p < 0.001" if p_value < 0.001 else f"p = {two_digits(p_value)}"
+    if p_value < 0.001:
+        return "p < 0.001"
+    texts = (two_digits(p_value), *(f"{p_value:.{places}f}" for places in (4, 5, 6)))
+    told = (text for text in texts if p_value == ALPHA or float(text) != ALPHA)
+    return f"p = {next(told, texts[-1])}"
 
 
 def two_digits(value: float) -> str:

@@ -194,5 +194,5 @@ def _finite(df: float) -> float | None:
 
 
 SECTIONS = {
-    "contrasts": Section(version=1, schema=CONTRASTS, rows=contrast_rows, order=30),
+    "contrasts": Section(version=2, schema=CONTRASTS, rows=contrast_rows, order=30),
 }

@@ -6,11 +6,11 @@ The variants and their truths are in `study/spec/known_worth.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from lussweep.report.cells import Row
+from lussweep.report.cells import BASELINE, Row
 from lussweep.report.sections.columns import axes
 from lussweep.report.sections.seam import Collected, Section
 from lussweep.store.tables import make_schema
@@ -89,11 +89,13 @@ def _difference(row: Row) -> str | None:
 
 
 def _worths(collected: Collected) -> Iterator[Row]:
-    for row in collected.table("worth").to_pylist():
+    rows = collected.table("worth").to_pylist()
+    counts = [row["n_patients"] for row in rows if row["variant"] == BASELINE and row["worth"]]
+    for row in rows:
         times = _times(row["variant"], collected.study)
         if times is not None:
             truth, ends = times * row["n_patients"], (row["interval_low"], row["interval_high"])
-            outcome, reason = _holds(*ends, truth, row["reason"])
+            outcome, reason = _holds(*ends, truth, row["reason"], counts)
             yield {
                 "n_patients": row["n_patients"],
                 "subject": row["variant"],
@@ -110,15 +112,22 @@ def _multipliers(collected: Collected) -> Iterator[Row]:
         times = _times(row["variant"], collected.study)
         if times is not None:
             ends = row["low"], row["high"]
+            said = None if None in ends else " to ".join(_beside(end, times) for end in ends)
             outcome, reason = _holds(*ends, times, row["reason"])
             yield {
                 "subject": row["variant"],
                 "table": "multiplier",
                 "truth": str(times),
-                "verdict": None if None in ends else f"{row['low']:.2f} to {row['high']:.2f}",
+                "verdict": said,
                 "outcome": outcome,
                 "reason": reason,
             }
+
+
+def _beside(end: float, truth: float) -> str:
+    """An end of an interval with two decimals, or more to show on which side of the truth it is."""
+    texts = [f"{end:.{places}f}" for places in range(2, 9)]
+    return next((text for text in texts if float(text) != truth), texts[0])
 
 
 def _times(variant: str, study: StudySpec) -> int | None:
@@ -126,14 +135,28 @@ def _times(variant: str, study: StudySpec) -> int | None:
 
 
 def _holds(
-    low: float | None, high: float | None, truth: float, reason: str | None
+    low: float | None,
+    high: float | None,
+    truth: float,
+    reason: str | None,
+    counts: Sequence[int] = (),
 ) -> tuple[str, str | None]:
-    """The outcome of an interval, and why it is withheld."""
+    """The outcome of an interval, and why it is withheld.
+
+    counts: patient counts of the baseline. An interval that lies above or below all of them has
+    two equal, infinite ends.
+    """
     if low is None or high is None:
         return WITHHELD, reason
-    if math.isinf(low) and math.isinf(high):
+    if low == -math.inf and high == math.inf:
         return WITHHELD, "the interval leaves every patient count open"
-    return (RIGHT if low <= truth <= high else WRONG), None
+    if low == math.inf:
+        holds = truth > max(counts)
+    elif high == -math.inf:
+        holds = truth < min(counts)
+    else:
+        holds = low <= truth <= high
+    return (RIGHT if holds else WRONG), None
 
 
 def _masks(collected: Collected) -> Iterator[Row]:
@@ -184,5 +207,5 @@ def _is_known(variant: str, study: StudySpec) -> bool:
 
 
 SECTIONS = {
-    "known_truth": Section(version=2, schema=KNOWN_TRUTH, rows=known_truth_rows, order=45),
+    "known_truth": Section(version=3, schema=KNOWN_TRUTH, rows=known_truth_rows, order=45),
 }

@@ -36,12 +36,12 @@ ROWS = {
     "loss": (LOSS, f"{SUBJECT} lowered the AUC-ROC of frames by 0.030 (95 % over patients and "
              "trainings: -0.048 to -0.012)."),
     "non_inferior": (NON_INFERIOR, "no difference was shown, and a loss of more than 0.02 is "
-                     "excluded."),
+                     "excluded, unadjusted."),
     "unadjusted": (UNADJUSTED, "no difference was shown after adjustment for every planned "
-                   "contrast; this study could have detected 0.030."),
+                   "contrast; before adjustment, this study could have detected 0.030."),
     "nothing": ({}, f"{SUBJECT} changed the AUC-ROC of frames by +0.004 (95 % over patients and "
-                "trainings: -0.011 to +0.019): no difference was shown; this study could have "
-                "detected 0.030."),
+                "trainings: -0.011 to +0.019): no difference was shown; before adjustment, this "
+                "study could have detected 0.030."),
     "withheld": (WITHHELD, "changed the AUC-ROC of frames by +0.004; a verdict is withheld (one "
                  "replicate has no training variance)."),
     "refused": (REFUSED, "cannot be judged (one class alone)."),
@@ -73,7 +73,7 @@ def test_patient_counts_that_say_the_same_share_a_sentence() -> None:
     assert said_of(*(contrast(n, difference=d) for n, d in counts)) == (
         f"With 6 to 29 patients a class, {SUBJECT} changed the AUC-ROC of frames by -0.010 to "
         "0.000 (95 % intervals within -0.011 to +0.019): no difference "
-        "was shown; this study could have detected 0.030."
+        "was shown; before adjustment, this study could have detected 0.030."
     )
 
 
@@ -152,7 +152,7 @@ def test_sector_masks_are_not_shuffled_labels() -> None:
          "classifiers may have used them."),
     ]  # fmt: skip
     assert said_of(contrast(), controls=[control("chance", masks)]).endswith(
-        " Controls: sector masks gave chance."
+        " Controls: sector masks were not shown to score above chance."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lussweep.report.page.answer import answer
 from lussweep.report.page.details import details
 from lussweep.report.page.outcomes import KINDS, kind_of
 from lussweep.report.page.sentences import Sentence, text_of
@@ -58,8 +59,8 @@ def test_every_kind_of_outcome_has_a_test() -> None:
 def test_nothing_shown_says_what_could_have_been_detected() -> None:
     assert about(details(facts(contrast())), "nothing") == (
         "Adding synthetic positives (combined against baseline) changed the AUC-ROC of frames with "
-        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; this "
-        "study could have detected 0.030 (power 80 %)."
+        "15 patients a class by +0.004 (95 % -0.011 to +0.019): no difference was shown; "
+        "before adjustment, this study could have detected 0.030 (power 80 %)."
     )
 
 
@@ -76,11 +77,28 @@ def test_a_gain_and_a_loss_are_said_with_their_size_and_adjusted_p_value() -> No
 def test_a_non_inferior_variant_is_not_called_equal() -> None:
     said = about(details(facts(contrast(**NON_INFERIOR))), "non_inferior")
     assert "no difference was shown, and a loss of more than 0.02, the margin, is excluded" in said
+    assert said.endswith(" before adjustment.")
+
+
+def test_a_non_inferior_variant_may_differ_before_adjustment() -> None:
+    row = contrast(**NON_INFERIOR, low=-0.015, high=-0.002, difference=-0.009)
+    for sentences in (details(facts(row)), answer(facts(row))):
+        said = about(sentences, "non_inferior")
+        assert "no difference was shown after adjustment for every planned contrast, and a" in said
 
 
 def test_an_interval_without_0_is_no_gain_before_adjustment() -> None:
     said = about(details(facts(contrast(**UNADJUSTED))), "unadjusted")
     assert "leaves out 0, but after adjustment for every planned contrast (p = 0.30)" in said
+
+
+def test_a_rounded_number_does_not_deny_its_verdict() -> None:
+    said = about(details(facts(contrast(**GAIN | {"low": 0.0004, "p_holm": 0.0497}))), "gain")
+    assert "(95 % +0.0004 to +0.048)" in said and "p = 0.0497" in said
+    said = about(details(facts(contrast(**UNADJUSTED | {"p_holm": 0.0502}))), "unadjusted")
+    assert "(p = 0.0502)" in said
+    rows = [contrast(n, low=low) for n, low in ((6, -0.00002), (15, 0.0), (29, -1e-9))]
+    assert "intervals within -0.00002 to +0.019)" in about(details(facts(*rows)), "nothing")
 
 
 def test_what_is_withheld_or_refused_has_its_reason_and_no_verdict() -> None:
@@ -99,6 +117,17 @@ def test_patient_counts_with_one_outcome_share_a_sentence() -> None:
     rows = [contrast(n, difference=d) for n, d in ((6, -0.01), (15, 0.0), (58, 0.0002))]
     said = about(details(facts(*rows)), "nothing")
     assert "with 6, 15 and 58 patients a class by -0.010 to 0.000 (95 % intervals within" in said
+
+
+def test_an_interval_of_one_cohort_covers_other_seeds_and_no_other_cohort() -> None:
+    rows = [contrast(6, cohort_overlap=0.1), contrast(58, **GAIN, cohort_overlap=1.0)]
+    assert (
+        "Intervals cover other patients and other trainings, but with 58 patients a class other "
+        "seeds alone: all replicates have the same cohort."
+    ) in text_of(details(facts(*rows)))
+    said = text_of(answer(facts(*rows)))
+    assert "(95 % over patients and seeds: +0.012" in said
+    assert "(95 % over patients and trainings: -0.011" in said
 
 
 def test_a_run_that_is_not_whole_says_so_first() -> None:
@@ -129,7 +158,7 @@ def test_simulated_frames_are_no_patients() -> None:
     ("row", "said"),
     [
         ({"m": 1.1, "low": 0.8, "high": 1.4}, "counted as 1.1 (95 % 0.80 to 1.4) patients of real "
-         "frames alone, which does not differ from one"),
+         "frames alone, which is not shown to differ from one"),
         ({"m": 1.8, "low": 1.2, "high": math.inf}, "(95 % 1.2 to above what the grid can tell) "
          "patients of real frames alone: more than one"),
         ({"m": 0.4, "low": -math.inf, "high": 0.7}, "(95 % below what the grid can tell to 0.70) "
@@ -159,10 +188,21 @@ def test_the_multiplier_is_told_apart_from_the_adjusted_verdicts() -> None:
     )
 
 
+def test_the_multiplier_is_over_the_counts_inside_the_grid() -> None:
+    row = {"variant": "combined", "m": 2.0, "low": 1.2, "high": 4.0, "status": "done"}
+    rows = [contrast(n) for n in (6, 15, 29, 44, 58)]
+    for n_counts, words in ((3, "3 of 5"), (5, "all")):
+        table = [row | {"n_counts": n_counts, "reason": None}]
+        said = facts(*rows, multiplier=table)
+        assert f"This is over {words} patient counts" in about(details(said), "multiplier")
+        assert f"over {words} counts, unadjusted" in about(answer(said), "multiplier")
+
+
 def test_shuffled_labels_that_are_not_at_chance_are_a_warning() -> None:
     wrong = details(facts(contrast(), controls=[control("not chance")]))
     (warning,) = (s for s in wrong if s.about == "control")
     assert warning.weight == "warning" and "no number of this run can be trusted" in warning.text
+    assert "true labels may reach training or selection. Without such a leak this" in warning.text
     right = about(details(facts(contrast(), controls=[control("chance")])), "control")
     assert right == "Shuffled labels gave chance with 15 patients a class."
 
@@ -174,6 +214,10 @@ def test_sector_masks_have_a_sentence_of_their_own() -> None:
     assert right.text == "Shuffled labels gave chance with 15 patients a class."
     assert wrong.weight == "warning" and wrong.text.startswith(
         "Sector masks alone scored above chance with 6 patients a class: they tell the class"
+    )
+    wide = facts(contrast(), controls=[control("chance", "sector masks")])
+    assert about(details(wide), "control") == (
+        "Sector masks alone were not shown to score above chance with 15 patients a class."
     )
 
 

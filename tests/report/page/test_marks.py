@@ -140,6 +140,17 @@ def test_a_row_of_a_forest_is_named(low: float | None) -> None:
     assert mark.text == f"combined - baseline, difference of AUC-ROC 0.020{ends}, n = 6"
 
 
+def test_a_forest_holds_the_whole_interval_of_a_single_replicate() -> None:
+    row = {
+        "n_patients": 6, "variant": "combined", "reference": "baseline", "difference": 0.03,
+        "conditional_low": -0.02, "conditional_high": 0.08, "status": "withheld",
+    }  # fmt: skip
+    figure = build_forest_figure(tables.in_schema([row], CONTRASTS))
+    assert figure is not None
+    left, right = figure.axes[0].get_xlim()
+    assert left < -0.02 and right > 0.08
+
+
 def texts_of(figure: Figure | None) -> list[str]:
     assert figure is not None
     drawn(figure)
