@@ -1,4 +1,4 @@
-"""SHA-256 of videos and images. A private cache serves files of unchanged size and time."""
+"""SHA-256 of videos and images. A private cache serves files that have not changed."""
 
 from __future__ import annotations
 
@@ -53,15 +53,13 @@ def _content(path: Path, cache: dict[str, Any]) -> Content:
 
 def _file_digest(path: Path, cache: dict[str, Any]) -> str:
     info = path.stat()
+    # Two files that swap their names or their content may have one size and one time of writing.
+    state = [info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino]
     entry = cache.get(str(path))
-    if (
-        isinstance(entry, list)
-        and len(entry) == 3
-        and entry[:2] == [info.st_size, info.st_mtime_ns]
-    ):
-        return str(entry[2])
+    if isinstance(entry, list) and len(entry) == 5 and entry[:4] == state:
+        return str(entry[4])
     sha256 = sha256_of(path)
-    cache[str(path)] = [info.st_size, info.st_mtime_ns, sha256]
+    cache[str(path)] = [*state, sha256]
     return sha256
 
 

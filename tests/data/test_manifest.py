@@ -603,6 +603,23 @@ def test_digests_are_cached_by_size_and_time(
     assert changed == [True] + [False] * 7
 
 
+def test_files_of_one_size_and_time_that_swap_names_are_read_again(
+    tmp_path: Path, rows: Rows
+) -> None:
+    """Two exports of one device and one minute may have the same size and time."""
+    one, other = (tmp_path / row["path"] for row in rows[:2])
+    other.write_bytes(one.read_bytes()[::-1])
+    for path in (one, other):
+        os.utime(path, ns=(1, 1))
+    before = digests.contents([one, other], tmp_path / "cache")
+    one.rename(tmp_path / "spare")
+    other.rename(one)
+    (tmp_path / "spare").rename(other)
+    after = digests.contents([one, other], tmp_path / "cache")
+    assert (after[one], after[other]) != (before[one], before[other])
+    assert after[one].sha256 == before[other].sha256
+
+
 @pytest.mark.parametrize("content", ["not json", "[1]", json.dumps({"/x": 3})])
 def test_a_broken_or_unwritable_cache_is_ignored(tmp_path: Path, rows: Rows, content: str) -> None:
     expected = read(rows, tmp_path)
