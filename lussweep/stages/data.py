@@ -12,9 +12,9 @@ from lussweep.data.cohort import count_label, draw_cohort, patient_ids
 from lussweep.data.declaration import check_declaration
 from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
-from lussweep.errors import InputError
+from lussweep.errors import InputError, LeakageError
 from lussweep.models.generators.checkpoint import Stopped
-from lussweep.stages.context import Context, Summary, cohort_frames, split_index
+from lussweep.stages.context import Context, Summary, cohort_frames, shards_of, split_index
 from lussweep.store import names, tables
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Step
@@ -122,8 +122,19 @@ def _check_annotations(video: Video, end: int) -> None:
 
 
 def run_ingest(step: Step, context: Context, out: Path) -> Summary:
-    """Writes the frame index of one split."""
-    indices = [read_index(context.store.open(ref)) for _, ref in sorted(step.inputs.items())]
+    """Writes the frame index of one split.
+
+    Raises LeakageError if the index of a patient names another patient, or another's pixels.
+    """
+    indices = []
+    for patient, ref in sorted(step.inputs.items()):
+        index = read_index(context.store.open(ref))
+        if shards_of(index) != {patient: {ref}}:
+            raise LeakageError(
+                f"{ref} holds frames that are not of patient {patient}: delete it, and it is made "
+                "again"
+            )
+        indices.append(index)
     index = tables.with_columns(
         tables.concat(indices, tables.FRAMES), {"split": IngestStep.of(step).split}, tables.FRAMES
     )
