@@ -86,6 +86,8 @@ def _check_head(head: bytes) -> None:
         raise UnreadableError(
             "is a web page that was saved in place of the video: download the video again"
         )
+    if head[128:132] == b"DICM":
+        raise UnreadableError(f"is a DICOM file: {CONVERT}, or its frames to PNG")
 
 
 def _not_a_video(error: av.FFmpegError) -> UnreadableError:

@@ -349,6 +349,7 @@ def test_names_in_any_script(tmp_path: Path, name: str) -> None:
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>not found</html>", "is a web page"),
+        (bytes(128) + b"DICM" + bytes(99), "is a DICOM file: convert it to mp4 (H.264), or its"),
         (b"GIF89a", "gif"),
         (struct.pack(">I4s", 16, b"ftyp") + bytes(8), "mp4 file is truncated"),
     ],
