@@ -42,6 +42,14 @@ def contents(paths: Iterable[Path], cache_dir: Path | None) -> dict[Path, Conten
     return content_of
 
 
+def sha256_now(path: Path) -> str:
+    """The digest of a video, read again whatever the cache says.
+
+    A video that was just decoded is in memory still, and the cache of many images loads slowly.
+    """
+    return _content(path, {}).sha256
+
+
 def _content(path: Path, cache: dict[str, Any]) -> Content:
     if not path.is_dir():
         sha256 = _file_digest(path, cache)

@@ -82,7 +82,7 @@ def _video_frames(
         mask = sector_mask(video.patient_id, phantom.image_size, phantom.seed)
         frames = render_video(video, phantom.n_frames, phantom.image_size, phantom.seed)
         return frames, mask, _Source(range(len(frames)), [None] * len(frames))
-    from lussweep.data.digests import contents
+    from lussweep.data.digests import sha256_now
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_loop
 
@@ -96,7 +96,7 @@ def _video_frames(
     try:
         loop = read_loop(Path(path), spec.frame_stride)
         # The key names the file that was listed. Another node may have another file at its path.
-        if contents([Path(path)], None)[Path(path)].sha256 != video.sha256:
+        if sha256_now(Path(path)) != video.sha256:
             raise InputError(f"{path} is not the file that was listed, or has changed: run again")
         own = spec.preprocess.of_video(video)
         return *preprocess(loop.pixels, own, loop.extremes), _Source(loop.indices, loop.seconds)
