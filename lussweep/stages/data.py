@@ -36,7 +36,7 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
         if mask_row and context.link.stop_is_asked():
             raise Stopped(f"stopped after {mask_row} of {len(videos)} videos")
         frames, mask, source = _video_frames(video, spec, context)
-        _check_annotations(video, source.indices[-1] + spec.frame_stride)
+        _check_annotations(video, source.end)
         first = sum(len(p) for p in pixels)
         rows += [
             {
@@ -69,6 +69,8 @@ class _Source(NamedTuple):
     """Numbers of the frames, from 0."""
     seconds: Sequence[float | None]
     """Times since the first frame. None where the source has no times."""
+    end: int
+    """The number of frames in the source, at most."""
 
 
 def _video_frames(
@@ -81,7 +83,7 @@ def _video_frames(
         phantom = spec.phantom
         mask = sector_mask(video.patient_id, phantom.image_size, phantom.seed)
         frames = render_video(video, phantom.n_frames, phantom.image_size, phantom.seed)
-        return frames, mask, _Source(range(len(frames)), [None] * len(frames))
+        return frames, mask, _Source(range(len(frames)), [None] * len(frames), len(frames))
     from lussweep.data.digests import sha256_now
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_loop
@@ -99,7 +101,8 @@ def _video_frames(
         if sha256_now(Path(path)) != video.sha256:
             raise InputError(f"{path} is not the file that was listed, or has changed: run again")
         own = spec.preprocess.of_video(video)
-        return *preprocess(loop.pixels, own, loop.extremes), _Source(loop.indices, loop.seconds)
+        frames, mask = preprocess(loop.pixels, own, loop.extremes)
+        return frames, mask, _Source(loop.indices, loop.seconds, loop.end)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 

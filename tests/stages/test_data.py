@@ -66,6 +66,28 @@ def test_the_videos_of_a_patient_follow_each_other(
     assert (masks[0] != of_kept).any(), "the mask is that of all frames"
 
 
+def test_the_last_annotated_frame_may_not_lie_behind_the_last_one_of_the_video(
+    tmp_path: Path, stacks: list[np.ndarray]
+) -> None:
+    """Who counts from 1 annotates frame 4 of 4. A stride of 3 keeps frame 3, which is before 4."""
+    (tmp_path / "0.npy").unlink()
+    context = context_of(tmp_path)
+    (sha256,) = context.video_paths
+    study = StudySpec(name="a", data=DataSpec(preprocess=SPEC))
+    for last, is_beyond in ((3, False), (4, True)):
+        video = Video(
+            patient_id="p", video_id="v", label=1, split="train", sha256=sha256,
+            annotated_frames=(last,),
+        )  # fmt: skip
+        plan = make_data_plan(study, Manifest(videos=(video,)))
+        (shard,) = (step for step in plan.steps.values() if step.stage == "shard")
+        if is_beyond:
+            with pytest.raises(InputError, match="frame 4 is annotated, the video ends before it"):
+                STAGES["shard"](shard, context, tmp_path)
+        else:
+            STAGES["shard"](shard, context, tmp_path)
+
+
 def test_a_stop_is_obeyed_between_two_videos(tmp_path: Path, stacks: list[np.ndarray]) -> None:
     context = context_of(tmp_path, is_stopped=True)
     with pytest.raises(Stopped, match="after 1 of 2 videos"):
