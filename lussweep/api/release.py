@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lussweep.data.leaks import normal_id
 from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers
 from lussweep.metrics.card import memorisation_card
 from lussweep.metrics.distances import Device
@@ -97,7 +98,8 @@ def release_card(
     patient, and no card passes. `gate` holds the limits; by default those of a run. `n_images` is
     the most synthetic and holdout frames that are compared. `seed` draws holdout frames, and
     equally many patients and frames of both sides. Raises ValueError for frames of different
-    shapes, features in place of frames, or a patient in both training and holdout.
+    shapes, features in place of frames, or a patient in both training and holdout, also under two
+    spellings such as "P7" and "p07".
 
     >>> import numpy as np
     >>> import lussweep
@@ -196,6 +198,19 @@ def _refuse_shared(train_id_N: NDArray[Any], holdout_id_M: NDArray[Any]) -> None
             f"{len(shared)} patients are in training and in holdout ({named}): give holdout frames "
             "of patients whom the generator has not seen"
         )
+    if train_id_N.dtype.kind == holdout_id_M.dtype.kind == "U":
+        _refuse_spellings(np.unique(train_id_N), np.unique(holdout_id_M))
+
+
+def _refuse_spellings(train_ids: NDArray[Any], holdout_ids: NDArray[Any]) -> None:
+    """Raises ValueError for a patient in training and holdout whose id is written in two ways."""
+    of_training = {normal_id(patient): patient for patient in train_ids.tolist()}
+    for patient in holdout_ids.tolist():
+        if (other := of_training.get(normal_id(patient))) is not None:
+            raise ValueError(
+                f"the patients {other!r} in training and {patient!r} in holdout may be one: write "
+                "them alike, or make them differ by more than case, spaces, zeros and Unicode form"
+            )
 
 
 def _notes(knows_patients: bool, n_synthetic: int, n_images: int) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def draw_cohort(
     frames come from negative patients or, with `negatives_from: all`, from all patients drawn.
     The larger class is cut without replacement, in proportion per patient. n_patients None takes
     every patient, and all of these frames without a cut. Raises InputError if a patient class has
-    fewer than n patients, or if a class of n patients has no usable frame.
+    fewer than n patients with usable frames of the class.
     """
     rng = np.random.default_rng(seed)
     usable = usable_frames(frames)
@@ -33,11 +33,6 @@ def draw_cohort(
         return _from_patients(usable, _patients(usable, 1), _patients(usable, 0), cohort)
     drawn = drawn_from(usable, n_patients, cohort, rng)
     n_frames = min(count_label(drawn, 1), count_label(drawn, 0))
-    if not n_frames:
-        raise InputError(
-            f"a cohort of {n_patients} patients a class has no usable frame of one class: "
-            "check the labels and frame annotations"
-        )
     return pa.concat_tables([_cut(of_class(drawn, c), n_frames, rng) for c in CLASS_LABEL])
 
 
@@ -51,7 +46,7 @@ def drawn_from(
     """
     rng = np.random.default_rng(seed)
     positive, negative = (
-        _draw_patients(_patients(rows, label), n_patients, rng, word)
+        _draw_patients(_with_own_class(rows, label), n_patients, rng, word)
         for label, word in ((1, "positive"), (0, "negative"))
     )
     return _from_patients(rows, positive, negative, cohort)
@@ -69,7 +64,7 @@ def limit_val(frames: pa.Table, val: ValSpec, seed: int) -> pa.Table:
     if val.n_patients is not None:
         drawn: list[str] = []
         for label, word in ((1, "positive"), (0, "negative")):
-            drawn += _draw_patients(_patients(usable, label), val.n_patients, rng, word)
+            drawn += _draw_patients(_with_own_class(usable, label), val.n_patients, rng, word)
         usable = usable.filter(pc.is_in(usable["patient_id"], pa.array(drawn)))
     if val.frames_per_video is None:
         return usable
@@ -125,6 +120,14 @@ def patient_ids(frames: pa.Table) -> list[str]:
 
 def _patients(frames: pa.Table, patient_class: int) -> list[str]:
     return patient_ids(frames.filter(pc.equal(frames["patient_class"], patient_class)))
+
+
+def _with_own_class(frames: pa.Table, patient_class: int) -> list[str]:
+    """The patients of a class who have frames of it.
+
+    A positive patient may have none: `frame_stride` can drop all frames that are annotated.
+    """
+    return _patients(frames.filter(pc.equal(frames["label"], patient_class)), patient_class)
 
 
 def _draw_patients(

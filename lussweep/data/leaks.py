@@ -13,6 +13,10 @@ MAX_SHOWN = 3
 """Most spellings or pairs that one line names."""
 
 _DASHES = {"Pd": "-", "Zs": " ", "Cf": "", "Cc": " "}
+_INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Invisible characters that Unicode counts as letters or marks: fillers, variation selectors."""
 
 
 def normal_id(text: str) -> str:
@@ -32,6 +36,8 @@ def normal_id(text: str) -> str:
 
 def _plain(character: str) -> str:
     kind = unicodedata.category(character)
+    if _INVISIBLE.match(character):
+        return ""
     if kind == "Nd":
         return str(unicodedata.decimal(character))
     if character == "\N{MINUS SIGN}":

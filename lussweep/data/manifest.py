@@ -19,7 +19,7 @@ from lussweep.data.annotations import (
 from lussweep.data.digests import contents
 from lussweep.data.readers.decode import probe, read_times, reader_plugin
 from lussweep.data.rows import NO_LABEL, Row, Skipped, read_rows, unlabelled
-from lussweep.data.splits import patient_splits, splits_source
+from lussweep.data.splits import MISJUDGED, misjudged, patient_splits, splits_source
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec, Video
 
@@ -80,6 +80,7 @@ def read_manifest(
     unreadable, times = _probe_videos(rows, timed)
     if skip_unreadable:
         skipped += [(row.patient_id or "", row.video_id or "", why) for row, why in unreadable]
+        skipped += _misjudged(rows, {row.video_id or "" for row, _ in unreadable})
     else:
         problems += [f"{row.name}: {why}" for row, why in unreadable]
     left_out = {video_id for _, video_id, _ in skipped}
@@ -198,6 +199,13 @@ def _probe_videos(
         except InputError as error:
             unreadable.append((row, str(error)))
     return unreadable, times
+
+
+def _misjudged(rows: list[Row], left_out: set[str]) -> list[Skipped]:
+    """What `misjudged` finds among the rows, with the reason."""
+    videos = [(row.patient_id or "", row.video_id or "", row.label or 0) for row in rows]
+    found = set(misjudged(videos, left_out))
+    return [(patient, video, MISJUDGED) for patient, video, _ in videos if video in found]
 
 
 def _read_by(path: Path) -> dict[str, str]:

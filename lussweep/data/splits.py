@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from lussweep.data.cohort import largest_remainder
 from lussweep.data.rows import Row
 from lussweep.errors import InputError
 from lussweep.study.keys import derive_seed
 from lussweep.study.spec import CLASSES, SPLITS, SplitSpec
+
+MISJUDGED = "its patient is positive, and all positive videos of this patient are left out"
 
 
 def assign_splits(patients: Mapping[str, int], split: SplitSpec, seed: int) -> dict[str, str]:
@@ -86,6 +88,17 @@ def missing_classes(places: Iterable[tuple[str, int]]) -> list[str]:
         for value, name in enumerate(CLASSES)
         if (split, value) not in present
     ]
+
+
+def misjudged(videos: Iterable[tuple[str, str, int]], left_out: Collection[str]) -> list[str]:
+    """The videos of positive patients of whom no positive video is left.
+
+    They would count as videos of negative patients. `videos` are patient, video and label.
+    """
+    videos = list(videos)
+    positive = {patient for patient, _, label in videos if label}
+    still = {patient for patient, video, label in videos if label and video not in left_out}
+    return [v for patient, v, _ in videos if patient in positive - still and v not in left_out]
 
 
 def splits_source(rows: Sequence[Row], split: SplitSpec | None, seed: int) -> str:

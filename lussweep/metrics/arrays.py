@@ -38,7 +38,9 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "detach"):  # a tensor of PyTorch, perhaps on a GPU or with gradients
-        return np.asarray(values.detach().cpu())
+        tensor: Any = values.detach().cpu()
+        is_bfloat16 = str(tensor.dtype) == "torch.bfloat16"  # NumPy has no such type
+        return np.asarray(tensor.float() if is_bfloat16 else tensor)
     is_text = isinstance(values, str | bytes)
     is_listed = isinstance(values, Sequence) and not is_text
     if not is_listed and (not hasattr(values, "__array__") or isinstance(values, Mapping | Set)):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lussweep.data.frames import INDEX, read_index
 from lussweep.data.manifest import read_manifest, shorten
 from lussweep.data.rows import Skipped
-from lussweep.data.splits import missing_classes
+from lussweep.data.splits import MISJUDGED, misjudged, missing_classes
 from lussweep.errors import InputError, encodable
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
@@ -226,6 +226,8 @@ def bring_in(
         for v in manifest.videos
         if v.patient_id in patients and (reason := _problem(v, preprocess))
     }
+    videos = [(v.patient_id, v.video_id, v.label) for v in manifest.videos]
+    reasons |= dict.fromkeys(misjudged(videos, reasons), MISJUDGED)
     kept = tuple(v for v in manifest.videos if v.video_id not in reasons)
     skipped = [
         (v.patient_id, v.video_id, reasons[v.video_id])

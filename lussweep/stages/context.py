@@ -82,14 +82,26 @@ def split_index(step: Step, context: Context, split: str) -> pa.Table:
 
 def cohort_frames(step: Step, context: Context, role: str = "cohort") -> pa.Table:
     """The frames of the cohort in a role. Raises LeakageError for patients outside the train
-    split."""
+    split, and for pixels of an artifact that is not theirs."""
     cohort = tables.read_frames(context.store.open(step.inputs[role]) / names.COHORT)
     _only_split(cohort, "train")
-    train = patient_ids(split_index(step, context, "train"))
-    strangers = sorted(set(patient_ids(cohort)) - set(train))
+    train = shards_of(split_index(step, context, "train"))
+    drawn = shards_of(cohort)
+    strangers = sorted(drawn.keys() - train.keys())
     if strangers:
         raise LeakageError(f"patients outside the train split: {', '.join(strangers)}")
+    if mixed := sorted(patient for patient in drawn if drawn[patient] - train[patient]):
+        raise LeakageError(f"the cohort's frames are not of its patients {', '.join(mixed)}")
     return cohort
+
+
+def shards_of(frames: pa.Table) -> dict[str, set[str]]:
+    """The artifacts that hold the pixels of each patient of an index."""
+    places = frames.group_by(["patient_id", "shard"]).aggregate([]).to_pylist()
+    shards: dict[str, set[str]] = {}
+    for place in places:
+        shards.setdefault(place["patient_id"], set()).add(place["shard"])
+    return shards
 
 
 def cohort_class(step: Step, context: Context, label: str, role: str = "cohort") -> pa.Table:
@@ -99,6 +111,7 @@ def cohort_class(step: Step, context: Context, label: str, role: str = "cohort")
 
 
 def _only_split(frames: pa.Table, split: str) -> None:
-    strangers = patient_ids(frames.filter(pc.not_equal(frames["split"], split)))
+    is_other = pc.fill_null(pc.not_equal(frames["split"], split), True)
+    strangers = patient_ids(frames.filter(is_other))
     if strangers:
         raise LeakageError(f"patients of another split than {split}: {', '.join(strangers)}")

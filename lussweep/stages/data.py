@@ -12,9 +12,9 @@ from lussweep.data.cohort import count_label, draw_cohort, patient_ids
 from lussweep.data.declaration import check_declaration
 from lussweep.data.external import load_images
 from lussweep.data.frames import INDEX, read_index, write_shard
-from lussweep.errors import InputError
+from lussweep.errors import InputError, LeakageError
 from lussweep.models.generators.checkpoint import Stopped
-from lussweep.stages.context import Context, Summary, cohort_frames, split_index
+from lussweep.stages.context import Context, Summary, cohort_frames, shards_of, split_index
 from lussweep.store import names, tables
 from lussweep.study.keys import hashed_id
 from lussweep.study.plan import Step
@@ -36,7 +36,7 @@ def run_shard(step: Step, context: Context, out: Path) -> Summary:
         if mask_row and context.link.stop_is_asked():
             raise Stopped(f"stopped after {mask_row} of {len(videos)} videos")
         frames, mask, source = _video_frames(video, spec, context)
-        _check_annotations(video, source.indices[-1] + spec.frame_stride)
+        _check_annotations(video, source.end)
         first = sum(len(p) for p in pixels)
         rows += [
             {
@@ -69,6 +69,8 @@ class _Source(NamedTuple):
     """Numbers of the frames, from 0."""
     seconds: Sequence[float | None]
     """Times since the first frame. None where the source has no times."""
+    end: int
+    """The number of frames in the source, at most."""
 
 
 def _video_frames(
@@ -81,7 +83,8 @@ def _video_frames(
         phantom = spec.phantom
         mask = sector_mask(video.patient_id, phantom.image_size, phantom.seed)
         frames = render_video(video, phantom.n_frames, phantom.image_size, phantom.seed)
-        return frames, mask, _Source(range(len(frames)), [None] * len(frames))
+        return frames, mask, _Source(range(len(frames)), [None] * len(frames), len(frames))
+    from lussweep.data.digests import sha256_now
     from lussweep.data.preprocess import preprocess
     from lussweep.data.readers.decode import read_loop
 
@@ -94,8 +97,12 @@ def _video_frames(
         )
     try:
         loop = read_loop(Path(path), spec.frame_stride)
+        # The key names the file that was listed. Another node may have another file at its path.
+        if sha256_now(Path(path)) != video.sha256:
+            raise InputError(f"{path} is not the file that was listed, or has changed: run again")
         own = spec.preprocess.of_video(video)
-        return *preprocess(loop.pixels, own, loop.extremes), _Source(loop.indices, loop.seconds)
+        frames, mask = preprocess(loop.pixels, own, loop.extremes)
+        return frames, mask, _Source(loop.indices, loop.seconds, loop.end)
     except InputError as error:
         raise InputError(f"video {video.video_id} of patient {video.patient_id}: {error}") from None
 
@@ -122,8 +129,19 @@ def _check_annotations(video: Video, end: int) -> None:
 
 
 def run_ingest(step: Step, context: Context, out: Path) -> Summary:
-    """Writes the frame index of one split."""
-    indices = [read_index(context.store.open(ref)) for _, ref in sorted(step.inputs.items())]
+    """Writes the frame index of one split.
+
+    Raises LeakageError if the index of a patient names another patient, or another's pixels.
+    """
+    indices = []
+    for patient, ref in sorted(step.inputs.items()):
+        index = read_index(context.store.open(ref))
+        if shards_of(index) != {patient: {ref}}:
+            raise LeakageError(
+                f"{ref} holds frames that are not of patient {patient}: delete it, and it is made "
+                "again"
+            )
+        indices.append(index)
     index = tables.with_columns(
         tables.concat(indices, tables.FRAMES), {"split": IngestStep.of(step).split}, tables.FRAMES
     )

@@ -219,3 +219,9 @@ def test_columns_of_two_tables_are_refused() -> None:
         lussweep.contrast(frame["label"], frame["score"], moved["other"], frame["patient"])
     # Arrays have no index: whoever gives them says that rows are in one order.
     lussweep.auroc_interval(frame["label"], moved["score"].to_numpy(), frame["patient"])
+
+
+def test_a_tensor_of_bfloat16_has_the_values_of_its_floats() -> None:
+    """Networks in mixed precision give such scores, and NumPy has no such type."""
+    scores = torch.rand(6, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
+    np.testing.assert_array_equal(as_numbers(scores, "scores"), scores.float().numpy())

@@ -245,9 +245,21 @@ def test_patients_without_a_usable_frame_are_no_part_of_the_pool():
         draw_cohort(index, 2, INDEPENDENT, 0)
 
 
+def test_a_positive_patient_without_a_positive_frame_is_not_drawn_as_one():
+    """A stride can drop all annotated frames of a patient who has a negative video, too."""
+    index = make_index([[(None, 5), (0, 5)], [(1, 4)], [(1, 4)]], [[(0, 9)]] * 3)
+    for seed in range(5):
+        drawn = draw_cohort(index, 2, INDEPENDENT, seed)
+        assert patient_ids(of_class(drawn, "pos")) == ["p01", "p02"]
+        limited = limit_val(index, ValSpec(n_patients=2), seed)
+        assert patient_ids(of_class(limited, "pos")) == ["p01", "p02"]
+    with pytest.raises(InputError, match="3 positive patients needed, 2 have usable frames"):
+        draw_cohort(index, 3, INDEPENDENT, 0)
+
+
 def test_a_cohort_without_frames_of_one_class_is_an_input_error():
     index = make_index(positive=[[(0, 4)]], negative=[[(0, 4)]])
-    with pytest.raises(InputError, match="no usable frame of one class"):
+    with pytest.raises(InputError, match="1 positive patients needed, 0 have usable frames"):
         draw_cohort(index, 1, INDEPENDENT, 0)
 
 

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from lussweep.data.digests import Content, contents
 from lussweep.data.leaks import normal_id, same_patients, shared_content
+from lussweep.data.readers.decode import READERS
+from lussweep.data.readers.seam import Reader
+from lussweep.study.plugins import Plugin
 from lussweep.study.spec import Video
 
 SAME = [
@@ -27,6 +30,9 @@ SAME = [
     ("P1", "P\N{ZERO WIDTH SPACE}1"),
     ("P1", "\N{ZERO WIDTH NO-BREAK SPACE}P1"),
     ("P1", "P\N{SOFT HYPHEN}1"),
+    ("P1", "P1\N{VARIATION SELECTOR-16}"),
+    ("P1", "P\N{HANGUL FILLER}1"),
+    ("P1", "\N{BRAILLE PATTERN BLANK}P1"),
     ("P1", "P\N{FULLWIDTH DIGIT ONE}"),
     ("P-1", "P\N{NON-BREAKING HYPHEN}1"),
     ("P-1", "P\N{EN DASH}1"),
@@ -120,3 +126,27 @@ def test_a_file_that_lies_in_the_folder_of_another_patient_is_found(tmp_path: Pa
     assert still.files == {still.sha256: ["still.png"]}
     assert loop.files[still.sha256] == ["0.png"] and len(loop.files) == 2
     assert loop.sha256 not in loop.files
+
+
+def test_what_only_the_reader_of_a_plugin_reads_in_a_folder_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader("slices", lambda path, _: path.is_dir(), lambda _: None, lambda *_: iter(()))
+    monkeypatch.setitem(READERS, "slices", reader)
+    monkeypatch.setitem(READERS._plugin_of, "slices", Plugin("made", "made-slices", "1.2"))
+    folders = [tmp_path / name for name in "abc"]
+    for i, folder in enumerate(folders):
+        (folder / "slices").mkdir(parents=True)
+        (folder / "slices" / "1.dcm").write_bytes(bytes([i]))
+        (folder / "slices" / ".begun").write_bytes(b"")
+        (folder / "notes.txt").write_bytes(b"the same in all")
+    (folders[2] / "slices" / "2.dcm").write_bytes(bytes([0]))
+    found = contents(folders, tmp_path / "cache")
+    assert len({content.sha256 for content in found.values()}) == 3
+    assert [sorted(found[folder].files.values()) for folder in folders] == [
+        [["slices/1.dcm"]], [["slices/1.dcm"]], [["slices/1.dcm"], ["slices/2.dcm"]],
+    ]  # fmt: skip
+    assert found[folders[0]].files.keys() & found[folders[2]].files.keys(), "one slice is in both"
+    (folders[0] / "slices" / "1.dcm").write_bytes(b"another")
+    again = contents(folders, tmp_path / "cache")
+    assert again[folders[0]].sha256 != found[folders[0]].sha256

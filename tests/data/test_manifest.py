@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lussweep.data import digests
 from lussweep.data.manifest import read_manifest
-from lussweep.data.splits import assign_splits
+from lussweep.data.splits import MISJUDGED, assign_splits
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec
 
@@ -348,6 +348,28 @@ def test_unreadable_videos_are_skipped_on_request(tmp_path: Path, rows: Rows) ->
     assert (patient, video) == ("P5", "v5") and "the file is empty" in reason
 
 
+def test_no_positive_patient_becomes_negative_by_what_is_skipped(
+    tmp_path: Path, rows: Rows
+) -> None:
+    """The frames of v9, of a positive patient, are no negatives of a negative patient."""
+    for video, label in (("v8", 1), ("v9", 0)):
+        write_video(tmp_path / f"{video}.avi", seed=ord(video[1]))
+        path = f"{video}.avi"
+        rows.append({"patient_id": "P8", "video_id": video, "path": path, "label": label})
+    rows.append({**rows[0], "video_id": "v10", "path": "missing.avi"})
+    (tmp_path / "v8.avi").write_bytes(b"")
+    reading = read_manifest(
+        write_csv(tmp_path / "manifest.csv", rows),
+        split=SplitSpec(),
+        seed=1,
+        skip_unreadable=True,
+        cache_dir=tmp_path,
+    )
+    assert [v.video_id for v in reading.manifest.videos] == [f"v{i}" for i in range(8)]
+    assert [video for _, video, _ in reading.skipped] == ["v8", "v10", "v9"]
+    assert reading.skipped[-1] == ("P8", "v9", MISJUDGED)
+
+
 def test_nothing_left_after_skipping(tmp_path: Path, rows: Rows) -> None:
     for row in rows:
         (tmp_path / row["path"]).unlink()
@@ -601,6 +623,23 @@ def test_digests_are_cached_by_size_and_time(
     again = read(rows, tmp_path)
     changed = [a.sha256 != b.sha256 for a, b in zip(again.videos, first.videos, strict=True)]
     assert changed == [True] + [False] * 7
+
+
+def test_files_of_one_size_and_time_that_swap_names_are_read_again(
+    tmp_path: Path, rows: Rows
+) -> None:
+    """Two exports of one device and one minute may have the same size and time."""
+    one, other = (tmp_path / row["path"] for row in rows[:2])
+    other.write_bytes(one.read_bytes()[::-1])
+    for path in (one, other):
+        os.utime(path, ns=(1, 1))
+    before = digests.contents([one, other], tmp_path / "cache")
+    one.rename(tmp_path / "spare")
+    other.rename(one)
+    (tmp_path / "spare").rename(other)
+    after = digests.contents([one, other], tmp_path / "cache")
+    assert (after[one], after[other]) != (before[one], before[other])
+    assert after[one].sha256 == before[other].sha256
 
 
 @pytest.mark.parametrize("content", ["not json", "[1]", json.dumps({"/x": 3})])

@@ -139,9 +139,8 @@ def test_a_trial_refuses_a_cohort_of_another_split(finished: Path, tmp_path: Pat
 
 def test_a_trial_refuses_patients_that_validation_has_too(finished: Path, tmp_path: Path) -> None:
     step, store = planned(finished, "trial")
-    train = store.open(step.inputs["train"]) / "frames.parquet"
-    stolen = tables.read(train, tables.FRAMES)["patient_id"][0].as_py()
-    rewrite(store.open(step.inputs["cohort"]) / "cohort.parquet", {"patient_id": stolen})
+    cohort = store.open(step.inputs["cohort"]) / "cohort.parquet"
+    stolen = tables.read(cohort, tables.FRAMES)["patient_id"][0].as_py()
     rewrite(store.open(step.inputs["val"]) / "frames.parquet", {"patient_id": stolen})
     with pytest.raises(LeakageError, match=f"both training and validation: {stolen}"):
         run_trial(step, Context(store, "cpu"), tmp_path)

@@ -9,10 +9,12 @@ import pytest
 
 from lussweep.data.preprocess import preprocess
 from lussweep.data.sector import extremes_of
+from lussweep.errors import InputError
 from lussweep.models.generators.checkpoint import Stopped
 from lussweep.stages import STAGES, Context
 from lussweep.stages.link import OwnProcess
 from lussweep.store.artifacts import ArtifactStore
+from lussweep.store.files import sha256_of
 from lussweep.study.plan import Step, make_data_plan
 from lussweep.study.spec import DataSpec, Manifest, PreprocessSpec, StudySpec, Video
 
@@ -34,10 +36,10 @@ def stacks(tmp_path: Path) -> list[np.ndarray]:
     return found
 
 
-def step_of(n_videos: int) -> Step:
+def step_of(folder: Path, n_videos: int) -> Step:
     videos = tuple(
-        Video(patient_id="p", video_id=f"v{i}", label=1, split="train", sha256=f"{i:064x}")
-        for i in range(n_videos)
+        Video(patient_id="p", video_id=path.stem, label=1, split="train", sha256=sha256_of(path))
+        for path in (folder / f"{i}.npy" for i in range(n_videos))
     )
     study = StudySpec(name="a", data=DataSpec(preprocess=SPEC))
     steps = make_data_plan(study, Manifest(videos=videos)).steps.values()
@@ -46,7 +48,7 @@ def step_of(n_videos: int) -> Step:
 
 
 def context_of(folder: Path, is_stopped: bool = False) -> Context:
-    paths = {f"{i:064x}": str(folder / f"{i}.npy") for i in range(2)}
+    paths = {sha256_of(path): str(path) for path in folder.glob("*.npy")}
     link = OwnProcess(lambda: is_stopped)
     return Context(ArtifactStore(folder / "store"), "cpu", paths, link=link)
 
@@ -54,7 +56,7 @@ def context_of(folder: Path, is_stopped: bool = False) -> Context:
 def test_the_videos_of_a_patient_follow_each_other(
     tmp_path: Path, stacks: list[np.ndarray]
 ) -> None:
-    summary = STAGES["shard"](step_of(2), context_of(tmp_path), tmp_path)
+    summary = STAGES["shard"](step_of(tmp_path, 2), context_of(tmp_path), tmp_path)
     assert summary == {"n_frames": 3 + 2, "n_videos": 2}
     expected = [preprocess(s[::STRIDE], SPEC, extremes_of(s)) for s in stacks]
     frames, masks = np.load(tmp_path / "frames.npy"), np.load(tmp_path / "masks.npy")
@@ -64,8 +66,40 @@ def test_the_videos_of_a_patient_follow_each_other(
     assert (masks[0] != of_kept).any(), "the mask is that of all frames"
 
 
+def test_the_last_annotated_frame_may_not_lie_behind_the_last_one_of_the_video(
+    tmp_path: Path, stacks: list[np.ndarray]
+) -> None:
+    """Who counts from 1 annotates frame 4 of 4. A stride of 3 keeps frame 3, which is before 4."""
+    (tmp_path / "0.npy").unlink()
+    context = context_of(tmp_path)
+    (sha256,) = context.video_paths
+    study = StudySpec(name="a", data=DataSpec(preprocess=SPEC))
+    for last, is_beyond in ((3, False), (4, True)):
+        video = Video(
+            patient_id="p", video_id="v", label=1, split="train", sha256=sha256,
+            annotated_frames=(last,),
+        )  # fmt: skip
+        plan = make_data_plan(study, Manifest(videos=(video,)))
+        (shard,) = (step for step in plan.steps.values() if step.stage == "shard")
+        if is_beyond:
+            with pytest.raises(InputError, match="frame 4 is annotated, the video ends before it"):
+                STAGES["shard"](shard, context, tmp_path)
+        else:
+            STAGES["shard"](shard, context, tmp_path)
+
+
 def test_a_stop_is_obeyed_between_two_videos(tmp_path: Path, stacks: list[np.ndarray]) -> None:
     context = context_of(tmp_path, is_stopped=True)
     with pytest.raises(Stopped, match="after 1 of 2 videos"):
-        STAGES["shard"](step_of(2), context, tmp_path)
-    assert STAGES["shard"](step_of(1), context, tmp_path)["n_videos"] == 1
+        STAGES["shard"](step_of(tmp_path, 2), context, tmp_path)
+    assert STAGES["shard"](step_of(tmp_path, 1), context, tmp_path)["n_videos"] == 1
+
+
+def test_frames_of_another_file_than_the_one_that_was_listed_are_refused(
+    tmp_path: Path, stacks: list[np.ndarray]
+) -> None:
+    """Else they would be in the store under the key of that file for ever."""
+    step, context = step_of(tmp_path, 1), context_of(tmp_path)
+    (tmp_path / "1.npy").replace(tmp_path / "0.npy")
+    with pytest.raises(InputError, match=r"video 0 of patient p: .*0\.npy is not the file"):
+        STAGES["shard"](step, context, tmp_path)

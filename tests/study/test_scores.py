@@ -178,6 +178,12 @@ def test_an_embedder_that_has_seen_the_patients_selects_with_permission(
     assert tiny(f"select={{{select}, allow_detector: true}}").select.embedder == "thumbs"
 
 
+def test_an_embedder_of_the_detector_cannot_hide_what_that_has_seen() -> None:
+    with pytest.raises(ValueError, match="the detector has seen all training patients"):
+        Embedder(function=lambda *given: None, needs="detector")
+    assert Embedder(function=lambda *given: None, needs="detector", has_seen=True).has_seen
+
+
 def test_an_embedder_is_identified_and_has_spaces() -> None:
     with pytest.raises(ValueError, match="needs either a digest"):
         Embedder(function=lambda *given: None)

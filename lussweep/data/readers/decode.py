@@ -51,6 +51,9 @@ class Loop:
     """Number of each frame in the source, from 0."""
     seconds: tuple[float | None, ...]
     """Time of each frame since the first, or None where the source has no times."""
+    end: int
+    """The number of frames in the source. At most so many, if the reader leaves out those that the
+    stride drops."""
 
 
 def read_loop(path: Path, stride: int = 1) -> Loop:
@@ -74,13 +77,14 @@ def _loop(
     shape: Sequence[int],
     indices: Sequence[int],
     seconds: Sequence[float | None],
+    end: int,
 ) -> Loop:
     """The frames that a child has written. Raises TypeError or ValueError if they do not fit."""
     n_frames, height, width = shape
     pixels = levels.reshape((n_frames + 2, height, width))
     if not 0 < n_frames == len(indices) == len(seconds):
         raise ValueError(f"{n_frames} frames, {len(indices)} numbers and {len(seconds)} times")
-    return Loop(pixels[:-2], pixels[-2:], tuple(indices), tuple(seconds))
+    return Loop(pixels[:-2], pixels[-2:], tuple(indices), tuple(seconds), int(end))
 
 
 def read_frames(path: Path, stride: int = 1) -> Frames:
@@ -161,17 +165,19 @@ def _times(readers: Sequence[Reader], path: Path) -> list[float | None]:
 
 def _write_frames(
     readers: Sequence[Reader], path: Path, stride: int, max_bytes: int, out: IO[bytes]
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...]]:
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[float | None, ...], int]:
     """Writes the frames one after another, then the greatest and the least levels.
 
-    Returns the shape of the frames, their numbers and times.
+    Returns the shape of the frames, their numbers and times, and `Loop.end`.
     """
     size: tuple[int, ...] | None = None
     indices: list[int] = []
     seconds: list[float | None] = []
     brightest = darkest = np.empty(0, np.uint8)
     reader = _reader_of(readers, path)
-    for frame in reader.frames(path, 1 if reader.reads_all else stride):
+    step, end = 1 if reader.reads_all else stride, 0
+    for frame in reader.frames(path, step):
+        end = frame.index + step
         if size is None:
             size, brightest, darkest = frame.pixels.shape, frame.pixels.copy(), frame.pixels.copy()
         if frame.pixels.shape != size:
@@ -191,7 +197,7 @@ def _write_frames(
     if size is None:
         raise UnreadableError(NO_FRAME)
     out.write(np.stack([brightest, darkest]).data)
-    return (len(indices), *size), tuple(indices), tuple(seconds)
+    return (len(indices), *size), tuple(indices), tuple(seconds), end
 
 
 def _head(path: Path) -> bytes:

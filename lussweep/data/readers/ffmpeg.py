@@ -86,6 +86,8 @@ def _check_head(head: bytes) -> None:
         raise UnreadableError(
             "is a web page that was saved in place of the video: download the video again"
         )
+    if head[128:132] == b"DICM":
+        raise UnreadableError(f"is a DICOM file: {CONVERT}, or its frames to PNG")
 
 
 def _not_a_video(error: av.FFmpegError) -> UnreadableError:
@@ -208,12 +210,25 @@ class _Source:
                 )
             if index == 0:
                 first_time = shown.time
+                self._check_opacity(shown)
             if index % stride == 0:
                 is_timed = shown.time is not None and first_time is not None
                 seconds = shown.time - first_time if is_timed else None
                 yield Frame(index, seconds, screen.grey(shown))
         if index < 0:
             raise UnreadableError(f"no frame can be decoded: {COPY_AGAIN}")
+
+    def _check_opacity(self, frame: VideoFrame) -> None:
+        """Raises UnreadableError for opacity beside the pictures, as in a webm, that was not read.
+
+        FFmpeg's own decoders of VP8 and VP9 show what is transparent.
+        """
+        is_read = any(component.is_alpha for component in frame.format.components)
+        if self.stream.metadata.get("alpha_mode") == "1" and not is_read:
+            raise UnreadableError(
+                "has transparent parts, which FFmpeg would show: put it on black and save it as "
+                "mp4 (H.264)"
+            )
 
     def _decoded(self) -> Iterator[VideoFrame]:
         packets = self.packets()

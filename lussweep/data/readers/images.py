@@ -41,6 +41,7 @@ _RAW_MODES_16 = ("I;16", "I;16B", "I;16L", "I;16N", "I;12")
 _TIFF_PHOTOMETRIC, _TIFF_SUBFILE, _TIFF_DESCRIPTION = 262, 254, 270
 _TIFF_MAXIMA = (341, 281)
 """SMaxSampleValue and MaxSampleValue."""
+_TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
 _EXIF_ORIENTATION = 274
 _THUMBNAIL_OR_MASK = 0b101
 """Bits of a TIFF page's NewSubfileType."""
@@ -158,11 +159,19 @@ def depth(image: ImageFile.ImageFile) -> int | None:
 
     A mode is not read if its levels have a sign or no stated range, or are 16-bit colour.
     """
+    if _is_signed(image):
+        return None
     # Only the raw mode tells 16-bit colour. Pillow drops its lower bits without a warning.
     raw_modes = {_raw_mode(tile.args) for tile in image.tile}
     if image.mode.startswith("I") and raw_modes and raw_modes <= set(_RAW_MODES_16):
         return 16
     return 8 if image.mode in _MODES_8 and not any(";16" in raw for raw in raw_modes) else None
+
+
+def _is_signed(image: ImageFile.ImageFile) -> bool:
+    """Whether levels have a sign. Pillow reads those of 8 bits as if they had none."""
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    return _SIGNED in np.atleast_1d(tags.get(_TIFF_SAMPLE_FORMAT, ()))
 
 
 def _raw_mode(arguments: str | tuple[Any, ...] | None) -> str:

@@ -43,6 +43,10 @@ class Embedder:
             raise ValueError(f"an embedder needs one or more spaces, none of them {PIXEL}")
         if (self.digest is None) != (self.needs is not None):
             raise ValueError("an embedder needs either a digest or `needs`, not both")
+        if self.needs == "detector" and not self.has_seen:
+            raise ValueError(
+                "an embedder of the detector has seen all training patients: set has_seen=True"
+            )
 
 
 IMAGENET, DETECTOR = "imagenet", "detector"

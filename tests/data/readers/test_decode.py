@@ -245,6 +245,7 @@ def test_extremes_are_those_of_all_frames_at_every_stride(tmp_path: Path, kind: 
         loop = decode.read_loop(path, stride)
         np.testing.assert_array_equal(loop.pixels, levels[::stride])
         np.testing.assert_array_equal(loop.extremes, [levels.max(axis=0), levels.min(axis=0)])
+        assert loop.end == len(levels)
 
 
 @pytest.mark.parametrize(
@@ -253,11 +254,13 @@ def test_extremes_are_those_of_all_frames_at_every_stride(tmp_path: Path, kind: 
         None,
         3,
         [],
-        [[1, 3, 2], [0], [0]],
-        [[2, 3, 1], [0], [0, 1]],
-        [[12], [0], [0]],
-        [[0, 3, 2], [], []],
-        [[4, 3, 1], [0, 1, 2, 3], [0, 1, 2, 3]],
+        [[1, 3, 2], [0], [0], 1],
+        [[2, 3, 1], [0], [0, 1], 2],
+        [[12], [0], [0], 1],
+        [[0, 3, 2], [], [], 0],
+        [[4, 3, 1], [0, 1, 2, 3], [0, 1, 2, 3], 4],
+        [[2, 3, 1], [0, 1], [0, 1], None],
+        [[2, 3, 1], [0, 1], [0, 1]],
     ],
 )
 def test_an_answer_that_does_not_fit_the_frames_is_a_refusal(

@@ -167,6 +167,7 @@ def refused_modes() -> dict[str, tuple[bytes, str]]:
             png(*size, [row[: 4 * WIDTH] for row in colour], 16, 4), "a kind that is not read"),
         "float": (tiff([(bytes(4 * WIDTH * HEIGHT), {258: 32, 339: 3})], *size), "(mode F)"),
         "signed": (tiff([(wide, {258: 16, 339: 2})], *size), "a kind that is not read"),
+        "signed, 8 bits": (tiff([(wide[:6144], {339: 2})], *size), "a kind that is not read"),
         "32 bits": (tiff([(wide * 2, {258: 32})], *size), "a kind that is not read"),
         "white is 0": (tiff([(wide, {258: 16, 262: 0})], *size), "save it with 0 as black"),
         "a mask": (tiff([(wide[:6144], {}), (wide[:6144], {254: 4})], *size), "thumbnail or mask"),

@@ -307,6 +307,25 @@ def test_transparent_parts_are_black(tmp_path: Path) -> None:
     assert set(np.unique(frames[:, :8])) == {100}
 
 
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_a_webm_whose_transparent_parts_would_be_shown_is_refused(
+    tmp_path: Path, codec: str
+) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg does not write {codec}")
+    rgba = np.full((HEIGHT, WIDTH, 4), 200, np.uint8)
+    rgba[:, 48:, 3] = 0
+    path = tmp_path / "alpha.webm"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=RATE, options={"auto-alt-ref": "0"})
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuva420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba")))
+        container.mux(stream.encode(None))
+    assert "has transparent parts, which FFmpeg would show: put it on black" in refusal_of(path)
+    assert probe(path) == refusal_of(path)
+
+
 def test_a_codec_that_ffmpeg_lacks_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.avi", bars(), "mjpeg", "yuvj420p")
     path.write_bytes(path.read_bytes().replace(b"MJPG", b"QZX7"))
@@ -349,6 +368,7 @@ def test_names_in_any_script(tmp_path: Path, name: str) -> None:
         (b"", "the file is empty"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>not found</html>", "is a web page"),
+        (bytes(128) + b"DICM" + bytes(99), "is a DICOM file: convert it to mp4 (H.264), or its"),
         (b"GIF89a", "gif"),
         (struct.pack(">I4s", 16, b"ftyp") + bytes(8), "mp4 file is truncated"),
     ],
