@@ -136,6 +136,13 @@ def test_a_key_that_stands_twice_is_refused_because_yaml_would_drop_one(text):
     assert " stands twice: keep one" in problem(text)
 
 
+def test_a_seed_that_no_table_can_hold_is_refused():
+    assert load_study(f"{{name: a, seed: {2**63 - 1}}}").seed == 2**63 - 1
+    assert problem(f"{{name: a, seed: {2**63}}}").startswith(
+        "mine.yaml: seed: Input should be less"
+    )
+
+
 def test_an_empty_file_lacks_its_name():
     assert problem("") == "mine.yaml: name: Field required"
 
