@@ -89,7 +89,7 @@ def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, D
         section = study.data.model_copy(update={"preprocess": data.preprocess})
         study = study.model_copy(update={"data": section})
     run = open_run(
-        work_folder(request.out or f"lussweep-runs/{study.name}"),
+        work_folder(request.out or _folder_of(study.name)),
         study,
         data.manifest,
         phantom=data.is_phantom,
@@ -101,6 +101,13 @@ def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, D
         reveal_ids=request.trust.reveal_ids,
     )
     return run, replace(data, external={e.sha256: e for e in external.values()})
+
+
+def _folder_of(name: str) -> str:
+    """The run folder of an experiment. Raises InputError if its name would lead elsewhere."""
+    if name in ("", ".", "..") or set(name) & set("/\0\n"):
+        raise InputError(f"the name {name!r} cannot name a run folder: change it, or give --out")
+    return f"lussweep-runs/{name}"
 
 
 @contextmanager

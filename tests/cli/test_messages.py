@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import fsspec.core
@@ -32,6 +33,15 @@ def test_a_path_that_the_system_refuses_is_one_line_with_the_remedy(tmp_path: Pa
     name = "a" * 300
     assert refusal("plan", name) == f"error: {name}: File name too long: give a shorter path"
     assert refusal("grid", tmp_path / name, "--json").endswith("give a shorter path")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../../../b", "/b", "a\0b", "a\nb"])
+def test_a_name_never_puts_a_run_outside_its_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.yaml").write_text(json.dumps({"name": name}))
+    assert refusal("plan", "x.yaml").endswith("cannot name a run folder: change it, or give --out")
 
 
 def test_other_errors_of_files_keep_their_traceback() -> None:
