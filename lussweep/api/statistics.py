@@ -106,7 +106,7 @@ def contrast(
         shapes = " and ".join(str(x_NK.shape) for x_NK in scores_NK.values())
         raise ValueError(f"{VARIANT} and {REFERENCE} have shapes {shapes}: give as many trainings")
     cells = {
-        (name, k + 1): _units(labels, x_NK[:, k], patients)
+        (name, k + 1): _units(labels, x_NK[:, k], patients, name)
         for name, x_NK in scores_NK.items()
         for k in range(x_NK.shape[1])
     }
@@ -136,7 +136,7 @@ def worth(
     The baseline needs two patient counts. `nested` says that larger cohorts hold the smaller ones.
     `n_resamples` patients are drawn with `seed`. The result is in patients of each class, sorted by
     variant and patient count. Raises ValueError for bad input (see this module), without a
-    baseline, or for a key of another form.
+    baseline, for a key of another form, or for fewer than 100 resamples.
 
     >>> import numpy as np
     >>> import lussweep
@@ -164,7 +164,11 @@ def worth(
             )
     if baseline not in {variant for variant, _, _ in scores}:
         raise ValueError(f"scores hold no variant {baseline!r}: name it with baseline=")
-    cells = {key: _units(labels, column, patients) for key, column in scores.items()}
+    if n_resamples < 100:
+        raise ValueError(f"n_resamples is {n_resamples}: give 100 or more")
+    cells = {
+        key: _units(labels, column, patients, f"scores of {key}") for key, column in scores.items()
+    }
     pairs = grid_means(
         cells, level=level, n_resamples=n_resamples, nested=nested, seed=seed, baseline=baseline
     )
@@ -176,10 +180,12 @@ def worth(
     ]
 
 
-def _units(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> Scored:
-    """The frames, told apart by their row."""
-    check_one_table({"labels": labels, "scores": scores, "patients": patients})
-    label_N, score_N = check_scored(labels, scores)
+def _units(
+    labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, name: str = "scores"
+) -> Scored:
+    """The frames, told apart by their row. Errors call the scores `name`."""
+    check_one_table({"labels": labels, name: scores, "patients": patients})
+    label_N, score_N = check_scored(labels, scores, name)
     patient_N = as_ids(patients, "patients")
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patients have shape {patient_N.shape}, labels {label_N.shape}")
