@@ -21,7 +21,7 @@ from lussweep.analysis.grid_means import baseline_law, grid_means
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.analysis.paired import matrix_at, pair_up
 from lussweep.analysis.worth import Worth, worths
-from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers, check_one_table
+from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers, check_one_order, check_one_table
 from lussweep.metrics.auroc import check_scored
 from lussweep.study.spec.analysis import Level
 
@@ -98,6 +98,7 @@ def contrast(
     _check_level(level)
     check_one_table({"labels": labels, VARIANT: scores, REFERENCE: reference_scores,
                      "patients": patients})  # fmt: skip
+    check_one_order({VARIANT: scores, REFERENCE: reference_scores})
     scores_NK = {
         name: _columns(values, name)
         for name, values in ((VARIANT, scores), (REFERENCE, reference_scores))

@@ -38,7 +38,10 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     if isinstance(values, np.ndarray):
         return values
     if hasattr(values, "detach"):  # a tensor of PyTorch, perhaps on a GPU or with gradients
-        return np.asarray(values.detach().cpu())
+        tensor = values.detach().cpu()
+        if str(tensor.dtype) == "torch.bfloat16":  # which NumPy does not have
+            tensor = tensor.float()
+        return np.asarray(tensor)
     is_text = isinstance(values, str | bytes)
     is_listed = isinstance(values, Sequence) and not is_text
     if not is_listed and (not hasattr(values, "__array__") or isinstance(values, Mapping | Set)):
@@ -117,6 +120,25 @@ def check_one_table(columns: Mapping[str, ArrayLike]) -> None:
             raise ValueError(
                 f"{first} and {name} are pandas columns with different indexes: take both from one "
                 "table, or pass .to_numpy() of both if their rows are in one order"
+            )
+
+
+def check_one_order(tables: Mapping[str, ArrayLike]) -> None:
+    """Raise ValueError if two data frames, by name, have the same columns in another order.
+
+    Columns are paired by position, as rows are.
+    """
+    found = {
+        name: getattr(values, "column_names", getattr(values, "columns", None))  # Arrow, others
+        for name, values in tables.items()
+    }
+    named = {name: list(columns) for name, columns in found.items() if columns is not None}
+    first = next(iter(named), "")
+    for name, columns in named.items():
+        if columns != named[first] and sorted(map(str, columns)) == sorted(map(str, named[first])):
+            raise ValueError(
+                f"{first} and {name} are data frames with the same columns in another order: put "
+                "them in one order"
             )
 
 

@@ -63,7 +63,7 @@ def test_rows_that_cannot_be_used_are_one_line(case: int, name: str) -> None:
 
 def test_an_error_names_the_scores_that_are_wrong() -> None:
     bad = changed(SCORES, 5, np.nan)
-    with pytest.raises(ValueError, match="^reference_scores hold a value that is not finite"):
+    with pytest.raises(ValueError, match=r"^reference_scores hold a value that is not finite"):
         lussweep.contrast(LABELS, SCORES, bad, PATIENTS)
     grid = {("baseline", 3, 1): SCORES, ("baseline", 6, 1): bad}
     with pytest.raises(ValueError, match=r"^scores of \('baseline', 6, 1\) hold a value that"):
