@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -165,6 +167,18 @@ def test_the_page_on_python_runs_as_it_stands(
 def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is no run folder: give the --out of a `lussweep grid`"):
         lussweep.load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "rows", [pd.DataFrame({"shard": [1]}), pl.DataFrame(), pa.table({"a": [1]})]
+)
+def test_rows_that_name_no_frames_are_one_line(rows: Any, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    run = lussweep.load_run(tmp_path)
+    with pytest.raises(InputError, match=r"give rows of run\['frames'\], an Arrow table"):
+        run.frames(rows)
+    with pytest.raises(InputError, match=r"give rows of run\['memorisation'\], an Arrow table"):
+        run.synthetic(rows)
 
 
 def test_run_study_goes_on_where_the_command_line_was(
