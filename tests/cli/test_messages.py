@@ -44,6 +44,14 @@ def test_a_name_never_puts_a_run_outside_its_folder(
     assert refusal("plan", "x.yaml").endswith("cannot name a run folder: change it, or give --out")
 
 
+def test_a_store_does_not_overwrite_the_frames_of_a_run(tmp_path: Path) -> None:
+    for name in ("run.json", "frames.parquet"):
+        (tmp_path / name).write_text("{}")
+    assert refusal("ingest", "manifest.csv", "--out", tmp_path) == (
+        f"error: {tmp_path} is a run folder: choose another --out"
+    )
+
+
 def test_other_errors_of_files_keep_their_traceback() -> None:
     with pytest.raises(FileNotFoundError), clear_errors(debug=False):
         Path("/nowhere/at/all").read_text()
