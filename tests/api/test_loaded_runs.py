@@ -224,6 +224,23 @@ def test_mistakes_in_the_arguments_are_told_together(tmp_path: Path) -> None:
         lussweep.run_study({"name": object()}, out=tmp_path)
 
 
+def test_a_text_in_place_of_a_list_of_texts_is_one_line(tmp_path: Path) -> None:
+    for name, text in (("only", "variant=baseline"), ("overrides", "gan.ngf=4")):
+        with pytest.raises(InputError, match=f"{name} is one text: give a list of texts, such as"):
+            lussweep.run_study(yaml.safe_load(TINY), out=tmp_path, **{name: text})  # type: ignore[arg-type]
+
+
+def test_one_list_in_two_places_of_a_study_is_read(tmp_path: Path) -> None:
+    one = [0.25, 0.5]
+    study = yaml.safe_load(TINY)
+    study["search"] |= {"dropouts": one, "learning_rates": one}
+    with pytest.raises(InputError, match=r"^--only variant=none: the grid has no such value"):
+        lussweep.run_study(study, out=tmp_path, only=["variant=none"])
+    study["gan"]["self"] = study
+    with pytest.raises(InputError, match="the study holds a value that YAML has no text for"):
+        lussweep.run_study(study, out=tmp_path)
+
+
 def test_another_thread_is_refused(tmp_path: Path) -> None:
     found: list[Exception] = []
 
