@@ -52,6 +52,13 @@ def test_a_store_does_not_overwrite_the_frames_of_a_run(tmp_path: Path) -> None:
     )
 
 
+def test_a_page_does_not_overwrite_a_table(tmp_path: Path) -> None:
+    table = tmp_path / "results.parquet"
+    assert refusal("compare", tmp_path, tmp_path, "--html", table) == (
+        f"error: --html {table} is not an HTML page: give a name that ends in .html"
+    )
+
+
 def test_other_errors_of_files_keep_their_traceback() -> None:
     with pytest.raises(FileNotFoundError), clear_errors(debug=False):
         Path("/nowhere/at/all").read_text()
