@@ -214,6 +214,8 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
 
         if study.data.phantom is None:
             raise InputError(f"the experiment {study.name} needs data: give --data MANIFEST")
+        if problems := [f"{name} is for a manifest: give --data, too" for name in _labels(request)]:
+            raise InputError(problems)
         manifest = phantom_manifest(study.data.phantom, study.seed)
         return Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
     if is_url(data) or Path(data).is_dir():
@@ -234,6 +236,17 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
     return Data(read.manifest, data, read.splits, read.notes, skipped=read.skipped)
 
 
+def _labels(request: RunRequest) -> list[str]:
+    """The given options that say how the labels of a manifest are read."""
+    given = {
+        "--label": request.label is not None,
+        "--positive": bool(request.positive),
+        "--annotations": request.annotations is not None,
+        "--skip-unlabelled": request.skip_unlabelled,
+    }
+    return [option for option, is_given in given.items() if is_given]
+
+
 def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """Read a frame store. Raises InputError for options that its frames do not have.
 
@@ -241,17 +254,10 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """
     from lussweep.run.ingest import STORE_REMEDY, differences, open_store
 
-    used = {
-        "--label": request.label is not None,
-        "--positive": bool(request.positive),
-        "--annotations": request.annotations is not None,
-        "--skip-unlabelled": request.skip_unlabelled,
-        **{f"--set {text}": text.startswith(SET_FOR_INGEST) for text in request.overrides},
-    }
+    of_ingest = [f"--set {text}" for text in request.overrides if text.startswith(SET_FOR_INGEST)]
     problems = [
         f"{option} belongs to `lussweep ingest`, not to a store: leave it out, or ingest again"
-        for option, is_used in used.items()
-        if is_used
+        for option in (*_labels(request), *of_ingest)
     ]
     store = open_store(place)
     wanted = study.data.preprocess

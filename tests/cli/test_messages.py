@@ -59,6 +59,18 @@ def test_a_page_does_not_overwrite_a_table(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--label", "label"), ("--positive", "x"), ("--annotations", "a.csv"), ("--skip-unlabelled",)],
+)
+def test_options_about_labels_do_not_run_the_phantom_in_place_of_data(
+    option: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert refusal("plan", "quickstart", *option, "--out", tmp_path / "run") == (
+        f"error: {option[0]} is for a manifest: give --data, too"
+    )
+
+
 def test_other_errors_of_files_keep_their_traceback() -> None:
     with pytest.raises(FileNotFoundError), clear_errors(debug=False):
         Path("/nowhere/at/all").read_text()
