@@ -86,11 +86,12 @@ class LoadedRun(Mapping[str, pa.Table]):
         """The pixels of real frames as grey levels, uint8 (N, S, S).
 
         `rows` are rows of the table `frames` or `cohorts`, in any order; None takes every frame of
-        `frames`. Raises InputError if the run's artifacts are not here.
+        `frames`. Raises InputError for rows of another table or kind, or if the run's artifacts are
+        not here.
         """
         from lussweep.data.frames import load_pixels
 
-        index = self["frames"] if rows is None else rows
+        index = self["frames"] if rows is None else _rows_of("frames", rows, "shard")
         try:
             return load_pixels(self.store, index)
         except FileNotFoundError as error:
@@ -100,9 +101,9 @@ class LoadedRun(Mapping[str, pa.Table]):
         """The frames of synthetic sets as grey levels, each uint8 (N, S, S).
 
         `rows` are rows of the table `memorisation`, one for each set; None takes every set. Raises
-        InputError if the run's artifacts are not here.
+        InputError for rows of another table or kind, or if the run's artifacts are not here.
         """
-        sets = self["memorisation"] if rows is None else rows
+        sets = self["memorisation"] if rows is None else _rows_of("memorisation", rows, "synth_key")
         try:
             return [
                 read_array(self.store.open(f"synth/{key}") / names.SYNTHETIC, np.uint8)
@@ -256,8 +257,16 @@ def _html_row(group: Group, with_epoch: bool) -> str:
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
 
 
+def _rows_of(name: str, rows: Any, column: str) -> pa.Table:
+    """The rows. Raises InputError unless they are an Arrow table with this column."""
+    if not isinstance(rows, pa.Table) or column not in rows.column_names:
+        found = "rows of another table" if isinstance(rows, pa.Table) else type(rows).__name__
+        raise InputError(f"got {found}: give rows of run[{name!r}], an Arrow table")
+    return rows
+
+
 def _without_artifacts(run: LoadedRun, error: FileNotFoundError) -> str:
     return (
-        f"the artifacts of {run.folder} are not in {run.store.place} ({error.filename}): give "
-        "load_run the --store of the grid"
+        f"the artifacts of {run.folder} are not in {run.store.place} "
+        f"({error.filename or error}): give load_run the --store of the grid"
     )

@@ -22,7 +22,7 @@ from lussweep.analysis.grid_means import baseline_law, grid_means
 from lussweep.analysis.levels import Scored, check_units
 from lussweep.analysis.paired import matrix_at, pair_up
 from lussweep.analysis.worth import Worth, worths
-from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers, check_one_table
+from lussweep.metrics.arrays import ArrayLike, as_ids, as_numbers, check_one_order, check_one_table
 from lussweep.metrics.auroc import check_scored
 from lussweep.study.spec.analysis import Level
 
@@ -100,6 +100,7 @@ def contrast(
     _check_level(level)
     check_one_table({"labels": labels, VARIANT: scores, REFERENCE: reference_scores,
                      "patients": patients})  # fmt: skip
+    check_one_order({VARIANT: scores, REFERENCE: reference_scores})
     scores_NK = {
         name: _columns(values, name)
         for name, values in ((VARIANT, scores), (REFERENCE, reference_scores))
@@ -108,7 +109,7 @@ def contrast(
         shapes = " and ".join(str(x_NK.shape) for x_NK in scores_NK.values())
         raise ValueError(f"{VARIANT} and {REFERENCE} have shapes {shapes}: give as many trainings")
     cells = {
-        (name, k + 1): _units(labels, x_NK[:, k], patients)
+        (name, k + 1): _units(labels, x_NK[:, k], patients, name)
         for name, x_NK in scores_NK.items()
         for k in range(x_NK.shape[1])
     }
@@ -168,7 +169,9 @@ def worth(
     if baseline not in {variant for variant, _, _ in scores}:
         raise ValueError(f"scores hold no variant {baseline!r}: name it with baseline=")
     _check_resamples(n_resamples, confidence)
-    cells = {key: _units(labels, column, patients) for key, column in scores.items()}
+    cells = {
+        key: _units(labels, column, patients, f"scores of {key}") for key, column in scores.items()
+    }
     pairs = grid_means(
         cells, level=level, n_resamples=n_resamples, nested=nested, seed=seed, baseline=baseline
     )
@@ -180,10 +183,12 @@ def worth(
     ]
 
 
-def _units(labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> Scored:
-    """The frames, told apart by their row."""
-    check_one_table({"labels": labels, "scores": scores, "patients": patients})
-    label_N, score_N = check_scored(labels, scores)
+def _units(
+    labels: ArrayLike, scores: ArrayLike, patients: ArrayLike, name: str = "scores"
+) -> Scored:
+    """The frames, told apart by their row. Errors call the scores `name`."""
+    check_one_table({"labels": labels, name: scores, "patients": patients})
+    label_N, score_N = check_scored(labels, scores, name)
     patient_N = as_ids(patients, "patients")
     if patient_N.shape != label_N.shape:
         raise ValueError(f"patients have shape {patient_N.shape}, labels {label_N.shape}")

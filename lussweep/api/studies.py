@@ -67,6 +67,9 @@ def run_study(
         )
     from lussweep.run.drive import drive
 
+    for name, texts in (("only", only), ("overrides", overrides)):
+        if isinstance(texts, str):
+            raise InputError(f"{name} is one text: give a list of texts, such as [{texts!r}]")
     text = _text(study)
     request = RunRequest(
         "study" if text is not None else str(study),
@@ -114,14 +117,21 @@ class _Lines:
             self.notify(f"{n_done} of {n_steps} steps done")
 
 
+class _WithoutAliases(yaml.SafeDumper):
+    """Writes a list that stands in two places twice. Experiments have no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def _text(study: StudySpec | Mapping[str, Any] | Path | str) -> str | None:
     """The YAML of a study that is given as an object; None for a name or a file."""
     if isinstance(study, StudySpec):
         return dump_study(study)
     if isinstance(study, Mapping):
         try:
-            return yaml.safe_dump(dict(study), sort_keys=False)
-        except yaml.YAMLError:
+            return yaml.dump(dict(study), Dumper=_WithoutAliases, sort_keys=False)
+        except (yaml.YAMLError, RecursionError):
             raise InputError(
                 "the study holds a value that YAML has no text for: give texts, numbers, lists and "
                 "dicts"

@@ -11,6 +11,7 @@ from lussweep.cli.cancel import cancel
 from lussweep.cli.compare import compare
 from lussweep.cli.doctor import doctor
 from lussweep.cli.examples import epilog
+from lussweep.cli.exits import full_disk_is_one_line
 from lussweep.cli.export_synthetic import export_synthetic
 from lussweep.cli.grid import grid
 from lussweep.cli.ingest import ingest
@@ -66,4 +67,5 @@ for command in (
 
 def main() -> Any:
     """Run the command that sys.argv names."""
-    return app()
+    with full_disk_is_one_line():
+        return app()

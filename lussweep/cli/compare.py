@@ -39,6 +39,8 @@ def compare(
         from lussweep.run.mirror import work_folder
         from lussweep.store.files import write_whole
 
+        if html is not None and html.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--html {html} is not an HTML page: give a name that ends in .html")
         a, b = (read_compared(work_folder(place).path) for place in (run_a, run_b))
         comparison = compare_runs(a, b)
         for name, run in (("A", run_a), ("B", run_b)):

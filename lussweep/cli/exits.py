@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
 
-from lussweep.cli.streams import write_line
+from lussweep.cli.streams import drop, write_line
 from lussweep.errors import InputError, printable
 from lussweep.run.lease import TakenOver
 from lussweep.store.remote import StorageError
@@ -59,3 +60,19 @@ def clear_errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[Non
             raise
         say(f"error: {error.filename}: {error.strerror}: {REMEDIES[error.errno]}")
         raise typer.Exit(BAD_INPUT) from None
+
+
+@contextmanager
+def full_disk_is_one_line() -> Iterator[None]:
+    """End with one line if standard output, or a file that is open, lies on a full disk.
+
+    Python names no file then.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        drop(sys.stdout)
+        _say(f"error: cannot write the output: {error.strerror}: free some space")
+        raise SystemExit(BAD_INPUT) from None

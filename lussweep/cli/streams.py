@@ -42,7 +42,7 @@ def write_line(line: str, *, err: bool = False) -> OSError | None:
     try:
         typer.echo(line, err=err)
     except OSError as error:
-        _drop(sys.stderr if err else sys.stdout)
+        drop(sys.stderr if err else sys.stdout)
         return error
     return None
 
@@ -58,12 +58,12 @@ def may_break() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except (OSError, SystemExit) as error:  # rich ends the program if the reader has left
-        _drop(sys.stdout)
+        drop(sys.stdout)
         why = one_line(error) if isinstance(error, OSError) else "nobody reads it any more"
         write_line(f"warning: standard output cannot be written: {why}", err=True)
 
 
-def _drop(stream: TextIO) -> None:
+def drop(stream: TextIO) -> None:
     """Send what is written on the stream to nowhere.
 
     Python would meet the error again when it flushes the stream at its end.

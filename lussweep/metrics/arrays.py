@@ -122,6 +122,25 @@ def check_one_table(columns: Mapping[str, ArrayLike]) -> None:
             )
 
 
+def check_one_order(tables: Mapping[str, ArrayLike]) -> None:
+    """Raise ValueError if two data frames, by name, have the same columns in another order.
+
+    Columns are paired by position, as rows are.
+    """
+    found = {
+        name: getattr(values, "column_names", getattr(values, "columns", None))  # Arrow, others
+        for name, values in tables.items()
+    }
+    named = {name: list(columns) for name, columns in found.items() if columns is not None}
+    first = next(iter(named), "")
+    for name, columns in named.items():
+        if columns != named[first] and sorted(map(str, columns)) == sorted(map(str, named[first])):
+            raise ValueError(
+                f"{first} and {name} are data frames with the same columns in another order: put "
+                "them in one order"
+            )
+
+
 def _kind(value: Any) -> str:
     if isinstance(value, str):
         return "text"

@@ -26,18 +26,21 @@ class WinMatrix(NamedTuple):
     n_neg_P: Int64s
 
 
-def check_scored(labels: ArrayLike, scores: ArrayLike) -> tuple[Labels, Scores]:
+def check_scored(
+    labels: ArrayLike, scores: ArrayLike, name: str = "scores"
+) -> tuple[Labels, Scores]:
     """Labels and scores as arrays (N,), row by row.
 
-    Raises ValueError unless labels are 0 and 1, both occur, and each has a finite score.
+    Raises ValueError, which calls the scores `name`, unless labels are 0 and 1, both occur, and
+    each has a finite score.
     """
-    check_one_table({"labels": labels, "scores": scores})
-    label_N, score_N = as_numbers(labels, "labels"), as_numbers(scores, "scores")
+    check_one_table({"labels": labels, name: scores})
+    label_N, score_N = as_numbers(labels, "labels"), as_numbers(scores, name)
     if label_N.ndim != 1 or label_N.shape != score_N.shape:
-        raise ValueError(f"labels have shape {label_N.shape}, scores {score_N.shape}")
+        raise ValueError(f"labels have shape {label_N.shape}, {name} {score_N.shape}")
     if not (is_finite_N := np.isfinite(score_N)).all():
         row = int(np.argmin(is_finite_N))
-        raise ValueError(f"scores hold a value that is not finite, the first in row {row} (from 0)")
+        raise ValueError(f"{name} hold a value that is not finite, the first in row {row} (from 0)")
     classes = set(np.unique(label_N).tolist())
     if not classes <= {0, 1}:
         raise ValueError(f"labels must be 0 or 1, found {sorted(classes)[:5]}")

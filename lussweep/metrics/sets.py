@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lussweep.metrics import frechet, inception
-from lussweep.metrics.arrays import ArrayLike, as_numbers
+from lussweep.metrics.arrays import ArrayLike, as_numbers, check_one_order
 from lussweep.metrics.discrepancy import real_bandwidth, root_discrepancy
 from lussweep.metrics.distances import Device, Points, centre, check_features
 from lussweep.metrics.inception import Kid
@@ -132,10 +132,9 @@ def fid(real: ArrayLike, synthetic: ArrayLike) -> float:
 
 
 def _both(real: ArrayLike, synthetic: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    real_ND, fake_MD = (
-        as_samples(x, name)
-        for x, name in ((real, "real samples"), (synthetic, "synthetic samples"))
-    )
+    sets = {"real samples": real, "synthetic samples": synthetic}
+    check_one_order(sets)
+    real_ND, fake_MD = (as_samples(x, name) for name, x in sets.items())
     if real_ND.dtype != np.uint8 or fake_MD.dtype != np.uint8:
         # Grey levels are compared with grey levels only.
         real_ND, fake_MD = (as_floats(x_ND) for x_ND in (real_ND, fake_MD))

@@ -234,8 +234,8 @@ def _text_or_bytes(path: Path, head: bytes) -> Plain:
 
 def _text(path: Path) -> Plain:
     with path.open(encoding="utf-8", errors="replace") as file:
-        lines = [file.readline(200).rstrip("\n") for _ in range(10)]
-    facts = [[f"line {i}", line] for i, line in enumerate(lines, 1) if line]
+        lines = file.read(2**16).split("\n")[:10]
+    facts = [[f"line {i}", line[:200]] for i, line in enumerate(lines, 1) if line]
     return {"kind": "text", "facts": facts}
 
 

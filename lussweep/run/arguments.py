@@ -89,7 +89,7 @@ def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, D
         section = study.data.model_copy(update={"preprocess": data.preprocess})
         study = study.model_copy(update={"data": section})
     run = open_run(
-        work_folder(request.out or f"lussweep-runs/{study.name}"),
+        work_folder(request.out or _folder_of(study.name)),
         study,
         data.manifest,
         phantom=data.is_phantom,
@@ -101,6 +101,13 @@ def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, D
         reveal_ids=request.trust.reveal_ids,
     )
     return run, replace(data, external={e.sha256: e for e in external.values()})
+
+
+def _folder_of(name: str) -> str:
+    """The run folder of an experiment. Raises InputError if its name would lead elsewhere."""
+    if name in ("", ".", "..") or set(name) & set("/\0\n"):
+        raise InputError(f"the name {name!r} cannot name a run folder: change it, or give --out")
+    return f"lussweep-runs/{name}"
 
 
 @contextmanager
@@ -207,6 +214,8 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
 
         if study.data.phantom is None:
             raise InputError(f"the experiment {study.name} needs data: give --data MANIFEST")
+        if problems := [f"{name} is for a manifest: give --data, too" for name in _labels(request)]:
+            raise InputError(problems)
         manifest = phantom_manifest(study.data.phantom, study.seed)
         return Data(manifest, "the built-in phantom (simulated patients)", is_phantom=True)
     if is_url(data) or Path(data).is_dir():
@@ -227,6 +236,17 @@ def _find_data(study: StudySpec, request: RunRequest) -> Data:
     return Data(read.manifest, data, read.splits, read.notes, skipped=read.skipped)
 
 
+def _labels(request: RunRequest) -> list[str]:
+    """The given options that say how the labels of a manifest are read."""
+    given = {
+        "--label": request.label is not None,
+        "--positive": bool(request.positive),
+        "--annotations": request.annotations is not None,
+        "--skip-unlabelled": request.skip_unlabelled,
+    }
+    return [option for option, is_given in given.items() if is_given]
+
+
 def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """Read a frame store. Raises InputError for options that its frames do not have.
 
@@ -234,17 +254,10 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
     """
     from lussweep.run.ingest import STORE_REMEDY, differences, open_store
 
-    used = {
-        "--label": request.label is not None,
-        "--positive": bool(request.positive),
-        "--annotations": request.annotations is not None,
-        "--skip-unlabelled": request.skip_unlabelled,
-        **{f"--set {text}": text.startswith(SET_FOR_INGEST) for text in request.overrides},
-    }
+    of_ingest = [f"--set {text}" for text in request.overrides if text.startswith(SET_FOR_INGEST)]
     problems = [
         f"{option} belongs to `lussweep ingest`, not to a store: leave it out, or ingest again"
-        for option, is_used in used.items()
-        if is_used
+        for option in (*_labels(request), *of_ingest)
     ]
     store = open_store(place)
     wanted = study.data.preprocess

@@ -18,6 +18,7 @@ from lussweep.errors import InputError, encodable
 from lussweep.run.hold import hold_folder
 from lussweep.run.lease import TakenOver
 from lussweep.run.mirror import work_folder
+from lussweep.run.state import RUN_FILE
 from lussweep.store import tables
 from lussweep.store.artifacts import ArtifactStore, read_json
 from lussweep.store.disk import room_named
@@ -70,11 +71,13 @@ class Ingested:
 def ingest_manifest(request: IngestRequest, run_steps: RunSteps) -> Ingested:
     """Decode a manifest's videos into a frame store, new or existing.
 
-    Raises InputError that lists every unreadable video, unless they may be skipped, and for a store
-    whose frames are of another preprocessing.
+    Raises InputError that lists every unreadable video, unless they may be skipped, for a store
+    whose frames are of another preprocessing, and for a run folder: both have a frames.parquet.
     """
     preprocess = request.preprocess
     folder = work_folder(request.out)
+    if (folder.path / RUN_FILE).exists():
+        raise InputError(f"{request.out} is a run folder: choose another --out")
     earlier = _earlier(folder.path)
     if earlier is not None:
         problems = [

@@ -221,7 +221,22 @@ def test_columns_of_two_tables_are_refused() -> None:
     lussweep.auroc_interval(frame["label"], moved["score"].to_numpy(), frame["patient"])
 
 
-def test_a_tensor_of_bfloat16_has_the_values_of_its_floats() -> None:
-    """Networks in mixed precision give such scores, and NumPy has no such type."""
-    scores = torch.rand(6, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16)
-    np.testing.assert_array_equal(as_numbers(scores, "scores"), scores.float().numpy())
+@pytest.mark.parametrize("kind", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_data_frames_with_their_columns_in_another_order_are_refused(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=8) for name in "abc"}
+    one, other = kind(columns), kind({name: columns[name] for name in "cab"})
+    message = "are data frames with the same columns in another order: put them in one order"
+    for score in (lussweep.kmmd, lussweep.one_nn, lussweep.kid, lussweep.fid):
+        with pytest.raises(ValueError, match=message):
+            score(one, other)
+    with pytest.raises(ValueError, match=f"^scores and reference_scores {message}"):
+        lussweep.contrast([0, 1] * 4, one, other, range(8))
+    # Columns of other names say nothing about an order.
+    assert lussweep.kmmd(one, kind(dict(zip("xyz", columns.values(), strict=True)))) == 0
+
+
+def test_scores_of_a_network_in_bfloat16_are_read() -> None:
+    scores = torch.linspace(0, 1, 24).bfloat16()
+    found = lussweep.auroc_interval([0] * 12 + [1] * 12, scores, range(24))
+    assert found.estimate == 1

@@ -29,16 +29,16 @@ STATISTICS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ),
 }
 ROWS = [
-    (LABELS[:-1], SCORES, PATIENTS, r"labels have shape \(15,\), scores \(16,\)"),
+    (LABELS[:-1], SCORES, PATIENTS, r"labels have shape \(15,\), scores.* \(16,\)"),
     (LABELS, SCORES, PATIENTS[:-1], r"patients have shape \(15,\), labels \(16,\)"),
     (changed(LABELS, 3, 2), SCORES, PATIENTS, r"labels must be 0 or 1, found \[0, 1, 2\]"),
     (changed(LABELS, 3, "yes"), SCORES, PATIENTS, "labels hold texts, such as 'yes': give"),
     (changed(LABELS, 3, None), SCORES, PATIENTS, r"labels hold 1 missing value, .*row 3"),
     ([1] * 16, SCORES, PATIENTS, r"both classes are needed, found \[1\]"),
-    (LABELS, changed(SCORES, 5, np.nan), PATIENTS, "scores hold a value that is not finite"),
-    (LABELS, changed(SCORES, 5, None), PATIENTS, "scores hold 1 missing value, the first in row 5"),
-    (LABELS, pd.array(changed(SCORES, 5, None), "Float64"), PATIENTS, "scores hold .*row 5"),
-    (LABELS, np.ma.masked_less(SCORES, 0.2), PATIENTS, "scores hold 2 missing values, .*row 0"),
+    (LABELS, changed(SCORES, 5, np.nan), PATIENTS, "scores.* hold a value that is not finite"),
+    (LABELS, changed(SCORES, 5, None), PATIENTS, "scores.* hold 1 missing value, .*row 5"),
+    (LABELS, pd.array(changed(SCORES, 5, None), "Float64"), PATIENTS, "scores.* hold .*row 5"),
+    (LABELS, np.ma.masked_less(SCORES, 0.2), PATIENTS, "scores.* hold 2 missing values, .*row 0"),
     (LABELS, SCORES, changed(PATIENTS, 5, "P5"), r"several types \(text, whole number\)"),
     (LABELS, SCORES, changed(PATIENTS, 5, True), r"several types \(truth value, whole number\)"),
     (LABELS, SCORES, changed(PATIENTS, 5, None), "patients hold 1 missing value, .*row 5"),
@@ -59,6 +59,22 @@ def test_rows_that_cannot_be_used_are_one_line(case: int, name: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         STATISTICS[name](labels, scores, patients)
     assert "\n" not in str(caught.value)
+
+
+def test_an_error_names_the_scores_that_are_wrong() -> None:
+    bad = changed(SCORES, 5, np.nan)
+    with pytest.raises(ValueError, match=r"^reference_scores hold a value that is not finite"):
+        lussweep.contrast(LABELS, SCORES, bad, PATIENTS)
+    grid = {("baseline", 3, 1): SCORES, ("baseline", 6, 1): bad}
+    with pytest.raises(ValueError, match=r"^scores of \('baseline', 6, 1\) hold a value that"):
+        lussweep.worth(LABELS, grid, PATIENTS, n_resamples=100)
+
+
+@pytest.mark.parametrize("n_resamples", [-1, 0, 1, 99])
+def test_too_few_resamples_for_an_interval_are_refused(n_resamples: int) -> None:
+    grid = {("baseline", n, 1): SCORES for n in (3, 6)}
+    with pytest.raises(ValueError, match=f"n_resamples is {n_resamples}: .* needs 100"):
+        lussweep.worth(LABELS, grid, PATIENTS, n_resamples=n_resamples)
 
 
 def test_ids_of_one_spelling_and_two_types_are_not_merged() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -167,6 +169,18 @@ def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
         lussweep.load_run(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "rows", [pd.DataFrame({"shard": [1]}), pl.DataFrame(), pa.table({"a": [1]})]
+)
+def test_rows_that_name_no_frames_are_one_line(rows: Any, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    run = lussweep.load_run(tmp_path)
+    with pytest.raises(InputError, match=r"give rows of run\['frames'\], an Arrow table"):
+        run.frames(rows)
+    with pytest.raises(InputError, match=r"give rows of run\['memorisation'\], an Arrow table"):
+        run.synthetic(rows)
+
+
 def test_run_study_goes_on_where_the_command_line_was(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +222,23 @@ def test_mistakes_in_the_arguments_are_told_together(tmp_path: Path) -> None:
         lussweep.run_study("nothing", out=tmp_path)
     with pytest.raises(InputError, match="the study holds a value that YAML has no text for"):
         lussweep.run_study({"name": object()}, out=tmp_path)
+
+
+def test_a_text_in_place_of_a_list_of_texts_is_one_line(tmp_path: Path) -> None:
+    for name, text in (("only", "variant=baseline"), ("overrides", "gan.ngf=4")):
+        with pytest.raises(InputError, match=f"{name} is one text: give a list of texts, such as"):
+            lussweep.run_study(yaml.safe_load(TINY), out=tmp_path, **{name: text})  # type: ignore[arg-type]
+
+
+def test_one_list_in_two_places_of_a_study_is_read(tmp_path: Path) -> None:
+    one = [0.25, 0.5]
+    study = yaml.safe_load(TINY)
+    study["search"] |= {"dropouts": one, "learning_rates": one}
+    with pytest.raises(InputError, match=r"^--only variant=none: the grid has no such value"):
+        lussweep.run_study(study, out=tmp_path, only=["variant=none"])
+    study["gan"]["self"] = study
+    with pytest.raises(InputError, match="the study holds a value that YAML has no text for"):
+        lussweep.run_study(study, out=tmp_path)
 
 
 def test_another_thread_is_refused(tmp_path: Path) -> None:

@@ -109,6 +109,18 @@ def test_a_full_disk_under_the_report_changes_no_exit_code() -> None:
     ]
 
 
+@needs_full
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_a_full_disk_under_the_answer_is_one_line(argument: str) -> None:
+    program = f"import sys; sys.argv = ['lussweep', '{argument}']; " + (
+        "from lussweep.cli.app import main; main()"
+    )
+    code, _, errors = streams_of(program, FULL, subprocess.PIPE)
+    assert (code, errors) == (
+        2, ["error: cannot write the output: No space left on device: free some space"],
+    )  # fmt: skip
+
+
 def test_a_reader_of_the_report_that_leaves_changes_no_exit_code() -> None:
     ours, theirs = os.pipe()
     os.close(ours)

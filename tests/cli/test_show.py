@@ -121,6 +121,14 @@ def test_text_that_would_steer_a_terminal_is_not_printed(tmp_path: Path) -> None
         assert "\x1b" not in succeed("show", tmp_path / name)
 
 
+def test_a_long_line_is_cut_and_the_next_one_keeps_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "driver.log"
+    path.write_text(f"{'a' * 500}\n\nb\n")
+    output = succeed("show", path)
+    assert "line 1" in output and "line 2" not in output
+    assert any(line.split() == ["line", "3", "b"] for line in output.splitlines())
+
+
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [

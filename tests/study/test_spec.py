@@ -124,6 +124,25 @@ def test_text_that_is_no_yaml_is_refused_in_one_line():
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: a\ngan: {ngf: 8}\nseed: 1\ngan: {ndf: 8}",
+        "{name: a, gan: {ngf: 8, ndf: 4, ngf: 16}}",
+        "{name: a, 'name': b}",
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_because_yaml_would_drop_one(text):
+    assert " stands twice: keep one" in problem(text)
+
+
+def test_a_seed_that_no_table_can_hold_is_refused():
+    assert load_study(f"{{name: a, seed: {2**63 - 1}}}").seed == 2**63 - 1
+    assert problem(f"{{name: a, seed: {2**63}}}").startswith(
+        "mine.yaml: seed: Input should be less"
+    )
+
+
 def test_an_empty_file_lacks_its_name():
     assert problem("") == "mine.yaml: name: Field required"
 

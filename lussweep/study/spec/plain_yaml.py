@@ -16,9 +16,10 @@ MAX_SHOWN = 200
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that refuses aliases and deep nesting.
+    """A YAML loader that refuses aliases, deep nesting and keys that stand twice.
 
-    With aliases a few lines can unfold to gigabytes.
+    With aliases a few lines can unfold to gigabytes. PyYAML silently drops the first
+    of two values that have one key.
     """
 
     depth = 0
@@ -34,6 +35,18 @@ class _PlainLoader(yaml.SafeLoader):
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in keys:
+                    raise yaml.MarkedYAMLError(
+                        None, None, f"key {key.value} stands twice: keep one", key.start_mark
+                    )
+                keys.add((key.tag, key.value))
         return node
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from lussweep.study.spec.analysis import AnalysisSpec
 from lussweep.study.spec.base import AXIS, Count, Spec, key_value
@@ -68,7 +68,7 @@ class StudySpec(Spec):
     plugins: tuple[str, ...] = ()
     """Installed plugins that this experiment uses: names of entry points in `lussweep.plugins`, or
     of modules. The version of a plugin enters the keys of the steps that use it."""
-    seed: NonNegativeInt = 2023
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2023  # what a column of a table can hold
     """The seed of every random draw."""
     data: DataSpec = DataSpec()
     cohort: CohortSpec = CohortSpec()
