@@ -145,7 +145,9 @@ def plan(
         from lussweep.cli.data_table import frame_index, print_given
 
         wanted = calibrate or any(option is not None for option in (gpus, price, from_))
-        if wanted and calibrate == (from_ is not None):
+        if calibrate and from_ is not None:
+            raise InputError("--from and --calibrate exclude each other: leave out either")
+        if wanted and not calibrate and from_ is None:
             raise InputError(
                 "the plan does not know how long steps take: give either --from RUN, an earlier "
                 "run with records, or --calibrate, which runs a few short steps now"

@@ -71,6 +71,12 @@ def test_options_about_labels_do_not_run_the_phantom_in_place_of_data(
     )
 
 
+def test_two_sources_of_seconds_are_not_called_none() -> None:
+    assert refusal("plan", "quickstart", "--from", "run", "--calibrate") == (
+        "error: --from and --calibrate exclude each other: leave out either"
+    )
+
+
 def test_other_errors_of_files_keep_their_traceback() -> None:
     with pytest.raises(FileNotFoundError), clear_errors(debug=False):
         Path("/nowhere/at/all").read_text()

@@ -114,7 +114,7 @@ def test_nothing_is_imported_that_the_experiment_does_not_name(site: Path) -> No
         ("[takes]", "vgg", "the plugin takes adds the classifier 'vgg', but lussweep has one"),
         ("[adds]", "vgggg", "classifier.kind: no classifier has this name: did you mean vgg?"),
         ("[]", "pixels", "installed plugins that this experiment does not name: short-adds,"),
-        ("adds", "vgg", "experiment: plugins: Input should be a valid tuple (got 'adds')"),
+        ("adds", "vgg", "experiment: plugins: Input should be a list, in brackets (got 'adds')"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_one_clear_line(

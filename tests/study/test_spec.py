@@ -143,6 +143,18 @@ def test_a_seed_that_no_table_can_hold_is_refused():
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("grid: {n_patients: 3}", "grid.n_patients: Input should be a list, in brackets (got 3)"),
+        ("gan:", "gan: Input should be a section of keys and values"),
+        ("variants: 3", "variants: Input should be a section of keys and values (got 3)"),
+    ],
+)
+def test_a_wrong_shape_is_said_in_words_of_yaml(text: str, expected: str) -> None:
+    assert problem(f"name: a\n{text}") == f"mine.yaml: {expected}"
+
+
 def test_an_empty_file_lacks_its_name():
     assert problem("") == "mine.yaml: name: Field required"
 
@@ -151,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"cannot read .*nowhere\.yaml"):
         read_text(tmp_path / "nowhere.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"name: \xe9")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match=r"cannot read .*: its text is not UTF-8: save it"):
         read_text(tmp_path / "latin.yaml")
 
 

@@ -20,6 +20,12 @@ from lussweep.study.spec.study import StudySpec
 from lussweep.study.spec.words import nearest
 
 S = TypeVar("S", bound=Spec)
+OF_YAML = {
+    "tuple_type": "Input should be a list, in brackets",
+    "model_type": "Input should be a section of keys and values",
+    "dict_type": "Input should be a section of keys and values",
+}
+"""Messages of pydantic that name types of Python, in words of YAML."""
 
 
 def load_study(text: str, *, overrides: Iterable[str] = (), where: str = "experiment") -> StudySpec:
@@ -75,7 +81,9 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > 4 * MAX_CHARACTERS:
             raise InputError(f"{path} has over {4 * MAX_CHARACTERS} bytes: is it an experiment?")
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise InputError(f"cannot read {path}: its text is not UTF-8: save it as UTF-8") from None
+    except OSError as error:
         raise InputError(f"cannot read {path}: {error}") from None
 
 
@@ -94,7 +102,7 @@ def _explain(kind: type[Spec], error: Any, where: str) -> str:
         key = str(error["loc"][-1])  # taken from `loc`, because a key may look like a union's tag
         path = [*path[:-1], key] if path[-1:] == [key] else [*path, key]
         return f"{where}: unknown key {'.'.join(path)}{nearest(key, _keys_beside(kind, path))}"
-    message = error["msg"].removeprefix("Value error, ")
+    message = OF_YAML.get(error["type"]) or error["msg"].removeprefix("Value error, ")
     value = error.get("input")
     shown = f" (got {_short(value)})" if isinstance(value, (str, int, float, bool)) else ""
     return ": ".join((*([where] if path else []), name, f"{message}{shown}"))
