@@ -17,7 +17,8 @@ def disjoint_sets(
 
     Patients are drawn one after the other, with all of their frames, until the first set is full,
     and then until the second one is. Frames beyond `n_frames` are left out by chance. The sets
-    are therefore alike in their number of patients, as two cohorts are.
+    are therefore alike in their number of patients, as two cohorts are. They have as many as a
+    cohort has if the patients have as many frames as those of the cohort.
     """
     order = rng.permutation(np.unique(patient_N))
     rows_P = [np.flatnonzero(patient_N == patient) for patient in order]

@@ -19,6 +19,7 @@ from lussweep.study.costs import Frames, Measured
 from lussweep.study.plan import Plan, Step, is_phantom, make_plan
 from lussweep.study.plan.step_specs import FeaturesStep
 from lussweep.study.spec import CLASSES, SPLITS, GeneratorSpec, Manifest, Recipe, StudySpec
+from lussweep.study.spec.base import Spec
 
 CALIBRATION_EPOCHS = (1, 3)
 """Epochs of the short trainings. Two values separate the fixed cost from the cost of an image."""
@@ -28,6 +29,8 @@ CALIBRATION_TRIALS = 3
 """Most trials of a short search: the first ones of its list."""
 CALIBRATION_PATIENTS = 2
 """Patients per class in the short validation and holdout splits."""
+EVERY_VAL_PATIENT = {"n_patients": None}
+"""The change of each section `val`: the short split has fewer patients than it may ask for."""
 
 
 def calibrate(
@@ -112,7 +115,9 @@ def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
             gans.append(gan)
         elif variants:
             continue
-        changes = {"gan": short(recipe.gan)} if recipe.gan else {}
+        changes: dict[str, Spec] = {"gan": short(recipe.gan)} if recipe.gan else {}
+        if recipe.val:
+            changes["val"] = recipe.val.model_copy(update=EVERY_VAL_PATIENT)
         variants[name] = recipe.model_copy(update=changes)
     if not variants:
         raise InputError("--calibrate has no images of other generators: use --from RUN")
@@ -148,7 +153,7 @@ def _short_study(study: StudySpec, n_epochs: int, seed: int) -> StudySpec:
                 update={"classifier": classifier, "search": search}
             ),
             "select": type(study.select)(),
-            "val": study.val.model_copy(update={"n_patients": None}),
+            "val": study.val.model_copy(update=EVERY_VAL_PATIENT),
             "variants": variants,
             "grid": grid,
         }

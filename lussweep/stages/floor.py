@@ -5,6 +5,7 @@ No other step uses the floor, so that nothing is selected or trained again by it
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lussweep.metrics.floor import Rows, disjoint_sets
 from lussweep.metrics.pair import Pair, RealSet
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import Context, Summary, cohort_class
+from lussweep.stages.scoring import real_frames
 from lussweep.store import names, tables
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import FloorStep
@@ -29,14 +31,20 @@ Place = tuple[str, str]
 def run_floor(step: Step, context: Context, out: Path) -> Summary:
     """Scores pairs of disjoint sets of training patients, each with as many frames as the cohort.
 
+    A set also has about as many patients as the cohort, because frames of few patients are alike.
+
     Without enough patients for two sets, the floor is withheld and the reason is its one row.
     """
     floor_step = FloorStep.of(step)
     spec, label = floor_step.score, floor_step.label
-    n_images = min(spec.n_images, len(cohort_class(step, context, label)))
-    pool = cohort_class(step, context, label, role="pool")
-    order = np.random.default_rng(floor_step.seed).permutation(len(pool))
-    pool = pool.take(order[: floor_step.n_pool])
+    cohort = cohort_class(step, context, label)
+    n_images = min(spec.n_images, len(cohort))
+    pool = real_frames(
+        step, context, floor_step, floor_step.n_pool, n_patients=floor_step.n_patients, role="pool"
+    )
+    # Patients of the pool then have as many frames as those of the cohort, if all of them can.
+    per_frame = len(patient_ids(pool)) / len(patient_ids(cohort))
+    pool = pool[: math.ceil(n_images * max(per_frame, floor_step.n_pool / spec.n_images))]
     patient_N = np.array(pool["patient_id"].to_pylist())
     rng = np.random.default_rng([floor_step.seed, n_images])
     draws = [disjoint_sets(patient_N, n_images, rng) for _ in range(floor_step.n_draws)]
@@ -55,7 +63,8 @@ def run_floor(step: Step, context: Context, out: Path) -> Summary:
     }
     for name in spec.embedders:
         real = read_weights(context.store.open(step.inputs[f"pool_{name}"]) / names.FEATURES)
-        features |= {(name, space): real[space].numpy() for space in EMBEDDERS[name].spaces}
+        of_pool = {space: real[space].numpy()[: len(pool)] for space in EMBEDDERS[name].spaces}
+        features |= {(name, space): x_ND for space, x_ND in of_pool.items()}
     rows = [
         row
         for place, x_ND in features.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -20,6 +21,7 @@ from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
 from lussweep.store import names, tables
+from lussweep.study.keys import derive_seed
 from lussweep.study.plan import Step
 from lussweep.study.plan.step_specs import DrawnStep, FeaturesStep, ScoreStep
 from lussweep.study.spec import EMBEDDERS, NO_EMBEDDER, PIXEL, SCORES, ScoreSpec
@@ -33,7 +35,9 @@ def run_features(step: Step, context: Context, out: Path) -> Summary:
     """Embeds real frames of one cohort and class, once for all generators."""
     features_step = FeaturesStep.of(step)
     name = features_step.embedder
-    drawn = _real_cohort(step, context, features_step, features_step.n_images)
+    drawn = real_frames(
+        step, context, features_step, features_step.n_images, n_patients=features_step.n_patients
+    )
     real = load_pixels(context.store, drawn)
     features = _features({name: _embedder(name, step, context)}, real, features_step.batch_size)
     save_file(
@@ -51,7 +55,7 @@ def run_score(step: Step, context: Context, out: Path) -> Summary:
     # A score that is defined for the detector needs it, also if `score.embedders` leaves it out.
     needed = [*spec.embedders, *(name for score in scores.values() for name in score.embedders)]
     embedders = {name: _embedder(name, step, context) for name in dict.fromkeys(needed)}
-    drawn = _real_cohort(step, context, score_step, _n_scored(step, context, spec))
+    drawn = real_frames(step, context, score_step, _n_scored(step, context, spec))
     real, masks = (load(context.store, drawn) for load in (load_pixels, load_masks))
     real_sets = {
         place: RealSet(
@@ -113,14 +117,30 @@ def _features(
     }
 
 
-def _real_cohort(step: Step, context: Context, drawn: DrawnStep, n_images: int) -> pa.Table:
+def real_frames(
+    step: Step,
+    context: Context,
+    drawn: DrawnStep,
+    n_images: int,
+    *,
+    n_patients: int | None = None,
+    role: str = "cohort",
+) -> pa.Table:
     """The first `n_images` rows of a seeded permutation of the class's frames.
 
-    A smaller number gives the first of the same frames.
+    A smaller number gives the first of the same frames. With `n_patients` they are the frames of
+    so many patients, and of further ones only if these have fewer than `n_images`.
     """
-    cohort = cohort_class(step, context, drawn.label)
-    chosen = np.random.default_rng(drawn.seed).permutation(len(cohort))[:n_images]
-    return cohort.take(chosen)
+    frames = cohort_class(step, context, drawn.label, role)
+    if n_patients is not None:
+        patients, n_frames_P = np.unique(frames["patient_id"].to_numpy(), return_counts=True)
+        rng = np.random.default_rng(derive_seed(drawn.seed, "patients"))
+        order = rng.permutation(len(patients))
+        n_enough = 1 + int(np.searchsorted(n_frames_P[order].cumsum(), n_images))
+        of = patients[order[: max(n_patients, n_enough)]]
+        frames = frames.filter(pc.is_in(frames["patient_id"], pa.array(of, pa.string())))
+    chosen = np.random.default_rng(drawn.seed).permutation(len(frames))[:n_images]
+    return frames.take(chosen)
 
 
 def _n_scored(step: Step, context: Context, spec: ScoreSpec) -> int:

@@ -211,9 +211,14 @@ def hyperparameter_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hyperparameters_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters by name of a row that has the columns HYPERPARAMETERS."""
+    """The hyperparameters by name of a row that has the columns HYPERPARAMETERS.
+
+    A list, such as the widths of layers, is a text, because views compare and sort the values.
+    """
     with_column = {name: row[name] for name in OWN_COLUMN if row[name] is not None}
-    return {**with_column, **json.loads(row["hyperparameters"] or "{}")}
+    others = json.loads(row["hyperparameters"] or "{}")
+    as_texts = {name: canonical(v) if isinstance(v, list) else v for name, v in others.items()}
+    return {**with_column, **as_texts}
 
 
 def in_schema(rows: pa.Table | Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:

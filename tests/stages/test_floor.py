@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lussweep.data.cohort import of_class
+from lussweep.data.cohort import of_class, patient_ids
 from lussweep.data.phantom import phantom_manifest
 from lussweep.metrics.distances import Features
-from lussweep.stages import Context, execute
+from lussweep.metrics.floor import disjoint_sets
+from lussweep.stages import Context, execute, floor
 from lussweep.store import names, tables
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import make_plan
@@ -88,6 +90,47 @@ def test_the_sets_of_a_draw_share_no_frame_and_draws_differ(
         row["value"] for row in floors[2] if row["metric"] == "kmmd" and row["space"] == "pixel"
     }
     assert len(kmmd) > 10
+
+
+PART_OF_A_COHORT = """
+name: part
+data:
+  phantom: {train_patients: 24, val_patients: 1, holdout_patients: 1, frames_per_video: 4}
+  preprocess: {image_size: 64}
+score: {embedders: [rows], n_images: 12, n_kid_subsets: 2}
+grid: {n_patients: [2, 4], replicates: 1, variants: [pure_synthetic]}
+"""
+
+
+@pytest.mark.parametrize(("label", "n_patients"), [("pos", 2), ("neg", 2), ("pos", 4)])
+def test_a_set_has_about_as_many_patients_as_the_cohort(
+    label: str, n_patients: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """12 frames are fewer than a cohort has, so not all frames of a patient are among them."""
+    sizes: list[int] = []
+
+    def counted(patient_N: np.ndarray, n: int, rng: np.random.Generator) -> Any:
+        drawn = disjoint_sets(patient_N, n, rng)
+        assert drawn is not None
+        sizes.extend(len(set(patient_N[rows])) for rows in drawn)
+        return drawn
+
+    monkeypatch.setitem(EMBEDDERS, "rows", Embedder(function=rows_of_frames, digest="1"))
+    monkeypatch.setattr(floor, "disjoint_sets", counted)
+    monkeypatch.setattr(floor, "_scores", lambda *given: [])
+    study = load_study(PART_OF_A_COHORT)
+    assert study.data.phantom is not None
+    plan = make_plan(study, phantom_manifest(study.data.phantom, study.seed), phantom=True)
+    (cell,) = (cell for cell in plan.cells if cell.coordinates.n_patients == n_patients)
+    ref = cell.refs[f"floor_{label}"]
+    store = ArtifactStore(tmp_path / "artifacts")
+    for needed in [*plan.steps]:
+        if needed in plan.ancestors(ref) | {ref}:
+            execute(plan.steps[needed], Context(store, "cpu"))
+    cohort = tables.read_frames(store.open(plan.steps[ref].inputs["cohort"]) / names.COHORT)
+    n_of_cohort = len(patient_ids(of_class(cohort, label)))
+    assert len(sizes) == 2 * 20
+    assert n_of_cohort <= np.mean(sizes) < n_of_cohort + 2
 
 
 def test_without_enough_patients_the_floor_is_withheld_with_the_reason(

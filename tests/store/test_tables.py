@@ -233,6 +233,13 @@ def test_hyperparameters_come_back_from_their_columns(tmp_path, values, text):
         assert tables.hyperparameters_of(row) == values
 
 
+def test_a_hyperparameter_of_several_numbers_comes_back_as_a_text_that_views_can_compare():
+    columns = tables.hyperparameter_columns({"learning_rate": 0.1, "widths": (16, 32)})
+    assert columns["hyperparameters"] == '{"widths":[16,32]}'
+    row = {"channels": None, "dropout": None, **columns}
+    assert tables.hyperparameters_of(row) == {"learning_rate": 0.1, "widths": "[16,32]"}
+
+
 def test_an_index_of_a_million_frames_is_not_taken_for_a_file_that_was_made_to_fill_memory(
     tmp_path: Path,
 ) -> None:

@@ -27,13 +27,22 @@ class TrialConfig:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> TrialConfig:
-        """The configuration with these values by name. One of them is the learning rate."""
-        hyperparameters = {name: value for name, value in values.items() if name != LEARNING_RATE}
+        """The configuration with these values by name. One of them is the learning rate.
+
+        A list becomes a tuple: a record holds a tuple of the space as a list.
+        """
+        hyperparameters = {
+            name: _as_in_space(value) for name, value in values.items() if name != LEARNING_RATE
+        }
         return cls(values[LEARNING_RATE], hyperparameters)
 
     def values(self) -> dict[str, Any]:
         """The values by name, the learning rate first."""
         return {LEARNING_RATE: self.learning_rate, **self.hyperparameters}
+
+
+def _as_in_space(value: Any) -> Any:
+    return tuple(map(_as_in_space, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from lussweep.study.coordinates import Draw
 from lussweep.study.keys import Section, derive_seed
 from lussweep.study.plan.steps import ExternalKey, Plan, PlannedImages, Step, Workers
 from lussweep.study.plugins import Plugin
-from lussweep.study.spec import SPLITS, Manifest, StudySpec, Video
+from lussweep.study.spec import CLASSES, SPLITS, Manifest, StudySpec, Video
 from lussweep.study.spec.base import Spec
 
 INGEST_VERSION = 1
@@ -73,6 +74,9 @@ class PlanBuilder:
         self.weights_digest = weights_digest
         self.external = external or {}
         self.ids = {video.patient_id for video in manifest.videos}
+        train = manifest.patients("train").values()
+        self.n_train_patients = Counter(CLASSES[max(v.label for v in videos)] for videos in train)
+        """Patients of the train split by patient class."""
         self.plan = Plan()
         self.threads = {"n_threads": study.compute.n_threads}
         self.known_sections: dict[Any, tuple[Spec, Section]] = {}

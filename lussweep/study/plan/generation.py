@@ -19,12 +19,14 @@ from lussweep.study.spec import (
 )
 
 EXTERNAL_VERSION = 2
-FLOOR_VERSION = 1
+FLOOR_VERSION = 2
 N_FLOOR_DRAWS = 20
 """Pairs of disjoint sets of training patients, whose scores are the floor."""
 FLOOR_POOL = 4
-"""Frames that the draws are made of, per frame of a set. Twice is too few: a set takes all frames
-of its patients and leaves some out, so the rest would not fill the second set."""
+"""Patients and frames that the draws are made of, per patient of a cohort and per frame of a set.
+The sets then have as many patients as the cohort. Twice is too few: a set takes all frames of its
+patients and leaves some out, so the rest would not fill the second set."""
+NO_LIMIT: Mapping[str, int] = {}
 SELECT_FIELDS = {
     "last": {"rule"},
     "epoch": {"rule", "epoch"},
@@ -122,13 +124,23 @@ def _external(builder: PlanBuilder, images: PlannedImages, at: CohortClass) -> s
     return builder.add("external", EXTERNAL_VERSION, spec, builder.drawn_from(at), name)
 
 
-def _features(builder: PlanBuilder, embedder: str, at: CohortClass, n_images: int) -> str:
-    """Plan the features of a class's real frames, which all generators share."""
+def _features(
+    builder: PlanBuilder,
+    embedder: str,
+    at: CohortClass,
+    n_images: int,
+    drawn_of: Mapping[str, int] = NO_LIMIT,
+) -> str:
+    """Plan the features of a class's real frames, which all generators share.
+
+    `drawn_of`: the field `n_patients` if the frames are of so many patients, else nothing.
+    """
     score, entry = builder.study.score, EMBEDDERS[embedder]
     spec = {
         "embedder": embedder,
         "n_images": n_images,
         "batch_size": score.batch_size,
+        **drawn_of,
         **builder.seeded("score", at),
         "weights": builder.weights_digest if entry.needs == "weights" else entry.digest,
         **plugin_fields(EMBEDDERS.plugin_of(embedder)),
@@ -136,7 +148,8 @@ def _features(builder: PlanBuilder, embedder: str, at: CohortClass, n_images: in
     inputs = builder.drawn_from(at)
     if entry.needs == "detector":
         inputs["detector"] = plan_detector(builder)
-    name = f"features {at._replace(generator='').name()} {embedder}"
+    few = f" of {n} patients" if (n := drawn_of.get("n_patients")) else ""
+    name = f"features {at._replace(generator='').name()} {embedder}{few}"
     return builder.add("features", score.version, spec, inputs, name, SHARES_A_GPU)
 
 
@@ -161,13 +174,19 @@ def _floor(builder: PlanBuilder, at: CohortClass) -> str:
     It takes its number of frames from the cohort of replicate 1, so that all replicates and
     generators of a patient count share it.
     """
+    assert at.draw.n_patients is not None, "a cell has a number of patients"
     score, n_pool = builder.study.score, FLOOR_POOL * builder.study.score.n_images
+    n_patients = FLOOR_POOL * at.draw.n_patients
+    # Patient counts that need every patient share one pool.
+    is_part = n_patients < builder.n_train_patients[at.label]
+    drawn_of = {"n_patients": n_patients} if is_part else NO_LIMIT
     everyone = Draw(None, 1)
     pool = CohortClass(at.label, everyone, builder.cohort(everyone), "")
     spec = {
         "score": builder.fields(score),
         "n_draws": N_FLOOR_DRAWS,
         "n_pool": n_pool,
+        **drawn_of,
         **builder.seeded("score", pool),
         **plugin_fields(*map(SCORES.plugin_of, score.extra_metrics)),
     }
@@ -177,7 +196,7 @@ def _floor(builder: PlanBuilder, at: CohortClass) -> str:
         "cohort": builder.cohort(Draw(at.draw.n_patients, 1)),
     }
     for embedder in score.embedders:
-        inputs[f"pool_{embedder}"] = _features(builder, embedder, pool, n_pool)
+        inputs[f"pool_{embedder}"] = _features(builder, embedder, pool, n_pool, drawn_of)
     name = f"floor {at.label} n={at.draw.n_patients}"
     return builder.add("floor", FLOOR_VERSION, spec, inputs, name, SHARES_A_GPU)
 

@@ -121,6 +121,8 @@ class FeaturesStep(DrawnStep):
 
     embedder: str
     n_images: PositiveInt
+    n_patients: PositiveInt | None = None
+    """Patients whose frames are taken, unless they have too few. None: all."""
     batch_size: PositiveInt
     weights: str | None
     """The digest of the embedder's weights, if they are a file."""
@@ -140,7 +142,9 @@ class FloorStep(DrawnStep):
     score: ScoreSpec
     n_draws: PositiveInt
     n_pool: PositiveInt
-    """Most frames of all training patients that the draws are made of."""
+    """Most frames that the draws are made of, if a set has `score.n_images` frames."""
+    n_patients: PositiveInt | None = None
+    """Training patients whose frames these are, unless they have too few. None: all."""
 
 
 class SimulatedPatients(Spec):

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from lussweep.models.classifiers.search_space import (
     pruner,
     search_list,
 )
-from lussweep.study.spec import VggSearchSpec
+from lussweep.study.spec import SearchSpec, VggSearchSpec
 
 ALL = VggSearchSpec(n_trials=45)
 SPACE = {
@@ -83,6 +84,20 @@ def tpe(n_trials, **changes):
 def test_tpe_begins_with_the_random_list():
     first = [propose(tpe(n), 5, []) for n in (1, 2, 3, 4)]
     assert first == search_list(VggSearchSpec(n_trials=4), 5)
+
+
+class WidthsSearch(SearchSpec):
+    widths: tuple[tuple[int, ...], ...] = ((4,), (4, 4), (8,))
+
+
+@pytest.mark.filterwarnings("ignore:.*persistent storage:UserWarning")
+def test_tpe_knows_a_tuple_again_that_a_record_holds_as_a_list():
+    first = search_list(WidthsSearch(n_trials=2), 5)
+    recorded = [TrialConfig.of(json.loads(json.dumps(config.values()))) for config in first]
+    assert recorded == first
+    search = WidthsSearch(n_trials=3, sampler="tpe")
+    proposed = propose(search, 5, [finished(config, 0.5) for config in recorded])
+    assert proposed.hyperparameters["widths"] in search.widths
 
 
 def merit_of(config):
