@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
+from lussweep.run.drive import _heartbeat
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.mirror import WorkFolder
+from lussweep.run.state import PLAN_FILE, STATE_FILE, read_state
 from lussweep.study.coordinates import Draw
 from lussweep.study.spec import load_study
 from support.commands import TINY
@@ -94,6 +97,31 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
     assert len(run.plan.cells) == len(run.requested.cells) == 16
     opened(only=SMALLER)
     assert len(planned) == 3, "the cells left out may be done"
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, PLAN_FILE])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_a_command_with_nothing_to_do_writes_state_and_plan_anew(opened, name, damage):
+    finish(opened())
+    _heartbeat(opened()).settle()  # the steps may have been done in another folder
+    folder = opened().folder
+    state, written = read_state(folder.seen_by_others), (folder.path / PLAN_FILE).read_bytes()
+    assert state["ended"] == "ended"
+    assert all(of_stage["done"] == of_stage["of"] for of_stage in state["stages"].values())
+    damage(folder.path / name)
+    _heartbeat(opened()).settle()
+    assert read_state(folder.seen_by_others)["cells"] == state["cells"]
+    assert (folder.path / PLAN_FILE).read_bytes() == written
+
+
+def test_the_state_of_a_command_with_nothing_to_do_has_cells_that_other_folders_did(opened):
+    finish(opened())
+    part = opened(only=SMALLER)
+    _heartbeat(part).settle()
+    finish(opened("grid.replicates=2"))
+    _heartbeat(opened("grid.replicates=2")).settle()
+    cells = read_state(part.folder.seen_by_others)["cells"]
+    assert sum(of_point["done"] for of_point in cells) == 16
 
 
 def test_an_earlier_variant_of_a_plugin_that_is_not_loaded_is_named(opened, tmp_path):
