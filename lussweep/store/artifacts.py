@@ -118,9 +118,16 @@ class ArtifactStore:
         """Gives a fresh folder to write to. It becomes the artifact if the block raises no error.
 
         `record` may be filled inside the block. A second commit of the same ref leaves the
-        first one as it is.
+        first one as it is. Raises InputError, before the block, if files without a record are
+        there.
         """
         target = self.root / ref
+        names = _names_in(target)
+        if names and RECORD not in names:
+            raise InputError(
+                f"{target} has files but no {RECORD}, like a folder that was half copied: delete "
+                "it, and it is made again"
+            )
         scratch = self.root / ".tmp" / f"{ref.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         scratch.mkdir(parents=True)
         try:

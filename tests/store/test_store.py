@@ -74,9 +74,10 @@ def test_a_folder_without_a_record_is_no_artifact(store):
     (store.root / REF / "file.txt").write_text("stray")
     assert not store.has(REF)
     assert not store.surveyed().has(REF)
-    with pytest.raises(OSError, match="not empty"), store.commit(REF, {}):
-        pass
+    with pytest.raises(InputError, match=r"no record\.json.*: delete it"), store.commit(REF, {}):
+        pytest.fail("what the step makes would be lost")
     assert not store.has(REF)
+    assert (store.root / REF / "file.txt").exists()
 
 
 # --- records ------------------------------------------------------------------------------
