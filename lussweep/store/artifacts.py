@@ -21,8 +21,9 @@ from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
-SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
-"""Seconds after which an abandoned folder, or an unfinished step, is deleted."""
+SCRATCH_S, WORKPLACE_S = 7 * 86_400, 30 * 86_400
+"""Seconds after which an abandoned folder, or an unfinished step, is deleted. A trial writes to its
+folder only at its end, which may be days after its start on a CPU."""
 
 
 class Record(TypedDict):
