@@ -184,9 +184,7 @@ def _execute(
                     run.requested, run.store, executor, monitor.look, options.retries, hold.stop
                 )
                 claim(run)
-                pruning = snapshot_pruning(
-                    run.study, run.plan, run.described["grids"], run.shares_store
-                )
+                pruning = snapshot_pruning(run)
                 execute_grid(
                     run.requested, run.store, executor, monitor, pruning, options.retries, hold.stop
                 )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lussweep.backend.driver import Executor, Outcome, Progress, run_plan
 from lussweep.backend.order import expected_frames, recorded_seconds, step_costs
 from lussweep.backend.stop import Stop
 from lussweep.data.frames import read_index
 from lussweep.errors import InputError
+from lussweep.run.folder import Run
 from lussweep.run.ingest import step_problem
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import DATA_STAGES, STAGES, Plan
-from lussweep.study.spec import StudySpec
 
 
 def execute_data(
@@ -108,25 +107,24 @@ class SnapshotPruning:
                 store.discard(gan, name)
 
 
-def snapshot_pruning(
-    study: StudySpec, plan: Plan, grids: Sequence[Mapping[str, Any]], shares_store: bool
-) -> SnapshotPruning:
-    """The pruning rule for a run folder in which `grids` were requested.
+def snapshot_pruning(run: Run) -> SnapshotPruning:
+    """The pruning rule for a run folder.
 
-    Keeps the epochs that any of these grids names, even if --only leaves them out in this command.
-    Deletes nothing from a store that other runs may use, or if the study keeps all snapshots.
+    Keeps the epochs that any grid of the folder names, and what other cells of these grids need
+    to select an epoch, even if --only leaves them out in this command. Deletes nothing from a
+    store that other runs may use, or if the study keeps all snapshots.
     """
-    announced = {epoch for grid in grids for epoch in grid["gan_epochs"]}
-    dropping = study.keep_snapshots == "selected" and not shares_store
-    return SnapshotPruning(_gan_users(plan) if dropping else {}, announced)
+    announced = {epoch for grid in run.described["grids"] for epoch in grid["gan_epochs"]}
+    dropping = run.study.keep_snapshots == "selected" and not run.shares_store
+    return SnapshotPruning(_gan_users(run) if dropping else {}, announced)
 
 
-def _gan_users(plan: Plan) -> dict[str, list[str]]:
+def _gan_users(run: Run) -> dict[str, set[str]]:
     """Refs of the steps that use each GAN, by the GAN's ref."""
-    users: dict[str, list[str]] = {}
-    for ref, step in plan.steps.items():
+    users = {gan: set(refs) for gan, refs in run.left_out.items()}
+    for ref, step in run.plan.steps.items():
         if "gan" in step.inputs:
-            users.setdefault(step.inputs["gan"], []).append(ref)
+            users.setdefault(step.inputs["gan"], set()).add(ref)
     return users
 
 

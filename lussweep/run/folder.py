@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from lussweep.store.object_store import artifact_store
 from lussweep.store.remote import StorageError
 from lussweep.study.coordinates import Coordinates
 from lussweep.study.keys import is_hashed_id
-from lussweep.study.plan import ExternalKey, Plan, grid_cells, make_plan
+from lussweep.study.plan import ExternalKey, Plan, Step, grid_cells, make_plan
 from lussweep.study.plan.step_specs import GanStep
 from lussweep.study.spec import GridSpec, Manifest, Recipe, StudySpec, dump_study
 
@@ -55,6 +55,9 @@ class Run:
     """Whether the artifacts lie outside the run folder, where other runs may use them too."""
     reveal_ids: bool = False
     """Whether logs and failures name patients and files."""
+    left_out: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Refs of the steps that take a GAN, by the GAN's ref, of all cells that were ever requested
+    here, left out by `--only` or not. Those that take a named epoch are not listed."""
 
     @cached_property
     def ids(self) -> frozenset[str]:
@@ -147,13 +150,18 @@ def open_run(
     plan = Plan(dict(requested.steps), list(requested.cells))
     considered = {cell.coordinates for cell in plan.cells}
     variants = {n: Recipe.model_validate(r) for n, r in described["variants"].items()}
+    left_out: dict[str, set[str]] = {}
     for grid in reversed(described["grids"]):  # starts with the latest, which is often the widest
         update = {"grid": GridSpec.model_validate(grid), "variants": variants}
         earlier_study = study.model_copy(update=update)
         cells = set(grid_cells(earlier_study, {}))
         if not cells <= considered:
-            _add_done_cells(plan, plan_of(earlier_study), surveyed)
+            whole = plan_of(earlier_study)
+            _add_done_cells(plan, whole, surveyed)
             considered |= cells
+            for ref, step in whole.steps.items():
+                if "gan" in step.inputs and not _takes_a_named_epoch(step):
+                    left_out.setdefault(step.inputs["gan"], set()).add(ref)
     order = list(described["variants"])
     plan.cells.sort(key=lambda cell: _order(cell.coordinates, order))
     return Run(
@@ -166,6 +174,7 @@ def open_run(
         described,
         store is not None,
         reveal_ids,
+        left_out,
     )
 
 
@@ -211,6 +220,10 @@ def _add_done_cells(plan: Plan, earlier: Plan, store: ArtifactStore) -> None:
     needed = refs | earlier.ancestors(*refs)
     plan.cells += done
     plan.steps.update({ref: step for ref, step in earlier.steps.items() if ref in needed})
+
+
+def _takes_a_named_epoch(step: Step) -> bool:
+    return step.stage == "synth" and step.spec["select"]["rule"] == "epoch"
 
 
 def _needed_bytes(study: StudySpec, requested: Plan, store: ArtifactStore) -> int:

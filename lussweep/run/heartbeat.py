@@ -17,9 +17,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lussweep.backend.time_range import TimeRange
-from lussweep.errors import one_line
+from lussweep.errors import InputError, one_line
 from lussweep.run.state import (
     PLAN_FILE,
+    STATE_FIELDS,
     STATE_FILE,
     cancelled,
     clear_cancel,
@@ -128,13 +129,23 @@ class Heartbeat:
             clear_cancel(self.place)
 
     def settle(self) -> None:
-        """Write that the run has ended, if a driver was killed after its last step."""
+        """Write plan and state of a run that is done, unless they say so already.
+
+        They do not if a driver was killed after its last step, if one of them is damaged, or if
+        another run folder with the same store has done the steps.
+        """
         from lussweep.backend.driver import Progress
 
-        with suppress(ValueError):
-            if read_state(self.place)["ended"] is None:
-                self.take(Progress(self.requested, done=set(self.requested.steps)))
-                self._write("ended")
+        self.take(Progress(self.requested, done=set(self.requested.steps)))
+        plan = json.dumps(_described(self.plan)).encode()
+        with suppress(InputError):
+            state, now = read_state(self.place, STATE_FIELDS), self._state("ended")
+            is_same = all(state[name] == now[name] for name in ("ended", "cells", "stages"))
+            if is_same and self.place.read(PLAN_FILE) == plan:
+                return
+        with suppress(OSError, StorageError):
+            self.place.write(PLAN_FILE, plan)
+        self._write("ended")
 
     def _beat(self) -> None:
         next_write = time.monotonic() + self.state_s

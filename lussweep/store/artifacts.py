@@ -21,8 +21,9 @@ from lussweep.store.folders import LocalFolder, check_usable
 from lussweep.store.locks import locked_if_free
 
 RECORD = "record.json"
-SCRATCH_S, WORKPLACE_S = 86_400, 30 * 86_400
-"""Seconds after which an abandoned folder, or an unfinished step, is deleted."""
+SCRATCH_S, WORKPLACE_S = 7 * 86_400, 30 * 86_400
+"""Seconds after which an abandoned folder, or an unfinished step, is deleted. A trial writes to its
+folder only at its end, which may be days after its start on a CPU."""
 
 
 class Record(TypedDict):
@@ -118,9 +119,16 @@ class ArtifactStore:
         """Gives a fresh folder to write to. It becomes the artifact if the block raises no error.
 
         `record` may be filled inside the block. A second commit of the same ref leaves the
-        first one as it is.
+        first one as it is. Raises InputError, before the block, if files without a record are
+        there.
         """
         target = self.root / ref
+        names = _names_in(target)
+        if names and RECORD not in names:
+            raise InputError(
+                f"{target} has files but no {RECORD}, like a folder that was half copied: delete "
+                "it, and it is made again"
+            )
         scratch = self.root / ".tmp" / f"{ref.replace('/', '-')}-{uuid.uuid4().hex[:8]}"
         scratch.mkdir(parents=True)
         try:

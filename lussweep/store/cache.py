@@ -181,5 +181,10 @@ class ArtifactCache:
 
 
 def size_bytes(folder: Path) -> int:
-    """The size of all files below a folder."""
-    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    """The size of all files below a folder. Other processes may write, rename and delete there."""
+    n_bytes = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # gone since it was listed
+            if path.is_file():
+                n_bytes += path.stat().st_size
+    return n_bytes

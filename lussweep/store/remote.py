@@ -23,6 +23,8 @@ S3_PATIENCE: dict[str, Any] = {
 }
 """Settings of botocore: it retries server errors for up to half a minute, and treats 30 s without
 an answer as an error. `config_kwargs` in FSSPEC_S3 (fsspec's own variable) override them."""
+WILDCARDS = set("*?[")
+"""Characters by which fsspec finds, and deletes, whatever matches."""
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 
 
@@ -250,6 +252,11 @@ def file_system(url: str) -> tuple[Any, str]:
         raise InputError(f"{url}: {error}: give a folder, s3://BUCKET/... or gs://...") from None
     if not path.strip("/"):
         raise InputError(f"{url} names no bucket: give {scheme}://BUCKET/PREFIX")
+    if WILDCARDS & set(path):
+        raise InputError(
+            f"{url} has one of * ? [, which would stand for other names in the bucket too: give "
+            "another name"
+        )
     if EXTRAS.get(scheme) == "s3":
         fs.retries = 2  # s3fs's own attempts; botocore retries within each
     return fs, path.rstrip("/")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
+from lussweep.models.generators.seam import snapshot_path
+from lussweep.run.drive import _heartbeat
+from lussweep.run.execute import snapshot_pruning
 from lussweep.run.folder import Run, claim, open_run
 from lussweep.run.mirror import WorkFolder
+from lussweep.run.state import PLAN_FILE, STATE_FILE, read_state
 from lussweep.study.coordinates import Draw
 from lussweep.study.spec import load_study
 from support.commands import TINY
@@ -94,6 +99,54 @@ def test_a_grid_that_holds_the_earlier_ones_is_planned_once(opened, monkeypatch)
     assert len(run.plan.cells) == len(run.requested.cells) == 16
     opened(only=SMALLER)
     assert len(planned) == 3, "the cells left out may be done"
+
+
+@pytest.mark.parametrize("name", [STATE_FILE, PLAN_FILE])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("{")])
+def test_a_command_with_nothing_to_do_writes_state_and_plan_anew(opened, name, damage):
+    finish(opened())
+    _heartbeat(opened()).settle()  # the steps may have been done in another folder
+    folder = opened().folder
+    state, written = read_state(folder.seen_by_others), (folder.path / PLAN_FILE).read_bytes()
+    assert state["ended"] == "ended"
+    assert all(of_stage["done"] == of_stage["of"] for of_stage in state["stages"].values())
+    damage(folder.path / name)
+    _heartbeat(opened()).settle()
+    assert read_state(folder.seen_by_others)["cells"] == state["cells"]
+    assert (folder.path / PLAN_FILE).read_bytes() == written
+
+
+def test_the_state_of_a_command_with_nothing_to_do_has_cells_that_other_folders_did(opened):
+    finish(opened())
+    part = opened(only=SMALLER)
+    _heartbeat(part).settle()
+    finish(opened("grid.replicates=2"))
+    _heartbeat(opened("grid.replicates=2")).settle()
+    cells = read_state(part.folder.seen_by_others)["cells"]
+    assert sum(of_point["done"] for of_point in cells) == 16
+
+
+def test_snapshots_stay_for_the_cells_that_only_leaves_out(opened):
+    options = ("gan.conditional=true", "grid.n_patients=[2]", "select.rule=last")
+    part = opened(*options, only={"variant": ["combined"]})
+    (gan,) = (ref for ref in part.plan.steps if ref.startswith("gan/"))
+    with part.store.commit(gan, {}) as folder:
+        for epoch in (1, 2):
+            snapshot_path(folder, epoch).parent.mkdir(exist_ok=True)
+            snapshot_path(folder, epoch).touch()
+
+    def finish_and_prune(run: Run) -> list[str]:
+        for ref in run.requested.steps:
+            if not run.store.has(ref):
+                with run.store.commit(ref, {"summary": {"epoch": 2}}):
+                    pass
+        claim(run)
+        snapshot_pruning(run).prune(run.store, gan)
+        return [name for name in run.store.files(gan) if name.startswith("snapshots")]
+
+    both = ["snapshots/epoch_0001.safetensors", "snapshots/epoch_0002.safetensors"]
+    assert finish_and_prune(part) == both, "the negative class is scored in pure_synthetic alone"
+    assert finish_and_prune(opened(*options)) == both[1:]
 
 
 def test_an_earlier_variant_of_a_plugin_that_is_not_loaded_is_named(opened, tmp_path):

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,21 @@ def test_copies_stay_within_the_bound_and_the_longest_unused_go(store, monkeypat
         assert sum(map(size_bytes, ArtifactCache()._entries())) <= 3.5 * MB
     assert copies(store) == {refs[0], refs[4], refs[5]}
     assert (store.open(refs[1]) / "file").stat().st_size == MB, "what went is fetched again"
+
+
+def test_a_file_that_another_process_renames_does_not_count(tmp_path, monkeypatch):
+    (tmp_path / "whole").write_bytes(b"12345")
+    (tmp_path / ".begun.partial").write_bytes(b"123")
+    is_file = Path.is_file
+
+    def renamed_after_a_look(path):
+        found = is_file(path)
+        if path.name == ".begun.partial":
+            path.rename(tmp_path.with_name("begun"))
+        return found
+
+    monkeypatch.setattr(Path, "is_file", renamed_after_a_look)
+    assert size_bytes(tmp_path) == 5
 
 
 HOLD = """

@@ -169,6 +169,15 @@ def test_a_url_without_a_bucket_is_refused(s3, tiny_yaml, own_cache):
     assert "names no bucket" in refusal("grid", tiny_yaml, "--out", "s3://")
 
 
+@pytest.mark.parametrize("name", ["run?", "run*", "run[1]"])
+def test_a_name_that_stands_for_other_runs_is_refused(name):
+    other = RemoteFolder("memory://bucket/run1")
+    other.write("results.parquet", b"theirs")
+    with pytest.raises(InputError, match=r"has one of \* \? \["):
+        RemoteFolder(f"memory://bucket/{name}").delete(["results.parquet"])
+    assert other.read("results.parquet") == b"theirs"
+
+
 def test_without_credentials_the_variables_are_named(
     fresh, tiny_yaml, own_cache, monkeypatch, tmp_path
 ):

@@ -74,9 +74,10 @@ def test_a_folder_without_a_record_is_no_artifact(store):
     (store.root / REF / "file.txt").write_text("stray")
     assert not store.has(REF)
     assert not store.surveyed().has(REF)
-    with pytest.raises(OSError, match="not empty"), store.commit(REF, {}):
-        pass
+    with pytest.raises(InputError, match=r"no record\.json.*: delete it"), store.commit(REF, {}):
+        pytest.fail("what the step makes would be lost")
     assert not store.has(REF)
+    assert (store.root / REF / "file.txt").exists()
 
 
 # --- records ------------------------------------------------------------------------------
@@ -206,6 +207,17 @@ def test_a_commit_after_a_killed_process_clears_its_workplace(store, holder):
     holder.wait(30)
     put(store)
     assert not store.workplace_of(REF).exists()
+
+
+@pytest.mark.parametrize(("days", "is_kept"), [(6, True), (8, False)])
+def test_cleaning_spares_the_folder_of_a_step_that_takes_days(tmp_path, days, is_kept):
+    store, of_another_run = ArtifactStore(tmp_path), ArtifactStore(tmp_path)
+    with store.commit(REF, {}) as out:
+        started = time.time() - days * 86_400
+        os.utime(out, (started, started))
+        of_another_run.clean_scratch()
+        assert out.exists() == is_kept
+        out.mkdir(exist_ok=True)
 
 
 def test_cleaning_keeps_a_workplace_for_a_month_unless_its_artifact_is_there(tmp_path):
