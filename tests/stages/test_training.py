@@ -45,6 +45,21 @@ def test_too_little_gpu_memory_is_one_line_that_says_what_to_lower(
         run_gan(step, context, tmp_path)
 
 
+def test_every_step_computes_convolutions_in_full_precision(tmp_path: Path) -> None:
+    """Features and synthetic frames of a GPU would else be rounded to TF32."""
+    flags = torch.backends.cudnn
+    before = flags.allow_tf32
+    seen = []
+
+    def look(step: Step, context: Context, out: Path) -> dict[str, Any]:
+        seen.append(flags.allow_tf32)
+        return {}
+
+    execute(Step("synth", 1, {}, {}), Context(ArtifactStore(tmp_path), "cpu"), look)
+    assert (seen, flags.allow_tf32) == ([False], before)
+    assert before, "the default of PyTorch, which the steps must not have"
+
+
 # --- what a kind of generator must do --------------------------------------------------------
 
 
