@@ -105,7 +105,8 @@ def open_arguments(request: RunRequest, text: str | None = None) -> tuple[Run, D
 
 def _folder_of(name: str) -> str:
     """The run folder of an experiment. Raises InputError if its name would lead elsewhere."""
-    if name in ("", ".", "..") or set(name) & set("/\0\n"):
+    parts = Path(name).parts
+    if not parts or ".." in parts or set(name) & set("\0\n"):
         raise InputError(f"the name {name!r} cannot name a run folder: change it, or give --out")
     return f"lussweep-runs/{name}"
 

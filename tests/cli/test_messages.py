@@ -35,7 +35,7 @@ def test_a_path_that_the_system_refuses_is_one_line_with_the_remedy(tmp_path: Pa
     assert refusal("grid", tmp_path / name, "--json").endswith("give a shorter path")
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/../../../b", "/b", "a\0b", "a\nb"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../../../b", "a\0b", "a\nb"])
 def test_a_name_never_puts_a_run_outside_its_folder(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
