@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lussweep.report.alone import alone
+from lussweep.report.artifacts import told_apart
 from lussweep.report.page.write import SHAREABLE_PAGE, WATCHED_PAGE
 from lussweep.report.publication import FOLDER as PUBLICATION
 from lussweep.report.reported import Reported
@@ -66,8 +67,14 @@ def write_report(
     Leaves every file as it is if nothing has changed since the last report, and nothing failed.
     """
     with reported.store.in_use():
-        now = replace(reported, store=reported.store.surveyed(0))
-        return _write_report(now, failures, blocked)
+        return _write_report(_as_it_is_now(reported), failures, blocked)
+
+
+def _as_it_is_now(reported: Reported) -> Reported:
+    """What is reported, with a survey of its store, and without cells that are the same."""
+    surveyed = reported.store.surveyed(0)
+    plan = replace(reported.plan, cells=told_apart(reported.plan.cells, surveyed))
+    return replace(reported, store=surveyed, plan=plan)
 
 
 def _write_report(
@@ -117,7 +124,7 @@ def write_interim(reported: Reported, failures: Mapping[str, str]) -> None:
     """Writes the results and dashboards of a run that goes on. They hold no intervals yet."""
     folder = reported.folder
     with reported.store.in_use():
-        now = replace(reported, store=reported.store.surveyed(0))
+        now = _as_it_is_now(reported)
         now.store.read_records(_read_refs(now))
         outcomes = collect_outcomes(now, failures)
         collected = Collected(

@@ -11,6 +11,7 @@ import lussweep.run.folder
 from lussweep.data.phantom import phantom_manifest
 from lussweep.errors import InputError
 from lussweep.models.generators.seam import snapshot_path
+from lussweep.report.artifacts import told_apart
 from lussweep.run.drive import _heartbeat
 from lussweep.run.execute import snapshot_pruning
 from lussweep.run.folder import Run, claim, open_run
@@ -126,6 +127,40 @@ def test_the_state_of_a_command_with_nothing_to_do_has_cells_that_other_folders_
     assert sum(of_point["done"] for of_point in cells) == 16
 
 
+def finish_with_epoch(run: Run, epoch: int) -> None:
+    for ref in run.requested.steps:
+        if not run.store.has(ref):
+            with run.store.commit(ref, {"summary": {"epoch": epoch}}):
+                pass
+    claim(run)
+
+
+def test_a_selected_epoch_that_a_later_grid_names_counts_once(opened):
+    combined = {"variant": ["baseline", "combined"], "n_patients": ["2"]}
+    selected = opened(only=combined)
+    finish_with_epoch(selected, epoch=2)
+    run = opened("grid.gan_epochs=[1,2]", only=combined)
+    assert len(run.plan.cells) == 4
+    rest = {"n=2 r=1 baseline", "n=2 r=1 combined epoch=1"}
+    before = names(told_apart(run.plan.cells, run.store))
+    assert before == rest | {"n=2 r=1 combined"}, "the named one is not done"
+    finish_with_epoch(run, epoch=2)
+    assert names(told_apart(run.plan.cells, run.store)) == rest | {"n=2 r=1 combined epoch=2"}
+    again = opened(only=combined)
+    assert len(again.plan.cells) == 4
+    assert names(told_apart(again.plan.cells, again.store)) == rest | {"n=2 r=1 combined epoch=2"}
+    cells = selected.plan.cells
+    assert told_apart(cells, selected.store) == cells
+
+
+def test_another_selected_epoch_stays_beside_those_that_a_later_grid_names(opened):
+    only = {"variant": ["combined"], "n_patients": ["2"]}
+    finish_with_epoch(opened(only=only), epoch=2)
+    run = opened("grid.gan_epochs=[1]", only=only)
+    finish_with_epoch(run, epoch=1)
+    assert told_apart(run.plan.cells, run.store) == run.plan.cells
+
+
 def test_snapshots_stay_for_the_cells_that_only_leaves_out(opened):
     options = ("gan.conditional=true", "grid.n_patients=[2]", "select.rule=last")
     part = opened(*options, only={"variant": ["combined"]})
@@ -136,11 +171,7 @@ def test_snapshots_stay_for_the_cells_that_only_leaves_out(opened):
             snapshot_path(folder, epoch).touch()
 
     def finish_and_prune(run: Run) -> list[str]:
-        for ref in run.requested.steps:
-            if not run.store.has(ref):
-                with run.store.commit(ref, {"summary": {"epoch": 2}}):
-                    pass
-        claim(run)
+        finish_with_epoch(run, epoch=2)
         snapshot_pruning(run).prune(run.store, gan)
         return [name for name in run.store.files(gan) if name.startswith("snapshots")]
 
