@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from lussweep.data.frames import load_masks, load_pixels
 from lussweep.metrics.features import Embed, features_by_space, pixels
 from lussweep.metrics.pair import Pair, RealSet
+from lussweep.models.training.precision import full_precision
 from lussweep.models.training.weights import read_weights
 from lussweep.stages.context import Context, Summary, cohort_class, load_classifier
 from lussweep.stages.synthesis import external_images, sampled, trained_gan
@@ -108,13 +109,14 @@ def _features(
     embedders: dict[str, Embed], frames_NSS: NDArray[np.uint8], batch_size: int
 ) -> FeaturesAt:
     """The features (N, D) of frames in every space of some embedders."""
-    return {
-        (name, space): x_ND
-        for name, embedder in embedders.items()
-        for space, x_ND in features_by_space(
-            name, EMBEDDERS[name].spaces, embedder, frames_NSS, batch_size=batch_size
-        ).items()
-    }
+    with full_precision():
+        return {
+            (name, space): x_ND
+            for name, embedder in embedders.items()
+            for space, x_ND in features_by_space(
+                name, EMBEDDERS[name].spaces, embedder, frames_NSS, batch_size=batch_size
+            ).items()
+        }
 
 
 def real_frames(

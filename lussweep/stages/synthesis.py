@@ -13,6 +13,7 @@ from lussweep.data.frames import load_masks, load_pixels
 from lussweep.errors import InputError
 from lussweep.models.generators.seam import kept_snapshot
 from lussweep.models.generators.select import select_epoch
+from lussweep.models.training.precision import full_precision
 from lussweep.stages.context import Context, Summary, cohort_class, refuse_overlap
 from lussweep.store import names, tables
 from lussweep.store.arrays import read_array
@@ -104,9 +105,10 @@ def sampled(
     gan, folder = trained_gan(step, context)
     kind, path = GENERATORS[gan.kind], kept_snapshot(folder, epoch)
     generator = kind.load(path, gan, image_size, context.torch_device())
-    images: np.ndarray = kind.sample(
-        generator, n_images, CLASS_LABEL[drawn_step.label], drawn_step.seed, how
-    )
+    with full_precision():
+        images: np.ndarray = kind.sample(
+            generator, n_images, CLASS_LABEL[drawn_step.label], drawn_step.seed, how
+        )
     wanted = (n_images, image_size, image_size)
     if images.dtype != np.uint8 or images.shape != wanted:
         raise RuntimeError(

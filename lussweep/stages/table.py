@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,6 @@ import cv2
 import torch
 from threadpoolctl import threadpool_limits
 
-from lussweep.models.training.precision import full_precision
 from lussweep.stages.classification import run_evaluate, run_search, run_trial
 from lussweep.stages.context import Context, Stage
 from lussweep.stages.data import run_cohort, run_external, run_ingest, run_shard
@@ -60,11 +58,9 @@ def execute(step: Step, context: Context, stage: Stage | None = None) -> None:
         "inputs": dict(step.inputs),
         "circumstances": circumstances(),
     }
-    settings = ExitStack()
-    settings.enter_context(threadpool_limits(n_threads))  # of NumPy's BLAS, beside that of torch
-    settings.enter_context(full_precision())
+    limits = threadpool_limits(n_threads)  # for numpy's BLAS; torch has a setting of its own
     store = context.store
-    with settings, room_named(store.root), store.in_use(), store.commit(step.ref, record) as out:
+    with limits, room_named(store.root), store.in_use(), store.commit(step.ref, record) as out:
         record["summary"] = (stage or STAGES[step.stage])(step, context, out)
         record["circumstances"] = {
             **record["circumstances"],

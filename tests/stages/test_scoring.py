@@ -25,11 +25,13 @@ CHANGES = [
     "grid={n_patients: [2], replicates: 1, variants: [positive_synthetic]}",
 ]
 CALLS: list[tuple[Any, ...]] = []
+TF32: list[bool] = []
 
 
 def halves(frames_NSS: np.ndarray, device: torch.device, batch_size: int) -> dict[str, Any]:
     """The pixels of the upper and of the lower half, in two spaces."""
     CALLS.append((frames_NSS.dtype, frames_NSS.shape, device, batch_size))
+    TF32.append(torch.backends.cudnn.allow_tf32)
     x_NSS, middle = frames_NSS.astype(np.float32), frames_NSS.shape[1] // 2
     spaces = {"upper": x_NSS[:, :middle], "lower": x_NSS[:, middle:]}
     return {space: values.reshape(len(values), -1) for space, values in spaces.items()}
@@ -57,9 +59,10 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, An
         store = ArtifactStore(tmp_path_factory.mktemp("scored") / "artifacts")
         ref = plan.cells[0].refs["score_pos"]
         needed = plan.ancestors(ref) | {ref}
-        for step in plan.steps.values():
-            if step.ref in needed:
-                execute(step, Context(store, "cpu"))
+        with torch.backends.cudnn.flags(allow_tf32=True):
+            for step in plan.steps.values():
+                if step.ref in needed:
+                    execute(step, Context(store, "cpu"))
         yield tables.read(store.open(ref) / names.SCORES, tables.SNAPSHOT_SCORES).to_pylist()
 
 
@@ -102,6 +105,10 @@ def test_each_epoch_has_every_score_in_one_order(rows: list[dict[str, Any]]) -> 
 def test_what_has_seen_the_patients_is_marked(rows: list[dict[str, Any]]) -> None:
     marked = {(row["embedder"], row["saw_all_train_patients"]) for row in rows}
     assert marked == {("none", False), ("halves", True), ("detector", True)}
+
+
+def test_features_are_computed_in_full_precision(rows: list[dict[str, Any]]) -> None:
+    assert TF32 and not any(TF32)
 
 
 def test_the_embedder_is_called_for_the_real_frames_and_every_snapshot(

@@ -45,21 +45,6 @@ def test_too_little_gpu_memory_is_one_line_that_says_what_to_lower(
         run_gan(step, context, tmp_path)
 
 
-def test_every_step_computes_convolutions_in_full_precision(tmp_path: Path) -> None:
-    """Features and synthetic frames of a GPU would else be rounded to TF32."""
-    flags = torch.backends.cudnn
-    before = flags.allow_tf32
-    seen = []
-
-    def look(step: Step, context: Context, out: Path) -> dict[str, Any]:
-        seen.append(flags.allow_tf32)
-        return {}
-
-    execute(Step("synth", 1, {}, {}), Context(ArtifactStore(tmp_path), "cpu"), look)
-    assert (seen, flags.allow_tf32) == ([False], before)
-    assert before, "the default of PyTorch, which the steps must not have"
-
-
 # --- what a kind of generator must do --------------------------------------------------------
 
 
@@ -138,6 +123,25 @@ def test_a_snapshot_that_is_left_out_is_an_error_of_the_generator(
     with pytest.raises(RuntimeError, match="generator none has left no snapshot of epoch 3"):
         execute(step, Context(own, "cpu"))
     assert not own.has(step.ref)
+
+
+def test_images_are_sampled_in_full_precision(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """cuDNN would else round convolutions to TF32, and the images would depend on the card."""
+    seen = set()
+
+    def sample(generator: Any, n_images: int, *rest: Any) -> np.ndarray:
+        seen.add(torch.backends.cudnn.allow_tf32)
+        return np.zeros((n_images, 64, 64), np.uint8)
+
+    finished = ArtifactStore(uninterrupted / "artifacts")
+    steps = steps_of(finished, monkeypatch, kind_with(sample=sample))
+    context = Context(ArtifactStore(tmp_path / "own", also_read=(finished,)), "cpu")
+    with torch.backends.cudnn.flags(allow_tf32=True):
+        for step in steps:
+            execute(step, context)
+    assert seen == {False}
 
 
 @pytest.mark.parametrize(
