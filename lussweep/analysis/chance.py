@@ -37,7 +37,7 @@ def judge_chance(auroc_K: Float64s, *, confidence: float = 0.95) -> Chance:
     "not chance" means leakage: true labels have reached training or selection in spite of the
     shuffling. Patients on both sides of a split go unseen, because they carry shuffled labels
     too. A leak that is too small for the interval also goes unseen. Without a leak the verdict is
-    "not chance" about once in 20 times.
+    "not chance" with a probability of 1 - `confidence`.
 
     Raises ValueError if there is no AUC-ROC, or one outside [0, 1].
     """

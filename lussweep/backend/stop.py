@@ -1,13 +1,14 @@
-"""Handles Ctrl-C and SIGTERM: the first signal ends a run in order, the second at once."""
+"""Handles Ctrl-C, SIGTERM and SIGHUP: the first ends a run in order, the second at once."""
 
 from __future__ import annotations
 
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 INTERRUPTED = 130
@@ -48,7 +49,7 @@ class Stop:
 
         Call `listen` again after Ray has started, because Ray sets its own handler.
         """
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        before = {number: signal.getsignal(number) for number in _heard()}
         self.listen()
         try:
             yield
@@ -57,19 +58,40 @@ class Stop:
                 signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Set the handlers of SIGINT and SIGTERM."""
-        for number in _SIGNALS:
+        """Set the handlers of the signals."""
+        for number in _heard():
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            _leave_terminal()
         if self.requested:
             show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
-            os.write(2, f"{show_cursor}\nended at once\n".encode())
+            _say(f"{show_cursor}\nended at once\n")
             os._exit(INTERRUPTED)
         self.request()
-        os.write(2, b"\nstopping: no new steps; GANs leave a checkpoint. Once more ends at once\n")
+        _say("\nstopping: no new steps; GANs leave a checkpoint. Once more ends at once\n")
         if self.breaks_off:
             raise KeyboardInterrupt
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+def _say(text: str) -> None:
+    with suppress(OSError):  # the output may be gone
+        os.write(2, text.encode())
+
+
+def _leave_terminal() -> None:
+    """Send standard output and error to nowhere, if they were a terminal. It has closed.
+
+    A write there would be an error, and end the run before it has stopped in order.
+    """
+    with open(os.devnull, "w") as nowhere:
+        for stream in (1, 2):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):
+                os.dup2(nowhere.fileno(), stream)
+
+
+def _heard() -> tuple[signal.Signals, ...]:
+    """The signals that end a run. A terminal that closes sends SIGHUP, which nohup ignores."""
+    closes = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if closes else []))

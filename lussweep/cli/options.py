@@ -130,7 +130,7 @@ ReplicatesOption = Annotated[
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Run only these cells, such as variant=baseline,n_patients=6.",
+        help="Run only these cells, such as variant=baseline,n_patients=6,15.",
         metavar="CELLS",
         rich_help_panel=GRID,
     ),

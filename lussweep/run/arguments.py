@@ -282,17 +282,22 @@ def _from_store(study: StudySpec, place: str, request: RunRequest) -> Data:
 
 
 def parse_coordinates(texts: Sequence[str], source: str = "--only ") -> dict[str, list[str]]:
-    """Values by axis from texts such as variant=baseline,n_patients=6.
+    """Values by axis from texts such as variant=baseline,n_patients=6,15.
 
     `source` begins the message of the InputError that is raised for a text of another form.
     """
     values: dict[str, list[str]] = {}
-    for part in ",".join(texts).split(","):
-        axis, equals, value = part.partition("=")
-        if equals and axis and value:
-            values.setdefault(axis.strip(), []).append(value.strip())
-        elif part:
-            raise InputError(f"{source}{part!r} is not of the form axis=value")
+    for text in texts:
+        axis = ""
+        for part in text.split(","):
+            if "=" in part:
+                axis, _, value = (piece.strip() for piece in part.partition("="))
+            else:
+                value = part.strip()  # it belongs to the axis before it
+            if axis and value:
+                values.setdefault(axis, []).append(value)
+            elif part:
+                raise InputError(f"{source}{part!r} is not of the form axis=value")
     return values
 
 

@@ -1,4 +1,8 @@
+import os
+import pty
 import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
@@ -13,6 +17,7 @@ from lussweep.backend.stop import Stop
 from lussweep.stages import Context
 from lussweep.store.artifacts import ArtifactStore
 from lussweep.study.plan import STAGES, Cell, Plan, Step
+from support.commands import environment
 
 
 class MemoryStore:
@@ -438,7 +443,7 @@ def test_a_stop_after_the_last_step_changes_nothing(tree):
     assert progress.finished
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_for_a_stop(number):
     before = signal.getsignal(number)
     stop = Stop()
@@ -446,6 +451,44 @@ def test_a_signal_asks_for_a_stop(number):
         signal.raise_signal(number)
         assert stop.requested
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_does_not_stop_what_nohup_started():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    stop = Stop()
+    try:
+        with stop.listening():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not stop.requested
+
+
+LEAVES = """
+import signal, sys, time
+from lussweep.backend.stop import Stop
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+stop = Stop()
+with stop.listening():
+    print("ready", flush=True)
+    while not stop.requested:
+        time.sleep(0.01)
+    print("a report", flush=True)
+    print("a warning", file=sys.stderr, flush=True)
+raise SystemExit(7)
+"""
+
+
+def test_what_is_written_after_the_terminal_has_closed_ends_nothing():
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEAVES], stdout=theirs, stderr=theirs, env=environment()
+    )
+    os.close(theirs)
+    assert b"ready" in os.read(ours, 100)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 7
 
 
 def test_a_signal_breaks_off_what_keeps_no_checkpoint():

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import stats
 
 from lussweep.report.sections.results import RESULTS
 from lussweep.store import tables
@@ -485,6 +486,17 @@ def test_shuffled_labels_are_judged_over_replicates(make_tables, study_of, n_rep
     else:
         assert (row["status"], row["verdict"]) == ("withheld", None)
         assert row["reason"] == "3 of 20 permutations"
+
+
+def test_the_intervals_of_shuffled_labels_hold_together(make_tables, study_of):
+    """Each of five counts alone would be called no chance once in 20 times."""
+    variants, counts = ("baseline", "shuffled"), [6, 15, 29, 44, 58]
+    given = make_tables(variants, counts=counts, n_replicates=20)
+    study = study_of(variants, n_patients=counts, replicates=20)
+    rows = statistics_of(*given, study)["controls"].to_pylist()
+    aurocs = given[0].to_pandas().query("variant == 'shuffled'").groupby("n_patients").auroc
+    reach = stats.t.ppf(1 - 0.01 / 2, 19) * aurocs.sem()
+    assert [row["high"] - row["auroc"] for row in rows] == pytest.approx(reach.tolist())
 
 
 def test_permutations_that_are_missing_are_named(make_tables, study_of):

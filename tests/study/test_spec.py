@@ -387,6 +387,10 @@ def test_the_published_augmentation_goes_by_its_name():
             "{variants: {baseline: {pos: [real], neg: [real], labels: shuffled}}}",
             "variants.baseline has shuffled labels",
         ),
+        (
+            "{variants: {baseline: {pos: [real, synthetic], neg: [noise]}}}",
+            "variants.baseline has noise and synthetic frames, but worth in real patients",
+        ),
     ],
 )
 def test_what_would_be_ignored_is_refused(text, found):

@@ -161,7 +161,7 @@ def controls(facts: Facts) -> list[Sentence]:
     if wrong:
         text = (
             f"Shuffled labels did not give chance {with_n(wrong)}: true labels may reach training "
-            "or selection. Without such a leak this happens about once in 20 times. Until it is "
+            "or selection. Without such a leak this happens in about 1 of 20 runs. Until it is "
             "explained, no number of this run can be trusted."
         )
         sentences.append(Sentence(text, "control", "warning"))

@@ -133,6 +133,12 @@ class StudySpec(Spec):
                 "variants.baseline has shuffled labels, but others are compared with it: give the "
                 "shuffled variant another name"
             )
+        made = sorted({*self.variants["baseline"].pos, *self.variants["baseline"].neg} - {"real"})
+        if made:
+            raise ValueError(
+                f"variants.baseline has {' and '.join(made)} frames, but worth in real patients is "
+                "measured against it: give that variant another name"
+            )
         detector = self.detector_search()
         if detector.gpus_per_trial != self.search.gpus_per_trial:
             raise ValueError(
