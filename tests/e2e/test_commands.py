@@ -327,7 +327,7 @@ def test_a_few_short_steps_tell_the_costs_too(tmp_path: Path, tiny_yaml: Path) -
 
 
 def test_nothing_is_known_without_records(tmp_path: Path, tiny_yaml: Path) -> None:
-    for asked in (("--gpus", "8"), ("--price", "2.5"), ("--calibrate", "--from", tmp_path)):
+    for asked in (("--gpus", "8"), ("--price", "2.5")):
         text = refusal("plan", tiny_yaml, "--out", tmp_path / "run", *asked)
         assert "give either --from RUN, an earlier run with records, or --calibrate" in text
     assert "is not a run folder" in refusal("plan", tiny_yaml, "--from", tmp_path)
