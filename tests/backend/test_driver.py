@@ -445,12 +445,15 @@ def test_a_stop_after_the_last_step_changes_nothing(tree):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_asks_for_a_stop(number):
-    before = signal.getsignal(number)
+    of_the_tests = signal.signal(number, signal.default_int_handler)  # nohup ignores SIGHUP
     stop = Stop()
-    with stop.listening():
-        signal.raise_signal(number)
-        assert stop.requested
-    assert signal.getsignal(number) is before
+    try:
+        with stop.listening():
+            signal.raise_signal(number)
+            assert stop.requested
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, of_the_tests)
 
 
 def test_a_closed_terminal_does_not_stop_what_nohup_started():
