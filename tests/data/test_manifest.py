@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lussweep.data import digests
-from lussweep.data.manifest import read_manifest
+from lussweep.data.manifest import ManifestReading, read_manifest
 from lussweep.data.splits import MISJUDGED, assign_splits
 from lussweep.errors import InputError
 from lussweep.study.spec import Manifest, SplitSpec
@@ -334,15 +334,20 @@ def test_videos_that_cannot_be_read(
     assert line.startswith(f"row 6 (video v5): {path}: ") and message in line
 
 
-def test_unreadable_videos_are_skipped_on_request(tmp_path: Path, rows: Rows) -> None:
-    (tmp_path / rows[5]["path"]).write_bytes(b"")
-    reading = read_manifest(
-        write_csv(tmp_path / "manifest.csv", rows),
+def read_what_opens(folder: Path, rows: Rows) -> ManifestReading:
+    """The reading of a manifest that leaves out videos that cannot be read."""
+    return read_manifest(
+        write_csv(folder / "manifest.csv", rows),
         split=SplitSpec(),
         seed=1,
         skip_unreadable=True,
-        cache_dir=tmp_path,
+        cache_dir=folder,
     )
+
+
+def test_unreadable_videos_are_skipped_on_request(tmp_path: Path, rows: Rows) -> None:
+    (tmp_path / rows[5]["path"]).write_bytes(b"")
+    reading = read_what_opens(tmp_path, rows)
     assert [v.video_id for v in reading.manifest.videos] == [f"v{i}" for i in range(8) if i != 5]
     ((patient, video, reason),) = reading.skipped
     assert (patient, video) == ("P5", "v5") and "the file is empty" in reason
@@ -358,13 +363,7 @@ def test_no_positive_patient_becomes_negative_by_what_is_skipped(
         rows.append({"patient_id": "P8", "video_id": video, "path": path, "label": label})
     rows.append({**rows[0], "video_id": "v10", "path": "missing.avi"})
     (tmp_path / "v8.avi").write_bytes(b"")
-    reading = read_manifest(
-        write_csv(tmp_path / "manifest.csv", rows),
-        split=SplitSpec(),
-        seed=1,
-        skip_unreadable=True,
-        cache_dir=tmp_path,
-    )
+    reading = read_what_opens(tmp_path, rows)
     assert [v.video_id for v in reading.manifest.videos] == [f"v{i}" for i in range(8)]
     assert [video for _, video, _ in reading.skipped] == ["v8", "v10", "v9"]
     assert reading.skipped[-1] == ("P8", "v9", MISJUDGED)
